@@ -1,0 +1,32 @@
+"""Gaussian-mixture densities and Gaussian joint embeddings for scikit-learn."""
+
+import importlib
+
+__version__ = "0.1.0.dev0"
+
+# Loaded on first use (PEP 562): importing skgmje must not import torch.
+_HOME = {
+    "GaussianMixture": "skgmje.mixture",
+    "KernelMixtureDensity": "skgmje.mixture",
+    "Mixture": "skgmje.gaussian",
+    "as_mixture": "skgmje._base",
+    "to_sklearn": "skgmje._base",
+}
+
+__all__ = [
+    "GaussianMixture",
+    "KernelMixtureDensity",
+    "Mixture",
+    "as_mixture",
+    "to_sklearn",
+]
+
+
+def __getattr__(name):
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'skgmje' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,115 @@
+"""The one place that knows which array library an array belongs to.
+
+Functions of the lower layers begin with ``xp = namespace(X)`` and then read
+the same for NumPy arrays (fitted estimators) and torch tensors (training).
+"""
+
+import math
+
+import numpy as np
+from array_api_compat import array_namespace, is_torch_array
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def namespace(*arrays):
+    """Return the array-API namespace shared by `arrays`."""
+    return array_namespace(*arrays)
+
+
+def is_torch(x):
+    """Tell whether `x` is a torch tensor, without importing torch."""
+    return is_torch_array(x)
+
+
+def to_numpy(x):
+    """Return `x` as a NumPy array, detached from any autograd graph."""
+    return x.detach().cpu().numpy() if is_torch_array(x) else np.asarray(x)
+
+
+def asarray_like(values, like):
+    """Return `values` as an array of the library, dtype and device of `like`."""
+    if is_torch_array(like):
+        return namespace(like).asarray(values, dtype=like.dtype, device=like.device)
+    return np.asarray(values, dtype=like.dtype)
+
+
+def eye_like(x):
+    """Return the identity with the last dimension, dtype and device of `x`."""
+    xp = namespace(x)
+    return xp.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+
+
+def logsumexp(x, axis):
+    """Compute ``log(sum(exp(x)))`` along `axis`; a slice of -inf gives -inf."""
+    xp = namespace(x)
+    top = xp.max(x, axis=axis, keepdims=True)
+    top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
+    total = xp.sum(xp.exp(x - top), axis=axis)
+    if is_torch_array(x):
+        return xp.squeeze(top, axis=axis) + xp.log(total)
+    with np.errstate(divide="ignore"):
+        return xp.squeeze(top, axis=axis) + xp.log(total)
+
+
+def softmax(x, axis):
+    """Compute ``exp(x) / sum(exp(x))`` along `axis`."""
+    xp = namespace(x)
+    shifted = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+    return shifted / xp.sum(shifted, axis=axis, keepdims=True)
+
+
+def cholesky(matrices, name):
+    """Return the lower Cholesky factors of `matrices`, shape (..., d, d).
+
+    Raises
+    ------
+    ValueError
+        If a matrix is not positive definite; it names `name` and the cure.
+    """
+    xp = namespace(matrices)
+    try:
+        return xp.linalg.cholesky(matrices)
+    except RuntimeError as error:  # torch's LinAlgError is a RuntimeError
+        reason = error
+    except np.linalg.LinAlgError as error:
+        reason = error
+    raise ValueError(
+        f"{name} of shape {tuple(matrices.shape)} has a matrix that is not "
+        "positive definite. Add a positive number to its diagonal (reg_covar or "
+        "jitter), merge duplicated features, or use a diagonal covariance type."
+    ) from reason
+
+
+def solve_triangular(lower, right):
+    """Solve ``lower @ x = right`` for lower-triangular matrices, batched."""
+    if is_torch_array(lower):
+        import torch
+
+        return torch.linalg.solve_triangular(lower, right, upper=False)
+    if lower.ndim == 2 and right.ndim == 2:
+        from scipy.linalg import solve_triangular as scipy_solve_triangular
+
+        return scipy_solve_triangular(lower, right, lower=True, check_finite=False)
+    return np.linalg.solve(lower, right)
+
+
+def as_generator(random_state):
+    """Return a NumPy generator that owes nothing to the global random state.
+
+    Parameters
+    ----------
+    random_state : int, numpy.random.Generator, numpy.random.RandomState or None
+        A generator is used as it is; a `RandomState` gives one integer; None
+        asks the operating system.
+
+    Returns
+    -------
+    generator : numpy.random.Generator
+        The source of randomness.
+    """
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(np.iinfo(np.int32).max))
+    return np.random.default_rng(random_state)
