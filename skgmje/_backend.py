@@ -113,3 +113,14 @@ def as_generator(random_state):
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(np.iinfo(np.int32).max))
     return np.random.default_rng(random_state)
+
+
+def detach(x):
+    """Return `x` without its autograd history; a NumPy array is returned as is."""
+    return x.detach() if is_torch_array(x) else x
+
+
+def as_double(x):
+    """Return `x` in double precision where its device has it (Apple's has not)."""
+    xp = namespace(x)
+    return x if getattr(x.device, "type", "") == "mps" else xp.astype(x, xp.float64)
