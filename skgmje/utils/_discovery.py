@@ -1,0 +1,92 @@
+"""Find what is public, so that tests and documentation need no list of it."""
+
+import importlib.util
+import inspect
+import pkgutil
+
+from sklearn.base import BaseEstimator
+
+import skgmje
+
+
+def public_modules():
+    """Return the names of the public modules, ``skgmje`` itself last."""
+    found = pkgutil.iter_modules(skgmje.__path__)
+    packages = sorted(f"skgmje.{m.name}" for m in found if not m.name.startswith("_"))
+    return [*packages, "skgmje"]
+
+
+def is_built(name):
+    """Tell whether the module that is to hold a top-level name exists."""
+    spec = importlib.util.find_spec(skgmje._HOME.get(name, "skgmje"))
+    return spec is not None and spec.origin is not None
+
+
+def public_objects():
+    """Return ``{dotted name: object}`` of what stands in an ``__all__``.
+
+    An object that has two names is listed once, under the longer one.
+    """
+    objects = {}
+    for module_name in public_modules():
+        module = importlib.import_module(module_name)
+        for name in filter(is_built, module.__all__):
+            value = getattr(module, name)
+            if not any(value is known for known in objects.values()):
+                objects[f"{module_name}.{name}"] = value
+    return objects
+
+
+def all_estimators():
+    """List every public estimator.
+
+    An estimator is a concrete class that extends scikit-learn's
+    ``BaseEstimator`` and is named in the ``__all__`` of a public package.
+
+    Returns
+    -------
+    estimators : list of tuple
+        Pairs (name, class), sorted by name.
+
+    See Also
+    --------
+    all_functions : List every public function.
+
+    Examples
+    --------
+    >>> from skgmje.utils import all_estimators
+    >>> all(hasattr(Estimator, "fit") for name, Estimator in all_estimators())
+    True
+    """
+    classes = filter(inspect.isclass, public_objects().values())
+    return sorted(
+        (cls.__name__, cls)
+        for cls in classes
+        if issubclass(cls, BaseEstimator) and not inspect.isabstract(cls)
+    )
+
+
+def all_functions():
+    """List every public function.
+
+    Returns
+    -------
+    functions : list of tuple
+        Pairs (name, function), sorted by name. The name is the dotted one,
+        because two packages may use the same word.
+
+    See Also
+    --------
+    all_estimators : List every public estimator.
+
+    Examples
+    --------
+    >>> from skgmje.utils import all_functions
+    >>> dict(all_functions())["skgmje.utils.all_functions"] is all_functions
+    True
+    """
+    return sorted(
+        (name, value)
+        for name, value in public_objects().items()
+        if inspect.isfunction(value)
+    )
