@@ -1,0 +1,33 @@
+"""Settings and fixtures of every test."""
+
+import os
+
+# Before scikit-learn, NumPy's BLAS or matplotlib are imported.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import importlib
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+# The same examples in every run; a slow machine is no failure.
+hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("house")
+
+
+@pytest.fixture(params=["numpy", "torch"])
+def xp(request):
+    """An array library: `xp.asarray(X)` keeps the float64 of a NumPy array."""
+    return importlib.import_module(request.param)
+
+
+@pytest.fixture
+def rng():
+    """A NumPy generator, the same in every test."""
+    return np.random.default_rng(0)

@@ -1,0 +1,59 @@
+"""Every public docstring is numpydoc; which checks count stands in pyproject.toml."""
+
+import inspect
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+from numpydoc.hooks.validate_docstrings import parse_config
+from numpydoc.validate import validate
+
+from skgmje.utils import all_estimators
+from skgmje.utils._discovery import public_objects
+
+CHECKS = parse_config(str(Path(__file__).parents[1]))["checks"]
+ESTIMATORS = {estimator for _, estimator in all_estimators()}
+OBJECTS = {
+    name: value
+    for name, value in public_objects().items()
+    if inspect.isclass(value) or inspect.isfunction(value)
+}
+
+
+def _own_methods(cls):
+    """List the public methods and properties that were written here."""
+    for name, member in inspect.getmembers_static(cls):
+        function = getattr(member, "__func__", member)
+        if isinstance(function, property):
+            function = function.fget
+        elif isinstance(function, cached_property):
+            function = function.func
+        written_here = getattr(function, "__module__", "").startswith("skgmje.")
+        if not name.startswith("_") and inspect.isfunction(function) and written_here:
+            yield name
+
+
+METHODS = [
+    f"{name}.{method}"
+    for name, value in OBJECTS.items()
+    if inspect.isclass(value)
+    for method in _own_methods(value)
+]
+
+
+def _faults(name, *, also=()):
+    errors = validate(name)["errors"]
+    return [f"{c}: {text}" for c, text in errors if c in CHECKS or c in also]
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_docstring(name):
+    also = {"EX01"}
+    if OBJECTS[name] in ESTIMATORS:
+        also.add("SA01")
+    assert _faults(name, also=also) == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_docstring_of_method(name):
+    assert _faults(name) == []
