@@ -9,31 +9,29 @@ from sklearn.base import BaseEstimator
 import skgmje
 
 
-def public_modules():
-    """Return the names of the public modules, ``skgmje`` itself last."""
+def public_packages():
+    """Return the dotted names of the public packages, sorted."""
     found = pkgutil.iter_modules(skgmje.__path__)
-    packages = sorted(f"skgmje.{m.name}" for m in found if not m.name.startswith("_"))
-    return [*packages, "skgmje"]
+    return sorted(f"skgmje.{m.name}" for m in found if not m.name.startswith("_"))
 
 
 def is_built(name):
     """Tell whether the module that is to hold a top-level name exists."""
-    spec = importlib.util.find_spec(skgmje._HOME.get(name, "skgmje"))
+    spec = importlib.util.find_spec(skgmje._HOME[name])
     return spec is not None and spec.origin is not None
 
 
 def public_objects():
     """Return ``{dotted name: object}`` of what stands in an ``__all__``.
 
-    An object that has two names is listed once, under the longer one.
+    What a public package gives to the top level is listed under the package;
+    ``skgmje`` itself lists only what comes from a private module.
     """
-    objects = {}
-    for module_name in public_modules():
-        module = importlib.import_module(module_name)
-        for name in filter(is_built, module.__all__):
-            value = getattr(module, name)
-            if not any(value is known for known in objects.values()):
-                objects[f"{module_name}.{name}"] = value
+    packages = [*map(importlib.import_module, public_packages())]
+    objects = {f"{p.__name__}.{n}": getattr(p, n) for p in packages for n in p.__all__}
+    for name, home in skgmje._HOME.items():
+        if home not in public_packages() and is_built(name):
+            objects[f"skgmje.{name}"] = getattr(skgmje, name)
     return objects
 
 
