@@ -20,16 +20,21 @@ OBJECTS = {
 }
 
 
+def _unwrap(member):
+    if isinstance(member, property):
+        return member.fget
+    if isinstance(member, cached_property):
+        return member.func
+    return getattr(member, "__func__", member)
+
+
 def _own_methods(cls):
     """List the public methods and properties that were written here."""
-    for name, member in inspect.getmembers_static(cls):
-        function = getattr(member, "__func__", member)
-        if isinstance(function, property):
-            function = function.fget
-        elif isinstance(function, cached_property):
-            function = function.func
-        written_here = getattr(function, "__module__", "").startswith("skgmje.")
-        if not name.startswith("_") and inspect.isfunction(function) and written_here:
+    for name, member in inspect.getmembers(cls):
+        function = _unwrap(member)
+        if name.startswith("_") or not inspect.isfunction(function):
+            continue
+        if function.__module__.startswith("skgmje."):
             yield name
 
 
