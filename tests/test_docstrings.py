@@ -46,19 +46,17 @@ METHODS = [
 ]
 
 
-def _faults(name, *, also=()):
+def _check(name, *, also=()):
     errors = validate(name)["errors"]
-    return [f"{c}: {text}" for c, text in errors if c in CHECKS or c in also]
+    faults = [f"{code}: {text}" for code, text in errors if code in {*CHECKS, *also}]
+    assert not faults, "\n".join([name, *faults])
 
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_docstring(name):
-    also = {"EX01"}
-    if OBJECTS[name] in ESTIMATORS:
-        also.add("SA01")
-    assert _faults(name, also=also) == []
+    _check(name, also={"EX01", "SA01"} if OBJECTS[name] in ESTIMATORS else {"EX01"})
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_docstring_of_method(name):
-    assert _faults(name) == []
+    _check(name)
