@@ -32,7 +32,7 @@ lint: $(READY)
 clean:
 	rm -rf build dist *.egg-info examples/out benchmarks/out
 	rm -rf .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find skgmje tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 $(READY): setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
