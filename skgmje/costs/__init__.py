@@ -1,5 +1,22 @@
-"""Costs of a mixture against data, to be minimised."""
+"""Kernel costs of a mixture against data, without integrals.
 
+Four costs in one form, `COSTS`, to be minimised; the values and bounds behind
+them, variants, and diagnostics of the bandwidth.
+"""
+
+from skgmje.costs._bounds import (
+    density_bound,
+    nuclear_bound,
+    trace_bound,
+)
+from skgmje.costs._diagnostics import (
+    effective_rank,
+    pair_ess,
+)
+from skgmje.costs._identity import (
+    IdentityApproximation,
+    approximate_identity,
+)
 from skgmje.costs._kernel import (
     COSTS,
     matrix_matrix_cost,
@@ -7,11 +24,40 @@ from skgmje.costs._kernel import (
     svd_cost,
     vector_matrix_cost,
 )
+from skgmje.costs._values import (
+    matrix_matrix_value,
+    optimal_weights,
+    scalar_value,
+    svd_value,
+    vector_matrix_value,
+)
+from skgmje.costs._whitened import (
+    logdet_cost,
+    principal_cosines,
+    whitened_svd_cost,
+    whitened_trace_cost,
+)
 
 __all__ = [
     "COSTS",
+    "IdentityApproximation",
+    "approximate_identity",
+    "density_bound",
+    "effective_rank",
+    "logdet_cost",
     "matrix_matrix_cost",
+    "matrix_matrix_value",
+    "nuclear_bound",
+    "optimal_weights",
+    "pair_ess",
+    "principal_cosines",
     "scalar_cost",
+    "scalar_value",
     "svd_cost",
+    "svd_value",
+    "trace_bound",
     "vector_matrix_cost",
+    "vector_matrix_value",
+    "whitened_svd_cost",
+    "whitened_trace_cost",
 ]

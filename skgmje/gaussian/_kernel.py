@@ -1,30 +1,21 @@
-"""Gram matrices of Gaussian bumps around data and centres, in log space."""
-
-import math
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+"""Log-density of Gaussian bumps, for every pair of a point and a centre."""
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from skgmje._backend import (
     LOG_2PI,
     as_double,
     asarray_like,
     detach,
+    eye_like,
     is_torch,
-    logsumexp,
     namespace,
-    to_numpy,
 )
 
 # Up to this many features differences are as fast as a matrix product, and exact.
 _DIRECT_FEATURES = 16
 # A product of doubles loses about 1e-15 of (radius / bandwidth)^2 in the exponent.
 _PRODUCT_LIMIT = 1e5
-# Rows of the data's Gram matrix held at once by the norm of a large sample.
-_BLOCK_ROWS = 4096
 
 
 def gaussian_log_gram(X, Y, variance, blocks=None):
@@ -60,28 +51,30 @@ def gaussian_log_gram(X, Y, variance, blocks=None):
     >>> import numpy as np
     >>> from skgmje.gaussian import gaussian_log_gram
     >>> X = np.array([[0.0], [2.0]])
-    >>> gaussian_log_gram(X, X, np.float64(1.0)).round(3)
+    >>> gaussian_log_gram(X, X, variance=1.0).round(3)
     array([[-0.919, -2.919],
            [-2.919, -0.919]])
     """
-    variance = asarray_like(variance, X) if not hasattr(variance, "ndim") else variance
+    variance = as_array_of(variance, X)
     if blocks is None:
         return _log_gram(X, Y, variance)
     if variance.ndim == 3:
-        terms = (
-            _log_gram(X[:, block], Y[:, block], variance[:, :, t])
+        return sum(
+            _log_gram(*_both(lambda Z: Z[:, block], X, Y), variance[:, :, t])  # noqa: B023
             for t, block in enumerate(blocks)
         )
-        return sum(terms)
     # Bumps of one shape: a change of units makes one distance of all blocks.
     xp = namespace(X)
-    sizes = [len(block) for block in blocks]
     columns = np.concatenate(blocks)
-    scale = _per_column(variance, sizes) ** 0.5
-    log_gram = _log_gram(
-        X[:, columns] / scale, Y[:, columns] / scale, asarray_like(1.0, X)
-    )
-    return log_gram - xp.sum(xp.log(scale))
+    scale = _per_column(variance, [len(block) for block in blocks]) ** 0.5
+    pair = _both(lambda Z: Z[:, columns] / scale, X, Y)
+    return _log_gram(*pair, xp.ones_like(scale[0])) - xp.sum(xp.log(scale))
+
+
+def _both(change, X, Y):
+    """Apply `change` to X and Y, so that a Gram matrix of X alone stays one."""
+    changed = change(X)
+    return changed, changed if X is Y else change(Y)
 
 
 def _per_column(variance, sizes):
@@ -92,279 +85,34 @@ def _per_column(variance, sizes):
 
 def _log_gram(X, Y, variance):
     xp = namespace(X)
-    smallest = float(xp.min(detach(variance)))
-    half_squares = _squared_distances(X, Y, smallest) / (2 * variance)
-    return -half_squares - X.shape[1] / 2 * (LOG_2PI + xp.log(variance))
+    halves = _squared_distances(X, Y, variance) / (2 * variance)
+    return -halves - X.shape[1] / 2 * (LOG_2PI + xp.log(variance))
 
 
-def _squared_distances(X, Y, unit):
-    """Compute squared distances whose error is small against `unit`."""
+def _squared_distances(X, Y, variance):
+    """Compute squared distances whose error is small against `variance`."""
     if X.shape[1] > _DIRECT_FEATURES:
         xp = namespace(X)
         center = xp.mean(detach(X), axis=0)
         X_, Y_ = as_double(X - center), as_double(Y - center)
         xx, yy = xp.sum(X_ * X_, axis=1), xp.sum(Y_ * Y_, axis=1)
-        if float(xp.max(xx) + xp.max(yy)) <= _PRODUCT_LIMIT * unit:
+        radius = xp.max(detach(xx)) + xp.max(detach(yy))
+        if bool(radius <= _PRODUCT_LIMIT * xp.min(detach(variance))):
             squares = xx[:, None] + yy[None, :] - 2 * (X_ @ Y_.T)
             squares = xp.where(squares > 0, squares, xp.zeros_like(squares))
+            squares = squares * (1 - eye_like(squares)) if X is Y else squares
             return xp.astype(squares, X.dtype)
     if is_torch(X):
-        return _torch_cdist(X, Y) ** 2
+        import torch
+
+        return torch.cdist(X, Y, compute_mode="donot_use_mm_for_euclid_dist") ** 2
+    from scipy.spatial.distance import cdist
+
     return cdist(X, Y, "sqeuclidean").astype(X.dtype, copy=False)
 
 
-def _torch_cdist(X, Y):
-    import torch
-
-    return torch.cdist(X, Y, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Grams:
-    """Gram matrices of the bumps around n data points and k centres, in logs.
-
-    The data density is a mixture of bumps around the rows of `X`, the model a
-    mixture of bumps around the rows of `centers`; entry (i, j) of a Gram matrix
-    is the logarithm of the inner product of two bumps, the integral of their
-    product. Built by :func:`grams`, which says more. A matrix is computed when
-    first asked for, and kept.
-
-    Parameters
-    ----------
-    X : array of shape (n, d)
-        Data.
-
-    centers : array of shape (k, d)
-        Centres of the model.
-
-    data_variance : array of shape () or (n,)
-        Variance of the bumps around the data; with `blocks` of shape (),
-        (T,) or (n, T).
-
-    model_variance : array of shape () or (k,)
-        Variance of the bumps around the centres; with `blocks` of shape (),
-        (T,) or (k, T).
-
-    blocks : tuple of T arrays of column indices, default=None
-        Blocks of the product kernel.
-
-    log_data_weights : array of shape (n,), default=None
-        Logarithms of the weights of the data, which sum to 1; None: all equal.
-    """
-
-    X: Any
-    centers: Any
-    data_variance: Any
-    model_variance: Any
-    blocks: Any = None
-    log_data_weights: Any = None
-
-    @cached_property
-    def log_xx(self):
-        """Log Gram matrix of the data, shape (n, n)."""
-        v = self.data_variance
-        return gaussian_log_gram(self.X, self.X, self._sum(v, v), self.blocks)
-
-    @cached_property
-    def log_xy(self):
-        """Log cross Gram matrix of data and centres, shape (n, k)."""
-        v = self._sum(self.data_variance, self.model_variance)
-        return gaussian_log_gram(self.X, self.centers, v, self.blocks)
-
-    @cached_property
-    def log_yy(self):
-        """Log Gram matrix of the centres, shape (k, k)."""
-        v = self.model_variance
-        return gaussian_log_gram(
-            self.centers, self.centers, self._sum(v, v), self.blocks
-        )
-
-    @cached_property
-    def log_xx_diagonal(self):
-        """Diagonal of `log_xx`, without the matrix, shape (n,)."""
-        return self._log_self_inner(self.data_variance, self.X)
-
-    @cached_property
-    def log_yy_diagonal(self):
-        """Diagonal of `log_yy`, without the matrix, shape (k,)."""
-        return self._log_self_inner(self.model_variance, self.centers)
-
-    @cached_property
-    def log_data_norm(self):
-        """Logarithm of <p, p>, the squared norm of the data density, a scalar."""
-        rows = range(0, self.X.shape[0], _BLOCK_ROWS)
-        if len(rows) < 2:
-            return self._log_norm_of_rows(self.log_xx, slice(None))
-        xp = namespace(self.X)
-        parts = [self._log_norm_of_rows(None, slice(i, i + _BLOCK_ROWS)) for i in rows]
-        return logsumexp(xp.stack(parts), axis=0)
-
-    def with_centers(self, centers, model_bandwidth=None):
-        """Return the Gram matrices of the same data and other centres.
-
-        What is known about the data alone is shared: a loop over steps on the
-        same rows pays for it once.
-
-        Parameters
-        ----------
-        centers : array of shape (k, d)
-            Centres of the model.
-
-        model_bandwidth : float or array, default=None
-            Standard deviation of the model's bumps; None: as before.
-
-        Returns
-        -------
-        grams : Grams
-            Gram matrices with the new centres.
-        """
-        variance = self.model_variance
-        if model_bandwidth is not None:
-            variance = _as_variance(model_bandwidth, self.X, "model")
-        new = replace(self, centers=centers, model_variance=variance)
-        known = {"log_xx", "log_xx_diagonal", "log_data_norm"} & vars(self).keys()
-        vars(new).update({name: vars(self)[name] for name in known})
-        return new
-
-    def _sum(self, left, right):
-        """Add variances of rows and of columns, for every pair if they differ."""
-        shared = 0 if self.blocks is None else 1
-        left = left[:, None] if left.ndim > shared else left
-        right = right[None, :] if right.ndim > shared else right
-        total = left + right
-        # A variance for each row or column, equal blocks: one matrix per block.
-        return total
-
-    def _log_self_inner(self, variance, points):
-        xp = namespace(points)
-        logs = -(LOG_2PI + xp.log(2 * variance)) / 2
-        if self.blocks is None:
-            logs = points.shape[1] * logs
-        else:
-            sizes = asarray_like([float(len(b)) for b in self.blocks], points)
-            logs = xp.sum(sizes * logs, axis=-1)
-        return logs + xp.zeros_like(points[:, 0])
-
-    def _log_norm_of_rows(self, log_rows, rows):
-        if log_rows is None:
-            v = self.data_variance
-            per_row = v.ndim > (self.blocks is not None)
-            total = self._sum(v[rows] if per_row else v, v)
-            log_rows = gaussian_log_gram(self.X[rows], self.X, total, self.blocks)
-        if self.log_data_weights is None:
-            flat = log_rows.reshape(-1)
-            return logsumexp(flat, axis=0) - 2 * math.log(self.X.shape[0])
-        logs = self.log_data_weights
-        return logsumexp((log_rows + logs[rows, None] + logs).reshape(-1), axis=0)
-
-
-def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
-    r"""Compute the Gram matrices that the kernel costs read, in log space.
-
-    Data and model are mixtures of Gaussian bumps,
-
-    .. math:: p(x) = \sum_i a_i N(x - x_i; v_p), \qquad
-        q(x) = \sum_k w_k N(x - c_k; v_q),
-
-    and the inner products of the bumps are closed forms,
-
-    .. math:: (K_{xx})_{ij} = N(x_i - x_j; 2 v_p), \quad
-        (K_{xy})_{ik} = N(x_i - c_k; v_p + v_q), \quad
-        (K_{yy})_{kl} = N(c_k - c_l; 2 v_q).
-
-    Parameters
-    ----------
-    X : array of shape (n, d)
-        Data.
-
-    centers : array of shape (k, d)
-        Centres, of the same array library as `X`.
-
-    bandwidth : float, array or tuple (data, model) of them
-        Standard deviation, the root of v. A tuple holds that of the data and
-        that of the model; anything else serves both. In a tuple each may be an
-        array with one entry per row of `X`, per row of `centers`. It may be a
-        tensor that is learned. With `blocks` a one-dimensional bandwidth has
-        one entry per block, a two-dimensional one a row per point.
-
-    blocks : sequence of T arrays of column indices, default=None
-        Disjoint blocks of columns for the product kernel
-
-        .. math:: \log K_{ij} = \sum_t \log N(x^t_i - y^t_j; v_t),
-
-        the product over blocks t of the kernels of their columns: the Gaussian
-        whose covariance has :math:`v_t I` in block t. This is our reading of
-        the paper's multivariate form, whose formula was not at hand.
-
-    log_data_weights : array of shape (n,), default=None
-        Logarithms of the weights a of the data, up to a constant. A row of
-        weight 2 counts as two rows. None: all rows count alike.
-
-    Returns
-    -------
-    grams : Grams
-        Gram matrices `log_xx` (n, n), `log_xy` (n, k) and `log_yy` (k, k),
-        each computed when first asked for.
-
-    References
-    ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.gaussian import grams
-    >>> X = np.array([[0.0], [1.0], [2.0]])
-    >>> g = grams(X, centers=X[:2], bandwidth=0.5)
-    >>> g.log_xy.round(2)
-    array([[-0.57, -1.57],
-           [-1.57, -0.57],
-           [-4.57, -1.57]])
-    """
-    xp = namespace(X, centers)
-    if X.dtype != centers.dtype:
-        dtype = xp.result_type(X, centers)
-        X, centers = xp.astype(X, dtype), xp.astype(centers, dtype)
-    _check_points(X, centers)
-    pair = bandwidth if isinstance(bandwidth, tuple) else (bandwidth, bandwidth)
-    blocks = None if blocks is None else _check_blocks(blocks, X.shape[1])
-    data_variance = _as_variance(pair[0], X, "data")
-    model_variance = _as_variance(pair[1], X, "model")
-    if log_data_weights is not None:
-        log_data_weights = log_data_weights - logsumexp(log_data_weights, axis=0)
-    return Grams(X, centers, data_variance, model_variance, blocks, log_data_weights)
-
-
-def _check_points(X, centers):
-    if X.ndim != 2 or centers.ndim != 2 or X.shape[1] != centers.shape[1]:
-        raise ValueError(
-            "X and centers must be two-dimensional with as many columns, got "
-            f"shapes {tuple(X.shape)} and {tuple(centers.shape)}."
-        )
-
-
-def _check_blocks(blocks, n_features):
-    blocks = tuple(np.atleast_1d(np.asarray(block)) for block in blocks)
-    columns = np.concatenate(blocks)
-    if len(set(columns.tolist())) < len(columns) or not (
-        0 <= columns.min() and columns.max() < n_features
-    ):
-        raise ValueError(
-            f"blocks must hold each of the {n_features} columns at most once, got "
-            f"{[block.tolist() for block in blocks]}."
-        )
-    return blocks
-
-
-def _as_variance(bandwidth, like, name):
-    if is_torch(like) and is_torch(bandwidth):
-        bandwidth = bandwidth.to(like)
-    else:
-        bandwidth = asarray_like(bandwidth, like)
-    if not bool((bandwidth > 0).all()):
-        raise ValueError(
-            f"The {name} bandwidth is a standard deviation and must be positive, got "
-            f"{to_numpy(bandwidth)}."
-        )
-    return bandwidth**2
+def as_array_of(values, like):
+    """Return `values` as an array of the kind of `like`, with its gradient."""
+    if is_torch(like) and is_torch(values):
+        return values.to(like)
+    return asarray_like(values, like)
