@@ -1,0 +1,70 @@
+"""Devices, and the random states that torch keeps for everybody."""
+
+import threading
+from contextlib import contextmanager
+
+import torch
+
+_LOCK = threading.RLock()
+
+
+def resolve_device(device):
+    """Return the torch device that a word names.
+
+    Parameters
+    ----------
+    device : str
+        "auto" is the first CUDA device if there is one, else the CPU; anything
+        else is torch's name of a device.
+
+    Returns
+    -------
+    device : torch.device
+        The device.
+
+    Raises
+    ------
+    ValueError
+        If torch does not know the device or cannot use it here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}). "
+            "Use device='auto', or 'cpu'."
+        ) from error
+    return torch.device(device)
+
+
+@contextmanager
+def own_random_state(seed, device=None):
+    """Lend torch's default generators a seed, and give their states back.
+
+    Only for code of others that draws from them (layers being built, dropout).
+    One thread at a time; the random states are as before afterwards.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+
+    device : torch.device or None, default=None
+        Device whose default generator is lent too.
+    """
+    on_cuda = device is not None and device.type == "cuda"
+    with _LOCK:
+        state = torch.get_rng_state()
+        cuda_state = torch.cuda.get_rng_state(device) if on_cuda else None
+        try:
+            torch.default_generator.manual_seed(seed)
+            if on_cuda:
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
+            yield
+        finally:
+            torch.set_rng_state(state)
+            if on_cuda:
+                torch.cuda.set_rng_state(cuda_state, device)
