@@ -1,0 +1,264 @@
+"""Checks of what the caller hands to a mixture; each error names its cure."""
+
+import numpy as np
+
+from skgmje._backend import asarray_like, is_torch, namespace, to_numpy
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._covariance_type import map_arrays
+
+
+def is_checked(array):
+    """Tell whether looking at the values of `array` is cheap and harmless.
+
+    It waits for the device if there is one, so values are looked at only in
+    the main memory, and not while gradients are recorded: shapes always are.
+    """
+    if not is_torch(array):
+        return True
+    return array.device.type == "cpu" and not array.requires_grad
+
+
+def convert(values, like, name):
+    """Return `values` as an array of the library, dtype and device of `like`."""
+    if is_torch(values):
+        if not is_torch(like):
+            raise TypeError(
+                f"{name} is a torch tensor but the mixture holds NumPy arrays. Call "
+                f"`{name}.numpy()`, or build the mixture from tensors."
+            )
+        return values.to(dtype=like.dtype, device=like.device)
+    try:
+        return asarray_like(values, like)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} cannot be read as numbers: {error}.") from error
+
+
+def check_parameters(weights, means, covariances, covariance_type):
+    """Return the four parameters of a mixture as arrays that fit together."""
+    if covariance_type not in COVARIANCE_TYPES:
+        raise ValueError(
+            f"covariance_type={covariance_type!r} is not known. "
+            f"Choose one of {sorted(COVARIANCE_TYPES)}."
+        )
+    means = _floating(means)
+    if means.ndim < 2:
+        raise ValueError(
+            f"means has shape {tuple(means.shape)}; expected (n_components, "
+            "n_features), or one more axis before for one mixture per sample."
+        )
+    weights = convert(weights, means, "weights")
+    if isinstance(covariances, list) and covariance_type == "low-rank":
+        covariances = tuple(covariances)
+    covariances = map_arrays(lambda c: convert(c, means, "covariances"), covariances)
+    _check_shapes(weights, means, covariances, covariance_type)
+    if is_checked(means) and is_checked(weights):
+        _check_values(weights, means, covariances, covariance_type)
+    return _spread(weights, means, covariances, covariance_type)
+
+
+def _floating(means):
+    if is_torch(means):
+        return means if means.is_floating_point() else means.double()
+    means = np.asarray(means)
+    return means if means.dtype in (np.float32, np.float64) else means.astype(float)
+
+
+def _core_shapes(means, covariances, covariance_type):
+    """Return the expected shapes without leading axes, one for each array."""
+    rank = covariances[0].shape[-1] if isinstance(covariances, tuple) else 1
+    shape = COVARIANCE_TYPES[covariance_type].shape(*means.shape[-2:], rank)
+    return shape if isinstance(covariances, tuple) else (shape,)
+
+
+def _arrays(covariances):
+    return covariances if isinstance(covariances, tuple) else (covariances,)
+
+
+def _check_shapes(weights, means, covariances, covariance_type):
+    if isinstance(covariances, tuple) != (covariance_type == "low-rank"):
+        raise ValueError(
+            "covariances must be the pair (factors, diagonal) for "
+            f"covariance_type='low-rank' and one array otherwise; got "
+            f"{type(covariances).__name__} with covariance_type={covariance_type!r}."
+        )
+    leading = tuple(means.shape[:-2])
+    shapes = _core_shapes(means, covariances, covariance_type)
+    named = [("weights", weights, (means.shape[-2],))]
+    named += [
+        ("covariances", array, shape)
+        for array, shape in zip(_arrays(covariances), shapes, strict=True)
+    ]
+    for name, array, shape in named:
+        if not _spreads(tuple(array.shape), leading + shape, len(shape)):
+            raise ValueError(
+                f"{name} has shape {tuple(array.shape)}; with means of shape "
+                f"{tuple(means.shape)} and covariance_type={covariance_type!r} it "
+                f"must be {leading + shape}. Reshape it or change covariance_type."
+            )
+
+
+def _spreads(shape, target, n_core):
+    """Tell whether `shape` has the core of `target` and can take its leading axes."""
+    if len(shape) < n_core or shape[len(shape) - n_core :] != target[-n_core:]:
+        return False
+    try:
+        return np.broadcast_shapes(shape, target) == target
+    except ValueError:
+        return False
+
+
+def _check_values(weights, means, covariances, covariance_type):
+    xp = namespace(means)
+    for name, arrays in (("means", (means,)), ("covariances", _arrays(covariances))):
+        if not all(bool(xp.all(xp.isfinite(array))) for array in arrays):
+            raise ValueError(
+                f"{name} has NaN or infinite entries; they must be finite."
+            )
+    variances = COVARIANCE_TYPES[covariance_type].variances(covariances)
+    if not bool(xp.all(variances > 0)):
+        raise ValueError(
+            f"covariances has a variance of {float(xp.min(variances)):g}; variances "
+            "must be positive. Add a small number to them (reg_covar)."
+        )
+    if not bool(xp.all(weights >= 0)):
+        raise ValueError(
+            f"weights has an entry of {float(xp.min(weights)):g}; weights must be "
+            "non-negative numbers. Use a softmax, or clip and divide by the sum."
+        )
+    gap = xp.max(xp.abs(xp.sum(weights, axis=-1) - 1))
+    if not bool(gap <= (1e-5 if xp.finfo(weights.dtype).eps < 1e-10 else 1e-3)):
+        raise ValueError(
+            f"weights must sum to one over the components; they are off by "
+            f"{float(gap):g}. Divide them by their sum."
+        )
+
+
+def _spread(weights, means, covariances, covariance_type):
+    """Give what the mixtures share their leading axes, as views."""
+    leading = tuple(means.shape[:-2])
+    xp = namespace(means)
+    shapes = _core_shapes(means, covariances, covariance_type)
+    spread = [
+        xp.broadcast_to(array, leading + shape) if leading else array
+        for array, shape in zip(_arrays(covariances), shapes, strict=True)
+    ]
+    if leading:
+        weights = xp.broadcast_to(weights, (*leading, means.shape[-2]))
+    covariances = tuple(spread) if isinstance(covariances, tuple) else spread[0]
+    return weights, means, covariances
+
+
+def check_rows(X, mixture, name="X"):
+    """Return `X` as an array of shape (..., n_features) that fits `mixture`."""
+    means = mixture.means
+    X = convert(X, means, name)
+    if X.ndim == 0 or X.shape[-1] != means.shape[-1]:
+        raise ValueError(
+            f"{name} has shape {tuple(X.shape)}; its last axis must hold the "
+            f"{means.shape[-1]} features of the mixture. Use `{name}.reshape(-1, "
+            f"{means.shape[-1]})` or select columns."
+        )
+    check_leading(X, mixture, name)
+    if is_checked(X) and bool(namespace(X).any(namespace(X).isinf(X))):
+        raise ValueError(
+            f"{name} has infinite entries. Remove those rows, or clip them."
+        )
+    return X
+
+
+def check_leading(X, mixture, name):
+    """Raise if rows and mixtures cannot be paired."""
+    leading = tuple(mixture.means.shape[:-2])
+    try:
+        fits = np.broadcast_shapes(tuple(X.shape[:-1]), leading)
+    except ValueError:
+        fits = None
+    if fits is None:
+        raise ValueError(
+            f"{name} has shape {tuple(X.shape)} but there is one mixture for each of "
+            f"{leading} samples: row i goes with mixture i. Give as many rows as "
+            "mixtures; further axes before them broadcast."
+        )
+
+
+def find_missing(X, missing, name="X"):
+    """Return the NaN mask of `X` as a NumPy array, or None if nothing is missing."""
+    if missing not in ("raise", "marginal"):
+        raise ValueError(f"missing={missing!r}; choose 'raise' or 'marginal'.")
+    if missing == "raise" and not is_checked(X):
+        return None
+    xp = namespace(X)
+    mask = xp.isnan(X)
+    if not bool(xp.any(mask)):
+        return None
+    mask = mask.cpu().numpy() if is_torch(mask) else mask
+    if missing == "raise":
+        raise ValueError(
+            f"{name} has {int(mask.sum())} NaN in {int(mask.any(-1).sum())} rows. "
+            "Remove or impute them, or pass missing='marginal' where it is offered "
+            "to score those rows under the marginal of what they show."
+        )
+    return mask
+
+
+def check_indices(indices, n_features):
+    """Return `indices` as a list of distinct, non-negative Python integers."""
+    if isinstance(indices, slice):
+        return list(range(n_features))[indices]
+    wanted = np.atleast_1d(np.asarray(indices))
+    try:
+        chosen = np.arange(n_features)[wanted].tolist()
+    except IndexError as error:
+        raise ValueError(
+            f"indices={indices!r} are not features of a mixture with {n_features} "
+            f"features. Use integers from 0 to {n_features - 1}."
+        ) from error
+    if not chosen or len(set(chosen)) < len(chosen) or wanted.ndim > 1:
+        raise ValueError(
+            f"indices={indices!r} must name at least one feature, none of them twice."
+        )
+    return chosen
+
+
+def check_partner(first, second):
+    """Raise if two mixtures do not live in the same space."""
+    if not isinstance(second, type(first)):
+        raise TypeError(
+            f"other is a {type(second).__name__}; it must be a Mixture. "
+            "skgmje.as_mixture makes one of a fitted estimator."
+        )
+    if first.n_features != second.n_features:
+        raise ValueError(
+            f"other has {second.n_features} features but this mixture has "
+            f"{first.n_features}. Take a marginal of one of them."
+        )
+
+
+def check_map(A, b, mixture):
+    """Return the two parts of an affine map as arrays that fit `mixture`."""
+    means, d = mixture.means, mixture.n_features
+    A, b = convert(A, means, "A"), convert(b, means, "b")
+    fits = (A.ndim == 0, A.shape == (d,), A.ndim == 2 and A.shape[0] <= d == A.shape[1])
+    if not any(fits):
+        raise ValueError(
+            f"A has shape {tuple(A.shape)}; it must be a scalar, have shape ({d},), or "
+            f"be a matrix of shape (m, {d}) with m <= {d}."
+        )
+    n_out = A.shape[0] if A.ndim == 2 else d
+    if b.ndim and b.shape[-1] != n_out:
+        raise ValueError(
+            f"b has shape {tuple(b.shape)}; it must be a scalar or have shape "
+            f"({n_out},), the features of the result."
+        )
+    if is_checked(A) and _loses_rank(to_numpy(A)):
+        raise ValueError(
+            "A must have full row rank, else the result has no density. Remove "
+            "zero factors, or rows that are combinations of others."
+        )
+    return A, b
+
+
+def _loses_rank(A):
+    if A.ndim < 2:
+        return not np.all(A != 0)
+    return np.linalg.matrix_rank(A) < len(A)

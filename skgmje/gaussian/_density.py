@@ -1,0 +1,254 @@
+"""Densities and responsibilities of complete rows and of rows with gaps."""
+
+import numpy as np
+
+from skgmje._backend import LOG_2PI, is_torch, namespace, softmax
+from skgmje.gaussian._checks import check_rows, find_missing
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._covariance_type import collapse, is_shared, map_arrays
+
+# Entries of a temporary array: 4 MB of float64, so that memory stays bounded.
+BLOCK_SIZE = 2**19
+
+
+def log_weights(weights):
+    """Return ``log(weights)``; zero gives -inf without a warning or a NaN gradient."""
+    xp = namespace(weights)
+    positive = weights > 0
+    logs = xp.log(xp.where(positive, weights, xp.ones_like(weights)))
+    return xp.where(positive, logs, xp.full_like(weights, -np.inf))
+
+
+def block_rows(row_size):
+    """Return how many rows of `row_size` entries make one block."""
+    return max(1, BLOCK_SIZE // max(1, row_size))
+
+
+def in_blocks(function, X, n_leading, row_size):
+    """Apply `function` to blocks along the first axis of `X`.
+
+    Parameters
+    ----------
+    function : callable
+        Maps an array (b, ...) to an array (b, ...).
+
+    X : array of shape (..., n_features)
+        Rows.
+
+    n_leading : int
+        Number of leading axes of the mixture. Only axes before those are cut.
+
+    row_size : int
+        Entries of the largest temporary array that one row needs.
+
+    Returns
+    -------
+    result : array
+        The blocks' results, joined.
+    """
+    if X.ndim < n_leading + 2:
+        return function(X)
+    row_size *= max(1, int(np.prod(X.shape[1:-1])))
+    step = block_rows(row_size)
+    if len(X) <= step:
+        return function(X)
+    blocks = [function(X[i : i + step]) for i in range(0, len(X), step)]
+    return namespace(X).concat(blocks, axis=0)
+
+
+def gaussian_log_prob(kind, means, covariances, X):
+    """Compute ``log N(x; means_k, covariances_k)`` of complete rows.
+
+    Parameters
+    ----------
+    kind : CovarianceType
+        How `covariances` are stored.
+
+    means : array of shape (..., n_components, n_features)
+        Means.
+
+    covariances : array or tuple of arrays
+        Covariances with the leading axes of `means`, or more of them.
+
+    X : array of shape (..., n_features)
+        Rows.
+
+    Returns
+    -------
+    log_prob : array of shape (..., n_components)
+        Log-densities.
+    """
+    xp = namespace(means)
+    n_components, n_features = means.shape[-2:]
+    factor = kind.precisions_cholesky(covariances)
+    log_norm = kind.log_det(factor, n_features) - 0.5 * n_features * LOG_2PI
+
+    def block(rows):
+        white = kind.whiten(rows[..., None, :] - means, factor)
+        return log_norm - 0.5 * xp.sum(white * white, axis=-1)
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = in_blocks(block, X, means.ndim - 2, n_components * n_features)
+    # The parameters are finite, so NaN is an overflow: inf - inf in a product.
+    return result if is_torch(result) else np.where(np.isnan(result), -np.inf, result)
+
+
+def responsibilities(mixture, X):
+    """Compute the posterior weights of complete rows, shape (..., n_components)."""
+    joint = mixture._joint_log_prob(X)
+    xp = namespace(joint)
+    lost = ~xp.isfinite(xp.max(joint, axis=-1))
+    if not bool(xp.any(lost)):
+        return softmax(joint, axis=-1)
+    joint = xp.where(lost[..., None], _far_scores(mixture, X), joint)
+    return softmax(joint, axis=-1)
+
+
+def _far_scores(mixture, X):
+    r"""Score components where the squared distances overflow.
+
+    With x and the means divided by s, the largest of their entries,
+
+    .. math::
+
+        |U_k (x - \mu_k)|^2 = s^2 a_k, \qquad
+        a_k = |U_k (\hat x - \hat \mu_k)|^2,
+
+    so the smallest a wins. Components whose a agree to rounding, as they do
+    under one covariance far away, are separated by the next orders
+    :math:`-2 s \langle U_k \hat x, U_k \mu_k \rangle + |U_k \mu_k|^2`.
+    """
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    factor = kind.precisions_cholesky(mixture.covariances)
+    means, weights = mixture.means, mixture.weights
+    xp = namespace(means)
+    big = xp.finfo(means.dtype).max / 4
+    tol = 64 * xp.finfo(means.dtype).eps
+    white_means = kind.whiten(means, factor)
+    offset = xp.sum(white_means * white_means, axis=-1)
+    offset = log_weights(weights) - 0.5 * xp.where(offset < big, offset, big)
+    offset = offset + kind.log_det(factor, mixture.n_features)
+    size_of_means = xp.max(xp.max(xp.abs(means), axis=-1), axis=-1)
+
+    def block(rows):
+        size = xp.maximum(xp.max(xp.abs(rows), axis=-1), size_of_means)[..., None]
+        scaled_means = means / size[..., None]
+        scaled = rows[..., None, :] / size[..., None] + 0 * scaled_means
+        square = xp.sum(kind.whiten(scaled - scaled_means, factor) ** 2, axis=-1)
+        square = xp.where(square < big, square, big)
+        square = xp.where(weights > 0, square, np.inf)
+        least = xp.min(square, axis=-1, keepdims=True)
+        wins = square <= least * (1 + tol)
+        cross = -2 * xp.sum(kind.whiten(scaled, factor) * white_means, axis=-1)
+        least = xp.min(xp.where(wins, cross, np.inf), axis=-1, keepdims=True)
+        top = xp.max(xp.abs(cross), axis=-1, keepdims=True)
+        gap = xp.where(cross - least > tol * top, cross - least, 0.0)
+        return xp.where(wins, offset - 0.5 * size * gap, -np.inf)
+
+    with np.errstate(all="ignore"):
+        row_size = mixture.n_components * mixture.n_features
+        return in_blocks(block, X, means.ndim - 2, row_size)
+
+
+def grad_log_prob(mixture, X):
+    """Compute the gradient of the log-density in complete rows, shape of `X`."""
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    factor = kind.precisions_cholesky(mixture.covariances)
+    means, n_features = mixture.means, mixture.n_features
+    xp = namespace(means)
+    posterior = responsibilities(mixture, X)
+    X = xp.broadcast_to(X, (*posterior.shape[:-1], n_features))
+
+    def block(rows):
+        pull = kind.solve(means - rows[..., None, :n_features], factor)
+        return (rows[..., None, n_features:] @ pull)[..., 0, :]
+
+    both = xp.concat([X, posterior], axis=-1)
+    return in_blocks(block, both, means.ndim - 2, mixture.n_components * n_features)
+
+
+def score_rows(mixture, X, missing, score, nothing):
+    """Score complete rows directly and the others by their pattern of gaps.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        The mixture, or one for each row.
+
+    X : array of shape (..., n_features)
+        Rows, in which NaN means missing.
+
+    missing : {'raise', 'marginal'}
+        What to do about NaN.
+
+    score : callable
+        Maps a mixture and complete rows to an array (..., n_components).
+
+    nothing : array of shape (..., n_components)
+        The score of a row that shows nothing.
+
+    Returns
+    -------
+    scores : array of shape (..., n_components)
+        Each row's score under the marginal mixture of the features it shows.
+    """
+    X = check_rows(X, mixture)
+    mask = find_missing(X, missing)
+    if mask is None:
+        return score(mixture, X)
+    xp = namespace(X)
+    leading = np.broadcast_shapes(X.shape[:-1], tuple(mixture.means.shape[:-2]))
+    X = xp.reshape(xp.broadcast_to(X, (*leading, X.shape[-1])), (-1, X.shape[-1]))
+    mask = np.broadcast_to(mask, (*leading, mask.shape[-1])).reshape(X.shape)
+    owner = _owner(mixture, leading)
+    nothing = xp.reshape(nothing, (-1, mixture.n_components))
+    patterns, group = np.unique(mask, axis=0, return_inverse=True)
+    order, parts = [], []
+    for number, pattern in enumerate(patterns):
+        rows = np.flatnonzero(group.reshape(-1) == number)
+        seen = np.flatnonzero(~pattern).tolist()
+        order.append(rows)
+        if seen:
+            part = _take_mixtures(mixture, owner[rows]).marginal(seen)
+            parts.append(score(part, X[_index(rows, X)][:, seen]))
+        else:
+            parts.append(nothing[_index(owner[rows], X)])
+    back = np.argsort(np.concatenate(order))
+    joined = xp.concat(parts, axis=0)[_index(back, X)]
+    return xp.reshape(joined, (*leading, mixture.n_components))
+
+
+def _index(numbers, like):
+    """Return integers as an index into arrays of the library of `like`."""
+    if is_torch(like):
+        return namespace(like).asarray(numbers, device=like.device)
+    return numbers
+
+
+def _owner(mixture, leading):
+    """Return the number of the mixture that each flattened row goes with."""
+    own = tuple(mixture.means.shape[:-2])
+    number = np.arange(int(np.prod(own))).reshape(own)
+    return np.broadcast_to(number, leading).reshape(-1)
+
+
+def _take_mixtures(mixture, owner):
+    """Return the mixtures of some rows; one that has no leading axis serves all."""
+    n_leading = mixture.means.ndim - 2
+    if not n_leading:
+        return mixture
+    index = np.unravel_index(owner, tuple(mixture.means.shape[:-2]))
+    index = tuple(_index(axis, mixture.means) for axis in index)
+
+    def take(array):
+        shared = collapse(array, array.ndim - n_leading)
+        if is_shared(shared, array.ndim - n_leading):
+            return shared[(0,) * n_leading]
+        return array[index]
+
+    return type(mixture)(
+        mixture.weights[index],
+        mixture.means[index],
+        map_arrays(take, mixture.covariances),
+        mixture.covariance_type,
+    )

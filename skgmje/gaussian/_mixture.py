@@ -1,0 +1,318 @@
+"""The Gaussian mixture as a value, and what can be asked of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from skgmje._backend import logsumexp, namespace
+from skgmje.gaussian import _maps
+from skgmje.gaussian._algebra import AlgebraMixin
+from skgmje.gaussian._checks import check_parameters, check_rows, find_missing
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._density import (
+    gaussian_log_prob,
+    grad_log_prob,
+    log_weights,
+    responsibilities,
+    score_rows,
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Mixture(AlgebraMixin):
+    r"""A Gaussian mixture, or one per sample, as a value.
+
+    .. math::
+
+        p(x) = \sum_{k=1}^K w_k N(x; \mu_k, \Sigma_k)
+
+    The arrays may be NumPy arrays or torch tensors; results are of the same
+    library, data type and device, and differentiable in torch. If the arrays
+    have a leading axis of length n, there is one mixture for each of n samples:
+    row i of ``X`` goes with mixture i, and further axes of ``X`` before it
+    broadcast. Arrays that all mixtures share may leave the leading axis out.
+
+    Values are checked at once for arrays in main memory that record no gradient;
+    shapes are checked always.
+
+    Parameters
+    ----------
+    weights : array of shape (..., n_components)
+        Not negative, summing to one over the components.
+
+    means : array of shape (..., n_components, n_features)
+        Means of the components.
+
+    covariances : array or tuple of arrays
+        The shape depends on `covariance_type`::
+
+            (..., n_components, n_features, n_features)  if 'full',
+            (..., n_features, n_features)                if 'tied',
+            (..., n_components, n_features)              if 'diag',
+            (..., n_components)                          if 'spherical',
+            ((..., n_components, n_features, rank),
+             (..., n_components, n_features))            if 'low-rank'
+
+        A low-rank pair (factors F, diagonal D) means :math:`F F^T + D`.
+
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank'}, \
+            default='full'
+        Key of :data:`COVARIANCE_TYPES`.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit together, weights are no weights, variances are not
+        positive or an entry is not finite. A matrix that is not positive
+        definite raises when it is first used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.gaussian import Mixture
+    >>> mixture = Mixture(
+    ...     weights=[0.5, 0.5],
+    ...     means=[[-1.0, -1.0], [1.0, 1.0]],
+    ...     covariances=[0.5, 0.5],
+    ...     covariance_type="spherical",
+    ... )
+    >>> mixture
+    Mixture(n_components=2, n_features=2, covariance_type='spherical')
+    >>> mixture.log_prob([[1.0, 1.0], [0.0, 0.0]]).round(2)
+    array([-1.84, -3.14])
+
+    The density of the second feature where the first is 1:
+
+    >>> given = mixture.condition([0], [1.0])
+    >>> given.weights.round(2), given.mean.round(2)
+    (array([0.02, 0.98]), array([0.96]))
+    """
+
+    weights: Any
+    means: Any
+    covariances: Any
+    covariance_type: str = "full"
+
+    def __post_init__(self):
+        names = ("weights", "means", "covariances")
+        arrays = check_parameters(
+            self.weights, self.means, self.covariances, self.covariance_type
+        )
+        for name, array in zip(names, arrays, strict=True):
+            object.__setattr__(self, name, array)
+
+    def __repr__(self):
+        leading = tuple(self.means.shape[:-2])
+        batch = f"batch_shape={leading}, " if leading else ""
+        return (
+            f"Mixture({batch}n_components={self.n_components}, "
+            f"n_features={self.n_features}, covariance_type={self.covariance_type!r})"
+        )
+
+    @property
+    def n_components(self):
+        """Number of components."""
+        return self.means.shape[-2]
+
+    @property
+    def n_features(self):
+        """Number of features."""
+        return self.means.shape[-1]
+
+    @property
+    def n_parameters(self):
+        """Number of free parameters of one mixture, as scikit-learn counts them."""
+        k, d = self.n_components, self.n_features
+        rank = (
+            self.covariances[0].shape[-1] if isinstance(self.covariances, tuple) else 1
+        )
+        kind = COVARIANCE_TYPES[self.covariance_type]
+        return kind.n_parameters(k, d, rank) + k * d + k - 1
+
+    @property
+    def mean(self):
+        r"""Mean :math:`\sum_k w_k \mu_k`, shape (..., n_features)."""
+        return (self.weights[..., None, :] @ self.means)[..., 0, :]
+
+    @property
+    def covariance(self):
+        r"""Covariance by the law of total variance, (..., n_features, n_features).
+
+        It is :math:`\sum_k w_k (\Sigma_k + (\mu_k - \mu)(\mu_k - \mu)^T)`.
+        """
+        diff = self.means - self.mean[..., None, :]
+        weighted = self.weights[..., None] * diff
+        between = namespace(diff).matrix_transpose(weighted) @ diff
+        kind = COVARIANCE_TYPES[self.covariance_type]
+        return kind.pooled(self.covariances, self.weights, self.n_features) + between
+
+    def log_prob(self, X, missing="raise"):
+        r"""Compute the log-density :math:`\log p(x)`, in nats.
+
+        Parameters
+        ----------
+        X : array of shape (..., n_features)
+            Rows.
+
+        missing : {'raise', 'marginal'}, default='raise'
+            What NaN means: an error, or a missing value. A row with missing
+            values is scored under its exact marginal, and by 0 if it shows
+            nothing.
+
+        Returns
+        -------
+        log_prob : array of shape (...,)
+            Log-densities; -inf where the squared distance overflows.
+        """
+        nothing = log_weights(self.weights)
+        joint = score_rows(self, X, missing, type(self)._joint_log_prob, nothing)
+        return logsumexp(joint, axis=-1)
+
+    def component_log_prob(self, X, missing="raise"):
+        r"""Compute :math:`\log N(x; \mu_k, \Sigma_k)`, without the weights.
+
+        Parameters
+        ----------
+        X : array of shape (..., n_features)
+            Rows.
+
+        missing : {'raise', 'marginal'}, default='raise'
+            What NaN means, see :meth:`log_prob`.
+
+        Returns
+        -------
+        log_prob : array of shape (..., n_components)
+            Log-density of each component.
+        """
+        nothing = namespace(self.weights).zeros_like(self.weights)
+        return score_rows(self, X, missing, _component_log_prob, nothing)
+
+    def responsibilities(self, X, missing="raise"):
+        r"""Compute the posterior weights :math:`w_k N_k(x) / p(x)`.
+
+        Parameters
+        ----------
+        X : array of shape (..., n_features)
+            Rows. However far away, they get the limit of their direction.
+
+        missing : {'raise', 'marginal'}, default='raise'
+            What NaN means, see :meth:`log_prob`.
+
+        Returns
+        -------
+        responsibilities : array of shape (..., n_components)
+            Not negative, summing to one over the components.
+        """
+        return score_rows(self, X, missing, responsibilities, self.weights)
+
+    def grad_log_prob(self, X):
+        r"""Compute the gradient of the log-density.
+
+        .. math::
+
+            \nabla \log p(x) = -\sum_k r_k(x) \Sigma_k^{-1} (x - \mu_k)
+
+        Parameters
+        ----------
+        X : array of shape (..., n_features)
+            Rows, complete.
+
+        Returns
+        -------
+        gradient : array of shape (..., n_features)
+            In closed form, so NumPy has it too.
+        """
+        X = check_rows(X, self)
+        find_missing(X, "raise")
+        return grad_log_prob(self, X)
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw samples.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of samples, of each mixture if there are several.
+
+        random_state : int, numpy.random.Generator, RandomState or None
+            Source of randomness; the same one gives the same samples in NumPy
+            and torch.
+
+        Returns
+        -------
+        X : array of shape (n_samples, ..., n_features)
+            Independent samples, in no order. In torch they carry the gradient
+            of means and covariances.
+
+        component : integer array of shape (n_samples, ...)
+            The component each sample comes from.
+        """
+        return _maps.sample(self, n_samples, random_state)
+
+    def marginal(self, indices):
+        """Return the density of some of the features.
+
+        Parameters
+        ----------
+        indices : int, slice or sequence of int
+            Which features, in which order, none of them twice.
+
+        Returns
+        -------
+        marginal : Mixture
+            Of the same covariance type.
+        """
+        return Mixture(*_maps.marginal(self, indices), self.covariance_type)
+
+    def condition(self, indices, values):
+        r"""Return the density of the other features, given some.
+
+        .. math::
+
+            p(t | c) \propto \sum_k w_k N(c; \mu_{c,k}, \Sigma_{cc,k})
+            N(t; \mu_{t,k} + \Sigma_{tc,k} \Sigma_{cc,k}^{-1} (c - \mu_{c,k}),
+            \Sigma_{tt,k} - \Sigma_{tc,k} \Sigma_{cc,k}^{-1} \Sigma_{ct,k})
+
+        Parameters
+        ----------
+        indices : int, slice or sequence of int
+            The conditioning features c, at least one and not all.
+
+        values : array of shape (n_indices,) or (n, n_indices)
+            Their values, in the order of `indices`; n rows give n mixtures.
+
+        Returns
+        -------
+        conditional : Mixture
+            Over the other features in ascending order, of the same covariance
+            type. The n mixtures share their covariances, which are not copied.
+        """
+        return Mixture(*_maps.condition(self, indices, values), self.covariance_type)
+
+    def affine(self, A, b=0.0):
+        """Return the density of ``A x + b``.
+
+        Parameters
+        ----------
+        A : scalar, array of shape (n_features,) or of shape (m, n_features)
+            Factor of all features, of each feature, or a matrix of full row rank.
+
+        b : scalar or array of shape (m,), default=0.0
+            Shift.
+
+        Returns
+        -------
+        image : Mixture
+            Of the same covariance type, but a factor for each feature turns
+            spherical into diag, and a matrix turns diag, spherical and low-rank
+            into full.
+        """
+        return Mixture(*_maps.affine(self, A, b))
+
+    def _joint_log_prob(self, X):
+        """Compute ``log w_k N_k(x)`` of complete, checked rows, (..., K)."""
+        return log_weights(self.weights) + _component_log_prob(self, X)
+
+
+def _component_log_prob(mixture, X):
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    return gaussian_log_prob(kind, mixture.means, mixture.covariances, X)
