@@ -1,0 +1,270 @@
+"""What every estimator of a mixture shares, and the bridges to scikit-learn.
+
+Private names of scikit-learn are imported here only, so that a rename there
+costs one line here.
+"""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.mixture import BayesianGaussianMixture
+from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
+from sklearn.neighbors import KernelDensity
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
+
+from skgmje._backend import to_numpy
+from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+
+__all__ = [
+    "Integral",
+    "Interval",
+    "MixtureMixin",
+    "Real",
+    "StrOptions",
+    "_fit_context",
+    "as_mixture",
+    "check_rows",
+    "check_weights",
+    "to_sklearn",
+]
+
+# Squares of larger numbers, summed over the rows, overflow.
+LARGEST = 1e150
+
+
+class MixtureMixin:
+    """Fitted attributes of an estimator that is one Gaussian mixture."""
+
+    _doc_link_module = "skgmje"
+
+    def _set_mixture(self, mixture):
+        """Store `mixture` under scikit-learn's names, as float64 arrays."""
+        self.weights_ = to_numpy(mixture.weights)
+        self.means_ = to_numpy(mixture.means)
+        covariances = mixture.covariances
+        if isinstance(covariances, tuple):
+            self.covariances_ = tuple(to_numpy(part) for part in covariances)
+        else:
+            self.covariances_ = to_numpy(covariances)
+        self.covariance_type_ = mixture.covariance_type
+
+    @property
+    def mixture_(self):
+        """The fitted density as a :class:`skgmje.gaussian.Mixture`."""
+        check_is_fitted(self, "means_")
+        return Mixture(
+            self.weights_, self.means_, self.covariances_, self.covariance_type_
+        )
+
+    @property
+    def precisions_cholesky_(self):
+        """Cholesky factors of the precisions, in scikit-learn's layout."""
+        check_is_fitted(self, "means_")
+        kind = COVARIANCE_TYPES[self.covariance_type_]
+        return kind.precisions_cholesky(self.covariances_)
+
+    @property
+    def precisions_(self):
+        """Inverse covariances, in scikit-learn's layout (dense for low-rank)."""
+        check_is_fitted(self, "means_")
+        kind = COVARIANCE_TYPES[self.covariance_type_]
+        return kind.precisions(self.covariances_)
+
+
+def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1):
+    """Return `X` as a float array of rows that the hot loops can square.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose ``n_features_in_`` is set or checked.
+
+    X : array-like of shape (n_samples, n_features)
+        The rows; float64 and float32 are kept.
+
+    reset : bool
+        True in ``fit``.
+
+    allow_nan : bool, default=False
+        Whether NaN means missing.
+
+    min_samples : int, default=1
+        Smallest number of rows.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features)
+        Checked rows.
+
+    Raises
+    ------
+    ValueError
+        For NaN where it has no meaning, infinity, or entries whose squares
+        overflow.
+    """
+    X = validate_data(
+        estimator,
+        X,
+        reset=reset,
+        dtype=[np.float64, np.float32],
+        ensure_min_samples=min_samples,
+        ensure_all_finite="allow-nan" if allow_nan else True,
+    )
+    if reset and X.size:
+        with np.errstate(invalid="ignore"):
+            largest = max(float(np.nanmax(X)), -float(np.nanmin(X)))
+        if largest > LARGEST:
+            raise ValueError(
+                f"X has an entry of size {largest:.3g}; the squares of entries above "
+                f"{LARGEST:g} overflow. Rescale X, for example with StandardScaler."
+            )
+    return X
+
+
+def check_weights(sample_weight, X):
+    """Return float64 row weights, or None where they are all alike.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or all are zero.
+    """
+    if sample_weight is None:
+        return None
+    weight = _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+    if not weight.any():
+        raise ValueError(
+            "sample_weight: all weights are zero; give at least one row a "
+            "positive weight."
+        )
+    return weight
+
+
+def as_mixture(density):
+    """Return a fitted density as a Gaussian mixture value.
+
+    Parameters
+    ----------
+    density : Mixture or fitted estimator
+        A mixture, an estimator with a ``mixture_`` attribute, scikit-learn's
+        `GaussianMixture`, `BayesianGaussianMixture` (with its expected
+        parameters plugged in; its own ``score_samples`` differs by a term of
+        the posterior's width) or `KernelDensity` with ``kernel="gaussian"``
+        (one component for each stored row).
+
+    Returns
+    -------
+    mixture : Mixture
+        NumPy arrays.
+
+    Raises
+    ------
+    TypeError
+        If `density` is not one Gaussian mixture.
+
+    sklearn.exceptions.NotFittedError
+        If the estimator has not been fitted.
+
+    See Also
+    --------
+    to_sklearn : The way back.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.neighbors import KernelDensity
+    >>> from skgmje import as_mixture
+    >>> kde = KernelDensity(bandwidth=0.5).fit(np.array([[0.0], [1.0]]))
+    >>> as_mixture(kde).n_components
+    2
+    """
+    if isinstance(density, Mixture):
+        return density
+    if isinstance(density, SklearnGaussianMixture | BayesianGaussianMixture):
+        check_is_fitted(density)
+        return Mixture(
+            density.weights_,
+            density.means_,
+            density.covariances_,
+            density.covariance_type,
+        )
+    if isinstance(density, KernelDensity):
+        return _kernel_density_mixture(density)
+    if isinstance(density, BaseEstimator) and hasattr(type(density), "mixture_"):
+        return density.mixture_
+    raise TypeError(
+        f"{density!r} is not one Gaussian mixture. Pass a Mixture, a fitted "
+        "GaussianMixture, BayesianGaussianMixture, KernelDensity(kernel='gaussian') "
+        "or a fitted skgmje estimator that has the attribute mixture_."
+    )
+
+
+def _kernel_density_mixture(density):
+    check_is_fitted(density)
+    if density.kernel != "gaussian" or density.metric != "euclidean":
+        raise TypeError(
+            f"KernelDensity(kernel={density.kernel!r}, metric={density.metric!r}) is "
+            "no Gaussian mixture. Use kernel='gaussian' and metric='euclidean'."
+        )
+    rows = np.asarray(density.tree_.data)
+    weights = density.tree_.sample_weight
+    weights = np.ones(len(rows)) if weights is None else np.asarray(weights)
+    variances = np.full(len(rows), float(density.bandwidth_) ** 2)
+    return Mixture(weights / weights.sum(), rows, variances, "spherical")
+
+
+def to_sklearn(mixture):
+    """Return a fitted scikit-learn `GaussianMixture` with the same density.
+
+    Parameters
+    ----------
+    mixture : Mixture or fitted estimator
+        Whatever :func:`as_mixture` takes. Low-rank covariances become full.
+
+    Returns
+    -------
+    estimator : sklearn.mixture.GaussianMixture
+        Ready to score and sample; ``lower_bound_`` is -inf, because no data
+        were seen.
+
+    See Also
+    --------
+    as_mixture : The way back.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje import Mixture, to_sklearn
+    >>> mixture = Mixture(np.array([1.0]), np.zeros((1, 2)), np.ones((1, 2)), "diag")
+    >>> to_sklearn(mixture).score_samples(np.zeros((1, 2))).round(3).tolist()
+    [-1.838]
+    """
+    mixture = as_mixture(mixture)
+    kind = mixture.covariance_type
+    covariances = mixture.covariances
+    if kind == "low-rank":
+        covariances = COVARIANCE_TYPES[kind].dense(
+            covariances, mixture.n_components, mixture.n_features
+        )
+        kind = "full"
+    covariances = to_numpy(covariances)
+    estimator = SklearnGaussianMixture(mixture.n_components, covariance_type=kind)
+    estimator.weights_ = to_numpy(mixture.weights)
+    estimator.means_ = to_numpy(mixture.means)
+    estimator.covariances_ = covariances
+    estimator.precisions_cholesky_ = COVARIANCE_TYPES[kind].precisions_cholesky(
+        covariances
+    )
+    estimator.precisions_ = COVARIANCE_TYPES[kind].precisions(covariances)
+    estimator.converged_, estimator.n_iter_ = True, 0
+    estimator.lower_bound_, estimator.lower_bounds_ = -np.inf, []
+    estimator.n_features_in_ = mixture.n_features
+    return estimator

@@ -1,0 +1,272 @@
+"""Starts and settings that estimators take from scikit-learn or from the data."""
+
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
+
+from skgmje.adaptation import expectation_maximization, start_mixture
+from skgmje.adaptation._em import row_mean
+
+# Candidates of n_components="auto"; a component needs eight rows.
+N_COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 32, 50, 80)
+ROWS_PER_COMPONENT = 8
+
+# Candidates of covariance_type="auto" with the pseudo-counts worth trying:
+# moderate shrinkage hardly changes few parameters, and none changes a tied type.
+SHRINKAGES = {
+    "full": (2.0, 20.0, 100.0),
+    "tied": (0.0,),
+    "diag": (2.0,),
+    "spherical": (2.0,),
+    "low-rank": (2.0, 20.0),
+}
+AUTO_TYPES = ("full", "tied", "diag", "spherical")
+
+# From this many rows on, one held-out third decides as well as three folds.
+SINGLE_SPLIT_ROWS = 1500
+
+# A setting's grid over the components ends after two scores this far below its best.
+HOPELESS = 0.02
+
+
+class Selection(NamedTuple):
+    """Settings chosen by held-out log-likelihood.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of components.
+
+    covariance_type : str
+        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
+
+    shrinkage : float
+        Pseudo-count of the shrinkage target.
+
+    cv_results : dict
+        Table of all candidates, in the layout of `GridSearchCV`.
+    """
+
+    n_components: int
+    covariance_type: str
+    shrinkage: float
+    cv_results: Any
+
+
+def kmeans_labels(X, n_clusters, *, sample_weight=None, random_state=None, scale=False):
+    """Return k-means labels of the rows; missing entries count as feature means.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows; NaN means missing.
+
+    n_clusters : int
+        Number of clusters.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    random_state : int or RandomState instance, default=None
+        Source of randomness.
+
+    scale : bool, default=False
+        Whether to divide the features by their standard deviations first.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,)
+        Labels from 0 without gaps.
+    """
+    labels = _kmeans(X, n_clusters, sample_weight, random_state, scale)[0]
+    return np.unique(labels, return_inverse=True)[1].ravel()
+
+
+def kmeans_centers(X, n_clusters, *, sample_weight=None, random_state=None):
+    """Return k-means centres of the rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows, without NaN.
+
+    n_clusters : int
+        Number of clusters.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    random_state : int or RandomState instance, default=None
+        Source of randomness.
+
+    Returns
+    -------
+    centers : ndarray of shape (n_clusters, n_features)
+        The centres.
+    """
+    return _kmeans(X, n_clusters, sample_weight, random_state, scale=False)[1]
+
+
+def _kmeans(X, n_clusters, sample_weight, random_state, scale):
+    if np.isnan(X).any() or scale:
+        mean = np.nan_to_num(row_mean(X, sample_weight))
+        X = np.where(np.isnan(X), mean, X)
+    if scale:
+        spread = np.sqrt(row_mean((X - mean) ** 2, sample_weight))
+        X = (X - mean) / np.where(spread > 0, spread, 1.0)
+    kmeans = KMeans(n_clusters, n_init=1, random_state=random_state)
+    # The order in which threads add partial sums is not the same in every run.
+    with threadpool_limits(1, user_api="openmp"):
+        kmeans.fit(X, sample_weight=sample_weight)
+    return kmeans.labels_, kmeans.cluster_centers_
+
+
+def select_mixture(
+    X,
+    *,
+    n_components="auto",
+    covariance_type="auto",
+    shrinkage="auto",
+    sample_weight=None,
+    random_state=None,
+    **em_params,
+):
+    """Choose the settings of a mixture by held-out log-likelihood.
+
+    Three folds, or one held-out third from 1500 rows on. For each number of
+    components one k-means start (on standardised features) serves all
+    covariance types and shrinkages; a setting is given up when more components
+    made it worse twice in a row.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows; NaN means missing.
+
+    n_components : int or 'auto', default='auto'
+        Number of components.
+
+    covariance_type : str, default='auto'
+        Covariance type, or 'auto'.
+
+    shrinkage : float or 'auto', default='auto'
+        Pseudo-count of the shrinkage target.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    random_state : RandomState instance, default=None
+        Source of the folds and starts.
+
+    **em_params : dict
+        Further parameters of :func:`skgmje.adaptation.start_mixture` and
+        :func:`skgmje.adaptation.expectation_maximization`.
+
+    Returns
+    -------
+    selection : Selection
+        The best setting and the table of all.
+    """
+    seed = np.random.RandomState() if random_state is None else random_state
+    folds = _folds(len(X), seed)
+    n_train = min(int(train.sum()) for train in folds)
+    sizes = _sizes(n_components, n_train)
+    settings = _settings(covariance_type, shrinkage, X.shape[1])
+    table = {}
+    alive = {setting: [] for setting in settings}
+    for size in sizes:
+        starts = [
+            kmeans_labels(
+                X[train],
+                size,
+                sample_weight=_rows(sample_weight, train),
+                random_state=seed.randint(2**31 - 1),
+                scale=True,
+            )
+            for train in folds
+        ]
+        for setting in list(alive):
+            scores = [
+                _held_out(X, sample_weight, train, labels, *setting, em_params)
+                for train, labels in zip(folds, starts, strict=True)
+            ]
+            table[(size, *setting)] = scores
+            alive[setting].append(float(np.mean(scores)))
+            if _is_hopeless(alive[setting]):
+                del alive[setting]
+    return _best(table)
+
+
+def _folds(n_samples, random_state):
+    """Return boolean masks of the training rows of each split."""
+    fold = random_state.permutation(n_samples) % 3
+    splits = 3 if n_samples < SINGLE_SPLIT_ROWS else 1
+    return [fold != j for j in range(splits)]
+
+
+def _sizes(n_components, n_train):
+    if n_components != "auto":
+        return [min(n_components, n_train)]
+    sizes = [k for k in N_COMPONENTS if k * ROWS_PER_COMPONENT <= n_train]
+    return sizes or [1]
+
+
+def _settings(covariance_type, shrinkage, n_features):
+    types = AUTO_TYPES if n_features > 1 else ("full",)
+    types = types if covariance_type == "auto" else (covariance_type,)
+    if shrinkage != "auto":
+        return [(kind, float(shrinkage)) for kind in types]
+    return [
+        setting
+        for kind in types
+        for setting in itertools.product([kind], SHRINKAGES[kind])
+    ]
+
+
+def _rows(sample_weight, mask):
+    return None if sample_weight is None else sample_weight[mask]
+
+
+def _held_out(X, sample_weight, train, labels, covariance_type, shrinkage, em_params):
+    params = dict(em_params)
+    rank = params.pop("rank", 1)
+    common = {
+        "sample_weight": _rows(sample_weight, train),
+        "shrinkage": shrinkage,
+        "shrinkage_target": params.pop("shrinkage_target", "pooled"),
+        "reg_covar": params.pop("reg_covar", 1e-6),
+    }
+    start = start_mixture(X[train], labels, covariance_type, rank=rank, **common)
+    mixture = expectation_maximization(X[train], start, **common, **params).mixture
+    log_prob = mixture.log_prob(X[~train], missing="marginal")
+    return float(np.average(log_prob, weights=_rows(sample_weight, ~train)))
+
+
+def _is_hopeless(scores):
+    return len(scores) > 2 and max(scores[-2:]) < max(scores) - HOPELESS
+
+
+def _best(table):
+    """Return the candidate with the best mean score and the table of all."""
+    keys = list(table)
+    scores = np.array([table[key] for key in keys])
+    mean = scores.mean(axis=1)
+    results = {
+        "params": [
+            dict(
+                zip(("n_components", "covariance_type", "shrinkage"), key, strict=True)
+            )
+            for key in keys
+        ],
+        "mean_test_score": mean,
+        "std_test_score": scores.std(axis=1),
+        "rank_test_score": np.argsort(np.argsort(-mean, kind="stable")) + 1,
+    }
+    for i, column in enumerate(scores.T):
+        results[f"split{i}_test_score"] = column
+    for i, name in enumerate(("n_components", "covariance_type", "shrinkage")):
+        results[f"param_{name}"] = [key[i] for key in keys]
+    return Selection(*keys[int(mean.argmax())], results)

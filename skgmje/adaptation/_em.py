@@ -1,0 +1,268 @@
+"""Expectation-maximisation of Gaussian mixtures, maximum a posteriori."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skgmje._kernels import KERNELS, Prior, block_stats, m_step
+from skgmje.adaptation._missing import missing_stats
+from skgmje.adaptation._prior import SHRINKAGE_TARGETS
+from skgmje.gaussian import Mixture
+
+# Responsibilities need fewer digits than published densities, and beyond this
+# limit the raw moments of a pass would lose the covariance's seventh digit.
+PASS_LIMIT = 1e8
+
+# Iterations over which annealing raises the power of the densities to one.
+ANNEALING_ITERATIONS = 20
+
+# A component with less than this share of an equal share has died.
+DEAD_SHARE = 1e-6
+
+
+class EMResult(NamedTuple):
+    """What expectation-maximisation returns.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        The fitted mixture.
+
+    lower_bounds : list of float
+        Mean log-likelihood before each M-step, in nats.
+
+    n_iter : int
+        Number of iterations.
+
+    converged : bool
+        Whether the last gain was below the tolerance.
+
+    n_dropped : int
+        Number of components that died and were dropped.
+
+    reg_covar : float
+        Largest number that had to be added to a diagonal.
+
+    stats : Statistics
+        Sufficient statistics of the last pass.
+    """
+
+    mixture: Mixture
+    lower_bounds: list
+    n_iter: int
+    converged: bool
+    n_dropped: int
+    reg_covar: float
+    stats: Any
+
+
+def expectation_maximization(
+    X,
+    start,
+    *,
+    sample_weight=None,
+    shrinkage=0.0,
+    shrinkage_target="pooled",
+    annealing=None,
+    reg_covar=1e-6,
+    tol=1e-3,
+    max_iter=100,
+    callback=None,
+):
+    r"""Fit a Gaussian mixture by (maximum a posteriori) EM.
+
+    The M-step shrinks the second moments :math:`S_k` of component k towards a
+    target :math:`T_k` with the weight of s rows,
+
+    .. math:: \Sigma_k = (S_k + s T_k) / (N_k + s) + \epsilon I,
+
+    which is maximum likelihood for s = 0 and a tied covariance for s without
+    bound. Annealing raises the joint densities to a power below one in the
+    first iterations, which lets components move through each other.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Rows; NaN means missing.
+
+    start : Mixture
+        Where to begin, NumPy arrays.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    shrinkage : float, default=0.0
+        Pseudo-count s of the target, in rows.
+
+    shrinkage_target : {'pooled', 'neighbors'}, default='pooled'
+        The pooled within-covariance, or that of the nearest components.
+
+    annealing : float, default=None
+        First power, in (0, 1); it rises to one over 20 iterations.
+
+    reg_covar : float or ndarray of shape (n_features,), default=1e-6
+        Added to the diagonal of every covariance, in squared units of `X`.
+
+    tol : float, default=1e-3
+        Stop when the mean log-likelihood gains less, in nats.
+
+    max_iter : int, default=100
+        Largest number of iterations.
+
+    callback : callable, default=None
+        ``callback(n_iter, lower_bound)`` after each iteration; a true answer
+        ends the run.
+
+    Returns
+    -------
+    result : EMResult
+        The mixture and how it was reached.
+
+    References
+    ----------
+    .. [1] C. Fraley and A. E. Raftery, "Bayesian Regularization for Normal
+       Mixture Estimation and Model-Based Clustering", 2007.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.adaptation import expectation_maximization
+    >>> from skgmje.gaussian import Mixture
+    >>> X = np.array([[-1.0], [-1.2], [1.0], [1.2]])
+    >>> start = Mixture(np.array([0.5, 0.5]), np.array([[-0.5], [0.5]]), np.ones((2, 1)), "diag")
+    >>> result = expectation_maximization(X, start, tol=1e-6)
+    >>> result.mixture.means.round(3).ravel().tolist()
+    [-1.1, 1.1]
+    """
+    take_stats = statistics_pass(X, sample_weight)
+    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
+    mixture, bounds, converged, added, stats = start, [], False, 0.0, None
+    for n_iter in range(1, max_iter + 1):
+        temper = _temper(annealing, n_iter, max_iter)
+        kernel, stats = take_stats(mixture, temper)
+        mixture, reg = maximise(kernel, stats, prior, mixture.covariance_type)
+        added = max(added, reg)
+        bounds.append(stats.log_likelihood / stats.weight)
+        stop = callback is not None and callback(n_iter, bounds[-1])
+        gain = bounds[-1] - bounds[-2] if n_iter > 1 else np.inf
+        converged = temper == 1.0 and abs(gain) < tol
+        if converged or stop:
+            break
+    n_dropped = start.n_components - mixture.n_components
+    return EMResult(mixture, bounds, n_iter, converged, n_dropped, added, stats)
+
+
+def make_prior(n_features, shrinkage, shrinkage_target, reg_covar):
+    """Return the prior of the M-step from the parameters of an estimator."""
+    reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
+    return Prior(float(shrinkage), SHRINKAGE_TARGETS[shrinkage_target], reg_covar)
+
+
+def statistics_pass(X, sample_weight=None):
+    """Return a function that takes the E-step of a mixture on all rows.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Rows; NaN means missing.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    take_stats : callable
+        ``take_stats(mixture, temper=1.0)`` gives ``(kernel, stats)``.
+    """
+    center = row_mean(X, sample_weight)
+    missing = has_missing(X)
+    if missing:
+        # One observed value may be all that a feature has: its mean is finite.
+        center = np.where(np.isfinite(center), center, 0.0)
+        weight = np.ones(len(X)) if sample_weight is None else sample_weight
+
+    def take_stats(mixture, temper=1.0):
+        limit = -1.0 if missing else PASS_LIMIT
+        kernel = make_kernel(mixture, center, limit)
+        if not missing:
+            return kernel, block_stats(kernel, X, sample_weight, temper)
+        return kernel, missing_stats(
+            kernel, mixture.covariance_type, mixture.weights, X, weight, temper
+        )
+
+    return take_stats
+
+
+def make_kernel(mixture, center, limit=PASS_LIMIT):
+    """Return the hot loops of an unbatched NumPy mixture."""
+    return KERNELS[mixture.covariance_type](
+        mixture.weights, mixture.means, mixture.covariances, center, limit
+    )
+
+
+def maximise(kernel, stats, prior, covariance_type, *, drop=True):
+    """Take the M-step; raise the diagonal until every covariance is usable.
+
+    Returns
+    -------
+    mixture : Mixture
+        Without the components that died.
+
+    added : float
+        What was added to the diagonals beyond ``prior.reg_covar``.
+    """
+    extra = 0.0
+    share = DEAD_SHARE if drop else -1.0
+    alive = stats.counts > share * stats.weight / len(stats.counts)
+    while True:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            weights, means, covariances = m_step(
+                kernel, stats, prior._replace(reg_covar=prior.reg_covar + extra)
+            )
+        covariances = kernel.take(covariances, alive)
+        weights = weights[alive] / weights[alive].sum()
+        try:
+            mixture = Mixture(weights, means[alive], covariances, covariance_type)
+            make_kernel(mixture, kernel.center)
+        except ValueError:
+            extra = max(10 * extra, 1e-12 * _largest_variance(covariances))
+        else:
+            return mixture, extra
+
+
+def _largest_variance(covariances):
+    """Return a positive scale of `covariances`, whatever their layout."""
+    first = covariances[-1] if isinstance(covariances, tuple) else covariances
+    largest = float(np.abs(first[np.isfinite(first)]).max(initial=0.0))
+    return largest if largest > 0 else 1.0
+
+
+def row_mean(X, sample_weight=None):
+    """Return the weighted mean of the observed entries, (n_features,), by blocks."""
+    total = np.zeros(X.shape[1])
+    count = np.zeros(X.shape[1])
+    for start in range(0, len(X), 8192):
+        block = np.asarray(X[start : start + 8192], np.float64)
+        weight = np.ones(len(block))
+        if sample_weight is not None:
+            weight = np.asarray(sample_weight[start : start + 8192], np.float64)
+        observed = ~np.isnan(block)
+        total += weight @ np.where(observed, block, 0.0)
+        count += weight @ observed
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return total / count
+
+
+def has_missing(X):
+    """Tell whether an entry is NaN, by blocks."""
+    return any(
+        bool(np.isnan(X[start : start + 8192]).any())
+        for start in range(0, len(X), 8192)
+    )
+
+
+def _temper(annealing, n_iter, max_iter):
+    if annealing is None:
+        return 1.0
+    steps = max(1, min(ANNEALING_ITERATIONS, max_iter // 2))
+    return min(1.0, annealing + (1.0 - annealing) * (n_iter - 1) / steps)

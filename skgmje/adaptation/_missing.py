@@ -1,0 +1,119 @@
+"""The exact E-step when entries are missing at random."""
+
+import numpy as np
+
+from skgmje._kernels import KERNELS, from_sums, responsibilities
+from skgmje._kernels import log_prob as kernel_log_prob
+from skgmje.gaussian import COVARIANCE_TYPES
+
+
+def patterns(X):
+    """Yield ``(rows, observed)`` for each pattern of missing entries.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows; NaN means missing.
+
+    Yields
+    ------
+    rows : ndarray of int
+        Rows of the pattern.
+
+    observed : ndarray of bool of shape (n_features,)
+        Which features they have.
+    """
+    masks, inverse = np.unique(np.isnan(X), axis=0, return_inverse=True)
+    order = np.argsort(inverse.ravel(), kind="stable")
+    counts = np.bincount(inverse.ravel(), minlength=len(masks))
+    for mask, rows in zip(masks, np.split(order, np.cumsum(counts)[:-1]), strict=True):
+        yield rows, ~mask
+
+
+def missing_stats(kernel, covariance_type, weights, X, sample_weight, temper=1.0):
+    """Take the exact E-step of rows with missing entries.
+
+    Given the observed part :math:`x_o`, component k expects the missing part
+    at :math:`m_m + S_{mo} S_{oo}^{-1} (x_o - m_o)` with covariance
+    :math:`S_{mm} - S_{mo} S_{oo}^{-1} S_{om}`; both enter the moments.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        The current mixture, with its means as origins.
+
+    covariance_type : str
+        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
+
+    weights : ndarray of shape (n_components,)
+        Weights of the components.
+
+    X : ndarray of shape (n_samples, n_features)
+        Rows; NaN means missing.
+
+    sample_weight : ndarray of shape (n_samples,)
+        Weights of the rows.
+
+    temper : float, default=1.0
+        Power of the joint densities before they become responsibilities.
+
+    Returns
+    -------
+    stats : Statistics
+        As from :func:`skgmje._kernels.block_stats`.
+    """
+    kind = COVARIANCE_TYPES[covariance_type]
+    n_components, n_features = kernel.means.shape
+    dense = kind.dense(kernel.covariances, n_components, n_features)
+    counts = np.zeros(n_components)
+    sums = np.zeros((n_components, n_features))
+    second = np.zeros((n_components, n_features, n_features))
+    log_likelihood = 0.0
+    for rows, observed in patterns(X):
+        weight = sample_weight[rows]
+        log_norm, resp = _observed(
+            kernel, kind, covariance_type, weights, X[rows], observed, temper
+        )
+        log_likelihood += float((log_norm * weight).sum())
+        resp = resp * weight[:, None]
+        counts += resp.sum(axis=0)
+        for k in range(n_components):
+            diff, spread = _complete(X[rows], observed, kernel.means[k], dense[k])
+            weighted = diff * resp[:, k, None]
+            sums[k] += weighted.sum(axis=0)
+            second[k] += weighted.T @ diff + resp[:, k].sum() * spread
+    totals = [counts, sums, *kernel.pack(second)]
+    return from_sums(kernel, totals, log_likelihood, float(sample_weight.sum()))
+
+
+def _observed(kernel, kind, covariance_type, weights, X, observed, temper):
+    if not observed.any():
+        return np.zeros(len(X)), np.tile(weights, (len(X), 1))
+    indices = np.flatnonzero(observed)
+    marginal = KERNELS[covariance_type](
+        weights,
+        kernel.means[:, indices],
+        kind.marginal(kernel.covariances, indices),
+        kernel.center[indices],
+    )
+    X = X[:, indices]
+    log_norm = kernel_log_prob(marginal, X)
+    return log_norm, responsibilities(marginal, X, temper=temper)
+
+
+def _complete(X, observed, mean, covariance):
+    """Return expected rows less `mean`, and the covariance of what is missing."""
+    n_features = len(mean)
+    diff = np.zeros(X.shape)
+    spread = np.zeros((n_features, n_features))
+    o, m = np.flatnonzero(observed), np.flatnonzero(~observed)
+    diff[:, o] = X[:, o] - mean[o]
+    if len(m) and len(o):
+        gain = np.linalg.solve(covariance[np.ix_(o, o)], covariance[np.ix_(o, m)])
+        diff[:, m] = diff[:, o] @ gain
+        spread[np.ix_(m, m)] = (
+            covariance[np.ix_(m, m)] - gain.T @ covariance[np.ix_(o, m)]
+        )
+    elif len(m):
+        spread[:] = covariance
+    return diff, spread

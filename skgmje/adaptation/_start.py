@@ -1,0 +1,186 @@
+"""First mixtures for expectation-maximisation."""
+
+import numpy as np
+
+from skgmje._kernels import KERNELS, assigned_stats, block_stats
+from skgmje.adaptation._em import (
+    has_missing,
+    make_kernel,
+    make_prior,
+    maximise,
+    row_mean,
+)
+from skgmje.gaussian import Mixture
+
+
+def start_mixture(
+    X,
+    resp,
+    covariance_type="full",
+    *,
+    sample_weight=None,
+    shrinkage=0.0,
+    shrinkage_target="pooled",
+    reg_covar=1e-6,
+    rank=1,
+):
+    """Take one M-step from given labels or responsibilities.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows. Missing entries (NaN) count as the mean of their feature.
+
+    resp : ndarray of shape (n_samples,) or (n_samples, n_components)
+        Labels from 0, or responsibilities.
+
+    covariance_type : str, default='full'
+        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    shrinkage : float, default=0.0
+        Pseudo-count of the target covariance.
+
+    shrinkage_target : {'pooled', 'neighbors'}, default='pooled'
+        See :func:`expectation_maximization`.
+
+    reg_covar : float or ndarray of shape (n_features,), default=1e-6
+        Added to the diagonal of every covariance.
+
+    rank : int, default=1
+        Number of factors of a low-rank covariance.
+
+    Returns
+    -------
+    mixture : Mixture
+        Without labels that have no rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.adaptation import start_mixture
+    >>> X = np.array([[-1.0], [-1.2], [1.0], [1.2]])
+    >>> start_mixture(X, np.array([0, 0, 1, 1]), "diag").means.round(2).ravel().tolist()
+    [-1.1, 1.1]
+    """
+    center = row_mean(X, sample_weight)
+    if has_missing(X):
+        X = np.where(np.isnan(X), np.where(np.isfinite(center), center, 0.0), X)
+        center = row_mean(X, sample_weight)
+    n_components = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
+    build = FIRST_STEPS.get(covariance_type, _first_step)
+    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
+    return build(
+        X, resp, n_components, covariance_type, sample_weight, center, prior, rank
+    )
+
+
+def _take(X, resp, n_components, covariance_type, sample_weight, center):
+    """Return statistics of `resp`, by raw moments where they keep their digits."""
+    kernel_class = KERNELS[covariance_type]
+    n_features = X.shape[1]
+    weights = np.full(n_components, 1 / n_components)
+    means = np.tile(center, (n_components, 1))
+    unit = kernel_class.unit(n_components, n_features)
+    kernel = kernel_class(weights, means, unit, center, np.inf)
+    stats = assigned_stats(kernel, X, resp, sample_weight)
+    offset = ((stats.means - center) ** 2).sum(axis=1).max()
+    spread = min(float(np.abs(part).max(initial=0)) for part in stats.scatter)
+    if spread < 1e-8 * offset * stats.weight:
+        kernel = kernel_class(weights, stats.means, unit, center, -1.0)
+        stats = assigned_stats(kernel, X, resp, sample_weight)
+    return kernel, stats
+
+
+def _first_step(
+    X, resp, n_components, covariance_type, sample_weight, center, prior, rank
+):
+    kernel, stats = _take(X, resp, n_components, covariance_type, sample_weight, center)
+    return maximise(kernel, stats, prior, covariance_type)[0]
+
+
+def _first_factors(
+    X, resp, n_components, covariance_type, sample_weight, center, prior, rank
+):
+    """Return the principal axes of each component's full covariance.
+
+    A component with few rows borrows from the pool with the weight of as many
+    rows as there are features; without it, factors would start at zero, which
+    is a fixed point.
+    """
+    n_features = X.shape[1]
+    borrowed = prior._replace(shrinkage=max(prior.shrinkage, float(n_features)))
+    kernel, stats = _take(X, resp, n_components, "full", sample_weight, center)
+    full, _ = maximise(kernel, stats, borrowed, "full")
+    rank = min(rank, n_features)
+    factors = np.empty((full.n_components, n_features, rank))
+    diagonal = np.empty((full.n_components, n_features))
+    for k, covariance in enumerate(full.covariances):
+        values, vectors = np.linalg.eigh(covariance)
+        rest = values[: n_features - rank].mean() if rank < n_features else 0.0
+        scale = np.sqrt(np.maximum(values[n_features - rank :] - rest, 0.0))
+        factors[k] = vectors[:, n_features - rank :] * scale
+        unexplained = np.diagonal(covariance) - (factors[k] ** 2).sum(axis=1)
+        floor = max(rest, 1e-3 * values.mean())
+        diagonal[k] = np.maximum(unexplained, 1e-2 * floor) + prior.reg_covar
+    return Mixture(full.weights, full.means, (factors, diagonal), "low-rank")
+
+
+def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
+    r"""Fit weights and one shared spherical variance; the centres stay.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+
+    centers : ndarray of shape (n_components, n_features)
+        Means of the components.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    tol : float, default=1e-4
+        Stop when the mean log-likelihood gains less, in nats.
+
+    max_iter : int, default=100
+        Largest number of iterations.
+
+    Returns
+    -------
+    mixture : Mixture
+        Spherical, all variances equal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.adaptation import weights_only
+    >>> X = np.array([[-1.0], [-1.2], [1.0], [1.2], [1.1]])
+    >>> weights_only(X, np.array([[-1.1], [1.1]])).weights.round(2).tolist()
+    [0.4, 0.6]
+    """
+    n_components, n_features = centers.shape
+    center = row_mean(X, sample_weight)
+    variance = float(((X - center) ** 2).mean()) or 1.0
+    weights, previous = np.full(n_components, 1 / n_components), -np.inf
+    for _ in range(max_iter):
+        mixture = Mixture(
+            weights, centers, np.full(n_components, variance), "spherical"
+        )
+        stats = block_stats(make_kernel(mixture, center), X, sample_weight)
+        moved = (stats.counts * ((stats.means - centers) ** 2).sum(axis=1)).sum()
+        total = stats.scatter[0].sum() + moved
+        floor = 1e-12 * float((center**2).max(initial=1.0))
+        variance = max(float(total) / (stats.weight * n_features), floor)
+        weights = stats.counts / stats.counts.sum()
+        bound = stats.log_likelihood / stats.weight
+        if bound - previous < tol:
+            break
+        previous = bound
+    return Mixture(weights, centers, np.full(n_components, variance), "spherical")
+
+
+# Covariance types whose first mixture is not an M-step.
+FIRST_STEPS = {"low-rank": _first_factors}

@@ -1,0 +1,5 @@
+"""Density estimators."""
+
+from skgmje.mixture._gaussian_mixture import GaussianMixture
+
+__all__ = ["GaussianMixture"]

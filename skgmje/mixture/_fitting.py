@@ -1,0 +1,165 @@
+"""Steps of fitting that are functions of arrays and results."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from skgmje._kernels import merge_stats
+from skgmje.adaptation._em import row_mean
+from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+
+# reg_covar="auto" is this share of each feature's variance.
+RELATIVE_REGULARISATION = 1e-6
+
+# A chunk enters the statistics with the step (1 + rows seen / its rows)^-0.7;
+# stochastic approximation needs an exponent in (1/2, 1].
+STEP_EXPONENT = 0.7
+
+
+def regularisation(reg_covar, X, weight):
+    """Return what is added to each variance, shape (n_features,).
+
+    Parameters
+    ----------
+    reg_covar : float or 'auto'
+        As the estimator has it.
+
+    X : ndarray of shape (n_samples, n_features)
+        Rows; NaN means missing.
+
+    weight : ndarray of shape (n_samples,) or None
+        Weights of the rows.
+
+    Returns
+    -------
+    reg_covar : ndarray of shape (n_features,)
+        In squared units of `X`. Under 'auto' a constant feature gets the share
+        of the mean variance, and of one where all features are constant.
+    """
+    if reg_covar != "auto":
+        return np.full(X.shape[1], float(reg_covar))
+    center = np.nan_to_num(row_mean(X, weight))
+    variance = np.nan_to_num(row_mean((X - center) ** 2, weight))
+    # Rounding leaves a constant feature a variance, but not one of its size.
+    constant = variance <= 1e-28 * center**2
+    typical = variance[~constant].mean() if not constant.all() else 1.0
+    return RELATIVE_REGULARISATION * np.where(constant, typical, variance)
+
+
+def override(start, weights=None, means=None, precisions=None):
+    """Return `start` with the given parts in place of its own.
+
+    Parameters
+    ----------
+    start : Mixture
+        First mixture from the data.
+
+    weights : array-like of shape (n_components,), default=None
+        First weights.
+
+    means : array-like of shape (n_components, n_features), default=None
+        First means.
+
+    precisions : array-like, default=None
+        First precisions, in the shape of the covariance type.
+
+    Returns
+    -------
+    start : Mixture
+        With a message of :class:`Mixture` if a shape or a value is wrong.
+    """
+    if weights is None and means is None and precisions is None:
+        return start
+    kind = COVARIANCE_TYPES[start.covariance_type]
+    covariances = start.covariances
+    if precisions is not None:
+        covariances = kind.precisions(np.asarray(precisions, np.float64))
+    return Mixture(
+        start.weights if weights is None else np.asarray(weights, np.float64),
+        start.means if means is None else np.asarray(means, np.float64),
+        covariances,
+        start.covariance_type,
+    )
+
+
+def check_streamable(estimator):
+    """Raise ValueError if a setting is 'auto', which a stream cannot choose."""
+    for name in ("n_components", "covariance_type", "shrinkage"):
+        if getattr(estimator, name) == "auto":
+            raise ValueError(
+                f"{name}='auto' needs all samples at once. Call fit on a first part "
+                f"of the data and pass the {name} it chose to a new estimator."
+            )
+
+
+def blend(kernel, old, fresh):
+    """Mix the statistics of a chunk into those of all earlier ones.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Of the mixture with which `fresh` was taken.
+
+    old, fresh : Statistics
+        Of the earlier chunks and of this one.
+
+    Returns
+    -------
+    stats : Statistics
+        Their weighted mean, scaled to all rows seen.
+    """
+    total = old.weight + fresh.weight
+    step = (1 + old.weight / fresh.weight) ** -STEP_EXPONENT
+    return merge_stats(
+        kernel,
+        _scaled(kernel.restate(old), (1 - step) * total / old.weight),
+        _scaled(fresh, step * total / fresh.weight),
+    )
+
+
+def _scaled(stats, factor):
+    return stats._replace(
+        counts=stats.counts * factor,
+        scatter=tuple(part * factor for part in stats.scatter),
+        log_likelihood=stats.log_likelihood * factor,
+        weight=stats.weight * factor,
+    )
+
+
+def warn_about(result, n_components, tol):
+    """Say once, with figures, what a user should know of a fit.
+
+    Parameters
+    ----------
+    result : EMResult
+        The best start.
+
+    n_components : int
+        What was asked for.
+
+    tol : float
+        The tolerance of the run.
+    """
+    problems = []
+    if not result.converged:
+        gain = np.diff(result.lower_bounds[-2:]).sum()
+        problems.append(
+            f"EM did not converge in {result.n_iter} iterations (last gain "
+            f"{gain:.2g} nats, tol={tol:g}). Increase max_iter or tol, or lower "
+            "n_components."
+        )
+    dropped = n_components - result.mixture.n_components
+    if dropped:
+        problems.append(
+            f"{dropped} of {n_components} components had no rows left and were "
+            "dropped; distinct rows may be too few. Lower n_components."
+        )
+    if result.reg_covar:
+        problems.append(
+            f"A covariance was singular: {result.reg_covar:.2g} was added to the "
+            "diagonals. Set reg_covar='auto', increase shrinkage, or remove "
+            "duplicated features."
+        )
+    if problems:
+        warnings.warn(" ".join(problems), ConvergenceWarning, stacklevel=3)

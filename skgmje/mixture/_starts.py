@@ -1,0 +1,92 @@
+"""Where expectation-maximisation begins."""
+
+import numpy as np
+from sklearn.cluster import kmeans_plusplus
+
+from skgmje._selection import kmeans_labels
+from skgmje.adaptation import start_mixture
+from skgmje.adaptation._em import row_mean
+
+
+def _from_kmeans(X, weight, n_components, random_state):
+    labels = kmeans_labels(
+        X, n_components, sample_weight=weight, random_state=random_state
+    )
+    return X, labels, weight
+
+
+def _from_scaled_kmeans(X, weight, n_components, random_state):
+    labels = kmeans_labels(
+        X, n_components, sample_weight=weight, random_state=random_state, scale=True
+    )
+    return X, labels, weight
+
+
+def _from_plusplus(X, weight, n_components, random_state):
+    rows = kmeans_plusplus(
+        _complete(X, weight),
+        n_components,
+        sample_weight=weight,
+        random_state=random_state,
+    )[1]
+    return X[rows], np.arange(n_components), None
+
+
+def _from_data(X, weight, n_components, random_state):
+    share = None if weight is None else weight / weight.sum()
+    if share is not None and np.count_nonzero(share) < n_components:
+        share = None
+    rows = random_state.choice(len(X), size=n_components, replace=False, p=share)
+    return X[rows], np.arange(n_components), None
+
+
+def _from_random(X, weight, n_components, random_state):
+    resp = random_state.uniform(size=(len(X), n_components))
+    return X, resp / resp.sum(axis=1, keepdims=True), weight
+
+
+def _complete(X, weight):
+    mean = np.nan_to_num(row_mean(X, weight))
+    return np.where(np.isnan(X), mean, X)
+
+
+# Each returns rows, labels or responsibilities, and row weights for one M-step.
+STARTS = {
+    "kmeans": _from_kmeans,
+    "k-means++": _from_plusplus,
+    "random": _from_random,
+    "random_from_data": _from_data,
+    "kmeans-scaled": _from_scaled_kmeans,
+}
+
+
+def draw_start(X, weight, n_components, init_params, random_state, **step_params):
+    """Return a first mixture.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows; NaN means missing.
+
+    weight : ndarray of shape (n_samples,) or None
+        Weights of the rows.
+
+    n_components : int
+        Number of components; fewer come back if rows repeat.
+
+    init_params : str
+        Key of :data:`STARTS`.
+
+    random_state : RandomState instance
+        Source of randomness.
+
+    **step_params : dict
+        Parameters of :func:`skgmje.adaptation.start_mixture`.
+
+    Returns
+    -------
+    mixture : Mixture
+        Where expectation-maximisation begins.
+    """
+    rows, resp, row_weight = STARTS[init_params](X, weight, n_components, random_state)
+    return start_mixture(rows, resp, sample_weight=row_weight, **step_params)
