@@ -3,8 +3,8 @@
 import numpy as np
 
 from skgmje._backend import asarray_like, is_torch, namespace, to_numpy
+from skgmje.gaussian._arrays import map_arrays
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._covariance_type import map_arrays
 
 
 def is_checked(array):
@@ -28,7 +28,8 @@ def convert(values, like, name):
             )
         return values.to(dtype=like.dtype, device=like.device)
     try:
-        return asarray_like(values, like)
+        with np.errstate(over="ignore"):
+            return asarray_like(values, like)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} cannot be read as numbers: {error}.") from error
 
@@ -159,11 +160,20 @@ def check_rows(X, mixture, name="X"):
             f"{means.shape[-1]})` or select columns."
         )
     check_leading(X, mixture, name)
-    if is_checked(X) and bool(namespace(X).any(namespace(X).isinf(X))):
+    xp = namespace(X)
+    if is_checked(X) and not _all_finite(X) and bool(xp.any(xp.isinf(X))):
         raise ValueError(
-            f"{name} has infinite entries. Remove those rows, or clip them."
+            f"{name} has entries that are infinite in {X.dtype}. Remove those rows, "
+            "clip or scale them."
         )
     return X
+
+
+def _all_finite(X):
+    """Tell whether all entries are finite; False may also mean a huge sum."""
+    xp = namespace(X)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(xp.isfinite(xp.sum(X)))
 
 
 def check_leading(X, mixture, name):
@@ -187,11 +197,9 @@ def find_missing(X, missing, name="X"):
         raise ValueError(f"missing={missing!r}; choose 'raise' or 'marginal'.")
     if missing == "raise" and not is_checked(X):
         return None
-    xp = namespace(X)
-    mask = xp.isnan(X)
-    if not bool(xp.any(mask)):
+    mask = None if _all_finite(X) else to_numpy(namespace(X).isnan(X))
+    if mask is None or not mask.any():
         return None
-    mask = mask.cpu().numpy() if is_torch(mask) else mask
     if missing == "raise":
         raise ValueError(
             f"{name} has {int(mask.sum())} NaN in {int(mask.any(-1).sum())} rows. "

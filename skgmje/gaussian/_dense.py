@@ -6,13 +6,8 @@ from skgmje._backend import (
     namespace,
     solve_triangular,
 )
-from skgmje.gaussian._covariance_type import (
-    CovarianceType,
-    collapse,
-    flatten_pairs,
-    is_shared,
-    take_components,
-)
+from skgmje.gaussian._arrays import collapse, flatten_pairs, is_shared, take_components
+from skgmje.gaussian._covariance_type import CovarianceType
 
 
 class Full(CovarianceType):

@@ -3,9 +3,9 @@
 import numpy as np
 
 from skgmje._backend import LOG_2PI, is_torch, namespace, softmax
+from skgmje.gaussian._arrays import collapse, is_shared, map_arrays
 from skgmje.gaussian._checks import check_rows, find_missing
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._covariance_type import collapse, is_shared, map_arrays
 
 # Entries of a temporary array: 4 MB of float64, so that memory stays bounded.
 BLOCK_SIZE = 2**19
@@ -126,7 +126,7 @@ def _far_scores(mixture, X):
     tol = 64 * xp.finfo(means.dtype).eps
     white_means = kind.whiten(means, factor)
     offset = xp.sum(white_means * white_means, axis=-1)
-    offset = log_weights(weights) - 0.5 * xp.where(offset < big, offset, big)
+    offset = log_weights(weights) - 0.5 * xp.where(offset > big, big, offset)
     offset = offset + kind.log_det(factor, mixture.n_features)
     size_of_means = xp.max(xp.max(xp.abs(means), axis=-1), axis=-1)
 
@@ -135,7 +135,7 @@ def _far_scores(mixture, X):
         scaled_means = means / size[..., None]
         scaled = rows[..., None, :] / size[..., None] + 0 * scaled_means
         square = xp.sum(kind.whiten(scaled - scaled_means, factor) ** 2, axis=-1)
-        square = xp.where(square < big, square, big)
+        square = xp.where(square > big, big, square)
         square = xp.where(weights > 0, square, np.inf)
         least = xp.min(square, axis=-1, keepdims=True)
         wins = square <= least * (1 + tol)

@@ -1,12 +1,8 @@
 """Covariances without correlation: variances of features, or one variance."""
 
 from skgmje._backend import eye_like, namespace
-from skgmje.gaussian._covariance_type import (
-    CovarianceType,
-    collapse,
-    flatten_pairs,
-    take_components,
-)
+from skgmje.gaussian._arrays import collapse, flatten_pairs, take_components
+from skgmje.gaussian._covariance_type import CovarianceType
 
 
 class Diag(CovarianceType):

@@ -1,12 +1,8 @@
 """Covariances of a few factors plus a diagonal."""
 
 from skgmje._backend import cholesky, eye_like, namespace, solve_triangular
-from skgmje.gaussian._covariance_type import (
-    CovarianceType,
-    collapse,
-    flatten_pairs,
-    take_components,
-)
+from skgmje.gaussian._arrays import collapse, flatten_pairs, take_components
+from skgmje.gaussian._covariance_type import CovarianceType
 from skgmje.gaussian._dense import each_times
 from skgmje.gaussian._diagonal import as_matrices
 
@@ -38,8 +34,8 @@ class LowRank(CovarianceType):
 
     def n_parameters(self, n_components, n_features, rank=1):
         # F and F Q give the same matrix for any rotation Q.
-        rotations = rank * (rank - 1) // 2
-        return n_components * (n_features * (rank + 1) - rotations)
+        low = n_features * (rank + 1) - rank * (rank - 1) // 2
+        return n_components * min(low, n_features * (n_features + 1) // 2)
 
     def variances(self, covariances):
         return covariances[1]
@@ -55,12 +51,13 @@ class LowRank(CovarianceType):
     def pooled(self, covariances, weights, n_features):
         factors, diagonal = covariances
         xp = namespace(factors)
-        weighted = factors * weights[..., None, None] ** 0.5
-        moved = xp.matrix_transpose(weighted)
-        shape = (*weights.shape[:-1], -1, n_features)
-        rows = xp.reshape(moved, shape)
+        n_rows = factors.shape[-3] * factors.shape[-1]
+        shape = (*weights.shape[:-1], n_rows, n_features)
+        rows = xp.reshape(xp.matrix_transpose(factors), shape)
+        weighted = factors * weights[..., None, None]
+        weighted = xp.reshape(xp.matrix_transpose(weighted), shape)
         mean = (weights[..., None, :] @ diagonal)[..., 0, :]
-        return xp.matrix_transpose(rows) @ rows + as_matrices(mean)
+        return xp.matrix_transpose(weighted) @ rows + as_matrices(mean)
 
     def precisions_cholesky(self, covariances):
         factors, diagonal = _collapse(covariances)

@@ -6,6 +6,7 @@ import operator
 import numpy as np
 
 from skgmje._backend import as_generator, asarray_like, is_torch, namespace, to_numpy
+from skgmje.gaussian._arrays import take_components
 from skgmje.gaussian._checks import (
     check_indices,
     check_map,
@@ -13,7 +14,6 @@ from skgmje.gaussian._checks import (
     find_missing,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._covariance_type import take_components
 from skgmje.gaussian._density import block_rows, responsibilities
 
 

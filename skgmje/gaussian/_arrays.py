@@ -1,0 +1,59 @@
+"""Views of the arrays of a mixture: leading axes, components, pairs."""
+
+from skgmje._backend import is_torch, namespace
+
+
+def map_arrays(function, covariances):
+    """Apply `function` to the array, or to each array of the tuple."""
+    if isinstance(covariances, tuple):
+        return tuple(function(array) for array in covariances)
+    return function(covariances)
+
+
+def collapse(array, n_core):
+    """Shrink leading axes that are broadcast views to length one.
+
+    The last `n_core` axes are left alone. What all mixtures share is then
+    factored once, not once for each.
+    """
+    strides = array.stride() if is_torch(array) else array.strides
+    leading = strides[: array.ndim - n_core]
+    return array[tuple(slice(0, 1) if s == 0 else slice(None) for s in leading)]
+
+
+def is_shared(array, n_core):
+    """Tell whether all leading axes of `array` have length one."""
+    return all(length == 1 for length in array.shape[: array.ndim - n_core])
+
+
+def take_components(array, component):
+    """Return the entries of `array` at (leading axes, component).
+
+    Parameters
+    ----------
+    array : array of shape (..., n_components, *rest)
+        With the leading axes of `component`.
+
+    component : integer array of shape (n_samples, ...)
+        Component of each sample.
+
+    Returns
+    -------
+    taken : array of shape (n_samples, ..., *rest)
+        A copy.
+    """
+    xp = namespace(array)
+    leading = component.shape[1:]
+    options = {"device": array.device} if is_torch(array) else {}
+    grid = [
+        xp.reshape(xp.arange(n, **options), (-1,) + (1,) * (len(leading) - 1 - axis))
+        for axis, n in enumerate(leading)
+    ]
+    return array[(*grid, component)]
+
+
+def flatten_pairs(array, n_core):
+    """Merge the last two axes before the `n_core` last ones."""
+    shape, cut = array.shape, array.ndim - n_core
+    n_pairs = shape[cut - 2] * shape[cut - 1]
+    return namespace(array).reshape(array, (*shape[: cut - 2], n_pairs, *shape[cut:]))
