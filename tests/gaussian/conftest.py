@@ -1,0 +1,59 @@
+"""Random mixtures of every covariance type, in both libraries."""
+
+import numpy as np
+import pytest
+
+from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+
+
+def random_covariances(covariance_type, generator, n_components, n_features, leading):
+    shape = (*leading, n_components)
+    factors = generator.normal(size=(*shape, n_features, 2))
+    variances = generator.uniform(0.3, 1.5, size=(*shape, n_features))
+    matrices = factors @ np.swapaxes(factors, -1, -2)
+    matrices = matrices + variances[..., None] * np.eye(n_features)
+    return {
+        "full": matrices,
+        "tied": matrices[..., 0, :, :],
+        "diag": variances,
+        "spherical": variances[..., 0],
+        "low-rank": (factors, variances),
+    }[covariance_type]
+
+
+def _to(xp, arrays):
+    if isinstance(arrays, tuple):
+        return tuple(xp.asarray(array) for array in arrays)
+    return xp.asarray(arrays)
+
+
+@pytest.fixture(scope="session")
+def make_mixture():
+    """Return a function that draws a mixture."""
+
+    def make(
+        covariance_type, *, seed=0, n_components=3, n_features=3, leading=(), xp=np
+    ):
+        generator = np.random.default_rng(seed)
+        weights = generator.dirichlet(np.full(n_components, 3.0), size=leading)
+        means = generator.normal(size=(*leading, n_components, n_features))
+        covariances = random_covariances(
+            covariance_type, generator, n_components, n_features, leading
+        )
+        arrays = (_to(xp, a) for a in (weights, means, covariances))
+        return Mixture(*arrays, covariance_type)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def dense():
+    """Return a function that gives the covariances of a mixture as matrices."""
+
+    def matrices(mixture):
+        kind = COVARIANCE_TYPES[mixture.covariance_type]
+        return np.asarray(
+            kind.dense(mixture.covariances, mixture.n_components, mixture.n_features)
+        )
+
+    return matrices
