@@ -5,9 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import skgmje
-from skgmje.utils._discovery import is_built
-
 README = (Path(__file__).parents[1] / "README.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
@@ -16,7 +13,6 @@ def test_readme_is_short():
     assert len(README.splitlines()) < 150
 
 
-@pytest.mark.skipif(not all(map(is_built, skgmje.__all__)), reason="not built yet")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("snippet", SNIPPETS)
 def test_snippet_runs(snippet, capsys):

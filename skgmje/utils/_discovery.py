@@ -1,6 +1,6 @@
 """Find what is public, so that tests and documentation need no list of it."""
 
-import importlib.util
+import importlib
 import inspect
 import pkgutil
 
@@ -15,12 +15,6 @@ def public_packages():
     return sorted(f"skgmje.{m.name}" for m in found if not m.name.startswith("_"))
 
 
-def is_built(name):
-    """Tell whether the module that is to hold a top-level name exists."""
-    spec = importlib.util.find_spec(skgmje._HOME[name])
-    return spec is not None and spec.origin is not None
-
-
 def public_objects():
     """Return ``{dotted name: object}`` of what stands in an ``__all__``.
 
@@ -30,7 +24,7 @@ def public_objects():
     packages = [*map(importlib.import_module, public_packages())]
     objects = {f"{p.__name__}.{n}": getattr(p, n) for p in packages for n in p.__all__}
     for name, home in skgmje._HOME.items():
-        if home not in public_packages() and is_built(name):
+        if home not in public_packages():
             objects[f"skgmje.{name}"] = getattr(skgmje, name)
     return objects
 
