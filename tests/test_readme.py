@@ -13,6 +13,7 @@ def test_readme_is_short():
     assert len(README.splitlines()) < 150
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("snippet", SNIPPETS)
 def test_snippet_runs(snippet, capsys):
