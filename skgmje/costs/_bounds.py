@@ -33,7 +33,8 @@ def density_bound(grams, *, log=False):
     >>> round(float(density_bound(grams(X, X, bandwidth=0.5))), 4)
     0.2826
     """
-    return exp_unless(grams.log_data_norm, log)
+    norm = grams.log_data_norm + 2 * grams.log_data_scale
+    return exp_unless(norm, log)
 
 
 def trace_bound(grams, *, log=False):

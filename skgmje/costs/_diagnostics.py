@@ -5,7 +5,6 @@ import math
 from skgmje._backend import logsumexp, namespace
 from skgmje.costs._terms import (
     log_component_weights,
-    log_correlation,
     log_row_weights,
     squared_singular_values,
 )
@@ -92,7 +91,7 @@ def effective_rank(grams):
     3.0
     """
     xp = namespace(grams.centers)
-    logs = log_correlation(grams)
+    logs = grams.log_correlation_xy
     squares = squared_singular_values(xp.exp(logs - xp.max(logs)))
     shares = xp.sqrt(squares / xp.sum(squares))
     shares = shares / xp.sum(shares)

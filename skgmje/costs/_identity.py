@@ -2,14 +2,12 @@
 
 from typing import Any, NamedTuple
 
-from skgmje._backend import eye_like, namespace, solve_triangular
+from skgmje._backend import namespace, solve_triangular
 from skgmje.costs._terms import (
-    center_correlation,
     center_factor,
-    data_correlation,
+    log_center_masses,
     log_component_weights,
-    log_correlation,
-    log_projections,
+    unit_optimum,
 )
 from skgmje.gaussian import grams
 
@@ -129,7 +127,7 @@ def approximate_identity(
     pairs = grams(X, centers, bandwidth)
     xp = namespace(pairs.X)
     approximation = IDENTITY_APPROXIMATIONS[method](pairs, weights, jitter)
-    gram = data_correlation(pairs)
+    gram = xp.exp(pairs.log_correlation_xx)
     equal = xp.all(pairs.X[:, None, :] == pairs.X[None, :, :], axis=-1)
     identity = xp.astype(equal, gram.dtype)
     return IdentityApproximation(
@@ -147,36 +145,32 @@ def _relative_error(approximation, target):
 
 def _scalar(pairs, weights, jitter):
     xp = namespace(pairs.centers)
-    logs = log_component_weights(pairs, weights) + pairs.log_yy_diagonal / 2
-    return _on_one_function(pairs, xp.exp(logs - xp.max(logs)))
+    return _on_one_function(pairs, xp.exp(log_center_masses(pairs, weights)))
 
 
 def _vector_matrix(pairs, weights, jitter):
-    xp = namespace(pairs.centers)
-    logs = log_projections(pairs)
-    factor = center_factor(pairs, jitter)
-    inverse = solve_triangular(factor, eye_like(factor))
-    best = inverse.T @ (inverse @ xp.exp(logs - xp.max(logs)))
+    best, _ = unit_optimum(pairs, jitter)
     return _on_one_function(pairs, best)
 
 
 def _on_one_function(pairs, coefficients):
     """Project on one combination of the centres' unit bumps."""
-    function = namespace(coefficients).exp(log_correlation(pairs)) @ coefficients
-    norm = coefficients @ (center_correlation(pairs) @ coefficients)
+    xp = namespace(coefficients)
+    function = xp.exp(pairs.log_correlation_xy) @ coefficients
+    norm = coefficients @ (xp.exp(pairs.log_correlation_yy) @ coefficients)
     return function[:, None] * function / norm
 
 
 def _matrix_matrix(pairs, weights, jitter):
     xp = namespace(pairs.centers)
-    cross = xp.exp(log_correlation(pairs))
+    cross = xp.exp(pairs.log_correlation_xy)
     half = solve_triangular(center_factor(pairs, jitter), cross.T)
     return half.T @ half
 
 
 def _svd(pairs, weights, jitter):
     xp = namespace(pairs.centers)
-    logs = log_correlation(pairs) + log_component_weights(pairs, weights) / 2
+    logs = pairs.log_correlation_xy + log_component_weights(pairs, weights) / 2
     left, values, _ = xp.linalg.svd(xp.exp(logs), full_matrices=False)
     return pairs.X.shape[0] ** 0.5 * (left * values) @ left.T
 

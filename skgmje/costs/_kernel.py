@@ -5,15 +5,14 @@ scalar to minimise, the gap between a value and its bound.
 """
 
 from skgmje._backend import namespace
-from skgmje.costs._bounds import density_bound
 from skgmje.costs._terms import (
     log_component_weights,
-    log_correlation,
     log_explained,
     log_nuclear_norm,
+    log_relative_scalar,
+    log_relative_vector_matrix,
     log_row_weights,
 )
-from skgmje.costs._values import scalar_value, vector_matrix_value
 
 
 def scalar_cost(grams, weights=None, jitter=None):
@@ -59,7 +58,7 @@ def scalar_cost(grams, weights=None, jitter=None):
     >>> round(float(scalar_cost(grams(X, X[:2], bandwidth=0.5))), 3)
     0.235
     """
-    return density_bound(grams, log=True) - scalar_value(grams, weights, log=True)
+    return grams.log_data_norm - log_relative_scalar(grams, weights)
 
 
 def vector_matrix_cost(grams, weights=None, jitter=None):
@@ -108,8 +107,7 @@ def vector_matrix_cost(grams, weights=None, jitter=None):
     >>> round(float(vector_matrix_cost(grams(X, X[:2], bandwidth=0.5))), 3)
     0.209
     """
-    value = vector_matrix_value(grams, jitter=jitter, log=True)
-    return density_bound(grams, log=True) - value
+    return grams.log_data_norm - log_relative_vector_matrix(grams, jitter)
 
 
 def matrix_matrix_cost(grams, weights=None, jitter=None):
@@ -213,7 +211,7 @@ def svd_cost(grams, weights=None, jitter=None):
     >>> round(float(svd_cost(grams(X, X[:2], bandwidth=0.5))), 3)
     0.167
     """
-    logs = log_correlation(grams) + log_row_weights(grams)[:, None] / 2
+    logs = grams.log_correlation_xy + log_row_weights(grams)[:, None] / 2
     logs = logs + log_component_weights(grams, weights) / 2
     return -log_nuclear_norm(logs, jitter)
 

@@ -58,16 +58,45 @@ def default_jitter(jitter, like):
     return 1e-6 if namespace(like).finfo(like.dtype).bits > 32 else 1e-4
 
 
-def log_correlation(grams):
-    """Return `log_xy` of bumps scaled to unit norm: entries at most 0, (n, k)."""
-    rows, columns = grams.log_xx_diagonal[:, None], grams.log_yy_diagonal
-    return grams.log_xy - rows / 2 - columns / 2
+def log_center_masses(grams, weights):
+    """Return the log-weights of the centres' unit bumps, up to a constant, (k,)."""
+    half = grams.log_yy_diagonal / 2
+    scale = namespace(half).max(detach(half))
+    return log_component_weights(grams, weights) + half - scale
+
+
+def log_relative_scalar(grams, weights):
+    """Return the log scalar value, relative to the scale of the data."""
+    rows, columns = grams.log_row_masses[:, None], log_center_masses(grams, weights)
+    log_pq = logsumexp((grams.log_correlation_xy + rows + columns).reshape(-1), axis=0)
+    pairs = grams.log_correlation_yy + columns[:, None] + columns
+    return 2 * log_pq - logsumexp(pairs.reshape(-1), axis=0)
+
+
+def log_relative_vector_matrix(grams, jitter):
+    """Return the log vector-matrix value, relative to the scale of the data."""
+    xp = namespace(grams.centers)
+    log_b = log_projections(grams)
+    top = xp.max(detach(log_b))
+    z = solve_triangular(center_factor(grams, jitter), xp.exp(log_b - top)[:, None])
+    return 2 * top + xp.log(xp.sum(z * z))
 
 
 def log_projections(grams):
-    """Return the log inner products of p and the centres' unit bumps, shape (k,)."""
-    logs = grams.log_xy + log_row_weights(grams)[:, None]
-    return logsumexp(logs, axis=0) - grams.log_yy_diagonal / 2
+    """Return the log inner products of p, relative to its scale, and unit bumps."""
+    logs = grams.log_correlation_xy + grams.log_row_masses[:, None]
+    return logsumexp(logs, axis=0)
+
+
+def unit_optimum(grams, jitter):
+    """Return the best coefficients of unit bumps for p, up to a constant's log."""
+    xp = namespace(grams.centers)
+    log_b = log_projections(grams)
+    top = xp.max(detach(log_b))
+    factor = center_factor(grams, jitter)
+    half = solve_triangular(factor, xp.exp(log_b - top)[:, None])
+    inverse = solve_triangular(factor, eye_like(factor))
+    return inverse.T @ half[:, 0], top
 
 
 def log_explained(grams, jitter):
@@ -78,7 +107,7 @@ def log_explained(grams, jitter):
     :math:`\log \|L^{-1} r\|^2`.
     """
     xp = namespace(grams.centers)
-    logs = log_correlation(grams)
+    logs = grams.log_correlation_xy
     tops = xp.max(detach(logs), axis=1)
     factor = center_factor(grams, jitter)
     z = solve_triangular(factor, xp.exp(logs - tops[:, None]).T)
@@ -87,20 +116,8 @@ def log_explained(grams, jitter):
 
 def center_factor(grams, jitter):
     """Return the Cholesky factor of the correlation matrix of the centres."""
-    name = "The Gram matrix of the centres"
-    return ridge_factor(center_correlation(grams), jitter, name)
-
-
-def center_correlation(grams):
-    """Return the Gram matrix of the centres' bumps, scaled to unit norm, (k, k)."""
-    half = grams.log_yy_diagonal / 2
-    return namespace(half).exp(grams.log_yy - half[:, None] - half)
-
-
-def data_correlation(grams):
-    """Return the Gram matrix of the data's bumps, scaled to unit norm, (n, n)."""
-    half = grams.log_xx_diagonal / 2
-    return namespace(half).exp(grams.log_xx - half[:, None] - half)
+    correlation = namespace(grams.centers).exp(grams.log_correlation_yy)
+    return ridge_factor(correlation, jitter, "The Gram matrix of the centres")
 
 
 def ridge_factor(correlation, jitter, name):

@@ -3,20 +3,18 @@
 import math
 
 from skgmje._backend import (
-    detach,
-    eye_like,
     logsumexp,
     namespace,
-    solve_triangular,
 )
 from skgmje.costs._terms import (
-    center_factor,
     exp_unless,
     log_component_weights,
     log_explained,
     log_nuclear_norm,
-    log_projections,
+    log_relative_scalar,
+    log_relative_vector_matrix,
     log_row_weights,
+    unit_optimum,
 )
 
 
@@ -65,11 +63,8 @@ def scalar_value(grams, weights=None, jitter=None, *, log=False):
     >>> bool(scalar_value(g) <= density_bound(g))
     True
     """
-    w = log_component_weights(grams, weights)
-    rows = log_row_weights(grams)[:, None]
-    log_pq = logsumexp((grams.log_xy + rows + w).reshape(-1), axis=0)
-    log_qq = logsumexp((grams.log_yy + w[:, None] + w).reshape(-1), axis=0)
-    return exp_unless(2 * log_pq - log_qq, log)
+    value = log_relative_scalar(grams, weights)
+    return exp_unless(value + 2 * grams.log_data_scale, log)
 
 
 def vector_matrix_value(grams, weights=None, jitter=None, *, log=False):
@@ -123,12 +118,8 @@ def vector_matrix_value(grams, weights=None, jitter=None, *, log=False):
     >>> bool(np.isclose(vector_matrix_value(g, jitter=0), density_bound(g)))
     True
     """
-    xp = namespace(grams.centers)
-    log_b = log_projections(grams)
-    top = xp.max(detach(log_b))
-    factor = center_factor(grams, jitter)
-    z = solve_triangular(factor, xp.exp(log_b - top)[:, None])
-    return exp_unless(2 * top + xp.log(xp.sum(z * z)), log)
+    value = log_relative_vector_matrix(grams, jitter)
+    return exp_unless(value + 2 * grams.log_data_scale, log)
 
 
 def matrix_matrix_value(grams, weights=None, jitter=None, *, log=False):
@@ -275,10 +266,6 @@ def optimal_weights(grams, jitter=None):
     >>> optimal_weights(grams(X, X[1:3], bandwidth=0.5)).round(3)
     array([0.4, 0.6])
     """
-    xp = namespace(grams.centers)
-    log_b = log_projections(grams)
-    top = xp.max(detach(log_b))
-    factor = center_factor(grams, jitter)
-    inverse = solve_triangular(factor, eye_like(factor))
-    unit = inverse.T @ (inverse @ xp.exp(log_b - top))
-    return xp.exp(top - grams.log_yy_diagonal / 2) * unit
+    unit, log_unit = unit_optimum(grams, jitter)
+    log_norms = grams.log_yy_diagonal / 2 - grams.log_data_scale
+    return namespace(unit).exp(log_unit - log_norms) * unit

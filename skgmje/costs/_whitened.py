@@ -2,10 +2,7 @@
 
 from skgmje._backend import namespace, solve_triangular
 from skgmje.costs._terms import (
-    center_correlation,
     center_factor,
-    data_correlation,
-    log_correlation,
     nuclear_norm,
     ridge_factor,
 )
@@ -158,9 +155,9 @@ def logdet_cost(grams, weights=None, jitter=None):
     -5.303
     """
     xp = namespace(grams.centers)
-    cross = xp.exp(log_correlation(grams))
-    left = xp.concat([data_correlation(grams), cross.T], axis=0)
-    right = xp.concat([cross, center_correlation(grams)], axis=0)
+    cross = xp.exp(grams.log_correlation_xy)
+    left = xp.concat([xp.exp(grams.log_correlation_xx), cross.T], axis=0)
+    right = xp.concat([cross, xp.exp(grams.log_correlation_yy)], axis=0)
     joint = xp.concat([left, right], axis=1)
     factor = ridge_factor(joint, jitter, "The joint Gram matrix of data and centres")
     # Its first rows are the factor of the data's matrix, whose determinant cancels.
@@ -204,8 +201,9 @@ def principal_cosines(grams, jitter=None):
 
 def _whitened(grams, jitter):
     """Return the cross Gram matrix in orthonormal bases of both spans, (n, k)."""
-    cross = namespace(grams.centers).exp(log_correlation(grams))
+    xp = namespace(grams.centers)
+    cross = xp.exp(grams.log_correlation_xy)
     name = "The Gram matrix of the data"
-    rows = ridge_factor(data_correlation(grams), jitter, name)
+    rows = ridge_factor(xp.exp(grams.log_correlation_xx), jitter, name)
     half = solve_triangular(rows, cross)
     return solve_triangular(center_factor(grams, jitter), half.T).T

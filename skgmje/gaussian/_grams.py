@@ -7,11 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from skgmje._backend import LOG_2PI, asarray_like, logsumexp, namespace, to_numpy
-from skgmje.gaussian._kernel import as_array_of, gaussian_log_gram
+from skgmje._backend import LOG_2PI, detach, logsumexp, namespace, to_numpy
+from skgmje.gaussian._kernel import as_array_of, log_bumps, sum_over_columns
 
 # Rows of the data's Gram matrix held at once by the norm of a large sample.
-_BLOCK_ROWS = 4096
+_BLOCK_ROWS = 512
+_OF_DATA_ALONE = {
+    "log_xx",
+    "log_xx_diagonal",
+    "log_correlation_xx",
+    "log_row_masses",
+    "log_data_scale",
+    "log_data_norm",
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -22,7 +30,8 @@ class Grams:
     mixture of bumps around the rows of `centers`; entry (i, j) of a Gram matrix
     is the logarithm of the inner product of two bumps, the integral of their
     product. Built by :func:`grams`, which says more. A matrix is computed when
-    first asked for, and kept.
+    first asked for, and kept with its autograd history: each gradient step asks
+    :func:`grams` or :meth:`with_centers` for new ones.
 
     Parameters
     ----------
@@ -66,42 +75,71 @@ class Grams:
     @cached_property
     def log_xx(self):
         """Log Gram matrix of the data, shape (n, n)."""
-        v = self.data_variance
-        return gaussian_log_gram(self.X, self.X, self._sum(v, v), self.blocks)
+        half = self.log_xx_diagonal / 2
+        return self.log_correlation_xx + half[:, None] + half
 
     @cached_property
     def log_xy(self):
         """Log cross Gram matrix of data and centres, shape (n, k)."""
-        v = self._sum(self.data_variance, self.model_variance)
-        return gaussian_log_gram(self.X, self.centers, v, self.blocks)
+        rows, columns = self.log_xx_diagonal / 2, self.log_yy_diagonal / 2
+        return self.log_correlation_xy + rows[:, None] + columns
 
     @cached_property
     def log_yy(self):
         """Log Gram matrix of the centres, shape (k, k)."""
-        v = self.model_variance
-        return gaussian_log_gram(
-            self.centers, self.centers, self._sum(v, v), self.blocks
-        )
+        half = self.log_yy_diagonal / 2
+        return self.log_correlation_yy + half[:, None] + half
 
     @cached_property
     def log_xx_diagonal(self):
         """Diagonal of `log_xx`, without the matrix, shape (n,)."""
-        return self._log_self_inner(self.data_variance, self.X)
+        return _log_squared_norms(*self._data, self.blocks)
 
     @cached_property
     def log_yy_diagonal(self):
         """Diagonal of `log_yy`, without the matrix, shape (k,)."""
-        return self._log_self_inner(self.model_variance, self.centers)
+        return _log_squared_norms(*self._model, self.blocks)
+
+    @cached_property
+    def log_correlation_xx(self):
+        """Matrix `log_xx` of bumps scaled to unit norm, with diagonal 0, (n, n)."""
+        return _log_correlation(self._data, self._data, self.blocks)
+
+    @cached_property
+    def log_correlation_xy(self):
+        """Matrix `log_xy` of bumps scaled to unit norm, at most 0, shape (n, k)."""
+        return _log_correlation(self._data, self._model, self.blocks)
+
+    @cached_property
+    def log_correlation_yy(self):
+        """Matrix `log_yy` of bumps scaled to unit norm, with diagonal 0, (k, k)."""
+        return _log_correlation(self._model, self._model, self.blocks)
+
+    @cached_property
+    def log_row_masses(self):
+        """Log-weights of the data's unit bumps, relative to `log_data_scale`, (n,)."""
+        logs = self.log_xx_diagonal / 2 - self.log_data_scale
+        if self.log_data_weights is None:
+            return logs - math.log(self.X.shape[0])
+        return logs + self.log_data_weights
+
+    @cached_property
+    def log_data_scale(self):
+        """Log norm of the data's narrowest bump, a constant, a scalar."""
+        return namespace(self.X).max(detach(self.log_xx_diagonal)) / 2
 
     @cached_property
     def log_data_norm(self):
-        """Logarithm of <p, p>, the squared norm of the data density, a scalar."""
-        rows = range(0, self.X.shape[0], _BLOCK_ROWS)
-        if len(rows) < 2:
-            return self._log_norm_of_rows(self.log_xx, slice(None))
+        """Log squared norm of the data density, relative to `log_data_scale`."""
         xp = namespace(self.X)
-        parts = [self._log_norm_of_rows(None, slice(i, i + _BLOCK_ROWS)) for i in rows]
-        return logsumexp(xp.stack(parts), axis=0)
+        masses = xp.exp(self.log_row_masses)
+        total = 0.0
+        for start in range(0, self.X.shape[0], _BLOCK_ROWS):
+            rows = slice(start, start + _BLOCK_ROWS)
+            # At most 1, and 1 on the diagonal: the sum cannot over- or underflow.
+            correlation = xp.exp(self._log_correlation_of_rows(rows))
+            total = total + masses[rows] @ (correlation @ masses)
+        return xp.log(total)
 
     def with_centers(self, centers, model_bandwidth=None):
         """Return the Gram matrices of the same data and other centres.
@@ -126,38 +164,41 @@ class Grams:
         if model_bandwidth is not None:
             variance = _as_variance(model_bandwidth, self.X, "model")
         new = replace(self, centers=centers, model_variance=variance)
-        known = {"log_xx", "log_xx_diagonal", "log_data_norm"} & vars(self).keys()
+        known = _OF_DATA_ALONE & vars(self).keys()
         vars(new).update({name: vars(self)[name] for name in known})
         return new
 
-    def _sum(self, left, right):
-        """Add variances of rows and of columns, for every pair if they differ."""
-        shared = 0 if self.blocks is None else 1
-        left = left[:, None] if left.ndim > shared else left
-        right = right[None, :] if right.ndim > shared else right
-        return left + right
+    @property
+    def _data(self):
+        return self.X, self.data_variance
 
-    def _log_self_inner(self, variance, points):
-        xp = namespace(points)
-        logs = -(LOG_2PI + xp.log(2 * variance)) / 2
-        if self.blocks is None:
-            logs = points.shape[1] * logs
-        else:
-            sizes = asarray_like([float(len(b)) for b in self.blocks], points)
-            logs = xp.sum(sizes * logs, axis=-1)
-        return logs + xp.zeros_like(points[:, 0])
+    @property
+    def _model(self):
+        return self.centers, self.model_variance
 
-    def _log_norm_of_rows(self, log_rows, rows):
-        if log_rows is None:
-            v = self.data_variance
-            per_row = v.ndim > (self.blocks is not None)
-            total = self._sum(v[rows] if per_row else v, v)
-            log_rows = gaussian_log_gram(self.X[rows], self.X, total, self.blocks)
-        if self.log_data_weights is None:
-            flat = log_rows.reshape(-1)
-            return logsumexp(flat, axis=0) - 2 * math.log(self.X.shape[0])
-        logs = self.log_data_weights
-        return logsumexp((log_rows + logs[rows, None] + logs).reshape(-1), axis=0)
+    def _log_correlation_of_rows(self, rows):
+        v = self.data_variance
+        per_row = v.ndim > (self.blocks is not None)
+        some = self.X[rows], v[rows] if per_row else v
+        return _log_correlation(some, self._data, self.blocks)
+
+
+def _log_correlation(rows, columns, blocks):
+    """Compute the log inner products of bumps of unit norm, (points, variance)."""
+    (X, v), (Y, w) = rows, columns
+    xp = namespace(X)
+    per_point = 0 if blocks is None else 1
+    v = v[:, None] if v.ndim > per_point else v
+    w = w[None, :] if w.ndim > per_point else w
+    # Half the log ratio of the arithmetic to the geometric mean: 0 if v = w.
+    shift = xp.log((v + w) / (2 * xp.sqrt(v) * xp.sqrt(w))) / 2
+    return log_bumps(X, Y, v + w, blocks) - sum_over_columns(shift, X, blocks)
+
+
+def _log_squared_norms(points, variance, blocks):
+    xp = namespace(points)
+    logs = -(LOG_2PI + xp.log(2 * variance)) / 2
+    return sum_over_columns(logs, points, blocks) + xp.zeros_like(points[:, 0])
 
 
 def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):

@@ -56,19 +56,35 @@ def gaussian_log_gram(X, Y, variance, blocks=None):
            [-2.919, -0.919]])
     """
     variance = as_array_of(variance, X)
+    bumps = log_bumps(X, Y, variance, blocks)
+    logs = (LOG_2PI + namespace(X).log(variance)) / 2
+    return bumps - sum_over_columns(logs, X, blocks)
+
+
+def log_bumps(X, Y, variance, blocks=None):
+    """Compute the exponents of `gaussian_log_gram`, without its constant."""
     if blocks is None:
-        return _log_gram(X, Y, variance)
+        return -_squared_distances(X, Y, variance) / (2 * variance)
     if variance.ndim == 3:
         return sum(
-            _log_gram(*_both(lambda Z: Z[:, block], X, Y), variance[:, :, t])  # noqa: B023
+            log_bumps(*_both(lambda Z: Z[:, block], X, Y), variance[:, :, t])  # noqa: B023
             for t, block in enumerate(blocks)
         )
     # Bumps of one shape: a change of units makes one distance of all blocks.
-    xp = namespace(X)
     columns = np.concatenate(blocks)
-    scale = _per_column(variance, [len(block) for block in blocks]) ** 0.5
+    sizes = [len(block) for block in blocks]
+    index = np.repeat(np.arange(len(sizes)) * (variance.ndim > 0), sizes)
+    scale = namespace(X).sqrt(variance.reshape(-1)[index])
     pair = _both(lambda Z: Z[:, columns] / scale, X, Y)
-    return _log_gram(*pair, xp.ones_like(scale[0])) - xp.sum(xp.log(scale))
+    return log_bumps(*pair, namespace(X).ones_like(scale[0]))
+
+
+def sum_over_columns(logs, like, blocks=None):
+    """Sum over columns what is given once for all, or in the last axis by blocks."""
+    if blocks is None:
+        return like.shape[1] * logs
+    sizes = asarray_like([float(len(block)) for block in blocks], like)
+    return namespace(like).sum(sizes * logs, axis=-1)
 
 
 def _both(change, X, Y):
@@ -81,12 +97,6 @@ def _per_column(variance, sizes):
     """Repeat the variance of each block for each of its columns."""
     index = np.repeat(np.arange(len(sizes)) * (variance.ndim > 0), sizes)
     return variance.reshape(-1)[index]
-
-
-def _log_gram(X, Y, variance):
-    xp = namespace(X)
-    halves = _squared_distances(X, Y, variance) / (2 * variance)
-    return -halves - X.shape[1] / 2 * (LOG_2PI + xp.log(variance))
 
 
 def _squared_distances(X, Y, variance):
