@@ -32,8 +32,8 @@ class AlgebraMixin:
             Finite where the inner product itself would underflow.
         """
         check_partner(self, other)
-        scores = _joint_pairs(self, other)
-        return logsumexp(logsumexp(scores, axis=-1), axis=-1)
+        # In one sum: a row of zero weight alone has no gradient.
+        return logsumexp(_flat_pairs(self, other), axis=-1)
 
     def inner(self, other):
         r"""Compute the inner product :math:`\int p(x) q(x) \, dx`.
@@ -138,9 +138,8 @@ class AlgebraMixin:
         )
         means = self.means[..., :, None, :] + shift
         leading, size = means.shape[:-3], self.n_components * other.n_components
-        scores = xp.reshape(_joint_pairs(self, other), (*leading, size))
         return type(self)(
-            softmax(scores, axis=-1),
+            softmax(_flat_pairs(self, other), axis=-1),
             xp.reshape(means, (*leading, size, self.n_features)),
             covariances,
             covariance_type,
@@ -150,8 +149,8 @@ class AlgebraMixin:
         return self.log_inner(self), self.log_inner(other), other.log_inner(other)
 
 
-def _joint_pairs(first, second):
-    """Compute ``log w_i w'_j N(m_i - m'_j; S_i + S'_j)``, shape (..., I, J)."""
+def _flat_pairs(first, second):
+    """Compute ``log w_i w'_j N(m_i - m'_j; S_i + S'_j)``, shape (..., I * J)."""
     covariance_type = common_type(first.covariance_type, second.covariance_type)
     kind = COVARIANCE_TYPES[covariance_type]
     left, right = (widen(mixture, covariance_type) for mixture in (first, second))
@@ -170,7 +169,8 @@ def _joint_pairs(first, second):
         )
     scores = xp.concat(blocks, axis=-2)
     logs = log_weights(first.weights)[..., :, None]
-    return scores + logs + log_weights(second.weights)[..., None, :]
+    scores = scores + logs + log_weights(second.weights)[..., None, :]
+    return xp.reshape(scores, (*scores.shape[:-2], -1))
 
 
 def _exp(values):

@@ -60,8 +60,12 @@ def check_parameters(weights, means, covariances, covariance_type):
 def _floating(means):
     if is_torch(means):
         return means if means.is_floating_point() else means.double()
-    means = np.asarray(means)
-    return means if means.dtype in (np.float32, np.float64) else means.astype(float)
+    try:
+        means = np.asarray(means)
+        single = means.dtype == np.float32
+        return means.astype(np.float32 if single else np.float64, copy=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"means cannot be read as numbers: {error}.") from error
 
 
 def _core_shapes(means, covariances, covariance_type):
@@ -137,16 +141,22 @@ def _check_values(weights, means, covariances, covariance_type):
 def _spread(weights, means, covariances, covariance_type):
     """Give what the mixtures share their leading axes, as views."""
     leading = tuple(means.shape[:-2])
-    xp = namespace(means)
-    shapes = _core_shapes(means, covariances, covariance_type)
-    spread = [
-        xp.broadcast_to(array, leading + shape) if leading else array
-        for array, shape in zip(_arrays(covariances), shapes, strict=True)
-    ]
     if leading:
-        weights = xp.broadcast_to(weights, (*leading, means.shape[-2]))
-    covariances = tuple(spread) if isinstance(covariances, tuple) else spread[0]
+        shapes = _core_shapes(means, covariances, covariance_type)
+        spread = tuple(
+            _broadcast(array, leading + shape)
+            for array, shape in zip(_arrays(covariances), shapes, strict=True)
+        )
+        covariances = spread if isinstance(covariances, tuple) else spread[0]
+        weights = _broadcast(weights, (*leading, means.shape[-2]))
     return weights, means, covariances
+
+
+def _broadcast(array, shape):
+    # NumPy's views are read-only, so none is made without need.
+    if tuple(array.shape) == shape:
+        return array
+    return namespace(array).broadcast_to(array, shape)
 
 
 def check_rows(X, mixture, name="X"):

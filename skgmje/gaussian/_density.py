@@ -1,5 +1,7 @@
 """Densities and responsibilities of complete rows and of rows with gaps."""
 
+from functools import cache, partial
+
 import numpy as np
 
 from skgmje._backend import LOG_2PI, is_torch, namespace, softmax
@@ -97,17 +99,32 @@ def responsibilities(mixture, X):
     """Compute the posterior weights of complete rows, shape (..., n_components)."""
     joint = mixture._joint_log_prob(X)
     xp = namespace(joint)
-    lost = ~xp.isfinite(xp.max(joint, axis=-1))
-    if not bool(xp.any(lost)):
+    far_scores = cache(partial(_far_scores, mixture))
+    n_features = mixture.n_features
+    limit = -1e-3 / xp.finfo(joint.dtype).eps
+
+    def block(both):
+        rows, joint = both[..., :n_features], both[..., n_features:]
+        # Written so that NaN counts as lost, too.
+        lost = ~(xp.max(joint, axis=-1) > limit)
+        if bool(xp.any(lost)):
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                scores = far_scores()(rows)
+            joint = xp.where(lost[..., None], scores, joint)
         return softmax(joint, axis=-1)
-    joint = xp.where(lost[..., None], _far_scores(mixture, X), joint)
-    return softmax(joint, axis=-1)
+
+    X = xp.broadcast_to(X, (*joint.shape[:-1], n_features))
+    row_size = mixture.n_components * n_features
+    return in_blocks(
+        block, xp.concat([X, joint], axis=-1), mixture.means.ndim - 2, row_size
+    )
 
 
-def _far_scores(mixture, X):
-    r"""Score components where the squared distances overflow.
+def _far_scores(mixture):
+    r"""Return a function that scores components far away, but for a common term.
 
-    With x and the means divided by s, the largest of their entries,
+    There the squared distances overflow, or drown what tells the components
+    apart. With x and the means divided by s, the largest of their entries,
 
     .. math::
 
@@ -115,7 +132,7 @@ def _far_scores(mixture, X):
         a_k = |U_k (\hat x - \hat \mu_k)|^2,
 
     so the smallest a wins. Components whose a agree to rounding, as they do
-    under one covariance far away, are separated by the next orders
+    under one covariance, are compared with the best of them by the next orders
     :math:`-2 s \langle U_k \hat x, U_k \mu_k \rangle + |U_k \mu_k|^2`.
     """
     kind = COVARIANCE_TYPES[mixture.covariance_type]
@@ -123,31 +140,34 @@ def _far_scores(mixture, X):
     means, weights = mixture.means, mixture.weights
     xp = namespace(means)
     big = xp.finfo(means.dtype).max / 4
-    tol = 64 * xp.finfo(means.dtype).eps
+    tol = (8 + mixture.n_features**0.5) * xp.finfo(means.dtype).eps
     white_means = kind.whiten(means, factor)
-    offset = xp.sum(white_means * white_means, axis=-1)
-    offset = log_weights(weights) - 0.5 * xp.where(offset > big, big, offset)
-    offset = offset + kind.log_det(factor, mixture.n_features)
+    constant = log_weights(weights) + kind.log_det(factor, mixture.n_features)
     size_of_means = xp.max(xp.max(xp.abs(means), axis=-1), axis=-1)
 
-    def block(rows):
+    def squared(white):
+        total = xp.sum(white * white, axis=-1)
+        return xp.where(total > big, big, total)
+
+    def score(rows):
         size = xp.maximum(xp.max(xp.abs(rows), axis=-1), size_of_means)[..., None]
         scaled_means = means / size[..., None]
-        scaled = rows[..., None, :] / size[..., None] + 0 * scaled_means
-        square = xp.sum(kind.whiten(scaled - scaled_means, factor) ** 2, axis=-1)
-        square = xp.where(square > big, big, square)
-        square = xp.where(weights > 0, square, np.inf)
-        least = xp.min(square, axis=-1, keepdims=True)
-        wins = square <= least * (1 + tol)
-        cross = -2 * xp.sum(kind.whiten(scaled, factor) * white_means, axis=-1)
-        least = xp.min(xp.where(wins, cross, np.inf), axis=-1, keepdims=True)
-        top = xp.max(xp.abs(cross), axis=-1, keepdims=True)
-        gap = xp.where(cross - least > tol * top, cross - least, 0.0)
-        return xp.where(wins, offset - 0.5 * size * gap, -np.inf)
+        scaled = rows[..., None, :] / size[..., None] + xp.zeros_like(scaled_means)
+        square = squared(kind.whiten(scaled - scaled_means, factor))
+        square = xp.where(weights > 0, square, big)
+        gap = square - xp.min(square, axis=-1, keepdims=True)
+        ties = gap <= tol * (square - gap)
+        order = -2 * xp.sum(kind.whiten(scaled, factor) * white_means, axis=-1)
+        order = order - xp.min(xp.where(ties, order, np.inf), axis=-1, keepdims=True)
+        rest = squared(white_means) + xp.zeros_like(order)
+        noise = tol * ((square - gap) * xp.max(rest, axis=-1, keepdims=True)) ** 0.5
+        order = xp.where(order > noise, order, 0.0)
+        best = xp.where(ties & (order == 0), rest, big)
+        rest = rest - xp.min(best, axis=-1, keepdims=True)
+        among_ties = size * order + rest
+        return constant - 0.5 * xp.where(ties, among_ties, size * (size * gap))
 
-    with np.errstate(all="ignore"):
-        row_size = mixture.n_components * mixture.n_features
-        return in_blocks(block, X, means.ndim - 2, row_size)
+    return score
 
 
 def grad_log_prob(mixture, X):

@@ -21,10 +21,16 @@ def random_covariances(covariance_type, generator, n_components, n_features, lea
     }[covariance_type]
 
 
-def _to(xp, arrays):
-    if isinstance(arrays, tuple):
-        return tuple(xp.asarray(array) for array in arrays)
-    return xp.asarray(arrays)
+def map_arrays(function, mixture):
+    """Apply `function` to every array of a mixture."""
+    weights, means, covariances = mixture.weights, mixture.means, mixture.covariances
+    if isinstance(covariances, tuple):
+        covariances = tuple(function(array) for array in covariances)
+    else:
+        covariances = function(covariances)
+    return Mixture(
+        function(weights), function(means), covariances, mixture.covariance_type
+    )
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +46,8 @@ def make_mixture():
         covariances = random_covariances(
             covariance_type, generator, n_components, n_features, leading
         )
-        arrays = (_to(xp, a) for a in (weights, means, covariances))
-        return Mixture(*arrays, covariance_type)
+        mixture = Mixture(weights, means, covariances, covariance_type)
+        return map_arrays(xp.asarray, mixture)
 
     return make
 
@@ -57,3 +63,20 @@ def dense():
         )
 
     return matrices
+
+
+@pytest.fixture(scope="session")
+def map_mixture():
+    """Return the function that changes every array of a mixture."""
+    return map_arrays
+
+
+@pytest.fixture(scope="session")
+def make_grid():
+    """Return a function that gives grid points and the volume of a cell."""
+
+    def grid(n_features, step=0.2, end=30.0):
+        axes = np.meshgrid(*[np.arange(-end, end, step)] * n_features, indexing="ij")
+        return np.stack([axis.ravel() for axis in axes], axis=-1), step**n_features
+
+    return grid
