@@ -32,6 +32,10 @@ SINGLE_SPLIT_ROWS = 1500
 HOPELESS = 0.02
 
 
+# Sums of squares of larger numbers overflow in single precision.
+LARGEST_FLOAT32 = 1e15
+
+
 class Selection(NamedTuple):
     """Settings chosen by held-out log-likelihood.
 
@@ -117,6 +121,8 @@ def _kmeans(X, n_clusters, sample_weight, random_state, scale):
     if scale:
         spread = np.sqrt(row_mean((X - mean) ** 2, sample_weight))
         X = (X - mean) / np.where(spread > 0, spread, 1.0)
+    if X.dtype == np.float32 and max(X.max(), -X.min()) > LARGEST_FLOAT32:
+        X = X.astype(np.float64)
     kmeans = KMeans(n_clusters, n_init=1, random_state=random_state)
     # The order in which threads add partial sums is not the same in every run.
     with threadpool_limits(1, user_api="openmp"):

@@ -7,7 +7,7 @@ import numpy as np
 from skgmje._kernels import KERNELS, Prior, block_stats, m_step
 from skgmje.adaptation._missing import missing_stats
 from skgmje.adaptation._prior import SHRINKAGE_TARGETS
-from skgmje.gaussian import Mixture
+from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 
 # Responsibilities need fewer digits than published densities, and beyond this
 # limit the raw moments of a pass would lose the covariance's seventh digit.
@@ -15,6 +15,9 @@ PASS_LIMIT = 1e8
 
 # Iterations over which annealing raises the power of the densities to one.
 ANNEALING_ITERATIONS = 20
+
+# Tenfold increases of the diagonal before the M-step gives up.
+MAX_REPAIRS = 12
 
 # A component with less than this share of an equal share has died.
 DEAD_SHARE = 1e-6
@@ -127,7 +130,7 @@ def expectation_maximization(
     --------
     >>> import numpy as np
     >>> from skgmje.adaptation import expectation_maximization
-    >>> from skgmje.gaussian import Mixture
+    >>> from skgmje.gaussian import COVARIANCE_TYPES, Mixture
     >>> X = np.array([[-1.0], [-1.2], [1.0], [1.2]])
     >>> start = Mixture(np.array([0.5, 0.5]), np.array([[-0.5], [0.5]]), np.ones((2, 1)), "diag")
     >>> result = expectation_maximization(X, start, tol=1e-6)
@@ -214,7 +217,7 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True):
     extra = 0.0
     share = DEAD_SHARE if drop else -1.0
     alive = stats.counts > share * stats.weight / len(stats.counts)
-    while True:
+    for _ in range(MAX_REPAIRS):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             weights, means, covariances = m_step(
                 kernel, stats, prior._replace(reg_covar=prior.reg_covar + extra)
@@ -224,16 +227,23 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True):
         try:
             mixture = Mixture(weights, means[alive], covariances, covariance_type)
             make_kernel(mixture, kernel.center)
-        except ValueError:
-            extra = max(10 * extra, 1e-12 * _largest_variance(covariances))
+        except ValueError as error:
+            reason = error
+            scale = _scale(covariances, covariance_type, means[alive].shape)
+            extra = max(10 * extra, 1e-12 * scale)
         else:
             return mixture, extra
+    raise ValueError(
+        f"The M-step gave no usable covariances, even with {extra:.2g} added to "
+        "their diagonals. Rescale X, increase reg_covar, or lower n_components."
+    ) from reason
 
 
-def _largest_variance(covariances):
-    """Return a positive scale of `covariances`, whatever their layout."""
-    first = covariances[-1] if isinstance(covariances, tuple) else covariances
-    largest = float(np.abs(first[np.isfinite(first)]).max(initial=0.0))
+def _scale(covariances, covariance_type, shape):
+    """Return the largest finite variance, or 1 if there is none."""
+    kind = COVARIANCE_TYPES[covariance_type]
+    variances = np.abs(kind.diagonal(covariances, *shape))
+    largest = float(variances[np.isfinite(variances)].max(initial=0.0))
     return largest if largest > 0 else 1.0
 
 

@@ -83,16 +83,6 @@ def override(start, weights=None, means=None, precisions=None):
     )
 
 
-def check_streamable(estimator):
-    """Raise ValueError if a setting is 'auto', which a stream cannot choose."""
-    for name in ("n_components", "covariance_type", "shrinkage"):
-        if getattr(estimator, name) == "auto":
-            raise ValueError(
-                f"{name}='auto' needs all samples at once. Call fit on a first part "
-                f"of the data and pass the {name} it chose to a new estimator."
-            )
-
-
 def blend(kernel, old, fresh):
     """Mix the statistics of a chunk into those of all earlier ones.
 

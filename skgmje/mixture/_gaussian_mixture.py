@@ -22,7 +22,6 @@ from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._fitting import (
     blend,
-    check_streamable,
     override,
     regularisation,
     warn_about,
@@ -323,9 +322,9 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     def partial_fit(self, X, y=None, sample_weight=None):
         """Update the mixture with a chunk of samples, by stepwise EM.
 
-        The first chunk is fitted as by :meth:`fit`. Later ones are mixed into
-        the sufficient statistics; older chunks fade slowly, so that a drifting
-        stream is followed.
+        The first chunk is fitted as by :meth:`fit`, which also settles what is
+        'auto'. Later ones are mixed into the sufficient statistics; older chunks
+        fade slowly, so that a drifting stream is followed.
 
         Parameters
         ----------
@@ -342,14 +341,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         -------
         self : object
             The updated estimator.
-
-        Raises
-        ------
-        ValueError
-            If a setting is 'auto': it could not be chosen again later.
         """
         if not hasattr(self, "_stats"):
-            check_streamable(self)
             self.fit(X, sample_weight=sample_weight)
             X, weight = self._check_fit(X, sample_weight, reset=False)
             self._reg_covar = regularisation(self.reg_covar, X, weight)
@@ -359,7 +352,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         kernel, fresh = statistics_pass(X, weight)(self.mixture_)
         self._stats = blend(kernel, self._stats, fresh)
         prior = make_prior(
-            self.n_features_in_, self.shrinkage, self.shrinkage_target, self._reg_covar
+            self.n_features_in_, self.shrinkage_, self.shrinkage_target, self._reg_covar
         )
         mixture, _ = maximise(
             kernel, self._stats, prior, self.covariance_type_, drop=False
