@@ -221,21 +221,20 @@ def find_missing(X, missing, name="X"):
 
 def check_indices(indices, n_features):
     """Return `indices` as a list of distinct, non-negative Python integers."""
-    if isinstance(indices, slice):
-        return list(range(n_features))[indices]
-    wanted = np.atleast_1d(np.asarray(indices))
+    axis = np.arange(n_features)
+    wanted = indices if isinstance(indices, slice) else np.asarray(indices)
     try:
-        chosen = np.arange(n_features)[wanted].tolist()
+        chosen = np.atleast_1d(axis[wanted])
     except IndexError as error:
         raise ValueError(
             f"indices={indices!r} are not features of a mixture with {n_features} "
             f"features. Use integers from 0 to {n_features - 1}."
         ) from error
-    if not chosen or len(set(chosen)) < len(chosen) or wanted.ndim > 1:
+    if chosen.ndim > 1 or not 0 < len(chosen) == len(np.unique(chosen)):
         raise ValueError(
             f"indices={indices!r} must name at least one feature, none of them twice."
         )
-    return chosen
+    return chosen.tolist()
 
 
 def check_partner(first, second):
@@ -245,10 +244,21 @@ def check_partner(first, second):
             f"other is a {type(second).__name__}; it must be a Mixture. "
             "skgmje.as_mixture makes one of a fitted estimator."
         )
+    if is_torch(first.means) != is_torch(second.means):
+        raise TypeError(
+            "other holds arrays of another library than this mixture. Convert one "
+            "of them: both NumPy arrays, or both torch tensors."
+        )
     if first.n_features != second.n_features:
         raise ValueError(
             f"other has {second.n_features} features but this mixture has "
             f"{first.n_features}. Take a marginal of one of them."
+        )
+    own, others = (tuple(mixture.means.shape[:-2]) for mixture in (first, second))
+    if own and others and own != others:
+        raise ValueError(
+            f"other has leading axes {others} but this mixture has {own}. Give one "
+            "mixture for each of this one's, or one without leading axes."
         )
 
 

@@ -1,7 +1,7 @@
 """Marginals, conditionals, affine images and samples of a mixture."""
 
 import math
-import operator
+from numbers import Integral
 
 import numpy as np
 
@@ -59,12 +59,8 @@ def affine(mixture, A, b):
 
 def sample(mixture, n_samples, random_state):
     """Draw samples and their components; see `Mixture.sample`."""
-    try:
-        n_samples = operator.index(n_samples)
-    except TypeError:
-        n_samples = 0
-    if n_samples < 1:
-        raise ValueError("n_samples must be a positive integer.")
+    if not isinstance(n_samples, Integral) or n_samples < 1:
+        raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
     generator = as_generator(random_state)
     kind = COVARIANCE_TYPES[mixture.covariance_type]
     means = mixture.means
