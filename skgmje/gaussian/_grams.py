@@ -162,7 +162,9 @@ class Grams:
         """
         variance = self.model_variance
         if model_bandwidth is not None:
-            variance = _as_variance(model_bandwidth, self.X, "model")
+            variance = _as_variance(model_bandwidth, centers, "model")
+        _check_points(self.X, centers)
+        _check_shape(variance, centers, self.blocks, "model")
         new = replace(self, centers=centers, model_variance=variance)
         known = _OF_DATA_ALONE & vars(self).keys()
         vars(new).update({name: vars(self)[name] for name in known})
@@ -270,10 +272,13 @@ def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
         dtype = xp.result_type(X, centers)
         X, centers = xp.astype(X, dtype), xp.astype(centers, dtype)
     _check_points(X, centers)
-    pair = bandwidth if isinstance(bandwidth, tuple) else (bandwidth, bandwidth)
+    _check_log_weights(log_data_weights, X)
     blocks = None if blocks is None else _check_blocks(blocks, X.shape[1])
+    pair = bandwidth if isinstance(bandwidth, tuple) else (bandwidth, bandwidth)
     data_variance = _as_variance(pair[0], X, "data")
-    model_variance = _as_variance(pair[1], X, "model")
+    model_variance = _as_variance(pair[1], centers, "model")
+    _check_shape(data_variance, X, blocks, "data")
+    _check_shape(model_variance, centers, blocks, "model")
     if log_data_weights is not None:
         log_data_weights = log_data_weights - logsumexp(log_data_weights, axis=0)
     return Grams(X, centers, data_variance, model_variance, blocks, log_data_weights)
@@ -287,15 +292,22 @@ def _check_points(X, centers):
         )
 
 
+def _check_log_weights(log_data_weights, X):
+    if log_data_weights is not None and log_data_weights.shape != X.shape[:1]:
+        raise ValueError(
+            f"log_data_weights must have one entry for each of the {X.shape[0]} rows "
+            f"of X, got shape {tuple(log_data_weights.shape)}."
+        )
+
+
 def _check_blocks(blocks, n_features):
     blocks = tuple(np.atleast_1d(np.asarray(block)) for block in blocks)
-    columns = np.concatenate(blocks)
-    if len(set(columns.tolist())) < len(columns) or not (
-        0 <= columns.min() and columns.max() < n_features
-    ):
+    columns = [column for block in blocks for column in block.tolist()]
+    valid = all(block.size for block in blocks) and len(set(columns)) == len(columns)
+    if not (columns and valid and set(columns) <= set(range(n_features))):
         raise ValueError(
-            f"blocks must hold each of the {n_features} columns at most once, got "
-            f"{[block.tolist() for block in blocks]}."
+            f"blocks must not be empty and hold each of the {n_features} columns at "
+            f"most once, got {[block.tolist() for block in blocks]}."
         )
     return blocks
 
@@ -308,3 +320,14 @@ def _as_variance(bandwidth, like, name):
             f"{to_numpy(bandwidth)}."
         )
     return bandwidth**2
+
+
+def _check_shape(variance, points, blocks, name):
+    shared = () if blocks is None else (len(blocks),)
+    shapes = [(), shared, (points.shape[0], *shared)]
+    if tuple(variance.shape) not in shapes:
+        raise ValueError(
+            f"The {name} bandwidth must have one of the shapes {sorted(set(shapes))}, "
+            f"got {tuple(variance.shape)}. Only a tuple gives data and model a "
+            "bandwidth each."
+        )
