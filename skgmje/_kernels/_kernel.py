@@ -136,11 +136,6 @@ class Kernel(ABC):
         """Return the covariances that maximise the posterior given `stats`."""
 
     @staticmethod
-    def take(covariances, keep):
-        """Return the covariances of the components `keep`."""
-        return covariances[keep]
-
-    @staticmethod
     @abstractmethod
     def unit(n_components, n_features):
         """Return covariances equal to the identity."""

@@ -78,7 +78,9 @@ class LowRankKernel(Kernel):
             diff *= self._inverse_std[k][:, None]
             explained = np.einsum("ij,ij->j", latent, latent)
             np.einsum("ij,ij->j", diff, diff, out=joint[k])
-            joint[k] -= explained
+            # Squares of a far row are infinite; their difference would be NaN.
+            near = np.isfinite(explained)
+            np.subtract(joint[k], explained, out=joint[k], where=near)
         joint *= -0.5
         joint += self._log_norm[:, None]
         return joint, None
@@ -112,11 +114,6 @@ class LowRankKernel(Kernel):
         cross = matrices @ self._maps.transpose(0, 2, 1)
         squares = np.diagonal(matrices, axis1=1, axis2=2)
         return cross, squares, matrices.sum(axis=0)
-
-    @staticmethod
-    def take(covariances, keep):
-        factors, diagonal = covariances
-        return factors[keep], diagonal[keep]
 
     @staticmethod
     def unit(n_components, n_features):

@@ -78,10 +78,6 @@ class TiedKernel(Kernel):
         return (matrices.sum(axis=0),)
 
     @staticmethod
-    def take(covariances, keep):
-        return covariances
-
-    @staticmethod
     def unit(n_components, n_features):
         return np.eye(n_features)
 

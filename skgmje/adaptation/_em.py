@@ -48,6 +48,19 @@ class EMResult(NamedTuple):
 
     stats : Statistics
         Sufficient statistics of the last pass.
+
+    See Also
+    --------
+    expectation_maximization : Returns it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.adaptation import expectation_maximization
+    >>> from skgmje.gaussian import Mixture
+    >>> start = Mixture([1.0], [[0.0]], [[1.0]], "diag")
+    >>> expectation_maximization(np.array([[1.0], [3.0]]), start).converged
+    True
     """
 
     mixture: Mixture
@@ -132,7 +145,7 @@ def expectation_maximization(
     >>> from skgmje.adaptation import expectation_maximization
     >>> from skgmje.gaussian import COVARIANCE_TYPES, Mixture
     >>> X = np.array([[-1.0], [-1.2], [1.0], [1.2]])
-    >>> start = Mixture(np.array([0.5, 0.5]), np.array([[-0.5], [0.5]]), np.ones((2, 1)), "diag")
+    >>> start = Mixture([0.5, 0.5], [[-0.5], [0.5]], [[1.0], [1.0]], "diag")
     >>> result = expectation_maximization(X, start, tol=1e-6)
     >>> result.mixture.means.round(3).ravel().tolist()
     [-1.1, 1.1]
@@ -215,6 +228,7 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True):
         What was added to the diagonals beyond ``prior.reg_covar``.
     """
     extra = 0.0
+    kind = COVARIANCE_TYPES[covariance_type]
     share = DEAD_SHARE if drop else -1.0
     alive = stats.counts > share * stats.weight / len(stats.counts)
     for _ in range(MAX_REPAIRS):
@@ -222,7 +236,7 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True):
             weights, means, covariances = m_step(
                 kernel, stats, prior._replace(reg_covar=prior.reg_covar + extra)
             )
-        covariances = kernel.take(covariances, alive)
+        covariances = kind.select(covariances, np.flatnonzero(alive))
         weights = weights[alive] / weights[alive].sum()
         try:
             mixture = Mixture(weights, means[alive], covariances, covariance_type)

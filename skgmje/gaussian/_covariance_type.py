@@ -60,6 +60,10 @@ class CovarianceType(ABC):
         """
 
     @abstractmethod
+    def precisions(self, covariances):
+        """Invert the covariances, in their layout; low-rank ones to matrices."""
+
+    @abstractmethod
     def log_det(self, precisions_cholesky, n_features):
         r"""Compute :math:`-\tfrac12 \log |\Sigma_k|`, shape (..., K) or (..., 1)."""
 

@@ -46,6 +46,10 @@ class Full(CovarianceType):
     def whiten(self, diff, precisions_cholesky):
         return each_times(diff, precisions_cholesky)
 
+    def precisions(self, covariances):
+        upper = self.precisions_cholesky(covariances)
+        return upper @ namespace(upper).matrix_transpose(upper)
+
     def solve(self, diff, precisions_cholesky):
         xp = namespace(diff)
         white = each_times(diff, precisions_cholesky)
@@ -123,6 +127,10 @@ class Tied(CovarianceType):
 
     def whiten(self, diff, precisions_cholesky):
         return all_times(diff, precisions_cholesky)
+
+    def precisions(self, covariances):
+        upper = self.precisions_cholesky(covariances)
+        return upper @ namespace(upper).matrix_transpose(upper)
 
     def solve(self, diff, precisions_cholesky):
         xp = namespace(diff)

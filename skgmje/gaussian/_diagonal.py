@@ -38,6 +38,9 @@ class Diag(CovarianceType):
     def whiten(self, diff, precisions_cholesky):
         return diff * precisions_cholesky
 
+    def precisions(self, covariances):
+        return 1.0 / covariances
+
     def solve(self, diff, precisions_cholesky):
         return diff * precisions_cholesky**2
 
@@ -111,6 +114,9 @@ class Spherical(CovarianceType):
 
     def whiten(self, diff, precisions_cholesky):
         return diff * precisions_cholesky[..., None]
+
+    def precisions(self, covariances):
+        return 1.0 / covariances
 
     def solve(self, diff, precisions_cholesky):
         return diff * precisions_cholesky[..., None] ** 2

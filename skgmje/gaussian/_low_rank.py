@@ -81,6 +81,12 @@ class LowRank(CovarianceType):
         latent = each_times(scores, xp.matrix_transpose(upper))
         return xp.concat([scaled - explained, latent], axis=-1)
 
+    def precisions(self, covariances):
+        xp = namespace(*covariances)
+        inverse_std, loadings, _ = self.precisions_cholesky(covariances)
+        explained = inverse_std[..., :, None] * loadings
+        return as_matrices(inverse_std**2) - explained @ xp.matrix_transpose(explained)
+
     def solve(self, diff, precisions_cholesky):
         inverse_std, loadings, _ = precisions_cholesky
         scaled = diff * inverse_std

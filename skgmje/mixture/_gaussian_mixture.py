@@ -15,21 +15,18 @@ from skgmje._base import (
 )
 from skgmje._selection import Selection, select_mixture
 from skgmje.adaptation import expectation_maximization
-from skgmje.adaptation._em import make_prior, maximise, statistics_pass
-from skgmje.adaptation._missing import patterns
 from skgmje.adaptation._prior import SHRINKAGE_TARGETS
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.mixture._base import MixtureDensityMixin
-from skgmje.mixture._fitting import (
-    blend,
-    override,
-    regularisation,
-    warn_about,
-)
+from skgmje.mixture._fitting import override, regularisation, warn_about
+from skgmje.mixture._incomplete import IncompleteDataMixin
 from skgmje.mixture._starts import STARTS, draw_start
+from skgmje.mixture._stepwise import StepwiseMixin
 
 
-class GaussianMixture(MixtureDensityMixin, BaseEstimator):
+class GaussianMixture(
+    IncompleteDataMixin, StepwiseMixin, MixtureDensityMixin, BaseEstimator
+):
     r"""Gaussian mixture with shrunken covariances, missing values and weights.
 
     The drop-in for :class:`sklearn.mixture.GaussianMixture`: with its defaults
@@ -181,8 +178,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     array([ True])
     """
 
-    _missing = "marginal"
-
     _parameter_constraints: dict = {
         "n_components": [
             Interval(Integral, 1, None, closed="left"),
@@ -247,11 +242,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self.shrinkage_target = shrinkage_target
         self.annealing = annealing
         self.rank = rank
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -318,51 +308,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, sample_weight=None):
-        """Update the mixture with a chunk of samples, by stepwise EM.
-
-        The first chunk is fitted as by :meth:`fit`, which also settles what is
-        'auto'. Later ones are mixed into the sufficient statistics; older chunks
-        fade slowly, so that a drifting stream is followed.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The chunk; NaN means missing. The first needs `n_components` rows.
-
-        y : Ignored
-            Not used, present for API consistency by convention.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples.
-
-        Returns
-        -------
-        self : object
-            The updated estimator.
-        """
-        if not hasattr(self, "_stats"):
-            self.fit(X, sample_weight=sample_weight)
-            X, weight = self._check_fit(X, sample_weight, reset=False)
-            self._reg_covar = regularisation(self.reg_covar, X, weight)
-            _, self._stats = statistics_pass(X, weight)(self.mixture_)
-            return self
-        X, weight = self._check_fit(X, sample_weight, reset=False)
-        kernel, fresh = statistics_pass(X, weight)(self.mixture_)
-        self._stats = blend(kernel, self._stats, fresh)
-        prior = make_prior(
-            self.n_features_in_, self.shrinkage_, self.shrinkage_target, self._reg_covar
-        )
-        mixture, _ = maximise(
-            kernel, self._stats, prior, self.covariance_type_, drop=False
-        )
-        self._set_mixture(mixture)
-        self.n_iter_ += 1
-        self.lower_bound_ = fresh.log_likelihood / fresh.weight
-        self.lower_bounds_.append(self.lower_bound_)
-        return self
-
     @classmethod
     def from_parameters(cls, weights, means, covariances, covariance_type="full"):
         """Return a fitted estimator with known parameters.
@@ -401,31 +346,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         estimator.shrinkage_, estimator.converged_, estimator.n_iter_ = 0.0, True, 0
         estimator.lower_bound_, estimator.lower_bounds_ = -np.inf, []
         return estimator
-
-    def impute(self, X):
-        """Replace missing entries by their expectation given the others.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples; NaN means missing.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            A copy without NaN.
-        """
-        X = self._check_predict(X).copy()
-        mixture = self.mixture_
-        for rows, observed in patterns(X):
-            known = np.flatnonzero(observed)
-            missing = np.flatnonzero(~observed)
-            if not len(known):
-                X[rows] = mixture.mean
-            elif len(missing):
-                given = mixture.condition(known, X[np.ix_(rows, known)])
-                X[np.ix_(rows, missing)] = given.mean
-        return X
 
     def _check_fit(self, X, sample_weight, *, reset=True):
         X = check_rows(

@@ -1,0 +1,41 @@
+"""Densities that take missing entries."""
+
+import numpy as np
+
+from skgmje.adaptation._missing import patterns
+
+
+class IncompleteDataMixin:
+    """Scores rows with NaN under their exact marginal, and fills them in."""
+
+    _missing = "marginal"
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def impute(self, X):
+        """Replace missing entries by their expectation given the others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples; NaN means missing.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            A copy without NaN.
+        """
+        X = self._check_predict(X).copy()
+        mixture = self.mixture_
+        for rows, observed in patterns(X):
+            known = np.flatnonzero(observed)
+            missing = np.flatnonzero(~observed)
+            if not len(known):
+                X[rows] = mixture.mean
+            elif len(missing):
+                given = mixture.condition(known, X[np.ix_(rows, known)])
+                X[np.ix_(rows, missing)] = given.mean
+        return X

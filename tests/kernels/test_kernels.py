@@ -1,0 +1,191 @@
+"""Laws of the hot loops, over all covariance types and both paths."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+from skgmje._kernels import (
+    KERNELS,
+    Prior,
+    assigned_stats,
+    block_stats,
+    joint_log_prob,
+    log_prob,
+    m_step,
+    merge_stats,
+    responsibilities,
+)
+from skgmje.gaussian import COVARIANCE_TYPES
+
+N, D, K = 150, 4, 3
+NO_PRIOR = Prior(0.0, lambda scatter, counts, means, pool: pool, np.zeros(D))
+
+# Every row, whatever its distance, by one matrix product; or never.
+PATHS = {"expanded": np.inf, "direct": -1.0}
+
+
+def make_covariances(covariance_type, rng, n_features=D):
+    matrices = rng.normal(size=(K, n_features, n_features + 2))
+    matrices = matrices @ matrices.transpose(0, 2, 1) / n_features + 0.1 * np.eye(
+        n_features
+    )
+    return {
+        "full": matrices,
+        "tied": matrices[0],
+        "diag": matrices.diagonal(axis1=1, axis2=2).copy(),
+        "spherical": matrices[:, 0, 0].copy(),
+        "low-rank": (
+            rng.normal(size=(K, n_features, 2)),
+            0.2 + rng.random((K, n_features)),
+        ),
+    }[covariance_type]
+
+
+@pytest.fixture(params=KERNELS)
+def covariance_type(request):
+    return request.param
+
+
+@pytest.fixture(params=PATHS)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def problem(covariance_type, path, rng):
+    weights = np.array([0.5, 0.3, 0.2])
+    means = rng.normal(size=(K, D))
+    covariances = make_covariances(covariance_type, rng)
+    X = 2 * rng.normal(size=(N, D)) + 1
+    kernel = KERNELS[covariance_type](
+        weights, means, covariances, X.mean(axis=0), PATHS[path]
+    )
+    assert kernel.expands == (path == "expanded")
+    dense = COVARIANCE_TYPES[covariance_type].dense(covariances, K, D)
+    joint = np.column_stack(
+        [
+            np.log(w) + multivariate_normal(m, S).logpdf(X)
+            for w, m, S in zip(weights, means, dense, strict=True)
+        ]
+    )
+    return kernel, X, joint
+
+
+def test_registries_hold_the_same_types():
+    assert list(KERNELS) == list(COVARIANCE_TYPES)
+
+
+def test_densities_agree_with_scipy(problem):
+    kernel, X, joint = problem
+    assert_allclose(joint_log_prob(kernel, X), joint, rtol=0, atol=1e-10)
+    assert_allclose(log_prob(kernel, X), logsumexp(joint, axis=1), rtol=0, atol=1e-10)
+    expected = np.exp(joint - logsumexp(joint, axis=1)[:, None])
+    assert_allclose(responsibilities(kernel, X), expected, atol=1e-10)
+
+
+def test_statistics_are_weighted_moments(problem, rng):
+    kernel, X, joint = problem
+    weight = rng.random(N)
+    stats = block_stats(kernel, X, weight)
+    resp = np.exp(joint - logsumexp(joint, axis=1)[:, None]) * weight[:, None]
+    assert_allclose(stats.counts, resp.sum(axis=0))
+    assert_allclose(stats.means, resp.T @ X / resp.sum(axis=0)[:, None])
+    assert_allclose(stats.log_likelihood, weight @ logsumexp(joint, axis=1))
+    assert_allclose(stats.weight, weight.sum())
+    diff = X[None] - stats.means[:, None]
+    scatter = np.einsum("nk,kni,knj->kij", resp, diff, diff)
+    for part, expected in zip(stats.scatter, kernel.pack(scatter), strict=True):
+        assert_allclose(part, expected, atol=1e-9)
+
+
+def test_given_responsibilities_give_the_same_statistics(problem):
+    kernel, X, joint = problem
+    resp = np.exp(joint - logsumexp(joint, axis=1)[:, None])
+    for part, expected in zip(
+        assigned_stats(kernel, X, resp).scatter,
+        block_stats(kernel, X).scatter,
+        strict=True,
+    ):
+        assert_allclose(part, expected, atol=1e-9)
+
+
+def test_parts_merge_to_the_whole(problem):
+    kernel, X, _ = problem
+    whole = block_stats(kernel, X)
+    merged = merge_stats(
+        kernel, block_stats(kernel, X[:40]), block_stats(kernel, X[40:])
+    )
+    assert_allclose(merged.counts, whole.counts)
+    assert_allclose(merged.means, whole.means)
+    assert_allclose(merged.log_likelihood, whole.log_likelihood)
+    for part, expected in zip(merged.scatter, whole.scatter, strict=True):
+        assert_allclose(part, expected, atol=1e-9)
+
+
+def test_m_step_raises_the_likelihood(problem):
+    kernel, X, _ = problem
+    parameters = m_step(kernel, block_stats(kernel, X), NO_PRIOR)
+    better = type(kernel)(*parameters, kernel.center)
+    assert log_prob(better, X).mean() > log_prob(kernel, X).mean()
+
+
+def test_m_step_fixed_point_does_not_move(problem):
+    kernel, X, _ = problem
+    for _ in range(3000):
+        stats = block_stats(kernel, X)
+        kernel = type(kernel)(*m_step(kernel, stats, NO_PRIOR), kernel.center, np.inf)
+        now = stats.log_likelihood
+    assert_allclose(block_stats(kernel, X).log_likelihood, now, rtol=1e-7)
+
+
+def test_far_rows_go_to_the_nearest_component(problem):
+    kernel, X, _ = problem
+    far = np.vstack([np.full(D, 1e200), np.full(D, -1e200), X[0]])
+    resp = responsibilities(kernel, far)
+    assert_allclose(resp.sum(axis=1), 1.0)
+    assert_allclose(resp[2], responsibilities(kernel, X[:1])[0], rtol=1e-9)
+    assert log_prob(kernel, far)[0] == -np.inf
+
+
+def test_far_off_data_take_the_direct_path(covariance_type, rng):
+    """Means at 1e8 standard deviations from the centre keep ten digits."""
+    means = rng.normal(size=(K, D)) * 1e8
+    covariances = make_covariances(covariance_type, rng)
+    kernel = KERNELS[covariance_type](
+        np.full(K, 1 / K), means, covariances, np.zeros(D)
+    )
+    assert not kernel.expands
+    X = means + rng.normal(size=(K, D))
+    dense = COVARIANCE_TYPES[covariance_type].dense(covariances, K, D)
+    expected = [
+        np.log(1 / K) + multivariate_normal(np.zeros(D), S).logpdf(x - m)
+        for x, m, S in zip(X, means, dense, strict=True)
+    ]
+    assert_allclose(log_prob(kernel, X), expected, rtol=1e-6)
+
+
+def test_float32_rows_are_squared_in_double_precision(problem):
+    kernel, X, _ = problem
+    X32 = X.astype(np.float32)
+    assert_allclose(log_prob(kernel, X32), log_prob(kernel, X32.astype(float)), rtol=0)
+
+
+def test_zero_weight_component_has_no_share(covariance_type, rng):
+    kernel = KERNELS[covariance_type](
+        np.array([0.5, 0.5, 0.0]),
+        rng.normal(size=(K, D)),
+        make_covariances(covariance_type, rng),
+        np.zeros(D),
+    )
+    assert responsibilities(kernel, rng.normal(size=(5, D)))[:, 2].max() < 1e-300
+
+
+@pytest.mark.parametrize("kind", ["diag", "spherical", "low-rank"])
+def test_variance_of_zero_is_refused(kind, rng):
+    covariances = make_covariances(kind, rng)
+    variances = covariances[1] if kind == "low-rank" else covariances
+    variances[0] = 0.0
+    with pytest.raises(ValueError, match="Increase reg_covar"):
+        KERNELS[kind](np.full(K, 1 / K), np.zeros((K, D)), covariances, np.zeros(D))
