@@ -137,15 +137,14 @@ def check_weights(sample_weight, X):
     """
     if sample_weight is None:
         return None
-    weight = _check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
-    )
-    if not weight.any():
+    if np.ndim(sample_weight) and not np.any(sample_weight):
         raise ValueError(
             "sample_weight: all weights are zero; give at least one row a "
             "positive weight."
         )
-    return weight
+    return _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
 
 
 def as_mixture(density):

@@ -123,11 +123,28 @@ def _kmeans(X, n_clusters, sample_weight, random_state, scale):
         X = (X - mean) / np.where(spread > 0, spread, 1.0)
     if X.dtype == np.float32 and max(X.max(), -X.min()) > LARGEST_FLOAT32:
         X = X.astype(np.float64)
+    n_clusters = min(n_clusters, _count_distinct(X, n_clusters))
     kmeans = KMeans(n_clusters, n_init=1, random_state=random_state)
     # The order in which threads add partial sums is not the same in every run.
     with threadpool_limits(1, user_api="openmp"):
         kmeans.fit(X, sample_weight=sample_weight)
     return kmeans.labels_, kmeans.cluster_centers_
+
+
+def _count_distinct(X, enough):
+    """Count distinct rows, as far as `enough`, by a projection of them.
+
+    KMeans would warn about repeated rows in its own words; estimators say it
+    in theirs, once.
+    """
+    direction = np.random.RandomState(0).standard_normal(X.shape[1])
+    n_rows = 16 * enough
+    while True:
+        scale = np.abs(X[:n_rows]).max() or 1.0
+        n_distinct = len(np.unique((X[:n_rows] / scale) @ direction))
+        if n_distinct >= enough or n_rows >= len(X):
+            return max(1, n_distinct)
+        n_rows = len(X)
 
 
 def select_mixture(

@@ -184,7 +184,8 @@ def _precisions_cholesky(covariances):
     lower = cholesky(covariances, "covariances")
     xp = namespace(lower)
     identity = xp.broadcast_to(eye_like(lower), lower.shape)
-    return xp.matrix_transpose(solve_triangular(lower, identity))
+    # A batched solve leaves rounding below the diagonal.
+    return xp.triu(xp.matrix_transpose(solve_triangular(lower, identity)))
 
 
 def _log_det(upper):
