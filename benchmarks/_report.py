@@ -1,0 +1,63 @@
+"""Where figures were measured, and how they get into the README."""
+
+import datetime
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("skgmje", "scikit-learn", "numpy", "scipy", "torch", "skorch")
+
+
+def provenance():
+    """Return date, machine and versions of this run."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def _processor():
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def caption(origin):
+    """Return one line that says where the figures of `origin` come from."""
+    versions = ", ".join(f"{k} {v}" for k, v in origin["versions"].items())
+    return f"*{origin['date']}, {origin['machine']}, Python {origin['python']}, {versions}.*"
+
+
+def markdown(header, rows):
+    """Return a Markdown table."""
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (header, *rows)]
+    lines.insert(1, "|" + " --- |" * len(header))
+    return "\n".join(lines)
+
+
+def publish(name, payload, table):
+    """Write the figures to `benchmarks/results` and the table into the README.
+
+    The README has a pair of comments, ``<!-- name -->`` and ``<!-- /name -->``,
+    around each table; without them only the results are written.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    origin = provenance()
+    payload = {"provenance": origin, **payload}
+    (RESULTS / f"{name}.json").write_text(json.dumps(payload, indent=1) + "\n")
+    text = f"{table}\n\n{caption(origin)}\n"
+    (RESULTS / f"{name}.md").write_text(text)
+    readme = ROOT / "README.md"
+    before, mark, rest = readme.read_text().partition(f"<!-- {name} -->\n")
+    if mark:
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        readme.write_text(f"{before}{mark}\n{text}\n{end}{after}")
