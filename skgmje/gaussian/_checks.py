@@ -27,11 +27,23 @@ def convert(values, like, name):
                 f"`{name}.numpy()`, or build the mixture from tensors."
             )
         return values.to(dtype=like.dtype, device=like.device)
+    values = _as_numbers(values, name)
+    with np.errstate(over="ignore"):
+        return asarray_like(values, like)
+
+
+def _as_numbers(values, name):
+    """Return a NumPy array of real numbers, single precision if it was given so."""
     try:
-        with np.errstate(over="ignore"):
-            return asarray_like(values, like)
+        values = np.asarray(values)
+        if values.dtype.kind == "c":
+            raise TypeError("they are complex")
+        single = values.dtype == np.float32
+        return values.astype(np.float32 if single else np.float64, copy=False)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} cannot be read as numbers: {error}.") from error
+        raise ValueError(
+            f"{name} cannot be read as real numbers: {error}. Give a dense array."
+        ) from error
 
 
 def check_parameters(weights, means, covariances, covariance_type):
@@ -48,8 +60,7 @@ def check_parameters(weights, means, covariances, covariance_type):
             "n_features), or one more axis before for one mixture per sample."
         )
     weights = convert(weights, means, "weights")
-    if isinstance(covariances, list) and covariance_type == "low-rank":
-        covariances = tuple(covariances)
+    covariances = _check_structure(covariances, covariance_type)
     covariances = map_arrays(lambda c: convert(c, means, "covariances"), covariances)
     _check_shapes(weights, means, covariances, covariance_type)
     if is_checked(means) and is_checked(weights):
@@ -60,32 +71,42 @@ def check_parameters(weights, means, covariances, covariance_type):
 def _floating(means):
     if is_torch(means):
         return means if means.is_floating_point() else means.double()
-    try:
-        means = np.asarray(means)
-        single = means.dtype == np.float32
-        return means.astype(np.float32 if single else np.float64, copy=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"means cannot be read as numbers: {error}.") from error
+    return _as_numbers(means, "means")
 
 
 def _core_shapes(means, covariances, covariance_type):
     """Return the expected shapes without leading axes, one for each array."""
-    rank = covariances[0].shape[-1] if isinstance(covariances, tuple) else 1
+    first = _arrays(covariances)[0]
+    rank = first.shape[-1] if first.ndim else 1
     shape = COVARIANCE_TYPES[covariance_type].shape(*means.shape[-2:], rank)
-    return shape if isinstance(covariances, tuple) else (shape,)
+    return shape if _is_nested(shape) else (shape,)
+
+
+def _is_nested(shape):
+    return isinstance(shape[0], tuple)
 
 
 def _arrays(covariances):
     return covariances if isinstance(covariances, tuple) else (covariances,)
 
 
+def _check_structure(covariances, covariance_type):
+    """Return `covariances` as one array, or as a tuple of them."""
+    shape = COVARIANCE_TYPES[covariance_type].shape(1, 1)
+    if not _is_nested(shape) and not isinstance(covariances, tuple):
+        return covariances
+    if _is_nested(shape) and isinstance(covariances, (tuple, list)):
+        if len(covariances) == len(shape):
+            return tuple(covariances)
+    expected = f"{len(shape)} arrays" if _is_nested(shape) else "one array"
+    raise ValueError(
+        f"covariances must be {expected} for covariance_type={covariance_type!r}; "
+        f"got {type(covariances).__name__}. A low-rank type takes the pair (factors, "
+        "diagonal), other types one array."
+    )
+
+
 def _check_shapes(weights, means, covariances, covariance_type):
-    if isinstance(covariances, tuple) != (covariance_type == "low-rank"):
-        raise ValueError(
-            "covariances must be the pair (factors, diagonal) for "
-            f"covariance_type='low-rank' and one array otherwise; got "
-            f"{type(covariances).__name__} with covariance_type={covariance_type!r}."
-        )
     leading = tuple(means.shape[:-2])
     shapes = _core_shapes(means, covariances, covariance_type)
     named = [("weights", weights, (means.shape[-2],))]

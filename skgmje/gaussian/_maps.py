@@ -84,10 +84,8 @@ def sample(mixture, n_samples, random_state):
 def _draw_components(weights, generator, shape):
     """Draw component numbers by the inverse of the cumulated weights."""
     total = np.cumsum(to_numpy(weights).astype(np.float64), axis=-1)
+    # Below the total even after rounding: uniforms end one ulp before one.
     uniform = generator.random(shape) * total[..., -1]
     if total.ndim == 1:
-        component = np.searchsorted(total, uniform, side="right")
-    else:
-        component = np.sum(uniform[..., None] >= total, axis=-1)
-    # A product that is rounded up would point behind the last component.
-    return np.minimum(component, np.sum(total < total[..., -1:], axis=-1))
+        return np.searchsorted(total, uniform, side="right")
+    return np.sum(uniform[..., None] >= total, axis=-1)

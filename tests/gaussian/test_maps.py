@@ -1,5 +1,7 @@
 """Marginals, conditionals, affine images and samples."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,19 @@ def test_conditioning_does_not_copy_covariances(covariance_type, make_mixture, r
     for array in covariances if isinstance(covariances, tuple) else (covariances,):
         assert array.shape[0] == 9
         assert array.strides[0] == 0
+
+
+def test_shared_covariances_are_factored_once(make_mixture):
+    conditional = make_mixture("full", n_features=40).condition(
+        [0], np.zeros((2000, 1))
+    )
+    X = np.zeros((2000, 39))
+    tracemalloc.start()
+    conditional.log_prob(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # 2000 x 3 factors of 39 x 39 would take 73 MB.
+    assert peak < 20e6
 
 
 @TYPES
@@ -210,6 +225,18 @@ def test_samples_of_a_batch_follow_their_own_mixture(covariance_type, make_mixtu
         assert_allclose(X[:, i].mean(axis=0), mixture.mean[i], atol=0.05)
         largest = np.max(mixture.covariance[i])
         assert_allclose(np.cov(X[:, i].T), mixture.covariance[i], atol=0.06 * largest)
+
+
+def test_rounding_does_not_leave_the_components():
+    class Largest(np.random.Generator):
+        def random(self, size=None):
+            return np.full(size, np.nextafter(1, 0))
+
+    # These weights sum to less than one, and the last one never occurs.
+    weights = [0.1] * 10 + [0.0]
+    mixture = Mixture(weights, np.zeros((11, 1)), np.ones(11), "spherical")
+    component = mixture.sample(3, Largest(np.random.PCG64(0)))[1]
+    assert_array_equal(component, [9, 9, 9])
 
 
 def test_samples_are_in_no_order(make_mixture):

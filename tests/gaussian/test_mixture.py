@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
@@ -404,7 +405,20 @@ GOOD = {
         ({"weights": [1.0]}, r"weights has shape \(1,\).*must be \(2,\)"),
         ({"covariances": np.ones((3, 2))}, r"covariances has shape \(3, 2\)"),
         ({"covariance_type": "low-rank"}, "pair"),
-        ({"covariances": (np.ones((2, 3)),) * 2}, "pair"),
+        ({"covariances": (np.ones((2, 3)),) * 2}, "one array.*got tuple"),
+        (
+            {"covariances": (np.ones((2, 3)),) * 3, "covariance_type": "low-rank"},
+            "2 arrays",
+        ),
+        (
+            {"covariances": (np.ones((2, 3)),) * 2, "covariance_type": "low-rank"},
+            r"covariances has shape \(2, 3\).*must be \(2, 3, 3\)",
+        ),
+        (
+            {"covariances": (1.0, 1.0), "covariance_type": "low-rank"},
+            r"covariances has shape \(\)",
+        ),
+        ({"means": np.ones((2, 3)) * 1j}, "means.*complex"),
         ({"weights": [-0.5, 1.5]}, "weights has an entry of -0.5"),
         ({"weights": [0.5, 0.6]}, "weights must sum to one.*0.1"),
         ({"weights": [np.nan, 1.0]}, "weights"),
@@ -442,8 +456,14 @@ def test_wrong_rows_are_named(make_mixture, xp):
 
 def test_text_and_foreign_tensors_are_refused(make_mixture):
     mixture = make_mixture("full")
-    with pytest.raises(ValueError, match="X cannot be read as numbers"):
-        mixture.log_prob([["a", "b", "c"]])
+    for X in (
+        [["a", "b", "c"]],
+        [[0, 0], [0]],
+        np.ones((1, 3)) * 1j,
+        csr_array((2, 3)),
+    ):
+        with pytest.raises(ValueError, match="X cannot be read as real numbers"):
+            mixture.log_prob(X)
     with pytest.raises(TypeError, match="X is a torch tensor"):
         mixture.log_prob(torch.zeros(1, 3))
 
