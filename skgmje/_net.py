@@ -1,0 +1,321 @@
+"""The training loop: the one file that knows skorch."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, LRScheduler
+from torch import nn
+
+from skgmje.modules._batches import TensorBatches, TensorRows
+
+_GRADIENT_NORM = 5.0
+# How many times its first value, or 1, a loss may reach: it only ever falls.
+_EXPLODED = 100.0
+_OURS = (
+    "batch_size callbacks criterion dataset device iterator_train iterator_valid "
+    "max_epochs module train_split verbose"
+).split()
+
+
+class NonFiniteLossError(FloatingPointError):
+    """Training met a loss that is not a finite number, with nothing to go back to."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a run leaves behind, beside the trained module.
+
+    Parameters
+    ----------
+    loss_curve : ndarray of shape (n_steps,)
+        Loss before each gradient step.
+
+    trouble : str
+        Why the run ended early or went back to earlier parameters; empty if
+        it did not.
+    """
+
+    loss_curve: np.ndarray
+    trouble: str = ""
+
+
+class _Criterion(nn.Module):
+    """A function of the mixture and the batch, as skorch wants it."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, mixture, X, *others):
+        return self.function(mixture, X, *others)
+
+
+def _reads_batches(callback):
+    """Tell whether a skorch callback wants to hear of single batches."""
+    events = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+    return any(
+        getattr(type(callback), event) is not getattr(Callback, event)
+        for event in events
+    )
+
+
+class _MixtureNet(NeuralNet):
+    """skorch's net with lean epochs, a cosine schedule and a memory of the best."""
+
+    def __init__(self, *args, schedule, hooks, random_state, **kwargs):
+        self.schedule = schedule
+        self.hooks = hooks
+        self.random_state = random_state
+        super().__init__(*args, **kwargs)
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):  # noqa: FBT002
+        return self.criterion_(y_pred, X, *y_true)
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        super().on_train_begin(net, X=X, y=y, **kwargs)
+        callbacks = [callback for _, callback in self.callbacks_]
+        self.lean_ = not any(map(_reads_batches, callbacks))
+        self.cosine_ = not any(isinstance(cb, LRScheduler) for cb in callbacks)
+        self.rates_ = [group["lr"] for group in self.optimizer_.param_groups]
+        self.losses_ = []
+        self.n_steps_ = 0
+        self.inside_epoch_ = False
+        self.first_loss_ = self.best_loss_ = math.inf
+        self.best_state_ = self._state()
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        if not training:
+            return super().run_single_epoch(
+                iterator, training, prefix, step_fn, **fit_params
+            )
+        self.inside_epoch_ = True
+        n_before = len(self.losses_)
+        run = self._lean_epoch if self.lean_ else self._full_epoch
+        run(iterator, prefix, step_fn, **fit_params)
+        losses = self.losses_[n_before:]
+        self._check_losses(losses)
+        self.inside_epoch_ = False
+        if self.hooks.on_epoch is not None and self.hooks.on_epoch(losses):
+            raise KeyboardInterrupt  # skorch's word for "stop here"
+
+    def train_step(self, batch, **fit_params):
+        self._begin_step()
+        step = super().train_step(batch, **fit_params)
+        self._end_step(batch)
+        return step
+
+    def train_step_single(self, batch, **fit_params):
+        step = super().train_step_single(batch, **fit_params)
+        nn.utils.clip_grad_norm_(self.module_.parameters(), _GRADIENT_NORM)
+        return step
+
+    def _full_epoch(self, iterator, prefix, step_fn, **fit_params):
+        super().run_single_epoch(iterator, True, prefix, step_fn, **fit_params)  # noqa: FBT003
+        self.losses_ += self.history[-1, "batches", :, prefix + "_loss"]
+
+    def _lean_epoch(self, iterator, prefix, step_fn, **fit_params):
+        """Train without a word per batch; the losses leave the device once."""
+        self._set_training(True)  # noqa: FBT003
+        losses = []
+        try:
+            for batch in iterator:
+                losses.append(self._lean_step(batch, **fit_params))
+        finally:
+            self.losses_ += torch.stack(losses).tolist() if losses else []
+        mean = float(np.mean(self.losses_[-len(losses) :]))
+        self.history.record(prefix + "_loss", mean)
+        self.history.record(prefix + "_loss_best", bool(mean <= self.best_loss_))
+        self.history.record(prefix + "_batch_count", len(losses))
+
+    def _lean_step(self, batch, **fit_params):
+        self._begin_step()
+        X, others = batch
+
+        def closure():
+            self.optimizer_.zero_grad()
+            loss = self.get_loss(self.infer(X, **fit_params), others, X=X)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.module_.parameters(), _GRADIENT_NORM)
+            return loss
+
+        loss = self.optimizer_.step(closure)
+        self._end_step(batch)
+        return loss.detach()
+
+    def _begin_step(self):
+        fraction = self.n_steps_ / self.schedule.max_iter
+        if self.hooks.on_step is not None:
+            self.hooks.on_step(fraction)
+        if self.cosine_:
+            factor = max(1e-3, (1 + math.cos(math.pi * fraction)) / 2)
+            for group, rate in zip(
+                self.optimizer_.param_groups, self.rates_, strict=True
+            ):
+                group["lr"] = factor * rate
+
+    def _end_step(self, batch):
+        self.n_steps_ += 1
+        self.module_.update(batch[0], self.random_state)
+
+    def _state(self):
+        return {k: v.clone() for k, v in self.module_.state_dict().items()}
+
+    def _check_losses(self, losses):
+        """Remember the best parameters; stop if a loss is not finite."""
+        start = self.n_steps_ - len(losses)
+        n_warmup = self.schedule.warmup * self.schedule.max_iter
+        if start < n_warmup + self.schedule.epoch_length:
+            self.best_loss_ = self.first_loss_ = losses[0]
+        limit = _EXPLODED * max(1.0, abs(self.losses_[0]))
+        if not (np.all(np.isfinite(losses)) and min(losses) <= limit):
+            raise NonFiniteLossError(f"loss {losses[-1]:.3g}")
+        if start < n_warmup or np.mean(losses) <= self.best_loss_:
+            self.best_loss_ = float(np.mean(losses))
+            self.best_state_ = self._state()
+
+    def is_broken(self):
+        """Tell whether a parameter is not finite."""
+        parameters = [p.detach() for p in self.module_.parameters()]
+        return not all(bool(torch.isfinite(p).all()) for p in parameters)
+
+    def restore_best(self):
+        """Go back to the best parameters."""
+        self.module_.load_state_dict(self.best_state_)
+
+
+def check_net_params(net_params):
+    """Return the user's parameters of the net, if none of them is ours."""
+    net_params = dict(net_params or {})
+    ours = sorted(key for key in net_params if key.split("__")[0] in _OURS)
+    if ours:
+        raise ValueError(
+            f"net_params sets {ours}, which the estimator sets from its own "
+            "parameters. Set those, or remove the keys from net_params."
+        )
+    return net_params
+
+
+def _make_net(module, criterion, n_rows, schedule, hooks, random_state, device):
+    """Return an initialised net."""
+    batch_size = min(schedule.batch_size or n_rows, n_rows)
+    groups = [
+        (pattern, {"lr": 5 * schedule.learning_rate})
+        for pattern in schedule.fast_parameters
+    ]
+    settings = {
+        "optimizer": torch.optim.Adam,
+        "optimizer__param_groups": groups,
+        "lr": schedule.learning_rate,
+        "callbacks__print_log": None,
+    } | check_net_params(hooks.net_params)
+    net = _MixtureNet(
+        module,
+        criterion=_Criterion,
+        criterion__function=criterion,
+        schedule=schedule,
+        hooks=hooks,
+        random_state=random_state,
+        max_epochs=schedule.n_epochs,
+        batch_size=batch_size,
+        iterator_train=TensorBatches,
+        iterator_train__n_steps=schedule.epoch_length,
+        iterator_train__max_steps=schedule.max_iter,
+        iterator_train__random_state=random_state,
+        train_split=None,
+        callbacks=hooks.callbacks,
+        device=device,
+        verbose=0,
+        **settings,
+    )
+    return net.initialize()
+
+
+def train(module, criterion, tensors, schedule, hooks, random_state, device):
+    """Train a mixture module by gradient steps, and leave it in evaluation mode.
+
+    Each step draws a batch, evaluates ``criterion(module(X), X, *others)``,
+    clips the gradient's norm at 5, and moves the parameters. Then the module's
+    own `update` is called.
+
+    Parameters
+    ----------
+    module : MixtureModule
+        What to train; changed in place and moved to `device`.
+
+    criterion : callable
+        Gets the module's mixture and the batch, returns the loss.
+
+    tensors : tuple of tensors
+        X, which is also the module's context, and others with the same rows.
+
+    schedule : Schedule
+        When to do what.
+
+    hooks : Hooks
+        What to call.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+
+    device : torch.device
+        Where to train.
+
+    Returns
+    -------
+    training : Training
+        The loss curve, and what went wrong.
+
+    Raises
+    ------
+    NonFiniteLossError
+        If the very first loss is not finite.
+    """
+    net = _make_net(
+        module, criterion, len(tensors[0]), schedule, hooks, random_state, device
+    )
+    rows = TensorRows(*(tensor.to(device) for tensor in tensors))
+    try:
+        net.partial_fit(rows)
+        trouble = _describe_end(net)
+    except (NonFiniteLossError, ValueError, torch.linalg.LinAlgError) as error:
+        trouble = _describe_failure(net, error)
+    module.eval()
+    return Training(np.array(net.losses_), trouble)
+
+
+def _describe_end(net):
+    """Go back to the best parameters; say why if the run ended badly or early."""
+    if net.is_broken():
+        raise NonFiniteLossError("parameters that are not finite")
+    # The least of several losses: one alone may be high by chance.
+    last = min(net.losses_[-math.ceil(net.schedule.max_iter / 10) :], default=-math.inf)
+    if last > net.best_loss_:
+        net.restore_best()
+        if last > net.first_loss_:
+            return (
+                f"the loss rose from {net.first_loss_:.4g} to {last:.4g}, so the best "
+                "parameters were restored"
+            )
+    # skorch ends a run in silence, whoever interrupts it; its callbacks do so
+    # between two epochs.
+    return f"it was interrupted at step {net.n_steps_}" if net.inside_epoch_ else ""
+
+
+def _describe_failure(net, error):
+    """Go back to the best parameters, or raise if there are none."""
+    figures = (
+        f"training failed at step {net.n_steps_} of {net.schedule.max_iter} with "
+        f"learning_rate={net.schedule.learning_rate:.3g} ({error})"
+    )
+    if not net.losses_:
+        raise error
+    if not math.isfinite(net.losses_[0]):
+        raise NonFiniteLossError(
+            f"{figures}, and there are no good parameters to go back to. Decrease "
+            "learning_rate, increase bandwidth, or scale the input data."
+        ) from error
+    net.restore_best()
+    return f"{figures}, so the best parameters were restored"

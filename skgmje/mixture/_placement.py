@@ -1,0 +1,222 @@
+"""Place centres by training a network on a cost. Imports torch: import it late."""
+
+import copy
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from skgmje._backend import logsumexp, to_numpy
+from skgmje._net import Training, train
+from skgmje.gaussian import Mixture
+from skgmje.modules import CodeGenerator, NoiseGenerator
+from skgmje.modules._device import own_random_state
+from skgmje.modules._generator import draw_centers
+
+# Rows on which the gap is reported: on a batch it would depend on its size.
+_SAMPLE_ROWS = 2000
+
+
+@dataclass(frozen=True)
+class Generator:
+    """Which network makes the centres.
+
+    Parameters
+    ----------
+    kind : str, torch.nn.Module or callable
+        "codes", "noise", a module, or what builds one from
+        (code_dim, n_features).
+
+    n_centers : int
+        Number of centres per step.
+
+    base : ndarray of shape (n_centers, n_features) or None
+        Where "codes" start.
+
+    code_dim : int
+        Width of a code.
+
+    hidden_layer_sizes : sequence of int
+        Widths of the hidden layers.
+    """
+
+    kind: Any
+    n_centers: int
+    base: np.ndarray | None
+    code_dim: int
+    hidden_layer_sizes: tuple
+
+    @property
+    def is_foreign(self):
+        """Whether the network was not written here."""
+        return not isinstance(self.kind, str)
+
+    def build(self, n_features, bumps, random_state, dtype):
+        """Return the module, on the CPU."""
+        args = (self.n_centers, n_features, bumps.variance, random_state)
+        shared = {
+            "code_dim": self.code_dim,
+            "hidden_layer_sizes": self.hidden_layer_sizes,
+            "learn_variance": bumps.learn_variance,
+            "dtype": dtype,
+        }
+        if self.kind == "codes":
+            base = None if self.base is None else torch.tensor(self.base, dtype=dtype)
+            learn_weights = bumps.learn_weights
+            return CodeGenerator(
+                *args, base=base, learn_weights=learn_weights, **shared
+            )
+        network = self._foreign_network(n_features, dtype) if self.is_foreign else None
+        return NoiseGenerator(*args, network=network, **shared)
+
+    def _foreign_network(self, n_features, dtype):
+        if isinstance(self.kind, torch.nn.Module):
+            network = copy.deepcopy(self.kind)
+        else:
+            network = self.kind(self.code_dim, n_features)
+        network = network.to("cpu", dtype)
+        noise = torch.zeros(2, self.code_dim, dtype=dtype)
+        with torch.no_grad():
+            shape = tuple(network.eval()(noise).shape)
+        if shape != (2, n_features):
+            raise ValueError(
+                f"generator={self.kind!r} maps noise of shape (2, {self.code_dim}) to "
+                f"shape {shape}, but centres have shape (2, {n_features}). Its input "
+                "width is code_dim, its output width the number of features."
+            )
+        return network
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What :func:`place_centers` found, in units of the standardised data.
+
+    Parameters
+    ----------
+    model : Mixture
+        The model that the cost trained, float64: equal spheres.
+
+    diagnostics : dict
+        The gap, the effective number of pairs, the effective rank.
+
+    network : torch.nn.Module or None
+        The map from noise to centres, on the CPU.
+
+    training : Training
+        The loss curve, and what went wrong.
+    """
+
+    model: Mixture
+    diagnostics: dict
+    network: Any
+    training: Training
+
+
+def place_centers(
+    rows, n_components, objective, generator, schedule, hooks, seed, device
+):
+    """Train a network on a cost, and return the centres it makes.
+
+    Parameters
+    ----------
+    rows : tuple of ndarray
+        Standardised rows, shape (n_samples, n_features), whose data type is the
+        network's, and their weights unless all are equal.
+
+    n_components : int
+        Number of centres to return.
+
+    objective : Objective
+        What to train on.
+
+    generator : Generator
+        Which network makes the centres.
+
+    schedule : Schedule
+        When to do what.
+
+    hooks : Hooks
+        What to call.
+
+    seed : int
+        Seed of everything random.
+
+    device : torch.device
+        Where to train.
+
+    Returns
+    -------
+    placement : Placement
+        The centres and how they were reached.
+    """
+    dtype = np.float32 if device.type == "mps" else rows[0].dtype
+    rows = [torch.tensor(array.astype(dtype, copy=False)) for array in rows]
+    random_state = torch.Generator().manual_seed(seed)
+    foreign = generator.is_foreign
+    with own_random_state(seed, device) if foreign else nullcontext():
+        n_features = rows[0].shape[1]
+        module = generator.build(
+            n_features, objective.bumps, random_state, rows[0].dtype
+        )
+        training = train(module, objective, rows, schedule, hooks, random_state, device)
+        with torch.no_grad():
+            rows = _sample(rows, random_state, device)
+            diagnostics = _diagnose(objective, module(), rows)
+            model = module()
+            if generator.kind != "codes":
+                model = _draw_model(module, n_components, random_state)
+            weights = objective.model_weights(model, *rows)
+    weights, centers = (to_numpy(a).astype(np.float64) for a in (weights, model.means))
+    variances = np.full(n_components, float(model.covariances[0]))
+    return Placement(
+        Mixture(weights / weights.sum(), centers, variances, "spherical"),
+        diagnostics,
+        None if generator.kind == "codes" else module.network.cpu(),
+        training,
+    )
+
+
+def _sample(rows, random_state, device):
+    """Return a fixed sample of the rows if there are many."""
+    if len(rows[0]) > _SAMPLE_ROWS:
+        sample = torch.randperm(len(rows[0]), generator=random_state)[:_SAMPLE_ROWS]
+        rows = [tensor[sample] for tensor in rows]
+    return [tensor.to(device) for tensor in rows]
+
+
+def _draw_model(module, n_components, random_state):
+    """Return a model whose centres are drawn once and for all."""
+    like = module.log_weights
+    centers = draw_centers(
+        module.network, n_components, module.code_dim, random_state, like
+    )
+    variances = torch.exp(module.log_variance).expand(n_components)
+    weights = torch.full_like(centers[:, 0], 1 / n_components)
+    return Mixture(weights, centers, variances, "spherical")
+
+
+def _diagnose(objective, mixture, rows):
+    """Tell how good a model is, and whether its gradient is alive."""
+    objective.set_progress(1.0)
+    log_kernel = to_numpy(objective.grams(mixture, *rows).log_xy).astype(np.float64)
+    return {
+        "bound_gap": float(objective(mixture, *rows)),
+        "pair_ess": _effective_pairs(log_kernel),
+        "n_pairs": log_kernel.size,
+        "effective_rank": _effective_rank(log_kernel),
+    }
+
+
+def _effective_pairs(log_kernel):
+    r"""Return :math:`(\sum_{ik} R_{ik})^2 / \sum_{ik} R_{ik}^2`."""
+    logs = log_kernel.ravel()
+    return float(np.exp(2 * logsumexp(logs, axis=0) - logsumexp(2 * logs, axis=0)))
+
+
+def _effective_rank(log_kernel):
+    """Return the exponential of the entropy of the singular values' shares."""
+    values = np.linalg.svd(np.exp(log_kernel - log_kernel.max()), compute_uv=False)
+    shares = values[values > 0] / values.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))

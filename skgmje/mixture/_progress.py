@@ -1,0 +1,124 @@
+"""What a long fit says while it runs."""
+
+import time
+
+import numpy as np
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # before scikit-learn 1.9
+
+    class CallbackSupportMixin:
+        """Stand-in: there are no callbacks to support."""
+
+        def _init_callback_context(self, **kwargs):
+            return _NoContext()
+
+    class _NoContext:
+        def call_on_fit_task_begin(self, **kwargs):
+            return self
+
+        def call_on_fit_task_end(self, **kwargs):
+            return False
+
+
+class Progress:
+    """Print a line every tenth of a run.
+
+    Parameters
+    ----------
+    name : str
+        What is running.
+
+    max_iter : int
+        Number of steps of the whole run.
+
+    verbose : int
+        0 prints nothing, 1 a line every tenth, 2 a line every epoch.
+    """
+
+    def __init__(self, name, max_iter, verbose):
+        self.name = name
+        self.max_iter = max_iter
+        self.verbose = verbose
+        self.n_steps = 0
+        self.start = time.perf_counter()
+
+    def __call__(self, losses):
+        before, self.n_steps = self.n_steps, self.n_steps + len(losses)
+        if self.verbose > 1 or (self.verbose and self._tenths(before)):
+            seconds = time.perf_counter() - self.start
+            print(
+                f"[{self.name}] step {self.n_steps}/{self.max_iter}, "
+                f"cost {np.mean(losses):.4g}, {seconds:.1f} s",
+                flush=True,
+            )
+
+    def _tenths(self, before):
+        """Return how many tenths of the run ended since step `before`."""
+        return 10 * self.n_steps // self.max_iter - 10 * before // self.max_iter
+
+
+class Plateau:
+    """Tell when the loss has stopped moving.
+
+    Parameters
+    ----------
+    max_iter : int
+        Number of steps of the whole run; a tenth of them is looked at.
+
+    tol : float
+        The loss has stopped when it varied by less.
+
+    warmup : float
+        Fraction of the run before which losses do not compare.
+    """
+
+    def __init__(self, max_iter, tol, warmup):
+        self.window = -(-max_iter // 10)
+        self.first = int(np.ceil(warmup * max_iter)) + self.window
+        self.tol = tol
+        self.losses = []
+
+    def __call__(self, losses):
+        self.losses += losses
+        return len(self.losses) >= self.first and self.spread() < self.tol
+
+    def spread(self):
+        """Return by how much the loss varied lately."""
+        return float(np.ptp(self.losses[-self.window :]))
+
+
+class FitTask:
+    """Tell scikit-learn's callbacks of a fit and of its epochs.
+
+    Parameters
+    ----------
+    estimator : CallbackSupportMixin
+        Who is being fitted.
+
+    n_epochs : int
+        Number of epochs.
+
+    **data : dict
+        `X`, `y` and `metadata` of the fit.
+    """
+
+    def __init__(self, estimator, n_epochs, **data):
+        context = estimator._init_callback_context(max_subtasks=n_epochs)
+        self.context = context
+        self.news = {"estimator": estimator, **data}
+        self.has_listeners = hasattr(estimator, "_skl_callbacks")
+        context.call_on_fit_task_begin(**self.news)
+
+    def end_epoch(self):
+        """Report an epoch; return whether a callback asks to stop."""
+        if not self.has_listeners:
+            return False
+        epoch = self.context.subcontext(task_name="epoch")
+        epoch.call_on_fit_task_begin(**self.news)
+        return epoch.call_on_fit_task_end(**self.news)
+
+    def end(self):
+        """Report the end of the fit; the estimator is fitted."""
+        self.context.call_on_fit_task_end(**self.news, reconstruction_attributes={})

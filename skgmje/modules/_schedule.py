@@ -1,0 +1,73 @@
+"""When a training run does what, and what it calls."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# How often a run reports, checks itself and may be stopped.
+_N_EPOCHS = 100
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a run does what.
+
+    Parameters
+    ----------
+    max_iter : int
+        Number of gradient steps.
+
+    batch_size : int or None, default=None
+        Rows per step; None, or at least as many as there are, takes all.
+
+    learning_rate : float, default=0.004
+        Step size of Adam; it falls to nearly zero along a cosine.
+
+    fast_parameters : tuple of str, default=()
+        Patterns of parameter names that learn five times as fast.
+
+    warmup : float, default=0.0
+        Fraction of the run during which `on_step` still changes what the loss
+        means, so that its values do not compare with later ones.
+    """
+
+    max_iter: int
+    batch_size: int | None = None
+    learning_rate: float = 4e-3
+    fast_parameters: tuple = ()
+    warmup: float = 0.0
+
+    @property
+    def epoch_length(self):
+        """Number of gradient steps between two reports."""
+        return math.ceil(self.max_iter / _N_EPOCHS)
+
+    @property
+    def n_epochs(self):
+        """Number of reports."""
+        return math.ceil(self.max_iter / self.epoch_length)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a run calls.
+
+    Parameters
+    ----------
+    on_step : callable, default=None
+        Gets the completed fraction of the run before each gradient step.
+
+    on_epoch : callable, default=None
+        Gets the losses of the epoch's steps; may return True to stop.
+
+    callbacks : list of skorch callbacks or None, default=None
+        Handed to skorch.
+
+    net_params : dict or None, default=None
+        Handed to :class:`skorch.NeuralNet`.
+    """
+
+    on_step: Callable | None = None
+    on_epoch: Callable | None = None
+    callbacks: list | None = None
+    net_params: dict | None = None
