@@ -142,9 +142,10 @@ def _check_values(weights, means, covariances, covariance_type):
             )
     variances = COVARIANCE_TYPES[covariance_type].variances(covariances)
     if not bool(xp.all(variances > 0)):
+        least = float(to_numpy(xp.min(variances)))
         raise ValueError(
-            f"covariances has a variance of {float(to_numpy(xp.min(variances))):g}; variances "
-            "must be positive. Add a small number to them (reg_covar)."
+            f"covariances has a variance of {least:g}; variances must be positive. "
+            "Add a small number to them (reg_covar)."
         )
     if not bool(xp.all(weights >= 0)):
         raise ValueError(
