@@ -123,4 +123,5 @@ def detach(x):
 def as_double(x):
     """Return `x` in double precision where its device has it (Apple's has not)."""
     xp = namespace(x)
-    return x if getattr(x.device, "type", "") == "mps" else xp.astype(x, xp.float64)
+    single = is_torch_array(x) and x.device.type == "mps"
+    return x if single else xp.astype(x, xp.float64)

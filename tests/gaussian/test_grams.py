@@ -76,6 +76,22 @@ def test_diagonals_and_correlations(xp, points, dtype, blocks):
         assert np.asarray(getattr(pairs, name)).dtype == dtype
 
 
+def test_unit_bumps_are_exact_in_many_dimensions(xp, rng):
+    X = xp.asarray(rng.normal(size=(50, 40)))
+    logs = np.asarray(grams(X, X[:2], 20.0).log_correlation_xx)
+    assert np.all(np.diag(logs) == 0)
+    near = xp.concat([X, X + 1e-9]) if xp is torch else np.concatenate([X, X + 1e-9])
+    assert np.asarray(grams(X, near, 20.0).log_correlation_xy).max() <= 0
+
+
+def test_near_points_in_single_precision(xp, rng):
+    X = (10 * rng.normal(size=(5, 40))).astype("float32")
+    C = X + np.float32(0.01)
+    expected = -((C.astype(float) - X) ** 2).sum(axis=1) / 4
+    pairs = grams(xp.asarray(X), xp.asarray(C), 1.0)
+    assert_allclose(np.diag(pairs.log_correlation_xy), expected, rtol=1e-4)
+
+
 def test_matrices_are_computed_when_asked_for(points):
     pairs = grams(*points, 0.7)
     assert pairs.log_xy is pairs.log_xy
@@ -102,6 +118,7 @@ def test_with_centers_shares_what_is_known_of_the_data(points):
     X, C = points
     first = grams(X, C, (0.5, 0.8))
     norm = first.log_data_norm
+    assert all(getattr(first, name).ndim == 2 for name in MATRICES)
     second = first.with_centers(C + 1, model_bandwidth=0.9)
     fresh = grams(X, C + 1, (0.5, 0.9))
     assert second.log_data_norm is norm
