@@ -37,7 +37,9 @@ def asarray_like(values, like):
 def eye_like(x):
     """Return the identity with the last dimension, dtype and device of `x`."""
     xp = namespace(x)
-    return xp.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+    if is_torch_array(x):
+        return xp.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+    return np.eye(x.shape[-1], dtype=x.dtype)
 
 
 def logsumexp(x, axis):

@@ -53,14 +53,22 @@ class MixtureMixin:
         else:
             self.covariances_ = to_numpy(covariances)
         self.covariance_type_ = mixture.covariance_type
+        self._mixture = self._build_mixture()
+
+    def _build_mixture(self):
+        return Mixture(
+            self.weights_, self.means_, self.covariances_, self.covariance_type_
+        )
 
     @property
     def mixture_(self):
         """The fitted density as a :class:`skgmje.gaussian.Mixture`."""
         check_is_fitted(self, "means_")
-        return Mixture(
-            self.weights_, self.means_, self.covariances_, self.covariance_type_
-        )
+        value = self._mixture
+        if value.means is self.means_ and value.weights is self.weights_:
+            return value
+        # Somebody has set fitted attributes by hand.
+        return self._build_mixture()
 
     @property
     def precisions_cholesky_(self):

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "skgmje").rglob("*.py"))
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-MAX_FILE_LINES = 350
+# An estimator's docstring alone takes a hundred lines.
+MAX_FILE_LINES = 450
 MAX_BODY_LINES = 40
 
 

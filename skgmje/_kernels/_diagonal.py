@@ -35,8 +35,7 @@ class DiagKernel(Kernel):
 
     def _expanded(self, X, work):
         joint = buffer(work, "joint", (self.n_components, X.shape[1]))
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.matmul(self._theta, self._features(X, work), out=joint), None
+        return np.matmul(self._theta, self._features(X, work), out=joint), None
 
     def _direct(self, X, work):
         scales = np.broadcast_to(self._inverse_std, self.means.shape)
@@ -99,8 +98,7 @@ class SphericalKernel(Kernel):
 
     def _expanded(self, X, work):
         joint = buffer(work, "joint", (self.n_components, X.shape[1]))
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.matmul(self._theta, self._features(X, work), out=joint), None
+        return np.matmul(self._theta, self._features(X, work), out=joint), None
 
     def _direct(self, X, work):
         scales = np.broadcast_to(self.covariances[:, None] ** -0.5, self.means.shape)

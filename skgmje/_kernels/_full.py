@@ -63,9 +63,8 @@ class FullKernel(Kernel):
 
     def _expanded(self, X, work):
         joint = buffer(work, "joint", (self.n_components, X.shape[1]))
-        with np.errstate(over="ignore", invalid="ignore"):
-            features = self._features(X, work)
-            return np.matmul(self._theta, features, out=joint), None
+        features = self._features(X, work)
+        return np.matmul(self._theta, features, out=joint), None
 
     def _direct(self, X, work):
         joint = buffer(work, "joint", (self.n_components, X.shape[1]))

@@ -95,6 +95,7 @@ class Kernel(ABC):
         with np.errstate(divide="ignore"):
             # -1e300 instead of -inf keeps matrix products free of NaN.
             self.log_weights = np.maximum(np.log(weights), -1e300)
+        self.weightless = None if np.all(weights) else weights == 0
         self.means = means
         self.covariances = covariances
         self.center = center
@@ -170,12 +171,12 @@ class Kernel(ABC):
         offset : ndarray of shape (n_rows,) or None
             To be added to each column.
         """
-        if self.expands:
-            joint, offset = self._expanded(columns, work)
-            # A far row overflows to inf - inf; differences do not.
-            if math.isfinite(float(joint.sum())):
-                return joint, offset
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.expands:
+                joint, offset = self._expanded(columns, work)
+                # A far row overflows to inf - inf; differences do not.
+                if math.isfinite(float(joint.sum())):
+                    return joint, offset
             return self._direct(columns, work)
 
 

@@ -59,14 +59,13 @@ class LowRankKernel(Kernel):
         n_components, rank, d = self._maps.shape
         joint = buffer(work, "joint", (n_components, X.shape[1]))
         latent = buffer(work, "latent", (n_components * rank, X.shape[1]))
-        with np.errstate(over="ignore", invalid="ignore"):
-            np.matmul(self._theta, self._features(X, work), out=joint)
-            np.matmul(self._maps.reshape(-1, d), X, out=latent)
-            latent -= self._offsets.reshape(-1, 1)
-            np.multiply(latent, latent, out=latent)
-            explained = latent.reshape(n_components, rank, -1).sum(axis=1)
-            explained *= 0.5
-            joint += explained
+        np.matmul(self._theta, self._features(X, work), out=joint)
+        np.matmul(self._maps.reshape(-1, d), X, out=latent)
+        latent -= self._offsets.reshape(-1, 1)
+        np.multiply(latent, latent, out=latent)
+        explained = latent.reshape(n_components, rank, -1).sum(axis=1)
+        explained *= 0.5
+        joint += explained
         return joint, None
 
     def _direct(self, X, work):

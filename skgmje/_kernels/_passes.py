@@ -11,6 +11,9 @@ from skgmje._kernels._kernel import EXP_FLOOR, Statistics, buffer
 # A block's features and joint densities should stay in the second-level cache.
 BLOCK_BYTES = 2**20
 
+# Below this log-density less than five digits of the differences are left.
+FAR = -1e-5 / np.finfo(np.float64).eps
+
 
 def block_rows(kernel):
     """Return how many rows of a block fit the cache."""
@@ -27,16 +30,23 @@ def log_prob(kernel, X):
     return out
 
 
-def responsibilities(kernel, X, dtype=np.float64, temper=1.0):
-    """Compute the posterior weights, shape (n_samples, n_components)."""
+def responsibilities(kernel, X, dtype=np.float64, temper=1.0, far=None):
+    """Compute the posterior weights, shape (n_samples, n_components).
+
+    Rows so far away that rounding hides what tells the components apart are
+    handed to `far`, if given.
+    """
     out = np.empty((len(X), kernel.n_components), dtype)
     work = {}
     for rows, joint, offset in _joint_blocks(kernel, X, work):
         if temper != 1.0:
             joint *= temper
-        _, total = _normalise(kernel, X[rows], joint, offset)
+        log_norm, total = _normalise(kernel, X[rows], joint, offset)
         joint /= total
         out[rows] = joint.T
+        if far is not None and not log_norm.min() > FAR:
+            lost = rows.start + np.flatnonzero(~(log_norm > FAR))
+            out[lost] = far(X[lost])
     return out
 
 
@@ -191,6 +201,8 @@ def _normalise(kernel, X, joint, offset):
     joint -= top
     np.maximum(joint, EXP_FLOOR, out=joint)
     np.exp(joint, out=joint)
+    if kernel.weightless is not None:
+        joint[kernel.weightless] = 0.0
     total = joint.sum(axis=0)
     log_norm = np.log(total)
     log_norm += top

@@ -38,10 +38,9 @@ class TiedKernel(Kernel):
 
     def _expanded(self, X, work):
         joint = buffer(work, "joint", (self.n_components, X.shape[1]))
-        with np.errstate(over="ignore", invalid="ignore"):
-            features = self._white(X, work)
-            np.matmul(self._theta, features, out=joint)
-            offset = np.einsum("ij,ij->j", features[1:], features[1:])
+        features = self._white(X, work)
+        np.matmul(self._theta, features, out=joint)
+        offset = np.einsum("ij,ij->j", features[1:], features[1:])
         offset *= -0.5
         return joint, offset
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skgmje._backend import logsumexp, namespace
-from skgmje.gaussian import _maps
+from skgmje.gaussian import _fast, _maps
 from skgmje.gaussian._algebra import AlgebraMixin
 from skgmje.gaussian._checks import check_parameters, check_rows, find_missing
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -108,6 +108,17 @@ class Mixture(AlgebraMixin):
             f"n_features={self.n_features}, covariance_type={self.covariance_type!r})"
         )
 
+    def __getstate__(self):
+        return {k: v for k, v in vars(self).items() if k != "_hot_loops"}
+
+    @property
+    def _kernel(self):
+        """Hot loops of a NumPy mixture, prepared once."""
+        if "_hot_loops" not in vars(self):
+            # The dataclass is frozen; this is no field but a memory of one.
+            vars(self)["_hot_loops"] = _fast.make_kernel(self, self.weights)
+        return vars(self)["_hot_loops"]
+
     @property
     def n_components(self):
         """Number of components."""
@@ -163,6 +174,8 @@ class Mixture(AlgebraMixin):
         log_prob : array of shape (...,)
             Log-densities; -inf where the squared distance overflows.
         """
+        if _fast.applies(self, X):
+            return _fast.score_rows(self, X, missing, _fast.log_prob, 0.0)
         nothing = log_weights(self.weights)
         joint = score_rows(self, X, missing, type(self)._joint_log_prob, nothing)
         return logsumexp(joint, axis=-1)
@@ -184,6 +197,9 @@ class Mixture(AlgebraMixin):
             Log-density of each component.
         """
         nothing = namespace(self.weights).zeros_like(self.weights)
+        if _fast.applies(self, X):
+            score = _fast.component_log_prob
+            return _fast.score_rows(self, X, missing, score, nothing)
         return score_rows(self, X, missing, _component_log_prob, nothing)
 
     def responsibilities(self, X, missing="raise"):
@@ -202,6 +218,9 @@ class Mixture(AlgebraMixin):
         responsibilities : array of shape (..., n_components)
             Not negative, summing to one over the components.
         """
+        if _fast.applies(self, X):
+            score = _fast.responsibilities
+            return _fast.score_rows(self, X, missing, score, self.weights)
         return score_rows(self, X, missing, responsibilities, self.weights)
 
     def grad_log_prob(self, X):

@@ -1,5 +1,6 @@
 """Density estimators."""
 
 from skgmje.mixture._gaussian_mixture import GaussianMixture
+from skgmje.mixture._kernel_mixture import KernelMixtureDensity
 
-__all__ = ["GaussianMixture"]
+__all__ = ["GaussianMixture", "KernelMixtureDensity"]

@@ -154,7 +154,9 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
             ``-2 log L + 2 p`` for p free parameters.
         """
         log_prob = self.score_samples(X)
-        return float(-2 * log_prob.sum(dtype=np.float64) + 2 * self.mixture_.n_parameters)
+        return float(
+            -2 * log_prob.sum(dtype=np.float64) + 2 * self.mixture_.n_parameters
+        )
 
     def marginal(self, indices):
         """Return the density of some of the features.

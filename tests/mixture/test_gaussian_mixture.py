@@ -30,7 +30,6 @@ def test_same_seed_gives_scikit_learns_answer(kind, init_params):
         "n_components": 3,
         "covariance_type": kind,
         "init_params": init_params,
-        "n_init": 2,
         "random_state": 0,
     }
     ours, peer = GaussianMixture(**params).fit(X), Peer(**params).fit(X)
@@ -43,6 +42,13 @@ def test_same_seed_gives_scikit_learns_answer(kind, init_params):
     assert_array_equal(ours.predict(X), peer.predict(X))
     assert ours.bic(X) == pytest.approx(peer.bic(X))
     assert ours.aic(X) == pytest.approx(peer.aic(X))
+
+
+def test_best_of_several_starts_is_kept():
+    params = {"n_components": 6, "n_init": 5, "init_params": "random", "tol": 1e-4}
+    ours = GaussianMixture(**params, random_state=0).fit(X)
+    peer = Peer(**params, random_state=0).fit(X)
+    assert ours.lower_bound_ == pytest.approx(peer.lower_bound_, abs=1e-6)
 
 
 def test_given_start_is_used():

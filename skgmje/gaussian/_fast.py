@@ -1,0 +1,106 @@
+"""The fast path: rows of one NumPy mixture, by hot loops, in bounded memory."""
+
+import numpy as np
+
+from skgmje import _kernels
+from skgmje._backend import is_torch
+from skgmje.gaussian._arrays import map_arrays
+from skgmje.gaussian._checks import check_rows, find_missing
+from skgmje.gaussian._density import responsibilities as general_responsibilities
+
+# Entries of the rows that are checked, converted and scored at a time.
+CHUNK_ENTRIES = 2**19
+
+
+def applies(mixture, X):
+    """Tell whether rows of one NumPy mixture are asked for."""
+    if is_torch(mixture.means) or mixture.means.ndim != 2:
+        return False
+    if not isinstance(X, np.ndarray | list | tuple):
+        return False  # the general path knows torch, and refuses the rest
+    try:
+        return np.ndim(X) == 2
+    except ValueError:  # ragged: the general path says what is wrong
+        return False
+
+
+def make_kernel(mixture, weights):
+    """Return the hot loops of one NumPy mixture, in double precision."""
+    return _kernels.KERNELS[mixture.covariance_type](
+        np.asarray(weights, np.float64),
+        np.asarray(mixture.means, np.float64),
+        map_arrays(lambda part: np.asarray(part, np.float64), mixture.covariances),
+        np.asarray(mixture.mean, np.float64),
+    )
+
+
+def score_rows(mixture, X, missing, score, nothing):
+    """Score rows by chunks, those with gaps by the pattern of what they show.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        One mixture of NumPy arrays.
+
+    X : array-like of shape (n_samples, n_features)
+        Rows, in which NaN means missing.
+
+    missing : {'raise', 'marginal'}
+        What to do about NaN.
+
+    score : callable
+        Maps a mixture and complete rows to an array (n_samples, ...).
+
+    nothing : float or ndarray
+        The score of a row that shows nothing.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_samples, ...)
+        In the data type of the mixture.
+    """
+    if not isinstance(X, np.ndarray):
+        X = np.asarray(X)
+    out = np.empty((len(X), *np.shape(nothing)), mixture.means.dtype)
+    step = max(1024, CHUNK_ENTRIES // max(1, X.shape[1]))
+    for start in range(0, max(1, len(X)), step):
+        rows = check_rows(X[start : start + step], mixture)
+        mask = find_missing(rows, missing)
+        part = out[start : start + step]
+        if mask is None:
+            part[:] = score(mixture, rows)
+        else:
+            _score_patterns(mixture, rows, mask, score, nothing, part)
+    return out
+
+
+def _score_patterns(mixture, rows, mask, score, nothing, out):
+    patterns, group = np.unique(mask, axis=0, return_inverse=True)
+    for number, pattern in enumerate(patterns):
+        which = np.flatnonzero(group.ravel() == number)
+        seen = np.flatnonzero(~pattern)
+        if len(seen):
+            shown = rows[np.ix_(which, seen)]
+            out[which] = score(mixture.marginal(seen), shown)
+        else:
+            out[which] = nothing
+
+
+def log_prob(mixture, rows):
+    """Compute the log-density of complete rows, shape (n_samples,)."""
+    return _kernels.log_prob(mixture._kernel, rows)
+
+
+def component_log_prob(mixture, rows):
+    """Compute the log-densities of the components, (n_samples, n_components)."""
+    unweighted = make_kernel(mixture, np.ones(mixture.n_components))
+    return _kernels.joint_log_prob(unweighted, rows)
+
+
+def responsibilities(mixture, rows):
+    """Compute the posterior weights of complete rows, (n_samples, n_components)."""
+
+    def far(lost):
+        return general_responsibilities(mixture, lost)
+
+    return _kernels.responsibilities(mixture._kernel, rows, far=far)
