@@ -12,6 +12,8 @@ from skgmje._backend import LOG_2PI
 _MAX_ROWS = 2000
 # Below this share of the data's total variance a bump is a point.
 _FLOOR = 1e-4
+# Standardised features vary by about 1, or not at all.
+_SMALLEST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,14 @@ class Bumps:
 
 
 def total_variance(X, sample_weight):
-    """Return the sum of the features' variances, or 1 if all rows are equal.
+    """Return the sum of the features' variances, or 1 if they are all constant.
 
     It is half the mean squared distance of two rows, the width at which every
     row sees every other.
     """
     mean = np.average(X, axis=0, weights=sample_weight)
     total = np.average(((X - mean) ** 2).sum(axis=1), weights=sample_weight)
-    return float(total) or 1.0
+    return float(total) if total > _SMALLEST else 1.0
 
 
 def cell_variance(X, centers, sample_weight):

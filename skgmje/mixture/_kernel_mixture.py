@@ -1,14 +1,10 @@
 """Gaussian mixture whose centres a network places by a kernel cost."""
 
-import warnings
-
-import numpy as np
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -27,13 +23,20 @@ from skgmje.costs import COSTS
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._polish import POLISHES
-from skgmje.mixture._progress import CallbackSupportMixin, FitTask, Plateau, Progress
+from skgmje.mixture._progress import CallbackSupportMixin, FitTask
 from skgmje.mixture._recipe import (
     FIRST_CENTERS,
+    check_size,
     choose_recipe,
     choose_settings,
 )
-from skgmje.mixture._standardize import standardization
+from skgmje.mixture._standardize import drop_weightless, standardization
+from skgmje.mixture._troubles import (
+    describe_drop,
+    warn_of_dead_gradient,
+    warn_of_no_density,
+    warn_of_troubles,
+)
 
 
 def _draws_noise(estimator):
@@ -52,7 +55,177 @@ class KernelMixtureDensity(
     CallbackSupportMixin,
     BaseEstimator,
 ):
-    r"""Gaussian mixture whose centres are the output of a network."""
+    r"""Gaussian mixture whose centres a network places by a kernel cost.
+
+    A network puts out the centres :math:`c_k`; training moves them until the
+    bumps around them match the bumps around the rows. The normalised costs are
+    gaps to a bound, 0 where it is reached, for example ``cost="svd"``:
+
+    .. math:: -\log \|K\|_*, \qquad K_{ik} = \sqrt{w_k / n}\,
+        \exp(-\|x_i - c_k\|^2 / 4 v)
+
+    The cost places the centres; the likelihood then sets weights and
+    covariances (`polish`). After the polish the costs are nearly equal.
+
+    Parameters
+    ----------
+    n_components : int or 'auto', default='auto'
+        Number of components; 'auto' is chosen by held-out likelihood, together
+        with `covariance_type` and `shrinkage` where they are 'auto'.
+
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'}, \
+            default='auto'
+        Shape of the covariances with ``polish="em"``; else they are spherical.
+        Spheres of standardised features are diagonal in the units of `X`.
+
+    shrinkage : float or 'auto', default='auto'
+        Pseudo-count, in rows, of the pooled covariance in ``polish="em"``.
+
+    rank : int, default=4
+        Number of factors of 'low-rank' covariances.
+
+    cost : {'scalar', 'vector-matrix', 'matrix-matrix', 'svd', 'likelihood'} \
+            or callable, default='svd'
+        Key of :data:`skgmje.costs.COSTS`, minus the log-likelihood, or a
+        function of :class:`skgmje.gaussian.Grams` that returns a tensor.
+
+    generator : {'codes', 'noise'}, torch.nn.Module or callable, default='codes'
+        'codes': one learned code per component. 'noise': fresh noise in every
+        step, and `n_components` draws of it in the end. A module is used as
+        for 'noise': it maps (n, code_dim) to (n, n_features) and is copied. A
+        callable builds one from ``(code_dim, n_features)``.
+
+    init_params : {'k-means++', 'random_from_data', 'noise'}, default='k-means++'
+        Where 'codes' start: k-means centres, rows, or noise with a bandwidth
+        that falls.
+
+    bandwidth : float or {'auto', 'cell', 'loo'}, default='auto'
+        Standard deviation of the bumps, in standard deviations of the features
+        if `standardize`. 'cell': half the mean squared distance of a row to the
+        nearest k-means centre, as a variance. 'loo': the kernel density
+        estimate that predicts best. 'auto': 'loo' for the density of a cost as
+        it stands, four times 'cell' for noise in 16 or more dimensions, a
+        feature's standard deviation within the cells for 'likelihood', else
+        'cell'.
+
+    polish : {'em', 'weights', None}, default='em'
+        'em': maximum a posteriori EM from the centres. 'weights': the centres
+        stay, weights and one variance are fitted. None: the model that the
+        cost trained, with its weights and its variance.
+
+    standardize : bool, default=True
+        Whether every feature gets unit variance during the fit. Otherwise
+        one scale serves all, which keeps distances.
+
+    code_dim : int, default=8
+        Width of codes and noise.
+
+    hidden_layer_sizes : tuple of int, default=(128, 128)
+        Hidden layers of the network.
+
+    max_iter : int, default=300
+        Largest number of gradient steps.
+
+    batch_size : int, 'auto' or None, default='auto'
+        Rows per step; None: all. 'auto': all of up to 2000 (not for noise),
+        else 256, or four per centre.
+
+    learning_rate : float, default=0.004
+        Step size of Adam at the start of its cosine.
+
+    tol : float, default=1e-4
+        Training ends when the cost varies less over a tenth of `max_iter`, the
+        polish when the mean log-likelihood gains less.
+
+    reg_covar : float, default=1e-4
+        Added to the covariances' diagonal, relative to the features' variances.
+
+    device : str, default='auto'
+        Where to train: 'cpu', 'cuda', ...; 'auto' is a GPU if there is one.
+
+    callbacks : list of skorch callbacks or None, default=None
+        Passed on to skorch, for example ``[EarlyStopping("train_loss")]``. For
+        scikit-learn's own callbacks there is ``set_callbacks``.
+
+    net_params : dict or None, default=None
+        Passed on to :class:`skorch.NeuralNet`, for example
+        ``{"optimizer": torch.optim.SGD}``.
+
+    random_state : int, RandomState instance or None, default=None
+        Controls folds, starts, network, noise, batches and :meth:`sample`.
+
+    verbose : int, default=0
+        1 prints a line every tenth of the training, 2 every hundredth.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_components,)
+        Weights of the components.
+
+    means_ : ndarray of shape (n_components, n_features)
+        Means of the components.
+
+    covariances_ : ndarray or tuple of ndarray
+        Covariances, in the layout of `covariance_type_`.
+
+    covariance_type_ : str
+        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
+
+    centers_ : ndarray of shape (n_components, n_features)
+        Centres as the cost placed them, before the polish.
+
+    bandwidth_ : float
+        Standard deviation of the bumps, in the units of `bandwidth`.
+
+    loss_curve_ : ndarray of shape (n_iter_,)
+        Cost before each step; while the bandwidth falls, values do not compare.
+
+    bound_gap_ : float
+        The cost at the end, on up to 2000 rows.
+
+    pair_ess_ : float
+        Effective number of pairs of a row and a centre that the cost sees.
+
+    effective_rank_ : float
+        Effective number of singular values of the kernel matrix.
+
+    n_iter_ : int
+        Number of gradient steps.
+
+    converged_ : bool
+        Whether training and polish had settled.
+
+    cv_results_ : dict or None
+        Held-out log-likelihood of all settings, if one was 'auto'.
+
+    generator_ : torch.nn.Module
+        The map from noise to standardised centres; not for 'codes'.
+
+    See Also
+    --------
+    GaussianMixture : The same density by EM alone.
+
+    Notes
+    -----
+    A network of others that draws random numbers itself (dropout) holds a lock
+    while it trains: one such fit at a time.
+
+    References
+    ----------
+    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
+       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_moons
+    >>> from skgmje import KernelMixtureDensity
+    >>> X, _ = make_moons(300, noise=0.1, random_state=0)
+    >>> density = KernelMixtureDensity(8, covariance_type="full", random_state=0)
+    >>> density.fit(X).means_.shape
+    (8, 2)
+    >>> density.score(X) > -1.7
+    True
+    """
 
     _parameter_constraints: dict = {
         "n_components": [
@@ -164,8 +337,12 @@ class KernelMixtureDensity(
             The fitted estimator.
         """
         X = check_rows(self, X, reset=True, min_samples=2)
-        X, sample_weight = self._drop_weightless(X, sample_weight)
-        device = self._check_engine()
+        X, sample_weight = drop_weightless(X, check_weights(sample_weight, X))
+        # Late: a fitted estimator needs no torch.
+        from skgmje.mixture._placement import check_engine, train_centers
+
+        check_size(self.n_components, len(X))
+        device = check_engine(self)
         random_state = check_random_state(self.random_state)
         loc, scale = standardization(X, sample_weight, per_feature=self.standardize)
         Z = (X - loc) / scale
@@ -181,9 +358,11 @@ class KernelMixtureDensity(
         task = FitTask(self, recipe.schedule.n_epochs, X=X, y=y)
         rows = [Z.astype(X.dtype, copy=False)]
         rows += [] if sample_weight is None else [sample_weight]
-        placement = self._place(rows, settings.n_components, recipe, task, device)
+        placement = train_centers(
+            self, rows, settings.n_components, recipe, task, device
+        )
         mixture, trouble = POLISHES[self.polish](
-            Z, sample_weight, placement.model, self._polish_settings(settings)
+            Z, sample_weight, placement.model, settings, self
         )
         self._set_mixture(mixture.affine(scale, loc))
         self._loc, self._scale = loc, scale
@@ -191,73 +370,8 @@ class KernelMixtureDensity(
         self.bandwidth_ = recipe.bumps.variance**0.5
         self.cv_results_ = settings.cv_results
         self._record(placement, trouble)
-        self._warn(placement)
         task.end()
         return self
-
-    def _drop_weightless(self, X, sample_weight):
-        """Return the rows that count, and their weights unless all are equal."""
-        weights = check_weights(sample_weight, X)
-        if weights is not None:
-            X, weights = X[weights > 0], weights[weights > 0]
-            weights = None if (weights == 1).all() else weights
-        n_components = self.n_components
-        if n_components != "auto" and n_components > len(X):
-            raise ValueError(
-                f"n_components={n_components} is more than the n_samples={len(X)} rows "
-                "with a positive weight. Decrease n_components, or pass 'auto'."
-            )
-        return X, weights
-
-    def _check_engine(self):
-        """Return the device; nothing else should fail after hours of work."""
-        from skgmje._net import check_net_params
-        from skgmje.modules._device import resolve_device
-
-        check_net_params(self.net_params)
-        sizes = self.hidden_layer_sizes
-        if not all(isinstance(n, Integral) and n > 0 for n in sizes):
-            raise ValueError(
-                f"hidden_layer_sizes={sizes!r} must hold positive integers, one per "
-                "layer, for example (128, 128)."
-            )
-        return resolve_device(self.device)
-
-    def _polish_settings(self, settings):
-        return {
-            "covariance_type": settings.covariance_type,
-            "rank": self.rank,
-            "shrinkage": settings.shrinkage,
-            "reg_covar": self.reg_covar,
-            "tol": self.tol,
-        }
-
-    def _place(self, rows, n_components, recipe, task, device):
-        """Train the network, and tell those who listen."""
-        from skgmje.mixture._objective import Objective
-        from skgmje.mixture._placement import Generator, place_centers
-        from skgmje.modules._schedule import Hooks
-
-        objective = Objective(self.cost, recipe.bumps)
-        generator = Generator(
-            self.generator,
-            recipe.n_centers,
-            recipe.base,
-            self.code_dim,
-            tuple(self.hidden_layer_sizes),
-        )
-        progress = Progress(type(self).__name__, self.max_iter, self.verbose)
-        plateau = Plateau(self.max_iter, self.tol, recipe.schedule.warmup)
-
-        def on_epoch(losses):
-            progress(losses)
-            return task.end_epoch() or plateau(losses)
-
-        hooks = Hooks(objective.set_progress, on_epoch, self.callbacks, self.net_params)
-        schedule, seed = recipe.schedule, recipe.seed
-        return place_centers(
-            rows, n_components, objective, generator, schedule, hooks, seed, device
-        )
 
     def _record(self, placement, trouble):
         """Store how the centres were reached."""
@@ -268,50 +382,12 @@ class KernelMixtureDensity(
         if placement.network is not None:
             self.generator_ = placement.network
         self._n_features_out = len(self.weights_)
-        troubles = [placement.training.trouble or self._describe_drop(), trouble]
-        troubles = [text for text in troubles if text]
-        self.converged_ = not troubles
-        if troubles:
-            warnings.warn(
-                f"{type(self).__name__} did not converge: {'; '.join(troubles)}. "
-                "Increase max_iter or tol, or decrease learning_rate.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-
-    def _describe_drop(self):
-        """Say by how much the cost still fell at the end, if it did."""
-        if len(self.loss_curve_) < self.max_iter:
-            return ""
-        quarter = -(-self.max_iter // 4)
-        before, last = self.loss_curve_[:-quarter], self.loss_curve_[-quarter:]
-        drop = np.mean(before[-quarter:]) - np.mean(last) if len(before) else np.inf
-        if drop <= max(100 * self.tol, np.std(last)):
-            return ""
-        return (
-            f"the cost fell by {drop:.3g} to {np.mean(last):.4g} in the last quarter "
-            f"of max_iter={self.max_iter} steps"
-        )
-
-    def _warn(self, placement):
-        """Say so if the gradient is dead, or the density is none."""
-        n_pairs = placement.diagnostics["n_pairs"]
-        if self.pair_ess_ < 0.01 * n_pairs:
-            warnings.warn(
-                f"Only {self.pair_ess_:.3g} of {n_pairs} pairs of a row and a centre "
-                f"count at bandwidth {self.bandwidth_:.3g}, so most rows have no "
-                "gradient. Increase bandwidth, or use bandwidth='cell'.",
-                UserWarning,
-                stacklevel=3,
-            )
-        if self.polish is None and self.cost in ("matrix-matrix", "svd"):
-            warnings.warn(
-                f"cost={self.cost!r} compares operators: its variance is not that of "
-                "a density, and with polish=None likelihoods say little. Use "
-                "polish='weights' or 'em', or cost='scalar'.",
-                UserWarning,
-                stacklevel=3,
-            )
+        unsettled = describe_drop(self.loss_curve_, self.max_iter, self.tol)
+        troubles = [placement.training.trouble or unsettled, trouble]
+        self.converged_ = not any(troubles)
+        warn_of_troubles(type(self).__name__, troubles)
+        warn_of_dead_gradient(self, placement.diagnostics["n_pairs"])
+        warn_of_no_density(self)
 
     def transform(self, X):
         """Compute the responsibilities; the same as :meth:`predict_proba`.
@@ -344,21 +420,18 @@ class KernelMixtureDensity(
         -------
         centers : ndarray of shape (n_samples, n_features)
             Outputs of the network for fresh noise, in the units of the data.
-        """
-        import torch
 
-        from skgmje.modules._generator import draw_centers
+        Raises
+        ------
+        AttributeError
+            With ``generator="codes"``.
+        """
+        from skgmje.mixture._placement import sample_network
 
         check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(f"n_samples={n_samples} must be at least 1.")
         source = self.random_state if random_state is None else random_state
         seed = int(as_generator(source).integers(2**31 - 1))
-        like = next(self.generator_.parameters())
-        with torch.inference_mode():
-            centers = draw_centers(
-                self.generator_,
-                n_samples,
-                self.code_dim,
-                torch.Generator().manual_seed(seed),
-                like,
-            )
-        return centers.numpy() * self._scale + self._loc
+        centers = sample_network(self.generator_, n_samples, self.code_dim, seed)
+        return centers * self._scale + self._loc

@@ -3,17 +3,21 @@
 import copy
 from contextlib import nullcontext
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 
 from skgmje._backend import logsumexp, to_numpy
-from skgmje._net import Training, train
+from skgmje._net import Training, check_net_params, train
 from skgmje.gaussian import Mixture
+from skgmje.mixture._objective import Objective
+from skgmje.mixture._progress import Plateau, Progress
 from skgmje.modules import CodeGenerator, NoiseGenerator
-from skgmje.modules._device import own_random_state
+from skgmje.modules._device import own_random_state, resolve_device
 from skgmje.modules._generator import draw_centers
+from skgmje.modules._schedule import Hooks
 
 # Rows on which the gap is reported: on a batch it would depend on its size.
 _SAMPLE_ROWS = 2000
@@ -91,7 +95,7 @@ class Generator:
 
 @dataclass(frozen=True)
 class Placement:
-    """What :func:`place_centers` found, in units of the standardised data.
+    """What :func:`train_centers` found, in units of the standardised data.
 
     Parameters
     ----------
@@ -114,34 +118,54 @@ class Placement:
     training: Training
 
 
-def place_centers(
-    rows, n_components, objective, generator, schedule, hooks, seed, device
-):
-    """Train a network on a cost, and return the centres it makes.
+def check_engine(estimator):
+    """Return the device; what depends on the engine should fail before any work.
 
     Parameters
     ----------
-    rows : tuple of ndarray
+    estimator : KernelMixtureDensity
+        Its parameters are read.
+
+    Returns
+    -------
+    device : torch.device
+        Where to train.
+
+    Raises
+    ------
+    ValueError
+        If a parameter cannot be used here.
+    """
+    check_net_params(estimator.net_params)
+    sizes = estimator.hidden_layer_sizes
+    if not all(isinstance(n, Integral) and n > 0 for n in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes={sizes!r} must hold positive integers, one per "
+            "layer, for example (128, 128)."
+        )
+    return resolve_device(estimator.device)
+
+
+def train_centers(estimator, rows, n_components, recipe, task, device):
+    """Train the estimator's network on its cost, and tell those who listen.
+
+    Parameters
+    ----------
+    estimator : KernelMixtureDensity
+        Its parameters are read.
+
+    rows : list of ndarray
         Standardised rows, shape (n_samples, n_features), whose data type is the
         network's, and their weights unless all are equal.
 
     n_components : int
         Number of centres to return.
 
-    objective : Objective
-        What to train on.
+    recipe : Recipe
+        How to place them.
 
-    generator : Generator
-        Which network makes the centres.
-
-    schedule : Schedule
-        When to do what.
-
-    hooks : Hooks
-        What to call.
-
-    seed : int
-        Seed of everything random.
+    task : FitTask
+        Hears of epochs.
 
     device : torch.device
         Where to train.
@@ -151,6 +175,30 @@ def place_centers(
     placement : Placement
         The centres and how they were reached.
     """
+    objective = Objective(estimator.cost, recipe.bumps)
+    generator = Generator(
+        estimator.generator,
+        recipe.n_centers,
+        recipe.base,
+        estimator.code_dim,
+        tuple(estimator.hidden_layer_sizes),
+    )
+    max_iter, warmup = recipe.schedule.max_iter, recipe.schedule.warmup
+    progress = Progress(type(estimator).__name__, max_iter, estimator.verbose)
+    plateau = Plateau(max_iter, estimator.tol, warmup)
+
+    def on_epoch(losses):
+        progress(losses)
+        return task.end_epoch() or plateau(losses)
+
+    hooks = Hooks(
+        objective.set_progress, on_epoch, estimator.callbacks, estimator.net_params
+    )
+    return _place(rows, n_components, objective, generator, hooks, recipe, device)
+
+
+def _place(rows, n_components, objective, generator, hooks, recipe, device):
+    schedule, seed = recipe.schedule, recipe.seed
     dtype = np.float32 if device.type == "mps" else rows[0].dtype
     rows = [torch.tensor(array.astype(dtype, copy=False)) for array in rows]
     random_state = torch.Generator().manual_seed(seed)
@@ -195,6 +243,14 @@ def _draw_model(module, n_components, random_state):
     variances = torch.exp(module.log_variance).expand(n_components)
     weights = torch.full_like(centers[:, 0], 1 / n_components)
     return Mixture(weights, centers, variances, "spherical")
+
+
+def sample_network(network, n_samples, code_dim, seed):
+    """Return fresh outputs of a network, an ndarray (n_samples, n_features)."""
+    random_state = torch.Generator().manual_seed(seed)
+    like = next(network.parameters(), torch.zeros(()))
+    with torch.inference_mode():
+        return draw_centers(network, n_samples, code_dim, random_state, like).numpy()
 
 
 def _diagnose(objective, mixture, rows):

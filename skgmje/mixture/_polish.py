@@ -9,7 +9,7 @@ from skgmje.adaptation import expectation_maximization, start_mixture, weights_o
 _MAX_ITER = 200
 
 
-def polish_em(X, sample_weight, model, settings):
+def polish_em(X, sample_weight, model, settings, estimator):
     """Fit means, weights and covariances by MAP-EM from the centres.
 
     Parameters
@@ -23,8 +23,11 @@ def polish_em(X, sample_weight, model, settings):
     model : Mixture
         The model that the cost has trained.
 
-    settings : dict
-        `covariance_type`, `rank`, `shrinkage`, `reg_covar`, `tol`.
+    settings : Selection
+        Covariance type and shrinkage.
+
+    estimator : KernelMixtureDensity
+        Its `rank`, `reg_covar` and `tol` are read.
 
     Returns
     -------
@@ -34,12 +37,14 @@ def polish_em(X, sample_weight, model, settings):
     trouble : str
         Why it is not converged; empty if it is.
     """
-    settings = dict(settings)
-    tol, rank = settings.pop("tol"), settings.pop("rank")
-    kind = settings.pop("covariance_type")
-    shared = {"sample_weight": sample_weight, **settings}
+    shared = {
+        "sample_weight": sample_weight,
+        "shrinkage": settings.shrinkage,
+        "reg_covar": estimator.reg_covar,
+    }
     nearest = cdist(X, model.means, "sqeuclidean").argmin(axis=1)
     labels = np.unique(nearest, return_inverse=True)[1].ravel()
+    kind, rank, tol = settings.covariance_type, estimator.rank, estimator.tol
     start = start_mixture(X, labels, kind, rank=rank, **shared)
     result = expectation_maximization(X, start, tol=tol, max_iter=_MAX_ITER, **shared)
     if result.converged:
@@ -51,7 +56,7 @@ def polish_em(X, sample_weight, model, settings):
     )
 
 
-def polish_weights(X, sample_weight, model, settings):
+def polish_weights(X, sample_weight, model, settings, estimator):
     """Fit the weights and one shared variance by likelihood; keep the centres.
 
     Parameters and results are those of :func:`polish_em`.
@@ -59,7 +64,7 @@ def polish_weights(X, sample_weight, model, settings):
     return weights_only(X, model.means, sample_weight=sample_weight), ""
 
 
-def keep(X, sample_weight, model, settings):
+def keep(X, sample_weight, model, settings, estimator):
     """Return the model as it stands.
 
     Parameters and results are those of :func:`polish_em`.

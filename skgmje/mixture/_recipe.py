@@ -21,6 +21,15 @@ MAX_DRAWN = 64
 MANY_FEATURES = 16
 
 
+def check_size(n_components, n_samples):
+    """Raise if there are fewer rows than components."""
+    if n_components != "auto" and n_components > n_samples:
+        raise ValueError(
+            f"n_components={n_components} is more than the n_samples={n_samples} rows "
+            "with a positive weight. Decrease n_components, or pass 'auto'."
+        )
+
+
 def choose_settings(estimator, X, sample_weight, random_state):
     """Choose number of components, covariance type and shrinkage.
 
@@ -134,6 +143,8 @@ def choose_recipe(estimator, X, sample_weight, *, n_components, unit, random_sta
         cells = kmeans_centers(
             X, n_centers, sample_weight=sample_weight, random_state=random_state
         )
+        # Fewer distinct rows than centres: some centres coincide.
+        cells = np.resize(cells, (n_centers, X.shape[1]))
     variance = (
         VARIANCES[rule](X, cells, weights)
         if isinstance(rule, str)

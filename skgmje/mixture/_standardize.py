@@ -6,6 +6,32 @@ import numpy as np
 _SMALLEST = 1e-140
 
 
+def drop_weightless(X, sample_weight):
+    """Return the rows that count, and their weights unless all are one.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights of the rows, not all zero.
+
+    Returns
+    -------
+    X : ndarray of shape (n_rows, n_features)
+        Rows of positive weight.
+
+    sample_weight : ndarray of shape (n_rows,) or None
+        Their weights.
+    """
+    if sample_weight is None:
+        return X, None
+    counts = sample_weight > 0
+    X, sample_weight = X[counts], sample_weight[counts]
+    return X, None if (sample_weight == 1).all() else sample_weight
+
+
 def standardization(X, sample_weight, *, per_feature):
     """Return location and scale of the rows, without overflow on the way.
 
