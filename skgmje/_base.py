@@ -145,7 +145,7 @@ def check_weights(sample_weight, X):
     """
     if sample_weight is None:
         return None
-    if np.ndim(sample_weight) and not np.any(sample_weight):
+    if not np.asarray(sample_weight).any():
         raise ValueError(
             "sample_weight: all weights are zero; give at least one row a "
             "positive weight."

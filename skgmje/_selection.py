@@ -132,19 +132,26 @@ def _kmeans(X, n_clusters, sample_weight, random_state, scale):
 
 
 def _count_distinct(X, enough):
-    """Count distinct rows, as far as `enough`, by a projection of them.
+    """Count distinct rows, as far as `enough`.
 
     KMeans would warn about repeated rows in its own words; estimators say it
     in theirs, once.
     """
-    direction = np.random.RandomState(0).standard_normal(X.shape[1])
     n_rows = 16 * enough
-    while True:
-        scale = np.abs(X[:n_rows]).max() or 1.0
-        n_distinct = len(np.unique((X[:n_rows] / scale) @ direction))
-        if n_distinct >= enough or n_rows >= len(X):
-            return max(1, n_distinct)
-        n_rows = len(X)
+    n_distinct = int(_distinct(X[:n_rows]).max()) + 1
+    if n_distinct >= enough or n_rows >= len(X):
+        return n_distinct
+    return int(_distinct(X).max()) + 1
+
+
+def _distinct(X):
+    """Number the distinct rows from 0, by a random projection of them."""
+    directions = np.random.RandomState(0).standard_normal((2, X.shape[1]))
+    missing = np.isnan(X)
+    finite = np.where(missing, 0.0, X)
+    scale = max(float(finite.max()), -float(finite.min())) or 1.0
+    projection = (finite / scale) @ directions[0] + missing @ directions[1]
+    return np.unique(projection, return_inverse=True)[1].ravel()
 
 
 def select_mixture(
@@ -159,7 +166,8 @@ def select_mixture(
 ):
     """Choose the settings of a mixture by held-out log-likelihood.
 
-    Three folds, or one held-out third from 1500 rows on. For each number of
+    Three folds, or one held-out third from 1500 rows on; copies of a row share
+    a fold. For each number of
     components one k-means start (on standardised features) serves all
     covariance types and shrinkages; a setting is given up when more components
     made it worse twice in a row.
@@ -194,8 +202,7 @@ def select_mixture(
         The best setting and the table of all.
     """
     seed = np.random.RandomState() if random_state is None else random_state
-    folds = _folds(len(X), seed)
-    n_train = min(int(train.sum()) for train in folds)
+    folds, n_train = _folds(X, seed)
     sizes = _sizes(n_components, n_train)
     settings = _settings(covariance_type, shrinkage, X.shape[1])
     table = {}
@@ -223,11 +230,21 @@ def select_mixture(
     return _best(table)
 
 
-def _folds(n_samples, random_state):
-    """Return boolean masks of the training rows of each split."""
-    fold = random_state.permutation(n_samples) % 3
-    splits = 3 if n_samples < SINGLE_SPLIT_ROWS else 1
-    return [fold != j for j in range(splits)]
+def _folds(X, random_state):
+    """Return boolean masks of the training rows, and their distinct rows.
+
+    Copies of a row stay together: one that is trained on must not be held out,
+    and a row of weight k should count as k copies.
+    """
+    row = _distinct(X)
+    n_distinct = int(row.max()) + 1
+    fold = random_state.permutation(n_distinct) % 3
+    splits = 3 if n_distinct < SINGLE_SPLIT_ROWS else 1
+    n_train = min(int((fold != j).sum()) for j in range(splits))
+    if n_distinct < 3:
+        # Nothing can be held out: score what was trained on.
+        return [np.ones(len(X), bool)], n_distinct
+    return [fold[row] != j for j in range(splits)], n_train
 
 
 def _sizes(n_components, n_train):
@@ -264,8 +281,9 @@ def _held_out(X, sample_weight, train, labels, covariance_type, shrinkage, em_pa
     }
     start = start_mixture(X[train], labels, covariance_type, rank=rank, **common)
     mixture = expectation_maximization(X[train], start, **common, **params).mixture
-    log_prob = mixture.log_prob(X[~train], missing="marginal")
-    return float(np.average(log_prob, weights=_rows(sample_weight, ~train)))
+    test = train if train.all() else ~train
+    log_prob = mixture.log_prob(X[test], missing="marginal")
+    return float(np.average(log_prob, weights=_rows(sample_weight, test)))
 
 
 def _is_hopeless(scores):
