@@ -84,7 +84,7 @@ class _MixtureNet(NeuralNet):
         self.n_steps_ = 0
         self.inside_epoch_ = False
         self.first_loss_ = self.best_loss_ = math.inf
-        self.best_state_ = self._state()
+        self.state_ = self.best_state_ = self._state()
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         if not training:
@@ -158,28 +158,37 @@ class _MixtureNet(NeuralNet):
 
     def _end_step(self, batch):
         self.n_steps_ += 1
+        self.last_batch_ = batch
         self.module_.update(batch[0], self.random_state)
 
     def _state(self):
         return {k: v.clone() for k, v in self.module_.state_dict().items()}
 
     def _check_losses(self, losses):
-        """Remember the best parameters; stop if a loss is not finite."""
+        """Remember the best parameters; stop if a loss is not finite.
+
+        The first loss of an epoch is that of the parameters before it.
+        """
         start = self.n_steps_ - len(losses)
         n_warmup = self.schedule.warmup * self.schedule.max_iter
         if start < n_warmup + self.schedule.epoch_length:
             self.best_loss_ = self.first_loss_ = losses[0]
-        limit = _EXPLODED * max(1.0, abs(self.losses_[0]))
-        if not (np.all(np.isfinite(losses)) and min(losses) <= limit):
-            raise NonFiniteLossError(f"loss {losses[-1]:.3g}")
-        if start < n_warmup or np.mean(losses) <= self.best_loss_:
-            self.best_loss_ = float(np.mean(losses))
-            self.best_state_ = self._state()
+        self._check_finite(losses[0])
+        if losses[0] <= self.best_loss_:
+            self.best_loss_, self.best_state_ = losses[0], self.state_
+        self._check_finite(max(losses))
+        self.state_ = self._state()
 
-    def is_broken(self):
-        """Tell whether a parameter is not finite."""
-        parameters = [p.detach() for p in self.module_.parameters()]
-        return not all(bool(torch.isfinite(p).all()) for p in parameters)
+    def _check_finite(self, loss):
+        if not loss <= _EXPLODED * max(1.0, abs(self.losses_[0])):
+            raise NonFiniteLossError(f"loss {loss:.3g}")
+
+    def check_end(self):
+        """Evaluate the last batch once more: no loss has seen the last step."""
+        if self.losses_:
+            X, others = self.last_batch_
+            with torch.no_grad():
+                self._check_finite(float(self.get_loss(self.infer(X), others, X=X)))
 
     def restore_best(self):
         """Go back to the best parameters."""
@@ -288,8 +297,7 @@ def train(module, criterion, tensors, schedule, hooks, random_state, device):
 
 def _describe_end(net):
     """Go back to the best parameters; say why if the run ended badly or early."""
-    if net.is_broken():
-        raise NonFiniteLossError("parameters that are not finite")
+    net.check_end()
     # The least of several losses: one alone may be high by chance.
     last = min(net.losses_[-math.ceil(net.schedule.max_iter / 10) :], default=-math.inf)
     if last > net.best_loss_:

@@ -1,0 +1,258 @@
+"""The training loop on toy costs."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from torch import nn
+
+from skgmje._net import NonFiniteLossError, Training, check_net_params, train
+from skgmje.gaussian import Mixture
+from skgmje.modules import CodeGenerator, MixtureModule
+from skgmje.modules._schedule import Hooks, Schedule
+
+X = np.random.default_rng(0).normal(size=(40, 2))
+CPU = torch.device("cpu")
+
+
+class Points(MixtureModule):
+    """Two free centres that remember their updates."""
+
+    def __init__(self):
+        super().__init__()
+        self.means = nn.Parameter(torch.tensor([[3.0, 0.0], [0.0, 3.0]]).double())
+        self.batches = []
+
+    def forward(self, context=None):
+        half = torch.full((2,), 0.5, dtype=torch.float64)
+        return Mixture(half, self.means, 2 * half, "spherical")
+
+    def update(self, batch, random_state):
+        self.batches.append(batch)
+
+
+def negative_log_likelihood(mixture, rows):
+    return -mixture.log_prob(rows).mean()
+
+
+def run(criterion=negative_log_likelihood, module=None, **params):
+    """Train two points; return them and what happened."""
+    hooks = {k: params.pop(k) for k in Hooks.__dataclass_fields__ if k in params}
+    schedule = Schedule(**({"max_iter": 60, "learning_rate": 0.1} | params))
+    module = Points() if module is None else module
+    tensors = [torch.from_numpy(X.copy())]
+    generator = torch.Generator().manual_seed(0)
+    training = train(
+        module, criterion, tensors, schedule, Hooks(**hooks), generator, CPU
+    )
+    return module, training
+
+
+class Spy(Callback):
+    """Hears of single batches."""
+
+    def __init__(self):
+        self.events = []
+
+    def on_batch_end(self, net, **kwargs):
+        self.events.append("batch")
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        self.events.append("gradient")
+
+    def on_epoch_end(self, net, **kwargs):
+        self.events.append(net.history[-1, "train_loss"])
+
+
+def test_loss_falls_and_there_is_one_for_each_step():
+    module, training = run()
+    assert len(training.loss_curve) == 60
+    assert training.loss_curve[-1] < training.loss_curve[0] - 1
+    assert training.trouble == ""
+    assert not module.training
+
+
+@pytest.mark.parametrize("max_iter", [1, 7, 100, 101, 250])
+def test_number_of_steps_is_exact(max_iter):
+    module, training = run(max_iter=max_iter, learning_rate=1e-3)
+    assert len(training.loss_curve) == len(module.batches) == max_iter
+
+
+@pytest.mark.parametrize("batch_size", [None, 8])
+def test_listening_to_batches_changes_nothing(batch_size):
+    spy = Spy()
+    lean, lean_training = run(batch_size=batch_size)
+    full, full_training = run(batch_size=batch_size, callbacks=[spy])
+    assert_array_equal(lean_training.loss_curve, full_training.loss_curve)
+    assert torch.equal(lean.means, full.means)
+    assert spy.events[:3] == ["gradient", "batch", full_training.loss_curve[0]]
+    assert len(spy.events) == 180
+
+
+def test_module_is_updated_with_each_batch():
+    module, _ = run(batch_size=8, max_iter=5)
+    assert [len(batch) for batch in module.batches] == [8] * 5
+
+
+def test_steps_and_epochs_are_told():
+    fractions, epochs = [], []
+    run(max_iter=200, on_step=fractions.append, on_epoch=epochs.append)
+    assert_array_equal(fractions, np.arange(200) / 200)
+    assert [len(losses) for losses in epochs] == [2] * 100
+
+
+def test_an_epoch_may_stop_the_run():
+    _, training = run(on_epoch=lambda losses: losses[-1] < 3)
+    assert 1 < len(training.loss_curve) < 60
+    assert training.trouble == ""
+
+
+def test_skorch_callbacks_may_stop_the_run():
+    _, training = run(
+        callbacks=[EarlyStopping("train_loss", patience=3, threshold=0.1)]
+    )
+    assert len(training.loss_curve) < 60
+    assert training.trouble == ""
+
+
+def test_interruption_keeps_the_steps_so_far_and_says_so():
+    def interrupt(fraction):
+        if fraction >= 0.5:
+            raise KeyboardInterrupt
+
+    module, training = run(on_step=interrupt)
+    assert "interrupted at step 30" in training.trouble
+    assert len(training.loss_curve) == 30
+    assert torch.isfinite(module.means).all()
+
+
+def test_schedulers_of_skorch_replace_the_cosine():
+    rates = []
+
+    class Rates(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            rates.append(net.optimizer_.param_groups[0]["lr"])
+
+    run(max_iter=4, callbacks=[Rates()])
+    assert rates == pytest.approx([0.1, 0.0854, 0.05, 0.0146], abs=1e-4)
+    rates.clear()
+    constant = LRScheduler(torch.optim.lr_scheduler.ConstantLR, factor=1.0)
+    run(max_iter=4, callbacks=[Rates(), constant])
+    assert rates == pytest.approx([0.1] * 4)
+
+
+@pytest.mark.parametrize("name", ["SGD", "LBFGS"])
+def test_optimizers_are_reached_through_net_params(name):
+    _, training = run(net_params={"optimizer": getattr(torch.optim, name)})
+    assert training.loss_curve[-1] < training.loss_curve[0]
+
+
+@pytest.mark.parametrize("key", ["module", "criterion__x", "max_epochs", "device"])
+def test_parameters_of_ours_are_refused(key):
+    with pytest.raises(ValueError, match=f"net_params sets .'{key}'"):
+        check_net_params({key: 1})
+
+
+def test_chosen_parameters_learn_faster():
+    module = CodeGenerator(
+        2, 2, 1.0, torch.Generator().manual_seed(0), learn_weights=True,
+        learn_variance=True, dtype=torch.float64,
+    )  # fmt: skip
+    run(module=module, max_iter=1, learning_rate=0.01, fast_parameters=("log_*",))
+    # Adam's first step is the learning rate itself.
+    assert abs(module.log_variance.item()) == pytest.approx(0.05, rel=1e-3)
+
+
+def test_exploding_parameters_go_back_to_the_best():
+    module, training = run(learning_rate=1e6)
+    assert "so the best parameters were restored" in training.trouble
+    assert "learning_rate=1e+06" in training.trouble
+    assert torch.equal(module.means, Points().means)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_one_bad_loss_ends_the_run_at_the_best_parameters(bad):
+    calls, seen = [], []
+
+    def losses_so_far(losses):
+        seen.extend(losses)
+        return seen
+
+    def poisoned(mixture, rows):
+        calls.append(0)
+        loss = negative_log_likelihood(mixture, rows)
+        return loss * bad if len(calls) == 31 else loss
+
+    module, training = run(poisoned)
+    assert "training failed at step 31 of 60" in training.trouble
+    # The loss of step 30 is that of the parameters after 29 steps.
+    healthy, _ = run(on_epoch=lambda losses: len(losses_so_far(losses)) == 29)
+    assert torch.equal(module.means, healthy.means)
+
+
+def test_loss_that_is_never_finite_raises():
+    with pytest.raises(NonFiniteLossError, match="no good parameters"):
+        run(lambda mixture, rows: mixture.means.sum() * float("nan"))
+
+
+def test_error_of_the_first_step_is_the_users_to_see():
+    def broken(mixture, rows):
+        raise ValueError("my cost is broken")
+
+    with pytest.raises(ValueError, match="my cost is broken"):
+        run(broken)
+
+
+@pytest.mark.parametrize("max_iter", [1, 2, 250])
+def test_explosion_in_the_last_step_is_seen(max_iter):
+    module, training = run(max_iter=max_iter, learning_rate=1e9)
+    assert "restored" in training.trouble
+    assert torch.equal(module.means, Points().means)
+
+
+def test_rising_loss_is_undone():
+    signs = []
+
+    def turning(mixture, rows):
+        signs.append(0)
+        sign = 1 if len(signs) < 20 else -1
+        loss = negative_log_likelihood(mixture, rows)
+        # The gradient turns round, the value does not.
+        return loss.detach() + sign * (loss - loss.detach())
+
+    module, training = run(turning)
+    assert "the loss rose from" in training.trouble or training.trouble == ""
+    final = negative_log_likelihood(module(), torch.from_numpy(X)).item()
+    assert final <= training.loss_curve.min() + 0.2
+
+
+def test_warmup_is_not_compared():
+    def cooling(mixture, rows):
+        return negative_log_likelihood(mixture, rows) + 10 * min(
+            1, state["fraction"] * 2
+        )
+
+    state = {}
+    _, training = run(
+        cooling, on_step=lambda f: state.update(fraction=f), warmup=0.5, max_iter=100
+    )
+    assert training.trouble == ""
+    assert training.loss_curve[-1] > training.loss_curve[0]
+
+
+def test_same_bits_from_threads_and_global_states_untouched():
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(lambda _: run(batch_size=8), range(8)))
+    for module, training in runs:
+        assert torch.equal(module.means, runs[0][0].means)
+        assert_array_equal(training.loss_curve, runs[0][1].loss_curve)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+
+
+def test_training_is_a_value():
+    assert Training(np.zeros(2)).trouble == ""
