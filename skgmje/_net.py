@@ -210,16 +210,14 @@ def check_net_params(net_params):
 def _make_net(module, criterion, n_rows, schedule, hooks, random_state, device):
     """Return an initialised net."""
     batch_size = min(schedule.batch_size or n_rows, n_rows)
-    groups = [
-        (pattern, {"lr": 5 * schedule.learning_rate})
-        for pattern in schedule.fast_parameters
-    ]
     settings = {
         "optimizer": torch.optim.Adam,
-        "optimizer__param_groups": groups,
         "lr": schedule.learning_rate,
         "callbacks__print_log": None,
     } | check_net_params(hooks.net_params)
+    fast = {"lr": 5 * settings["lr"]}
+    groups = [(pattern, fast) for pattern in schedule.fast_parameters]
+    settings.setdefault("optimizer__param_groups", groups)
     net = _MixtureNet(
         module,
         criterion=_Criterion,
