@@ -1,0 +1,162 @@
+"""The pictures of the quick start; they go to examples/out/."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from skgmje import as_mixture
+
+OUT = Path(__file__).parent / "out"
+# Okabe and Ito's colours, which colour-blind people can tell apart, and dashes for
+# who prints in grey.
+LINES = {
+    "scalar": {"color": "#E69F00", "linestyle": "-"},
+    "vector-matrix": {"color": "#0072B2", "linestyle": "--"},
+    "matrix-matrix": {"color": "#009E73", "linestyle": "-."},
+    "svd": {"color": "#D55E00", "linestyle": ":"},
+}
+BEFORE = {"facecolors": "white", "edgecolors": "#0072B2"}
+AFTER = {"facecolors": "#0072B2", "edgecolors": "#0072B2"}
+REFERENCE = {"facecolors": "#D55E00", "edgecolors": "#D55E00", "marker": "D"}
+# Densities are drawn down to this many nats below the highest.
+DEPTH = 8
+
+
+def plot_scores(outcomes):
+    """Draw the held-out score of every density, one panel per problem."""
+    figure, axes = plt.subplots(
+        1, len(outcomes), figsize=(13, 4.5), sharey=True, layout="constrained"
+    )
+    for axis, (name, rows) in zip(axes, outcomes.items(), strict=True):
+        heights = range(len(rows))[::-1]
+        for height, stages in zip(heights, rows.values(), strict=True):
+            _plot_row(axis, height, [outcome.nats for outcome in stages.values()])
+        axis.set(title=name, xlabel="held-out nats per row")
+        axis.set_yticks(heights, rows)
+        axis.locator_params(axis="x", nbins=4)
+        axis.grid(axis="x", alpha=0.3)
+        axis.margins(x=0.1)
+    labels = {"before the polish": BEFORE, "after it": AFTER, "no cost": REFERENCE}
+    handles = [axes[0].scatter([], [], s=50, **style) for style in labels.values()]
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure.suptitle("Held-out log-likelihood of each density: right is better")
+    _save(figure, "scores")
+
+
+def _plot_row(axis, height, nats):
+    styles = [BEFORE, AFTER] if len(nats) > 1 else [REFERENCE]
+    axis.plot(nats, [height] * len(nats), color="0.7", zorder=1)
+    for value, style in zip(nats, styles, strict=True):
+        axis.scatter(value, height, s=50, zorder=2, **style)
+
+
+def plot_densities(problem, fits, references):
+    """Draw densities and samples in 2-D, all in one colour scale."""
+    panels = _panels(fits, references)
+    x, y = (np.linspace(*_padded_range(column), 150) for column in problem.X.T)
+    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    logs = [p.score_samples(grid).reshape(len(y), len(x)) for *_, p in panels]
+    top = np.ceil(max(log.max() for log in logs))
+    levels = np.linspace(top - DEPTH, top, 2 * DEPTH + 1)
+    # The sixth column is a gap: what follows knows neither cost nor polish.
+    figure, axes = plt.subplots(
+        2,
+        7,
+        figsize=(15, 5),
+        sharex=True,
+        sharey=True,
+        layout="constrained",
+        width_ratios=[1, 1, 1, 1, 1, 0.15, 1],
+    )
+    for (row, column, name, pipeline), log in zip(panels, logs, strict=True):
+        axis = axes[row, column]
+        filled = axis.contourf(x, y, log, levels, cmap="Blues", extend="min")
+        axis.scatter(*_draw(pipeline, 200).T, s=4, color="#E69F00", linewidths=0)
+        axis.set_title(name, fontsize=11)
+    for axis, stage in zip(axes[:, 0], ("before the polish", "after it"), strict=True):
+        axis.set_ylabel(f"$\\bf{{{stage.replace(' ', '~')}}}$\nfeature 2")
+    for axis in axes[1]:
+        axis.set_xlabel("feature 1")
+    for axis in axes[:, 5]:
+        axis.set_visible(False)
+    ticks = levels[::4]
+    figure.colorbar(filled, ax=axes, label="log-density (nats)", ticks=ticks)
+    figure.suptitle(f"{problem.name}: densities (blue) and samples of them (orange)")
+    _save(figure, "densities")
+
+
+def _panels(fits, references):
+    """Return row, column, name and pipeline of each panel."""
+    panels = [
+        (row, column, cost, pipeline)
+        for row, by_cost in enumerate(fits)
+        for column, (cost, pipeline) in enumerate(by_cost.items())
+    ]
+    names = [name for name in references if name.startswith("sklearn")]
+    return panels + [(row, 6, n, references[n]) for row, n in enumerate(names)]
+
+
+def _padded_range(values):
+    margin = 0.2 * np.ptp(values)
+    return values.min() - margin, values.max() + margin
+
+
+def _draw(pipeline, n_samples):
+    """Draw rows in the units of the data, whatever mixture the last step is."""
+    density = pipeline[-1]
+    mixture = as_mixture(getattr(density, "best_estimator_", density))
+    rows, _ = mixture.sample(n_samples, random_state=0)
+    return pipeline[:-1].inverse_transform(rows)
+
+
+def plot_digits(problem, fits, references):
+    """Draw generated digits beside real ones."""
+    n = 6
+    before, after = (by_cost["svd"] for by_cost in fits)
+    real = problem.X.sample(n * n, random_state=0).to_numpy()
+    panels = {
+        "real": real,
+        "real, 16 components": after[:-1].inverse_transform(after[:-1].transform(real)),
+        "svd, before the polish": _draw(before, n * n),
+        "svd, after it": _draw(after, n * n),
+    }
+    names = [name for name in references if name.startswith("sklearn")]
+    panels |= {name: _draw(references[name], n * n) for name in names}
+    figure, axes = plt.subplots(1, len(panels), figsize=(15, 3.1), layout="constrained")
+    for axis, (title, rows) in zip(axes, panels.items(), strict=True):
+        tiles = np.pad(rows.reshape(n, n, 8, 8), [(0, 0), (0, 0), (1, 1), (1, 1)])
+        image = tiles.swapaxes(1, 2).reshape(n * 10, n * 10)
+        axis.imshow(image, cmap="gray_r", vmin=0, vmax=16)
+        axis.set(title=title, xticks=[], yticks=[])
+    figure.suptitle("Digits: real ones, and draws from four densities")
+    _save(figure, "digits")
+
+
+def plot_loss_curves(fits):
+    """Draw how the gap to the bound closes, one panel per number of centres."""
+    figure, axes = plt.subplots(
+        1,
+        len(fits),
+        figsize=(12, 4.2),
+        sharex=True,
+        sharey=True,
+        layout="constrained",
+    )
+    for axis, (n_components, by_cost) in zip(axes, fits.items(), strict=True):
+        for cost, pipeline in by_cost.items():
+            curve = pipeline[-1].loss_curve_
+            axis.plot(curve, label=cost, linewidth=2, **LINES[cost])
+        axis.axhline(0, color="black", linewidth=1, label="bound reached")
+        axis.set(title=f"{n_components} centres", xlabel="gradient step")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("gap to the bound")
+    axes[-1].legend()
+    figure.suptitle("moons: the gap between each cost's value and its bound")
+    _save(figure, "loss_curves")
+
+
+def _save(figure, name):
+    OUT.mkdir(exist_ok=True)
+    figure.savefig(OUT / f"{name}.png", dpi=130)
+    print(f"  examples/out/{name}.png")
