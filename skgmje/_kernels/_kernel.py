@@ -145,12 +145,11 @@ class Kernel(ABC):
         """Return old `stats` in the terms of this kernel, where terms change."""
         return stats
 
-    def squared_distances(self, X):
-        """Return squared Mahalanobis distances by differences, shape (k, n)."""
-        log_norm = self._log_norm[:, None]
-        joint, offset = self._direct(np.ascontiguousarray((X - self.center).T), {})
+    def squared_distances(self, columns):
+        """Return squared Mahalanobis distances of centred columns, shape (k, n)."""
+        joint, offset = self._direct(columns, {})
         total = joint if offset is None else joint + offset
-        return -2 * (total - log_norm)
+        return -2 * (total - self._log_norm[:, None])
 
     def log_joint(self, columns, work):
         """Compute ``log w_k + log N_k(x)`` less an offset common to all k.
@@ -172,12 +171,23 @@ class Kernel(ABC):
             To be added to each column.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            if self.expands:
-                joint, offset = self._expanded(columns, work)
-                # A far row overflows to inf - inf; differences do not.
-                if math.isfinite(float(joint.sum())):
-                    return joint, offset
-            return self._direct(columns, work)
+            if not self.expands:
+                return self._direct(columns, work)
+            joint, offset = self._expanded(columns, work)
+            # Zero times the sum is NaN where a far row overflowed to inf - inf;
+            # differences do not, and the other rows keep their bits.
+            if math.isnan(0.0 * float(joint[0].sum())):
+                self._mend(columns, joint, offset)
+        return joint, offset
+
+    def _mend(self, columns, joint, offset):
+        """Recompute rows that overflowed, in place, by differences."""
+        bad = np.flatnonzero(~np.isfinite(joint[0]))
+        padded = np.zeros((self.n_features, joint.shape[1]))
+        padded[:, : len(bad)] = columns[:, bad]
+        joint[:, bad] = self._direct(padded, {})[0][:, : len(bad)]
+        if offset is not None:
+            offset[bad] = 0.0
 
 
 def buffer(work, name, shape):

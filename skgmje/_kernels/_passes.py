@@ -11,22 +11,42 @@ from skgmje._kernels._kernel import EXP_FLOOR, Statistics, buffer
 # A block's features and joint densities should stay in the second-level cache.
 BLOCK_BYTES = 2**20
 
+# Blocks are padded to a multiple of it: the bits of a matrix product's column
+# then depend neither on how many columns there are nor on where it stands.
+PADDING = 64
+MAX_ROWS = 1024
+
+# Matrix products below this size may be summed in another order, which shows
+# where the inner dimension is longer than the library's blocks of it.
+SMALL_PRODUCT = 2**21
+LONG_INNER = 256
+
 # Below this log-density less than five digits of the differences are left.
 FAR = -1e-5 / np.finfo(np.float64).eps
 
 
 def block_rows(kernel):
-    """Return how many rows of a block fit the cache."""
+    """Return how many rows of a block fit the cache, a multiple of the padding."""
     rows = BLOCK_BYTES // (8 * (kernel.n_forms + kernel.n_components))
-    return int(min(1024, max(64, rows)))
+    rows = min(MAX_ROWS, max(PADDING, rows))
+    return max(padded_rows(kernel, 1), rows - rows % PADDING)
+
+
+def padded_rows(kernel, n_rows):
+    """Return the width of the block that `n_rows` rows are computed in."""
+    least = 1
+    if kernel.n_forms > LONG_INNER:
+        least = min(MAX_ROWS, SMALL_PRODUCT // (kernel.n_forms * kernel.n_components))
+    return -(-max(n_rows, least) // PADDING) * PADDING
 
 
 def log_prob(kernel, X):
-    """Compute the log-density of each row, shape (n_samples,), float64."""
+    """Compute the log-density of each row, float64; NaN where a row has NaN."""
     out = np.empty(len(X))
     work = {}
-    for rows, joint, offset in _joint_blocks(kernel, X, work):
-        out[rows] = _normalise(kernel, X[rows], joint, offset)[0]
+    for rows, columns in blocks(kernel, X, work):
+        n_rows = rows.stop - rows.start
+        out[rows] = normalised(kernel, columns, work)[1][:n_rows]
     return out
 
 
@@ -38,15 +58,16 @@ def responsibilities(kernel, X, dtype=np.float64, temper=1.0, far=None):
     """
     out = np.empty((len(X), kernel.n_components), dtype)
     work = {}
-    for rows, joint, offset in _joint_blocks(kernel, X, work):
-        if temper != 1.0:
-            joint *= temper
-        log_norm, total = _normalise(kernel, X[rows], joint, offset)
-        joint /= total
-        out[rows] = joint.T
+    for rows, columns in blocks(kernel, X, work):
+        resp, log_norm, total = normalised(kernel, columns, work, temper)
+        resp /= total
+        n_rows = rows.stop - rows.start
+        out[rows] = resp[:, :n_rows].T
+        log_norm = log_norm[:n_rows]
         if far is not None and not log_norm.min() > FAR:
-            lost = rows.start + np.flatnonzero(~(log_norm > FAR))
-            out[lost] = far(X[lost])
+            lost = rows.start + np.flatnonzero(log_norm <= FAR)
+            if len(lost):
+                out[lost] = far(X[lost])
     return out
 
 
@@ -54,10 +75,11 @@ def joint_log_prob(kernel, X):
     """Compute ``log w_k + log N_k(x)``, shape (n_samples, n_components)."""
     out = np.empty((len(X), kernel.n_components))
     work = {}
-    for rows, joint, offset in _joint_blocks(kernel, X, work):
+    for rows, columns in blocks(kernel, X, work):
+        joint, offset = kernel.log_joint(columns, work)
         if offset is not None:
             joint += offset
-        out[rows] = joint.T
+        out[rows] = joint[:, : rows.stop - rows.start].T
     return out
 
 
@@ -86,14 +108,15 @@ def block_stats(kernel, X, sample_weight=None, temper=1.0):
     work = {}
     totals = None
     log_likelihood = weight = 0.0
-    for rows, joint, offset in _joint_blocks(kernel, X, work):
-        if temper != 1.0:
-            joint *= temper
-        log_norm, total = _normalise(kernel, X[rows], joint, offset)
-        row_weight = 1.0 if sample_weight is None else sample_weight[rows]
-        joint *= row_weight / total
-        log_likelihood += float((log_norm * row_weight).sum())
-        totals = _accumulate(kernel, totals, X[rows], joint, work)
+    for rows, columns in blocks(kernel, X, work):
+        resp, log_norm, total = normalised(kernel, columns, work, temper)
+        n_rows = rows.stop - rows.start
+        row_weight = np.zeros(len(total))
+        row_weight[:n_rows] = 1.0 if sample_weight is None else sample_weight[rows]
+        log_likelihood += float(log_norm @ row_weight)
+        row_weight /= total
+        resp *= row_weight
+        totals = _accumulate(kernel, totals, columns, resp, work)
     weight = len(X) if sample_weight is None else float(sample_weight.sum())
     return from_sums(kernel, totals, log_likelihood, weight)
 
@@ -122,15 +145,14 @@ def assigned_stats(kernel, X, resp, sample_weight=None):
     """
     work = {}
     totals = None
-    step = block_rows(kernel)
     components = np.arange(kernel.n_components)[:, None]
-    for start in range(0, len(X), step):
-        rows = slice(start, min(start + step, len(X)))
+    for rows, columns in blocks(kernel, X, work):
         part = resp[rows].T if resp.ndim == 2 else components == resp[rows]
-        part = np.ascontiguousarray(part, dtype=np.float64)
+        padded = np.zeros((kernel.n_components, columns.shape[1]))
+        padded[:, : part.shape[1]] = part
         if sample_weight is not None:
-            part *= sample_weight[rows]
-        totals = _accumulate(kernel, totals, X[rows], part, work)
+            padded[:, : part.shape[1]] *= sample_weight[rows]
+        totals = _accumulate(kernel, totals, columns, padded, work)
     weight = len(X) if sample_weight is None else float(sample_weight.sum())
     return from_sums(kernel, totals, 0.0, weight)
 
@@ -169,35 +191,57 @@ def m_step(kernel, stats, prior):
     return weights, stats.means, kernel.estimate(stats, prior)
 
 
-def _accumulate(kernel, totals, X, resp, work):
-    sums, scatter = kernel.moments(_centered(kernel, X, work), resp, work)
-    part = [resp.sum(axis=1), sums, *scatter]
-    if totals is None:
-        return part
-    return [a + b for a, b in zip(totals, part, strict=True)]
-
-
-def _centered(kernel, X, work):
-    columns = buffer(work, "columns", (kernel.n_features, len(X)))
-    np.subtract(X.T, kernel.center[:, None], out=columns)
-    return columns
-
-
-def _joint_blocks(kernel, X, work):
+def blocks(kernel, X, work):
+    """Yield ``(rows, columns)``: centred rows of a block, as padded columns."""
     step = block_rows(kernel)
     for start in range(0, len(X), step):
         rows = slice(start, min(start + step, len(X)))
-        joint, offset = kernel.log_joint(_centered(kernel, X[rows], work), work)
-        yield rows, joint, offset
+        n_rows = rows.stop - rows.start
+        columns = buffer(
+            work, "columns", (kernel.n_features, padded_rows(kernel, n_rows))
+        )
+        np.subtract(X[rows].T, kernel.center[:, None], out=columns[:, :n_rows])
+        columns[:, n_rows:] = 0.0
+        yield rows, columns
 
 
-def _normalise(kernel, X, joint, offset):
-    """Turn `joint` into unnormalised weights in place; return log-norm and total."""
+def normalised(kernel, columns, work, temper=1.0):
+    """Return unnormalised weights, log-densities and the weights' sums.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        The mixture.
+
+    columns : ndarray of shape (n_features, n_rows)
+        Centred rows, as columns.
+
+    work : dict
+        Buffers; the weights are one of them.
+
+    temper : float, default=1.0
+        Power of the joint densities.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_components, n_rows)
+        Joint densities divided by the largest of each row.
+
+    log_norm : ndarray of shape (n_rows,)
+        Log-density of each row.
+
+    total : ndarray of shape (n_rows,)
+        Sum of `weights` over the components.
+    """
+    joint, offset = kernel.log_joint(columns, work)
+    if temper != 1.0:
+        joint *= temper
     top = joint.max(axis=0)
-    far = ~np.isfinite(top)
-    if far.any():
+    far = None
+    if not np.isfinite(top.min()):
+        far = top == -np.inf
+        joint[:, far] = _nearest(kernel, columns[:, far])
         top[far] = 0.0
-        joint[:, far] = _nearest(kernel, X[far])
     joint -= top
     np.maximum(joint, EXP_FLOOR, out=joint)
     np.exp(joint, out=joint)
@@ -208,25 +252,33 @@ def _normalise(kernel, X, joint, offset):
     log_norm += top
     if offset is not None:
         log_norm += offset
-    log_norm[far] = -np.inf
-    return log_norm, total
+    if far is not None:
+        log_norm[far] = -np.inf
+    return joint, log_norm, total
 
 
-def _nearest(kernel, X):
+def _accumulate(kernel, totals, columns, resp, work):
+    sums, scatter = kernel.moments(columns, resp, work)
+    part = [resp.sum(axis=1), sums, *scatter]
+    if totals is None:
+        return part
+    return [a + b for a, b in zip(totals, part, strict=True)]
+
+
+def _nearest(kernel, columns):
     """Return joint log-weights of rows so far away that all densities underflow.
 
     Distances are taken to rows and means shrunk by the size of the row, which
     cannot overflow; the nearest component (or several, if equal) takes all.
     """
-    out = np.empty((kernel.n_components, len(X)))
-    for i, row in enumerate(X):
-        scale = np.abs(row - kernel.center).max()
-        shrunk = kernel.center + (row - kernel.center) / scale
+    out = np.empty((kernel.n_components, columns.shape[1]))
+    for i, column in enumerate(columns.T):
+        scale = np.abs(column).max()
         means = kernel.center + (kernel.means - kernel.center) / scale
         local = type(kernel)(
             np.exp(kernel.log_weights), means, kernel.covariances, kernel.center
         )
-        distance = local.squared_distances(shrunk[None])[:, 0]
+        distance = local.squared_distances(column[:, None] / scale)[:, 0]
         nearest = distance <= distance.min() * (1 + 1e-12)
         out[:, i] = np.where(nearest, kernel.log_weights, -np.inf)
     return out

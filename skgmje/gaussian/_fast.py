@@ -61,29 +61,43 @@ def score_rows(mixture, X, missing, score, nothing):
     """
     if not isinstance(X, np.ndarray):
         X = np.asarray(X)
+    is_ready = X.dtype.kind == "f" and X.shape[1] == mixture.n_features
     out = np.empty((len(X), *np.shape(nothing)), mixture.means.dtype)
     step = max(1024, CHUNK_ENTRIES // max(1, X.shape[1]))
     for start in range(0, max(1, len(X)), step):
-        rows = check_rows(X[start : start + step], mixture)
-        mask = find_missing(rows, missing)
+        rows = X[start : start + step]
+        if not is_ready:
+            rows = check_rows(rows, mixture)
         part = out[start : start + step]
-        if mask is None:
-            part[:] = score(mixture, rows)
-        else:
-            _score_patterns(mixture, rows, mask, score, nothing, part)
+        part[:] = score(mixture, rows)
+        # Rows are not searched for NaN and infinity beforehand: they show here.
+        shown = part if part.ndim == 1 else part[:, 0]
+        odd = np.flatnonzero(~np.isfinite(shown))
+        if len(odd):
+            part[odd] = _score_odd(
+                mixture, rows[odd], part[odd], missing, score, nothing
+            )
     return out
 
 
-def _score_patterns(mixture, rows, mask, score, nothing, out):
+def _score_odd(mixture, rows, scores, missing, score, nothing):
+    """Score rows with gaps; refuse infinite ones; leave what is only far away."""
+    rows = check_rows(rows, mixture)
+    mask = find_missing(rows, missing)
+    if mask is None:
+        return scores
     patterns, group = np.unique(mask, axis=0, return_inverse=True)
     for number, pattern in enumerate(patterns):
         which = np.flatnonzero(group.ravel() == number)
         seen = np.flatnonzero(~pattern)
+        if len(seen) == len(pattern):
+            continue
         if len(seen):
             shown = rows[np.ix_(which, seen)]
-            out[which] = score(mixture.marginal(seen), shown)
+            scores[which] = score(mixture.marginal(seen), shown)
         else:
-            out[which] = nothing
+            scores[which] = nothing
+    return scores
 
 
 def log_prob(mixture, rows):
@@ -101,6 +115,6 @@ def responsibilities(mixture, rows):
     """Compute the posterior weights of complete rows, (n_samples, n_components)."""
 
     def far(lost):
-        return general_responsibilities(mixture, lost)
+        return general_responsibilities(mixture, check_rows(lost, mixture))
 
     return _kernels.responsibilities(mixture._kernel, rows, far=far)
