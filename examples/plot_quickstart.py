@@ -215,8 +215,8 @@ for number, problem in enumerate(PROBLEMS, start=1):
 # The pictures
 # ------------
 # Densities and digits are those of the first fold. The loss curves show the gap
-# to the bound from a poor start, some random rows, at one bandwidth: the more
-# centres there are, the closer it gets to zero.
+# to the bound from a poor start, some random rows, at one bandwidth, until it
+# stops moving: the more centres there are, the closer it gets to zero.
 
 
 def fit_first_fold(problem, costs, **params):
