@@ -1,13 +1,16 @@
 """Hot loops of full covariances: one matrix per component."""
 
 import numpy as np
+from scipy.linalg.blas import dtrmm
 
 from skgmje._backend import cholesky
 from skgmje._kernels._kernel import LOG_2PI, Kernel, buffer
 
-# Beyond this width the products x_i x_j cost more memory traffic than the
-# halved number of multiplications saves.
-MAX_EXPANDED_FEATURES = 96
+# The products x_i x_j of a row are written once and read by every component:
+# for many features and few components, differences are cheaper.
+MAX_EXPANDED_FEATURES = 256
+FEATURES_PER_COMPONENT = 2
+FEW_FEATURES = 8
 
 
 class FullKernel(Kernel):
@@ -34,7 +37,9 @@ class FullKernel(Kernel):
         self._log_norm = self.log_weights - log_det - 0.5 * d * LOG_2PI
         means = self.means - self.center
         white = np.einsum("kij,kj->ki", self._whitener, means)
-        if d > MAX_EXPANDED_FEATURES or not (white**2).sum(axis=1).max() <= limit:
+        pays = d <= max(FEW_FEATURES, FEATURES_PER_COMPONENT * self.n_components)
+        near = (white**2).sum(axis=1).max() <= limit
+        if not (pays and near and d <= MAX_EXPANDED_FEATURES):
             return False
         precisions = self._whitener.transpose(0, 2, 1) @ self._whitener
         rows, columns = np.triu_indices(d)
@@ -69,12 +74,12 @@ class FullKernel(Kernel):
     def _direct(self, X, work):
         joint = buffer(work, "joint", (self.n_components, X.shape[1]))
         diff = buffer(work, "diff", X.shape)
-        white = buffer(work, "white", X.shape)
         means = self.means - self.center
         for k in range(self.n_components):
             np.subtract(X, means[k][:, None], out=diff)
-            np.matmul(self._whitener[k], diff, out=white)
-            np.einsum("ij,ij->j", white, white, out=joint[k])
+            # In place, diff := whitener @ diff, at half the cost of a full product.
+            dtrmm(1.0, self._whitener[k].T, diff.T, side=1, overwrite_b=1)
+            np.einsum("ij,ij->j", diff, diff, out=joint[k])
         joint *= -0.5
         joint += self._log_norm[:, None]
         return joint, None

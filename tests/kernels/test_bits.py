@@ -1,0 +1,68 @@
+"""A row's bits do not depend on the rows that are scored with it."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+
+SIZES = [(1, 1), (2, 5), (8, 16), (16, 40), (40, 3), (64, 40), (120, 2)]
+N = 2500
+
+
+def make_mixture(covariance_type, n_features, n_components, rng):
+    shape = (n_components, n_features)
+    factors = rng.normal(size=(*shape, 2))
+    variances = 0.3 + rng.random(shape)
+    matrices = factors @ factors.transpose(0, 2, 1)
+    matrices += variances[:, :, None] * np.eye(n_features)
+    covariances = {
+        "full": matrices,
+        "tied": matrices[0],
+        "diag": variances,
+        "spherical": variances[:, 0],
+        "low-rank": (factors, variances),
+    }[covariance_type]
+    weights = rng.dirichlet(np.ones(n_components))
+    return Mixture(weights, rng.normal(size=shape), covariances, covariance_type)
+
+
+@pytest.fixture(params=SIZES, ids=lambda size: f"d{size[0]}-K{size[1]}")
+def size(request):
+    return request.param
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_one_row_has_the_bits_of_the_batch(covariance_type, size, rng):
+    mixture = make_mixture(covariance_type, *size, rng)
+    X = 2 * rng.normal(size=(N, size[0]))
+    whole, resp = mixture.log_prob(X), mixture.responsibilities(X)
+    for i in [0, 1, 17, 63, 64, 500, 1023, 1024, N - 1]:
+        assert mixture.log_prob(X[i : i + 1])[0] == whole[i]
+        assert_array_equal(mixture.responsibilities(X[i : i + 1])[0], resp[i])
+    for step in (7, 100, 1025):
+        parts = [mixture.log_prob(X[i : i + step]) for i in range(0, N, step)]
+        assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_odd_neighbours_do_not_matter(rng):
+    mixture = make_mixture("full", 8, 16, rng)
+    X = rng.normal(size=(100, 8))
+    odd = X.copy()
+    odd[3] = 1e200
+    odd[70, 2] = np.nan
+    plain = mixture.log_prob(X)
+    scores = mixture.log_prob(odd, missing="marginal")
+    keep = np.setdiff1d(np.arange(100), [3, 70])
+    assert_array_equal(scores[keep], plain[keep])
+    assert scores[3] == -np.inf
+    assert np.isfinite(scores[70])
+
+
+def test_layout_and_precision_of_the_rows_do_not_matter(rng):
+    mixture = make_mixture("full", 8, 16, rng)
+    X = rng.normal(size=(300, 8)).astype(np.float32)
+    expected = mixture.log_prob(X.astype(np.float64))
+    assert_array_equal(mixture.log_prob(X), expected)
+    assert_array_equal(mixture.log_prob(np.asfortranarray(X)), expected)
+    assert_array_equal(mixture.log_prob(np.repeat(X, 2, axis=0)[::2]), expected)
