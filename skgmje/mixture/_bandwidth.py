@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 from skgmje._backend import LOG_2PI
 
 # Rows that stand for a larger sample where all pairs are looked at.
-_MAX_ROWS = 2000
+_MAX_ROWS = 1000
 # Below this share of the data's total variance a bump is a point.
 _FLOOR = 1e-4
 # Standardised features vary by about 1, or not at all.
@@ -93,22 +93,25 @@ def cell_variance(X, centers, sample_weight):
     return max(variance, _FLOOR * total_variance(X, sample_weight))
 
 
-def loo_variance(X, sample_weight):
+def loo_variance(X, sample_weight, random_state):
     r"""Return the variance of the kernel density estimate that predicts best.
 
     .. math:: \arg\max_v \frac1n \sum_i
         \log \frac{1}{n-1} \sum_{j \ne i} \mathcal{N}(x_i - x_j; v I)
 
-    Rows beyond the first 2000 are left out; the variance is then scaled by the
-    known rate :math:`n^{-2/(d+4)}`.
+    Of many rows 1000 are drawn; the variance is then scaled by the known rate
+    :math:`n^{-2/(d+4)}`.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        Rows, in random order.
+        Rows.
 
     sample_weight : ndarray of shape (n_samples,)
         Weights of the rows.
+
+    random_state : RandomState
+        Draws the rows, if there are many.
 
     Returns
     -------
@@ -116,7 +119,10 @@ def loo_variance(X, sample_weight):
         Positive, also where rows are repeated.
     """
     total = total_variance(X, sample_weight)
-    rows, weights = X[:_MAX_ROWS], sample_weight[:_MAX_ROWS]
+    rows, weights = X, sample_weight
+    if len(X) > _MAX_ROWS:
+        drawn = random_state.choice(len(X), _MAX_ROWS, replace=False)
+        rows, weights = X[drawn], sample_weight[drawn]
     squares = squareform(pdist(rows, "sqeuclidean"))
     np.fill_diagonal(squares, np.inf)
     log_weights = np.log(weights / weights.sum())

@@ -146,7 +146,7 @@ def choose_recipe(estimator, X, sample_weight, *, n_components, unit, random_sta
         # Fewer distinct rows than centres: some centres coincide.
         cells = np.resize(cells, (n_centers, X.shape[1]))
     variance = (
-        VARIANCES[rule](X, cells, weights)
+        VARIANCES[rule](X, cells, weights, random_state)
         if isinstance(rule, str)
         else (rule / unit) ** 2
     )
@@ -184,20 +184,28 @@ def _bandwidth_rule(estimator):
     return "cell" if estimator.generator == "codes" else "wide"
 
 
-def _residual_variance(X, cells, weights):
+def _cell_variance(X, cells, weights, random_state):
+    return cell_variance(X, cells, weights)
+
+
+def _loo_variance(X, cells, weights, random_state):
+    return loo_variance(X, weights, random_state)
+
+
+def _residual_variance(X, cells, weights, random_state):
     """Return the variance of a feature within the cells, the likeliest one."""
     return 2 * cell_variance(X, cells, weights) / X.shape[1]
 
 
-def _wide_variance(X, cells, weights):
+def _wide_variance(X, cells, weights, random_state):
     """Return the cells' variance, 16 times that in many dimensions."""
     factor = 16.0 if X.shape[1] >= MANY_FEATURES else 1.0
     return factor * cell_variance(X, cells, weights)
 
 
 VARIANCES = {
-    "cell": cell_variance,
-    "loo": lambda X, cells, weights: loo_variance(X, weights),
+    "cell": _cell_variance,
+    "loo": _loo_variance,
     "residual": _residual_variance,
     "wide": _wide_variance,
 }

@@ -32,7 +32,9 @@ def describe_drop(loss_curve, max_iter, tol):
         return ""
     quarter = -(-max_iter // 4)
     before, last = loss_curve[:-quarter], loss_curve[-quarter:]
-    drop = np.mean(before[-quarter:]) - np.mean(last) if len(before) else np.inf
+    if not len(before):
+        return f"max_iter={max_iter} steps are too few to tell"
+    drop = np.mean(before[-quarter:]) - np.mean(last)
     if drop <= max(100 * tol, np.std(last)):
         return ""
     return (

@@ -1,0 +1,72 @@
+"""How wide the bumps should be."""
+
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.neighbors import KernelDensity
+
+from skgmje.mixture import KernelMixtureDensity
+from skgmje.mixture._bandwidth import cell_variance, loo_variance, total_variance
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(150, 3)) + 3 * RNG.integers(0, 2, size=(150, 1))
+ONES = np.ones(len(X))
+
+
+def test_total_variance_is_half_the_mean_squared_distance():
+    squares = ((X[:, None] - X) ** 2).sum(axis=-1)
+    assert total_variance(X, ONES) == pytest.approx(squares.mean() / 2)
+    assert total_variance(np.ones((4, 2)), np.ones(4)) == 1.0
+
+
+def test_a_typical_row_has_a_kernel_value_of_one_over_root_e():
+    centers = KMeans(6, n_init=1, random_state=0).fit(X).cluster_centers_
+    squares = ((X[:, None] - centers) ** 2).sum(axis=-1).min(axis=1)
+    variance = cell_variance(X, centers, ONES)
+    # Two bumps of this variance overlap as one of twice the variance.
+    assert np.exp(-squares.mean() / (4 * variance)) == pytest.approx(np.exp(-0.5))
+
+
+def test_weights_count_as_copies():
+    counts = np.arange(len(X)) % 3 + 1
+    copies = np.repeat(X, counts, axis=0)
+    expected = cell_variance(copies, X[:6], np.ones(len(copies)))
+    assert cell_variance(X, X[:6], counts.astype(float)) == pytest.approx(expected)
+
+
+def test_rows_that_are_centres_keep_a_width():
+    assert cell_variance(X, X, ONES) == pytest.approx(1e-4 * total_variance(X, ONES))
+
+
+def test_loo_predicts_best():
+    def score(bandwidth):
+        kde = KernelDensity(bandwidth=bandwidth)
+        rows = range(len(X))
+        return sum(kde.fit(np.delete(X, i, axis=0)).score(X[i : i + 1]) for i in rows)
+
+    best = loo_variance(X, ONES, None) ** 0.5
+    assert score(best) > max(score(0.85 * best), score(1.15 * best))
+
+
+def test_loo_of_a_sample_follows_the_rate():
+    rng = np.random.default_rng(1)
+    many, few = rng.normal(size=(4000, 2)), rng.normal(size=(1000, 2))
+    random_state = np.random.RandomState(0)
+    ratio = loo_variance(many, np.ones(4000), random_state) / loo_variance(
+        few, np.ones(1000), random_state
+    )
+    assert ratio == pytest.approx(4 ** (-2 / 6), rel=0.25)
+
+
+def test_repeated_rows_keep_a_width():
+    assert loo_variance(np.repeat(X, 2, axis=0), np.ones(300), None) > 0
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_a_number_is_in_the_units_of_the_bumps(standardize):
+    params = {"covariance_type": "full", "shrinkage": 2.0, "max_iter": 2, "tol": 1e9}
+    fitted = KernelMixtureDensity(
+        2, bandwidth=0.5, standardize=standardize, random_state=0, **params
+    ).fit(10 * X)
+    unit = 1.0 if standardize else np.sqrt((10 * X).var(axis=0).mean())
+    assert fitted.bandwidth_ == pytest.approx(0.5 / unit)
