@@ -20,12 +20,12 @@ class DiagKernel(Kernel):
         self._inverse_std = variances**-0.5
         means = self.means - self.center
         squares = ((means * self._inverse_std) ** 2).sum(axis=1)
-        self._theta = np.column_stack(
+        self.theta = np.column_stack(
             [self._log_norm - 0.5 * squares, means / variances, -0.5 / variances]
         )
         return bool(squares.max() <= limit)
 
-    def _features(self, X, work):
+    def features(self, X, work):
         d, n = X.shape
         features = buffer(work, "features", (2 * d + 1, n))
         features[0] = 1.0
@@ -33,17 +33,13 @@ class DiagKernel(Kernel):
         np.multiply(X, X, out=features[d + 1 :])
         return features
 
-    def _expanded(self, X, work):
-        joint = buffer(work, "joint", (self.n_components, X.shape[1]))
-        return np.matmul(self._theta, self._features(X, work), out=joint), None
-
     def _direct(self, X, work):
         scales = np.broadcast_to(self._inverse_std, self.means.shape)
         return _scaled_squares(self, X, scales, work), None
 
     def moments(self, X, resp, work):
         if self.expands:
-            totals = resp @ self._features(X, work).T
+            totals = resp @ self.features(X, work).T
             d = self.n_features
             return totals[:, 1 : d + 1], (totals[:, d + 1 :],)
         return _direct_moments(self, X, resp, work)
@@ -79,7 +75,7 @@ class SphericalKernel(Kernel):
         self._log_norm = self.log_weights - 0.5 * d * (np.log(variances) + LOG_2PI)
         means = self.means - self.center
         squares = (means**2).sum(axis=1) / variances
-        self._theta = np.column_stack(
+        self.theta = np.column_stack(
             [
                 self._log_norm - 0.5 * squares,
                 means / variances[:, None],
@@ -88,7 +84,7 @@ class SphericalKernel(Kernel):
         )
         return bool(squares.max() <= limit)
 
-    def _features(self, X, work):
+    def features(self, X, work):
         d, n = X.shape
         features = buffer(work, "features", (d + 2, n))
         features[0] = 1.0
@@ -96,17 +92,13 @@ class SphericalKernel(Kernel):
         np.einsum("ij,ij->j", X, X, out=features[d + 1])
         return features
 
-    def _expanded(self, X, work):
-        joint = buffer(work, "joint", (self.n_components, X.shape[1]))
-        return np.matmul(self._theta, self._features(X, work), out=joint), None
-
     def _direct(self, X, work):
         scales = np.broadcast_to(self.covariances[:, None] ** -0.5, self.means.shape)
         return _scaled_squares(self, X, scales, work), None
 
     def moments(self, X, resp, work):
         if self.expands:
-            totals = resp @ self._features(X, work).T
+            totals = resp @ self.features(X, work).T
             return totals[:, 1:-1], (totals[:, -1],)
         sums, (scatter,) = _direct_moments(self, X, resp, work)
         return sums, (scatter.sum(axis=1),)

@@ -45,7 +45,7 @@ class FullKernel(Kernel):
         rows, columns = np.triu_indices(d)
         quadratic = -precisions[:, rows, columns]
         quadratic[:, rows == columns] *= 0.5
-        self._theta = np.concatenate(
+        self.theta = np.concatenate(
             [
                 (self._log_norm - 0.5 * (white**2).sum(axis=1))[:, None],
                 np.einsum("kij,kj->ki", precisions, means),
@@ -55,7 +55,7 @@ class FullKernel(Kernel):
         )
         return True
 
-    def _features(self, X, work):
+    def features(self, X, work):
         d, n = X.shape
         features = buffer(work, "features", ((d + 1) * (d + 2) // 2, n))
         features[0] = 1.0
@@ -65,11 +65,6 @@ class FullKernel(Kernel):
             np.multiply(X[i:], X[i], out=features[start : start + d - i])
             start += d - i
         return features
-
-    def _expanded(self, X, work):
-        joint = buffer(work, "joint", (self.n_components, X.shape[1]))
-        features = self._features(X, work)
-        return np.matmul(self._theta, features, out=joint), None
 
     def _direct(self, X, work):
         joint = buffer(work, "joint", (self.n_components, X.shape[1]))
@@ -87,7 +82,7 @@ class FullKernel(Kernel):
     def moments(self, X, resp, work):
         d = self.n_features
         if self.expands:
-            totals = resp @ self._features(X, work).T
+            totals = resp @ self.features(X, work).T
             return totals[:, 1 : d + 1], (totals[:, d + 1 :],)
         rows, columns = np.triu_indices(d)
         diff = buffer(work, "diff", X.shape)

@@ -17,6 +17,10 @@ EXP_FLOOR = -700.0
 EXPANSION_LIMIT = 1e5
 
 
+# Components whose densities of a block are computed and summed at a time.
+TILE = 256
+
+
 class Statistics(NamedTuple):
     """Sufficient statistics of weighted rows, about their own means.
 
@@ -104,6 +108,11 @@ class Kernel(ABC):
         self.origins = np.broadcast_to(center, means.shape) if self.expands else means
 
     @property
+    def n_tiles(self):
+        """Number of tiles of components whose densities fit the cache."""
+        return -(-self.n_components // TILE) if self.expands else 1
+
+    @property
     @abstractmethod
     def n_forms(self):
         """Number of rows of the largest block array besides the components."""
@@ -113,8 +122,18 @@ class Kernel(ABC):
         """Precompute the linear maps; tell whether the expanded square is safe."""
 
     @abstractmethod
-    def _expanded(self, X, work):
+    def features(self, columns, work):
+        """Return what the log-densities are linear in, shape (n_forms, n_rows)."""
+
+    def offset(self, features):
+        """Return what `features` add to the log-density of every component."""
+        return None
+
+    def _expanded(self, columns, work):
         """Return ``(joint, offset)`` of centred columns by one matrix product."""
+        joint = buffer(work, "joint", (self.n_components, columns.shape[1]))
+        features = self.features(columns, work)
+        return np.matmul(self.theta, features, out=joint), self.offset(features)
 
     @abstractmethod
     def _direct(self, X, work):

@@ -25,6 +25,10 @@ class LowRankKernel(Kernel):
         rank = self.covariances[0].shape[-1]
         return 2 * self.n_features + 1 + self.n_components * rank
 
+    @property
+    def n_tiles(self):
+        return 1
+
     def _prepare(self, limit):
         factors, diagonal = self.covariances
         check_positive(diagonal)
@@ -42,12 +46,12 @@ class LowRankKernel(Kernel):
         means = self.means - self.center
         squares = ((means * self._inverse_std) ** 2).sum(axis=1)
         self._offsets = np.einsum("krd,kd->kr", self._maps, means)
-        self._theta = np.column_stack(
+        self.theta = np.column_stack(
             [self._log_norm - 0.5 * squares, means / diagonal, -0.5 / diagonal]
         )
         return bool(squares.max() <= limit)
 
-    def _features(self, X, work):
+    def features(self, X, work):
         d, n = X.shape
         features = buffer(work, "features", (2 * d + 1, n))
         features[0] = 1.0
@@ -59,7 +63,7 @@ class LowRankKernel(Kernel):
         n_components, rank, d = self._maps.shape
         joint = buffer(work, "joint", (n_components, X.shape[1]))
         latent = buffer(work, "latent", (n_components * rank, X.shape[1]))
-        np.matmul(self._theta, self._features(X, work), out=joint)
+        np.matmul(self.theta, self.features(X, work), out=joint)
         np.matmul(self._maps.reshape(-1, d), X, out=latent)
         latent -= self._offsets.reshape(-1, 1)
         np.multiply(latent, latent, out=latent)

@@ -6,15 +6,15 @@ one block only, so that any engine may call it on its own part of the rows.
 
 import numpy as np
 
-from skgmje._kernels._kernel import EXP_FLOOR, Statistics, buffer
+from skgmje._kernels._kernel import EXP_FLOOR, TILE, Statistics, buffer
 
-# A block's features and joint densities should stay in the second-level cache.
-BLOCK_BYTES = 2**20
+# A block's features and joint densities should stay near the core.
+BLOCK_BYTES = 2**21
 
 # Blocks are padded to a multiple of it: the bits of a matrix product's column
 # then depend neither on how many columns there are nor on where it stands.
 PADDING = 64
-MAX_ROWS = 1024
+MAX_ROWS = 4096
 
 # Matrix products below this size may be summed in another order, which shows
 # where the inner dimension is longer than the library's blocks of it.
@@ -27,7 +27,8 @@ FAR = -1e-5 / np.finfo(np.float64).eps
 
 def block_rows(kernel):
     """Return how many rows of a block fit the cache, a multiple of the padding."""
-    rows = BLOCK_BYTES // (8 * (kernel.n_forms + kernel.n_components))
+    n_components = kernel.n_components if kernel.n_tiles == 1 else TILE
+    rows = BLOCK_BYTES // (8 * (kernel.n_forms + n_components))
     rows = min(MAX_ROWS, max(PADDING, rows))
     return max(padded_rows(kernel, 1), rows - rows % PADDING)
 
@@ -44,10 +45,42 @@ def log_prob(kernel, X):
     """Compute the log-density of each row, float64; NaN where a row has NaN."""
     out = np.empty(len(X))
     work = {}
+    evaluate = _tiled_log_norm if kernel.n_tiles > 1 else _log_norm
     for rows, columns in blocks(kernel, X, work):
-        n_rows = rows.stop - rows.start
-        out[rows] = normalised(kernel, columns, work)[1][:n_rows]
+        out[rows] = evaluate(kernel, columns, work)[: rows.stop - rows.start]
     return out
+
+
+def _log_norm(kernel, columns, work):
+    return normalised(kernel, columns, work)[1]
+
+
+def _tiled_log_norm(kernel, columns, work):
+    """Return the log-densities, a tile of components at a time."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        features = kernel.features(columns, work)
+        top = np.full(columns.shape[1], -np.inf)
+        total = np.zeros(columns.shape[1])
+        for start in range(0, kernel.n_components, TILE):
+            theta = kernel.theta[start : start + TILE]
+            joint = buffer(work, "tile", (len(theta), columns.shape[1]))
+            np.matmul(theta, features, out=joint)
+            highest = np.maximum(top, joint.max(axis=0))
+            joint -= highest
+            np.maximum(joint, EXP_FLOOR, out=joint)
+            np.exp(joint, out=joint)
+            total *= np.exp(top - highest)
+            total += joint.sum(axis=0)
+            top = highest
+        log_norm = np.log(total) + top
+        offset = kernel.offset(features)
+    if offset is not None:
+        log_norm += offset
+    lost = ~np.isfinite(log_norm)
+    if lost.any():
+        # Rows that overflowed take the careful path; the others keep their bits.
+        log_norm[lost] = _log_norm(kernel, columns, work)[lost]
+    return log_norm
 
 
 def responsibilities(kernel, X, dtype=np.float64, temper=1.0, far=None):
@@ -240,7 +273,8 @@ def normalised(kernel, columns, work, temper=1.0):
     far = None
     if not np.isfinite(top.min()):
         far = top == -np.inf
-        joint[:, far] = _nearest(kernel, columns[:, far])
+        with np.errstate(invalid="ignore"):
+            joint[:, far] = _nearest(kernel, columns[:, far])
         top[far] = 0.0
     joint -= top
     np.maximum(joint, EXP_FLOOR, out=joint)

@@ -25,29 +25,24 @@ class TiedKernel(Kernel):
         self._log_norm = self.log_weights - log_det - 0.5 * d * LOG_2PI
         self._white_means = (self.means - self.center) @ self._whitener.T
         squares = (self._white_means**2).sum(axis=1)
-        self._theta = np.column_stack(
+        self.theta = np.column_stack(
             [self._log_norm - 0.5 * squares, self._white_means]
         )
         return bool(squares.max() <= limit)
 
-    def _white(self, X, work):
+    def features(self, X, work):
         features = buffer(work, "features", (self.n_features + 1, X.shape[1]))
         features[0] = 1.0
         np.matmul(self._whitener, X, out=features[1:])
         return features
 
-    def _expanded(self, X, work):
-        joint = buffer(work, "joint", (self.n_components, X.shape[1]))
-        features = self._white(X, work)
-        np.matmul(self._theta, features, out=joint)
-        offset = np.einsum("ij,ij->j", features[1:], features[1:])
-        offset *= -0.5
-        return joint, offset
+    def offset(self, features):
+        return -0.5 * np.einsum("ij,ij->j", features[1:], features[1:])
 
     def _direct(self, X, work):
         joint = buffer(work, "joint", (self.n_components, X.shape[1]))
         diff = buffer(work, "diff", X.shape)
-        white = self._white(X, work)[1:]
+        white = self.features(X, work)[1:]
         for k in range(self.n_components):
             np.subtract(white, self._white_means[k][:, None], out=diff)
             np.einsum("ij,ij->j", diff, diff, out=joint[k])
