@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("skgmje", "scikit-learn", "numpy", "scipy", "torch", "skorch")
+PACKAGES = ("scikit-learn", "numpy", "scipy", "torch", "skorch")
 
 
 def provenance():
