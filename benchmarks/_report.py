@@ -34,7 +34,8 @@ def _processor():
 def caption(origin):
     """Return one line that says where the figures of `origin` come from."""
     versions = ", ".join(f"{k} {v}" for k, v in origin["versions"].items())
-    return f"*{origin['date']}, {origin['machine']}, Python {origin['python']}, {versions}.*"
+    where = f"{origin['machine']}, Python {origin['python']}"
+    return f"*{origin['date']}, {where}, {versions}.*"
 
 
 def markdown(header, rows):
