@@ -1,6 +1,9 @@
 """The density whose centres a network places by a cost."""
 
+import pickle
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -413,6 +416,19 @@ def test_responsibilities_have_names():
 def test_clone_copies_a_network():
     original = density(generator=Dropped(8, 2))
     assert clone(original).generator is not original.generator
+
+
+def test_prediction_needs_no_torch(tmp_path):
+    path = tmp_path / "density.pkl"
+    path.write_bytes(pickle.dumps(density().fit(X)))
+    code = (
+        "import pickle, sys; density = pickle.load(open(sys.argv[1], 'rb')); "
+        "density.score([[0.0, 0.0]]); density.sample(3); "
+        "sys.exit('torch' in sys.modules or 'skorch' in sys.modules)"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code, path], check=False).returncode == 0
+    )
 
 
 # Bad input -------------------------------------------------------------------

@@ -1,0 +1,42 @@
+"""What a long fit says while it runs."""
+
+import importlib.util
+import sys
+
+import pytest
+
+from skgmje.mixture import _progress
+from skgmje.mixture._progress import Plateau, Progress
+
+
+@pytest.mark.parametrize(
+    ("max_iter", "epoch", "n_lines"), [(100, 1, 10), (300, 3, 10), (7, 1, 7), (5, 5, 1)]
+)
+def test_a_line_every_tenth(capsys, max_iter, epoch, n_lines):
+    progress = Progress("Name", max_iter, 1)
+    for _ in range(0, max_iter, epoch):
+        progress([0.5] * epoch)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == n_lines
+    assert lines[-1].startswith(f"[Name] step {max_iter}/{max_iter}, cost 0.5, ")
+
+
+def test_plateau_waits_for_a_window_after_the_warmup():
+    plateau = Plateau(100, tol=1e-3, warmup=0.5)
+    answers = [plateau([1.0]) for _ in range(100)]
+    assert answers.index(True) == 59
+
+
+def test_plateau_needs_all_of_the_window_to_be_flat():
+    plateau = Plateau(100, tol=0.1, warmup=0.0)
+    assert not any(plateau([float(i % 2)]) for i in range(50))
+
+
+def test_without_callbacks_of_scikit_learn_nobody_listens(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.callback", None)
+    spec = importlib.util.spec_from_file_location("old", _progress.__file__)
+    old = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(old)
+    task = old.FitTask(old.CallbackSupportMixin(), 3, X=None, y=None)
+    assert task.end_epoch() is False
+    task.end()
