@@ -176,7 +176,7 @@ class _MixtureNet(NeuralNet):
         self._check_finite(losses[0])
         if losses[0] <= self.best_loss_:
             self.best_loss_, self.best_state_ = losses[0], self.state_
-        self._check_finite(max(losses))
+        self._check_finite(float(np.max(losses)))
         self.state_ = self._state()
 
     def _check_finite(self, loss):

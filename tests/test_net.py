@@ -193,6 +193,19 @@ def test_one_bad_loss_ends_the_run_at_the_best_parameters(bad):
     assert torch.equal(module.means, healthy.means)
 
 
+def test_a_bad_loss_within_an_epoch_is_seen():
+    calls = []
+
+    def poisoned(mixture, rows):
+        calls.append(0)
+        loss = negative_log_likelihood(mixture, rows)
+        return loss * float("nan") if len(calls) == 32 else loss
+
+    module, training = run(poisoned, max_iter=300)
+    assert "training failed at step 33 of 300 with" in training.trouble
+    assert torch.isfinite(module.means).all()
+
+
 def test_loss_that_is_never_finite_raises():
     with pytest.raises(NonFiniteLossError, match="no good parameters"):
         run(lambda mixture, rows: mixture.means.sum() * float("nan"))

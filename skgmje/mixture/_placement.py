@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from skgmje._backend import logsumexp, to_numpy
+from skgmje._backend import to_numpy
 from skgmje._net import Training, check_net_params, train
+from skgmje.costs import effective_rank, pair_ess
 from skgmje.gaussian import Mixture
 from skgmje.mixture._objective import Objective
 from skgmje.mixture._progress import Plateau, Progress
@@ -256,23 +257,11 @@ def sample_network(network, n_samples, code_dim, seed):
 def _diagnose(objective, mixture, rows):
     """Tell how good a model is, and whether its gradient is alive."""
     objective.set_progress(1.0)
-    log_kernel = to_numpy(objective.grams(mixture, *rows).log_xy).astype(np.float64)
+    grams = objective.grams(mixture, *rows)
+    weights = mixture.weights if objective.bumps.learn_weights else None
     return {
         "bound_gap": float(objective(mixture, *rows)),
-        "pair_ess": _effective_pairs(log_kernel),
-        "n_pairs": log_kernel.size,
-        "effective_rank": _effective_rank(log_kernel),
+        "pair_ess": float(pair_ess(grams, weights)),
+        "n_pairs": grams.log_xy.shape[0] * grams.log_xy.shape[1],
+        "effective_rank": float(effective_rank(grams)),
     }
-
-
-def _effective_pairs(log_kernel):
-    r"""Return :math:`(\sum_{ik} R_{ik})^2 / \sum_{ik} R_{ik}^2`."""
-    logs = log_kernel.ravel()
-    return float(np.exp(2 * logsumexp(logs, axis=0) - logsumexp(2 * logs, axis=0)))
-
-
-def _effective_rank(log_kernel):
-    """Return the exponential of the entropy of the singular values' shares."""
-    values = np.linalg.svd(np.exp(log_kernel - log_kernel.max()), compute_uv=False)
-    shares = values[values > 0] / values.sum()
-    return float(np.exp(-(shares * np.log(shares)).sum()))
