@@ -136,7 +136,7 @@ def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1):
 
 
 def check_weights(sample_weight, X):
-    """Return float64 row weights, or None where they are all alike.
+    """Return row weights as floats, or None if none are given.
 
     Raises
     ------
@@ -151,7 +151,10 @@ def check_weights(sample_weight, X):
             "positive weight."
         )
     return _check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        sample_weight,
+        X,
+        dtype=[np.float64, np.float32],
+        ensure_non_negative=True,
     )
 
 

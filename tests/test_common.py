@@ -49,6 +49,10 @@ DRAWS_ROWS = (
 
 def expected_failures(estimator):
     """Return the one kind of failure that estimators may have."""
+    # One component needs no start, and the table of this check has too few
+    # distinct rows for the automatic choice to take more.
+    if estimator.n_components == "auto":
+        return {}
     if isinstance(estimator, GaussianMixture) and estimator.n_components == 1:
         return {}
     return {"check_sample_weight_equivalence_on_dense_data": DRAWS_ROWS}

@@ -7,6 +7,7 @@ one block only, so that any engine may call it on its own part of the rows.
 import numpy as np
 
 from skgmje._kernels._kernel import EXP_FLOOR, TILE, Statistics, buffer
+from skgmje._kernels._threads import map_chunks
 
 # A block's features and joint densities should stay near the core.
 BLOCK_BYTES = 2**21
@@ -15,6 +16,9 @@ BLOCK_BYTES = 2**21
 # then depend neither on how many columns there are nor on where it stands.
 PADDING = 64
 MAX_ROWS = 4096
+
+# A thread takes this many blocks at a time; sums are added chunk by chunk.
+BLOCKS_PER_CHUNK = 4
 
 # Matrix products below this size may be summed in another order, which shows
 # where the inner dimension is longer than the library's blocks of it.
@@ -44,10 +48,14 @@ def padded_rows(kernel, n_rows):
 def log_prob(kernel, X):
     """Compute the log-density of each row, float64; NaN where a row has NaN."""
     out = np.empty(len(X))
-    work = {}
     evaluate = _tiled_log_norm if kernel.n_tiles > 1 else _log_norm
-    for rows, columns in blocks(kernel, X, work):
-        out[rows] = evaluate(kernel, columns, work)[: rows.stop - rows.start]
+
+    def fill(chunk):
+        work = {}
+        for rows, columns in blocks(kernel, X, work, chunk):
+            out[rows] = evaluate(kernel, columns, work)[: rows.stop - rows.start]
+
+    _each_chunk(kernel, X, fill)
     return out
 
 
@@ -90,17 +98,21 @@ def responsibilities(kernel, X, dtype=np.float64, temper=1.0, far=None):
     handed to `far`, if given.
     """
     out = np.empty((len(X), kernel.n_components), dtype)
-    work = {}
-    for rows, columns in blocks(kernel, X, work):
-        resp, log_norm, total = normalised(kernel, columns, work, temper)
-        resp /= total
-        n_rows = rows.stop - rows.start
-        out[rows] = resp[:, :n_rows].T
-        log_norm = log_norm[:n_rows]
-        if far is not None and not log_norm.min() > FAR:
-            lost = rows.start + np.flatnonzero(log_norm <= FAR)
-            if len(lost):
-                out[lost] = far(X[lost])
+
+    def fill(chunk):
+        work = {}
+        for rows, columns in blocks(kernel, X, work, chunk):
+            resp, log_norm, total = normalised(kernel, columns, work, temper)
+            resp /= total
+            n_rows = rows.stop - rows.start
+            out[rows] = resp[:, :n_rows].T
+            log_norm = log_norm[:n_rows]
+            if far is not None and not log_norm.min() > FAR:
+                lost = rows.start + np.flatnonzero(log_norm <= FAR)
+                if len(lost):
+                    out[lost] = far(X[lost])
+
+    _each_chunk(kernel, X, fill)
     return out
 
 
@@ -108,7 +120,7 @@ def joint_log_prob(kernel, X):
     """Compute ``log w_k + log N_k(x)``, shape (n_samples, n_components)."""
     out = np.empty((len(X), kernel.n_components))
     work = {}
-    for rows, columns in blocks(kernel, X, work):
+    for rows, columns in blocks(kernel, X, work, slice(0, len(X))):
         joint, offset = kernel.log_joint(columns, work)
         if offset is not None:
             joint += offset
@@ -138,19 +150,24 @@ def block_stats(kernel, X, sample_weight=None, temper=1.0):
     stats : Statistics
         Counts, means and second moments about them.
     """
-    work = {}
-    totals = None
-    log_likelihood = weight = 0.0
-    for rows, columns in blocks(kernel, X, work):
-        resp, log_norm, total = normalised(kernel, columns, work, temper)
-        n_rows = rows.stop - rows.start
-        row_weight = np.zeros(len(total))
-        row_weight[:n_rows] = 1.0 if sample_weight is None else sample_weight[rows]
-        log_likelihood += float(log_norm @ row_weight)
-        row_weight /= total
-        resp *= row_weight
-        totals = _accumulate(kernel, totals, columns, resp, work)
-    weight = len(X) if sample_weight is None else float(sample_weight.sum())
+
+    def gather(chunk):
+        work, totals = {}, None
+        for rows, columns in blocks(kernel, X, work, chunk):
+            resp, log_norm, total = normalised(kernel, columns, work, temper)
+            n_rows = rows.stop - rows.start
+            row_weight = np.zeros(len(total))
+            row_weight[:n_rows] = 1.0 if sample_weight is None else sample_weight[rows]
+            log_likelihood = log_norm @ row_weight
+            row_weight /= total
+            resp *= row_weight
+            part = _moments(kernel, columns, resp, work)
+            totals = _added(totals, [log_likelihood, *part])
+        return totals
+
+    log_likelihood, *totals = _sum_chunks(kernel, X, gather)
+    log_likelihood = float(log_likelihood)
+    weight = len(X) if sample_weight is None else float(sample_weight.sum(dtype=float))
     return from_sums(kernel, totals, log_likelihood, weight)
 
 
@@ -176,17 +193,21 @@ def assigned_stats(kernel, X, resp, sample_weight=None):
     stats : Statistics
         With a log-likelihood of zero.
     """
-    work = {}
-    totals = None
     components = np.arange(kernel.n_components)[:, None]
-    for rows, columns in blocks(kernel, X, work):
-        part = resp[rows].T if resp.ndim == 2 else components == resp[rows]
-        padded = np.zeros((kernel.n_components, columns.shape[1]))
-        padded[:, : part.shape[1]] = part
-        if sample_weight is not None:
-            padded[:, : part.shape[1]] *= sample_weight[rows]
-        totals = _accumulate(kernel, totals, columns, padded, work)
-    weight = len(X) if sample_weight is None else float(sample_weight.sum())
+
+    def gather(chunk):
+        work, totals = {}, None
+        for rows, columns in blocks(kernel, X, work, chunk):
+            part = resp[rows].T if resp.ndim == 2 else components == resp[rows]
+            padded = np.zeros((kernel.n_components, columns.shape[1]))
+            padded[:, : part.shape[1]] = part
+            if sample_weight is not None:
+                padded[:, : part.shape[1]] *= sample_weight[rows]
+            totals = _added(totals, _moments(kernel, columns, padded, work))
+        return totals
+
+    totals = _sum_chunks(kernel, X, gather)
+    weight = len(X) if sample_weight is None else float(sample_weight.sum(dtype=float))
     return from_sums(kernel, totals, 0.0, weight)
 
 
@@ -224,11 +245,29 @@ def m_step(kernel, stats, prior):
     return weights, stats.means, kernel.estimate(stats, prior)
 
 
-def blocks(kernel, X, work):
+def _each_chunk(kernel, X, function):
+    """Apply `function` to chunks of a fixed number of blocks, maybe in threads."""
+    step = BLOCKS_PER_CHUNK * block_rows(kernel)
+    chunks = [
+        slice(start, min(start + step, len(X))) for start in range(0, len(X), step)
+    ]
+    work = float(len(X)) * kernel.n_components * kernel.n_forms
+    return map_chunks(function, chunks, work)
+
+
+def _sum_chunks(kernel, X, function):
+    """Add the results of chunks in their order, whoever computed them."""
+    totals = None
+    for part in _each_chunk(kernel, X, function):
+        totals = _added(totals, part)
+    return totals
+
+
+def blocks(kernel, X, work, chunk):
     """Yield ``(rows, columns)``: centred rows of a block, as padded columns."""
     step = block_rows(kernel)
-    for start in range(0, len(X), step):
-        rows = slice(start, min(start + step, len(X)))
+    for start in range(chunk.start, chunk.stop, step):
+        rows = slice(start, min(start + step, chunk.stop))
         n_rows = rows.stop - rows.start
         columns = buffer(
             work, "columns", (kernel.n_features, padded_rows(kernel, n_rows))
@@ -291,9 +330,12 @@ def normalised(kernel, columns, work, temper=1.0):
     return joint, log_norm, total
 
 
-def _accumulate(kernel, totals, columns, resp, work):
+def _moments(kernel, columns, resp, work):
     sums, scatter = kernel.moments(columns, resp, work)
-    part = [resp.sum(axis=1), sums, *scatter]
+    return [resp.sum(axis=1), sums, *scatter]
+
+
+def _added(totals, part):
     if totals is None:
         return part
     return [a + b for a, b in zip(totals, part, strict=True)]

@@ -7,6 +7,9 @@ from sklearn.utils.validation import check_is_fitted
 from skgmje._backend import as_generator
 from skgmje._base import MixtureMixin, check_rows, check_weights
 
+# Rows whose answers are computed at a time, beside the array that holds them all.
+CHUNK_ROWS = 2**17
+
 
 class MixtureDensityMixin(MixtureMixin, DensityMixin):
     """Prediction methods of an estimator that is one Gaussian mixture.
@@ -19,6 +22,31 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
     def _check_predict(self, X):
         check_is_fitted(self)
         return check_rows(self, X, reset=False, allow_nan=self._missing == "marginal")
+
+    def _log_prob(self, rows):
+        return self.mixture_.log_prob(rows, missing=self._missing)
+
+    def _responsibilities(self, rows):
+        return self.mixture_.responsibilities(rows, missing=self._missing)
+
+    def _each_chunk(self, X, function, shape=(), dtype=None):
+        """Check `X` and apply `function` to some rows at a time."""
+        X = self._check_predict(X)
+        out = np.empty((len(X), *shape), dtype or X.dtype)
+        for start in range(0, len(X), CHUNK_ROWS):
+            out[start : start + CHUNK_ROWS] = function(X[start : start + CHUNK_ROWS])
+        return out
+
+    def _total(self, X, weight=None):
+        """Return the weighted sum of the log-densities of checked rows."""
+        total = 0.0
+        for start in range(0, len(X), CHUNK_ROWS):
+            rows = slice(start, start + CHUNK_ROWS)
+            log_prob = self._log_prob(X[rows])
+            total += float(
+                log_prob.sum() if weight is None else log_prob @ weight[rows]
+            )
+        return total
 
     def score_samples(self, X):
         """Compute the log-likelihood of each sample.
@@ -33,9 +61,7 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
         log_prob : ndarray of shape (n_samples,)
             Log-density of each sample, in nats, in the units of `X`.
         """
-        X = self._check_predict(X)
-        log_prob = self.mixture_.log_prob(X, missing=self._missing)
-        return log_prob.astype(X.dtype, copy=False)
+        return self._each_chunk(X, self._log_prob)
 
     def score(self, X, y=None, sample_weight=None):
         """Compute the mean log-likelihood of the samples.
@@ -56,9 +82,11 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
         log_likelihood : float
             Weighted mean of :meth:`score_samples`, in nats.
         """
-        log_prob = self.score_samples(X)
-        weight = check_weights(sample_weight, log_prob[:, None])
-        return float(np.average(log_prob, weights=weight))
+        X = self._check_predict(X)
+        weight = check_weights(sample_weight, X)
+        if weight is None:
+            return self._total(X) / len(X)
+        return self._total(X, weight) / float(weight.sum(dtype=np.float64))
 
     def predict_proba(self, X):
         """Compute the responsibility of each component for each sample.
@@ -73,9 +101,8 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
         resp : ndarray of shape (n_samples, n_components)
             Posterior probability of each component; rows sum to one.
         """
-        X = self._check_predict(X)
-        resp = self.mixture_.responsibilities(X, missing=self._missing)
-        return resp.astype(X.dtype, copy=False)
+        width = (len(self.weights_),) if hasattr(self, "weights_") else ()
+        return self._each_chunk(X, self._responsibilities, width)
 
     def predict(self, X):
         """Find the most probable component of each sample.
@@ -90,7 +117,9 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
         labels : ndarray of shape (n_samples,)
             Index of the component with the largest responsibility.
         """
-        return self.predict_proba(X).argmax(axis=1)
+        return self._each_chunk(
+            X, lambda rows: self._responsibilities(rows).argmax(axis=1), dtype=np.intp
+        )
 
     def sample(self, n_samples=1, random_state=None):
         """Draw samples from the fitted density.
@@ -136,9 +165,8 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
         bic : float
             ``-2 log L + p log n`` for p free parameters.
         """
-        log_prob = self.score_samples(X)
-        penalty = self.mixture_.n_parameters * np.log(len(log_prob))
-        return float(-2 * log_prob.sum(dtype=np.float64) + penalty)
+        X = self._check_predict(X)
+        return -2 * self._total(X) + self.mixture_.n_parameters * float(np.log(len(X)))
 
     def aic(self, X):
         """Compute the Akaike information criterion; lower is better.
@@ -153,10 +181,8 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
         aic : float
             ``-2 log L + 2 p`` for p free parameters.
         """
-        log_prob = self.score_samples(X)
-        return float(
-            -2 * log_prob.sum(dtype=np.float64) + 2 * self.mixture_.n_parameters
-        )
+        X = self._check_predict(X)
+        return -2 * self._total(X) + 2 * self.mixture_.n_parameters
 
     def marginal(self, indices):
         """Return the density of some of the features.

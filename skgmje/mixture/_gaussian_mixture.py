@@ -352,7 +352,7 @@ class GaussianMixture(
             self, X, reset=reset, allow_nan=True, min_samples=2 if reset else 1
         )
         weight = check_weights(sample_weight, X)
-        if weight is not None:
+        if weight is not None and not weight.all():
             X, weight = X[weight > 0], weight[weight > 0]
         if reset and self.n_components != "auto" and len(X) < self.n_components:
             raise ValueError(

@@ -7,6 +7,10 @@ from skgmje._selection import kmeans_labels
 from skgmje.adaptation import start_mixture
 from skgmje.adaptation._em import row_mean
 
+# K-means copies its rows; a start on more of them than this would not be better.
+MAX_START_ENTRIES = 2**21
+ROWS_PER_COMPONENT = 64
+
 
 def _from_kmeans(X, weight, n_components, random_state):
     labels = kmeans_labels(
@@ -50,6 +54,15 @@ def _complete(X, weight):
     return np.where(np.isnan(X), mean, X)
 
 
+def _some_rows(X, weight, n_components, random_state):
+    """Return a random part of very many rows: a start needs no more."""
+    n_rows = max(MAX_START_ENTRIES // X.shape[1], ROWS_PER_COMPONENT * n_components)
+    if n_rows >= len(X):
+        return X, weight
+    rows = np.sort(random_state.randint(len(X), size=n_rows))
+    return X[rows], None if weight is None else weight[rows]
+
+
 # Each returns rows, labels or responsibilities, and row weights for one M-step.
 STARTS = {
     "kmeans": _from_kmeans,
@@ -88,5 +101,6 @@ def draw_start(X, weight, n_components, init_params, random_state, **step_params
     mixture : Mixture
         Where expectation-maximisation begins.
     """
+    X, weight = _some_rows(X, weight, n_components, random_state)
     rows, resp, row_weight = STARTS[init_params](X, weight, n_components, random_state)
     return start_mixture(rows, resp, sample_weight=row_weight, **step_params)
