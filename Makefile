@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -q -n 2
 export SCIPY_ARRAY_API = 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow test-all lint clean
+.PHONY: demo test test-slow test-all lint bench clean
 
 demo: $(READY)
 	$(BIN)/python examples/plot_quickstart.py
@@ -28,6 +28,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+
+# Optional peers: $(BIN)/python -m pip install -e ".[bench]"
+bench: $(READY)
+	$(BIN)/python benchmarks/ratios.py
 
 clean:
 	rm -rf build dist *.egg-info examples/out benchmarks/out

@@ -1,0 +1,1 @@
+"""Benchmarks in the format of airspeed velocity, to follow figures over commits."""
