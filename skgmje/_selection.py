@@ -25,7 +25,8 @@ SHRINKAGES = {
 }
 AUTO_TYPES = ("full", "tied", "diag", "spherical")
 
-# From this many rows on, one held-out third decides as well as three folds.
+# Few rows need many folds, all of them held out once; of many, one part will do.
+FIVE_FOLDS_BELOW = 500
 SINGLE_SPLIT_ROWS = 1500
 
 # A setting's grid over the components ends after two scores this far below its best.
@@ -166,8 +167,8 @@ def select_mixture(
 ):
     """Choose the settings of a mixture by held-out log-likelihood.
 
-    Three folds, or one held-out third from 1500 rows on; copies of a row share
-    a fold. For each number of
+    Five folds below 500 rows, three below 1500, then one held-out third; copies
+    of a row share a fold. For each number of
     components one k-means start (on standardised features) serves all
     covariance types and shrinkages; a setting is given up when more components
     made it worse twice in a row.
@@ -238,12 +239,13 @@ def _folds(X, random_state):
     """
     row = _distinct(X)
     n_distinct = int(row.max()) + 1
-    fold = random_state.permutation(n_distinct) % 3
-    splits = 3 if n_distinct < SINGLE_SPLIT_ROWS else 1
-    n_train = min(int((fold != j).sum()) for j in range(splits))
-    if n_distinct < 3:
+    if n_distinct < 5:
         # Nothing can be held out: score what was trained on.
         return [np.ones(len(X), bool)], n_distinct
+    n_folds = 5 if n_distinct < FIVE_FOLDS_BELOW else 3
+    fold = random_state.permutation(n_distinct) % n_folds
+    splits = n_folds if n_distinct < SINGLE_SPLIT_ROWS else 1
+    n_train = min(int((fold != j).sum()) for j in range(splits))
     return [fold[row] != j for j in range(splits)], n_train
 
 

@@ -93,12 +93,6 @@ def _both(change, X, Y):
     return changed, changed if X is Y else change(Y)
 
 
-def _per_column(variance, sizes):
-    """Repeat the variance of each block for each of its columns."""
-    index = np.repeat(np.arange(len(sizes)) * (variance.ndim > 0), sizes)
-    return variance.reshape(-1)[index]
-
-
 def _squared_distances(X, Y, variance):
     """Compute squared distances whose error is small against `variance`."""
     if X.shape[1] > _DIRECT_FEATURES:

@@ -86,6 +86,9 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
         weight = check_weights(sample_weight, X)
         if weight is None:
             return self._total(X) / len(X)
+        if not weight.all():
+            # Zero times the -inf of a row far away would be NaN.
+            X, weight = X[weight > 0], weight[weight > 0]
         return self._total(X, weight) / float(weight.sum(dtype=np.float64))
 
     def predict_proba(self, X):

@@ -379,6 +379,8 @@ class KernelMixtureDensity(
         self.n_iter_ = max(1, len(self.loss_curve_))
         for name in ("bound_gap", "pair_ess", "effective_rank"):
             setattr(self, f"{name}_", placement.diagnostics[name])
+        # An earlier fit may have left one.
+        vars(self).pop("generator_", None)
         if placement.network is not None:
             self.generator_ = placement.network
         self._n_features_out = len(self.weights_)

@@ -81,15 +81,24 @@ class Generator:
             network = copy.deepcopy(self.kind)
         else:
             network = self.kind(self.code_dim, n_features)
+        if not isinstance(network, torch.nn.Module):
+            raise ValueError(
+                f"generator={self.kind!r} built {type(network).__name__}; it must "
+                "return a torch.nn.Module when called with (code_dim, n_features)."
+            )
         network = network.to("cpu", dtype)
         noise = torch.zeros(2, self.code_dim, dtype=dtype)
-        with torch.no_grad():
-            shape = tuple(network.eval()(noise).shape)
-        if shape != (2, n_features):
+        try:
+            with torch.no_grad():
+                answer = f"shape {tuple(network.eval()(noise).shape)}"
+        except RuntimeError as error:
+            answer = f"an error ({error})"
+        if answer != f"shape {(2, n_features)}":
             raise ValueError(
                 f"generator={self.kind!r} maps noise of shape (2, {self.code_dim}) to "
-                f"shape {shape}, but centres have shape (2, {n_features}). Its input "
-                "width is code_dim, its output width the number of features."
+                f"{answer}, but centres have shape (2, {n_features}). Its input "
+                f"width is code_dim={self.code_dim}, its output width the number of "
+                "features."
             )
         return network
 

@@ -59,13 +59,18 @@ class Progress:
         return 10 * self.n_steps // self.max_iter - 10 * before // self.max_iter
 
 
+# Fewer losses than these tell nothing of a trend: one alone never varies.
+_LEAST_WINDOW = 5
+
+
 class Plateau:
     """Tell when the loss has stopped moving.
 
     Parameters
     ----------
     max_iter : int
-        Number of steps of the whole run; a tenth of them is looked at.
+        Number of steps of the whole run; a tenth of them, but at least five, is
+        looked at.
 
     tol : float
         The loss has stopped when it varied by less.
@@ -75,7 +80,7 @@ class Plateau:
     """
 
     def __init__(self, max_iter, tol, warmup):
-        self.window = -(-max_iter // 10)
+        self.window = max(_LEAST_WINDOW, -(-max_iter // 10))
         self.first = int(np.ceil(warmup * max_iter)) + self.window
         self.tol = tol
         self.losses = []

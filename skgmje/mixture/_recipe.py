@@ -19,6 +19,8 @@ FULL_BATCH_ROWS = 2000
 MAX_DRAWN = 64
 # From this many features on, noise needs bumps so wide that most see each other.
 MANY_FEATURES = 16
+# A bandwidth this many times wider or narrower than the data has no gradient.
+MAX_RATIO = 1e15
 
 
 def check_size(n_components, n_samples):
@@ -148,7 +150,7 @@ def choose_recipe(estimator, X, sample_weight, *, n_components, unit, random_sta
     variance = (
         VARIANCES[rule](X, cells, weights, random_state)
         if isinstance(rule, str)
-        else (rule / unit) ** 2
+        else _given_variance(rule, unit)
     )
     base = FIRST_CENTERS[start](X, cells, weights, n_centers, random_state)
     bumps = Bumps(
@@ -182,6 +184,18 @@ def _bandwidth_rule(estimator):
     if _is_raw_density(estimator):
         return "loo"
     return "cell" if estimator.generator == "codes" else "wide"
+
+
+def _given_variance(bandwidth, unit):
+    """Return the user's bandwidth as a variance that single precision can hold."""
+    ratio = bandwidth / unit
+    if not 1 / MAX_RATIO < ratio < MAX_RATIO:
+        raise ValueError(
+            f"bandwidth={bandwidth:g} is {ratio:.3g} times the scale of the data, "
+            f"beyond {1 / MAX_RATIO:g} to {MAX_RATIO:g}. Use bandwidth='auto', or a "
+            "number near 1 with standardize=True."
+        )
+    return ratio**2
 
 
 def _cell_variance(X, cells, weights, random_state):
