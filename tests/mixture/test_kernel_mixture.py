@@ -413,6 +413,20 @@ def test_responsibilities_have_names():
     assert_array_equal(frame.to_numpy().argmax(axis=1), fitted.predict(X))
 
 
+@ignoring(UNSETTLED, DEAD)
+def test_codes_forget_the_network_of_an_earlier_fit():
+    fitted = density(generator="noise", max_iter=5).fit(X)
+    assert not hasattr(fitted.set_params(generator="codes").fit(X), "generator_")
+
+
+def test_row_of_no_weight_does_not_count_however_far():
+    fitted = density().fit(X)
+    rows = np.r_[X, [[1e250, 0.0]]]
+    weight = np.r_[np.ones(len(X)), 0.0]
+    assert fitted.score(rows, sample_weight=weight) == pytest.approx(fitted.score(X))
+    assert fitted.score(rows) == -np.inf
+
+
 def test_clone_copies_a_network():
     original = density(generator=Dropped(8, 2))
     assert clone(original).generator is not original.generator
@@ -447,7 +461,11 @@ def two_columns_too_many(code_dim, n_features):
         ({"cost": lambda grams: grams.log_xy}, "must return one number"),
         ({"generator": "gan"}, "'generator' parameter"),
         ({"generator": two_columns_too_many}, r"to shape \(2, 4\), but centres"),
+        ({"generator": nn.Linear(3, 2)}, "to an error .* width is code_dim=8"),
+        ({"generator": lambda *shape: shape}, "built tuple; it must return a torch"),
         ({"bandwidth": 0.0}, "'bandwidth' parameter"),
+        ({"bandwidth": 1e-200}, "bandwidth=1e-200 is 1e-200 times the scale"),
+        ({"bandwidth": 1e200}, "bandwidth=1e\\+200 is 1e\\+200 times the scale"),
         ({"bandwidth": "silverman"}, "'bandwidth' parameter"),
         ({"device": "abacus"}, "device='abacus' cannot be used"),
         ({"hidden_layer_sizes": (8, 0)}, r"hidden_layer_sizes=\(8, 0\) must hold"),

@@ -32,6 +32,12 @@ def test_plateau_needs_all_of_the_window_to_be_flat():
     assert not any(plateau([float(i % 2)]) for i in range(50))
 
 
+def test_plateau_is_no_single_loss():
+    plateau = Plateau(10, tol=1e-3, warmup=0.0)
+    assert not any(plateau([1.0 / (1 + i)]) for i in range(10))
+    assert not any(Plateau(3, tol=1e-3, warmup=0.0)([1.0]) for _ in range(3))
+
+
 def test_without_callbacks_of_scikit_learn_nobody_listens(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.callback", None)
     spec = importlib.util.spec_from_file_location("old", _progress.__file__)
