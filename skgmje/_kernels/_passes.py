@@ -20,6 +20,9 @@ MAX_ROWS = 4096
 # A thread takes this many blocks at a time; sums are added chunk by chunk.
 BLOCKS_PER_CHUNK = 4
 
+# Multiplications that take as long as one exponential and its reductions.
+EXP_COST = 40
+
 # Matrix products below this size may be summed in another order, which shows
 # where the inner dimension is longer than the library's blocks of it.
 SMALL_PRODUCT = 2**21
@@ -251,7 +254,7 @@ def _each_chunk(kernel, X, function):
     chunks = [
         slice(start, min(start + step, len(X))) for start in range(0, len(X), step)
     ]
-    work = float(len(X)) * kernel.n_components * kernel.n_forms
+    work = float(len(X)) * kernel.n_components * (kernel.n_forms + EXP_COST)
     return map_chunks(function, chunks, work)
 
 

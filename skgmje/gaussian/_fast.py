@@ -11,6 +11,9 @@ from skgmje.gaussian._density import responsibilities as general_responsibilitie
 # Entries of the rows that are checked, converted and scored at a time.
 CHUNK_ENTRIES = 2**19
 
+# Rows that need no conversion, of which only the answers take memory.
+MANY_ROWS = 2**17
+
 
 def applies(mixture, X):
     """Tell whether rows of one NumPy mixture are asked for."""
@@ -63,7 +66,8 @@ def score_rows(mixture, X, missing, score, nothing):
         X = np.asarray(X)
     is_ready = X.dtype.kind == "f" and X.shape[1] == mixture.n_features
     out = np.empty((len(X), *np.shape(nothing)), mixture.means.dtype)
-    step = max(1024, CHUNK_ENTRIES // max(1, X.shape[1]))
+    entries = MANY_ROWS if is_ready else CHUNK_ENTRIES // max(1, X.shape[1])
+    step = max(1024, entries)
     for start in range(0, max(1, len(X)), step):
         rows = X[start : start + step]
         if not is_ready:
