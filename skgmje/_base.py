@@ -53,39 +53,61 @@ class MixtureMixin:
         else:
             self.covariances_ = to_numpy(covariances)
         self.covariance_type_ = mixture.covariance_type
-        self._mixture = self._build_mixture()
+        self._mixture = self._parameters(), Mixture(*self._parameters())
 
-    def _build_mixture(self):
-        return Mixture(
-            self.weights_, self.means_, self.covariances_, self.covariance_type_
-        )
+    def _parameters(self):
+        return self.weights_, self.means_, self.covariances_, self._kind()
+
+    def _kind(self):
+        return getattr(self, "covariance_type_", None) or self.covariance_type
 
     @property
     def mixture_(self):
         """The fitted density as a :class:`skgmje.gaussian.Mixture`."""
         check_is_fitted(self, "means_")
-        value = self._mixture
-        if value.means is self.means_ and value.weights is self.weights_:
+        parameters = self._parameters()
+        known, value = vars(self).get("_mixture", ((None,) * 4, None))
+        if all(a is b for a, b in zip(parameters, known, strict=True)):
             return value
         # Somebody has set fitted attributes by hand.
-        return self._build_mixture()
+        return Mixture(*parameters)
 
     @property
     def precisions_cholesky_(self):
         """Cholesky factors of the precisions, in scikit-learn's layout."""
-        check_is_fitted(self, "means_")
-        kind = COVARIANCE_TYPES[self.covariance_type_]
-        return kind.precisions_cholesky(self.covariances_)
+        *_, covariances, kind = self._checked_parameters()
+        return COVARIANCE_TYPES[kind].precisions_cholesky(covariances)
+
+    @precisions_cholesky_.setter
+    def precisions_cholesky_(self, value):
+        # By hand, as scikit-learn allows: the factor says what the covariance is.
+        factor = np.asarray(value, np.float64)
+        if self._kind() in ("full", "tied"):
+            factor = factor @ np.swapaxes(factor, -1, -2)
+        else:
+            factor = factor**2
+        self.precisions_ = factor
 
     @property
     def precisions_(self):
         """Inverse covariances, in scikit-learn's layout (dense for low-rank)."""
+        *_, covariances, kind = self._checked_parameters()
+        return COVARIANCE_TYPES[kind].precisions(covariances)
+
+    @precisions_.setter
+    def precisions_(self, value):
+        kind = COVARIANCE_TYPES[self._kind()]
+        inverse = kind.precisions(np.asarray(value, np.float64))
+        if self._kind() in ("full", "tied"):
+            inverse = 0.5 * (inverse + np.swapaxes(inverse, -1, -2))
+        self.covariances_ = inverse
+
+    def _checked_parameters(self):
         check_is_fitted(self, "means_")
-        kind = COVARIANCE_TYPES[self.covariance_type_]
-        return kind.precisions(self.covariances_)
+        return self._parameters()
 
 
-def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1):
+def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=None):
     """Return `X` as a float array of rows that the hot loops can square.
 
     Parameters
@@ -104,6 +126,9 @@ def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1):
 
     min_samples : int, default=1
         Smallest number of rows.
+
+    fitting : bool, default=None
+        Whether the rows are learned from; None means `reset`.
 
     Returns
     -------
@@ -124,9 +149,15 @@ def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1):
         ensure_min_samples=min_samples,
         ensure_all_finite="allow-nan" if allow_nan else True,
     )
-    if reset and X.size:
-        with np.errstate(invalid="ignore"):
-            largest = max(float(np.nanmax(X)), -float(np.nanmin(X)))
+    if fitting or (fitting is None and reset):
+        largest = max(
+            float(np.fmax.reduce(X, axis=None)), -float(np.fmin.reduce(X, axis=None))
+        )
+        if np.isnan(largest):
+            raise ValueError(
+                f"X of shape {X.shape} has only missing entries (NaN). Give at least "
+                "some values."
+            )
         if largest > LARGEST:
             raise ValueError(
                 f"X has an entry of size {largest:.3g}; the squares of entries above "
@@ -213,13 +244,17 @@ def as_mixture(density):
     raise TypeError(
         f"{density!r} is not one Gaussian mixture. Pass a Mixture, a fitted "
         "GaussianMixture, BayesianGaussianMixture, KernelDensity(kernel='gaussian') "
-        "or a fitted skgmje estimator that has the attribute mixture_."
+        "or a fitted skgmje estimator that has the attribute mixture_; of a search "
+        "its best_estimator_, of a pipeline its last step."
     )
 
 
 def _kernel_density_mixture(density):
     check_is_fitted(density)
-    if density.kernel != "gaussian" or density.metric != "euclidean":
+    plain = density.metric in ("euclidean", "l2") or (
+        density.metric in ("minkowski", "p") and not density.metric_params
+    )
+    if density.kernel != "gaussian" or not plain:
         raise TypeError(
             f"KernelDensity(kernel={density.kernel!r}, metric={density.metric!r}) is "
             "no Gaussian mixture. Use kernel='gaussian' and metric='euclidean'."

@@ -17,7 +17,7 @@ ROWS_PER_COMPONENT = 8
 # Candidates of covariance_type="auto" with the pseudo-counts worth trying:
 # moderate shrinkage hardly changes few parameters, and none changes a tied type.
 SHRINKAGES = {
-    "full": (2.0, 20.0, 100.0),
+    "full": (0.0, 2.0, 20.0, 100.0),
     "tied": (0.0,),
     "diag": (2.0,),
     "spherical": (2.0,),
@@ -33,8 +33,8 @@ SINGLE_SPLIT_ROWS = 1500
 HOPELESS = 0.02
 
 
-# Sums of squares of larger numbers overflow in single precision.
-LARGEST_FLOAT32 = 1e15
+# Squares of much larger numbers, or their inverses, overflow in single precision.
+LARGEST_SQUARED = 1e15
 
 
 class Selection(NamedTuple):
@@ -53,12 +53,18 @@ class Selection(NamedTuple):
 
     cv_results : dict
         Table of all candidates, in the layout of `GridSearchCV`.
+
+    start : Mixture or None
+        What the best candidate learned from the rows that were not held out:
+        where the fit to all rows should begin, since this optimum has proved
+        itself.
     """
 
     n_components: int
     covariance_type: str
     shrinkage: float
     cv_results: Any
+    start: Any = None
 
 
 def kmeans_labels(X, n_clusters, *, sample_weight=None, random_state=None, scale=False):
@@ -122,8 +128,11 @@ def _kmeans(X, n_clusters, sample_weight, random_state, scale):
     if scale:
         spread = np.sqrt(row_mean((X - mean) ** 2, sample_weight))
         X = (X - mean) / np.where(spread > 0, spread, 1.0)
-    if X.dtype == np.float32 and max(X.max(), -X.min()) > LARGEST_FLOAT32:
-        X = X.astype(np.float64)
+    largest = max(float(X.max()), -float(X.min()))
+    if largest and not 1 / LARGEST_SQUARED < largest < LARGEST_SQUARED:
+        X = X.astype(np.float64) / largest
+    if sample_weight is not None:
+        sample_weight = sample_weight / sample_weight.max()
     n_clusters = min(n_clusters, _count_distinct(X, n_clusters))
     kmeans = KMeans(n_clusters, n_init=1, random_state=random_state)
     # The order in which threads add partial sums is not the same in every run.
@@ -206,7 +215,7 @@ def select_mixture(
     folds, n_train = _folds(X, seed)
     sizes = _sizes(n_components, n_train)
     settings = _settings(covariance_type, shrinkage, X.shape[1])
-    table = {}
+    table, best_mean, start = {}, -np.inf, None
     alive = {setting: [] for setting in settings}
     for size in sizes:
         starts = [
@@ -220,15 +229,19 @@ def select_mixture(
             for train in folds
         ]
         for setting in list(alive):
-            scores = [
+            fits = [
                 _held_out(X, sample_weight, train, labels, *setting, em_params)
                 for train, labels in zip(folds, starts, strict=True)
             ]
+            scores = [score for score, _ in fits]
             table[(size, *setting)] = scores
-            alive[setting].append(float(np.mean(scores)))
+            mean = float(np.mean(scores))
+            alive[setting].append(mean)
+            if mean > best_mean:
+                best_mean, start = mean, fits[int(np.argmax(scores))][1]
             if _is_hopeless(alive[setting]):
                 del alive[setting]
-    return _best(table)
+    return _best(table)._replace(start=start)
 
 
 def _folds(X, random_state):
@@ -285,7 +298,7 @@ def _held_out(X, sample_weight, train, labels, covariance_type, shrinkage, em_pa
     mixture = expectation_maximization(X[train], start, **common, **params).mixture
     test = train if train.all() else ~train
     log_prob = mixture.log_prob(X[test], missing="marginal")
-    return float(np.average(log_prob, weights=_rows(sample_weight, test)))
+    return float(np.average(log_prob, weights=_rows(sample_weight, test))), mixture
 
 
 def _is_hopeless(scores):

@@ -227,6 +227,10 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True):
     added : float
         What was added to the diagonals beyond ``prior.reg_covar``.
     """
+    # Rounding of the means is a variance, too; without it, repeated rows would
+    # get a density without bound.
+    rounding = 16 * np.finfo(float).eps ** 2 * (stats.means**2).max(initial=0.0)
+    prior = prior._replace(reg_covar=prior.reg_covar + rounding)
     extra = 0.0
     kind = COVARIANCE_TYPES[covariance_type]
     share = DEAD_SHARE if drop else -1.0

@@ -133,6 +133,17 @@ def _spreads(shape, target, n_core):
         return False
 
 
+def _check_symmetric(covariances):
+    xp = namespace(covariances)
+    gap = xp.max(xp.abs(covariances - xp.matrix_transpose(covariances)))
+    largest = xp.max(xp.abs(covariances))
+    if not bool(gap <= largest * xp.finfo(covariances.dtype).eps ** 0.5):
+        raise ValueError(
+            f"covariances has a matrix that is not symmetric, by {float(gap):g}. "
+            "Pass 0.5 * (covariances + its transpose)."
+        )
+
+
 def _check_values(weights, means, covariances, covariance_type):
     xp = namespace(means)
     for name, arrays in (("means", (means,)), ("covariances", _arrays(covariances))):
@@ -147,6 +158,8 @@ def _check_values(weights, means, covariances, covariance_type):
             f"covariances has a variance of {least:g}; variances must be positive. "
             "Add a small number to them (reg_covar)."
         )
+    if covariance_type in ("full", "tied"):
+        _check_symmetric(covariances)
     if not bool(xp.all(weights >= 0)):
         raise ValueError(
             f"weights has an entry of {float(xp.min(weights)):g}; weights must be "
@@ -223,10 +236,15 @@ def check_leading(X, mixture, name):
         )
 
 
-def find_missing(X, missing, name="X"):
-    """Return the NaN mask of `X` as a NumPy array, or None if nothing is missing."""
+def check_missing(missing):
+    """Raise if `missing` says nothing about NaN."""
     if missing not in ("raise", "marginal"):
         raise ValueError(f"missing={missing!r}; choose 'raise' or 'marginal'.")
+
+
+def find_missing(X, missing, name="X"):
+    """Return the NaN mask of `X` as a NumPy array, or None if nothing is missing."""
+    check_missing(missing)
     if missing == "raise" and not is_checked(X):
         return None
     mask = None if _all_finite(X) else to_numpy(namespace(X).isnan(X))

@@ -1,11 +1,13 @@
 """The fast path: rows of one NumPy mixture, by hot loops, in bounded memory."""
 
+import zlib
+
 import numpy as np
 
 from skgmje import _kernels
 from skgmje._backend import is_torch
 from skgmje.gaussian._arrays import map_arrays
-from skgmje.gaussian._checks import check_rows, find_missing
+from skgmje.gaussian._checks import check_missing, check_rows, find_missing
 from skgmje.gaussian._density import responsibilities as general_responsibilities
 
 # Entries of the rows that are checked, converted and scored at a time.
@@ -37,6 +39,14 @@ def make_kernel(mixture, weights):
     )
 
 
+def fingerprint(mixture):
+    """Return a checksum of the arrays: somebody may write into them."""
+    covariances = mixture.covariances
+    parts = covariances if isinstance(covariances, tuple) else (covariances,)
+    arrays = (mixture.weights, mixture.means, *parts)
+    return tuple(zlib.crc32(np.ascontiguousarray(array)) for array in arrays)
+
+
 def score_rows(mixture, X, missing, score, nothing):
     """Score rows by chunks, those with gaps by the pattern of what they show.
 
@@ -62,6 +72,7 @@ def score_rows(mixture, X, missing, score, nothing):
     scores : ndarray of shape (n_samples, ...)
         In the data type of the mixture.
     """
+    check_missing(missing)
     if not isinstance(X, np.ndarray):
         X = np.asarray(X)
     is_ready = X.dtype.kind == "f" and X.shape[1] == mixture.n_features

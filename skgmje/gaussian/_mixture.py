@@ -113,11 +113,12 @@ class Mixture(AlgebraMixin):
 
     @property
     def _kernel(self):
-        """Hot loops of a NumPy mixture, prepared once."""
-        if "_hot_loops" not in vars(self):
+        """Hot loops of a NumPy mixture, prepared once for the present values."""
+        mark = _fast.fingerprint(self)
+        if vars(self).get("_hot_loops", (None,))[0] != mark:
             # The dataclass is frozen; this is no field but a memory of one.
-            vars(self)["_hot_loops"] = _fast.make_kernel(self, self.weights)
-        return vars(self)["_hot_loops"]
+            vars(self)["_hot_loops"] = mark, _fast.make_kernel(self, self.weights)
+        return vars(self)["_hot_loops"][1]
 
     @property
     def n_components(self):

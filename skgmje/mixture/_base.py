@@ -23,6 +23,9 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
         check_is_fitted(self)
         return check_rows(self, X, reset=False, allow_nan=self._missing == "marginal")
 
+    def _count_parameters(self):
+        return self.mixture_.n_parameters
+
     def _log_prob(self, rows):
         return self.mixture_.log_prob(rows, missing=self._missing)
 
@@ -169,7 +172,7 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
             ``-2 log L + p log n`` for p free parameters.
         """
         X = self._check_predict(X)
-        return -2 * self._total(X) + self.mixture_.n_parameters * float(np.log(len(X)))
+        return -2 * self._total(X) + self._count_parameters() * float(np.log(len(X)))
 
     def aic(self, X):
         """Compute the Akaike information criterion; lower is better.
@@ -185,7 +188,7 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
             ``-2 log L + 2 p`` for p free parameters.
         """
         X = self._check_predict(X)
-        return -2 * self._total(X) + 2 * self.mixture_.n_parameters
+        return -2 * self._total(X) + 2 * self._count_parameters()
 
     def marginal(self, indices):
         """Return the density of some of the features.

@@ -50,6 +50,8 @@ def regularisation(reg_covar, X, weight):
 def override(start, weights=None, means=None, precisions=None):
     """Return `start` with the given parts in place of its own.
 
+    A wrong shape or value raises ValueError in the name of the parameter.
+
     Parameters
     ----------
     start : Mixture
@@ -67,20 +69,70 @@ def override(start, weights=None, means=None, precisions=None):
     Returns
     -------
     start : Mixture
-        With a message of :class:`Mixture` if a shape or a value is wrong.
+        Where expectation-maximisation begins.
     """
     if weights is None and means is None and precisions is None:
         return start
-    kind = COVARIANCE_TYPES[start.covariance_type]
+    kind = start.covariance_type
+    shape = start.means.shape
+    weights = _part("weights_init", weights, start.weights, shape[:1])
+    means = _part("means_init", means, start.means, shape)
+    if not np.isclose(weights.sum(), 1.0) or weights.min() < 0:
+        raise ValueError(
+            f"weights_init={weights.tolist()} must not be negative and must sum to "
+            "one. Divide it by its sum."
+        )
     covariances = start.covariances
     if precisions is not None:
-        covariances = kind.precisions(np.asarray(precisions, np.float64))
-    return Mixture(
-        start.weights if weights is None else np.asarray(weights, np.float64),
-        start.means if means is None else np.asarray(means, np.float64),
-        covariances,
-        start.covariance_type,
-    )
+        expected = COVARIANCE_TYPES[kind].shape(*shape)
+        if kind == "low-rank":
+            raise ValueError(
+                "precisions_init is not defined for covariance_type='low-rank'. "
+                "Pass means_init alone, or warm_start from from_parameters."
+            )
+        precisions = _part("precisions_init", precisions, None, expected)
+        try:
+            covariances = COVARIANCE_TYPES[kind].precisions(precisions)
+        except ValueError as error:
+            raise ValueError(
+                "precisions_init has a matrix that is not positive definite. Pass "
+                "inverses of covariances."
+            ) from error
+        if kind in ("full", "tied"):
+            covariances = 0.5 * (covariances + np.swapaxes(covariances, -1, -2))
+    return Mixture(weights, means, covariances, kind)
+
+
+def _part(name, values, default, shape):
+    if values is None:
+        return default
+    values = np.asarray(values, np.float64)
+    if values.shape != tuple(shape) or not np.isfinite(values).all():
+        raise ValueError(
+            f"{name} of shape {values.shape} must be finite and of shape "
+            f"{tuple(shape)}. Reshape it or change n_components."
+        )
+    return values
+
+
+def last_solution(estimator, X, selection):
+    """Return the mixture that ``warm_start=True`` goes on from.
+
+    Raises
+    ------
+    ValueError
+        If the settings or the features are not those of the last fit.
+    """
+    mixture = estimator.mixture_
+    asked = selection.n_components, selection.covariance_type
+    if estimator._asked != asked or mixture.n_features != X.shape[1]:
+        raise ValueError(
+            f"warm_start=True goes on from the last solution, which has (n_components, "
+            f"covariance_type, n_features) {(*estimator._asked, mixture.n_features)}, "
+            f"but {(*asked, X.shape[1])} is asked for. Fit a clone, or set "
+            "warm_start=False."
+        )
+    return mixture
 
 
 def blend(kernel, old, fresh):

@@ -18,7 +18,12 @@ from skgmje.adaptation import expectation_maximization
 from skgmje.adaptation._prior import SHRINKAGE_TARGETS
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.mixture._base import MixtureDensityMixin
-from skgmje.mixture._fitting import override, regularisation, warn_about
+from skgmje.mixture._fitting import (
+    last_solution,
+    override,
+    regularisation,
+    warn_about,
+)
 from skgmje.mixture._incomplete import IncompleteDataMixin
 from skgmje.mixture._starts import STARTS, draw_start
 from skgmje.mixture._stepwise import StepwiseMixin
@@ -283,7 +288,7 @@ class GaussianMixture(
             )
             if best is None or result.lower_bounds[-1] > best.lower_bounds[-1]:
                 best = result
-        self._store(best, selection)
+        self._store(best, selection, reg_covar)
         warn_about(best, selection.n_components, self.tol)
         return self
 
@@ -341,7 +346,11 @@ class GaussianMixture(
             covariance_type,
         )
         estimator = cls(mixture.n_components, covariance_type=covariance_type)
+        if is_pair:
+            estimator.rank = parts[0].shape[-1]
         estimator._set_mixture(mixture)
+        estimator._asked = mixture.n_components, covariance_type
+        estimator._weight_seen = 0.0
         estimator.n_features_in_ = mixture.n_features
         estimator.shrinkage_, estimator.converged_, estimator.n_iter_ = 0.0, True, 0
         estimator.lower_bound_, estimator.lower_bounds_ = -np.inf, []
@@ -349,7 +358,12 @@ class GaussianMixture(
 
     def _check_fit(self, X, sample_weight, *, reset=True):
         X = check_rows(
-            self, X, reset=reset, allow_nan=True, min_samples=2 if reset else 1
+            self,
+            X,
+            reset=reset,
+            allow_nan=True,
+            min_samples=2 if reset else 1,
+            fitting=True,
         )
         weight = check_weights(sample_weight, X)
         if weight is not None and not weight.all():
@@ -365,7 +379,7 @@ class GaussianMixture(
     def _select(self, X, weight, reg_covar, random_state):
         wanted = (self.n_components, self.covariance_type, self.shrinkage)
         if "auto" not in wanted:
-            return Selection(*wanted, cv_results=None)
+            return Selection(*wanted, cv_results=None, start=None)
         return select_mixture(
             X,
             n_components=self.n_components,
@@ -383,10 +397,12 @@ class GaussianMixture(
 
     def _starts(self, X, weight, reg_covar, selection, random_state):
         if self.warm_start and hasattr(self, "means_"):
-            yield self.mixture_
+            yield last_solution(self, X, selection)
             return
-        chosen = selection.cv_results is not None and self.init_params == "kmeans"
-        for _ in range(self.n_init):
+        chosen = selection.start is not None and self.init_params == "kmeans"
+        if chosen:
+            yield selection.start
+        for _ in range(self.n_init - chosen):
             start = draw_start(
                 X,
                 weight,
@@ -403,16 +419,19 @@ class GaussianMixture(
                 start, self.weights_init, self.means_init, self.precisions_init
             )
 
-    def _store(self, result, selection):
+    def _store(self, result, selection, reg_covar):
         self._set_mixture(result.mixture)
+        self._asked = selection.n_components, selection.covariance_type
+        self._weight_seen, self._reg_covar = result.stats.weight, reg_covar
         self.shrinkage_ = float(selection.shrinkage)
         self.converged_ = result.converged
         self.n_iter_ = result.n_iter
         self.lower_bounds_ = result.lower_bounds
         self.lower_bound_ = result.lower_bounds[-1]
+        for name in ("_stats", "cv_results_"):
+            vars(self).pop(name, None)
         if selection.cv_results is not None:
             self.cv_results_ = selection.cv_results
-        vars(self).pop("_stats", None)
 
     def _report(self, n_iter, lower_bound):
         if self.verbose and n_iter % self.verbose_interval == 0:

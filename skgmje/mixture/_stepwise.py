@@ -1,7 +1,11 @@
 """Densities that learn from a stream."""
 
+import numpy as np
+
 from skgmje._base import _fit_context
+from skgmje._kernels import Statistics
 from skgmje.adaptation._em import make_prior, maximise, statistics_pass
+from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture._fitting import blend, regularisation
 
 
@@ -12,9 +16,10 @@ class StepwiseMixin:
     def partial_fit(self, X, y=None, sample_weight=None):
         """Update the mixture with a chunk of samples, by stepwise EM.
 
-        The first chunk is fitted as by :meth:`fit`, which also settles what is
-        'auto'. Later ones are mixed into the sufficient statistics; older chunks
-        fade slowly, so that a drifting stream is followed.
+        A fitted mixture is the start; without one the first chunk is fitted as
+        by :meth:`fit`, which also settles what is 'auto'. Chunks are mixed into
+        the sufficient statistics; older ones fade slowly, so that a drifting
+        stream is followed.
 
         Parameters
         ----------
@@ -32,23 +37,35 @@ class StepwiseMixin:
         self : object
             The updated estimator.
         """
-        if not hasattr(self, "_stats"):
-            self.fit(X, sample_weight=sample_weight)
-            X, weight = self._check_fit(X, sample_weight, reset=False)
-            self._reg_covar = regularisation(self.reg_covar, X, weight)
-            _, self._stats = statistics_pass(X, weight)(self.mixture_)
-            return self
+        if not hasattr(self, "means_"):
+            return self.fit(X, sample_weight=sample_weight)
         X, weight = self._check_fit(X, sample_weight, reset=False)
         kernel, fresh = statistics_pass(X, weight)(self.mixture_)
-        self._stats = blend(kernel, self._stats, fresh)
+        reg_covar = vars(self).get("_reg_covar")
+        if reg_covar is None:
+            reg_covar = regularisation(self.reg_covar, X, weight)
+        old = vars(self).get("_stats") or self._implied_stats(kernel, reg_covar)
+        stats = fresh if old is None else blend(kernel, old, fresh)
         prior = make_prior(
-            self.n_features_in_, self.shrinkage_, self.shrinkage_target, self._reg_covar
+            self.n_features_in_, self.shrinkage_, self.shrinkage_target, reg_covar
         )
-        mixture, _ = maximise(
-            kernel, self._stats, prior, self.covariance_type_, drop=False
-        )
+        mixture, _ = maximise(kernel, stats, prior, self.covariance_type_, drop=False)
         self._set_mixture(mixture)
+        self._stats, self._reg_covar = stats, reg_covar
         self.n_iter_ += 1
         self.lower_bound_ = fresh.log_likelihood / fresh.weight
-        self.lower_bounds_.append(self.lower_bound_)
+        self.lower_bounds_ = [*self.lower_bounds_, self.lower_bound_]
         return self
+
+    def _implied_stats(self, kernel, reg_covar):
+        """Return the statistics whose M-step is the fitted mixture, if it saw rows."""
+        if not self._weight_seen:
+            return None
+        counts = self.weights_ * self._weight_seen
+        dense = COVARIANCE_TYPES[self.covariance_type_].dense(
+            self.covariances_, *self.means_.shape
+        )
+        scatter = (dense - np.diag(reg_covar)) * counts[:, None, None]
+        return Statistics(
+            counts, self.means_, kernel.pack(scatter), 0.0, self._weight_seen
+        )

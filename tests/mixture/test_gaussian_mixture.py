@@ -177,12 +177,16 @@ def test_from_parameters(covariance_type):
 
 def test_weights_are_copies():
     counts = np.arange(len(X)) % 3
-    start = {"means_init": X[[0, 60, 120]]}
-    weighted = GaussianMixture(3, random_state=0, **start).fit(X, sample_weight=counts)
-    copied = GaussianMixture(3, random_state=0, **start).fit(
-        np.repeat(X, counts, axis=0)
-    )
-    assert weighted.score(X) == pytest.approx(copied.score(X), abs=0.05)
+    params = {
+        "n_components": 3,
+        "means_init": X[[0, 60, 120]],
+        "weights_init": [0.4, 0.3, 0.3],
+        "precisions_init": np.tile(np.eye(4), (3, 1, 1)),
+    }
+    weighted = GaussianMixture(**params).fit(X, sample_weight=counts)
+    copied = GaussianMixture(**params).fit(np.repeat(X, counts, axis=0))
+    assert_allclose(weighted.means_, copied.means_, rtol=1e-9)
+    assert_allclose(weighted.score_samples(X), copied.score_samples(X), rtol=1e-8)
     assert weighted.score(X, sample_weight=counts) == pytest.approx(
         weighted.score(np.repeat(X, counts, axis=0))
     )
@@ -245,8 +249,13 @@ def test_ugly_data_give_finite_answers(rows, covariance_type):
         (X, {"shrinkage": -1}, "shrinkage"),
         (X, {"annealing": 1.5}, "annealing"),
         (X, {"n_components": 0}, "n_components"),
-        (X, {"n_components": 2, "means_init": X[:3]}, "means"),
-        (X, {"n_components": 2, "weights_init": [0.5, 0.9]}, "weights"),
+        (X, {"n_components": 2, "means_init": X[:3]}, "means_init of shape"),
+        (X, {"n_components": 2, "precisions_init": X[:3]}, "precisions_init of shape"),
+        (
+            X,
+            {"n_components": 2, "weights_init": [0.5, 0.9]},
+            "weights_init=.*sum to one",
+        ),
     ],
 )
 def test_bad_input_is_named(rows, params, message):
@@ -272,3 +281,95 @@ def test_run_that_did_not_converge_says_so_once():
 def test_lost_components_are_said():
     with pytest.warns(ConvergenceWarning, match="dropped"):
         GaussianMixture(5, random_state=0).fit(np.repeat(X[[0, 50, 100]], 10, axis=0))
+
+
+def test_attributes_set_by_hand_count():
+    """scikit-learn's recipe for a mixture without a fit, and later changes."""
+    peer = Peer(2, random_state=0).fit(X)
+    ours = GaussianMixture(2)
+    ours.weights_, ours.means_ = peer.weights_, peer.means_.copy()
+    ours.precisions_cholesky_ = peer.precisions_cholesky_
+    assert_allclose(ours.score_samples(X), peer.score_samples(X), atol=1e-8)
+    ours.means_[0] += 1
+    peer.means_[0] += 1
+    assert_allclose(ours.score_samples(X), peer.score_samples(X), atol=1e-8)
+    ours.covariances_ = 9 * peer.covariances_
+    peer.precisions_cholesky_ = peer.precisions_cholesky_ / 3
+    assert_allclose(ours.score_samples(X), peer.score_samples(X), atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["tied", "diag", "spherical"])
+def test_precisions_set_by_hand_count(kind):
+    peer = Peer(2, covariance_type=kind, random_state=0).fit(X)
+    ours = GaussianMixture(2, covariance_type=kind)
+    ours.weights_, ours.means_ = peer.weights_, peer.means_
+    ours.precisions_cholesky_ = peer.precisions_cholesky_
+    assert_allclose(ours.score_samples(X), peer.score_samples(X), atol=1e-8)
+
+
+def test_stream_goes_on_from_a_fit(covariance_type):
+    model = GaussianMixture(3, covariance_type=covariance_type, rank=1, random_state=0)
+    before = model.fit(BLOBS).score(BLOBS)
+    assert model.partial_fit(BLOBS[:50]).score(BLOBS) > before - 0.1
+
+
+def test_stream_goes_on_from_known_parameters(rng):
+    means = np.array([[-5.0, 0.0], [5.0, 0.0]])
+    known = GaussianMixture.from_parameters([0.5, 0.5], means, [1.0, 1.0], "spherical")
+    chunk = rng.normal(size=(40, 2)) + means[np.arange(40) % 2] + 0.5
+    assert_allclose(known.partial_fit(chunk).means_, means + 0.5, atol=0.6)
+
+
+def test_bad_chunk_does_no_harm():
+    model = GaussianMixture(2, random_state=0).partial_fit(X)
+    before = model.means_
+    with pytest.raises(ValueError, match="Rescale X"):
+        model.partial_fit(X * 1e200)
+    assert_array_equal(model.means_, before)
+    model.partial_fit(X)
+
+
+def test_warm_start_with_other_settings_is_refused():
+    model = GaussianMixture(2, warm_start=True, random_state=0).fit(X)
+    for rows, params in ((X, {"n_components": 4}), (X[:, :2], {})):
+        with pytest.raises(ValueError, match="warm_start=True goes on from"):
+            model.set_params(**{"n_components": 2, **params}).fit(rows)
+    with pytest.raises(ValueError, match="warm_start"):
+        model.set_params(n_components=2, covariance_type="diag").fit(X)
+
+
+def test_only_missing_entries_are_refused():
+    with pytest.raises(ValueError, match="only missing entries"):
+        GaussianMixture().fit(np.full((5, 2), np.nan))
+
+
+def test_table_of_candidates_is_of_the_last_fit():
+    model = GaussianMixture("auto", random_state=0).fit(X)
+    assert "mean_test_score" in model.cv_results_
+    assert not hasattr(model.set_params(n_components=2).fit(X), "cv_results_")
+
+
+def test_repeated_rows_do_not_get_a_boundless_density(rng):
+    rows = np.repeat(rng.normal(size=(3, 4)), 5, axis=0)
+    for kind in ("full", "diag", "spherical"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = GaussianMixture(6, covariance_type=kind, reg_covar=0).fit(rows)
+        assert -1e3 < model.score(rows) < 1e3
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-310])
+def test_tiny_units_say_nothing_foreign(scale):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dtype = np.float32 if scale > 1e-40 else np.float64
+        model = GaussianMixture(2, reg_covar="auto", random_state=0)
+        model.fit((BLOBS * scale).astype(dtype))
+    assert len(model.weights_) == 2
+
+
+def test_weights_of_any_scale():
+    one = GaussianMixture(2, random_state=0).fit(
+        X, sample_weight=np.full(len(X), 1e-300)
+    )
+    assert_allclose(one.means_, GaussianMixture(2, random_state=0).fit(X).means_)
