@@ -55,9 +55,8 @@ class Selection(NamedTuple):
         Table of all candidates, in the layout of `GridSearchCV`.
 
     start : Mixture or None
-        What the best candidate learned from the rows that were not held out:
-        where the fit to all rows should begin, since this optimum has proved
-        itself.
+        What the best candidate learned from the rows that were not held out, if
+        there was one split: where the fit to all rows should begin.
     """
 
     n_components: int
@@ -241,7 +240,8 @@ def select_mixture(
                 best_mean, start = mean, fits[int(np.argmax(scores))][1]
             if _is_hopeless(alive[setting]):
                 del alive[setting]
-    return _best(table)._replace(start=start)
+    # One split tries one start of each candidate: the best has proved itself.
+    return _best(table)._replace(start=start if len(folds) == 1 else None)
 
 
 def _folds(X, random_state):

@@ -399,15 +399,17 @@ class GaussianMixture(
         if self.warm_start and hasattr(self, "means_"):
             yield last_solution(self, X, selection)
             return
-        chosen = selection.start is not None and self.init_params == "kmeans"
-        if chosen:
+        kmeans = self.init_params == "kmeans"
+        proven = selection.start is not None and kmeans
+        if proven:
             yield selection.start
-        for _ in range(self.n_init - chosen):
+        scaled = selection.cv_results is not None and kmeans
+        for _ in range(self.n_init - proven):
             start = draw_start(
                 X,
                 weight,
                 selection.n_components,
-                "kmeans-scaled" if chosen else self.init_params,
+                "kmeans-scaled" if scaled else self.init_params,
                 random_state,
                 covariance_type=selection.covariance_type,
                 shrinkage=selection.shrinkage,
