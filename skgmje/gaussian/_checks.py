@@ -3,7 +3,7 @@
 import numpy as np
 
 from skgmje._backend import asarray_like, is_torch, namespace, to_numpy
-from skgmje.gaussian._arrays import map_arrays
+from skgmje.gaussian._arrays import collapse, map_arrays
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
 
@@ -64,7 +64,13 @@ def check_parameters(weights, means, covariances, covariance_type):
     covariances = map_arrays(lambda c: convert(c, means, "covariances"), covariances)
     _check_shapes(weights, means, covariances, covariance_type)
     if is_checked(means) and is_checked(weights):
-        _check_values(weights, means, covariances, covariance_type)
+        # What all mixtures share is looked at once.
+        n_leading = means.ndim - 2
+        own = map_arrays(
+            lambda c: collapse(c, max(0, c.ndim - n_leading)) if n_leading else c,
+            covariances,
+        )
+        _check_values(weights, means, own, covariance_type)
     return _spread(weights, means, covariances, covariance_type)
 
 

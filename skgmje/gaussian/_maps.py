@@ -5,7 +5,14 @@ from numbers import Integral
 
 import numpy as np
 
-from skgmje._backend import as_generator, asarray_like, is_torch, namespace, to_numpy
+from skgmje._backend import (
+    as_generator,
+    asarray_like,
+    eye_like,
+    is_torch,
+    namespace,
+    to_numpy,
+)
 from skgmje.gaussian._arrays import take_components
 from skgmje.gaussian._checks import (
     check_indices,
@@ -14,7 +21,8 @@ from skgmje.gaussian._checks import (
     find_missing,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._density import block_rows, responsibilities
+from skgmje.gaussian._density import block_rows
+from skgmje.gaussian._fast import fingerprint
 
 
 def marginal(mixture, indices):
@@ -33,16 +41,58 @@ def condition(mixture, indices, values):
         raise ValueError(
             f"indices={indices!r} name every feature; leave at least one to describe."
         )
+    if mixture.means.ndim == 2 and np.ndim(values) == 2:
+        return _condition_all(mixture, given, rest, values)
     part = mixture.marginal(given)
     values = check_rows(values, part, "values")
     find_missing(values, "raise", "values")
-    weights = responsibilities(part, values)
-    diff = values[..., None, :] - mixture.means[..., given]
+    diff = values[..., None, :] - part.means
     kind = COVARIANCE_TYPES[mixture.covariance_type]
     shift, covariances = kind.conditional(mixture.covariances, given, rest, diff)
-    xp = namespace(weights)
+    weights = part.responsibilities(values)
     means = mixture.means[..., rest] + shift
-    return weights, xp.broadcast_to(means, (*weights.shape, len(rest))), covariances
+    means = namespace(means).broadcast_to(means, (*weights.shape, len(rest)))
+    return weights, means, covariances
+
+
+def _condition_all(mixture, given, rest, values):
+    """Condition one mixture on many rows: the means are linear in the values."""
+    part, center, maps, constant, covariances = _linear_maps(mixture, given, rest)
+    values = check_rows(values, part, "values")
+    find_missing(values, "raise", "values")
+    xp = namespace(constant)
+    means = xp.reshape((values - center) @ maps, (-1, *constant.shape)) + constant
+    return part.responsibilities(values), means, covariances
+
+
+def _linear_maps(mixture, given, rest):
+    """Return what conditioning needs, remembered for the last features."""
+    if is_torch(mixture.means):
+        return _compute_maps(mixture, given, rest)
+    mark = fingerprint(mixture), tuple(given)
+    if vars(mixture).get("_linear_maps", (None,))[0] != mark:
+        maps = _compute_maps(mixture, given, rest)
+        vars(mixture)["_linear_maps"] = mark, maps
+    return vars(mixture)["_linear_maps"][1]
+
+
+def _compute_maps(mixture, given, rest):
+    xp = namespace(mixture.means)
+    part = mixture.marginal(given)
+    n_components, n_given = part.means.shape
+    center = part.mean
+    # The images of the unit vectors, then that of the centre's differences.
+    units = xp.broadcast_to(
+        eye_like(part.means)[:, None, :], (n_given, n_components, n_given)
+    )
+    probes = xp.concat([units, (center - part.means)[None]], axis=0)
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    shift, covariances = kind.conditional(mixture.covariances, given, rest, probes)
+    # Without correlations the shift is just zero.
+    shift = shift + xp.zeros_like(probes[..., :1])
+    shift = xp.broadcast_to(shift, (n_given + 1, n_components, len(rest)))
+    maps = xp.reshape(shift[:n_given], (n_given, -1))
+    return part, center, maps, mixture.means[:, rest] + shift[n_given], covariances
 
 
 def affine(mixture, A, b):

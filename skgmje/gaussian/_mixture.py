@@ -109,7 +109,8 @@ class Mixture(AlgebraMixin):
         )
 
     def __getstate__(self):
-        return {k: v for k, v in vars(self).items() if k != "_hot_loops"}
+        memories = ("_hot_loops", "_linear_maps")
+        return {k: v for k, v in vars(self).items() if k not in memories}
 
     @property
     def _kernel(self):
