@@ -19,6 +19,9 @@ _WIDTH_OF_GPU = 2**13
 # Exponentials of numbers below are slow, and nothing beside a sum near 1.
 _FLOORS = {32: -80.0, 64: -700.0}
 
+# Exponentials of numbers above this share of the floor have squares that add up.
+_SAFE = 0.4
+
 # A sum may exceed its scale by so much before the scale is changed.
 _SLACK = 10.0
 
@@ -112,7 +115,7 @@ def row_moments(F, G, column_weights, scale):
 
 
 def exponentials(F, G, dtype, *, by_row):
-    r"""Compute the exponentials of all pairs, relative to the largest.
+    r"""Compute the exponentials of all pairs, relative to a scale.
 
     Parameters
     ----------
@@ -126,7 +129,8 @@ def exponentials(F, G, dtype, *, by_row):
         That of the result.
 
     by_row : bool
-        Scale each row by its largest entry, not all by the largest of all.
+        Scale each row by its largest entry if not all rows have entries whose
+        squares are numbers; else scale all by the largest of all.
 
     Returns
     -------
@@ -138,14 +142,18 @@ def exponentials(F, G, dtype, *, by_row):
     """
     xp = namespace(F)
     P = xp.matmul(F.T, G)
-    if by_row:
+    floor = _FLOORS[xp.finfo(dtype).bits]
+    least = float(P.min())
+    scale = xp.zeros_like(P[:1, :1])
+    if not by_row:
+        scale = scale + xp.max(P)
+        P -= scale
+        least -= float(scale[0, 0])
+    elif not least >= _SAFE * floor:
         scale = xp.max(P, axis=1, keepdims=True)
-    else:
-        scale = xp.max(P)[None, None]
-    P -= scale
-    P = xp.astype(P, dtype, copy=False)
-    floor = _FLOORS[xp.finfo(P.dtype).bits]
-    if not bool(P.min() >= floor):
+        P -= scale
+    P, scale = (xp.astype(z, dtype, copy=False) for z in (P, scale))
+    if not least >= floor:
         P = xp.clip(P, floor)
     return xp.exp(P, out=P), scale
 
@@ -203,7 +211,9 @@ class _Tiles:
     def __init__(self, F, G, n_pairs):
         self.F, self.G, self.xp = F, G, namespace(F)
         n_pairs = min(n_pairs, F.shape[1] * G.shape[1])
-        self.memory = F.new_empty(n_pairs) if is_torch(F) else np.empty(n_pairs, F.dtype)
+        self.memory = (
+            F.new_empty(n_pairs) if is_torch(F) else np.empty(n_pairs, F.dtype)
+        )
         self.floor = _FLOORS[self.xp.finfo(F.dtype).bits]
 
     def exponents(self, rows, columns):

@@ -211,9 +211,8 @@ def svd_cost(grams, weights=None, jitter=None):
     >>> round(float(svd_cost(grams(X, X[:2], bandwidth=0.5))), 3)
     0.167
     """
-    logs = grams.log_correlation_xy + log_row_weights(grams)[:, None] / 2
-    logs = logs + log_component_weights(grams, weights) / 2
-    return -log_nuclear_norm(logs, jitter)
+    rows, columns = log_row_weights(grams), log_component_weights(grams, weights)
+    return -log_nuclear_norm(grams, rows / 2, columns / 2, jitter)
 
 
 COSTS = {

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from skgmje._backend import (
     as_double,
     asarray_like,
@@ -14,6 +16,10 @@ from skgmje._backend import (
     solve_triangular,
     to_numpy,
 )
+from skgmje.gaussian._grams import split_row_masses
+from skgmje.gaussian._pairs import column_sums, correlations
+
+_OF_CENTERS = "The Gram matrix of the centres"
 
 
 def log_component_weights(grams, weights):
@@ -67,36 +73,43 @@ def log_center_masses(grams, weights):
 
 def log_relative_scalar(grams, weights):
     """Return the log scalar value, relative to the scale of the data."""
-    rows, columns = grams.log_row_masses[:, None], log_center_masses(grams, weights)
-    log_pq = logsumexp((grams.log_correlation_xy + rows + columns).reshape(-1), axis=0)
-    pairs = grams.log_correlation_yy + columns[:, None] + columns
-    return 2 * log_pq - logsumexp(pairs.reshape(-1), axis=0)
+    xp = namespace(grams.centers)
+    columns = log_center_masses(grams, weights)
+    pq, log_pq = projections(grams, columns)
+    model = grams.centers, grams.model_variance
+    qq, log_qq = column_sums(model, model, grams.blocks, columns, columns)
+    value = 2 * (xp.log(xp.sum(pq)) + log_pq) - xp.log(xp.sum(qq)) - log_qq
+    return xp.astype(value, grams.centers.dtype)
 
 
 def log_relative_vector_matrix(grams, jitter):
     """Return the log vector-matrix value, relative to the scale of the data."""
     xp = namespace(grams.centers)
-    log_b = log_projections(grams)
-    top = xp.max(detach(log_b))
-    z = solve_triangular(center_factor(grams, jitter), xp.exp(log_b - top)[:, None])
-    return 2 * top + xp.log(xp.sum(z * z))
+    b, log_scale = projections(grams)
+    b = xp.astype(b, grams.centers.dtype)
+    z = solve_triangular(center_factor(grams, jitter), b[:, None])
+    return 2 * log_scale + xp.log(xp.sum(z * z))
 
 
-def log_projections(grams):
-    """Return the log inner products of p, relative to its scale, and unit bumps."""
-    logs = grams.log_correlation_xy + grams.log_row_masses[:, None]
-    return logsumexp(logs, axis=0)
+def projections(grams, column_logs=None):
+    """Return the inner products of p and of unit bumps, and the log of their scale.
+
+    The bumps may have log-weights; p is relative to the scale of the data.
+    """
+    common, row_logs = split_row_masses(grams)
+    pair = (grams.X, grams.data_variance), (grams.centers, grams.model_variance)
+    sums, scale = column_sums(*pair, grams.blocks, row_logs, column_logs)
+    return sums, scale + common
 
 
 def unit_optimum(grams, jitter):
     """Return the best coefficients of unit bumps for p, up to a constant's log."""
     xp = namespace(grams.centers)
-    log_b = log_projections(grams)
-    top = xp.max(detach(log_b))
+    b, log_scale = projections(grams)
     factor = center_factor(grams, jitter)
-    half = solve_triangular(factor, xp.exp(log_b - top)[:, None])
+    half = solve_triangular(factor, xp.astype(b, factor.dtype)[:, None])
     inverse = solve_triangular(factor, eye_like(factor))
-    return inverse.T @ half[:, 0], top
+    return inverse.T @ half[:, 0], log_scale
 
 
 def log_explained(grams, jitter):
@@ -107,31 +120,50 @@ def log_explained(grams, jitter):
     :math:`\log \|L^{-1} r\|^2`.
     """
     xp = namespace(grams.centers)
-    logs = grams.log_correlation_xy
-    tops = xp.max(detach(logs), axis=1)
-    factor = center_factor(grams, jitter)
-    z = solve_triangular(factor, xp.exp(logs - tops[:, None]).T)
-    return 2 * tops + xp.log(xp.sum(z * z, axis=0))
+    P, scale = cross_correlations(grams, by_row=True)
+    R = center_correlations(grams)
+    factor = ridge_factor(detach(R), jitter, _OF_CENTERS)
+    if is_torch(P):
+        from skgmje.costs._autograd import Explained
+
+        shares = Explained.apply(P, R, factor)
+    else:
+        z = solve_triangular(factor, P.T)
+        shares = np.sum(z * z, axis=0)
+    return 2 * scale[:, 0] + xp.log(shares)
+
+
+def cross_correlations(grams, row_logs=None, column_logs=None, *, by_row=False):
+    """Return the weighted correlations of data and centres, (n, k), and log scales."""
+    pair = (grams.X, grams.data_variance), (grams.centers, grams.model_variance)
+    return correlations(*pair, grams.blocks, row_logs, column_logs, by_row=by_row)
 
 
 def center_factor(grams, jitter):
     """Return the Cholesky factor of the correlation matrix of the centres."""
-    correlation = namespace(grams.centers).exp(grams.log_correlation_yy)
-    return ridge_factor(correlation, jitter, "The Gram matrix of the centres")
+    return ridge_factor(center_correlations(grams), jitter, _OF_CENTERS)
+
+
+def center_correlations(grams):
+    """Return the correlation matrix of the centres, shape (k, k)."""
+    model = as_double(grams.centers), as_double(grams.model_variance)
+    matrix, _ = correlations(model, model, grams.blocks)
+    return namespace(matrix).astype(matrix, grams.centers.dtype, copy=False)
 
 
 def ridge_factor(correlation, jitter, name):
     """Return the Cholesky factor of a matrix of unit diagonal plus `jitter`."""
     eye = eye_like(correlation)
     ridge = default_jitter(jitter, correlation)
-    return cholesky(correlation * (1 - eye) + (1 + ridge) * eye, name)
+    matrix = namespace(eye).where(eye > 0, (1 + ridge) * eye, correlation)
+    return cholesky(matrix, name)
 
 
-def log_nuclear_norm(log_matrix, jitter):
-    """Compute the logarithm of the sum of the singular values of ``exp(L)``."""
-    xp = namespace(log_matrix)
-    top = xp.max(detach(log_matrix))
-    return top + xp.log(nuclear_norm(xp.exp(log_matrix - top), jitter))
+def log_nuclear_norm(grams, row_logs, column_logs, jitter):
+    """Compute the log nuclear norm of the weighted correlations of data and centres."""
+    matrix, scale = cross_correlations(grams, row_logs, column_logs)
+    norm = namespace(matrix).log(nuclear_norm(matrix, jitter))
+    return norm + scale[0, 0]
 
 
 def nuclear_norm(matrix, jitter):
@@ -160,6 +192,12 @@ def squared_singular_values(matrix):
         return xp.linalg.svdvals(matrix) ** 2
     # The eigenvalues of the small Gram matrix cost a tenth and, as doubles, are
     # accurate to 1e-8 of the largest singular value: enough below a smoothing.
-    tall = as_double(matrix if k < n else matrix.T)
-    values = xp.linalg.eigvalsh(tall.T @ tall)
+    tall = matrix if k < n else matrix.T
+    if is_torch(tall):
+        from skgmje.costs._autograd import GramEigenvalues
+
+        values = GramEigenvalues.apply(tall)
+    else:
+        tall = as_double(tall)
+        values = np.linalg.eigvalsh(tall.T @ tall)
     return xp.where(values > 0, values, xp.zeros_like(values))

@@ -226,9 +226,9 @@ def svd_value(grams, weights=None, jitter=None, *, log=False):
     >>> bool(np.isclose(svd_value(g, jitter=0), nuclear_bound(g)))
     True
     """
-    logs = grams.log_xy + log_row_weights(grams)[:, None] / 2
-    logs = logs + log_component_weights(grams, weights) / 2
-    return exp_unless(log_nuclear_norm(logs, jitter), log)
+    rows = (grams.log_xx_diagonal + log_row_weights(grams)) / 2
+    columns = (grams.log_yy_diagonal + log_component_weights(grams, weights)) / 2
+    return exp_unless(log_nuclear_norm(grams, rows, columns, jitter), log)
 
 
 def optimal_weights(grams, jitter=None):

@@ -1,9 +1,11 @@
-"""Derivatives of the sums over pairs. Imports torch: import it late."""
+"""Derivatives of sums and matrices of all pairs. Imports torch: import it late."""
 
 import torch
 from torch.autograd.function import Function, once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 from skgmje._kernels import _tiles as tiles
+from skgmje.gaussian._products import raw
 
 
 class ColumnSums(Function):
@@ -15,60 +17,83 @@ class ColumnSums(Function):
     """
 
     @staticmethod
-    def forward(ctx, F, G, symmetric):
+    def forward(ctx, products, symmetric, *arrays):
         """Return the sums, shape (k,), and the logarithm of their scale."""
-        moments = ctx.needs_input_grad[1]
-        scale, sums = tiles.column_sums(
-            _raw(F), _raw(G), moments=moments, symmetric=symmetric
+        ctx.products, ctx.arrays = products, [_like(array) for array in arrays]
+        ctx.needed = products.needed(ctx.needs_input_grad[2:])
+        scale, ctx.sums = tiles.column_sums(
+            *products.features, moments=ctx.needed[1], symmetric=symmetric
         )
-        sums = _tensor(sums)
-        ctx.save_for_backward(F, G, sums)
         ctx.scale = scale
-        return sums[-1].clone(), scale
+        return tensor(ctx.sums[-1]).clone(), scale
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad, _):
-        """Return the gradients by the features."""
-        F, G, sums = ctx.saved_tensors
-        by_row = by_column = None
-        if ctx.needs_input_grad[0]:
-            arrays = _raw(F), _raw(G), _raw(grad.to(G.dtype))
-            by_row = _tensor(tiles.row_moments(*arrays, ctx.scale))
-        if ctx.needs_input_grad[1]:
-            by_column = (sums * grad).to(G.dtype)
-        return by_row, by_column, None
+    def backward(ctx, gradient, _):
+        """Return the gradients by the arrays."""
+        F, G = ctx.products.features
+        gradient, of_rows, of_columns = raw(gradient), None, None
+        if ctx.needed[0]:
+            of_rows = tiles.row_moments(F, G, gradient, ctx.scale)
+        if ctx.needed[1]:
+            of_columns = ctx.sums * gradient
+        return None, None, *_gradients(ctx, of_rows, of_columns)
 
 
 class Exponentials(Function):
     """Exponentials of all pairs, relative to the largest of a row or of all."""
 
     @staticmethod
-    def forward(ctx, F, G, dtype, by_row):
+    def forward(ctx, products, by_row, *arrays):
         """Return the matrix, shape (n, k), and the logarithms of its scales."""
-        dtype = dtype if F.device.type != "cpu" else _raw(F.new_empty(0, dtype=dtype)).dtype
-        P, scale = map(_tensor, tiles.exponentials(_raw(F), _raw(G), dtype, by_row=by_row))
-        ctx.save_for_backward(F, G, P)
+        ctx.products, ctx.arrays = products, [_like(array) for array in arrays]
+        dtype = raw(arrays[0]).dtype
+        P, scale = tiles.exponentials(*products.features, dtype, by_row=by_row)
+        P, scale = tensor(P), tensor(scale)
+        ctx.save_for_backward(P)
         ctx.mark_non_differentiable(scale)
         return P, scale
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad, _):
-        """Return the gradients by the features."""
-        F, G, P = map(_raw, ctx.saved_tensors)
-        rows, columns, *_ = ctx.needs_input_grad
-        gradients = tiles.product_moments(
-            F, G, (_raw(grad), P), rows=rows, columns=columns
+    def backward(ctx, gradient, _):
+        """Return the gradients by the arrays."""
+        rows, columns = ctx.products.needed(ctx.needs_input_grad[2:])
+        weights = raw(gradient), raw(ctx.saved_tensors[0])
+        both = tiles.product_moments(
+            *ctx.products.features, weights, rows=rows, columns=columns
         )
-        return *(None if g is None else _tensor(g) for g in gradients), None, None
+        return None, None, *_gradients(ctx, *both)
 
 
-def _raw(tensor):
-    """Return a tensor of the CPU as a NumPy array, whose loops are faster there."""
-    tensor = tensor.detach()
-    return tensor.numpy() if tensor.device.type == "cpu" else tensor
+def _like(array):
+    """Return what is to know of an array to give back its gradient."""
+    return None if array is None else (array.shape, array.dtype)
 
 
-def _tensor(array):
+def _gradients(ctx, of_rows, of_columns):
+    """Return the gradients that autograd asks for, in the shapes of the arrays."""
+    gradients = ctx.products.gradients(of_rows, of_columns)
+    for i, wanted in enumerate(ctx.needs_input_grad[2:]):
+        gradient = gradients[i]
+        if wanted:
+            shape, dtype = ctx.arrays[i]
+            gradient = gradient.sum() if not shape else gradient.reshape(shape)
+            gradient = torch.as_tensor(gradient).to(dtype)
+        yield gradient if wanted else None
+
+
+def recomputed(function):
+    """Return a function whose intermediate arrays are not kept for the gradient."""
+
+    def run(*arguments):
+        return checkpoint(
+            function, *arguments, use_reentrant=False, preserve_rng_state=False
+        )
+
+    return run
+
+
+def tensor(array):
+    """Return an array as a tensor that shares its memory."""
     return array if torch.is_tensor(array) else torch.from_numpy(array)

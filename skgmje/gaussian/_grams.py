@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from skgmje._backend import LOG_2PI, detach, logsumexp, namespace, to_numpy
-from skgmje.gaussian._kernel import as_array_of, log_bumps, sum_over_columns
+from skgmje.gaussian._kernel import as_array_of, sum_over_columns
+from skgmje.gaussian._pairs import column_sums, log_correlation
 
-# Rows of the data's Gram matrix held at once by the norm of a large sample.
-_BLOCK_ROWS = 512
 _OF_DATA_ALONE = {
     "log_xx",
     "log_xx_diagonal",
@@ -103,17 +102,17 @@ class Grams:
     @cached_property
     def log_correlation_xx(self):
         """Matrix `log_xx` of bumps scaled to unit norm, with diagonal 0, (n, n)."""
-        return _log_correlation(self._data, self._data, self.blocks)
+        return log_correlation(self._data, self._data, self.blocks)
 
     @cached_property
     def log_correlation_xy(self):
         """Matrix `log_xy` of bumps scaled to unit norm, at most 0, shape (n, k)."""
-        return _log_correlation(self._data, self._model, self.blocks)
+        return log_correlation(self._data, self._model, self.blocks)
 
     @cached_property
     def log_correlation_yy(self):
         """Matrix `log_yy` of bumps scaled to unit norm, with diagonal 0, (k, k)."""
-        return _log_correlation(self._model, self._model, self.blocks)
+        return log_correlation(self._model, self._model, self.blocks)
 
     @cached_property
     def log_row_masses(self):
@@ -132,14 +131,10 @@ class Grams:
     def log_data_norm(self):
         """Log squared norm of the data density, relative to `log_data_scale`."""
         xp = namespace(self.X)
-        masses = xp.exp(self.log_row_masses)
-        total = 0.0
-        for start in range(0, self.X.shape[0], _BLOCK_ROWS):
-            rows = slice(start, start + _BLOCK_ROWS)
-            # At most 1, and 1 on the diagonal: the sum cannot over- or underflow.
-            correlation = xp.exp(self._log_correlation_of_rows(rows))
-            total = total + masses[rows] @ (correlation @ masses)
-        return xp.log(total)
+        common, logs = split_row_masses(self)
+        sums, scale = column_sums(self._data, self._data, self.blocks, logs, logs)
+        norm = xp.astype(xp.log(xp.sum(sums)) + scale, self.X.dtype)
+        return norm + 2 * common
 
     def with_centers(self, centers, model_bandwidth=None):
         """Return the Gram matrices of the same data and other centres.
@@ -178,23 +173,15 @@ class Grams:
     def _model(self):
         return self.centers, self.model_variance
 
-    def _log_correlation_of_rows(self, rows):
-        v = self.data_variance
-        per_row = v.ndim > (self.blocks is not None)
-        some = self.X[rows], v[rows] if per_row else v
-        return _log_correlation(some, self._data, self.blocks)
 
-
-def _log_correlation(rows, columns, blocks):
-    """Compute the log inner products of bumps of unit norm, (points, variance)."""
-    (X, v), (Y, w) = rows, columns
-    xp = namespace(X)
-    per_point = 0 if blocks is None else 1
-    v = v[:, None] if v.ndim > per_point else v
-    w = w[None, :] if w.ndim > per_point else w
-    # Half the log ratio of the arithmetic to the geometric mean: 0 if v = w.
-    shift = xp.log((v + w) / (2 * xp.sqrt(v) * xp.sqrt(w))) / 2
-    return log_bumps(X, Y, v + w, blocks) - sum_over_columns(shift, X, blocks)
+def split_row_masses(grams):
+    """Return a number, and the rest of `log_row_masses` or None where that is 0."""
+    if grams.data_variance.ndim > (grams.blocks is not None):
+        return 0.0, grams.log_row_masses
+    common = grams.log_xx_diagonal[0] / 2 - grams.log_data_scale
+    if grams.log_data_weights is None:
+        return common - math.log(grams.X.shape[0]), None
+    return common, grams.log_data_weights
 
 
 def _log_squared_norms(points, variance, blocks):

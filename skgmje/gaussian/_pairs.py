@@ -1,13 +1,24 @@
 """Sums and matrices over all pairs of two sets of bumps, by matrix products."""
 
-import numpy as np
-
-from skgmje._backend import as_double, detach, is_torch, namespace
+from skgmje._backend import detach, is_torch, namespace
 from skgmje._kernels import _tiles as tiles
+from skgmje.gaussian._kernel import log_bumps, sum_over_columns
+from skgmje.gaussian._products import Products
 
-# An exponent from a product loses about ten units of the last place of
-# (radius / bandwidth)^2; that must not show.
-_LIMITS = {32: 30.0, 64: 1e5}
+# Pairs of a part of a sum that is not a product.
+_PAIRS = 2**20
+
+
+def log_correlation(rows, columns, blocks=None):
+    """Compute the log inner products of bumps of unit norm, (points, variance)."""
+    (X, v), (Y, w) = rows, columns
+    xp = namespace(X)
+    per_point = 0 if blocks is None else 1
+    v = v[:, None] if v.ndim > per_point else v
+    w = w[None, :] if w.ndim > per_point else w
+    # Half the log ratio of the arithmetic to the geometric mean: 0 if v = w.
+    shift = xp.log((v + w) / (2 * xp.sqrt(v) * xp.sqrt(w))) / 2
+    return log_bumps(X, Y, v + w, blocks) - sum_over_columns(shift, X, blocks)
 
 
 def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
@@ -35,27 +46,29 @@ def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
     Returns
     -------
     sums : array of shape (k,)
-        Sums S, in double precision where the device has it; or None if the
-        exponents are not accurate as a product.
+        Sums S, as a rule in double precision.
 
-    scale : float
+    scale : float or array of shape ()
         The constant m, about the largest exponent.
     """
-    pair = features(rows, columns, blocks, row_logs, column_logs)
-    if pair is None:
-        return None
-    F, G = pair
+    arrays = *rows, *columns, row_logs, column_logs
+    products = Products.of(arrays, blocks)
+    if products is None:
+        return _sums_in_parts(rows, columns, blocks, row_logs, column_logs)
     symmetric = rows[0] is columns[0] and rows[1] is columns[1]
     symmetric = symmetric and row_logs is column_logs
-    if is_torch(F):
+    if is_torch(rows[0]):
         from skgmje.gaussian._autograd import ColumnSums
 
-        return ColumnSums.apply(F, G, symmetric)
+        return ColumnSums.apply(products, symmetric, *arrays)
+    F, G = products.features
     scale, sums = tiles.column_sums(F, G, moments=False, symmetric=symmetric)
     return sums[-1], scale
 
 
-def correlations(rows, columns, blocks=None, row_logs=None, column_logs=None, *, by_row):
+def correlations(
+    rows, columns, blocks=None, row_logs=None, column_logs=None, *, by_row=False
+):
     r"""Compute the weighted correlations of two sets of bumps, not in logs.
 
     .. math:: P_{ij} = \exp(a_i + L_{ij} + b_j - m_i)
@@ -65,66 +78,63 @@ def correlations(rows, columns, blocks=None, row_logs=None, column_logs=None, *,
     rows, columns, blocks, row_logs, column_logs
         As for `column_sums`.
 
-    by_row : bool
-        Scale each row by its largest entry, not all by the largest of all.
+    by_row : bool, default=False
+        Scale each row by its largest entry, as far as that is needed, and not all
+        by the largest of all.
 
     Returns
     -------
     matrix : array of shape (n, k)
-        The matrix P; or None if the exponents are not accurate as a product.
+        The matrix P.
 
     scale : array of shape (n, 1) or (1, 1)
         The constants m, without gradient.
     """
-    pair = features(rows, columns, blocks, row_logs, column_logs)
-    if pair is None:
-        return None
+    arrays = *rows, *columns, row_logs, column_logs
+    products = Products.of(arrays, blocks)
+    if products is None:
+        logs = _weighted(rows, columns, blocks, row_logs, column_logs)
+        return _scaled(logs, axis=1 if by_row else (0, 1))
     dtype = rows[0].dtype
-    if is_torch(pair[0]):
+    if is_torch(rows[0]):
         from skgmje.gaussian._autograd import Exponentials
 
-        return Exponentials.apply(*pair, dtype, by_row)
-    return tiles.exponentials(*pair, dtype, by_row=by_row)
+        return Exponentials.apply(products, by_row, *arrays)
+    return tiles.exponentials(*products.features, dtype, by_row=by_row)
 
 
-def features(rows, columns, blocks=None, row_logs=None, column_logs=None):
-    """Return features whose products are weighted log-correlations, or None.
-
-    Returns
-    -------
-    F : array of shape (D, n)
-        Features of the rows, the last one is 1.
-
-    G : array of shape (D, k)
-        Features of the columns.
-    """
-    (X, v), (Y, w) = rows, columns
-    n_shared = 0 if blocks is None else 1
-    if v.ndim > n_shared and w.ndim > n_shared:
-        return None
-    xp = namespace(X)
-    v, w = (_by_block(u, blocks) for u in (v, w))
-    t = v + w
-    # Half the log ratio of the arithmetic to the geometric mean: 0 if v = w.
-    shift = xp.log(t / (2 * xp.sqrt(v) * xp.sqrt(w))) / 2
-    x, y, index, sizes = _columns(X, Y, blocks)
-    squares = [_squares(z, index) for z in map(detach, (x, y))]
-    radius = sum(xp.max(s, axis=0) for s in squares) / xp.min(detach(t), axis=0)
-    radius = float(xp.sum(radius))
-    if not radius <= _LIMITS[64]:
-        return None
-    if not radius <= _LIMITS[xp.finfo(X.dtype).bits]:
-        x, y, t, shift = map(as_double, (x, y, t, shift))
-        squares = [_squares(z, index) for z in (x, y)]
-    shift = xp.sum(shift * sizes, axis=1)
-    if v.shape[0] > 1:
-        of_rows, own = _carrier(x, squares[0], t, index, shift)
-        of_columns = [y, squares[1]]
-    return x, y
+def _weighted(rows, columns, blocks, row_logs, column_logs):
+    logs = log_correlation(rows, columns, blocks)
+    logs = logs if row_logs is None else logs + row_logs[:, None]
+    return logs if column_logs is None else logs + column_logs
 
 
-def _by_block(variance, blocks):
-    """Return a variance with a row per point, or one row, and a column per block."""
-    if blocks is None:
-        return variance.reshape(-1, 1)
-    return variance.reshape(-1, len(blocks)) if variance.ndim else variance.reshape(1, 1)
+def _scaled(logs, axis):
+    """Return exponentials relative to the largest, and its logarithm."""
+    xp = namespace(logs)
+    scale = xp.max(detach(logs), axis=axis, keepdims=True)
+    return xp.exp(logs - scale), scale
+
+
+def _sums_in_parts(rows, columns, blocks, row_logs, column_logs):
+    """Sum over some rows at a time; only their sums are kept for the gradient."""
+    (X, v), n_shared = rows, 0 if blocks is None else 1
+    xp, n = namespace(X), X.shape[0]
+    height = max(1, _PAIRS // columns[0].shape[0])
+
+    def sums(block):
+        some = X[block], v[block] if v.ndim > n_shared else v
+        a = None if row_logs is None else row_logs[block]
+        E, scale = _scaled(_weighted(some, columns, blocks, a, column_logs), (0, 1))
+        return xp.sum(E, axis=0), scale[0]
+
+    if is_torch(X) and n > height:
+        from skgmje.gaussian._autograd import recomputed
+
+        sums = recomputed(sums)
+    parts = [sums(slice(i, i + height)) for i in range(0, n, height)]
+    scales = xp.concat([scale for _, scale in parts])
+    top = xp.max(scales)
+    shares = xp.exp(scales - top)
+    total = sum(part * share for (part, _), share in zip(parts, shares, strict=True))
+    return total, top

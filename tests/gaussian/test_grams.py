@@ -107,7 +107,7 @@ def test_norm_of_the_data_in_blocks_of_rows(xp, rng, monkeypatch, bandwidths):
         for _ in range(2)
     ]
     whole = pairs[0].log_data_norm
-    monkeypatch.setattr("skgmje.gaussian._grams._BLOCK_ROWS", 3)
+    monkeypatch.setattr("skgmje.gaussian._pairs._PAIRS", 24)
     assert_allclose(pairs[1].log_data_norm, whole, rtol=1e-12)
     a = np.exp(logs) / np.exp(logs).sum()
     expected = np.log(a @ np.exp(np.asarray(pairs[0].log_xx)) @ a)

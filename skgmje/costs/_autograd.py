@@ -1,0 +1,80 @@
+"""Derivatives of the costs' matrix functions. Imports torch: import it late."""
+
+import torch
+from torch.autograd.function import Function, once_differentiable
+
+from skgmje._backend import as_double
+from skgmje.gaussian._products import raw
+
+# Entries of a matrix that are in double precision at once.
+_ENTRIES = 2**17
+
+
+class Explained(Function):
+    r"""Squared norms of the columns of :math:`L^{-1} P^\top`, with a given factor.
+
+    The derivative by :math:`R = L L^\top`, whose diagonal is constant, is had
+    without one by L.
+    """
+
+    @staticmethod
+    def forward(ctx, P, R, factor):
+        """Return the squared norms, shape (n,)."""
+        Z = torch.linalg.solve_triangular(factor, P.T, upper=False)
+        ctx.save_for_backward(Z, factor)
+        return (Z * Z).sum(dim=0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        """Return the gradients by P and by R."""
+        Z, factor = ctx.saved_tensors
+        W = torch.linalg.solve_triangular(factor.T, Z, upper=True)
+        by_R = None
+        if ctx.needs_input_grad[1]:
+            halves = gradient.abs().sqrt()
+            signed = gradient.min() * gradient.max() < 0
+            right = raw(W * halves)
+            left = raw(W * (halves * gradient.sign())) if signed else right
+            # NumPy computes half of a matrix times its own transpose.
+            by_R = torch.as_tensor(left @ right.T)
+            by_R = -by_R if signed else -gradient.sign().sum().sign() * by_R
+            by_R.fill_diagonal_(0.0)
+        return (W * (2 * gradient)).T, by_R, None
+
+
+class GramEigenvalues(Function):
+    """Squared singular values of a tall matrix, by its small Gram matrix."""
+
+    @staticmethod
+    def forward(ctx, matrix):
+        """Return the eigenvalues of the Gram matrix, which may be below 0."""
+        gram = 0.0
+        for block in _blocks(matrix):
+            tall = raw(as_double(block))
+            # NumPy computes half of a matrix times its own transpose.
+            gram = gram + tall.T @ tall
+        gram = torch.as_tensor(gram)
+        if not ctx.needs_input_grad[0]:
+            return torch.linalg.eigvalsh(gram)
+        values, vectors = torch.linalg.eigh(gram)
+        ctx.save_for_backward(matrix, vectors)
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        """Return the gradient by the matrix."""
+        matrix, vectors = ctx.saved_tensors
+        by_gram = raw(2 * (vectors * gradient) @ vectors.T)
+        by_matrix = torch.empty_like(matrix)
+        parts = zip(_blocks(matrix), _blocks(by_matrix), strict=True)
+        for block, target in parts:
+            target.copy_(torch.as_tensor(raw(as_double(block)) @ by_gram))
+        return by_matrix
+
+
+def _blocks(matrix):
+    if matrix.device.type != "cpu":
+        return [matrix]
+    return matrix.detach().split(max(1, _ENTRIES // matrix.shape[1]))
