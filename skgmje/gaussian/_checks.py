@@ -84,6 +84,11 @@ def _core_shapes(means, covariances, covariance_type):
     """Return the expected shapes without leading axes, one for each array."""
     first = _arrays(covariances)[0]
     rank = first.shape[-1] if first.ndim else 1
+    if rank == 0:
+        raise ValueError(
+            f"covariances has an array of shape {tuple(first.shape)} without entries. "
+            "Use at least one factor, or covariance_type='diag'."
+        )
     shape = COVARIANCE_TYPES[covariance_type].shape(*means.shape[-2:], rank)
     return shape if _is_nested(shape) else (shape,)
 

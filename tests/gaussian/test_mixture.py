@@ -471,3 +471,40 @@ def test_text_and_foreign_tensors_are_refused(make_mixture):
 def test_huge_finite_rows_are_no_missing_rows(make_mixture):
     X = np.full((3, 3), 1e308)
     assert np.all(make_mixture("diag").log_prob(X) == -np.inf)
+
+
+def test_asymmetric_matrices_are_refused():
+    matrix = np.array([[1.0, 0.5], [0.0, 1.0]])
+    for kind, covariances in (("full", matrix[None]), ("tied", matrix)):
+        with pytest.raises(ValueError, match="not symmetric"):
+            Mixture([1.0], [[0.0, 0.0]], covariances, kind)
+
+
+def test_low_rank_needs_a_factor():
+    with pytest.raises(ValueError, match="at least one factor"):
+        Mixture([1.0], [[0.0, 0.0]], (np.zeros((1, 2, 0)), np.ones((1, 2))), "low-rank")
+
+
+@pytest.mark.parametrize("X", [np.zeros((4, 3)), np.zeros(3)])
+def test_unknown_way_with_missing_values_is_refused(make_mixture, X):
+    with pytest.raises(ValueError, match="missing='drop'"):
+        make_mixture("full").log_prob(X, missing="drop")
+
+
+def test_writing_into_the_arrays_is_seen(make_mixture, rng):
+    mixture = make_mixture("full")
+    X = rng.normal(size=(5, 3))
+    given = mixture.condition([0], X[:, :1])
+    before = mixture.log_prob(X)
+    mixture.means[0] += 3
+    assert np.all(mixture.log_prob(X) != before)
+    assert_allclose(mixture.log_prob(X), [float(mixture.log_prob(x)) for x in X])
+    assert np.any(mixture.condition([0], X[:, :1]).means != given.means)
+
+
+def test_remembered_maps_are_not_pickled(make_mixture, rng):
+    mixture = make_mixture("full")
+    size = len(pickle.dumps(mixture))
+    mixture.condition([0], rng.normal(size=(5, 1)))
+    mixture.log_prob(rng.normal(size=(5, 3)))
+    assert len(pickle.dumps(mixture)) == size
