@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import _cost_cases as costs
 import _density_cases as densities
+import numpy as np
 from _harness import (
     Timing,
     compare,
@@ -30,7 +31,7 @@ from _harness import (
 from _report import markdown, publish
 
 # No round of a row begins after so many seconds; but two rounds take place.
-BUDGET = 15.0
+BUDGET = 10.0
 
 
 class Row(NamedTuple):
@@ -174,7 +175,7 @@ def measure(name, limits, rounds):
         least = roofline(case, limits)
         figures["roofline"] = None if least is None else least / timing.ours
     ratios = [1 / r if row.lower else r for r in timing.ratios]
-    value = timing.ours if row.seconds else sorted(ratios)[len(ratios) // 2]
+    value = timing.ours if row.seconds else float(np.median(ratios))
     figures |= {
         "peer_seconds": timing.peer,
         "our_seconds": timing.ours,
@@ -279,7 +280,7 @@ def main(names, rounds):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="row", help=f"of {list(ROWS)}")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--memory", nargs=2, metavar=("row", "side"))
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(ROWS)
