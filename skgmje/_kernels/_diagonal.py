@@ -8,6 +8,8 @@ from skgmje._kernels._kernel import LOG_2PI, Kernel, buffer, check_positive
 class DiagKernel(Kernel):
     """Hot loops of ``covariance_type='diag'``: linear in ``[1, x, x^2]``."""
 
+    on_device = True
+
     @property
     def n_forms(self):
         return 2 * self.n_features + 1
@@ -44,6 +46,14 @@ class DiagKernel(Kernel):
             return totals[:, 1 : d + 1], (totals[:, d + 1 :],)
         return _direct_moments(self, X, resp, work)
 
+    def rows_features(self, xp, X):
+        """Return the features of centred rows of any array library."""
+        return xp.concat([xp.ones_like(X[:, :1]), X, X * X], axis=1)
+
+    def split(self, totals):
+        """Return sums and scatter of summed features."""
+        return totals[:, 1 : self.n_features + 1], totals[:, self.n_features + 1 :]
+
     def outer(self, delta, coefficients):
         return (coefficients[:, None] * delta**2,)
 
@@ -64,6 +74,8 @@ class DiagKernel(Kernel):
 
 class SphericalKernel(Kernel):
     """Hot loops of ``covariance_type='spherical'``: linear in ``[1, x, |x|^2]``."""
+
+    on_device = True
 
     @property
     def n_forms(self):
@@ -102,6 +114,15 @@ class SphericalKernel(Kernel):
             return totals[:, 1:-1], (totals[:, -1],)
         sums, (scatter,) = _direct_moments(self, X, resp, work)
         return sums, (scatter.sum(axis=1),)
+
+    def rows_features(self, xp, X):
+        """Return the features of centred rows of any array library."""
+        squares = xp.sum(X * X, axis=1, keepdims=True)
+        return xp.concat([xp.ones_like(X[:, :1]), X, squares], axis=1)
+
+    def split(self, totals):
+        """Return sums and scatter of summed features."""
+        return totals[:, 1:-1], totals[:, -1]
 
     def outer(self, delta, coefficients):
         return (coefficients * (delta**2).sum(axis=1),)

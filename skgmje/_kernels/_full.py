@@ -24,6 +24,8 @@ class FullKernel(Kernel):
     transposed product with the same features.
     """
 
+    on_device = True
+
     @property
     def n_forms(self):
         d = self.n_features
@@ -96,6 +98,18 @@ class FullKernel(Kernel):
             sums[k] = weighted.sum(axis=1)
             scatter[k] = (weighted @ diff.T)[rows, columns]
         return sums, (scatter,)
+
+    def rows_features(self, xp, X):
+        """Return the features of centred rows of any array library."""
+        rows, columns = np.triu_indices(self.n_features)
+        ones = xp.ones_like(X[:, :1])
+        return xp.concat(
+            [ones, X, X[:, rows.tolist()] * X[:, columns.tolist()]], axis=1
+        )
+
+    def split(self, totals):
+        """Return sums and scatter of summed features."""
+        return totals[:, 1 : self.n_features + 1], totals[:, self.n_features + 1 :]
 
     def outer(self, delta, coefficients):
         rows, columns = np.triu_indices(self.n_features)

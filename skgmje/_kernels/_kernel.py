@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -94,6 +94,9 @@ class Kernel(ABC):
         Largest squared Mahalanobis norm of a centred mean for which the
         expanded square is used.
     """
+
+    #: Whether tensors can take the same passes on their device.
+    on_device: ClassVar[bool] = False
 
     def __init__(self, weights, means, covariances, center, limit=EXPANSION_LIMIT):
         with np.errstate(divide="ignore"):

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._kernels import KERNELS, Prior, block_stats, m_step
+from skgmje._backend import is_torch, namespace, to_numpy
+from skgmje._kernels import KERNELS, Prior, block_stats, device_stats, m_step
 from skgmje.adaptation._missing import missing_stats
 from skgmje.adaptation._prior import SHRINKAGE_TARGETS
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
@@ -99,10 +100,11 @@ def expectation_maximization(
     Parameters
     ----------
     X : array of shape (n_samples, n_features)
-        Rows; NaN means missing.
+        Rows; NaN means missing. The E-step over a torch tensor runs on its
+        device, in double precision, without missing entries.
 
     start : Mixture
-        Where to begin, NumPy arrays.
+        Where to begin. The result holds NumPy arrays.
 
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights of the rows.
@@ -151,6 +153,7 @@ def expectation_maximization(
     [-1.1, 1.1]
     """
     take_stats = statistics_pass(X, sample_weight)
+    start = start.to_numpy() if is_torch(start.means) else start
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
     mixture, bounds, converged, added, stats = start, [], False, 0.0, None
     for n_iter in range(1, max_iter + 1):
@@ -190,6 +193,8 @@ def statistics_pass(X, sample_weight=None):
     take_stats : callable
         ``take_stats(mixture, temper=1.0)`` gives ``(kernel, stats)``.
     """
+    if is_torch(X):
+        return _device_pass(X, sample_weight)
     center = row_mean(X, sample_weight)
     missing = has_missing(X)
     if missing:
@@ -205,6 +210,27 @@ def statistics_pass(X, sample_weight=None):
         return kernel, missing_stats(
             kernel, mixture.covariance_type, mixture.weights, X, weight, temper
         )
+
+    return take_stats
+
+
+def _device_pass(X, sample_weight):
+    """Return the E-step over a tensor, on its device, complete rows only."""
+    center = to_numpy(namespace(X).mean(X, axis=0)).astype(np.float64)
+    if not np.isfinite(center).all():
+        raise ValueError(
+            "X is a tensor with NaN or infinite entries; missing entries are learned "
+            "from NumPy arrays only. Use X.numpy(), or remove those rows."
+        )
+
+    def take_stats(mixture, temper=1.0):
+        kernel = make_kernel(mixture, center, np.inf)
+        if not kernel.on_device:
+            raise ValueError(
+                f"covariance_type={mixture.covariance_type!r} is not fitted on "
+                "tensors. Use 'full', 'diag' or 'spherical', or a NumPy array."
+            )
+        return kernel, device_stats(kernel, X, sample_weight, temper)
 
     return take_stats
 

@@ -5,13 +5,16 @@ import zlib
 import numpy as np
 
 from skgmje import _kernels
-from skgmje._backend import is_torch
+from skgmje._backend import is_torch, logsumexp
 from skgmje.gaussian._arrays import map_arrays
 from skgmje.gaussian._checks import check_missing, check_rows, find_missing
 from skgmje.gaussian._density import responsibilities as general_responsibilities
 
 # Entries of the rows that are checked, converted and scored at a time.
 CHUNK_ENTRIES = 2**19
+
+# Densities of components from which the maps are worth moving to the device.
+DEVICE_WORK = 2**16
 
 # Rows that need no conversion, of which only the answers take memory.
 MANY_ROWS = 2**17
@@ -37,6 +40,31 @@ def make_kernel(mixture, weights):
         map_arrays(lambda part: np.asarray(part, np.float64), mixture.covariances),
         np.asarray(mixture.mean, np.float64),
     )
+
+
+def applies_on_device(mixture, X):
+    """Tell whether many rows of one mixture of tensors are asked for, no gradient."""
+    if not (is_torch(X) and is_torch(mixture.means)) or mixture.means.ndim != 2:
+        return False
+    large = X.ndim == 2 and X.shape[0] * mixture.n_components >= DEVICE_WORK
+    tensors = (mixture.weights, mixture.means, X)
+    kernel = _kernels.KERNELS[mixture.covariance_type]
+    return large and kernel.on_device and not _records(tensors)
+
+
+def _records(tensors):
+    return any(tensor.requires_grad for tensor in tensors)
+
+
+def device_log_prob(mixture, X):
+    """Compute the log-density of many rows of a tensor, on its device."""
+    host = mixture.to_numpy()
+    kernel = make_kernel(host, host.weights)
+    rows = check_rows(X, mixture)
+    if not kernel.expands:
+        return logsumexp(mixture._joint_log_prob(rows), axis=-1)
+    find_missing(rows, "raise")
+    return _kernels.device_log_prob(kernel, rows)
 
 
 def fingerprint(mixture):

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from skgmje._backend import logsumexp, namespace
+from skgmje._backend import logsumexp, namespace, to_numpy
 from skgmje.gaussian import _fast, _maps
 from skgmje.gaussian._algebra import AlgebraMixin
+from skgmje.gaussian._arrays import map_arrays
 from skgmje.gaussian._checks import check_parameters, check_rows, find_missing
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._density import (
@@ -121,6 +122,21 @@ class Mixture(AlgebraMixin):
             vars(self)["_hot_loops"] = mark, _fast.make_kernel(self, self.weights)
         return vars(self)["_hot_loops"][1]
 
+    def to_numpy(self):
+        """Return the same mixture with NumPy arrays.
+
+        Returns
+        -------
+        mixture : Mixture
+            Without gradients, in main memory.
+        """
+        return Mixture(
+            to_numpy(self.weights),
+            to_numpy(self.means),
+            map_arrays(to_numpy, self.covariances),
+            self.covariance_type,
+        )
+
     @property
     def n_components(self):
         """Number of components."""
@@ -178,6 +194,8 @@ class Mixture(AlgebraMixin):
         """
         if _fast.applies(self, X):
             return _fast.score_rows(self, X, missing, _fast.log_prob, 0.0)
+        if missing == "raise" and _fast.applies_on_device(self, X):
+            return _fast.device_log_prob(self, X)
         nothing = log_weights(self.weights)
         joint = score_rows(self, X, missing, type(self)._joint_log_prob, nothing)
         return logsumexp(joint, axis=-1)

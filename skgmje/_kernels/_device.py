@@ -1,0 +1,85 @@
+"""The same passes over the rows of a torch tensor, on the device that holds it.
+
+The maps of a kernel are prepared in NumPy and moved once; matrix products and
+exponentials run in double precision on the device, a block at a time.
+"""
+
+import numpy as np
+
+from skgmje._backend import namespace
+from skgmje._kernels._kernel import EXP_FLOOR
+from skgmje._kernels._passes import from_sums
+
+# Entries of a block's features and densities: 512 MB in double precision.
+BLOCK_ENTRIES = 2**26
+
+
+def device_log_prob(kernel, X):
+    """Compute the log-density of each row of a tensor, in the type of `X`."""
+    xp = namespace(X)
+    out = xp.empty(X.shape[0], dtype=X.dtype, device=X.device)
+    for rows, features, joint in _blocks(kernel, X):
+        out[rows] = xp.asarray(
+            _normalise(xp, kernel, features, joint)[1], dtype=X.dtype
+        )
+    return out
+
+
+def device_stats(kernel, X, sample_weight=None, temper=1.0):
+    """Take the E-step of a tensor's rows; the statistics come back as NumPy arrays.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        The current mixture, with the centre of the rows as origin.
+
+    X : torch.Tensor of shape (n_samples, n_features)
+        Rows, without NaN.
+
+    sample_weight : torch.Tensor of shape (n_samples,), default=None
+        Weights of the rows; None means 1.
+
+    temper : float, default=1.0
+        Power of the joint densities before they become responsibilities.
+
+    Returns
+    -------
+    stats : Statistics
+        As from :func:`skgmje._kernels.block_stats`.
+    """
+    xp = namespace(X)
+    totals, weight, log_likelihood = 0.0, 0.0, 0.0
+    for rows, features, joint in _blocks(kernel, X):
+        resp, log_norm = _normalise(xp, kernel, features, joint * temper)
+        if sample_weight is None:
+            weight = weight + X[rows].shape[0]
+        else:
+            part = xp.asarray(sample_weight[rows], dtype=xp.float64)
+            weight = weight + xp.sum(part)
+            log_norm = log_norm * part
+            resp = resp * part[:, None]
+        log_likelihood = log_likelihood + xp.sum(log_norm)
+        totals = totals + xp.matrix_transpose(resp) @ features
+    totals = np.asarray(totals.cpu())
+    sums = [totals[:, 0], *kernel.split(totals)]
+    return from_sums(kernel, sums, float(log_likelihood), float(weight))
+
+
+def _blocks(kernel, X):
+    """Yield ``(rows, features, joint)`` in double precision."""
+    xp = namespace(X)
+    center = xp.asarray(kernel.center, device=X.device)
+    theta = xp.asarray(kernel.theta.T, device=X.device)
+    step = max(1, BLOCK_ENTRIES // (kernel.n_forms + 2 * kernel.n_components))
+    for start in range(0, X.shape[0], step):
+        rows = slice(start, start + step)
+        features = kernel.rows_features(xp, X[rows] - center)
+        yield rows, features, features @ theta
+
+
+def _normalise(xp, kernel, features, joint):
+    """Return responsibilities and log-densities of a block."""
+    top = xp.max(joint, axis=1, keepdims=True)
+    joint = xp.exp(xp.clip(joint - top, min=EXP_FLOOR))
+    total = xp.sum(joint, axis=1, keepdims=True)
+    return joint / total, (top + xp.log(total))[:, 0]
