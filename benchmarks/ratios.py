@@ -116,11 +116,13 @@ ROWS = {
         "scalar cost and gradient in single precision", TORCH, None, None,
         partial(costs.scalar, 4096, 512, 16, precision="float32"), memory=64),
     "schur": Row(
-        "trace of the Schur complement, 1024 x 1024", "torch.linalg.inv", 2.5, 3.2,
+        "matrix-matrix cost (Schur trace), (1024, 1024, 16)", "torch.linalg.inv",
+        2.5, 3.2,
         partial(costs.schur_trace, 1024, 1024, 16),
         bound="arithmetic: 4 against 4/3 n^3"),
     "schur-tall": Row(
-        "trace of the Schur complement, 4096 x 512", "torch.linalg.inv", None, None,
+        "matrix-matrix cost (Schur trace), (4096, 512, 16)", "torch.linalg.inv",
+        None, None,
         partial(costs.schur_trace, 4096, 512, 16),
         bound="arithmetic: both are one 4096 x 512 x 512 product or solve"),
     "svd": Row(
