@@ -6,6 +6,9 @@ from torch.autograd.function import Function, once_differentiable
 from skgmje._backend import as_double
 from skgmje.gaussian._products import raw
 
+# Up to this size nothing is gained by the symmetry of a product.
+_SMALL = 64
+
 # Entries of a matrix that are in double precision at once.
 _ENTRIES = 2**17
 
@@ -30,17 +33,20 @@ class Explained(Function):
         """Return the gradients by P and by R."""
         Z, factor = ctx.saved_tensors
         W = torch.linalg.solve_triangular(factor.T, Z, upper=True)
+        weighted = W * gradient
         by_R = None
         if ctx.needs_input_grad[1]:
-            halves = gradient.abs().sqrt()
-            signed = gradient.min() * gradient.max() < 0
-            right = raw(W * halves)
-            left = raw(W * (halves * gradient.sign())) if signed else right
-            # NumPy computes half of a matrix times its own transpose.
-            by_R = torch.as_tensor(left @ right.T)
-            by_R = -by_R if signed else -gradient.sign().sum().sign() * by_R
-            by_R.fill_diagonal_(0.0)
-        return (W * (2 * gradient)).T, by_R, None
+            by_R = -_weighted_gram(W, weighted, gradient).fill_diagonal_(0.0)
+        return 2 * weighted.T, by_R, None
+
+
+def _weighted_gram(W, weighted, weights):
+    """Return ``W diag(weights) W^T``; half of it is computed where that pays."""
+    if W.shape[0] <= _SMALL or weights.min() * weights.max() < 0:
+        return weighted @ W.T
+    half = raw(W * weights.abs().sqrt())
+    # NumPy computes half of a matrix times its own transpose.
+    return torch.as_tensor(half @ half.T) * weights.sum().sign()
 
 
 class GramEigenvalues(Function):

@@ -4,6 +4,8 @@ Each is a function ``cost(grams, weights=None, jitter=None)`` that returns a
 scalar to minimise, the gap between a value and its bound.
 """
 
+import math
+
 from skgmje._backend import namespace
 from skgmje.costs._terms import (
     log_component_weights,
@@ -211,8 +213,11 @@ def svd_cost(grams, weights=None, jitter=None):
     >>> round(float(svd_cost(grams(X, X[:2], bandwidth=0.5))), 3)
     0.167
     """
-    rows, columns = log_row_weights(grams), log_component_weights(grams, weights)
-    return -log_nuclear_norm(grams, rows / 2, columns / 2, jitter)
+    columns = log_component_weights(grams, weights) / 2
+    if grams.log_data_weights is None:
+        columns = columns - math.log(grams.X.shape[0]) / 2
+        return -log_nuclear_norm(grams, None, columns, jitter)
+    return -log_nuclear_norm(grams, grams.log_data_weights / 2, columns, jitter)
 
 
 COSTS = {

@@ -60,9 +60,7 @@ class Products:
     def __init__(self, units, arrays):
         xp = units.xp
         *pair, row_logs, column_logs = arrays
-        row_logs, column_logs = (
-            z if z is None else xp.clip(z, _LEAST) for z in (row_logs, column_logs)
-        )
+        row_logs, column_logs = _finite(row_logs), _finite(column_logs)
         self.units, self.rows, self.columns = units, pair[:3], pair[3:]
         self.by_rows = pair[2].shape[1] > 1
         self.has_row_logs = self.by_rows or row_logs is not None
@@ -206,6 +204,12 @@ class _Units:
             back[self.order] = np.arange(len(self.order))
             x = self.xp.concat([x, self.xp.zeros_like(x[:1])], axis=0)[back]
         return x.T
+
+
+def _finite(logs):
+    if logs is None:
+        return None
+    return logs.clamp(min=_LEAST) if is_torch(logs) else np.maximum(logs, _LEAST)
 
 
 def _plus(own, logs):

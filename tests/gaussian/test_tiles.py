@@ -1,0 +1,211 @@
+"""Sums over pairs in tiles: equal to those of matrices, gradients, far points."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from skgmje._kernels import _tiles
+from skgmje.gaussian import _pairs, grams
+from skgmje.gaussian._pairs import column_sums, correlations, log_correlation
+
+BLOCKS = [np.array([0, 3]), np.array([1])]  # column 2 is in none
+
+
+def tensor(values):
+    return torch.as_tensor(values, dtype=torch.float64).requires_grad_()
+
+
+@pytest.fixture(params=[None, 7])
+def small_tiles(request, monkeypatch):
+    """Let tiles be as large as ever, or have hardly any pair."""
+    if request.param:
+        monkeypatch.setattr(_tiles, "_PAIRS", request.param**2)
+        monkeypatch.setattr(_tiles, "_WIDTH", request.param)
+
+
+@pytest.fixture
+def arrays(rng):
+    """Points, variance and log-weights of 30 rows and 20 columns."""
+    return {
+        "X": rng.normal(size=(30, 4)) + 5,
+        "Y": rng.normal(size=(20, 4)) + 5,
+        "a": rng.normal(size=30),
+        "b": rng.normal(size=20),
+    }
+
+
+VARIANCES = {
+    "shared": (lambda rng: 0.5, lambda rng: 0.8, None),
+    "of columns": (lambda rng: 0.5, lambda rng: rng.uniform(0.5, 2, 20), None),
+    "of rows": (lambda rng: rng.uniform(0.5, 2, 30), lambda rng: 0.8, None),
+    "of both": (
+        lambda rng: rng.uniform(0.5, 2, 30),
+        lambda rng: rng.uniform(0.5, 2, 20),
+        None,
+    ),
+    "blocks": (lambda rng: np.array([0.5, 0.9]), lambda rng: 0.8, BLOCKS),
+    "one for all blocks": (lambda rng: 0.5, lambda rng: 0.8, BLOCKS),
+    "blocks of columns": (
+        lambda rng: np.array([0.5, 0.9]),
+        lambda rng: rng.uniform(0.5, 2, (20, 2)),
+        BLOCKS,
+    ),
+}
+
+
+def materialised(X, v, Y, w, a, b, blocks):
+    logs = log_correlation((X, v), (Y, w), blocks)
+    return logs + a[:, None] + b
+
+
+@pytest.mark.parametrize("variances", VARIANCES)
+@pytest.mark.usefixtures("small_tiles")
+def test_equal_to_the_matrix_with_all_gradients(arrays, rng, variances):
+    v, w, blocks = VARIANCES[variances]
+    leaves = {**arrays, "v": v(rng), "w": w(rng)}
+    X, Y, a, b, v, w = (tensor(leaves[name]) for name in "XYabvw")
+    weights = torch.as_tensor(rng.normal(size=20))
+    sums, scale = column_sums((X, v), (Y, w), blocks, a, b)
+    P, scales = correlations((X, v), (Y, w), blocks, a, b)
+    logs = materialised(X, v, Y, w, a, b, blocks)
+    expected = torch.logsumexp(logs, dim=0)
+    assert_allclose((sums.log() + scale).detach(), expected.detach(), rtol=1e-12)
+    assert_allclose((P.log() + scales).detach(), logs.detach(), rtol=1e-11, atol=1e-12)
+    leaves = X, v, Y, w, a, b
+    correct = torch.autograd.grad(expected @ weights, leaves, retain_graph=True)
+    actual = torch.autograd.grad((sums.log() + scale) @ weights, leaves)
+    for x, y in zip(actual, correct, strict=True):
+        assert x.shape == y.shape
+        assert_allclose(x, y, rtol=1e-11, atol=1e-12)
+    # The scales are constants, so only sums that do not depend on them compare.
+    correct = torch.autograd.grad((logs @ weights).sum(), leaves)
+    actual = torch.autograd.grad((P.log() @ weights).sum(), leaves)
+    for x, y in zip(actual, correct, strict=True):
+        assert_allclose(x, y, rtol=1e-10, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", VARIANCES)
+def test_gradcheck(arrays, rng, name):
+    v, w, blocks = VARIANCES[name]
+    leaves = [tensor(arrays[z][:5]) for z in "XYab"]
+    v, w = v(rng), w(rng)
+    if name != "blocks":
+        v = v[:5] if np.ndim(v) else v
+    w = w[:5] if np.ndim(w) else w
+    leaves = [*leaves, tensor(v), tensor(w)]
+
+    def log_sums(X, Y, a, b, v, w):
+        sums, scale = column_sums((X, v), (Y, w), blocks, a, b)
+        return sums.log() + scale
+
+    def products(X, Y, a, b, v, w):
+        return correlations((X, v), (Y, w), blocks, a, b)[0].log().diff(dim=0)
+
+    assert torch.autograd.gradcheck(log_sums, leaves)
+    assert torch.autograd.gradcheck(products, leaves)
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_half_of_a_symmetric_matrix_is_enough(xp, arrays):
+    X, a = xp.asarray(arrays["X"]), xp.asarray(arrays["a"])
+    v = xp.asarray(np.array(0.7))
+    sums, scale = column_sums((X, v), (X, v), None, a, a)
+    logs = np.asarray(materialised(X, v, X, v, a, a, None))
+    logs = np.logaddexp.reduce(logs, axis=0)
+    assert_allclose(np.log(np.asarray(sums)) + scale, logs, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_gradient_of_half_a_symmetric_matrix(arrays):
+    X, v, a = tensor(arrays["X"]), tensor(0.7), tensor(arrays["a"])
+    for leaves in [(v,), (X, v, a)]:
+        frozen = [leaf.detach() for leaf in (X, v, a)]
+        X_, v_, a_ = (
+            leaf if any(leaf is one for one in leaves) else cold
+            for leaf, cold in zip((X, v, a), frozen, strict=True)
+        )
+        sums, scale = column_sums((X_, v_), (X_, v_), None, a_, a_)
+        value = sums.sum().log() + scale
+        logs = materialised(X_, v_, X_, v_, a_, a_, None)
+        expected = torch.logsumexp(logs.reshape(-1), 0)
+        correct = torch.autograd.grad(expected, leaves)
+        for x, y in zip(torch.autograd.grad(value, leaves), correct, strict=True):
+            assert_allclose(x, y, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("distance", [0.0, 100.0, 1e4])
+def test_far_points_and_rows_of_no_weight(xp, rng, dtype, distance):
+    X = rng.normal(size=(40, 3)).astype(dtype)
+    Y = (rng.normal(size=(9, 3)) + distance).astype(dtype)
+    a = np.where(np.arange(40) % 3, 0.0, -np.inf).astype(dtype)
+    v = xp.asarray(np.array(0.5, dtype))
+    rows, columns = (xp.asarray(X), v), (xp.asarray(Y), v)
+    sums, scale = column_sums(rows, columns, None, xp.asarray(a))
+    logs = -((X[:, None].astype(float) - Y) ** 2).sum(-1) / 2 + a[:, None]
+    expected = np.logaddexp.reduce(logs.ravel())
+    rtol = 1e-12 if dtype == "float64" else 1e-5
+    assert_allclose(math.log(sums.sum()) + float(scale), expected, rtol=rtol)
+
+
+def test_gradient_at_far_points_and_at_weights_of_zero(rng):
+    X = torch.as_tensor(rng.normal(size=(40, 3)))
+    Y = tensor(rng.normal(size=(9, 3)) + 100)
+    a = torch.zeros(40, dtype=torch.float64)
+    a[::3] = -torch.inf
+    v, a = torch.tensor(0.5, dtype=torch.float64), a.requires_grad_()
+    sums, scale = column_sums((X, v), (Y, v), None, a)
+    (sums.sum().log() + scale).backward()
+    assert torch.all(torch.isfinite(Y.grad))
+    assert Y.grad.norm() > 1
+    assert a.grad[::3].max() < 1e-300
+    assert_allclose(a.grad.sum(), 1.0)
+
+
+@pytest.mark.parametrize("first", [0, 29])
+def test_the_scale_follows_the_largest_exponent(monkeypatch, first):
+    monkeypatch.setattr(_tiles, "_PAIRS", 4)
+    X = np.linspace(0.0, 290.0, 30)[:, None]
+    X[[0, first]] = X[[first, 0]]
+    Y, v = np.array([[0.0], [290.0], [5.0]]), np.array(0.5)
+    sums, scale = column_sums((X, v), (Y, v))
+    logs = np.logaddexp.reduce(log_correlation((X, v), (Y, v)), axis=0)
+    assert_allclose(np.log(sums) + scale, logs, rtol=1e-12, atol=1e-12)
+
+
+def test_inaccurate_products_are_not_used(arrays, monkeypatch):
+    X, v = tensor(arrays["X"]), tensor(1e-5)
+    sums, scale = column_sums((X, v), (X, v))
+    monkeypatch.setattr(_pairs, "_PAIRS", 60)
+    in_parts, scale_of_parts = column_sums((X, v), (X, v))
+    assert_allclose(sums.detach(), np.ones(30), rtol=1e-12)
+    totals = sums.sum().log() + scale, in_parts.sum().log() + scale_of_parts
+    one, other = (torch.autograd.grad(total, (X, v)) for total in totals)
+    for x, y in zip(one, other, strict=True):
+        assert_allclose(x, y, rtol=1e-12, atol=1e-9)
+
+
+def test_no_array_of_all_pairs(monkeypatch, rng):
+    monkeypatch.setattr(_tiles, "_PAIRS", 2**10)
+    shapes = []
+    allocate = np.empty
+    monkeypatch.setattr(
+        np, "empty", lambda shape, *rest: shapes.append(shape) or allocate(shape, *rest)
+    )
+    X, C = torch.as_tensor(rng.normal(size=(600, 3))), tensor(rng.normal(size=(90, 3)))
+    pairs = grams(X, C, 1.0)
+    sums, scale = column_sums((X, pairs.data_variance), (C, pairs.model_variance))
+    (pairs.log_data_norm + sums.sum().log() + scale).backward()
+    assert max(map(np.prod, shapes)) < 600 * 90 / 10
+    assert not any(name.startswith("log_correlation") for name in vars(pairs))
+
+
+def test_double_backward_is_refused(arrays):
+    X, v = tensor(arrays["X"]), torch.tensor(0.7, dtype=torch.float64)
+    sums, _ = column_sums((X, v), (X, v))
+    (gradient,) = torch.autograd.grad(sums.sum().log(), X, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
