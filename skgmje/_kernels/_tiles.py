@@ -101,8 +101,9 @@ def row_moments(F, G, column_weights, scale):
     """
     n, k = F.shape[1], G.shape[1]
     width, height = tile_shape(F, k)
-    weighted = G * column_weights
-    moments = namespace(F).zeros_like(F)
+    xp = namespace(F)
+    weighted = G * xp.astype(column_weights, G.dtype, copy=False)
+    moments = xp.zeros_like(F)
     tiles = _Tiles(F, G, width * height)
     for first in range(0, n, height):
         rows = slice(first, min(first + height, n))

@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from skgmje._backend import (
     as_double,
     asarray_like,
@@ -18,6 +16,9 @@ from skgmje._backend import (
 )
 from skgmje.gaussian._grams import split_row_masses
 from skgmje.gaussian._pairs import column_sums, correlations
+
+# For so few centres the derivatives of each step cost no more than those of all.
+_SMALL = 32
 
 _OF_CENTERS = "The Gram matrix of the centres"
 
@@ -122,14 +123,13 @@ def log_explained(grams, jitter):
     xp = namespace(grams.centers)
     P, scale = cross_correlations(grams, by_row=True)
     R = center_correlations(grams)
-    factor = ridge_factor(detach(R), jitter, _OF_CENTERS)
-    if is_torch(P):
+    if is_torch(P) and R.shape[0] > _SMALL:
         from skgmje.costs._autograd import Explained
 
-        shares = Explained.apply(P, R, factor)
+        shares = Explained.apply(P, R, ridge_factor(detach(R), jitter, _OF_CENTERS))
     else:
-        z = solve_triangular(factor, P.T)
-        shares = np.sum(z * z, axis=0)
+        z = solve_triangular(ridge_factor(R, jitter, _OF_CENTERS), P.T)
+        shares = xp.sum(z * z, axis=0)
     return 2 * scale[:, 0] + xp.log(shares)
 
 
@@ -193,11 +193,11 @@ def squared_singular_values(matrix):
     # The eigenvalues of the small Gram matrix cost a tenth and, as doubles, are
     # accurate to 1e-8 of the largest singular value: enough below a smoothing.
     tall = matrix if k < n else matrix.T
-    if is_torch(tall):
+    if is_torch(tall) and tall.shape[1] > _SMALL:
         from skgmje.costs._autograd import GramEigenvalues
 
         values = GramEigenvalues.apply(tall)
     else:
         tall = as_double(tall)
-        values = np.linalg.eigvalsh(tall.T @ tall)
+        values = xp.linalg.eigvalsh(tall.T @ tall)
     return xp.where(values > 0, values, xp.zeros_like(values))

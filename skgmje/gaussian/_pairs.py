@@ -5,6 +5,9 @@ from skgmje._kernels import _tiles as tiles
 from skgmje.gaussian._kernel import log_bumps, sum_over_columns
 from skgmje.gaussian._products import Products
 
+# Up to so many differences of columns no time is gained by a product.
+_FEW = 2**16
+
 # Pairs of a part of a sum that is not a product.
 _PAIRS = 2**20
 
@@ -91,7 +94,8 @@ def correlations(
         The constants m, without gradient.
     """
     arrays = *rows, *columns, row_logs, column_logs
-    products = Products.of(arrays, blocks)
+    (n, d), k = rows[0].shape, columns[0].shape[0]
+    products = Products.of(arrays, blocks) if n * k * d > _FEW else None
     if products is None:
         logs = _weighted(rows, columns, blocks, row_logs, column_logs)
         return _scaled(logs, axis=1 if by_row else (0, 1))

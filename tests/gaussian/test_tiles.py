@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from skgmje._kernels import _tiles
-from skgmje.gaussian import _pairs, grams
+from skgmje.gaussian import _autograd, _pairs, _products, grams
 from skgmje.gaussian._pairs import column_sums, correlations, log_correlation
 
 BLOCKS = [np.array([0, 3]), np.array([1])]  # column 2 is in none
@@ -24,6 +24,11 @@ def small_tiles(request, monkeypatch):
     if request.param:
         monkeypatch.setattr(_tiles, "_PAIRS", request.param**2)
         monkeypatch.setattr(_tiles, "_WIDTH", request.param)
+
+
+@pytest.fixture(autouse=True)
+def _no_pairs_are_few(monkeypatch):
+    monkeypatch.setattr(_pairs, "_FEW", 0)
 
 
 @pytest.fixture
@@ -201,6 +206,35 @@ def test_no_array_of_all_pairs(monkeypatch, rng):
     (pairs.log_data_norm + sums.sum().log() + scale).backward()
     assert max(map(np.prod, shapes)) < 600 * 90 / 10
     assert not any(name.startswith("log_correlation") for name in vars(pairs))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tensors_of_a_gpu_go_the_same_way(arrays, monkeypatch, dtype):
+    """Only what NumPy does on the CPU is done by torch there: do so here."""
+    X, Y, a = (torch.as_tensor(arrays[z], dtype=dtype) for z in "XYa")
+    v = torch.tensor(0.7, dtype=dtype)
+
+    def evaluate(name):
+        leaves = [z.clone().requires_grad_() for z in (X, Y, v, a)]
+        X_, Y_, v_, a_ = leaves
+        if name == "sums":
+            sums, scale = column_sums((X_, v_), (Y_, v_), None, a_)
+            value = sums.sum().log() + scale
+        else:
+            by_row = name == "rows"
+            P, _ = correlations((X_, v_), (Y_, v_), None, a_, by_row=by_row)
+            value = P.square().sum()
+        return [value, *torch.autograd.grad(value, leaves)]
+
+    names = "sums", "rows", "matrix"
+    expected = [evaluate(name) for name in names]
+    for module in _products, _autograd:
+        monkeypatch.setattr(module, "raw", lambda array: array.detach())
+    rtol = 1e-4 if dtype == torch.float32 else 1e-11
+    for name, correct in zip(names, expected, strict=True):
+        for x, y in zip(evaluate(name), correct, strict=True):
+            assert x.dtype == y.dtype
+            assert_allclose(x.detach(), y.detach(), rtol=rtol, atol=rtol / 10)
 
 
 def test_double_backward_is_refused(arrays):
