@@ -114,7 +114,7 @@ def em_iteration(n, d, k):
 
 def whole_fit(n, d, k, *, given=True):
     """A fit until the likelihood stops, from the same start or each from k-means."""
-    _, X = draw("full", n, d, k, spread=1.0)
+    _, X = draw("full", n, d, k, spread=1.5)
     start = {}
     if given:
         start = {
