@@ -31,11 +31,11 @@ class Training:
     Parameters
     ----------
     loss_curve : ndarray of shape (n_steps,)
-        Loss before each gradient step.
+        Loss before each gradient step, up to a failure.
 
     trouble : str
-        Why the run ended early or went back to earlier parameters; empty if
-        it did not.
+        Why the run ended early or went back to earlier parameters, and what to
+        do, in sentences; empty if it did not.
     """
 
     loss_curve: np.ndarray
@@ -136,7 +136,7 @@ class _MixtureNet(NeuralNet):
 
         def closure():
             self.optimizer_.zero_grad()
-            loss = self.get_loss(self.infer(X, **fit_params), others, X=X)
+            loss = self.get_loss(self.module_(X, **fit_params), others, X=X)
             loss.backward()
             nn.utils.clip_grad_norm_(self.module_.parameters(), _GRADIENT_NORM)
             return loss
@@ -179,20 +179,36 @@ class _MixtureNet(NeuralNet):
         self._check_finite(float(np.max(losses)))
         self.state_ = self._state()
 
+    def is_bad(self, loss):
+        """Tell whether a loss is no number, or far above the first."""
+        return not loss <= _EXPLODED * max(1.0, abs(self.losses_[0]))
+
     def _check_finite(self, loss):
-        if not loss <= _EXPLODED * max(1.0, abs(self.losses_[0])):
+        if self.is_bad(loss):
             raise NonFiniteLossError(f"loss {loss:.3g}")
 
     def check_end(self):
         """Evaluate the last batch once more: no loss has seen the last step."""
         if self.losses_:
             X, others = self.last_batch_
-            with torch.no_grad():
-                self._check_finite(float(self.get_loss(self.infer(X), others, X=X)))
+            loss = self.get_loss(self.infer(X), others, X=X)
+            self._check_finite(loss.item())
 
     def restore_best(self):
         """Go back to the best parameters."""
         self.module_.load_state_dict(self.best_state_)
+
+    def is_numerical(self, error):
+        """Tell whether bad parameters caused an error; all others are the user's."""
+        finite = all(torch.isfinite(p).all() for p in self.module_.parameters())
+        return not finite or isinstance(
+            error.__cause__ or error, NonFiniteLossError | torch.linalg.LinAlgError
+        )
+
+    def good_losses(self):
+        """Return the losses up to the first bad one, an ndarray."""
+        bad = [i for i, loss in enumerate(self.losses_) if self.is_bad(loss)]
+        return np.array(self.losses_[: bad[0] if bad else None])
 
 
 def check_net_params(net_params):
@@ -205,6 +221,35 @@ def check_net_params(net_params):
             "parameters. Set those, or remove the keys from net_params."
         )
     return net_params
+
+
+def check_callbacks(callbacks):
+    """Raise if skorch could not call `callbacks`, or if they wait for what never comes.
+
+    Parameters
+    ----------
+    callbacks : list or None
+        Callbacks of skorch, their classes, or pairs of a name and one of them.
+
+    Raises
+    ------
+    ValueError
+        If one is no callback, or monitors a loss of validation data.
+    """
+    for item in callbacks or []:
+        callback = item[-1] if isinstance(item, tuple) else item
+        made = callback() if isinstance(callback, type) else callback
+        if not isinstance(made, Callback):
+            raise ValueError(
+                f"callbacks={callbacks!r} has {item!r}, which is no callback of "
+                "skorch. Use skorch.callbacks.Callback or one of its subclasses."
+            )
+        if str(getattr(made, "monitor", "")).startswith("valid"):
+            raise ValueError(
+                f"callbacks={callbacks!r} has a {type(made).__name__} that monitors "
+                f"{made.monitor!r}, but no rows are held out. Pass it "
+                "monitor='train_loss'."
+            )
 
 
 def _make_net(module, criterion, n_rows, schedule, hooks, random_state, device):
@@ -237,7 +282,14 @@ def _make_net(module, criterion, n_rows, schedule, hooks, random_state, device):
         verbose=0,
         **settings,
     )
-    return net.initialize()
+    try:
+        return net.initialize()
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"net_params={hooks.net_params!r} and callbacks={hooks.callbacks!r} do "
+            f"not suit skorch.NeuralNet: {error}. An optimizer without parameter "
+            "groups, such as LBFGS, needs 'optimizer__param_groups': []."
+        ) from error
 
 
 def train(module, criterion, tensors, schedule, hooks, random_state, device):
@@ -255,7 +307,7 @@ def train(module, criterion, tensors, schedule, hooks, random_state, device):
     criterion : callable
         Gets the module's mixture and the batch, returns the loss.
 
-    tensors : tuple of tensors
+    tensors : tuple of tensors, or ArrayRows
         X, which is also the module's context, and others with the same rows.
 
     schedule : Schedule
@@ -279,49 +331,63 @@ def train(module, criterion, tensors, schedule, hooks, random_state, device):
     ------
     NonFiniteLossError
         If the very first loss is not finite.
+
+    KeyboardInterrupt
+        If the user interrupted it before the first loss; later interruptions
+        end the training only.
+
+    Notes
+    -----
+    If a later loss is not finite, or a matrix cannot be factorised, the best
+    parameters are restored. All other errors are those of the user's own
+    functions, and raised.
     """
-    net = _make_net(
-        module, criterion, len(tensors[0]), schedule, hooks, random_state, device
-    )
-    rows = TensorRows(*(tensor.to(device) for tensor in tensors))
+    rows = tensors
+    if isinstance(tensors, tuple | list):
+        rows = TensorRows(*(tensor.to(device) for tensor in tensors))
+    net = _make_net(module, criterion, len(rows), schedule, hooks, random_state, device)
     try:
         net.partial_fit(rows)
         trouble = _describe_end(net)
     except (NonFiniteLossError, ValueError, torch.linalg.LinAlgError) as error:
+        if not (net.losses_ and net.is_numerical(error)):
+            raise
         trouble = _describe_failure(net, error)
     module.eval()
-    return Training(np.array(net.losses_), trouble)
+    return Training(net.good_losses(), trouble)
 
 
 def _describe_end(net):
     """Go back to the best parameters; say why if the run ended badly or early."""
+    if not net.losses_:
+        raise KeyboardInterrupt  # skorch has swallowed it; nothing was learned
     net.check_end()
     # The least of several losses: one alone may be high by chance.
-    last = min(net.losses_[-math.ceil(net.schedule.max_iter / 10) :], default=-math.inf)
+    last = min(net.losses_[-math.ceil(net.schedule.max_iter / 10) :])
     if last > net.best_loss_:
         net.restore_best()
-        if last > net.first_loss_:
+        if last > net.first_loss_ + net.schedule.tol:
             return (
-                f"the loss rose from {net.first_loss_:.4g} to {last:.4g}, so the best "
-                "parameters were restored"
+                f"The loss rose from {net.first_loss_:.4g} to {last:.4g}, so the best "
+                "parameters were restored. Decrease learning_rate."
             )
     # skorch ends a run in silence, whoever interrupts it; its callbacks do so
     # between two epochs.
-    return f"it was interrupted at step {net.n_steps_}" if net.inside_epoch_ else ""
+    if net.inside_epoch_:
+        return f"It was interrupted at step {net.n_steps_}. Fit again to go further."
+    return ""
 
 
 def _describe_failure(net, error):
     """Go back to the best parameters, or raise if there are none."""
-    figures = (
-        f"training failed at step {net.n_steps_} of {net.schedule.max_iter} with "
-        f"learning_rate={net.schedule.learning_rate:.3g} ({error})"
-    )
-    if not net.losses_:
-        raise error
     if not math.isfinite(net.losses_[0]):
         raise NonFiniteLossError(
-            f"{figures}, and there are no good parameters to go back to. Decrease "
-            "learning_rate, increase bandwidth, or scale the input data."
+            f"The loss was {net.losses_[0]:.3g} before the first step, so that there "
+            f"are no good parameters to go back to. {net.hooks.remedy}"
         ) from error
     net.restore_best()
-    return f"{figures}, so the best parameters were restored"
+    return (
+        f"Training failed at step {net.n_steps_} of {net.schedule.max_iter} with "
+        f"learning_rate={net.schedule.learning_rate:.3g} ({error}), so the best "
+        "parameters were restored. Decrease learning_rate."
+    )

@@ -9,7 +9,14 @@ from numpy.testing import assert_array_equal
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch import nn
 
-from skgmje._net import NonFiniteLossError, Training, check_net_params, train
+from skgmje._backend import cholesky
+from skgmje._net import (
+    NonFiniteLossError,
+    Training,
+    check_callbacks,
+    check_net_params,
+    train,
+)
 from skgmje.gaussian import Mixture
 from skgmje.modules import CodeGenerator, MixtureModule
 from skgmje.modules._schedule import Hooks, Schedule
@@ -124,9 +131,17 @@ def test_interruption_keeps_the_steps_so_far_and_says_so():
             raise KeyboardInterrupt
 
     module, training = run(on_step=interrupt)
-    assert "interrupted at step 30" in training.trouble
+    assert "interrupted at step 30. Fit again" in training.trouble
     assert len(training.loss_curve) == 30
     assert torch.isfinite(module.means).all()
+
+
+def test_interruption_before_the_first_loss_ends_the_fit():
+    def interrupt(fraction):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(on_step=interrupt)
 
 
 def test_schedulers_of_skorch_replace_the_cosine():
@@ -187,7 +202,7 @@ def test_one_bad_loss_ends_the_run_at_the_best_parameters(bad):
         return loss * bad if len(calls) == 31 else loss
 
     module, training = run(poisoned)
-    assert "training failed at step 31 of 60" in training.trouble
+    assert "Training failed at step 31 of 60" in training.trouble
     # The loss of step 30 is that of the parameters after 29 steps.
     healthy, _ = run(on_epoch=lambda losses: len(losses_so_far(losses)) == 29)
     assert torch.equal(module.means, healthy.means)
@@ -202,7 +217,7 @@ def test_a_bad_loss_within_an_epoch_is_seen():
         return loss * float("nan") if len(calls) == 32 else loss
 
     module, training = run(poisoned, max_iter=300)
-    assert "training failed at step 33 of 300 with" in training.trouble
+    assert "Training failed at step 33 of 300 with" in training.trouble
     assert torch.isfinite(module.means).all()
 
 
@@ -217,6 +232,69 @@ def test_error_of_the_first_step_is_the_users_to_see():
 
     with pytest.raises(ValueError, match="my cost is broken"):
         run(broken)
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, FloatingPointError])
+def test_later_errors_of_the_user_are_raised(error):
+    def broken(fraction):
+        if fraction > 0.5:
+            raise error("my callback is broken")
+
+    with pytest.raises(error, match="my callback is broken"):
+        run(on_step=broken)
+
+
+def test_failed_factorisation_goes_back_to_the_best():
+    calls = []
+
+    def singular(mixture, rows):
+        calls.append(0)
+        loss = negative_log_likelihood(mixture, rows)
+        factor = torch.eye(2) * (-1.0 if len(calls) == 31 else 1.0)
+        return loss * cholesky(factor, "R")[0, 0]
+
+    _, training = run(singular)
+    assert "not positive definite" in training.trouble
+    assert len(training.loss_curve) == 30
+
+
+def test_loss_curve_ends_before_a_failure():
+    _, training = run(learning_rate=1e300)
+    assert np.isfinite(training.loss_curve).all()
+    assert 1 <= len(training.loss_curve) < 60
+
+
+def test_a_rise_below_the_tolerance_is_none():
+    def rising(mixture, rows):
+        return mixture.means.sum() * 0 + len(losses) * 1e-6
+
+    losses = []
+    for tol, trouble in [(0.0, "The loss rose"), (1e-3, "")]:
+        _, training = run(rising, on_epoch=losses.append, tol=tol)
+        assert training.trouble.startswith(trouble)
+        assert bool(training.trouble) == bool(trouble)
+
+
+class Monitor(Callback):
+    monitor = "valid_loss_best"
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        ([3], "3, which is no callback of skorch"),
+        ([EarlyStopping()], "EarlyStopping that monitors 'valid_loss'"),
+        ([("stop", Monitor)], "Pass it monitor='train_loss'"),
+    ],
+)
+def test_bad_callbacks_are_named(callbacks, message):
+    with pytest.raises(ValueError, match=message):
+        check_callbacks(callbacks)
+
+
+def test_unsuitable_net_params_are_named():
+    with pytest.raises(ValueError, match=r"net_params=.* do not suit"):
+        run(net_params={"typo": 1})
 
 
 @pytest.mark.parametrize("max_iter", [1, 2, 250])
@@ -237,7 +315,7 @@ def test_rising_loss_is_undone():
         return loss.detach() + sign * (loss - loss.detach())
 
     module, training = run(turning)
-    assert "the loss rose from" in training.trouble or training.trouble == ""
+    assert "The loss rose from" in training.trouble or training.trouble == ""
     final = negative_log_likelihood(module(), torch.from_numpy(X)).item()
     assert final <= training.loss_curve.min() + 0.2
 

@@ -29,6 +29,9 @@ class Schedule:
     warmup : float, default=0.0
         Fraction of the run during which `on_step` still changes what the loss
         means, so that its values do not compare with later ones.
+
+    tol : float, default=0.0
+        A loss that ends higher than it began by less has not risen.
     """
 
     max_iter: int
@@ -36,6 +39,7 @@ class Schedule:
     learning_rate: float = 4e-3
     fast_parameters: tuple = ()
     warmup: float = 0.0
+    tol: float = 0.0
 
     @property
     def epoch_length(self):
@@ -65,9 +69,13 @@ class Hooks:
 
     net_params : dict or None, default=None
         Handed to :class:`skorch.NeuralNet`.
+
+    remedy : str, default="Check what the cost returns."
+        What to do if the first loss is not finite.
     """
 
     on_step: Callable | None = None
     on_epoch: Callable | None = None
     callbacks: list | None = None
     net_params: dict | None = None
+    remedy: str = "Check what the cost returns."
