@@ -1,16 +1,32 @@
-"""Batches of tensors that are already where they are needed."""
+"""Batches of tensors, and of rows that are too many to be tensors."""
 
 import math
 
+import numpy as np
 import torch
+
+# Permutations of more rows than these would be as large as the rows.
+_MAX_PERMUTED = 2**22
+# Entries that are converted at a time.
+_CHUNK_ENTRIES = 2**20
 
 
 class TensorRows(torch.utils.data.Dataset):
-    """Tensors that share their rows, already on their device."""
+    """Tensors that share their rows, already on their device.
+
+    Parameters
+    ----------
+    X : tensor of shape (n_samples, ...)
+        Rows.
+
+    *others : tensors of shape (n_samples, ...)
+        What belongs to the rows.
+    """
 
     def __init__(self, X, *others):
         self.X = X
         self.others = others
+        self.device = X.device
 
     def __len__(self):
         return len(self.X)
@@ -19,17 +35,115 @@ class TensorRows(torch.utils.data.Dataset):
         return self.X[rows], tuple(other[rows] for other in self.others)
 
 
+class ArrayRows(torch.utils.data.Dataset):
+    """Arrays that share their rows, read and moved when a batch asks for them.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, ...)
+        Rows: what NumPy can index, for example a memory map.
+
+    *others : arrays of shape (n_samples, ...)
+        What belongs to the rows.
+
+    dtype : dtype
+        NumPy's data type of the tensors.
+
+    device : torch.device
+        Where they go.
+    """
+
+    def __init__(self, X, *others, dtype, device):
+        self.arrays = (X, *others)
+        self.dtype = dtype
+        self.device = device
+
+    def __len__(self):
+        return len(self.arrays[0])
+
+    def __getitem__(self, rows):
+        if torch.is_tensor(rows):
+            rows = rows.numpy()
+        X, *others = [
+            torch.from_numpy(np.array(array[rows], self.dtype)).to(self.device)
+            for array in self.arrays
+        ]
+        return X, tuple(others)
+
+
+def load_rows(arrays, dtype, device, max_bytes):
+    """Return rows for training: tensors if they fit, else arrays.
+
+    Parameters
+    ----------
+    arrays : sequence of arrays of shape (n_samples, ...)
+        Arrays that share their rows.
+
+    dtype : dtype
+        NumPy's data type of the tensors.
+
+    device : torch.device
+        Where the tensors go.
+
+    max_bytes : float
+        Bytes that all tensors together may take.
+
+    Returns
+    -------
+    rows : TensorRows or ArrayRows
+        The rows.
+    """
+    rows = ArrayRows(*arrays, dtype=dtype, device=device)
+    size = sum(math.prod(array.shape) for array in arrays) * np.dtype(dtype).itemsize
+    if size > max_bytes:
+        return rows
+    X, others = rows[:1]
+    whole = [part.new_empty((len(rows), *part.shape[1:])) for part in (X, *others)]
+    step = max(1, _CHUNK_ENTRIES // max(1, X[0].numel()))
+    for start in range(0, len(rows), step):
+        chunk = slice(start, start + step)
+        X, others = rows[chunk]
+        for tensor, part in zip(whole, (X, *others), strict=True):
+            tensor[chunk] = part
+    return TensorRows(*whole)
+
+
+def draw_rows(n_rows, size, random_state):
+    """Return indices of random rows; of very many some may come twice.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows to draw from.
+
+    size : int
+        Number of rows to draw.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+
+    Returns
+    -------
+    rows : tensor of shape (size,)
+        Indices.
+    """
+    if n_rows > _MAX_PERMUTED:
+        return torch.randint(n_rows, (size,), generator=random_state)
+    return torch.randperm(n_rows, generator=random_state)[:size]
+
+
 class TensorBatches:
     """Iterate over batches of tensors without visiting single rows.
 
     Each pass yields `n_steps` batches of one size and goes on where the last
     one ended: rows are drawn without replacement until too few are left, then
-    shuffled anew. As long as a batch holds all rows, nothing is copied.
+    shuffled anew; of more than four million rows each batch is drawn anew. As
+    long as a batch holds all rows, nothing is copied.
 
     Parameters
     ----------
-    dataset : TensorRows
-        The tensors.
+    dataset : TensorRows or ArrayRows
+        The rows.
 
     batch_size : int
         Rows per batch.
@@ -63,11 +177,14 @@ class TensorBatches:
             yield self._next()
 
     def _next(self):
-        size = self.batch_size
-        if size == len(self.dataset):
+        size, n_rows = self.batch_size, len(self.dataset)
+        if size == n_rows and isinstance(self.dataset, TensorRows):
             return self.dataset.X, self.dataset.others
         if len(self.order) < size:
-            order = torch.randperm(len(self.dataset), generator=self.random_state)
-            self.order = order.to(self.dataset.X.device)
+            drawn = size if n_rows > _MAX_PERMUTED else n_rows
+            order = draw_rows(n_rows, drawn, self.random_state)
+            if isinstance(self.dataset, TensorRows):
+                order = order.to(self.dataset.device)
+            self.order = order
         rows, self.order = self.order[:size], self.order[size:]
         return self.dataset[rows]
