@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from skgmje._backend import logsumexp
+from skgmje._net import NonFiniteLossError
 from skgmje.costs import COSTS, optimal_weights
 from skgmje.gaussian import gaussian_log_gram, grams
 
@@ -27,6 +28,11 @@ class Objective:
     def __init__(self, cost, bumps):
         self.cost = cost
         self.evaluate = _user_cost(cost) if callable(cost) else EVALUATIONS[cost]
+        self.remedy = (
+            f"Check what cost={cost!r} returns."
+            if callable(cost)
+            else "Increase bandwidth, or scale the input data."
+        )
         self.bumps = bumps
         self.factor = bumps.ratio
         self._last = (None, None, None)
@@ -55,6 +61,8 @@ class Objective:
         model_bandwidth = None
         if self.bumps.learn_variance:
             model_bandwidth = (self.factor * mixture.covariances[0]) ** 0.5
+            if not model_bandwidth > 0:
+                raise NonFiniteLossError(f"model bandwidth {model_bandwidth:.3g}")
         rows, factor, last = self._last
         if rows is not X or factor != self.factor:
             logs = None if sample_weight is None else sample_weight.log()
@@ -87,6 +95,11 @@ def _user_cost(cost):
             raise ValueError(
                 f"cost={cost!r} must return one number, a tensor made from the "
                 f"Grams by torch operations, got {value!r}."
+            )
+        if grams.centers.requires_grad and not value.requires_grad:
+            raise ValueError(
+                f"cost={cost!r} returned a tensor without a gradient by the centres. "
+                "Make it from log_xy or log_yy of the Grams, without detach."
             )
         return value.reshape(())
 

@@ -33,13 +33,13 @@ def describe_drop(loss_curve, max_iter, tol):
     quarter = -(-max_iter // 4)
     before, last = loss_curve[:-quarter], loss_curve[-quarter:]
     if not len(before):
-        return f"max_iter={max_iter} steps are too few to tell"
+        return f"max_iter={max_iter} steps are too few to tell. Increase max_iter."
     drop = np.mean(before[-quarter:]) - np.mean(last)
     if drop <= max(100 * tol, np.std(last)):
         return ""
     return (
-        f"the cost fell by {drop:.3g} to {np.mean(last):.4g} in the last quarter of "
-        f"max_iter={max_iter} steps"
+        f"The cost fell by {drop:.3g} to {np.mean(last):.4g} in the last quarter of "
+        f"max_iter={max_iter} steps. Increase max_iter or tol."
     )
 
 
@@ -48,8 +48,7 @@ def warn_of_troubles(name, troubles):
     troubles = [trouble for trouble in troubles if trouble]
     if troubles:
         warnings.warn(
-            f"{name} did not converge: {'; '.join(troubles)}. Increase max_iter or "
-            "tol, or decrease learning_rate.",
+            f"{name} did not converge. {' '.join(troubles)}",
             ConvergenceWarning,
             stacklevel=_STACKLEVEL,
         )
