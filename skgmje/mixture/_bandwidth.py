@@ -14,6 +14,8 @@ _MAX_ROWS = 1000
 _FLOOR = 1e-4
 # Standardised features vary by about 1, or not at all.
 _SMALLEST = 1e-12
+# From this many features on, noise needs bumps so wide that most see each other.
+_MANY_FEATURES = 16
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,35 @@ def total_variance(X, sample_weight):
     return float(total) if total > _SMALLEST else 1.0
 
 
-def cell_variance(X, centers, sample_weight):
+def nearest_centers(X, centers):
+    """Return the nearest centre of each row, and the squared distance to it.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+
+    centers : ndarray of shape (n_components, n_features)
+        Centres.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,)
+        Indices of centres.
+
+    squares : ndarray of shape (n_samples,)
+        Squared distances.
+    """
+    labels, squares = np.empty(len(X), np.intp), np.empty(len(X))
+    for start in range(0, len(X), 4096):
+        rows = slice(start, start + 4096)
+        distances = cdist(X[rows], centers, "sqeuclidean")
+        labels[rows] = distances.argmin(axis=1)
+        squares[rows] = distances.min(axis=1)
+    return labels, squares
+
+
+def cell_variance(data, centers, random_state=None):
     r"""Return half the mean squared distance of a row to the nearest centre.
 
     .. math:: v^* = \tfrac12 \operatorname{mean}_i \min_k \|x_i - c_k\|^2
@@ -69,31 +99,45 @@ def cell_variance(X, centers, sample_weight):
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    data : Data
         Rows.
 
     centers : ndarray of shape (n_components, n_features)
         Centres of the cells.
 
-    sample_weight : ndarray of shape (n_samples,)
-        Weights of the rows.
+    random_state : RandomState, default=None
+        Ignored.
 
     Returns
     -------
     variance : float
-        Positive, also where every row is a centre.
+        Positive, also where every row is a centre, and no less than that of
+        the rounding of the rows.
     """
-    nearest = np.concatenate(
-        [
-            cdist(X[i : i + 4096], centers, "sqeuclidean").min(axis=1)
-            for i in range(0, len(X), 4096)
-        ]
-    )
-    variance = 0.5 * float(np.average(nearest, weights=sample_weight))
-    return max(variance, _FLOOR * total_variance(X, sample_weight))
+    squares = nearest_centers(data.part, centers)[1]
+    variance = 0.5 * float(np.average(squares, weights=data.weights))
+    floor = _FLOOR * total_variance(data.part, data.weights)
+    return max(variance, floor, data.resolution)
 
 
-def loo_variance(X, sample_weight, random_state):
+def residual_variance(data, centers, random_state=None):
+    """Return the variance of a feature within the cells, the likeliest one.
+
+    Parameters and results are those of :func:`cell_variance`.
+    """
+    return 2 * cell_variance(data, centers) / data.part.shape[1]
+
+
+def wide_variance(data, centers, random_state=None):
+    """Return the cells' variance, 16 times that in many dimensions.
+
+    Parameters and results are those of :func:`cell_variance`.
+    """
+    factor = 16.0 if data.part.shape[1] >= _MANY_FEATURES else 1.0
+    return factor * cell_variance(data, centers)
+
+
+def loo_variance(data, centers, random_state):
     r"""Return the variance of the kernel density estimate that predicts best.
 
     .. math:: \arg\max_v \frac1n \sum_i
@@ -104,11 +148,11 @@ def loo_variance(X, sample_weight, random_state):
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    data : Data
         Rows.
 
-    sample_weight : ndarray of shape (n_samples,)
-        Weights of the rows.
+    centers : object
+        Ignored.
 
     random_state : RandomState
         Draws the rows, if there are many.
@@ -116,20 +160,22 @@ def loo_variance(X, sample_weight, random_state):
     Returns
     -------
     variance : float
-        Positive, also where rows are repeated.
+        Positive, also where rows are repeated, and no less than that of the
+        rounding of the rows.
     """
-    total = total_variance(X, sample_weight)
-    rows, weights = X, sample_weight
-    if len(X) > _MAX_ROWS:
-        drawn = random_state.choice(len(X), _MAX_ROWS, replace=False)
-        rows, weights = X[drawn], sample_weight[drawn]
+    rows, weights = data.part, data.weights
+    total = total_variance(rows, weights)
+    if len(rows) > _MAX_ROWS:
+        drawn = random_state.choice(len(rows), _MAX_ROWS, replace=False)
+        rows, weights = rows[drawn], weights[drawn]
     squares = squareform(pdist(rows, "sqeuclidean"))
     np.fill_diagonal(squares, np.inf)
     log_weights = np.log(weights / weights.sum())
+    n_features = rows.shape[1]
 
     def score(log_variance):
         logs = logsumexp(log_weights - squares / (2 * np.exp(log_variance)), axis=1)
-        return np.average(logs, weights=weights) - X.shape[1] / 2 * (
+        return np.average(logs, weights=weights) - n_features / 2 * (
             LOG_2PI + log_variance
         )
 
@@ -138,5 +184,5 @@ def loo_variance(X, sample_weight, random_state):
         best = grid[np.argmax([score(v) for v in grid])]
         step = (grid[1] - grid[0]) / 2
         grid = np.clip(best + step * np.linspace(-1, 1, 5), grid[0], grid[-1])
-    shrinks = (len(rows) / len(X)) ** (2 / (X.shape[1] + 4))
-    return float(np.exp(best) * shrinks)
+    shrinks = (len(rows) / len(data.X)) ** (2 / (n_features + 4))
+    return max(float(np.exp(best) * shrinks), data.resolution)

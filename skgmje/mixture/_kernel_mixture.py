@@ -30,6 +30,7 @@ from skgmje.mixture._recipe import (
     choose_recipe,
     choose_settings,
 )
+from skgmje.mixture._rows import standardized_data
 from skgmje.mixture._standardize import drop_weightless, standardization
 from skgmje.mixture._troubles import (
     describe_drop,
@@ -143,6 +144,9 @@ class KernelMixtureDensity(
     device : str, default='auto'
         Where to train: 'cpu', 'cuda', ...; 'auto' is a GPU if there is one.
 
+    max_bytes : int, default=2**28
+        Rows up to this size are tensors while training; else batches are read.
+
     callbacks : list of skorch callbacks or None, default=None
         Passed on to skorch, for example ``[EarlyStopping("train_loss")]``. For
         scikit-learn's own callbacks there is ``set_callbacks``.
@@ -207,6 +211,7 @@ class KernelMixtureDensity(
 
     Notes
     -----
+    Ctrl-C ends a training that has begun, not the fit; elsewhere it ends the fit.
     A network of others that draws random numbers itself (dropout) holds a lock
     while it trains: one such fit at a time.
 
@@ -256,6 +261,7 @@ class KernelMixtureDensity(
         "tol": [Interval(Real, 0, None, closed="left")],
         "reg_covar": [Interval(Real, 0, None, closed="left")],
         "device": [str],
+        "max_bytes": [Interval(Real, 0, None, closed="left")],
         "callbacks": [list, None],
         "net_params": [dict, None],
         "random_state": ["random_state"],
@@ -283,6 +289,7 @@ class KernelMixtureDensity(
         tol=1e-4,
         reg_covar=1e-4,
         device="auto",
+        max_bytes=2**28,
         callbacks=None,
         net_params=None,
         random_state=None,
@@ -306,6 +313,7 @@ class KernelMixtureDensity(
         self.tol = tol
         self.reg_covar = reg_covar
         self.device = device
+        self.max_bytes = max_bytes
         self.callbacks = callbacks
         self.net_params = net_params
         self.random_state = random_state
@@ -323,7 +331,8 @@ class KernelMixtureDensity(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training data.
+            Training data. Of more than a million entries no copy is made, and
+            selection, start and bandwidth see a random part.
 
         y : Ignored
             Not used, present for API consistency by convention.
@@ -344,32 +353,29 @@ class KernelMixtureDensity(
         check_size(self.n_components, len(X))
         device = check_engine(self)
         random_state = check_random_state(self.random_state)
-        loc, scale = standardization(X, sample_weight, per_feature=self.standardize)
-        Z = (X - loc) / scale
-        settings = choose_settings(self, Z, sample_weight, random_state)
+        units = standardization(X, sample_weight, per_feature=self.standardize)
+        loc, scale = self._loc, self._scale = units.loc, units.scale
+        size = self.n_components
+        data = standardized_data(X, sample_weight, units, size, random_state)
+        settings = choose_settings(self, data, random_state)
         recipe = choose_recipe(
             self,
-            Z,
-            sample_weight,
+            data,
             n_components=settings.n_components,
             unit=1.0 if self.standardize else float(scale),
             random_state=random_state,
         )
         task = FitTask(self, recipe.schedule.n_epochs, X=X, y=y)
-        rows = [Z.astype(X.dtype, copy=False)]
-        rows += [] if sample_weight is None else [sample_weight]
         placement = train_centers(
-            self, rows, settings.n_components, recipe, task, device
+            self, data, X.dtype, settings.n_components, recipe, task, device
         )
-        mixture, trouble = POLISHES[self.polish](
-            Z, sample_weight, placement.model, settings, self
-        )
-        self._set_mixture(mixture.affine(scale, loc))
-        self._loc, self._scale = loc, scale
+        polished = POLISHES[self.polish](data, placement.model, settings, self)
+        self._set_mixture(polished.mixture.affine(scale, loc))
+        self._n_parameters = polished.n_parameters
         self.centers_ = placement.model.means * scale + loc
         self.bandwidth_ = recipe.bumps.variance**0.5
         self.cv_results_ = settings.cv_results
-        self._record(placement, trouble)
+        self._record(placement, polished.trouble)
         task.end()
         return self
 
@@ -390,6 +396,10 @@ class KernelMixtureDensity(
         warn_of_troubles(type(self).__name__, troubles)
         warn_of_dead_gradient(self, placement.diagnostics["n_pairs"])
         warn_of_no_density(self)
+
+    def _count_parameters(self):
+        # Before the features' units made ellipses of spheres.
+        return self._n_parameters
 
     def transform(self, X):
         """Compute the responsibilities; the same as :meth:`predict_proba`.
@@ -431,8 +441,8 @@ class KernelMixtureDensity(
         from skgmje.mixture._placement import sample_network
 
         check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"n_samples={n_samples} must be at least 1.")
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
         source = self.random_state if random_state is None else random_state
         seed = int(as_generator(source).integers(2**31 - 1))
         centers = sample_network(self.generator_, n_samples, self.code_dim, seed)

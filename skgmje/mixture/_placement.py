@@ -1,6 +1,7 @@
 """Place centres by training a network on a cost. Imports torch: import it late."""
 
 import copy
+import math
 from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral
@@ -10,12 +11,13 @@ import numpy as np
 import torch
 
 from skgmje._backend import to_numpy
-from skgmje._net import Training, check_net_params, train
+from skgmje._net import Training, check_callbacks, check_net_params, train
 from skgmje.costs import effective_rank, pair_ess
 from skgmje.gaussian import Mixture
 from skgmje.mixture._objective import Objective
 from skgmje.mixture._progress import Plateau, Progress
 from skgmje.modules import CodeGenerator, NoiseGenerator
+from skgmje.modules._batches import draw_rows, load_rows
 from skgmje.modules._device import own_random_state, resolve_device
 from skgmje.modules._generator import draw_centers
 from skgmje.modules._schedule import Hooks
@@ -86,6 +88,11 @@ class Generator:
                 f"generator={self.kind!r} built {type(network).__name__}; it must "
                 "return a torch.nn.Module when called with (code_dim, n_features)."
             )
+        if not any(p.requires_grad for p in network.parameters()):
+            raise ValueError(
+                f"generator={self.kind!r} has no parameters to learn. Give it layers, "
+                "or use generator='codes'."
+            )
         network = network.to("cpu", dtype)
         noise = torch.zeros(2, self.code_dim, dtype=dtype)
         try:
@@ -147,6 +154,7 @@ def check_engine(estimator):
         If a parameter cannot be used here.
     """
     check_net_params(estimator.net_params)
+    check_callbacks(estimator.callbacks)
     sizes = estimator.hidden_layer_sizes
     if not all(isinstance(n, Integral) and n > 0 for n in sizes):
         raise ValueError(
@@ -156,7 +164,7 @@ def check_engine(estimator):
     return resolve_device(estimator.device)
 
 
-def train_centers(estimator, rows, n_components, recipe, task, device):
+def train_centers(estimator, data, dtype, n_components, recipe, task, device):
     """Train the estimator's network on its cost, and tell those who listen.
 
     Parameters
@@ -164,9 +172,11 @@ def train_centers(estimator, rows, n_components, recipe, task, device):
     estimator : KernelMixtureDensity
         Its parameters are read.
 
-    rows : list of ndarray
-        Standardised rows, shape (n_samples, n_features), whose data type is the
-        network's, and their weights unless all are equal.
+    data : Data
+        Standardised rows.
+
+    dtype : dtype
+        NumPy's data type of the network.
 
     n_components : int
         Number of centres to return.
@@ -202,30 +212,36 @@ def train_centers(estimator, rows, n_components, recipe, task, device):
         return task.end_epoch() or plateau(losses)
 
     hooks = Hooks(
-        objective.set_progress, on_epoch, estimator.callbacks, estimator.net_params
+        objective.set_progress,
+        on_epoch,
+        estimator.callbacks,
+        estimator.net_params,
+        objective.remedy,
     )
+    arrays = [data.X, data.sample_weight][: 1 if data.sample_weight is None else 2]
+    whole = (recipe.schedule.batch_size or len(data.X)) >= len(data.X)
+    dtype = np.float32 if device.type == "mps" else dtype
+    rows = load_rows(arrays, dtype, device, math.inf if whole else estimator.max_bytes)
     return _place(rows, n_components, objective, generator, hooks, recipe, device)
 
 
 def _place(rows, n_components, objective, generator, hooks, recipe, device):
     schedule, seed = recipe.schedule, recipe.seed
-    dtype = np.float32 if device.type == "mps" else rows[0].dtype
-    rows = [torch.tensor(array.astype(dtype, copy=False)) for array in rows]
     random_state = torch.Generator().manual_seed(seed)
     foreign = generator.is_foreign
     with own_random_state(seed, device) if foreign else nullcontext():
-        n_features = rows[0].shape[1]
+        first = rows[:1][0]
         module = generator.build(
-            n_features, objective.bumps, random_state, rows[0].dtype
+            first.shape[1], objective.bumps, random_state, first.dtype
         )
         training = train(module, objective, rows, schedule, hooks, random_state, device)
         with torch.no_grad():
-            rows = _sample(rows, random_state, device)
-            diagnostics = _diagnose(objective, module(), rows)
+            sample = _sample(rows, random_state)
+            diagnostics = _diagnose(objective, module(), sample)
             model = module()
             if generator.kind != "codes":
                 model = _draw_model(module, n_components, random_state)
-            weights = objective.model_weights(model, *rows)
+            weights = objective.model_weights(model, *sample)
     weights, centers = (to_numpy(a).astype(np.float64) for a in (weights, model.means))
     variances = np.full(n_components, float(model.covariances[0]))
     return Placement(
@@ -236,12 +252,13 @@ def _place(rows, n_components, objective, generator, hooks, recipe, device):
     )
 
 
-def _sample(rows, random_state, device):
-    """Return a fixed sample of the rows if there are many."""
-    if len(rows[0]) > _SAMPLE_ROWS:
-        sample = torch.randperm(len(rows[0]), generator=random_state)[:_SAMPLE_ROWS]
-        rows = [tensor[sample] for tensor in rows]
-    return [tensor.to(device) for tensor in rows]
+def _sample(rows, random_state):
+    """Return tensors of a fixed sample of the rows, or of all if there are few."""
+    sample = slice(None)
+    if len(rows) > _SAMPLE_ROWS:
+        sample = draw_rows(len(rows), _SAMPLE_ROWS, random_state)
+    X, others = rows[sample]
+    return [X, *others]
 
 
 def _draw_model(module, n_components, random_state):

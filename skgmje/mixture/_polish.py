@@ -1,24 +1,45 @@
 """What is done with the centres that a cost has placed."""
 
+from typing import NamedTuple
+
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from skgmje.adaptation import expectation_maximization, start_mixture, weights_only
+from skgmje.gaussian import Mixture
+from skgmje.mixture._bandwidth import nearest_centers
 
 # The M-steps of the polish; more would change the density little.
 _MAX_ITER = 200
 
 
-def polish_em(X, sample_weight, model, settings, estimator):
+class Polished(NamedTuple):
+    """The density that a polish makes.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        The density.
+
+    n_parameters : int
+        How many numbers it was free to choose; in the units of the data it may
+        look as if there were more.
+
+    trouble : str
+        Why it is not converged, and what to do; empty if it is.
+    """
+
+    mixture: Mixture
+    n_parameters: int
+    trouble: str = ""
+
+
+def polish_em(data, model, settings, estimator):
     """Fit means, weights and covariances by MAP-EM from the centres.
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    data : Data
         Standardised rows.
-
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the rows.
 
     model : Mixture
         The model that the cost has trained.
@@ -31,45 +52,56 @@ def polish_em(X, sample_weight, model, settings, estimator):
 
     Returns
     -------
-    mixture : Mixture
+    polished : Polished
         The density.
-
-    trouble : str
-        Why it is not converged; empty if it is.
     """
-    shared = {
-        "sample_weight": sample_weight,
-        "shrinkage": settings.shrinkage,
-        "reg_covar": estimator.reg_covar,
-    }
-    nearest = cdist(X, model.means, "sqeuclidean").argmin(axis=1)
-    labels = np.unique(nearest, return_inverse=True)[1].ravel()
     kind, rank, tol = settings.covariance_type, estimator.rank, estimator.tol
-    start = start_mixture(X, labels, kind, rank=rank, **shared)
-    result = expectation_maximization(X, start, tol=tol, max_iter=_MAX_ITER, **shared)
-    if result.converged:
-        return result.mixture, ""
-    gain = float(np.diff(result.lower_bounds[-2:]).sum())
-    return result.mixture, (
-        f"the polish still gained {gain:.2g} nats in iteration {result.n_iter} "
-        f"(tol={tol:g})"
+    shared = {"shrinkage": settings.shrinkage, "reg_covar": estimator.reg_covar}
+    nearest = nearest_centers(data.part, model.means)[0]
+    labels = np.unique(nearest, return_inverse=True)[1].ravel()
+    start = start_mixture(
+        data.part, labels, kind, rank=rank, sample_weight=data.part_weight, **shared
+    )
+    result = expectation_maximization(
+        data.X,
+        start,
+        tol=tol,
+        max_iter=_MAX_ITER,
+        sample_weight=data.sample_weight,
+        **shared,
+    )
+    trouble = ""
+    if not result.converged:
+        gain = float(np.diff(result.lower_bounds[-2:]).sum())
+        trouble = (
+            f"The polish still gained {gain:.2g} nats in iteration {result.n_iter} "
+            f"(tol={tol:g}). Increase tol."
+        )
+    return Polished(result.mixture, result.mixture.n_parameters, trouble)
+
+
+def polish_weights(data, model, settings, estimator):
+    """Fit the weights and one shared variance by likelihood; keep the centres.
+
+    Of very many rows a part is looked at. Parameters and results are those of
+    :func:`polish_em`.
+    """
+    return _of_equal_spheres(
+        weights_only(data.part, model.means, sample_weight=data.part_weight)
     )
 
 
-def polish_weights(X, sample_weight, model, settings, estimator):
-    """Fit the weights and one shared variance by likelihood; keep the centres.
-
-    Parameters and results are those of :func:`polish_em`.
-    """
-    return weights_only(X, model.means, sample_weight=sample_weight), ""
-
-
-def keep(X, sample_weight, model, settings, estimator):
+def keep(data, model, settings, estimator):
     """Return the model as it stands.
 
     Parameters and results are those of :func:`polish_em`.
     """
-    return model, ""
+    return _of_equal_spheres(model)
+
+
+def _of_equal_spheres(mixture):
+    # Weights that sum to one, means, and the one variance.
+    return Polished(mixture, mixture.n_components - 1 + mixture.means.size + 1)
 
 
 POLISHES = {"em": polish_em, "weights": polish_weights, None: keep}

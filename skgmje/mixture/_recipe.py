@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 
 from skgmje._selection import Selection, kmeans_centers, select_mixture
-from skgmje.mixture._bandwidth import Bumps, cell_variance, loo_variance, total_variance
+from skgmje.mixture._bandwidth import (
+    Bumps,
+    cell_variance,
+    loo_variance,
+    residual_variance,
+    total_variance,
+    wide_variance,
+)
 
 # Costs that compare densities: their variance is a density's, and learnable.
 DENSITY_COSTS = ("likelihood", "scalar", "vector-matrix")
@@ -17,8 +24,6 @@ WEIGHTED_COSTS = ("likelihood", "scalar", "svd")
 FULL_BATCH_ROWS = 2000
 # Fresh centres per step: the kernel costs see a density, not single centres.
 MAX_DRAWN = 64
-# From this many features on, noise needs bumps so wide that most see each other.
-MANY_FEATURES = 16
 # A bandwidth this many times wider or narrower than the data has no gradient.
 MAX_RATIO = 1e15
 
@@ -32,7 +37,7 @@ def check_size(n_components, n_samples):
         )
 
 
-def choose_settings(estimator, X, sample_weight, random_state):
+def choose_settings(estimator, data, random_state):
     """Choose number of components, covariance type and shrinkage.
 
     The density is spherical unless the polish fits covariances; then only the
@@ -43,11 +48,8 @@ def choose_settings(estimator, X, sample_weight, random_state):
     estimator : KernelMixtureDensity
         Its parameters are read.
 
-    X : ndarray of shape (n_samples, n_features)
+    data : Data
         Rows.
-
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the rows.
 
     random_state : RandomState
         Source of the folds.
@@ -68,9 +70,9 @@ def choose_settings(estimator, X, sample_weight, random_state):
     if "auto" not in settings.values():
         return Selection(**settings, cv_results=None)
     return select_mixture(
-        X,
+        data.part,
         **settings,
-        sample_weight=sample_weight,
+        sample_weight=data.part_weight,
         random_state=random_state,
         reg_covar=estimator.reg_covar,
         rank=estimator.rank,
@@ -106,7 +108,7 @@ class Recipe:
     seed: int
 
 
-def choose_recipe(estimator, X, sample_weight, *, n_components, unit, random_state):
+def choose_recipe(estimator, data, *, n_components, unit, random_state):
     """Choose how the centres are to be placed.
 
     Parameters
@@ -114,17 +116,14 @@ def choose_recipe(estimator, X, sample_weight, *, n_components, unit, random_sta
     estimator : KernelMixtureDensity
         Its parameters are read.
 
-    X : ndarray of shape (n_samples, n_features)
+    data : Data
         Rows.
-
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the rows.
 
     n_components : int
         Number of components.
 
     unit : float
-        What a numeric `bandwidth` is divided by to be in the units of `X`.
+        What a numeric `bandwidth` is divided by to be in the units of `data`.
 
     random_state : RandomState
         Source of the start.
@@ -136,35 +135,39 @@ def choose_recipe(estimator, X, sample_weight, *, n_components, unit, random_sta
     """
     from skgmje.modules._schedule import Schedule
 
-    weights = np.ones(len(X)) if sample_weight is None else sample_weight
-    n_centers = _count_centers(estimator, n_components, len(X))
+    n_samples = len(data.X)
+    n_centers = _count_centers(estimator, n_components, n_samples)
     start = estimator.init_params if estimator.generator == "codes" else "noise"
     rule = _bandwidth_rule(estimator)
     cells = None
     if start == "k-means++" or rule in CELL_RULES:
         cells = kmeans_centers(
-            X, n_centers, sample_weight=sample_weight, random_state=random_state
+            data.part,
+            n_centers,
+            sample_weight=data.part_weight,
+            random_state=random_state,
         )
         # Fewer distinct rows than centres: some centres coincide.
-        cells = np.resize(cells, (n_centers, X.shape[1]))
+        cells = np.resize(cells, (n_centers, cells.shape[1]))
     variance = (
-        VARIANCES[rule](X, cells, weights, random_state)
+        VARIANCES[rule](data, cells, random_state)
         if isinstance(rule, str)
         else _given_variance(rule, unit)
     )
-    base = FIRST_CENTERS[start](X, cells, weights, n_centers, random_state)
+    base = FIRST_CENTERS[start](data, cells, n_centers, random_state)
     bumps = Bumps(
         variance,
-        total_variance(X, weights) if base is None else variance,
+        total_variance(data.part, data.weights) if base is None else variance,
         learn_weights=estimator.cost in WEIGHTED_COSTS,
         learn_variance=_is_raw_density(estimator) or estimator.cost == "likelihood",
     )
     schedule = Schedule(
         estimator.max_iter,
-        _batch_size(estimator, n_centers, len(X)),
+        _batch_size(estimator, n_centers, n_samples),
         estimator.learning_rate,
         fast_parameters=("log_weights", "log_variance"),
         warmup=0.5 if bumps.ratio > 1 else 0.0,
+        tol=estimator.tol,
     )
     return Recipe(
         n_centers, base, bumps, schedule, int(random_state.randint(2**31 - 1))
@@ -198,41 +201,22 @@ def _given_variance(bandwidth, unit):
     return ratio**2
 
 
-def _cell_variance(X, cells, weights, random_state):
-    return cell_variance(X, cells, weights)
-
-
-def _loo_variance(X, cells, weights, random_state):
-    return loo_variance(X, weights, random_state)
-
-
-def _residual_variance(X, cells, weights, random_state):
-    """Return the variance of a feature within the cells, the likeliest one."""
-    return 2 * cell_variance(X, cells, weights) / X.shape[1]
-
-
-def _wide_variance(X, cells, weights, random_state):
-    """Return the cells' variance, 16 times that in many dimensions."""
-    factor = 16.0 if X.shape[1] >= MANY_FEATURES else 1.0
-    return factor * cell_variance(X, cells, weights)
-
-
 VARIANCES = {
-    "cell": _cell_variance,
-    "loo": _loo_variance,
-    "residual": _residual_variance,
-    "wide": _wide_variance,
+    "cell": cell_variance,
+    "loo": loo_variance,
+    "residual": residual_variance,
+    "wide": wide_variance,
 }
 CELL_RULES = ("cell", "residual", "wide")
 
 
-def _draw_rows(X, cells, weights, n_centers, random_state):
-    share = weights / weights.sum()
-    return X[random_state.choice(len(X), n_centers, p=share)]
+def _draw_rows(data, cells, n_centers, random_state):
+    share = data.weights / data.weights.sum()
+    return data.part[random_state.choice(len(data.part), n_centers, p=share)]
 
 
 FIRST_CENTERS = {
-    "k-means++": lambda X, cells, *rest: cells,
+    "k-means++": lambda data, cells, *rest: cells,
     "noise": lambda *rest: None,
     "random_from_data": _draw_rows,
 }

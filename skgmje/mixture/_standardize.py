@@ -1,9 +1,36 @@
 """Units in which features compare."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 # Features that vary less are constant: their squares would underflow.
 _SMALLEST = 1e-140
+# Entries looked at in double precision at a time.
+_CHUNK_ENTRIES = 2**20
+# Sums of larger weights overflow; smaller ones count for nothing beside a prior.
+_LARGEST_WEIGHT = 1e30
+
+
+class Units(NamedTuple):
+    """Location and scale of rows.
+
+    Parameters
+    ----------
+    loc : ndarray of shape (n_features,)
+        Means of the features.
+
+    scale : ndarray of shape (n_features,) or ()
+        Standard deviations, or the root of their mean square; 1 where the
+        feature, or everything, is constant.
+
+    resolution : float
+        Variance of the rounding of a row, in units of `scale`.
+    """
+
+    loc: Any
+    scale: Any
+    resolution: float
 
 
 def drop_weightless(X, sample_weight):
@@ -12,7 +39,7 @@ def drop_weightless(X, sample_weight):
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        Rows.
+        Rows; copied only if one has no weight.
 
     sample_weight : ndarray of shape (n_samples,) or None
         Weights of the rows, not all zero.
@@ -23,17 +50,23 @@ def drop_weightless(X, sample_weight):
         Rows of positive weight.
 
     sample_weight : ndarray of shape (n_rows,) or None
-        Their weights.
+        Their weights; all of them are scaled if the largest is beyond 1e-30 to
+        1e30, where they would overflow, or count for nothing.
     """
     if sample_weight is None:
         return X, None
     counts = sample_weight > 0
-    X, sample_weight = X[counts], sample_weight[counts]
+    if not counts.all():
+        X, sample_weight = X[counts], sample_weight[counts]
+    largest = sample_weight.max()
+    if not 1 / _LARGEST_WEIGHT <= largest <= _LARGEST_WEIGHT:
+        target = np.clip(float(largest), 1 / _LARGEST_WEIGHT, _LARGEST_WEIGHT)
+        sample_weight = sample_weight / largest * sample_weight.dtype.type(target)
     return X, None if (sample_weight == 1).all() else sample_weight
 
 
 def standardization(X, sample_weight, *, per_feature):
-    """Return location and scale of the rows, without overflow on the way.
+    """Return location and scale of the rows, without overflow or a copy.
 
     Parameters
     ----------
@@ -49,25 +82,47 @@ def standardization(X, sample_weight, *, per_feature):
 
     Returns
     -------
-    loc : ndarray of shape (n_features,)
-        Means of the features.
-
-    scale : ndarray of shape (n_features,) or ()
-        Standard deviations, or the root of their mean square; 1 where the
-        feature, or everything, is constant.
+    units : Units
+        Location, scale and resolution.
     """
-    loc = np.average(X.astype(np.float64, copy=False), axis=0, weights=sample_weight)
-    diff = X - loc
-    largest = np.abs(diff).max(axis=0)
-    rounding = 10 * np.finfo(X.dtype).eps * np.abs(X).max(axis=0)
-    varies = largest > np.maximum(rounding, _SMALLEST)
+    loc = _average(X, sample_weight, lambda rows: rows)
+    largest = _largest(X, lambda rows: rows - loc)
+    size = _largest(X, lambda rows: rows)
+    # The mean is rounded in double precision, whatever the rows are.
+    varies = largest > np.maximum(10 * np.finfo(np.float64).eps * size, _SMALLEST)
     unit = np.where(varies, largest, 1.0)
     scale = unit * np.sqrt(
-        np.average((diff / unit) ** 2, axis=0, weights=sample_weight)
+        _average(X, sample_weight, lambda rows: ((rows - loc) / unit) ** 2)
     )
-    if per_feature:
-        return loc, np.where(varies, scale, 1.0)
-    top = scale.max(where=varies, initial=0.0)
-    if top == 0.0:
-        return loc, np.float64(1.0)
-    return loc, top * np.sqrt(np.mean((np.where(varies, scale, 0.0) / top) ** 2))
+    scale = np.where(varies, scale, 1.0)
+    if not per_feature:
+        top = scale.max(where=varies, initial=0.0) or 1.0
+        mean = np.mean((np.where(varies, scale, 0.0) / top) ** 2)
+        scale = top * np.sqrt(mean) if mean else np.float64(1.0)
+    spacing = np.where(varies, np.spacing(size.astype(X.dtype)) / scale, 0.0)
+    return Units(loc, scale, float((spacing**2).sum() / 12))
+
+
+def _chunks(X):
+    """Yield slices of the rows, and the rows in double precision."""
+    step = max(1, _CHUNK_ENTRIES // X.shape[1])
+    for start in range(0, len(X), step):
+        rows = slice(start, start + step)
+        yield rows, X[rows].astype(np.float64, copy=False)
+
+
+def _average(X, sample_weight, function):
+    mean, mass = 0.0, 0.0
+    for rows, chunk in _chunks(X):
+        weight = np.ones(len(chunk)) if sample_weight is None else sample_weight[rows]
+        part = np.average(function(chunk), axis=0, weights=weight)
+        total = float(weight.sum())
+        mass += total
+        mean = mean + (part - mean) * (total / mass)
+    return mean
+
+
+def _largest(X, function):
+    return np.max(
+        [np.abs(function(rows)).max(axis=0) for _, rows in _chunks(X)], axis=0
+    )

@@ -21,7 +21,7 @@ from torch import nn
 
 from skgmje.costs import COSTS, svd_cost
 from skgmje.gaussian import COVARIANCE_TYPES
-from skgmje.mixture import GaussianMixture, KernelMixtureDensity
+from skgmje.mixture import GaussianMixture, KernelMixtureDensity, _rows
 
 ALL_COSTS = [*COSTS, "likelihood"]
 X = StandardScaler().fit_transform(make_moons(200, noise=0.08, random_state=0)[0])
@@ -204,6 +204,53 @@ def test_float32_stays():
     assert fitted.score(X32) == pytest.approx(density().fit(X).score(X), abs=0.05)
 
 
+@ignoring(UNSETTLED, NO_DENSITY)
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"polish": "weights"}, 16),
+        ({"polish": None, "cost": "scalar"}, 16),
+        ({"covariance_type": "spherical"}, 19),
+        ({"covariance_type": "tied"}, 21),
+        ({"covariance_type": "full"}, 39),
+    ],
+)
+def test_criteria_count_what_was_free(params, expected):
+    rows = np.random.default_rng(0).normal(size=(200, 3))
+    fitted = density(4, **params).fit(rows)
+    assert fitted.aic(rows) / 2 + 200 * fitted.score(rows) == pytest.approx(expected)
+
+
+# Very many rows --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["full", "low-rank"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_very_many_rows_are_read_in_parts(kind, dtype, tmp_path, monkeypatch):
+    path = tmp_path / "rows.npy"
+    np.save(path, np.tile(X, (20, 1)).astype(dtype))
+    rows, weight = np.load(path, mmap_mode="r"), np.tile([1.0, 2.0], 2000)
+    params = {"covariance_type": kind, "batch_size": 100, "tol": 0.1}
+    whole = density(max_bytes=1e9, **params).fit(rows, sample_weight=weight)
+    monkeypatch.setattr(_rows, "MAX_ENTRIES", 2000)
+    parts = [
+        density(max_bytes=size, **params).fit(rows, sample_weight=weight)
+        for size in (0, 0, 1e9)
+    ]
+    for part in parts[1:]:
+        assert_array_equal(part.means_, parts[0].means_)
+        assert_array_equal(part.loss_curve_, parts[0].loss_curve_)
+    assert parts[0].score(rows) == pytest.approx(whole.score(rows), abs=0.1)
+
+
+def test_very_many_rows_need_no_choices(monkeypatch):
+    monkeypatch.setattr(_rows, "MAX_ENTRIES", 800)
+    params = {"polish": "weights", "batch_size": 50, "tol": 0.1}
+    fitted = KernelMixtureDensity(random_state=0, max_iter=20, **params)
+    fitted.fit(np.tile(X, (20, 1)))
+    assert fitted.score(X) > GaussianMixture(1).fit(X).score(X) + 0.2
+
+
 # Weights ---------------------------------------------------------------------
 
 
@@ -216,6 +263,14 @@ def test_weights_are_copies_where_no_rows_are_drawn(cost, polish):
     weighted = density(3, max_iter=10, **params).fit(X, sample_weight=counts)
     copied = density(3, max_iter=10, **params).fit(np.repeat(X, counts, axis=0))
     assert_allclose(weighted.score_samples(X), copied.score_samples(X), rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1e-320, 1e308])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_weights_of_any_size(size, dtype):
+    rows = X.astype(dtype)
+    fitted = density().fit(rows, sample_weight=np.full(len(X), size))
+    assert np.isfinite(fitted.score(rows))
 
 
 def test_rows_without_weight_are_absent():
@@ -371,6 +426,7 @@ def test_unsettled_run_warns_once_with_figures():
 def test_explosion_restores_the_start():
     with pytest.warns(ConvergenceWarning, match="learning_rate=1e"):
         fitted = density(learning_rate=1e8).fit(X)
+    assert np.isfinite(fitted.loss_curve_).all()
     assert fitted.score(X) == pytest.approx(density().fit(X).score(X), abs=0.1)
 
 
@@ -383,6 +439,44 @@ def test_interruption_leaves_a_usable_density():
     with pytest.warns(ConvergenceWarning, match="interrupted at step 7"):
         fitted = density(callbacks=[Interrupt()]).fit(X)
     assert np.isfinite(fitted.score(X))
+
+
+def test_errors_of_ones_own_cost_are_raised():
+    calls = []
+
+    def broken(grams):
+        calls.append(0)
+        if len(calls) > 9:
+            raise ValueError("my cost is broken")
+        return svd_cost(grams)
+
+    with pytest.raises(ValueError, match="my cost is broken"):
+        density(cost=broken).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("params", "remedy"),
+    [
+        ({"cost": "scalar", "polish": None}, "cost fell .* Increase max_iter or tol."),
+        ({"tol": 0}, "The polish still gained .* Increase tol."),
+        ({"learning_rate": 1e8}, "restored. Decrease learning_rate."),
+    ],
+)
+def test_each_trouble_has_its_remedy(params, remedy):
+    with pytest.warns(ConvergenceWarning, match=remedy):
+        density(**params).fit(X)
+
+
+def test_few_rows_at_their_optimum_are_no_trouble():
+    fitted = density(4, cost="scalar", polish=None, max_iter=300).fit(X[:4])
+    assert fitted.converged_
+
+
+def test_rounded_rows_are_no_trouble():
+    rows = (1e-3 * np.random.default_rng(0).normal(size=(300, 2)) + 1e4).astype("f4")
+    fitted = density(max_iter=300).fit(rows)
+    assert fitted.converged_
+    assert fitted.bandwidth_ * fitted._scale.min() > 0.2 * np.spacing(rows.max())
 
 
 @ignoring(UNSETTLED)
@@ -459,6 +553,13 @@ def two_columns_too_many(code_dim, n_features):
         ({"cost": "nuclear"}, "'cost' parameter"),
         ({"cost": lambda grams: 1.0}, "must return one number"),
         ({"cost": lambda grams: grams.log_xy}, "must return one number"),
+        ({"cost": lambda grams: grams.log_xy.detach().sum()}, "without a gradient"),
+        ({"cost": lambda grams: grams.log_xx.sum()}, "without a gradient"),
+        ({"generator": nn.Identity()}, "has no parameters to learn"),
+        ({"callbacks": [3]}, r"callbacks=\[3\]"),
+        ({"callbacks": [EarlyStopping()]}, "Pass it monitor='train_loss'"),
+        ({"net_params": {"optimizer": torch.optim.LBFGS}}, "LBFGS, needs"),
+        ({"device": "meta"}, "device='meta' cannot be used"),
         ({"generator": "gan"}, "'generator' parameter"),
         ({"generator": two_columns_too_many}, r"to shape \(2, 4\), but centres"),
         ({"generator": nn.Linear(3, 2)}, "to an error .* width is code_dim=8"),
@@ -477,6 +578,21 @@ def two_columns_too_many(code_dim, n_features):
 def test_bad_parameters_are_named(params, message):
     with pytest.raises(ValueError, match=message):
         density(**params).fit(X)
+
+
+def test_loss_that_is_never_finite_names_what_to_check():
+    def infinite(grams):
+        return grams.log_xy.sum() * np.inf
+
+    with pytest.raises(FloatingPointError, match=r"Check what cost=.*infinite"):
+        density(cost=infinite).fit(X)
+
+
+@ignoring(UNSETTLED, DEAD)
+def test_number_of_centers_is_an_integer():
+    fitted = density(generator="noise", max_iter=2).fit(X)
+    with pytest.raises(ValueError, match=r"n_samples=4\.5 must be a positive integer"):
+        fitted.sample_generator(4.5)
 
 
 @pytest.mark.parametrize(
