@@ -45,20 +45,26 @@ def markdown(header, rows):
     return "\n".join(lines)
 
 
-def publish(name, payload, table):
-    """Write the figures to `benchmarks/results` and the table into the README.
+def publish(name, payload, table, *, excerpt=None):
+    """Write the figures to `benchmarks/results` and a table into the README.
 
     The README has a pair of comments, ``<!-- name -->`` and ``<!-- /name -->``,
-    around each table; without them only the results are written.
+    around each table; without them only the results are written. It gets the
+    `excerpt` if there is one.
     """
     RESULTS.mkdir(exist_ok=True)
     origin = provenance()
     payload = {"provenance": origin, **payload}
     (RESULTS / f"{name}.json").write_text(json.dumps(payload, indent=1) + "\n")
-    text = f"{table}\n\n{caption(origin)}\n"
-    (RESULTS / f"{name}.md").write_text(text)
+    where = caption(origin)
+    (RESULTS / f"{name}.md").write_text(f"{table}\n\n{where}\n")
+    insert(name, f"{excerpt or table}\n\n{where}")
+
+
+def insert(name, text):
+    """Put `text` between the comments `name` of the README."""
     readme = ROOT / "README.md"
     before, mark, rest = readme.read_text().partition(f"<!-- {name} -->\n")
     if mark:
         _, end, after = rest.partition(f"<!-- /{name} -->")
-        readme.write_text(f"{before}{mark}\n{text}\n{end}{after}")
+        readme.write_text(f"{before}{mark}\n{text}\n\n{end}{after}")

@@ -117,9 +117,8 @@ def main(names):
     ]
     print("\n\n".join(tables))
     if tuple(names) == SETS:
-        publish(
-            "quality", {"results": results, "targets": TARGETS}, "\n\n".join(tables)
-        )
+        payload = {"results": results, "targets": TARGETS}
+        publish("quality", payload, "\n\n".join(tables), excerpt=tables[0])
 
 
 def _means(result):
