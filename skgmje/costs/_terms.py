@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from skgmje._backend import (
     as_double,
     asarray_like,
@@ -88,8 +90,7 @@ def log_relative_vector_matrix(grams, jitter):
     xp = namespace(grams.centers)
     b, log_scale = projections(grams)
     b = xp.astype(b, grams.centers.dtype)
-    z = solve_triangular(center_factor(grams, jitter), b[:, None])
-    return 2 * log_scale + xp.log(xp.sum(z * z))
+    return 2 * log_scale + xp.log(explained(b[None], grams, jitter)[0])
 
 
 def projections(grams, column_logs=None):
@@ -122,15 +123,35 @@ def log_explained(grams, jitter):
     """
     xp = namespace(grams.centers)
     P, scale = cross_correlations(grams, by_row=True)
+    return 2 * scale[:, 0] + xp.log(explained(P, grams, jitter))
+
+
+def explained(P, grams, jitter):
+    r"""Return :math:`\|L^{-1} r\|^2` for the rows of P, with L of `log_explained`."""
     R = center_correlations(grams)
     if is_torch(P) and R.shape[0] > _SMALL:
         from skgmje.costs._autograd import Explained
 
-        shares = Explained.apply(P, R, ridge_factor(detach(R), jitter, _OF_CENTERS))
-    else:
-        z = solve_triangular(ridge_factor(R, jitter, _OF_CENTERS), P.T)
-        shares = xp.sum(z * z, axis=0)
-    return 2 * scale[:, 0] + xp.log(shares)
+        return Explained.apply(P, R, quick_factor(detach(R), jitter, _OF_CENTERS))
+    factorise = ridge_factor if is_torch(P) else quick_factor
+    factor = factorise(R, jitter, _OF_CENTERS)
+    z = solve_triangular(factor, P.T)
+    return namespace(z).sum(z * z, axis=0)
+
+
+def quick_factor(correlation, jitter, name):
+    """Return `ridge_factor` without gradient; what is above its diagonal is any."""
+    on_cpu = not is_torch(correlation) or correlation.device.type == "cpu"
+    if on_cpu:
+        from scipy.linalg import get_lapack_funcs
+
+        matrix = np.array(to_numpy(correlation))
+        np.fill_diagonal(matrix, 1 + default_jitter(jitter, correlation))
+        (potrf,) = get_lapack_funcs(["potrf"], [matrix])
+        factor, failed = potrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+        if not failed:
+            return asarray_like(factor, correlation)
+    return ridge_factor(correlation, jitter, name)
 
 
 def cross_correlations(grams, row_logs=None, column_logs=None, *, by_row=False):

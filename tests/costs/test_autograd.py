@@ -4,8 +4,14 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skgmje.costs import _autograd
+from skgmje.costs import (
+    _autograd,
+    _terms,
+    matrix_matrix_cost,
+    vector_matrix_cost,
+)
 from skgmje.costs._autograd import Explained, GramEigenvalues
+from skgmje.gaussian import grams
 
 
 def leaf(rng, *shape):
@@ -67,3 +73,23 @@ def test_eigenvalues_of_single_precision_are_those_of_double(rng):
     torch.linalg.matrix_norm(exact, "nuc").backward()
     assert single.grad.dtype == torch.float32
     assert_allclose(single.grad, exact.grad.float(), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("n_centers", [8, 40])
+@pytest.mark.parametrize("cost", [matrix_matrix_cost, vector_matrix_cost])
+def test_spans_of_few_and_of_many_centers(rng, cost, n_centers, monkeypatch):
+    X = torch.as_tensor(rng.normal(size=(60, 2)))
+    C, h = leaf(rng, n_centers, 2), torch.tensor(0.4).double().requires_grad_()
+    values = []
+    for small in (0, 100):
+        monkeypatch.setattr(_terms, "_SMALL", small)
+        value = cost(grams(X, C, h))
+        values.append([value, *torch.autograd.grad(value, (C, h))])
+    for x, y in zip(*values, strict=True):
+        assert_allclose(x.detach(), y.detach(), rtol=1e-6, atol=1e-8)
+
+
+def test_many_centers_of_one_place_say_what_to_do():
+    X = torch.zeros(50, 2, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"Gram matrix of the centres .* jitter"):
+        matrix_matrix_cost(grams(X, X, 0.7), None, 0)
