@@ -61,7 +61,9 @@ def _condition_all(mixture, given, rest, values):
     values = check_rows(values, part, "values")
     find_missing(values, "raise", "values")
     xp = namespace(constant)
-    means = xp.reshape((values - center) @ maps, (-1, *constant.shape)) + constant
+    means = xp.reshape((values - center) @ maps, (-1, *constant.shape))
+    # A second array of this size would cost more than the product.
+    means += constant
     return part.responsibilities(values), means, covariances
 
 
