@@ -5,29 +5,7 @@ import numpy as np
 from skgmje._kernels import KERNELS, from_sums, responsibilities
 from skgmje._kernels import log_prob as kernel_log_prob
 from skgmje.gaussian import COVARIANCE_TYPES
-
-
-def patterns(X):
-    """Yield ``(rows, observed)`` for each pattern of missing entries.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows; NaN means missing.
-
-    Yields
-    ------
-    rows : ndarray of int
-        Rows of the pattern.
-
-    observed : ndarray of bool of shape (n_features,)
-        Which features they have.
-    """
-    masks, inverse = np.unique(np.isnan(X), axis=0, return_inverse=True)
-    order = np.argsort(inverse.ravel(), kind="stable")
-    counts = np.bincount(inverse.ravel(), minlength=len(masks))
-    for mask, rows in zip(masks, np.split(order, np.cumsum(counts)[:-1]), strict=True):
-        yield rows, ~mask
+from skgmje.gaussian._checks import patterns
 
 
 def missing_stats(kernel, covariance_type, weights, X, sample_weight, temper=1.0):

@@ -270,6 +270,29 @@ def find_missing(X, missing, name="X"):
     return mask
 
 
+def patterns(X):
+    """Yield ``(rows, observed)`` for each pattern of missing entries.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows; NaN means missing.
+
+    Yields
+    ------
+    rows : ndarray of int
+        Rows of the pattern.
+
+    observed : ndarray of bool of shape (n_features,)
+        Which features they have.
+    """
+    masks, inverse = np.unique(np.isnan(X), axis=0, return_inverse=True)
+    order = np.argsort(inverse.ravel(), kind="stable")
+    counts = np.bincount(inverse.ravel(), minlength=len(masks))
+    for mask, rows in zip(masks, np.split(order, np.cumsum(counts)[:-1]), strict=True):
+        yield rows, ~mask
+
+
 def check_indices(indices, n_features):
     """Return `indices` as a list of distinct, non-negative Python integers."""
     axis = np.arange(n_features)

@@ -7,7 +7,12 @@ import numpy as np
 from skgmje import _kernels
 from skgmje._backend import is_torch, logsumexp
 from skgmje.gaussian._arrays import map_arrays
-from skgmje.gaussian._checks import check_missing, check_rows, find_missing
+from skgmje.gaussian._checks import (
+    check_missing,
+    check_rows,
+    find_missing,
+    patterns,
+)
 from skgmje.gaussian._density import responsibilities as general_responsibilities
 
 # Entries of the rows that are checked, converted and scored at a time.
@@ -126,14 +131,11 @@ def score_rows(mixture, X, missing, score, nothing):
 def _score_odd(mixture, rows, scores, missing, score, nothing):
     """Score rows with gaps; refuse infinite ones; leave what is only far away."""
     rows = check_rows(rows, mixture)
-    mask = find_missing(rows, missing)
-    if mask is None:
+    if find_missing(rows, missing) is None:
         return scores
-    patterns, group = np.unique(mask, axis=0, return_inverse=True)
-    for number, pattern in enumerate(patterns):
-        which = np.flatnonzero(group.ravel() == number)
-        seen = np.flatnonzero(~pattern)
-        if len(seen) == len(pattern):
+    for which, observed in patterns(rows):
+        seen = np.flatnonzero(observed)
+        if len(seen) == len(observed):
             continue
         if len(seen):
             shown = rows[np.ix_(which, seen)]

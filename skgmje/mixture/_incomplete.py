@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skgmje.adaptation._missing import patterns
+from skgmje.gaussian._checks import patterns
 
 
 class IncompleteDataMixin:
