@@ -57,6 +57,10 @@ class Selection(NamedTuple):
     start : Mixture or None
         What the best candidate learned from the rows that were not held out, if
         there was one split: where the fit to all rows should begin.
+
+    held_out : ndarray of shape (n_samples,) or None
+        Log-density of each row under the best candidate, from a fit that did
+        not see the row; NaN for rows that were never held out.
     """
 
     n_components: int
@@ -64,6 +68,7 @@ class Selection(NamedTuple):
     shrinkage: float
     cv_results: Any
     start: Any = None
+    held_out: Any = None
 
 
 def kmeans_labels(X, n_clusters, *, sample_weight=None, random_state=None, scale=False):
@@ -163,6 +168,11 @@ def _distinct(X):
     return np.unique(projection, return_inverse=True)[1].ravel()
 
 
+def joint_log_prob(mixture, rows):
+    """Compute the log-densities of rows, NaN being missing."""
+    return mixture.log_prob(rows, missing="marginal")
+
+
 def select_mixture(
     X,
     *,
@@ -171,6 +181,8 @@ def select_mixture(
     shrinkage="auto",
     sample_weight=None,
     random_state=None,
+    n_components_grid=N_COMPONENTS,
+    judge=joint_log_prob,
     **em_params,
 ):
     """Choose the settings of a mixture by held-out log-likelihood.
@@ -201,6 +213,13 @@ def select_mixture(
     random_state : RandomState instance, default=None
         Source of the folds and starts.
 
+    n_components_grid : sequence of int, default=N_COMPONENTS
+        What 'auto' tries; a component needs eight rows.
+
+    judge : callable, default=joint_log_prob
+        ``judge(mixture, rows)`` gives the log-densities that held-out rows are
+        judged by.
+
     **em_params : dict
         Further parameters of :func:`skgmje.adaptation.start_mixture` and
         :func:`skgmje.adaptation.expectation_maximization`.
@@ -212,9 +231,9 @@ def select_mixture(
     """
     seed = np.random.RandomState() if random_state is None else random_state
     folds, n_train = _folds(X, seed)
-    sizes = _sizes(n_components, n_train)
+    sizes = _sizes(n_components, n_components_grid, n_train)
     settings = _settings(covariance_type, shrinkage, X.shape[1])
-    table, best_mean, start = {}, -np.inf, None
+    table, best_mean, best = {}, -np.inf, None
     alive = {setting: [] for setting in settings}
     for size in sizes:
         starts = [
@@ -229,19 +248,20 @@ def select_mixture(
         ]
         for setting in list(alive):
             fits = [
-                _held_out(X, sample_weight, train, labels, *setting, em_params)
+                _held_out(X, sample_weight, train, labels, *setting, judge, em_params)
                 for train, labels in zip(folds, starts, strict=True)
             ]
-            scores = [score for score, _ in fits]
+            scores = [fit.score for fit in fits]
             table[(size, *setting)] = scores
             mean = float(np.mean(scores))
             alive[setting].append(mean)
-            if mean > best_mean:
-                best_mean, start = mean, fits[int(np.argmax(scores))][1]
+            if best is None or mean > best_mean:
+                best_mean, best = mean, fits
             if _is_hopeless(alive[setting]):
                 del alive[setting]
     # One split tries one start of each candidate: the best has proved itself.
-    return _best(table)._replace(start=start if len(folds) == 1 else None)
+    start = best[0].mixture if len(folds) == 1 else None
+    return _best(table)._replace(start=start, held_out=_gather(X, folds, best))
 
 
 def _folds(X, random_state):
@@ -262,10 +282,10 @@ def _folds(X, random_state):
     return [fold[row] != j for j in range(splits)], n_train
 
 
-def _sizes(n_components, n_train):
+def _sizes(n_components, grid, n_train):
     if n_components != "auto":
         return [min(n_components, n_train)]
-    sizes = [k for k in N_COMPONENTS if k * ROWS_PER_COMPONENT <= n_train]
+    sizes = [k for k in grid if k * ROWS_PER_COMPONENT <= n_train]
     return sizes or [1]
 
 
@@ -285,7 +305,17 @@ def _rows(sample_weight, mask):
     return None if sample_weight is None else sample_weight[mask]
 
 
-def _held_out(X, sample_weight, train, labels, covariance_type, shrinkage, em_params):
+class _HeldOut(NamedTuple):
+    """One candidate's fit to one part of the rows, judged on the rest."""
+
+    score: float
+    mixture: Any
+    log_prob: Any
+
+
+def _held_out(
+    X, sample_weight, train, labels, covariance_type, shrinkage, judge, em_params
+):
     params = dict(em_params)
     rank = params.pop("rank", 1)
     common = {
@@ -296,9 +326,24 @@ def _held_out(X, sample_weight, train, labels, covariance_type, shrinkage, em_pa
     }
     start = start_mixture(X[train], labels, covariance_type, rank=rank, **common)
     mixture = expectation_maximization(X[train], start, **common, **params).mixture
-    test = train if train.all() else ~train
-    log_prob = mixture.log_prob(X[test], missing="marginal")
-    return float(np.average(log_prob, weights=_rows(sample_weight, test))), mixture
+    test = _test_rows(train)
+    log_prob = judge(mixture, X[test])
+    score = np.average(log_prob, weights=_rows(sample_weight, test))
+    return _HeldOut(float(score), mixture, log_prob)
+
+
+def _test_rows(train):
+    return train if train.all() else ~train
+
+
+def _gather(X, folds, fits):
+    """Return the log-densities of the folds in the order of the rows."""
+    if folds[0].all():
+        return None
+    out = np.full(len(X), np.nan)
+    for train, fit in zip(folds, fits, strict=True):
+        out[_test_rows(train)] = fit.log_prob
+    return out
 
 
 def _is_hopeless(scores):

@@ -1,0 +1,74 @@
+"""What a fit of a joint model may be told."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of all sources of components; each reads its own.
+
+    Parameters
+    ----------
+    n_components : int or 'auto', default='auto'
+        Number of components, of each member where there are several.
+
+    covariance_type : str, default='full'
+        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`, or 'auto'.
+
+    shrinkage : float or 'auto', default='auto'
+        Pseudo-count of the pooled covariance in the M-step.
+
+    reg_covar : float, default=1e-6
+        Added to the diagonal of every covariance, in squared units.
+
+    max_iter : int or 'auto', default='auto'
+        Number of gradient steps, or largest number of EM iterations.
+
+    tol : float, default=1e-3
+        EM stops when the mean log-likelihood gains less, in nats.
+
+    n_members : int, default=5
+        Number of networks of an ensemble.
+
+    hidden_layer_sizes : tuple of int, default=(64, 64)
+        Widths of the hidden layers of each network.
+
+    learning_rate : float, default=3e-3
+        Largest step size of a network's training.
+
+    batch_size : int or 'auto', default='auto'
+        Rows per gradient step.
+
+    min_scale : float, default=5e-3
+        Smallest standard deviation of a component of a network.
+
+    judged : bool, default=False
+        Whether held-out densities of the training rows are wanted, even where
+        nothing is left to choose.
+
+    device : torch.device or None, default=None
+        Where networks are trained.
+
+    callbacks : list or None, default=None
+        Callbacks of skorch.
+
+    net_params : dict or None, default=None
+        Further parameters of :class:`skorch.NeuralNet`.
+    """
+
+    n_components: Any = "auto"
+    covariance_type: str = "full"
+    shrinkage: Any = "auto"
+    reg_covar: float = 1e-6
+    max_iter: Any = "auto"
+    tol: float = 1e-3
+    n_members: int = 5
+    hidden_layer_sizes: tuple = (64, 64)
+    learning_rate: float = 3e-3
+    batch_size: Any = "auto"
+    min_scale: float = 5e-3
+    judged: bool = False
+    device: Any = None
+    callbacks: Any = None
+    net_params: Any = None
