@@ -1,11 +1,17 @@
 """Fits of joint mixtures to pairs of contexts and targets, one file per source."""
 
 from skgmje._joint._models import Conditional, Fit, JointConditional
-from skgmje._joint._prototypes import fit_prototypes
 from skgmje._joint._settings import Settings
 
-__all__ = ["JOINT_FITS", "Conditional", "Fit", "JointConditional", "Settings"]
+# One mixture of contexts and targets: they can integrate out what is missing.
+CLOSED_FORM = ("memory-bank", "neural-gas", "prototypes")
+SOURCES = ("auto", "network", *CLOSED_FORM)
 
-JOINT_FITS = {
-    "prototypes": fit_prototypes,
-}
+__all__ = [
+    "CLOSED_FORM",
+    "Conditional",
+    "Fit",
+    "JointConditional",
+    "SOURCES",
+    "Settings",
+]

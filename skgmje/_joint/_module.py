@@ -1,0 +1,121 @@
+"""A mixture module of the user's as a conditional density."""
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from skgmje import _net
+from skgmje._joint._models import Conditional, Fit, JointConditional
+from skgmje.modules._schedule import Hooks, Schedule
+
+MAX_ITER = 1000
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class ModuleConditional(Conditional):
+    """The mixtures that a trained module makes of its contexts.
+
+    Parameters
+    ----------
+    module : MixtureModule
+        On the CPU, in evaluation mode.
+
+    n_context : int
+        Number of context features.
+
+    n_targets : int
+        Number of targets.
+    """
+
+    module: Any
+    n_context: int
+    n_targets: int
+
+    def predict_mixture(self, X):
+        with torch.no_grad():
+            mixture = self.module(_tensor(X)).to_numpy()
+        weights = np.broadcast_to(mixture.weights, (len(X), mixture.n_components))
+        return replace(mixture, weights=weights)
+
+
+def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
+    """Train a module by gradient steps on the negative log-likelihood.
+
+    Parameters
+    ----------
+    module : MixtureModule
+        Its mixtures are over the targets, one for each context, or one is over
+        contexts and targets together. A copy is trained.
+
+    X : ndarray of shape (n_samples, n_context)
+        Contexts.
+
+    Y : ndarray of shape (n_samples, n_targets)
+        Targets.
+
+    settings : Settings
+        Of these: steps, batch size, learning rate, device, callbacks.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    random_state : RandomState instance, default=None
+        Source of the batches.
+
+    Returns
+    -------
+    fit : Fit
+        The conditional density; its training is not judged.
+
+    Raises
+    ------
+    ValueError
+        If the mixture has another number of features.
+    """
+    module = copy.deepcopy(module)
+    n_context, n_targets = X.shape[1], Y.shape[1]
+    with torch.no_grad():
+        width = module(_tensor(X[:2])).n_features
+    if width not in (n_targets, n_context + n_targets):
+        raise ValueError(
+            f"mixture={type(module).__name__} makes mixtures of {width} features; they "
+            f"must be over the {n_targets} targets, or over contexts and targets, "
+            f"{n_context + n_targets} features."
+        )
+    joint = width > n_targets
+    context = np.hstack([X, Y]) if joint else X
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    tensors = tuple(_tensor(part) for part in (context, Y, weight / weight.mean()))
+
+    def criterion(mixture, context, targets, weight):
+        return -(weight * mixture.log_prob(context if joint else targets)).mean()
+
+    training = _net.train(
+        module,
+        criterion,
+        tensors,
+        Schedule(
+            MAX_ITER if settings.max_iter == "auto" else settings.max_iter,
+            BATCH_SIZE if settings.batch_size == "auto" else settings.batch_size,
+            settings.learning_rate,
+        ),
+        Hooks(callbacks=settings.callbacks, net_params=settings.net_params),
+        torch.Generator().manual_seed(random_state.randint(2**31 - 1)),
+        settings.device or torch.device("cpu"),
+    )
+    module.cpu()
+    info = {"loss_curve": training.loss_curve, "n_iter": len(training.loss_curve)}
+    if not joint:
+        model = ModuleConditional(module, n_context, n_targets)
+        return Fit(model, None, info, training.trouble)
+    with torch.no_grad():
+        mixture = module().to_numpy()
+    return Fit(JointConditional(mixture, n_context), None, info, training.trouble)
+
+
+def _tensor(array):
+    return torch.from_numpy(np.asarray(array, np.float32))
