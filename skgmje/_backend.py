@@ -61,17 +61,20 @@ def softmax(x, axis):
     return shifted / xp.sum(shifted, axis=axis, keepdims=True)
 
 
-def cholesky(matrices, name):
+def cholesky(matrices, name, *, overwrite=False):
     """Return the lower Cholesky factors of `matrices`, shape (..., d, d).
+
+    With `overwrite` the matrices may be lost.
 
     Raises
     ------
     ValueError
         If a matrix is not positive definite; it names `name` and the cure.
     """
-    xp = namespace(matrices)
     try:
-        return xp.linalg.cholesky(matrices)
+        if _is_one_in_memory(matrices):
+            return _cholesky_of_one(matrices, overwrite)
+        return namespace(matrices).linalg.cholesky(matrices)
     except RuntimeError as error:  # torch's LinAlgError is a RuntimeError
         reason = error
     except np.linalg.LinAlgError as error:
@@ -81,6 +84,27 @@ def cholesky(matrices, name):
         "positive definite. Add a positive number to its diagonal (reg_covar or "
         "jitter), merge duplicated features, or use a diagonal covariance type."
     ) from reason
+
+
+def _is_one_in_memory(matrices):
+    """Tell whether there is one matrix, in the CPU's memory and without history."""
+    if is_torch_array(matrices) and matrices.device.type != "cpu":
+        return False
+    return matrices.ndim == 2 and not getattr(matrices, "requires_grad", False)
+
+
+def _cholesky_of_one(matrix, overwrite):
+    """Factorise a matrix by SciPy: for large ones it takes half the time or less."""
+    from scipy.linalg import cholesky as scipy_cholesky
+
+    # The transpose is in Fortran's order, so that nothing need be copied.
+    upper = scipy_cholesky(
+        to_numpy(matrix).T, overwrite_a=overwrite, check_finite=False
+    )
+    # What is no number anywhere ends up in the last pivot.
+    if np.isnan(upper[-1:, -1:]).any():
+        raise np.linalg.LinAlgError("There are entries that are not numbers.")
+    return asarray_like(upper.T, matrix)
 
 
 def solve_triangular(lower, right):

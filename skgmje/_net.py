@@ -42,6 +42,9 @@ class Training:
     trouble: str = ""
 
 
+_NUMERICAL = NonFiniteLossError | torch.linalg.LinAlgError | np.linalg.LinAlgError
+
+
 class _Criterion(nn.Module):
     """A function of the mixture and the batch, as skorch wants it."""
 
@@ -201,9 +204,7 @@ class _MixtureNet(NeuralNet):
     def is_numerical(self, error):
         """Tell whether bad parameters caused an error; all others are the user's."""
         finite = all(torch.isfinite(p).all() for p in self.module_.parameters())
-        return not finite or isinstance(
-            error.__cause__ or error, NonFiniteLossError | torch.linalg.LinAlgError
-        )
+        return not finite or isinstance(error.__cause__ or error, _NUMERICAL)
 
     def good_losses(self):
         """Return the losses up to the first bad one, an ndarray."""

@@ -22,10 +22,11 @@ class Explained(Function):
 
     @staticmethod
     def forward(ctx, P, R, factor):
-        """Return the squared norms, shape (n,)."""
-        Z = torch.linalg.solve_triangular(factor, P.T, upper=False)
+        """Return the squared norms, shape (n,); `P` is lost if it needs no gradient."""
+        out = None if any(ctx.needs_input_grad) else P.T
+        Z = torch.linalg.solve_triangular(factor, P.T, upper=False, out=out)
         ctx.save_for_backward(Z, factor)
-        return (Z * Z).sum(dim=0)
+        return torch.linalg.vector_norm(Z, dim=0).square()
 
     @staticmethod
     @once_differentiable

@@ -127,31 +127,18 @@ def log_explained(grams, jitter):
 
 
 def explained(P, grams, jitter):
-    r"""Return :math:`\|L^{-1} r\|^2` for the rows of P, with L of `log_explained`."""
+    r"""Return :math:`\|L^{-1} r\|^2` for the rows of P, with L of `log_explained`.
+
+    `P` is lost if it needs no gradient.
+    """
     R = center_correlations(grams)
     if is_torch(P) and R.shape[0] > _SMALL:
         from skgmje.costs._autograd import Explained
 
-        return Explained.apply(P, R, quick_factor(detach(R), jitter, _OF_CENTERS))
-    factorise = ridge_factor if is_torch(P) else quick_factor
-    factor = factorise(R, jitter, _OF_CENTERS)
+        return Explained.apply(P, R, ridge_factor(detach(R), jitter, _OF_CENTERS))
+    factor = ridge_factor(R, jitter, _OF_CENTERS)
     z = solve_triangular(factor, P.T)
     return namespace(z).sum(z * z, axis=0)
-
-
-def quick_factor(correlation, jitter, name):
-    """Return `ridge_factor` without gradient; what is above its diagonal is any."""
-    on_cpu = not is_torch(correlation) or correlation.device.type == "cpu"
-    if on_cpu:
-        from scipy.linalg import get_lapack_funcs
-
-        matrix = np.array(to_numpy(correlation))
-        np.fill_diagonal(matrix, 1 + default_jitter(jitter, correlation))
-        (potrf,) = get_lapack_funcs(["potrf"], [matrix])
-        factor, failed = potrf(matrix.T, lower=1, clean=0, overwrite_a=1)
-        if not failed:
-            return asarray_like(factor, correlation)
-    return ridge_factor(correlation, jitter, name)
 
 
 def cross_correlations(grams, row_logs=None, column_logs=None, *, by_row=False):
@@ -174,10 +161,10 @@ def center_correlations(grams):
 
 def ridge_factor(correlation, jitter, name):
     """Return the Cholesky factor of a matrix of unit diagonal plus `jitter`."""
-    eye = eye_like(correlation)
-    ridge = default_jitter(jitter, correlation)
-    matrix = namespace(eye).where(eye > 0, (1 + ridge) * eye, correlation)
-    return cholesky(matrix, name)
+    matrix = namespace(correlation).astype(correlation, correlation.dtype, copy=True)
+    diagonal = np.arange(len(matrix))
+    matrix[diagonal, diagonal] = 1 + default_jitter(jitter, correlation)
+    return cholesky(matrix, name, overwrite=True)
 
 
 def log_nuclear_norm(grams, row_logs, column_logs, jitter):
