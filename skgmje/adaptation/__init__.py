@@ -1,6 +1,14 @@
 """Rules that fit a mixture: pure functions of arrays."""
 
+from skgmje.adaptation._bandwidth import kernel_bandwidth
 from skgmje.adaptation._em import EMResult, expectation_maximization
+from skgmje.adaptation._memory_bank import (
+    BankInfo,
+    BankState,
+    bank_mixture,
+    start_bank,
+    step_bank,
+)
 from skgmje.adaptation._resampling import (
     RESAMPLING,
     effective_sample_size,
@@ -12,13 +20,19 @@ from skgmje.adaptation._resampling import (
 from skgmje.adaptation._start import start_mixture, weights_only
 
 __all__ = [
+    "BankInfo",
+    "BankState",
     "EMResult",
     "RESAMPLING",
+    "bank_mixture",
     "effective_sample_size",
     "expectation_maximization",
+    "kernel_bandwidth",
     "multinomial_resampling",
     "residual_resampling",
+    "start_bank",
     "start_mixture",
+    "step_bank",
     "stratified_resampling",
     "systematic_resampling",
     "weights_only",
