@@ -16,10 +16,11 @@ from skgmje.gaussian._density import (
     responsibilities,
     score_rows,
 )
+from skgmje.gaussian._summaries import SummaryMixin
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Mixture(AlgebraMixin):
+class Mixture(AlgebraMixin, SummaryMixin):
     r"""A Gaussian mixture, or one per sample, as a value.
 
     .. math::
@@ -156,23 +157,6 @@ class Mixture(AlgebraMixin):
         )
         kind = COVARIANCE_TYPES[self.covariance_type]
         return kind.n_parameters(k, d, rank) + k * d + k - 1
-
-    @property
-    def mean(self):
-        r"""Mean :math:`\sum_k w_k \mu_k`, shape (..., n_features)."""
-        return (self.weights[..., None, :] @ self.means)[..., 0, :]
-
-    @property
-    def covariance(self):
-        r"""Covariance by the law of total variance, (..., n_features, n_features).
-
-        It is :math:`\sum_k w_k (\Sigma_k + (\mu_k - \mu)(\mu_k - \mu)^T)`.
-        """
-        diff = self.means - self.mean[..., None, :]
-        weighted = self.weights[..., None] * diff
-        between = namespace(diff).matrix_transpose(weighted) @ diff
-        kind = COVARIANCE_TYPES[self.covariance_type]
-        return kind.pooled(self.covariances, self.weights, self.n_features) + between
 
     def log_prob(self, X, missing="raise"):
         r"""Compute the log-density :math:`\log p(x)`, in nats.
