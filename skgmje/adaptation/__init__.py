@@ -9,6 +9,13 @@ from skgmje.adaptation._memory_bank import (
     start_bank,
     step_bank,
 )
+from skgmje.adaptation._neural_gas import (
+    GasState,
+    adapt_gas,
+    gas_components,
+    gas_mixture,
+    start_gas,
+)
 from skgmje.adaptation._resampling import (
     RESAMPLING,
     effective_sample_size,
@@ -23,14 +30,19 @@ __all__ = [
     "BankInfo",
     "BankState",
     "EMResult",
+    "GasState",
     "RESAMPLING",
+    "adapt_gas",
     "bank_mixture",
     "effective_sample_size",
     "expectation_maximization",
+    "gas_components",
+    "gas_mixture",
     "kernel_bandwidth",
     "multinomial_resampling",
     "residual_resampling",
     "start_bank",
+    "start_gas",
     "start_mixture",
     "step_bank",
     "stratified_resampling",
