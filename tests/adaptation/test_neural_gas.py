@@ -109,7 +109,7 @@ def test_winner_and_neighbors_move_by_their_rates():
 
 def test_far_blobs_come_apart(rng):
     X = rng.normal(size=(1000, 2)) + 20 * rng.integers(2, size=(1000, 1))
-    state = _learn(X, 20, max_age=100)
+    state = _learn(X, 10, max_age=100)
     labels = gas_components(state)
     assert_array_equal(np.unique(labels[state.active]), [0, 1])
     assert (labels[~state.active] == -1).all()
