@@ -122,10 +122,11 @@ class _MixtureNet(NeuralNet):
     def _lean_epoch(self, iterator, prefix, step_fn, **fit_params):
         """Train without a word per batch; the losses leave the device once."""
         self._set_training(True)  # noqa: FBT003
+        parameters = list(self.module_.parameters())
         losses = []
         try:
             for batch in iterator:
-                losses.append(self._lean_step(batch, **fit_params))
+                losses.append(self._lean_step(batch, parameters, **fit_params))
         finally:
             self.losses_ += torch.stack(losses).tolist() if losses else []
         mean = float(np.mean(self.losses_[-len(losses) :]))
@@ -133,7 +134,7 @@ class _MixtureNet(NeuralNet):
         self.history.record(prefix + "_loss_best", bool(mean <= self.best_loss_))
         self.history.record(prefix + "_batch_count", len(losses))
 
-    def _lean_step(self, batch, **fit_params):
+    def _lean_step(self, batch, parameters, **fit_params):
         self._begin_step()
         X, others = batch
 
@@ -141,7 +142,7 @@ class _MixtureNet(NeuralNet):
             self.optimizer_.zero_grad()
             loss = self.get_loss(self.module_(X, **fit_params), others, X=X)
             loss.backward()
-            nn.utils.clip_grad_norm_(self.module_.parameters(), _GRADIENT_NORM)
+            nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
             return loss
 
         loss = self.optimizer_.step(closure)
@@ -253,6 +254,18 @@ def check_callbacks(callbacks):
             )
 
 
+def _may_be_fused(settings, device):
+    """Tell whether Adam can move all parameters at once; on the CPU since torch 2.4."""
+    if settings["optimizer"] is not torch.optim.Adam:
+        return False
+    foreach = settings.get("optimizer__foreach")
+    try:
+        torch.optim.Adam([torch.zeros(1, device=device)], foreach=foreach, fused=True)
+    except RuntimeError:
+        return False
+    return True
+
+
 def _make_net(module, criterion, n_rows, schedule, hooks, random_state, device):
     """Return an initialised net."""
     batch_size = min(schedule.batch_size or n_rows, n_rows)
@@ -261,6 +274,8 @@ def _make_net(module, criterion, n_rows, schedule, hooks, random_state, device):
         "lr": schedule.learning_rate,
         "callbacks__print_log": None,
     } | check_net_params(hooks.net_params)
+    if _may_be_fused(settings, device):
+        settings = {"optimizer__fused": True} | settings
     fast = {"lr": 5 * settings["lr"]}
     groups = [(pattern, fast) for pattern in schedule.fast_parameters]
     settings.setdefault("optimizer__param_groups", groups)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch import nn
 
@@ -290,6 +290,20 @@ class Monitor(Callback):
 def test_bad_callbacks_are_named(callbacks, message):
     with pytest.raises(ValueError, match=message):
         check_callbacks(callbacks)
+
+
+@pytest.mark.parametrize(
+    "net_params",
+    [
+        {"optimizer__foreach": True},
+        {"optimizer__fused": False},
+        {"optimizer__weight_decay": 0.0, "optimizer__amsgrad": False},
+        {"optimizer": torch.optim.Adam},
+    ],
+)
+def test_variants_of_adam_go_the_same_way(net_params):
+    module, _ = run(net_params=net_params)
+    assert_allclose(module.means.detach(), run()[0].means.detach(), rtol=1e-10)
 
 
 def test_unsuitable_net_params_are_named():
