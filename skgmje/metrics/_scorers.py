@@ -1,0 +1,161 @@
+"""Scorers: what ``scoring=`` of scikit-learn's model selection takes."""
+
+from copy import copy
+
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import MetadataRequest
+
+from skgmje.metrics._calibration import interval_coverage
+from skgmje.metrics._crps import crps
+from skgmje.metrics._energy import energy_score
+from skgmje.metrics._points import rmse
+
+
+class _MixtureScorer:
+    """A metric of mixtures as a callable ``scorer(estimator, X, y)``."""
+
+    def __init__(self, metric, sign, kwargs):
+        self._metric = metric
+        self._sign = sign
+        self._kwargs = kwargs
+        self._request = {}
+
+    def __call__(self, estimator, X, y, sample_weight=None):
+        """Score the densities that `estimator` predicts; more is better."""
+        mixture = _predict_mixture(estimator, X)
+        kwargs = {"sample_weight": sample_weight, **self._kwargs}
+        return self._sign * self._metric(mixture, y, **kwargs)
+
+    def __repr__(self):
+        parts = [self._metric.__name__]
+        parts += ["greater_is_better=False"] if self._sign < 0 else []
+        parts += [f"{name}={value!r}" for name, value in self._kwargs.items()]
+        return f"make_mixture_scorer({', '.join(parts)})"
+
+    def set_score_request(self, *, sample_weight):
+        """Return a scorer that asks for `sample_weight` where metadata are routed.
+
+        Parameters
+        ----------
+        sample_weight : bool, None or str
+            See scikit-learn's guide on metadata routing.
+
+        Returns
+        -------
+        scorer : callable
+            A copy: the scorers of this module stay as they are.
+        """
+        scorer = copy(self)
+        scorer._request = {"sample_weight": sample_weight}
+        return scorer
+
+    def get_metadata_routing(self):
+        """Return what is asked for, in scikit-learn's form.
+
+        Returns
+        -------
+        routing : MetadataRequest
+            With the request of the method ``score``.
+        """
+        request = MetadataRequest(owner=self)
+        for param, alias in {"sample_weight": None, **self._request}.items():
+            request.score.add_request(param=param, alias=alias)
+        return request
+
+    def _accept_sample_weight(self):
+        # Asked by scikit-learn where weights reach a scorer without routing.
+        return True
+
+
+def _predict_mixture(estimator, X):
+    """Call ``predict_mixture`` of the estimator, of a pipeline's or a search's."""
+    if isinstance(estimator, GridSearchCV | RandomizedSearchCV):
+        return _predict_mixture(estimator.best_estimator_, X)
+    if isinstance(estimator, Pipeline):
+        return _predict_mixture(estimator[-1], estimator[:-1].transform(X))
+    try:
+        predict = estimator.predict_mixture
+    except AttributeError as error:
+        raise TypeError(
+            f"{estimator!r} has no method predict_mixture. Score an estimator that "
+            "predicts Gaussian mixtures, or a pipeline or search that ends in one."
+        ) from error
+    return predict(X)
+
+
+def make_mixture_scorer(metric, *, greater_is_better=True, **kwargs):
+    """Make a scorer of a metric of mixtures, for ``scoring=``.
+
+    Parameters
+    ----------
+    metric : callable
+        ``metric(mixture, y, sample_weight=None, **kwargs)`` returns a number.
+
+    greater_is_better : bool, default=True
+        Whether more is better; otherwise the scorer changes the sign.
+
+    **kwargs : dict
+        Further arguments of `metric`.
+
+    Returns
+    -------
+    scorer : callable
+        ``scorer(estimator, X, y, sample_weight=None)`` calls
+        ``estimator.predict_mixture(X)``. The estimator may be the last step of a
+        :class:`~sklearn.pipeline.Pipeline`, or the best one of a search. Its
+        ``set_score_request`` says whether weights are routed to it.
+
+    See Also
+    --------
+    crps : A metric, with :data:`crps_scorer` made of it.
+
+    Notes
+    -----
+    Made already: :data:`crps_scorer`, :data:`energy_scorer` (64 draws, always the
+    same random numbers), :data:`rmse_scorer`, and :data:`coverage_scorer`, which
+    is minus the difference between the coverage of the 90 % intervals and 0.9.
+
+    Examples
+    --------
+    >>> from skgmje import Mixture
+    >>> from skgmje.metrics import interval_coverage, make_mixture_scorer
+    >>> scorer = make_mixture_scorer(interval_coverage, coverage=0.5)
+    >>> scorer
+    make_mixture_scorer(interval_coverage, coverage=0.5)
+    >>> class StandardNormal:
+    ...     def predict_mixture(self, X):
+    ...         return Mixture([1.0], [[0.0]], [1.0], "spherical")
+    >>> scorer(StandardNormal(), X=None, y=[-2.0, 0.1])
+    0.5
+    """
+    return _MixtureScorer(metric, 1 if greater_is_better else -1, kwargs)
+
+
+def _coverage_gap(mixture, y, *, coverage, sample_weight):
+    """Compute how far the coverage is from the stated one, over all targets."""
+    shares = interval_coverage(
+        mixture,
+        y,
+        coverage=coverage,
+        sample_weight=sample_weight,
+        multioutput="raw_values",
+    )
+    return float(abs(shares - coverage).mean())
+
+
+#: Minus the mean continuous ranked probability score.
+crps_scorer = make_mixture_scorer(crps, greater_is_better=False)
+
+#: Minus the mean energy score, with the same random numbers in every call.
+energy_scorer = make_mixture_scorer(
+    energy_score, greater_is_better=False, random_state=0
+)
+
+#: Minus the root mean squared error of the predicted means.
+rmse_scorer = make_mixture_scorer(rmse, greater_is_better=False)
+
+#: Minus the difference between the coverage of central 90 % intervals and 0.9.
+coverage_scorer = make_mixture_scorer(
+    _coverage_gap, greater_is_better=False, coverage=0.9
+)
