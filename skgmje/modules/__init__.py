@@ -7,5 +7,13 @@ from skgmje.modules._generator import (
     NoiseGenerator,
     mlp,
 )
+from skgmje.modules._network import MixtureDensityNetwork
 
-__all__ = ["CodeGenerator", "GENERATORS", "MixtureModule", "NoiseGenerator", "mlp"]
+__all__ = [
+    "CodeGenerator",
+    "GENERATORS",
+    "MixtureDensityNetwork",
+    "MixtureModule",
+    "NoiseGenerator",
+    "mlp",
+]

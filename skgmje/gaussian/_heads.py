@@ -1,0 +1,275 @@
+"""Gaussian mixtures from the outputs of networks, in NumPy or torch."""
+
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skgmje._backend import (
+    LOG_2PI,
+    as_double,
+    asarray_like,
+    is_torch,
+    logsumexp,
+    namespace,
+)
+from skgmje.gaussian._mixture import Mixture
+
+# Of the logarithms of the standard deviations; data have a spread of about one.
+LOG_SCALE_RANGE = (-8.0, 3.0)
+# Keeps a matrix that is singular in the last digit positive definite.
+_RIDGE = 1e-11
+
+
+class Heads(NamedTuple):
+    r"""What describes Gaussian mixtures without a matrix to invert.
+
+    .. math::
+
+        \Sigma_k^{-1} = U_k^T U_k, \qquad
+        U_k = \mathrm{diag}(1 / s_k) (I + A_k)
+
+    with a strictly lower triangle A: :math:`s_{ki}` is the standard deviation
+    of target i in component k, given the targets before it.
+
+    Parameters
+    ----------
+    log_weights : array of shape (..., n_components)
+        Normalised.
+
+    means : array of shape (..., n_components, n_features)
+        Means.
+
+    log_scales : array of shape (..., n_components, n_features)
+        Logarithms of s.
+
+    lower : array of shape (..., n_components, n_pairs) or None
+        Entries of A by rows; None is zero.
+    """
+
+    log_weights: Any
+    means: Any
+    log_scales: Any
+    lower: Any = None
+
+    def log_prob(self, y):
+        """Compute the log-densities, without a triangular solve.
+
+        Parameters
+        ----------
+        y : array of shape (..., n_features)
+            One row for each mixture.
+
+        Returns
+        -------
+        log_prob : array of shape (...,)
+            In nats.
+        """
+        white = y[..., None, :] - self.means
+        if self.lower is not None:
+            first, second = _pair_maps(self.means)
+            white = white + (self.lower * (white @ first)) @ second
+        white = white * namespace(y).exp(-self.log_scales)
+        terms = -0.5 * white * white - self.log_scales
+        joint = self.log_weights + terms.sum(-1)
+        return _logsumexp(joint) - 0.5 * LOG_2PI * y.shape[-1]
+
+    def distortion(self, y, scale):
+        r"""Compute a soft squared distance to the nearest mean.
+
+        .. math:: -s^2 \log \sum_k w_k \exp(-|y - \mu_k|^2 / 2 s^2)
+
+        Parameters
+        ----------
+        y : array of shape (..., n_features)
+            One row for each mixture.
+
+        scale : float
+            How soft, s.
+
+        Returns
+        -------
+        distortion : array of shape (...,)
+            About half the squared distance.
+        """
+        diff = y[..., None, :] - self.means
+        joint = self.log_weights - (diff * diff).sum(-1) / (2 * scale**2)
+        return -(scale**2) * _logsumexp(joint)
+
+    def mixture(self):
+        """Return the mixtures.
+
+        Returns
+        -------
+        mixture : Mixture
+            Of covariance type 'full', or 'diag' if there is no triangle.
+        """
+        xp = namespace(self.means)
+        weights, scales = xp.exp(self.log_weights), xp.exp(self.log_scales)
+        if self.lower is None:
+            return Mixture(weights, self.means, scales * scales, "diag")
+        root = self._inverse_triangle() * scales[..., None, :]
+        covariances = root @ xp.matrix_transpose(root)
+        n_features = self.means.shape[-1]
+        ridge = asarray_like(1 + _RIDGE * np.eye(n_features), covariances)
+        return Mixture(weights, self.means, covariances * ridge)
+
+    def _inverse_triangle(self):
+        """Invert I + A by forward substitution, row by row."""
+        n_features = self.means.shape[-1]
+        xp = namespace(self.means)
+        like = xp.zeros_like(self.means)
+        unit = asarray_like(np.eye(n_features), self.means)
+        rows = []
+        for i in range(n_features):
+            row = like + unit[i]
+            for j, solved in enumerate(rows):
+                entry = self.lower[..., i * (i - 1) // 2 + j]
+                row = row - entry[..., None] * solved
+            rows.append(row)
+        return xp.stack(rows, axis=-2)
+
+
+def n_outputs(n_components, n_features, covariance_type):
+    """Count the outputs that :func:`split_outputs` takes for one mixture.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of components.
+
+    n_features : int
+        Number of features.
+
+    covariance_type : {'full', 'diag'}
+        Whether the features of a component are correlated.
+
+    Returns
+    -------
+    n_outputs : int
+        Their number.
+    """
+    n_pairs = n_features * (n_features - 1) // 2 * (covariance_type == "full")
+    return n_components * (1 + 2 * n_features + n_pairs)
+
+
+def split_outputs(outputs, n_components, n_features, min_scale):
+    """Read mixtures from outputs that may be any numbers.
+
+    Parameters
+    ----------
+    outputs : array of shape (..., n_outputs)
+        Logits of the weights, means, logarithms of the scales, then the
+        triangle, if there is one.
+
+    n_components : int
+        Number of components.
+
+    n_features : int
+        Number of features.
+
+    min_scale : float
+        Smallest standard deviation of a feature, given the features before it.
+
+    Returns
+    -------
+    heads : Heads
+        The mixtures.
+    """
+    xp = namespace(outputs)
+    shape = (*outputs.shape[:-1], n_components, -1)
+    size = n_components * n_features
+    logits, rest = outputs[..., :n_components], outputs[..., n_components:]
+    raw = xp.clip(rest[..., size : 2 * size], *LOG_SCALE_RANGE)
+    lower = rest[..., 2 * size :]
+    return Heads(
+        _log_softmax(logits),
+        xp.reshape(rest[..., :size], shape),
+        xp.reshape(xp.log(xp.exp(raw) + min_scale), shape),
+        xp.reshape(lower, shape) if lower.shape[-1] else None,
+    )
+
+
+def perceptrons(weights, biases, skip, context):
+    r"""Evaluate perceptrons of one architecture side by side.
+
+    .. math::
+
+        h_0 = x, \quad h_{l+1} = \mathrm{SiLU}(h_l W_l + b_l), \quad
+        h_L W_L + b_L + x S
+
+    Parameters
+    ----------
+    weights : sequence of arrays of shape (n_members, n_in, n_out)
+        Matrices W of the layers.
+
+    biases : sequence of arrays of shape (n_members, 1, n_out)
+        Biases of the layers.
+
+    skip : array of shape (n_members, n_context, n_outputs)
+        The linear part S.
+
+    context : array of shape (n_samples, n_context) or \
+            (n_members, n_samples, n_context)
+        Rows for all, or rows for each.
+
+    Returns
+    -------
+    outputs : array of shape (n_members, n_samples, n_outputs)
+        Outputs.
+    """
+    hidden = context
+    for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+        hidden = _silu(hidden @ weight + bias)
+    return hidden @ weights[-1] + biases[-1] + context @ skip
+
+
+def join_members(heads):
+    """Return one mixture per row from those of all members, equally weighted.
+
+    Parameters
+    ----------
+    heads : Heads
+        Arrays of shape (n_members, n_samples, n_components, ...).
+
+    Returns
+    -------
+    heads : Heads
+        Arrays of shape (n_samples, n_members * n_components, ...), in double
+        precision.
+    """
+    xp = namespace(heads.means)
+    n_members, n_samples = heads.means.shape[:2]
+
+    def join(array):
+        rows = xp.moveaxis(as_double(array), 0, 1)
+        return xp.reshape(rows, (n_samples, -1, *array.shape[3:]))
+
+    joined = Heads(*(None if array is None else join(array) for array in heads))
+    return joined._replace(log_weights=joined.log_weights - float(np.log(n_members)))
+
+
+def _silu(x):
+    if is_torch(x):
+        from torch.nn.functional import silu
+
+        return silu(x)
+    return 0.5 * x * (1 + np.tanh(0.5 * x))
+
+
+def _log_softmax(x):
+    return x.log_softmax(-1) if is_torch(x) else x - logsumexp(x, axis=-1)[..., None]
+
+
+def _logsumexp(x):
+    """Compute it along the last axis, in torch by one step of its own."""
+    return x.logsumexp(-1) if is_torch(x) else logsumexp(x, axis=-1)
+
+
+def _pair_maps(like):
+    """Return 0-1 matrices that spread features over pairs j < i, and sum pairs."""
+    n_features = like.shape[-1]
+    pairs = sorted((i, j) for j, i in combinations(range(n_features), 2))
+    rows, columns = np.array(pairs).T
+    unit = np.eye(n_features)
+    return asarray_like(unit[:, columns], like), asarray_like(unit[rows], like)

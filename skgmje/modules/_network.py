@@ -1,0 +1,178 @@
+"""Mixture density networks: the components are functions of a context."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from skgmje.gaussian._heads import (
+    join_members,
+    n_outputs,
+    perceptrons,
+    split_outputs,
+)
+from skgmje.modules._base import MixtureModule
+
+
+class MixtureDensityNetwork(MixtureModule):
+    r"""Perceptrons that map a context to a Gaussian mixture of targets.
+
+    .. math::
+
+        p(y | x) = \frac1M \sum_{m=1}^M \sum_{k=1}^K
+        w_{mk}(x)\, N(y; \mu_{mk}(x), \Sigma_{mk}(x)), \qquad
+        \Sigma_{mk}^{-1} = U_{mk}^T U_{mk}
+
+    The factor :math:`U = \mathrm{diag}(1/s) (I + A)` with a strictly lower
+    triangle A makes the density a product; nothing is inverted in training. All
+    M members are one batched perceptron with SiLU units and a linear skip. The
+    start suits contexts and targets with means of about zero and standard
+    deviations of about one.
+
+    Parameters
+    ----------
+    n_context : int
+        Width of a context.
+
+    n_targets : int
+        Number of features of the mixture.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+
+    n_members : int, default=1
+        Number M of perceptrons.
+
+    n_components : int, default=5
+        Number K of components of each member.
+
+    hidden_layer_sizes : sequence of int, default=(64, 64)
+        Widths of the hidden layers.
+
+    covariance_type : {'full', 'diag'}, default='full'
+        Whether the targets of a component may be correlated.
+
+    min_scale : float, default=0.005
+        Smallest standard deviation of a target in a component, given the
+        targets before it.
+
+    dtype : torch.dtype, default=torch.float32
+        The data type of the parameters; mixtures are in double precision.
+
+    References
+    ----------
+    .. [1] C. M. Bishop, "Mixture Density Networks", 1994.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skgmje.modules import MixtureDensityNetwork
+    >>> random_state = torch.Generator().manual_seed(0)
+    >>> network = MixtureDensityNetwork(3, 2, random_state, n_members=4)
+    >>> network(torch.zeros(6, 3))
+    Mixture(batch_shape=(6,), n_components=20, n_features=2, covariance_type='full')
+    >>> network.log_prob(torch.zeros(6, 3), torch.zeros(6, 2)).shape
+    torch.Size([4, 6])
+    """
+
+    def __init__(
+        self,
+        n_context,
+        n_targets,
+        random_state,
+        *,
+        n_members=1,
+        n_components=5,
+        hidden_layer_sizes=(64, 64),
+        covariance_type="full",
+        min_scale=5e-3,
+        dtype=torch.float32,
+    ):
+        super().__init__()
+        self.n_components = n_components
+        self.n_targets = n_targets
+        self.min_scale = min_scale
+        n_out = n_outputs(n_components, n_targets, covariance_type)
+        sizes = [n_context, *hidden_layer_sizes, n_out]
+        weights, biases = [], []
+        for n_in, n_units in pairwise(sizes):
+            shape = (n_members, n_in, n_units)
+            weight = torch.randn(shape, generator=random_state, dtype=dtype)
+            weights.append(weight * (1.2 / math.sqrt(n_in)))
+            biases.append(torch.zeros((n_members, 1, n_units), dtype=dtype))
+        biases[0] += 0.3 * torch.randn(
+            biases[0].shape, generator=random_state, dtype=dtype
+        )
+        # Nearly constant mixtures, whose components stand apart.
+        weights[-1] *= 0.1 / 1.2
+        _spread_components(biases[-1], n_components, n_targets, random_state)
+        self.weights = nn.ParameterList(weights)
+        self.biases = nn.ParameterList(biases)
+        skip = torch.zeros((n_members, n_context, n_out), dtype=dtype)
+        self.skip = nn.Parameter(skip)
+
+    def heads(self, context):
+        """Evaluate the perceptrons.
+
+        Parameters
+        ----------
+        context : tensor of shape (n_samples, n_context) or \
+                (n_members, n_samples, n_context)
+            Rows for all members, or rows for each.
+
+        Returns
+        -------
+        heads : Heads
+            Tensors of shape (n_members, n_samples, n_components, ...).
+        """
+        outputs = perceptrons(list(self.weights), list(self.biases), self.skip, context)
+        return split_outputs(outputs, self.n_components, self.n_targets, self.min_scale)
+
+    def forward(self, context):
+        """Return one mixture per row, of the components of all members.
+
+        Parameters
+        ----------
+        context : tensor of shape (n_samples, n_context)
+            What the mixtures depend on.
+
+        Returns
+        -------
+        mixture : Mixture
+            With n_members * n_components components for each row.
+        """
+        return join_members(self.heads(context)).mixture()
+
+    def log_prob(self, context, y):
+        """Compute the log-density under each member.
+
+        Parameters
+        ----------
+        context : tensor of shape (n_samples, n_context) or \
+                (n_members, n_samples, n_context)
+            Rows for all members, or rows for each.
+
+        y : tensor of shape (n_samples, n_targets) or \
+                (n_members, n_samples, n_targets)
+            Their targets.
+
+        Returns
+        -------
+        log_prob : tensor of shape (n_members, n_samples)
+            In nats.
+        """
+        return self.heads(context).log_prob(y)
+
+
+def _spread_components(bias, n_components, n_targets, random_state):
+    """Set the outputs' bias: means apart, standard deviations of 0.7."""
+    end = n_components * (1 + n_targets)
+    means = bias[..., n_components:end]
+    if n_targets > 1:
+        means += 0.7 * torch.randn(
+            means.shape, generator=random_state, dtype=bias.dtype
+        )
+    elif n_components > 1:
+        means += torch.linspace(-1, 1, n_components, dtype=bias.dtype)
+    bias[..., end : end + n_components * n_targets] = math.log(0.7)
