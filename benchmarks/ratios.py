@@ -239,6 +239,19 @@ def _cells(name, result):
     ]
 
 
+def excerpt(results):
+    """Return the rows that have a target, as the README shows them."""
+    header = ["what", "against", "ratio", "at least", "roofline"]
+    rows = []
+    for name, result in results.items():
+        row = ROWS[name]
+        if row.at_least is None:
+            continue
+        what, peer, _, _, ratio, at_least, _, fraction, *_ = _cells(name, result)
+        rows.append([what, peer, ratio, at_least, fraction])
+    return markdown(header, rows)
+
+
 def _remarks(result):
     for key, value in result["differences"].items():
         digits = 2 if key.endswith("difference") else 4
@@ -276,7 +289,7 @@ def main(names, rounds):
     print(f"\n{text}")
     if tuple(names) == tuple(ROWS):
         payload |= {"limits": limits, "load_after": os.getloadavg(), "rows": results}
-        publish("ratios", payload, text)
+        publish("ratios", payload, text, excerpt=f"{excerpt(results)}\n\n{note}")
 
 
 if __name__ == "__main__":
