@@ -37,6 +37,8 @@ __all__ = [
 # Squares of larger numbers, summed over the rows, overflow.
 LARGEST = 1e150
 
+_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+
 
 class MixtureMixin:
     """Fitted attributes of an estimator that is one Gaussian mixture."""
@@ -141,14 +143,15 @@ def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=N
         For NaN where it has no meaning, infinity, or entries whose squares
         overflow.
     """
-    X = validate_data(
-        estimator,
-        X,
-        reset=reset,
-        dtype=[np.float64, np.float32],
-        ensure_min_samples=min_samples,
-        ensure_all_finite="allow-nan" if allow_nan else True,
-    )
+    if reset or not _are_plain_rows(estimator, X, min_samples):
+        X = validate_data(
+            estimator,
+            X,
+            reset=reset,
+            dtype=[np.float64, np.float32],
+            ensure_min_samples=min_samples,
+            ensure_all_finite="allow-nan" if allow_nan else True,
+        )
     if fitting or (fitting is None and reset):
         largest = max(
             float(np.fmax.reduce(X, axis=None)), -float(np.fmin.reduce(X, axis=None))
@@ -166,8 +169,25 @@ def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=N
     return X
 
 
+def _are_plain_rows(estimator, X, min_samples):
+    """Tell at once whether validation would find nothing to do, nothing to say.
+
+    It takes longer than the density of a row does.
+    """
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in _FLOATS:
+        return False
+    if len(X) < max(1, min_samples) or hasattr(estimator, "feature_names_in_"):
+        return False
+    if X.shape[1] != getattr(estimator, "n_features_in_", None):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(X.sum()))
+
+
 def check_weights(sample_weight, X):
     """Return row weights as floats, or None if none are given.
+
+    Those in single precision stay so: a copy of very many would cost memory.
 
     Raises
     ------
@@ -181,12 +201,9 @@ def check_weights(sample_weight, X):
             "sample_weight: all weights are zero; give at least one row a "
             "positive weight."
         )
-    return _check_sample_weight(
-        sample_weight,
-        X,
-        dtype=[np.float64, np.float32],
-        ensure_non_negative=True,
-    )
+    is_single = getattr(sample_weight, "dtype", None) == np.float32
+    dtype = np.float32 if is_single else np.float64
+    return _check_sample_weight(sample_weight, X, dtype=dtype, ensure_non_negative=True)
 
 
 def as_mixture(density):

@@ -1,6 +1,9 @@
 """The bridges to scikit-learn's densities."""
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_iris
@@ -10,6 +13,7 @@ from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.neighbors import KernelDensity
 
 import skgmje
+from skgmje import _base
 from skgmje.gaussian import COVARIANCE_TYPES
 
 X = load_iris().data
@@ -62,3 +66,63 @@ def test_what_is_no_mixture_is_refused(thing):
 def test_unfitted_is_said(estimator):
     with pytest.raises(NotFittedError):
         skgmje.as_mixture(estimator)
+
+
+ROWS = {
+    "double": np.eye(2),
+    "single": np.eye(2, dtype=np.float32),
+    "columns": np.asfortranarray(np.eye(2)),
+    "of another order": np.eye(2).astype(">f8"),
+    "integers": np.eye(2, dtype=int),
+    "list": [[1.0, 2.0]],
+    "strings": np.array([["a", "b"]]),
+    "large": np.full((3, 2), 1.7e308),
+    "missing": np.array([[0.0, np.nan]]),
+    "infinite": np.array([[np.inf, -np.inf]]),
+    "none": np.empty((0, 2)),
+    "too many features": np.eye(3),
+    "one row": np.zeros(2),
+    "matrix": np.eye(2).view(np.ma.MaskedArray),
+    "frame": pd.DataFrame({"a": [1.0], "b": [2.0]}),
+}
+
+
+@pytest.mark.parametrize("allow_nan", [False, True])
+@pytest.mark.parametrize("fitted_on", ["double", "frame"])
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+def test_quick_look_at_rows_says_what_scikit_learn_says(
+    rows, fitted_on, allow_nan, monkeypatch
+):
+    def look():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                answer = _base.check_rows(
+                    estimator, rows, reset=False, allow_nan=allow_nan
+                )
+                answer = answer.dtype, answer.tobytes()
+            except ValueError as error:
+                answer = str(error)
+        return answer, [str(w.message) for w in caught]
+
+    estimator = skgmje.GaussianMixture(1)
+    _base.check_rows(estimator, ROWS[fitted_on], reset=True)
+    quick = look()
+    monkeypatch.setattr(_base, "_are_plain_rows", lambda *args: False)
+    assert quick == look()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_are_not_copied(dtype):
+    weight = np.ones(3, dtype)
+    assert _base.check_weights(weight, np.eye(3)) is weight
+    assert _base.check_weights([1, 2, 3], np.eye(3)).dtype == np.float64
+
+
+def test_single_weights_give_the_same_fit():
+    weight = np.random.default_rng(0).integers(1, 9, len(X)) / 8
+    double, single = (
+        skgmje.GaussianMixture(2, random_state=0).fit(X, sample_weight=w)
+        for w in (weight, weight.astype(np.float32))
+    )
+    assert_allclose(single.means_, double.means_, rtol=1e-12)

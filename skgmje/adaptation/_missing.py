@@ -61,7 +61,8 @@ def missing_stats(kernel, covariance_type, weights, X, sample_weight, temper=1.0
             sums[k] += weighted.sum(axis=0)
             second[k] += weighted.T @ diff + resp[:, k].sum() * spread
     totals = [counts, sums, *kernel.pack(second)]
-    return from_sums(kernel, totals, log_likelihood, float(sample_weight.sum()))
+    weight = float(sample_weight.sum(dtype=np.float64))
+    return from_sums(kernel, totals, log_likelihood, weight)
 
 
 def _observed(kernel, kind, covariance_type, weights, X, observed, temper):

@@ -112,7 +112,15 @@ def standardized_data(X, sample_weight, units, n_components, random_state):
     n_rows = max(MAX_ENTRIES // X.shape[1], per_component)
     if len(X) <= n_rows:
         part = rows[:]
+        sample_weight = _some(sample_weight, slice(None))
         return Data(part, sample_weight, part, sample_weight, units.resolution)
     drawn = np.sort(random_state.randint(len(X), size=n_rows))
-    part_weight = None if sample_weight is None else sample_weight[drawn]
+    part_weight = _some(sample_weight, drawn)
     return Data(rows, sample_weight, rows[drawn], part_weight, units.resolution)
+
+
+def _some(sample_weight, rows):
+    """Return the weights of some rows in double precision, where they are divided."""
+    if sample_weight is None:
+        return None
+    return sample_weight[rows].astype(np.float64, copy=False)

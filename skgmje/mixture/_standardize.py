@@ -116,7 +116,7 @@ def _average(X, sample_weight, function):
     for rows, chunk in _chunks(X):
         weight = np.ones(len(chunk)) if sample_weight is None else sample_weight[rows]
         part = np.average(function(chunk), axis=0, weights=weight)
-        total = float(weight.sum())
+        total = float(weight.sum(dtype=np.float64))
         mass += total
         mean = mean + (part - mean) * (total / mass)
     return mean

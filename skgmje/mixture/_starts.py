@@ -57,10 +57,11 @@ def _complete(X, weight):
 def _some_rows(X, weight, n_components, random_state):
     """Return a random part of very many rows: a start needs no more."""
     n_rows = max(MAX_START_ENTRIES // X.shape[1], ROWS_PER_COMPONENT * n_components)
-    if n_rows >= len(X):
-        return X, weight
-    rows = np.sort(random_state.randint(len(X), size=n_rows))
-    return X[rows], None if weight is None else weight[rows]
+    rows = slice(None)
+    if n_rows < len(X):
+        rows = np.sort(random_state.randint(len(X), size=n_rows))
+    # In double precision, because weights are divided by their sum.
+    return X[rows], None if weight is None else weight[rows].astype(float, copy=False)
 
 
 # Each returns rows, labels or responsibilities, and row weights for one M-step.
