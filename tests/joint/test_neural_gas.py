@@ -1,0 +1,85 @@
+"""Joint mixtures that begin as a neural gas."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from skgmje._joint import Settings
+from skgmje._joint._neural_gas import fit_neural_gas
+
+
+def _crossing(n_rows, seed):
+    """Return pairs with y = x or y = -x, in nearly standard units."""
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1.7, 1.7, size=(n_rows, 1))
+    sign = np.where(rng.random((n_rows, 1)) < 0.5, 1.0, -1.0)
+    return X, sign * X + 0.1 * rng.normal(size=(n_rows, 1))
+
+
+def _truth(X, Y):
+    scaled = (Y - X * np.array([1.0, -1.0])) / 0.1
+    density = np.exp(-(scaled**2) / 2).mean(axis=1) / (0.1 * np.sqrt(2 * np.pi))
+    return np.log(density).mean()
+
+
+def _fit(X, Y, sample_weight=None, seed=0, **settings):
+    random_state = np.random.RandomState(seed)
+    return fit_neural_gas(X, Y, Settings(**settings), sample_weight, random_state)
+
+
+def test_it_comes_near_the_truth_and_knows_by_how_much():
+    X, Y = _crossing(1500, 0)
+    held_X, held_Y = _crossing(2000, 1)
+    fit = _fit(X, Y)
+    score = fit.model.predict_mixture(held_X).log_prob(held_Y).mean()
+    assert score > _truth(held_X, held_Y) - 0.06
+    judged = np.isfinite(fit.held_out)
+    assert judged.mean() > 0.3
+    assert fit.held_out[judged].mean() == pytest.approx(score, abs=0.1)
+    assert len(fit.info["cv_results"]["params"]) > 10
+
+
+def test_the_same_seed_gives_the_same_mixture():
+    X, Y = _crossing(300, 0)
+    first, second = (_fit(X, Y, n_components=6, shrinkage=2.0) for _ in range(2))
+    assert first.held_out is None
+    assert_array_equal(first.model.mixture.means, second.model.mixture.means)
+
+
+def test_weights_of_zero_count_for_nothing():
+    X, Y = _crossing(400, 0)
+    weight = (X[:, 0] > 0).astype(float)
+    mixture = _fit(X, Y, weight, n_components=5, shrinkage=2.0).model.mixture
+    assert mixture.means[:, 0].min() > 0
+
+
+@pytest.mark.parametrize("covariance_type", ["auto", "tied", "diag", "spherical"])
+def test_covariance_types(covariance_type):
+    X, Y = _crossing(200, 0)
+    fit = _fit(
+        X, Y, n_components=4, covariance_type=covariance_type, judged=True, max_iter=5
+    )
+    wanted = "full" if covariance_type == "auto" else covariance_type
+    assert fit.model.mixture.covariance_type == wanted
+    assert np.isfinite(fit.held_out).all()
+
+
+def test_missing_contexts_are_learned_from():
+    X, Y = _crossing(300, 0)
+    X = np.hstack([X, X**2])
+    X[::3, 0] = np.nan
+    fit = _fit(X, Y, n_components=5)
+    assert np.isfinite(fit.held_out).all()
+    assert np.isfinite(fit.model.predict_mixture(X[:9]).log_prob(Y[:9])).all()
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 6, 12])
+def test_few_rows(n_rows):
+    X, Y = _crossing(n_rows, 0)
+    fit = _fit(X, Y)
+    assert np.isfinite(fit.model.predict_mixture(X).log_prob(Y)).all()
+
+
+def test_a_gas_of_one_node_is_refused():
+    with pytest.raises(ValueError, match="n_components=1"):
+        _fit(*_crossing(50, 0), n_components=1)
