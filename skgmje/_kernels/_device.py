@@ -18,10 +18,8 @@ def device_log_prob(kernel, X):
     """Compute the log-density of each row of a tensor, in the type of `X`."""
     xp = namespace(X)
     out = xp.empty(X.shape[0], dtype=X.dtype, device=X.device)
-    for rows, features, joint in _blocks(kernel, X):
-        out[rows] = xp.asarray(
-            _normalise(xp, kernel, features, joint)[1], dtype=X.dtype
-        )
+    for rows, _, joint in _blocks(kernel, X):
+        out[rows] = xp.asarray(_normalise(xp, joint)[1] + kernel.peak, dtype=X.dtype)
     return out
 
 
@@ -50,7 +48,8 @@ def device_stats(kernel, X, sample_weight=None, temper=1.0):
     xp = namespace(X)
     totals, weight, log_likelihood = 0.0, 0.0, 0.0
     for rows, features, joint in _blocks(kernel, X):
-        resp, log_norm = _normalise(xp, kernel, features, joint * temper)
+        resp, log_norm = _normalise(xp, joint * temper)
+        log_norm = log_norm + temper * kernel.peak
         if sample_weight is None:
             weight = weight + X[rows].shape[0]
         else:
@@ -61,12 +60,13 @@ def device_stats(kernel, X, sample_weight=None, temper=1.0):
         log_likelihood = log_likelihood + xp.sum(log_norm)
         totals = totals + xp.matrix_transpose(resp) @ features
     totals = np.asarray(totals.cpu())
-    sums = [totals[:, 0], *kernel.split(totals)]
+    sums, scatter = kernel.split(totals)
+    sums = [totals[:, kernel.n_features], sums, *scatter]
     return from_sums(kernel, sums, float(log_likelihood), float(weight))
 
 
 def _blocks(kernel, X):
-    """Yield ``(rows, features, joint)`` in double precision."""
+    """Yield ``(rows, features, joint)`` in double precision, less the peak."""
     xp = namespace(X)
     center = xp.asarray(kernel.center, device=X.device)
     theta = xp.asarray(kernel.theta.T, device=X.device)
@@ -77,7 +77,7 @@ def _blocks(kernel, X):
         yield rows, features, features @ theta
 
 
-def _normalise(xp, kernel, features, joint):
+def _normalise(xp, joint):
     """Return responsibilities and log-densities of a block."""
     top = xp.max(joint, axis=1, keepdims=True)
     joint = xp.exp(xp.clip(joint - top, min=EXP_FLOOR))

@@ -14,45 +14,36 @@ class DiagKernel(Kernel):
     def n_forms(self):
         return 2 * self.n_features + 1
 
+    n_first = n_forms
+
     def _prepare(self, limit):
         variances = check_positive(self.covariances)
-        self._log_norm = self.log_weights - 0.5 * (
-            np.log(variances).sum(axis=1) + self.n_features * LOG_2PI
-        )
+        log_det = np.log(variances).sum(axis=1)
+        self._normalise(self.log_weights - 0.5 * (log_det + self.n_features * LOG_2PI))
         self._inverse_std = variances**-0.5
         means = self.means - self.center
         squares = ((means * self._inverse_std) ** 2).sum(axis=1)
         self.theta = np.column_stack(
-            [self._log_norm - 0.5 * squares, means / variances, -0.5 / variances]
+            [means / variances, self._log_norm - 0.5 * squares, -0.5 / variances]
         )
         return bool(squares.max() <= limit)
 
-    def features(self, X, work):
-        d, n = X.shape
-        features = buffer(work, "features", (2 * d + 1, n))
-        features[0] = 1.0
-        features[1 : d + 1] = X
-        np.multiply(X, X, out=features[d + 1 :])
-        return features
+    def fill(self, block):
+        d = self.n_features
+        block[d] = 1.0
+        np.multiply(block[:d], block[:d], out=block[d + 1 :])
 
-    def _direct(self, X, work):
+    def _direct(self, columns, work):
         scales = np.broadcast_to(self._inverse_std, self.means.shape)
-        return _scaled_squares(self, X, scales, work), None
+        return _scaled_squares(self, columns, scales, work)
 
-    def moments(self, X, resp, work):
-        if self.expands:
-            totals = resp @ self.features(X, work).T
-            d = self.n_features
-            return totals[:, 1 : d + 1], (totals[:, d + 1 :],)
-        return _direct_moments(self, X, resp, work)
+    def _direct_moments(self, columns, resp, work):
+        sums, scatter = _moments_about_means(self, columns, resp, work)
+        return sums, (scatter,)
 
     def rows_features(self, xp, X):
         """Return the features of centred rows of any array library."""
-        return xp.concat([xp.ones_like(X[:, :1]), X, X * X], axis=1)
-
-    def split(self, totals):
-        """Return sums and scatter of summed features."""
-        return totals[:, 1 : self.n_features + 1], totals[:, self.n_features + 1 :]
+        return xp.concat([X, xp.ones_like(X[:, :1]), X * X], axis=1)
 
     def outer(self, delta, coefficients):
         return (coefficients[:, None] * delta**2,)
@@ -81,48 +72,44 @@ class SphericalKernel(Kernel):
     def n_forms(self):
         return self.n_features + 2
 
+    n_first = n_forms
+
     def _prepare(self, limit):
         variances = check_positive(self.covariances)
         d = self.n_features
-        self._log_norm = self.log_weights - 0.5 * d * (np.log(variances) + LOG_2PI)
+        self._normalise(self.log_weights - 0.5 * d * (np.log(variances) + LOG_2PI))
         means = self.means - self.center
         squares = (means**2).sum(axis=1) / variances
         self.theta = np.column_stack(
             [
-                self._log_norm - 0.5 * squares,
                 means / variances[:, None],
+                self._log_norm - 0.5 * squares,
                 -0.5 / variances,
             ]
         )
         return bool(squares.max() <= limit)
 
-    def features(self, X, work):
-        d, n = X.shape
-        features = buffer(work, "features", (d + 2, n))
-        features[0] = 1.0
-        features[1 : d + 1] = X
-        np.einsum("ij,ij->j", X, X, out=features[d + 1])
-        return features
+    def fill(self, block):
+        columns = block[: self.n_features]
+        block[-2] = 1.0
+        np.einsum("ij,ij->j", columns, columns, out=block[-1])
 
-    def _direct(self, X, work):
+    def _direct(self, columns, work):
         scales = np.broadcast_to(self.covariances[:, None] ** -0.5, self.means.shape)
-        return _scaled_squares(self, X, scales, work), None
+        return _scaled_squares(self, columns, scales, work)
 
-    def moments(self, X, resp, work):
-        if self.expands:
-            totals = resp @ self.features(X, work).T
-            return totals[:, 1:-1], (totals[:, -1],)
-        sums, (scatter,) = _direct_moments(self, X, resp, work)
+    def _direct_moments(self, columns, resp, work):
+        sums, scatter = _moments_about_means(self, columns, resp, work)
         return sums, (scatter.sum(axis=1),)
 
     def rows_features(self, xp, X):
         """Return the features of centred rows of any array library."""
         squares = xp.sum(X * X, axis=1, keepdims=True)
-        return xp.concat([xp.ones_like(X[:, :1]), X, squares], axis=1)
+        return xp.concat([X, xp.ones_like(X[:, :1]), squares], axis=1)
 
     def split(self, totals):
         """Return sums and scatter of summed features."""
-        return totals[:, 1:-1], totals[:, -1]
+        return totals[:, :-2], (totals[:, -1],)
 
     def outer(self, delta, coefficients):
         return (coefficients * (delta**2).sum(axis=1),)
@@ -157,7 +144,7 @@ def _scaled_squares(kernel, X, scales, work):
     return joint
 
 
-def _direct_moments(kernel, X, resp, work):
+def _moments_about_means(kernel, X, resp, work):
     diff = buffer(work, "diff", X.shape)
     sums = np.empty((kernel.n_components, kernel.n_features))
     scatter = np.empty_like(sums)
@@ -167,4 +154,4 @@ def _direct_moments(kernel, X, resp, work):
         sums[k] = diff @ resp[k]
         np.multiply(diff, diff, out=diff)
         scatter[k] = diff @ resp[k]
-    return sums, (scatter,)
+    return sums, scatter

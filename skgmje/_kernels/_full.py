@@ -4,13 +4,19 @@ import numpy as np
 from scipy.linalg.blas import dtrmm
 
 from skgmje._backend import cholesky
-from skgmje._kernels._kernel import LOG_2PI, Kernel, buffer
+from skgmje._kernels._kernel import GROUP, LOG_2PI, Kernel, buffer
 
 # The products x_i x_j of a row are written once and read by every component:
 # for many features and few components, differences are cheaper.
 MAX_EXPANDED_FEATURES = 256
 FEATURES_PER_COMPONENT = 2
 FEW_FEATURES = 8
+
+# So many products and features are held for a block; more are computed in groups.
+MAX_HELD = 1024
+
+# Components whose maps are prepared at a time.
+AT_A_TIME = 512
 
 
 class FullKernel(Kernel):
@@ -31,72 +37,85 @@ class FullKernel(Kernel):
         d = self.n_features
         return (d + 1) * (d + 2) // 2 if self.expands else 2 * d
 
+    @property
+    def n_held(self):
+        return self.n_forms if self.n_forms <= MAX_HELD else 2 * GROUP
+
+    @property
+    def n_first(self):
+        return self._runs[0][1].stop
+
+    @property
+    def tiles(self):
+        # Products that are not held would be computed again for every tile.
+        held = self.n_forms <= MAX_HELD
+        return super().tiles if held else [slice(0, self.n_components)]
+
     def _prepare(self, limit):
         d = self.n_features
         lower = cholesky(self.covariances, "covariances")
         self._whitener = np.linalg.solve(lower, np.broadcast_to(np.eye(d), lower.shape))
         log_det = np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
-        self._log_norm = self.log_weights - log_det - 0.5 * d * LOG_2PI
+        self._normalise(self.log_weights - log_det - 0.5 * d * LOG_2PI)
         means = self.means - self.center
         white = np.einsum("kij,kj->ki", self._whitener, means)
+        squares = (white**2).sum(axis=1)
         pays = d <= max(FEW_FEATURES, FEATURES_PER_COMPONENT * self.n_components)
-        near = (white**2).sum(axis=1).max() <= limit
+        near = squares.max() <= limit
         if not (pays and near and d <= MAX_EXPANDED_FEATURES):
             return False
-        precisions = self._whitener.transpose(0, 2, 1) @ self._whitener
+        self._runs = _runs(d)
+        self.theta = np.empty((self.n_components, (d + 1) * (d + 2) // 2))
+        self.theta[:, d] = self._log_norm - 0.5 * squares
         rows, columns = np.triu_indices(d)
-        quadratic = -precisions[:, rows, columns]
-        quadratic[:, rows == columns] *= 0.5
-        self.theta = np.concatenate(
-            [
-                (self._log_norm - 0.5 * (white**2).sum(axis=1))[:, None],
-                np.einsum("kij,kj->ki", precisions, means),
-                quadratic,
-            ],
-            axis=1,
-        )
+        for start in range(0, self.n_components, AT_A_TIME):
+            tile = slice(start, start + AT_A_TIME)
+            whitener = self._whitener[tile]
+            precisions = whitener.transpose(0, 2, 1) @ whitener
+            self.theta[tile, :d] = np.einsum("kij,kj->ki", precisions, means[tile])
+            quadratic = precisions[:, rows, columns]
+            quadratic *= np.where(rows == columns, -0.5, -1.0)
+            self.theta[tile, d + 1 :] = quadratic
         return True
 
-    def features(self, X, work):
-        d, n = X.shape
-        features = buffer(work, "features", ((d + 1) * (d + 2) // 2, n))
-        features[0] = 1.0
-        features[1 : d + 1] = X
-        start = d + 1
-        for i in range(d):
-            np.multiply(X[i:], X[i], out=features[start : start + d - i])
-            start += d - i
-        return features
+    def fill(self, block):
+        d = self.n_features
+        block[d] = 1.0
+        _products(block[:d], self._runs[0][0], block[d + 1 :])
 
-    def _direct(self, X, work):
-        joint = buffer(work, "joint", (self.n_components, X.shape[1]))
-        diff = buffer(work, "diff", X.shape)
+    def groups(self, block, work):
+        yield from super().groups(block, work)
+        for features, part in self._runs[1:]:
+            shape = (part.stop - part.start, block.shape[1])
+            products = buffer(work, "products", shape)
+            _products(block[: self.n_features], features, products)
+            yield part, products
+
+    def _direct(self, columns, work):
+        joint = buffer(work, "joint", (self.n_components, columns.shape[1]))
+        diff = buffer(work, "diff", columns.shape)
         means = self.means - self.center
         for k in range(self.n_components):
-            np.subtract(X, means[k][:, None], out=diff)
+            np.subtract(columns, means[k][:, None], out=diff)
             # In place, diff := whitener @ diff, at half the cost of a full product.
             dtrmm(1.0, self._whitener[k].T, diff.T, side=1, overwrite_b=1)
             np.einsum("ij,ij->j", diff, diff, out=joint[k])
         joint *= -0.5
         joint += self._log_norm[:, None]
-        return joint, None
+        return joint
 
-    def moments(self, X, resp, work):
-        d = self.n_features
-        if self.expands:
-            totals = resp @ self.features(X, work).T
-            return totals[:, 1 : d + 1], (totals[:, d + 1 :],)
-        rows, columns = np.triu_indices(d)
-        diff = buffer(work, "diff", X.shape)
-        weighted = buffer(work, "white", X.shape)
-        sums = np.empty((self.n_components, d))
-        scatter = np.empty((self.n_components, len(rows)))
+    def _direct_moments(self, columns, resp, work):
+        triangle = np.triu_indices(self.n_features)
+        diff = buffer(work, "diff", columns.shape)
+        weighted = buffer(work, "white", columns.shape)
+        sums = np.empty(self.means.shape)
+        scatter = np.empty((self.n_components, len(triangle[0])))
         means = self.means - self.center
         for k in range(self.n_components):
-            np.subtract(X, means[k][:, None], out=diff)
+            np.subtract(columns, means[k][:, None], out=diff)
             np.multiply(diff, resp[k], out=weighted)
             sums[k] = weighted.sum(axis=1)
-            scatter[k] = (weighted @ diff.T)[rows, columns]
+            scatter[k] = (weighted @ diff.T)[triangle]
         return sums, (scatter,)
 
     def rows_features(self, xp, X):
@@ -104,12 +123,8 @@ class FullKernel(Kernel):
         rows, columns = np.triu_indices(self.n_features)
         ones = xp.ones_like(X[:, :1])
         return xp.concat(
-            [ones, X, X[:, rows.tolist()] * X[:, columns.tolist()]], axis=1
+            [X, ones, X[:, rows.tolist()] * X[:, columns.tolist()]], axis=1
         )
-
-    def split(self, totals):
-        """Return sums and scatter of summed features."""
-        return totals[:, 1 : self.n_features + 1], totals[:, self.n_features + 1 :]
 
     def outer(self, delta, coefficients):
         rows, columns = np.triu_indices(self.n_features)
@@ -141,3 +156,32 @@ def unpack_symmetric(packed, n_features):
     matrices[..., rows, columns] = packed
     matrices[..., columns, rows] = packed
     return matrices
+
+
+def _runs(n_features):
+    """Split features i into runs whose products x_i x_j (i <= j) are held together.
+
+    Returns
+    -------
+    runs : list of (range, slice)
+        Features i, and where in the whole row of features their products stand;
+        the first run begins with the row itself and a one.
+    """
+    n_forms = (n_features + 1) * (n_features + 2) // 2
+    size = MAX_HELD if n_forms <= MAX_HELD else GROUP
+    runs, begin, start, stop = [], 0, 0, n_features + 1
+    for i in range(n_features):
+        if stop + n_features - i - start > size:
+            runs.append((range(begin, i), slice(start, stop)))
+            begin, start = i, stop
+        stop += n_features - i
+    return [*runs, (range(begin, n_features), slice(start, stop))]
+
+
+def _products(columns, features, out):
+    """Write the products of some features with those from themselves on."""
+    start = 0
+    for i in features:
+        stop = start + len(columns) - i
+        np.multiply(columns[i:], columns[i], out=out[start:stop])
+        start = stop

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from scipy.linalg.blas import dgemm
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -18,7 +19,11 @@ EXPANSION_LIMIT = 1e5
 
 
 # Components whose densities of a block are computed and summed at a time.
-TILE = 256
+TILE = 128
+
+# Features multiplied at a time. In longer products the library may add the terms
+# of a small block in another order than those of a large one.
+GROUP = 256
 
 
 class Statistics(NamedTuple):
@@ -111,40 +116,99 @@ class Kernel(ABC):
         self.origins = np.broadcast_to(center, means.shape) if self.expands else means
 
     @property
-    def n_tiles(self):
-        """Number of tiles of components whose densities fit the cache."""
-        return -(-self.n_components // TILE) if self.expands else 1
+    def tiles(self):
+        """Slices of components of nearly equal size whose densities fit the cache."""
+        count = -(-self.n_components // TILE) if self.expands else 1
+        step = -(-self.n_components // count)
+        starts = range(0, self.n_components, step)
+        return [slice(i, min(i + step, self.n_components)) for i in starts]
 
     @property
     @abstractmethod
     def n_forms(self):
-        """Number of rows of the largest block array besides the components."""
+        """Number of values per row that the components' densities are made of."""
+
+    @property
+    def n_held(self):
+        """Number of rows of a block's arrays besides the components."""
+        return self.n_forms
+
+    @property
+    @abstractmethod
+    def n_first(self):
+        """Number of features that a block holds from the start."""
 
     @abstractmethod
     def _prepare(self, limit):
         """Precompute the linear maps; tell whether the expanded square is safe."""
 
-    @abstractmethod
-    def features(self, columns, work):
-        """Return what the log-densities are linear in, shape (n_forms, n_rows)."""
+    def _normalise(self, log_norm):
+        """Keep what the components add to minus half a squared distance.
 
-    def offset(self, features):
-        """Return what `features` add to the log-density of every component."""
-        return None
+        All is relative to the largest: log-densities are then at most zero, and
+        need no other maximum before their exponentials are summed.
+        """
+        self.peak = float(log_norm.max())
+        self._log_norm = log_norm - self.peak
+        held = self._log_norm[self.log_weights > -1e300]
+        self.drop = 0.5 * self.n_features - float(held.min())
 
-    def _expanded(self, columns, work):
-        """Return ``(joint, offset)`` of centred columns by one matrix product."""
-        joint = buffer(work, "joint", (self.n_components, columns.shape[1]))
-        features = self.features(columns, work)
-        return np.matmul(self.theta, features, out=joint), self.offset(features)
-
-    @abstractmethod
-    def _direct(self, X, work):
-        """Return ``(joint, offset)`` of centred columns by differences."""
+    def block(self, n_rows, work):
+        """Return the array for a block's centred rows, as columns, and features."""
+        n_first = self.n_first if self.expands else self.n_features
+        return buffer(work, "block", (n_first, n_rows))
 
     @abstractmethod
-    def moments(self, X, resp, work):
-        """Return ``(sums, scatter)`` of centred columns about the origins."""
+    def fill(self, block):
+        """Compute the features of a block from its columns, which come first."""
+
+    def groups(self, block, work):
+        """Yield ``(part, features)``: a slice of theta's columns and its factors."""
+        for start in range(0, len(block), GROUP):
+            part = slice(start, min(start + GROUP, len(block)))
+            yield part, block[part]
+
+    def expanded(self, block, work, tile=slice(None)):
+        """Return the joint log-densities of some components by matrix products."""
+        theta = self.theta[tile]
+        joint = buffer(work, "joint", (len(theta), block.shape[1]))
+        for part, features in self.groups(block, work):
+            # In place, joint := theta @ features, or that is added to it.
+            dgemm(
+                1.0,
+                features.T,
+                theta[:, part].T,
+                beta=float(part.start > 0),
+                c=joint.T,
+                overwrite_c=1,
+            )
+        return joint
+
+    @abstractmethod
+    def _direct(self, columns, work):
+        """Return the joint log-densities of centred columns by differences."""
+
+    def moments(self, block, resp, work):
+        """Return ``(sums, scatter)`` of a block's columns about the origins."""
+        if self.expands:
+            return self._expanded_moments(block, resp, work)
+        return self._direct_moments(block, resp, work)
+
+    def _expanded_moments(self, block, resp, work):
+        """Return ``(sums, scatter)`` about the centre from sums of features."""
+        totals = np.empty(self.theta.shape)
+        for part, features in self.groups(block, work):
+            totals[:, part] = resp @ features.T
+        return self.split(totals)
+
+    def split(self, totals):
+        """Return sums and scatter of summed features."""
+        d = self.n_features
+        return totals[:, :d], (totals[:, d + 1 :],)
+
+    @abstractmethod
+    def _direct_moments(self, columns, resp, work):
+        """Return ``(sums, scatter)`` about the means by differences."""
 
     @abstractmethod
     def outer(self, delta, coefficients):
@@ -169,17 +233,15 @@ class Kernel(ABC):
 
     def squared_distances(self, columns):
         """Return squared Mahalanobis distances of centred columns, shape (k, n)."""
-        joint, offset = self._direct(columns, {})
-        total = joint if offset is None else joint + offset
-        return -2 * (total - self._log_norm[:, None])
+        return -2 * (self._direct(columns, {}) - self._log_norm[:, None])
 
-    def log_joint(self, columns, work):
-        """Compute ``log w_k + log N_k(x)`` less an offset common to all k.
+    def log_joint(self, block, work):
+        """Compute ``log w_k + log N_k(x)`` less the peak of the components.
 
         Parameters
         ----------
-        columns : ndarray of shape (n_features, n_rows)
-            Centred rows of a block, as columns.
+        block : ndarray of shape (n_first, n_rows)
+            Centred rows as columns, and their features.
 
         work : dict
             Buffers, reused from block to block.
@@ -188,28 +250,22 @@ class Kernel(ABC):
         -------
         joint : ndarray of shape (n_components, n_rows)
             A buffer: valid until the next call.
-
-        offset : ndarray of shape (n_rows,) or None
-            To be added to each column.
         """
-        with np.errstate(over="ignore", invalid="ignore"):
-            if not self.expands:
-                return self._direct(columns, work)
-            joint, offset = self._expanded(columns, work)
-            # Zero times the sum is NaN where a far row overflowed to inf - inf;
-            # differences do not, and the other rows keep their bits.
-            if math.isnan(0.0 * float(joint[0].sum())):
-                self._mend(columns, joint, offset)
-        return joint, offset
+        if not self.expands:
+            return self._direct(block, work)
+        joint = self.expanded(block, work)
+        # Zero times the sum is NaN where a far row overflowed to inf - inf;
+        # differences do not, and the other rows keep their bits.
+        if math.isnan(0.0 * float(joint[0].sum())):
+            self._mend(block, joint)
+        return joint
 
-    def _mend(self, columns, joint, offset):
+    def _mend(self, block, joint):
         """Recompute rows that overflowed, in place, by differences."""
         bad = np.flatnonzero(~np.isfinite(joint[0]))
         padded = np.zeros((self.n_features, joint.shape[1]))
-        padded[:, : len(bad)] = columns[:, bad]
-        joint[:, bad] = self._direct(padded, {})[0][:, : len(bad)]
-        if offset is not None:
-            offset[bad] = 0.0
+        padded[:, : len(bad)] = block[: self.n_features, bad]
+        joint[:, bad] = self._direct(padded, {})[:, : len(bad)]
 
 
 def buffer(work, name, shape):

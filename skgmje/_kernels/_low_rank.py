@@ -26,8 +26,12 @@ class LowRankKernel(Kernel):
         return 2 * self.n_features + 1 + self.n_components * rank
 
     @property
-    def n_tiles(self):
-        return 1
+    def n_first(self):
+        return 2 * self.n_features + 1
+
+    @property
+    def tiles(self):
+        return [slice(0, self.n_components)]
 
     def _prepare(self, limit):
         factors, diagonal = self.covariances
@@ -41,36 +45,32 @@ class LowRankKernel(Kernel):
         self._maps = np.linalg.solve(self._lower, scaled.transpose(0, 2, 1))
         log_det = 0.5 * np.log(diagonal).sum(axis=1)
         log_det += np.log(np.diagonal(self._lower, axis1=1, axis2=2)).sum(axis=1)
-        self._log_norm = self.log_weights - log_det - 0.5 * d * LOG_2PI
+        self._normalise(self.log_weights - log_det - 0.5 * d * LOG_2PI)
         self._inverse_std = diagonal**-0.5
         means = self.means - self.center
         squares = ((means * self._inverse_std) ** 2).sum(axis=1)
         self._offsets = np.einsum("krd,kd->kr", self._maps, means)
         self.theta = np.column_stack(
-            [self._log_norm - 0.5 * squares, means / diagonal, -0.5 / diagonal]
+            [means / diagonal, self._log_norm - 0.5 * squares, -0.5 / diagonal]
         )
         return bool(squares.max() <= limit)
 
-    def features(self, X, work):
-        d, n = X.shape
-        features = buffer(work, "features", (2 * d + 1, n))
-        features[0] = 1.0
-        features[1 : d + 1] = X
-        np.multiply(X, X, out=features[d + 1 :])
-        return features
+    def fill(self, block):
+        d = self.n_features
+        block[d] = 1.0
+        np.multiply(block[:d], block[:d], out=block[d + 1 :])
 
-    def _expanded(self, X, work):
+    def expanded(self, block, work, tile=slice(None)):
         n_components, rank, d = self._maps.shape
-        joint = buffer(work, "joint", (n_components, X.shape[1]))
-        latent = buffer(work, "latent", (n_components * rank, X.shape[1]))
-        np.matmul(self.theta, self.features(X, work), out=joint)
-        np.matmul(self._maps.reshape(-1, d), X, out=latent)
+        joint = super().expanded(block, work)
+        latent = buffer(work, "latent", (n_components * rank, block.shape[1]))
+        np.matmul(self._maps.reshape(-1, d), block[:d], out=latent)
         latent -= self._offsets.reshape(-1, 1)
         np.multiply(latent, latent, out=latent)
         explained = latent.reshape(n_components, rank, -1).sum(axis=1)
         explained *= 0.5
         joint += explained
-        return joint, None
+        return joint
 
     def _direct(self, X, work):
         joint = buffer(work, "joint", (self.n_components, X.shape[1]))
@@ -86,9 +86,12 @@ class LowRankKernel(Kernel):
             np.subtract(joint[k], explained, out=joint[k], where=near)
         joint *= -0.5
         joint += self._log_norm[:, None]
-        return joint, None
+        return joint
 
-    def moments(self, X, resp, work):
+    def _expanded_moments(self, block, resp, work):
+        return self._direct_moments(block[: self.n_features], resp, work)
+
+    def _direct_moments(self, X, resp, work):
         n_components, rank, d = self._maps.shape
         sums = np.empty((n_components, d))
         squares = np.empty((n_components, d))

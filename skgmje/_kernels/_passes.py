@@ -6,11 +6,13 @@ one block only, so that any engine may call it on its own part of the rows.
 
 import numpy as np
 
-from skgmje._kernels._kernel import EXP_FLOOR, TILE, Statistics, buffer
+from skgmje._kernels._kernel import EXP_FLOOR, TILE, Statistics
 from skgmje._kernels._threads import map_chunks
 
-# A block's features and joint densities should stay near the core.
+# A block's features and joint densities should stay near the core, the joint
+# densities, which are gone through several times, in its own cache.
 BLOCK_BYTES = 2**21
+JOINT_BYTES = 3 * 2**18
 
 # Blocks are padded to a multiple of it: the bits of a matrix product's column
 # then depend neither on how many columns there are nor on where it stands.
@@ -23,74 +25,76 @@ BLOCKS_PER_CHUNK = 4
 # Multiplications that take as long as one exponential and its reductions.
 EXP_COST = 40
 
-# Matrix products below this size may be summed in another order, which shows
-# where the inner dimension is longer than the library's blocks of it.
-SMALL_PRODUCT = 2**21
-LONG_INNER = 256
-
 # Below this log-density less than five digits of the differences are left.
 FAR = -1e-5 / np.finfo(np.float64).eps
+
+# Sums of densities begin with it. Beside it exponentials below that of the floor
+# are lost in rounding, whether they were raised to the floor or not.
+NEGLIGIBLE = 1e-285
+
+# Sums below it may lack terms that count: their rows take the careful path.
+SMALLEST = 1e-250
+
+# Components so much lower than the highest leave many rows to the careful path.
+LARGEST_DROP = 400.0
 
 
 def block_rows(kernel):
     """Return how many rows of a block fit the cache, a multiple of the padding."""
-    n_components = kernel.n_components if kernel.n_tiles == 1 else TILE
-    rows = BLOCK_BYTES // (8 * (kernel.n_forms + n_components))
-    rows = min(MAX_ROWS, max(PADDING, rows))
-    return max(padded_rows(kernel, 1), rows - rows % PADDING)
+    n_components = kernel.tiles[0].stop
+    rows = min(
+        MAX_ROWS,
+        BLOCK_BYTES // (8 * (kernel.n_held + n_components)),
+        JOINT_BYTES // (8 * min(n_components, TILE)),
+    )
+    return max(PADDING, rows - rows % PADDING)
 
 
-def padded_rows(kernel, n_rows):
+def padded(n_rows):
     """Return the width of the block that `n_rows` rows are computed in."""
-    least = 1
-    if kernel.n_forms > LONG_INNER:
-        least = min(MAX_ROWS, SMALL_PRODUCT // (kernel.n_forms * kernel.n_components))
-    return -(-max(n_rows, least) // PADDING) * PADDING
+    return -(-n_rows // PADDING) * PADDING
 
 
 def log_prob(kernel, X):
     """Compute the log-density of each row, float64; NaN where a row has NaN."""
     out = np.empty(len(X))
-    evaluate = _tiled_log_norm if kernel.n_tiles > 1 else _log_norm
+    quick = kernel.expands and kernel.drop < LARGEST_DROP
+    log_norm = _quick_log_norm if quick else _careful_log_norm
 
     def fill(chunk):
         work = {}
-        for rows, columns in blocks(kernel, X, work, chunk):
-            out[rows] = evaluate(kernel, columns, work)[: rows.stop - rows.start]
+        for rows, block in blocks(kernel, X, work, chunk):
+            out[rows] = log_norm(kernel, block, work, rows.stop - rows.start)
 
     _each_chunk(kernel, X, fill)
     return out
 
 
-def _log_norm(kernel, columns, work):
-    return normalised(kernel, columns, work)[1]
+def _careful_log_norm(kernel, block, work, n_rows):
+    return normalised(kernel, block, work)[1][:n_rows]
 
 
-def _tiled_log_norm(kernel, columns, work):
-    """Return the log-densities, a tile of components at a time."""
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        features = kernel.features(columns, work)
-        top = np.full(columns.shape[1], -np.inf)
-        total = np.zeros(columns.shape[1])
-        for start in range(0, kernel.n_components, TILE):
-            theta = kernel.theta[start : start + TILE]
-            joint = buffer(work, "tile", (len(theta), columns.shape[1]))
-            np.matmul(theta, features, out=joint)
-            highest = np.maximum(top, joint.max(axis=0))
-            joint -= highest
+def _quick_log_norm(kernel, block, work, n_rows):
+    """Return the log-densities of rows that are not far from all components.
+
+    The others, found by their sum, take the careful path.
+    """
+    total = 0.0
+    for tile in kernel.tiles:
+        joint = kernel.expanded(block, work, tile)
+        if joint.min() < EXP_FLOOR:
             np.maximum(joint, EXP_FLOOR, out=joint)
-            np.exp(joint, out=joint)
-            total *= np.exp(top - highest)
-            total += joint.sum(axis=0)
-            top = highest
-        log_norm = np.log(total) + top
-        offset = kernel.offset(features)
-    if offset is not None:
-        log_norm += offset
-    lost = ~np.isfinite(log_norm)
-    if lost.any():
-        # Rows that overflowed take the careful path; the others keep their bits.
-        log_norm[lost] = _log_norm(kernel, columns, work)[lost]
+        np.exp(joint, out=joint)
+        total = total + np.add.reduce(joint, axis=0, initial=NEGLIGIBLE)
+    total = total[:n_rows]
+    log_norm = np.log(total)
+    log_norm += kernel.peak
+    if not (total.min() > SMALLEST and total.max() < np.inf):
+        lost = np.flatnonzero(~((total > SMALLEST) & (total < np.inf)))
+        rows = kernel.block(padded(len(lost)), {})
+        rows[:, : len(lost)] = block[:, lost]
+        rows[:, len(lost) :] = 0.0
+        log_norm[lost] = _careful_log_norm(kernel, rows, {}, len(lost))
     return log_norm
 
 
@@ -104,8 +108,8 @@ def responsibilities(kernel, X, dtype=np.float64, temper=1.0, far=None):
 
     def fill(chunk):
         work = {}
-        for rows, columns in blocks(kernel, X, work, chunk):
-            resp, log_norm, total = normalised(kernel, columns, work, temper)
+        for rows, block in blocks(kernel, X, work, chunk):
+            resp, log_norm, total = normalised(kernel, block, work, temper)
             resp /= total
             n_rows = rows.stop - rows.start
             out[rows] = resp[:, :n_rows].T
@@ -122,12 +126,15 @@ def responsibilities(kernel, X, dtype=np.float64, temper=1.0, far=None):
 def joint_log_prob(kernel, X):
     """Compute ``log w_k + log N_k(x)``, shape (n_samples, n_components)."""
     out = np.empty((len(X), kernel.n_components))
-    work = {}
-    for rows, columns in blocks(kernel, X, work, slice(0, len(X))):
-        joint, offset = kernel.log_joint(columns, work)
-        if offset is not None:
-            joint += offset
-        out[rows] = joint[:, : rows.stop - rows.start].T
+
+    def fill(chunk):
+        work = {}
+        for rows, block in blocks(kernel, X, work, chunk):
+            joint = kernel.log_joint(block, work)
+            joint += kernel.peak
+            out[rows] = joint[:, : rows.stop - rows.start].T
+
+    _each_chunk(kernel, X, fill)
     return out
 
 
@@ -156,15 +163,15 @@ def block_stats(kernel, X, sample_weight=None, temper=1.0):
 
     def gather(chunk):
         work, totals = {}, None
-        for rows, columns in blocks(kernel, X, work, chunk):
-            resp, log_norm, total = normalised(kernel, columns, work, temper)
+        for rows, block in blocks(kernel, X, work, chunk):
+            resp, log_norm, total = normalised(kernel, block, work, temper)
             n_rows = rows.stop - rows.start
             row_weight = np.zeros(len(total))
             row_weight[:n_rows] = 1.0 if sample_weight is None else sample_weight[rows]
             log_likelihood = log_norm @ row_weight
             row_weight /= total
             resp *= row_weight
-            part = _moments(kernel, columns, resp, work)
+            part = _moments(kernel, block, resp, work)
             totals = _added(totals, [log_likelihood, *part])
         return totals
 
@@ -200,13 +207,13 @@ def assigned_stats(kernel, X, resp, sample_weight=None):
 
     def gather(chunk):
         work, totals = {}, None
-        for rows, columns in blocks(kernel, X, work, chunk):
+        for rows, block in blocks(kernel, X, work, chunk):
             part = resp[rows].T if resp.ndim == 2 else components == resp[rows]
-            padded = np.zeros((kernel.n_components, columns.shape[1]))
-            padded[:, : part.shape[1]] = part
+            shares = np.zeros((kernel.n_components, block.shape[1]))
+            shares[:, : part.shape[1]] = part
             if sample_weight is not None:
-                padded[:, : part.shape[1]] *= sample_weight[rows]
-            totals = _added(totals, _moments(kernel, columns, padded, work))
+                shares[:, : part.shape[1]] *= sample_weight[rows]
+            totals = _added(totals, _moments(kernel, block, shares, work))
         return totals
 
     totals = _sum_chunks(kernel, X, gather)
@@ -255,7 +262,9 @@ def _each_chunk(kernel, X, function):
         slice(start, min(start + step, len(X))) for start in range(0, len(X), step)
     ]
     work = float(len(X)) * kernel.n_components * (kernel.n_forms + EXP_COST)
-    return map_chunks(function, chunks, work)
+    # What overflows, rows far away, is found and computed again.
+    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    return map_chunks(quiet(function), chunks, work)
 
 
 def _sum_chunks(kernel, X, function):
@@ -267,20 +276,21 @@ def _sum_chunks(kernel, X, function):
 
 
 def blocks(kernel, X, work, chunk):
-    """Yield ``(rows, columns)``: centred rows of a block, as padded columns."""
-    step = block_rows(kernel)
+    """Yield ``(rows, block)``: centred rows as padded columns, then features."""
+    step, d = block_rows(kernel), kernel.n_features
+    center = kernel.center[:, None]
     for start in range(chunk.start, chunk.stop, step):
         rows = slice(start, min(start + step, chunk.stop))
         n_rows = rows.stop - rows.start
-        columns = buffer(
-            work, "columns", (kernel.n_features, padded_rows(kernel, n_rows))
-        )
-        np.subtract(X[rows].T, kernel.center[:, None], out=columns[:, :n_rows])
-        columns[:, n_rows:] = 0.0
-        yield rows, columns
+        block = kernel.block(padded(n_rows), work)
+        np.subtract(X[rows].T, center, out=block[:d, :n_rows])
+        block[:d, n_rows:] = 0.0
+        if kernel.expands:
+            kernel.fill(block)
+        yield rows, block
 
 
-def normalised(kernel, columns, work, temper=1.0):
+def normalised(kernel, block, work, temper=1.0):
     """Return unnormalised weights, log-densities and the weights' sums.
 
     Parameters
@@ -288,8 +298,8 @@ def normalised(kernel, columns, work, temper=1.0):
     kernel : Kernel
         The mixture.
 
-    columns : ndarray of shape (n_features, n_rows)
-        Centred rows, as columns.
+    block : ndarray of shape (n_first, n_rows)
+        Centred rows as columns, and their features.
 
     work : dict
         Buffers; the weights are one of them.
@@ -308,15 +318,14 @@ def normalised(kernel, columns, work, temper=1.0):
     total : ndarray of shape (n_rows,)
         Sum of `weights` over the components.
     """
-    joint, offset = kernel.log_joint(columns, work)
+    joint = kernel.log_joint(block, work)
     if temper != 1.0:
         joint *= temper
     top = joint.max(axis=0)
     far = None
     if not np.isfinite(top.min()):
         far = top == -np.inf
-        with np.errstate(invalid="ignore"):
-            joint[:, far] = _nearest(kernel, columns[:, far])
+        joint[:, far] = _nearest(kernel, block[: kernel.n_features, far])
         top[far] = 0.0
     joint -= top
     np.maximum(joint, EXP_FLOOR, out=joint)
@@ -326,15 +335,14 @@ def normalised(kernel, columns, work, temper=1.0):
     total = joint.sum(axis=0)
     log_norm = np.log(total)
     log_norm += top
-    if offset is not None:
-        log_norm += offset
+    log_norm += temper * kernel.peak
     if far is not None:
         log_norm[far] = -np.inf
     return joint, log_norm, total
 
 
-def _moments(kernel, columns, resp, work):
-    sums, scatter = kernel.moments(columns, resp, work)
+def _moments(kernel, block, resp, work):
+    sums, scatter = kernel.moments(block, resp, work)
     return [resp.sum(axis=1), sums, *scatter]
 
 

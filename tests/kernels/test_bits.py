@@ -6,7 +6,17 @@ from numpy.testing import assert_array_equal
 
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 
-SIZES = [(1, 1), (2, 5), (8, 16), (16, 40), (40, 3), (64, 40), (120, 2)]
+SIZES = [
+    (1, 1),
+    (2, 5),
+    (8, 16),
+    (16, 40),
+    (40, 3),
+    (64, 40),
+    (120, 2),
+    (5, 300),
+    (30, 150),
+]
 N = 2500
 
 
@@ -36,8 +46,9 @@ def size(request):
 def test_one_row_has_the_bits_of_the_batch(covariance_type, size, rng):
     mixture = make_mixture(covariance_type, *size, rng)
     X = 2 * rng.normal(size=(N, size[0]))
+    X[::7] *= 10.0 ** rng.uniform(0, 4, size=(len(X[::7]), 1))
     whole, resp = mixture.log_prob(X), mixture.responsibilities(X)
-    for i in [0, 1, 17, 63, 64, 500, 1023, 1024, N - 1]:
+    for i in [0, 1, 14, 17, 63, 64, 497, 500, 1023, 1024, N - 1]:
         assert mixture.log_prob(X[i : i + 1])[0] == whole[i]
         assert_array_equal(mixture.responsibilities(X[i : i + 1])[0], resp[i])
     for step in (7, 100, 1025):

@@ -166,6 +166,47 @@ def test_far_off_data_take_the_direct_path(covariance_type, rng):
     assert_allclose(log_prob(kernel, X), expected, rtol=1e-6)
 
 
+def test_rows_at_any_distance_agree_with_scipy(covariance_type, rng):
+    """Where the sum of exponentials underflows, and on both sides of that."""
+    n_components = 300
+    covariances = make_covariances(covariance_type, rng)
+    repeat = np.arange(n_components) % K
+    if covariance_type == "low-rank":
+        covariances = tuple(part[repeat] for part in covariances)
+    elif covariance_type != "tied":
+        covariances = covariances[repeat]
+    means = rng.normal(size=(n_components, D))
+    kernel = KERNELS[covariance_type](
+        np.full(n_components, 1 / n_components), means, covariances, np.zeros(D)
+    )
+    X = np.outer(np.geomspace(0.1, 1e3, 60), rng.normal(size=D))
+    dense = COVARIANCE_TYPES[covariance_type].dense(covariances, n_components, D)
+    joint = [
+        multivariate_normal(m, S).logpdf(X) for m, S in zip(means, dense, strict=True)
+    ]
+    expected = logsumexp(joint, axis=0) - np.log(n_components)
+    assert expected.min() < -1e4
+    assert_allclose(log_prob(kernel, X), expected, rtol=1e-10)
+
+
+def test_very_unequal_components(covariance_type, path, rng):
+    """A component a thousand nats below the highest keeps its rows."""
+    means = np.array([[0.0] * D, [1e3] * D])
+    covariances = {
+        "full": np.stack([1e-200 * np.eye(D), np.eye(D)]),
+        "tied": np.eye(D),
+        "diag": np.array([[1e-200] * D, [1.0] * D]),
+        "spherical": np.array([1e-200, 1.0]),
+        "low-rank": (np.zeros((2, D, 1)), np.array([[1e-200] * D, [1.0] * D])),
+    }[covariance_type]
+    kernel = KERNELS[covariance_type](
+        np.array([0.5, 0.5]), means, covariances, np.zeros(D), PATHS[path]
+    )
+    X = means[1] + rng.normal(size=(5, D))
+    expected = multivariate_normal(means[1]).logpdf(X) + np.log(0.5)
+    assert_allclose(log_prob(kernel, X), expected, rtol=0, atol=1e-8)
+
+
 def test_float32_rows_are_squared_in_double_precision(problem):
     kernel, X, _ = problem
     X32 = X.astype(np.float32)
