@@ -16,6 +16,7 @@ from skgmje.adaptation._neural_gas import (
     gas_mixture,
     start_gas,
 )
+from skgmje.adaptation._online_em import online_em
 from skgmje.adaptation._resampling import (
     RESAMPLING,
     effective_sample_size,
@@ -40,6 +41,7 @@ __all__ = [
     "gas_mixture",
     "kernel_bandwidth",
     "multinomial_resampling",
+    "online_em",
     "residual_resampling",
     "start_bank",
     "start_gas",
