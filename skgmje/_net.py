@@ -112,7 +112,7 @@ class _MixtureNet(NeuralNet):
 
     def train_step_single(self, batch, **fit_params):
         step = super().train_step_single(batch, **fit_params)
-        nn.utils.clip_grad_norm_(self.module_.parameters(), _GRADIENT_NORM)
+        self._clip(self.module_.parameters())
         return step
 
     def _full_epoch(self, iterator, prefix, step_fn, **fit_params):
@@ -142,12 +142,18 @@ class _MixtureNet(NeuralNet):
             self.optimizer_.zero_grad()
             loss = self.get_loss(self.module_(X, **fit_params), others, X=X)
             loss.backward()
-            nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
+            self._clip(parameters)
             return loss
 
         loss = self.optimizer_.step(closure)
         self._end_step(batch)
         return loss.detach()
+
+    def _clip(self, parameters):
+        if self.hooks.clip_gradients is None:
+            nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
+        else:
+            self.hooks.clip_gradients()
 
     def _begin_step(self):
         fraction = self.n_steps_ / self.schedule.max_iter
@@ -256,11 +262,12 @@ def check_callbacks(callbacks):
 
 def _may_be_fused(settings, device):
     """Tell whether Adam can move all parameters at once; on the CPU since torch 2.4."""
-    if settings["optimizer"] is not torch.optim.Adam:
+    optimizer = settings["optimizer"]
+    if optimizer not in (torch.optim.Adam, torch.optim.AdamW):
         return False
     foreach = settings.get("optimizer__foreach")
     try:
-        torch.optim.Adam([torch.zeros(1, device=device)], foreach=foreach, fused=True)
+        optimizer([torch.zeros(1, device=device)], foreach=foreach, fused=True)
     except RuntimeError:
         return False
     return True
@@ -312,7 +319,7 @@ def train(module, criterion, tensors, schedule, hooks, random_state, device):
     """Train a mixture module by gradient steps, and leave it in evaluation mode.
 
     Each step draws a batch, evaluates ``criterion(module(X), X, *others)``,
-    clips the gradient's norm at 5, and moves the parameters. Then the module's
+    clips the gradient, and moves the parameters. Then the module's
     own `update` is called.
 
     Parameters

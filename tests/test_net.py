@@ -74,6 +74,21 @@ class Spy(Callback):
         self.events.append(net.history[-1, "train_loss"])
 
 
+@pytest.mark.parametrize("callbacks", [None, [Spy()]], ids=["lean", "full"])
+def test_gradients_may_be_clipped_by_another_rule(callbacks):
+    module = Points()
+    norms = []
+
+    def clip():
+        norms.append(module.means.grad.norm().item())
+        module.means.grad.zero_()
+
+    run(module=module, clip_gradients=clip, callbacks=callbacks)
+    assert len(norms) == 60
+    assert min(norms) > 0
+    assert torch.equal(module.means, Points().means)
+
+
 def test_loss_falls_and_there_is_one_for_each_step():
     module, training = run()
     assert len(training.loss_curve) == 60

@@ -250,11 +250,8 @@ def join_members(heads):
 
 
 def _silu(x):
-    if is_torch(x):
-        from torch.nn.functional import silu
-
-        return silu(x)
-    return 0.5 * x * (1 + np.tanh(0.5 * x))
+    # Torch's own function takes twice the time, most of it in the gradient.
+    return x * (x.sigmoid() if is_torch(x) else 0.5 * (1 + np.tanh(0.5 * x)))
 
 
 def _log_softmax(x):
