@@ -163,7 +163,9 @@ def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
     """
     n_components, n_features = centers.shape
     center = row_mean(X, sample_weight)
-    variance = float(((X - center) ** 2).mean()) or 1.0
+    blocks = (X[start : start + 8192] for start in range(0, len(X), 8192))
+    squares = sum(float(((block - center) ** 2).sum()) for block in blocks)
+    variance = squares / (len(X) * n_features) or 1.0
     weights, previous = np.full(n_components, 1 / n_components), -np.inf
     for _ in range(max_iter):
         mixture = Mixture(

@@ -144,8 +144,9 @@ class KernelMixtureDensity(
     device : str, default='auto'
         Where to train: 'cpu', 'cuda', ...; 'auto' is a GPU if there is one.
 
-    max_bytes : int, default=2**28
+    max_bytes : int, default=2**25
         Rows up to this size are tensors while training; else batches are read.
+        By default, ten million rows of 8 features need 64 MB beside themselves.
 
     callbacks : list of skorch callbacks or None, default=None
         Passed on to skorch, for example ``[EarlyStopping("train_loss")]``. For
@@ -289,7 +290,7 @@ class KernelMixtureDensity(
         tol=1e-4,
         reg_covar=1e-4,
         device="auto",
-        max_bytes=2**28,
+        max_bytes=2**25,
         callbacks=None,
         net_params=None,
         random_state=None,
