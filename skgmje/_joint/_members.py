@@ -1,0 +1,261 @@
+"""Training of the members of a network, each on its own folds of the rows."""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from skgmje import _net
+from skgmje.modules import MixtureDensityNetwork
+from skgmje.modules._schedule import Hooks, Schedule
+
+# Rows up to which, steps, batch size.
+PLANS = ((500, 1200, 128), (2000, 2000, 128), (math.inf, 3000, 256))
+# Decay of the matrices, that of this many rows over the rows there are.
+DECAY_ROWS = 30.0
+LARGEST_DECAY = 0.03
+
+# Share of the steps that place the means before the scales are learned.
+WARMUP = 1 / 3
+# The softness of the distances in the warm phase falls along a geometric path.
+SOFT, HARD = 1.0, 0.1
+# Of a single row in the loss: one row must not steer a member.
+WORST_LOG_PROB = -50.0
+GRADIENT_NORM = 5.0
+SMOOTHING = 0.99
+
+
+class MemberRows(torch.utils.data.Dataset):
+    """The rows of each member, all members' next to each other.
+
+    Parameters
+    ----------
+    tensors : sequence of tensors of shape (n_samples, ...)
+        Context and what belongs to it.
+
+    index : tensor of shape (n_members, n_rows)
+        The rows of each member.
+    """
+
+    def __init__(self, tensors, index):
+        self.tensors = tensors
+        self.index = index
+
+    def __len__(self):
+        return self.index.shape[1]
+
+    def __getitem__(self, rows):
+        chosen = self.index[:, rows]
+        X, *others = (tensor[chosen] for tensor in self.tensors)
+        return X, tuple(others)
+
+
+class Members(nn.Module):
+    """Members under training, with a moving average of their parameters.
+
+    Parameters
+    ----------
+    network : MixtureDensityNetwork
+        What is trained.
+
+    judged_on : tuple
+        Contexts, and targets with weights, of the rows that each member is judged
+        on: tensors of shape (n_members, n_rows, ...).
+    """
+
+    def __init__(self, network, judged_on):
+        super().__init__()
+        self.network = network
+        self.judged_on = judged_on
+        self.fraction = 0.0
+        self.n_steps = 0
+        self.average = None
+        self.best = None
+        self.scores = None
+
+    def forward(self, context):
+        return self.network.heads(context)
+
+    def on_step(self, fraction):
+        """Remember which part of the run is completed."""
+        self.fraction = fraction
+
+    def loss(self, heads, context, targets, weight):
+        """Compute the mean loss of the members.
+
+        Soft distances to the means at first: a likelihood would shrink the
+        scales where the targets are easy and never come back to the rest.
+        """
+        if self.fraction < WARMUP:
+            part = self.fraction / WARMUP
+            values = heads.distortion(targets, SOFT ** (1 - part) * HARD**part)
+        else:
+            values = -heads.log_prob(targets).clamp(min=WORST_LOG_PROB)
+        return (weight * values).mean()
+
+    def clip_gradients(self):
+        """Clip the norm of each member's gradient."""
+        gradients = [p.grad for p in self.network.parameters()]
+        squares = [g.square().sum((1, 2)) for g in gradients]
+        norm = torch.stack(squares).sum(0).sqrt() * len(squares[0])
+        factor = (GRADIENT_NORM / (norm + 1e-6)).clamp(max=1.0)[:, None, None]
+        torch._foreach_mul_(gradients, [factor] * len(gradients))
+
+    @torch.no_grad()
+    def update(self, batch, random_state):
+        """Average the parameters over the last steps."""
+        current = [p.detach() for p in self.network.parameters()]
+        if self.average is None:
+            self.average = [p.clone() for p in current]
+        self.n_steps += 1
+        part = min(SMOOTHING, self.n_steps / (9 + self.n_steps))
+        torch._foreach_lerp_(self.average, current, 1 - part)
+
+    @torch.no_grad()
+    def judge(self, losses=None):
+        """Keep the averages of those members that predict their rows best."""
+        if self.fraction < WARMUP:
+            return
+        current = [p.clone() for p in self.network.parameters()]
+        self._load(self.average)
+        context, (targets, weight) = self.judged_on
+        log_prob = self.network.log_prob(context, targets)
+        scores = (weight * log_prob).mean(-1)
+        if self.best is None:
+            self.best = [p.clone() for p in self.average]
+            self.scores = scores
+        better = scores > self.scores
+        self.scores = torch.where(better, scores, self.scores)
+        for best, average in zip(self.best, self.average, strict=True):
+            best[better] = average[better]
+        self._load(current)
+
+    @torch.no_grad()
+    def finish(self):
+        """Set each member to its best parameters."""
+        self._load(self.best or self.average or list(self.network.parameters()))
+
+    def _load(self, values):
+        for parameter, value in zip(self.network.parameters(), values, strict=True):
+            parameter.copy_(value)
+
+
+def train_members(data, unseen, n_components, covariance_type, settings, random_state):
+    """Train a network, each member without the rows that it must not see.
+
+    Parameters
+    ----------
+    data : tuple of ndarrays of shape (n_samples, ...)
+        Contexts, targets and weights.
+
+    unseen : bool ndarray of shape (n_members, n_samples)
+        The rows that each member is judged on, instead of learning from them.
+
+    n_components : int
+        Number of components of each member.
+
+    covariance_type : {'full', 'diag'}
+        Of the components.
+
+    settings : Settings
+        All else.
+
+    random_state : RandomState instance
+        Source of the starts and the batches.
+
+    Returns
+    -------
+    layers : tuple
+        Weights, biases and skip of the network, as arrays.
+
+    training : Training
+        The loss curve, and what went wrong.
+    """
+    generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
+    network = MixtureDensityNetwork(
+        data[0].shape[1],
+        data[1].shape[1],
+        generator,
+        n_members=settings.n_members,
+        n_components=n_components,
+        hidden_layer_sizes=settings.hidden_layer_sizes,
+        covariance_type=covariance_type,
+        min_scale=settings.min_scale,
+    )
+    device = settings.device or torch.device("cpu")
+    tensors = [torch.from_numpy(np.asarray(a, np.float32)).to(device) for a in data]
+    train = MemberRows(tensors, _member_rows(~unseen, random_state).to(device))
+    held = MemberRows(tensors, _member_rows(unseen, random_state).to(device))
+    members = Members(network, held[torch.arange(len(held))])
+    schedule = make_schedule(len(unseen[0]), settings)
+    training = _net.train(
+        members,
+        members.loss,
+        train,
+        schedule,
+        Hooks(
+            on_step=members.on_step,
+            on_epoch=members.judge,
+            clip_gradients=members.clip_gradients,
+            callbacks=settings.callbacks,
+            net_params=_net_params(len(unseen[0]), settings),
+        ),
+        generator,
+        device,
+    )
+    members.finish()
+    return _layers(network), training
+
+
+def make_schedule(n_samples, settings):
+    """Choose what the settings leave open.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of rows.
+
+    settings : Settings
+        Of these: steps, batch size, learning rate.
+
+    Returns
+    -------
+    schedule : Schedule
+        More rows get more steps and larger batches.
+    """
+    steps, batch_size = next(plan for most, *plan in PLANS if n_samples <= most)
+    return Schedule(
+        steps if settings.max_iter == "auto" else settings.max_iter,
+        batch_size if settings.batch_size == "auto" else settings.batch_size,
+        settings.learning_rate,
+        warmup=WARMUP,
+    )
+
+
+def _net_params(n_samples, settings):
+    """Return AdamW, which decays the matrices and nothing else."""
+    decay = {"weight_decay": min(LARGEST_DECAY, DECAY_ROWS / n_samples)}
+    return {
+        "optimizer": torch.optim.AdamW,
+        "optimizer__weight_decay": 0.0,
+        "optimizer__param_groups": [("network.weights.*", decay)],
+    } | (settings.net_params or {})
+
+
+def _member_rows(chosen, random_state):
+    """List the chosen rows of each member, in random order, filled by repetition."""
+    rows = [random_state.permutation(np.flatnonzero(row)) for row in chosen]
+    most = max(map(len, rows))
+    return torch.from_numpy(np.stack([np.resize(row, most) for row in rows]))
+
+
+def _layers(network):
+    """Return what a :class:`NetworkConditional` keeps of a network."""
+    network.cpu().requires_grad_(requires_grad=False)
+    weights, biases = network.weights, network.biases
+    return (
+        tuple(weight.numpy() for weight in weights),
+        tuple(bias.numpy() for bias in biases),
+        network.skip.numpy(),
+    )

@@ -1,0 +1,216 @@
+"""Mixture density networks as conditional densities; only their fit needs torch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skgmje._backend import as_double, logsumexp
+from skgmje._joint._models import Conditional, Fit
+from skgmje.gaussian._heads import join_members, perceptrons, split_outputs
+
+N_COMPONENTS = 5
+N_FOLDS = 5
+# Contexts further out, in standard deviations, are taken as this far.
+FARTHEST = 8.0
+# Rows whose outputs are computed at a time.
+CHUNK_ROWS = 4096
+# A network has no tied or spherical components; these are the next wider ones.
+COVARIANCE_TYPES = {
+    "auto": "full",
+    "diag": "diag",
+    "full": "full",
+    "low-rank": "full",
+    "spherical": "diag",
+    "tied": "full",
+}
+
+
+@dataclass(frozen=True)
+class NetworkConditional(Conditional):
+    """The trained members of a :class:`MixtureDensityNetwork`, as arrays.
+
+    Parameters
+    ----------
+    weights : tuple of ndarrays of shape (n_members, n_in, n_out)
+        Matrices of the layers.
+
+    biases : tuple of ndarrays of shape (n_members, 1, n_out)
+        Biases of the layers.
+
+    skip : ndarray of shape (n_members, n_context, n_outputs)
+        The linear part.
+
+    n_components : int
+        Number of components of each member.
+
+    n_targets : int
+        Number of targets.
+
+    min_scale : float
+        Smallest standard deviation of a component.
+    """
+
+    weights: tuple
+    biases: tuple
+    skip: Any
+    n_components: int
+    n_targets: int
+    min_scale: float
+
+    @property
+    def n_context(self):
+        return self.skip.shape[1]
+
+    def heads(self, X):
+        """Evaluate each member.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_context)
+            Contexts.
+
+        Returns
+        -------
+        heads : Heads
+            Arrays of shape (n_members, n_samples, n_components, ...).
+
+        Raises
+        ------
+        ValueError
+            If a context is missing.
+        """
+        check_complete(X)
+        context = clip_context(X).astype(self.skip.dtype)
+        starts = range(0, max(1, len(X)), CHUNK_ROWS)
+        parts = [
+            perceptrons(
+                self.weights, self.biases, self.skip, context[i : i + CHUNK_ROWS]
+            )
+            for i in starts
+        ]
+        outputs = as_double(np.concatenate(parts, axis=1))
+        return split_outputs(outputs, self.n_components, self.n_targets, self.min_scale)
+
+    def predict_mixture(self, X):
+        return join_members(self.heads(X)).mixture()
+
+
+def check_complete(X):
+    """Raise if a context is missing."""
+    if np.isnan(X).any():
+        raise ValueError(
+            "X has missing values, which a network cannot integrate out. Impute "
+            "them, or use mixture='prototypes'."
+        )
+
+
+def clip_context(X):
+    """Bring far contexts to the edge of what the networks have learned from."""
+    return np.clip(X, -FARTHEST, FARTHEST)
+
+
+def fit_network(X, Y, settings, sample_weight=None, random_state=None):
+    r"""Train an ensemble of mixture density networks, each without one fold.
+
+    .. math:: p(y | x) = \frac1M \sum_m p_m(y | x)
+
+    Each member keeps the parameters that predict its own held-out fold best.
+    Rows of equal contexts share a fold, unless contexts repeat so often that
+    they are categories; then copies of a whole row do.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_context)
+        Contexts, standardised, complete.
+
+    Y : ndarray of shape (n_samples, n_targets)
+        Targets, standardised.
+
+    settings : Settings
+        Of these: n_components, covariance_type, n_members, hidden_layer_sizes,
+        max_iter, batch_size, learning_rate, min_scale, device, callbacks and
+        net_params.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    random_state : RandomState instance, default=None
+        Source of the folds, the starts and the batches.
+
+    Returns
+    -------
+    fit : Fit
+        A :class:`NetworkConditional`; held-out densities are those of the
+        members that have not seen the row.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two rows, or missing contexts.
+    """
+    from skgmje._joint._members import train_members
+
+    check_complete(X)
+    if len(X) < 2:
+        raise ValueError(
+            f"X has n_samples={len(X)}; a network needs at least 2, one of them to "
+            "be judged on. Use mixture='prototypes'."
+        )
+    k = N_COMPONENTS if settings.n_components == "auto" else settings.n_components
+    fold = assign_folds(X, Y, random_state)
+    own_fold = np.arange(settings.n_members) % (fold.max() + 1)
+    unseen = own_fold[:, None] == fold
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    data = clip_context(X), Y, weight / weight.mean()
+    layers, training = train_members(
+        data,
+        unseen,
+        k,
+        COVARIANCE_TYPES[settings.covariance_type],
+        settings,
+        random_state,
+    )
+    model = NetworkConditional(*layers, k, Y.shape[1], settings.min_scale)
+    info = {"loss_curve": training.loss_curve, "n_iter": len(training.loss_curve)}
+    return Fit(model, _held_out(model, X, Y, unseen), info, training.trouble)
+
+
+def assign_folds(X, Y, random_state):
+    """Deal the rows to at most five folds, those that belong together to one.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_context)
+        Contexts.
+
+    Y : ndarray of shape (n_samples, n_targets)
+        Targets.
+
+    random_state : RandomState instance
+        Source of randomness.
+
+    Returns
+    -------
+    fold : ndarray of shape (n_samples,)
+        Number of the fold of each row, from 0 without gaps; at least two folds.
+    """
+    # Contexts that repeat often are categories; copies of all rows are all equal.
+    candidates = (
+        (X, len(X) / 2),
+        (np.hstack([X, Y]), 1),
+        (np.arange(len(X))[:, None], 0),
+    )
+    for rows, fewest in candidates:
+        distinct, group = np.unique(rows, axis=0, return_inverse=True)
+        if len(distinct) > fewest:
+            break
+    return (random_state.permutation(len(distinct)) % N_FOLDS)[group.ravel()]
+
+
+def _held_out(model, X, Y, unseen):
+    """Pool, for each row, the members that have not seen it; NaN if all have."""
+    log_prob = model.heads(X).log_prob(Y)
+    n_members = unseen.sum(axis=0)
+    total = logsumexp(np.where(unseen, log_prob, -np.inf), axis=0)
+    return np.where(n_members > 0, total - np.log(np.maximum(n_members, 1)), np.nan)
