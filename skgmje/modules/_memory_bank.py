@@ -1,0 +1,174 @@
+"""Mixtures whose components are weighted rows of the past."""
+
+import torch
+
+from skgmje._backend import as_generator, to_numpy
+from skgmje.adaptation import (
+    BankState,
+    bank_mixture,
+    kernel_bandwidth,
+    start_bank,
+    step_bank,
+)
+from skgmje.modules._base import MixtureModule
+
+# Rows of the first batch of which the bandwidth looks at all pairs.
+MAX_PAIRED = 1000
+
+
+class MemoryBank(MixtureModule):
+    r"""A kernel around each of many past rows, followed by sequential Monte Carlo.
+
+    .. math:: p(z) = \sum_m W_m N(z; z_m, h^2 I)
+
+    Each batch reweights the particles by their responsibilities, resamples them
+    when few carry the weight, and takes the place of some. Nothing is learned by
+    the gradient; it passes through to the rows that are scored. With
+    ``rate=0, replacement="oldest"`` this is the uniform queue of contrastive
+    learning.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of particles.
+
+    n_features : int
+        Number of features.
+
+    random_state : torch.Generator
+        Source of the first particles, which are standard normal until a batch
+        comes; on the CPU.
+
+    bandwidth : float or None, default=None
+        Standard deviation h of the kernels. None: of the first batch the best
+        leave-one-out likelihood, then EM steps on each batch before it is in
+        the bank.
+
+    rate : float, default=0.05
+        Rate of the weights, and of the bandwidth.
+
+    ess_threshold : float, default=0.5
+        Share of the particles below which the effective sample size triggers
+        resampling.
+
+    resampling : str, default='systematic'
+        Key of :data:`skgmje.adaptation.RESAMPLING`.
+
+    jitter : float, default=0.1
+        How far copies are moved, in bandwidths.
+
+    replacement : {'lowest-weight', 'oldest', None}, default='lowest-weight'
+        Which particles give way to the batch; None: none does.
+
+    max_age : int or None, default=None
+        Particles of more steps lose their weight.
+
+    dtype : torch.dtype, default=torch.float32
+        The data type of the particles.
+
+    See Also
+    --------
+    skgmje.adaptation.step_bank : The step.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skgmje.modules import MemoryBank
+    >>> random_state = torch.Generator().manual_seed(0)
+    >>> bank = MemoryBank(64, 2, random_state)
+    >>> bank.update(torch.randn((32, 2), generator=random_state), random_state)
+    >>> bank()
+    Mixture(n_components=64, n_features=2, covariance_type='spherical')
+    """
+
+    def __init__(
+        self,
+        n_components,
+        n_features,
+        random_state,
+        *,
+        bandwidth=None,
+        rate=0.05,
+        ess_threshold=0.5,
+        resampling="systematic",
+        jitter=0.1,
+        replacement="lowest-weight",
+        max_age=None,
+        dtype=torch.float32,
+    ):
+        super().__init__()
+        self.learn_bandwidth = bandwidth is None
+        self.step_params = {
+            "rate": rate,
+            "ess_threshold": ess_threshold,
+            "resampling": resampling,
+            "jitter": jitter,
+            "replacement": replacement,
+            "max_age": max_age,
+        }
+        size = (n_components, n_features)
+        rows = torch.randn(size, generator=random_state, dtype=dtype)
+        for name, value in start_bank(rows)._asdict().items():
+            self.register_buffer(name, value)
+        width = 1.0 if bandwidth is None else bandwidth
+        self.register_buffer("bandwidth", torch.tensor(width, dtype=dtype))
+        self.register_buffer("n_steps", torch.tensor(0))
+
+    def forward(self, context=None):
+        """Return the mixture.
+
+        Parameters
+        ----------
+        context : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        mixture : Mixture
+            One for all contexts, spherical.
+        """
+        return bank_mixture(self._state(), self.bandwidth)
+
+    @torch.no_grad()
+    def update(self, batch, random_state):
+        """Let the bank follow a batch; the first one fills it.
+
+        Parameters
+        ----------
+        batch : tensor of shape (n_samples, n_features)
+            The rows of the step.
+
+        random_state : torch.Generator
+            The source of randomness, on the CPU.
+        """
+        batch = batch.detach().to(self.particles)
+        seed = int(torch.randint(2**31 - 1, (), generator=random_state))
+        random_state = as_generator(seed)
+        step = self._step if self.n_steps else self._fill
+        for name, value in step(batch, random_state)._asdict().items():
+            getattr(self, name).copy_(value)
+        self.n_steps += 1
+
+    def _state(self):
+        return BankState(self.particles, self.weights, self.ages)
+
+    def _fill(self, batch, random_state):
+        n_particles = len(self.particles)
+        if self.learn_bandwidth:
+            rows = to_numpy(batch[:MAX_PAIRED]).astype(float)
+            self.bandwidth.fill_(kernel_bandwidth(rows))
+        rows = random_state.permutation(max(n_particles, len(batch)))[:n_particles]
+        return start_bank(batch[torch.from_numpy(rows % len(batch)).to(batch.device)])
+
+    def _step(self, batch, random_state):
+        state, info = step_bank(
+            self._state(),
+            batch,
+            self.bandwidth,
+            random_state=random_state,
+            **self.step_params,
+        )
+        if self.learn_bandwidth:
+            rate = self.step_params["rate"]
+            self.bandwidth *= (1 - rate + rate * info.stretch) ** 0.5
+        return state

@@ -1,0 +1,258 @@
+"""Mixtures whose components are parameters."""
+
+import math
+
+import torch
+from torch import nn
+
+from skgmje._backend import eye_like, solve_triangular, to_numpy
+from skgmje.adaptation import online_em
+from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+from skgmje.modules._base import MixtureModule
+
+# What has no logarithm is taken as this.
+SMALLEST = 1e-12
+
+
+class Triangle:
+    r"""Covariances by a factor of the precisions.
+
+    .. math:: \Sigma^{-1} = U^T U, \quad U = \mathrm{diag}(1 / s)(I + A)
+    """
+
+    @staticmethod
+    def shapes(shape):
+        """Return the shapes of s and A for covariances of a shape."""
+        return shape[:-1], shape
+
+    @staticmethod
+    def covariances(scales, lower):
+        """Return the covariances."""
+        unit = torch.tril(lower, -1) + eye_like(lower)
+        factor = unit / scales[..., None]
+        root = solve_triangular(factor, eye_like(lower).expand(factor.shape))
+        return root @ root.mT
+
+    @staticmethod
+    def parameters(precisions_cholesky):
+        """Return s and A."""
+        factor = precisions_cholesky.mT
+        diagonal = torch.diagonal(factor, dim1=-2, dim2=-1)
+        return 1 / diagonal, torch.tril(factor / diagonal[..., None], -1)
+
+
+class Scales:
+    """Variances, the squares of s, without correlation."""
+
+    @staticmethod
+    def shapes(shape):
+        """Return the shape of s; there is no A."""
+        return shape, None
+
+    @staticmethod
+    def covariances(scales, lower):
+        """Return the variances."""
+        return scales**2
+
+    @staticmethod
+    def parameters(precisions_cholesky):
+        """Return s; there is no A."""
+        return 1 / precisions_cholesky, None
+
+
+PARAMETRISATIONS = {
+    "full": Triangle,
+    "tied": Triangle,
+    "diag": Scales,
+    "spherical": Scales,
+}
+
+
+class Prototypes(MixtureModule):
+    r"""Components that are parameters, the same for every context.
+
+    .. math:: p(z) = \sum_k w_k N(z; \mu_k, \Sigma_k), \quad
+        \Sigma_k^{-1} = U_k^T U_k, \quad U_k = \mathrm{diag}(1 / s_k)(I + A_k)
+
+    with a strictly lower triangle A, and standard deviations :math:`s_{ki}` of
+    feature i given those before it. They are learned by the gradient, or follow
+    the batches by stepwise expectation-maximisation.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of components.
+
+    n_features : int
+        Number of features.
+
+    random_state : torch.Generator
+        Source of the first means, which are standard normal; on the CPU.
+
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
+
+    scale : float, default=1.0
+        First standard deviation of every component.
+
+    min_scale : float, default=0.001
+        Smallest standard deviation of a feature, given those before it.
+
+    rule : {'gradient', 'online-em'}, default='gradient'
+        How the components are learned; by the second, :meth:`update` does it,
+        and the parameters want no gradient.
+
+    rate : float, default=0.05
+        Rate of the second rule.
+
+    dtype : torch.dtype, default=torch.float32
+        The data type of the parameters.
+
+    See Also
+    --------
+    skgmje.adaptation.online_em : The second rule.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skgmje.modules import Prototypes
+    >>> prototypes = Prototypes(4, 2, torch.Generator().manual_seed(0))
+    >>> prototypes()
+    Mixture(n_components=4, n_features=2, covariance_type='full')
+    """
+
+    def __init__(
+        self,
+        n_components,
+        n_features,
+        random_state,
+        *,
+        covariance_type="full",
+        scale=1.0,
+        min_scale=1e-3,
+        rule="gradient",
+        rate=0.05,
+        dtype=torch.float32,
+    ):
+        super().__init__()
+        _check(covariance_type=(covariance_type, PARAMETRISATIONS), rule=(rule, RULES))
+        self.covariance_type = covariance_type
+        self.min_scale = min_scale
+        self.rule = rule
+        self.rate = rate
+        size = (n_components, n_features)
+        means = torch.randn(size, generator=random_state, dtype=dtype)
+        shape = COVARIANCE_TYPES[covariance_type].shape(*size)
+        flat, square = PARAMETRISATIONS[covariance_type].shapes(shape)
+        log_scales = torch.full(flat, math.log(scale), dtype=dtype)
+        learned = RULES[rule] is None
+        self.logits = nn.Parameter(means.new_zeros(n_components), learned)
+        self.means = nn.Parameter(means, learned)
+        self.log_scales = nn.Parameter(log_scales, learned)
+        lower = square and nn.Parameter(means.new_zeros(square), learned)
+        self.register_parameter("lower", lower)
+
+    @classmethod
+    def from_mixture(cls, mixture, **params):
+        """Return prototypes that start as a mixture.
+
+        Parameters
+        ----------
+        mixture : Mixture
+            One mixture, of NumPy arrays or tensors.
+
+        **params : dict
+            `min_scale`, `rule`, `rate` and `dtype`.
+
+        Returns
+        -------
+        prototypes : Prototypes
+            On the CPU.
+        """
+        prototypes = cls(
+            mixture.n_components,
+            mixture.n_features,
+            torch.Generator(),
+            covariance_type=mixture.covariance_type,
+            **params,
+        )
+        prototypes.set_mixture(mixture)
+        return prototypes
+
+    @torch.no_grad()
+    def set_mixture(self, mixture):
+        """Set the parameters to those of a mixture of the same shapes.
+
+        Parameters
+        ----------
+        mixture : Mixture
+            The mixture.
+        """
+        weights, means, covariances = (
+            torch.as_tensor(to_numpy(array), dtype=torch.float64)
+            for array in (mixture.weights, mixture.means, mixture.covariances)
+        )
+        kind = COVARIANCE_TYPES[self.covariance_type]
+        parametrisation = PARAMETRISATIONS[self.covariance_type]
+        factor = kind.precisions_cholesky(covariances)
+        scales, lower = parametrisation.parameters(factor)
+        scales = (scales - self.min_scale).clamp_min(SMALLEST * self.min_scale)
+        self.logits.copy_(torch.log(weights.clamp_min(SMALLEST)))
+        self.means.copy_(means)
+        self.log_scales.copy_(torch.log(scales))
+        if lower is not None:
+            self.lower.copy_(lower)
+
+    def forward(self, context=None):
+        """Return the mixture.
+
+        Parameters
+        ----------
+        context : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        mixture : Mixture
+            One for all contexts.
+        """
+        # Unlike a bound, a sum lets narrow components widen again.
+        scales = torch.exp(self.log_scales) + self.min_scale
+        parametrisation = PARAMETRISATIONS[self.covariance_type]
+        covariances = parametrisation.covariances(scales, self.lower)
+        weights = torch.softmax(self.logits, dim=0)
+        return Mixture(weights, self.means, covariances, self.covariance_type)
+
+    def update(self, batch, random_state):
+        """Follow a batch by stepwise EM, if that is the rule.
+
+        Parameters
+        ----------
+        batch : tensor of shape (n_samples, n_features)
+            The rows of the step.
+
+        random_state : torch.Generator
+            Ignored.
+        """
+        rule = RULES[self.rule]
+        if rule is not None:
+            self.set_mixture(rule(self, batch))
+
+
+def _check(**choices):
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise ValueError(
+                f"{name}={value!r} is not known to prototypes. Choose one of "
+                f"{sorted(known)}."
+            )
+
+
+def _online_em(prototypes, batch):
+    with torch.no_grad():
+        mixture = prototypes().to_numpy()
+    floor = prototypes.min_scale**2
+    return online_em(mixture, to_numpy(batch), rate=prototypes.rate, reg_covar=floor)
+
+
+RULES = {"gradient": None, "online-em": _online_em}
