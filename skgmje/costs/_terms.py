@@ -135,7 +135,8 @@ def explained(P, grams, jitter):
     if is_torch(P) and R.shape[0] > _SMALL:
         from skgmje.costs._autograd import Explained
 
-        return Explained.apply(P, R, ridge_factor(detach(R), jitter, _OF_CENTERS))
+        own = detach(R).clone() if R.requires_grad else R
+        return Explained.apply(P, R, ridge_factor(own, jitter, _OF_CENTERS))
     factor = ridge_factor(R, jitter, _OF_CENTERS)
     z = solve_triangular(factor, P.T)
     return namespace(z).sum(z * z, axis=0)
@@ -160,8 +161,12 @@ def center_correlations(grams):
 
 
 def ridge_factor(correlation, jitter, name):
-    """Return the Cholesky factor of a matrix of unit diagonal plus `jitter`."""
-    matrix = namespace(correlation).astype(correlation, correlation.dtype, copy=True)
+    """Return the Cholesky factor of a matrix of unit diagonal plus `jitter`.
+
+    The matrix is lost unless it has a history.
+    """
+    has_history = getattr(correlation, "requires_grad", False)
+    matrix = correlation.clone() if has_history else correlation
     diagonal = np.arange(len(matrix))
     matrix[diagonal, diagonal] = 1 + default_jitter(jitter, correlation)
     return cholesky(matrix, name, overwrite=True)
