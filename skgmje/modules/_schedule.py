@@ -64,9 +64,6 @@ class Hooks:
     on_epoch : callable, default=None
         Gets the losses of the epoch's steps; may return True to stop.
 
-    clip_gradients : callable, default=None
-        Clips the gradients before they are used; None clips their norm at 5.
-
     callbacks : list of skorch callbacks or None, default=None
         Handed to skorch.
 
@@ -75,11 +72,14 @@ class Hooks:
 
     remedy : str, default="Check what the cost returns."
         What to do if the first loss is not finite.
+
+    clip_gradients : callable, default=None
+        Clips the gradients before they are used; None clips their norm at 5.
     """
 
     on_step: Callable | None = None
     on_epoch: Callable | None = None
-    clip_gradients: Callable | None = None
     callbacks: list | None = None
     net_params: dict | None = None
     remedy: str = "Check what the cost returns."
+    clip_gradients: Callable | None = None
