@@ -198,7 +198,7 @@ class Kernel(ABC):
         """Return ``(sums, scatter)`` about the centre from sums of features."""
         totals = np.empty(self.theta.shape)
         for part, features in self.groups(block, work):
-            totals[:, part] = resp @ features.T
+            totals[:, part] = (features @ resp.T).T
         return self.split(totals)
 
     def split(self, totals):
