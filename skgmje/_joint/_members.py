@@ -11,11 +11,8 @@ from skgmje.modules import MixtureDensityNetwork
 from skgmje.modules._schedule import Hooks, Schedule
 
 # Rows up to which, steps, batch size.
-PLANS = ((500, 1200, 128), (2000, 2000, 128), (math.inf, 3000, 256))
-# Decay of the matrices, that of this many rows over the rows there are.
-DECAY_ROWS = 30.0
-LARGEST_DECAY = 0.03
-
+PLANS = ((500, 1200, 128), (2000, 1600, 128), (math.inf, 3000, 256))
+WEIGHT_DECAY = 0.1
 # Share of the steps that place the means before the scales are learned.
 WARMUP = 1 / 3
 # The softness of the distances in the warm phase falls along a geometric path.
@@ -199,7 +196,7 @@ def train_members(data, unseen, n_components, covariance_type, settings, random_
             on_epoch=members.judge,
             clip_gradients=members.clip_gradients,
             callbacks=settings.callbacks,
-            net_params=_net_params(len(unseen[0]), settings),
+            net_params=_net_params(settings),
         ),
         generator,
         device,
@@ -233,9 +230,9 @@ def make_schedule(n_samples, settings):
     )
 
 
-def _net_params(n_samples, settings):
+def _net_params(settings):
     """Return AdamW, which decays the matrices and nothing else."""
-    decay = {"weight_decay": min(LARGEST_DECAY, DECAY_ROWS / n_samples)}
+    decay = {"weight_decay": WEIGHT_DECAY}
     return {
         "optimizer": torch.optim.AdamW,
         "optimizer__weight_decay": 0.0,
