@@ -6,6 +6,8 @@ __version__ = "0.1.0.dev0"
 
 # Loaded on first use (PEP 562): importing skgmje must not import torch.
 _HOME = {
+    "GJEEmbedder": "skgmje.embedding",
+    "GMJEEmbedder": "skgmje.embedding",
     "GaussianMixture": "skgmje.mixture",
     "KernelMixtureDensity": "skgmje.mixture",
     "Mixture": "skgmje.gaussian",
@@ -14,6 +16,8 @@ _HOME = {
 }
 
 __all__ = [
+    "GJEEmbedder",
+    "GMJEEmbedder",
     "GaussianMixture",
     "KernelMixtureDensity",
     "Mixture",

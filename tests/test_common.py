@@ -4,6 +4,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgmje.costs import COSTS
+from skgmje.embedding import LOSSES, GJEEmbedder, GMJEEmbedder
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import GaussianMixture, KernelMixtureDensity
 from skgmje.utils import all_estimators
@@ -41,6 +42,24 @@ KERNEL_DENSITIES = [
     KernelMixtureDensity(**SMALL, batch_size=16),
 ]
 
+SMALL_EMBEDDER = {"embedding_dim": 2, "max_iter": 5, "hidden_layer_sizes": (8,)}
+SMALL_LATENT = {
+    **SMALL_EMBEDDER,
+    "n_components": 2,
+    "shrinkage": 2,
+    "mixture_params": {"max_iter": 5, "n_members": 1},
+}
+EMBEDDERS = [
+    GJEEmbedder(max_iter=5),
+    *(GJEEmbedder(**SMALL_EMBEDDER, loss=loss) for loss in LOSSES),
+    GJEEmbedder(**SMALL_EMBEDDER, views="neighbors", target="ema"),
+    *(
+        GMJEEmbedder(**SMALL_LATENT, mixture=mixture)
+        for mixture in ("prototypes", "network", "memory-bank")
+    ),
+    GMJEEmbedder(**SMALL_LATENT, loss="joint"),
+]
+
 DRAWS_ROWS = (
     "starts are drawn from the rows (k-means++): weights and copies give other "
     "draws; tests/test_weights.py holds the law that takes its place"
@@ -49,6 +68,8 @@ DRAWS_ROWS = (
 
 def expected_failures(estimator):
     """Return the one kind of failure that estimators may have."""
+    if isinstance(estimator, GJEEmbedder | GMJEEmbedder):
+        return {}
     # One component needs no start, and the table of this check has too few
     # distinct rows for the automatic choice to take more.
     if estimator.n_components == "auto":
@@ -59,15 +80,16 @@ def expected_failures(estimator):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::skgmje.embedding.CollapseWarning")
 @pytest.mark.filterwarnings("ignore:cost=.*compares operators:UserWarning")
 @pytest.mark.filterwarnings("ignore:Only .* pairs of a row:UserWarning")
 @parametrize_with_checks(
-    MIXTURES + KERNEL_DENSITIES, expected_failed_checks=expected_failures
+    MIXTURES + KERNEL_DENSITIES + EMBEDDERS, expected_failed_checks=expected_failures
 )
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
 def test_every_public_estimator_is_checked():
-    checked = {type(estimator) for estimator in MIXTURES + KERNEL_DENSITIES}
+    checked = {type(estimator) for estimator in MIXTURES + KERNEL_DENSITIES + EMBEDDERS}
     assert checked == {cls for _, cls in all_estimators()}

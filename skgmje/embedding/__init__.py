@@ -1,0 +1,36 @@
+"""Embeddings of two views whose joint density is a Gaussian mixture."""
+
+from skgmje.embedding._contrast import barlow_loss, infonce_loss, vicreg_loss
+from skgmje.embedding._diagnosis import CollapseWarning, diagnose
+from skgmje.embedding._gje import GJEEmbedder
+from skgmje.embedding._gmje import GMJEEmbedder
+from skgmje.embedding._losses import (
+    LOSSES,
+    gje_loss,
+    joint_loss,
+    naive_loss,
+    pmi_loss,
+)
+from skgmje.embedding._moments import (
+    gaussian_mutual_information,
+    logdet_term,
+    mahalanobis_term,
+)
+
+__all__ = [
+    "CollapseWarning",
+    "GJEEmbedder",
+    "GMJEEmbedder",
+    "LOSSES",
+    "barlow_loss",
+    "diagnose",
+    "gaussian_mutual_information",
+    "gje_loss",
+    "infonce_loss",
+    "joint_loss",
+    "logdet_term",
+    "mahalanobis_term",
+    "naive_loss",
+    "pmi_loss",
+    "vicreg_loss",
+]

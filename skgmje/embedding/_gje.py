@@ -1,0 +1,241 @@
+"""Gaussian joint embeddings: encoders, and one Gaussian of both views."""
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from skgmje._joint import JointConditional
+from skgmje.embedding._base import PARAMETER_CONSTRAINTS, EmbedderMixin
+from skgmje.embedding._density import embedding_units, gaussian, latent_density
+
+
+class GJEEmbedder(EmbedderMixin, BaseEstimator):
+    r"""Gaussian joint embeddings: one Gaussian of two views' embeddings.
+
+    An encoder f maps two views of a row to embeddings whose joint density is a
+    Gaussian; the conditional predicts one view from the other, with covariance:
+
+    .. math:: p(z_t | z_c) = N(\mu_t + \Sigma_{tc} \Sigma_{cc}^{-1}
+        (z_c - \mu_c),\; \Sigma_{tt} - \Sigma_{tc} \Sigma_{cc}^{-1} \Sigma_{ct})
+
+    The encoder is trained with the loss of :func:`gje_loss`, no labels needed;
+    the moments are those of the finished embeddings.
+
+    Parameters
+    ----------
+    embedding_dim : int or 'auto', default='auto'
+        Width of the embedding; 'auto' is 32, or an eighth of the rows in
+        a batch if that is less.
+
+    views : {'augment', 'neighbors', 'pair'}, default='augment'
+        Where the two views of a row come from. 'augment': two augmentations of
+        it. 'neighbors': augmentations of the row and of its nearest mutual
+        neighbour along the principal directions; rows without one are left out.
+        'pair': the row of `X` and that of `y`, which is then 2-d.
+
+    augmentation : callable or None, default=None
+        ``augmentation(batch, generator)`` returns another view of a batch, a
+        tensor in the units of `X`; randomness is drawn from the
+        :class:`torch.Generator`. None is noise of 0.8 standard deviations, a
+        fifth of the features set to their means, and a random gain of a tenth;
+        of images better ones are known. Not for 'pair'.
+
+    encoder : torch.nn.Module, callable or None, default=None
+        Maps rows of shape (n, n_features) to embeddings. A module is copied; a
+        callable builds one from ``(n_features, embedding_dim)``; None is a
+        perceptron with batch normalisation. Without parameters to learn it is
+        used as it is.
+
+    target_encoder : torch.nn.Module, callable or None, default=None
+        The same for the rows of `y`, with ``views="pair"``.
+
+    hidden_layer_sizes : tuple of int, default=(256, 128)
+        Hidden layers of the perceptron.
+
+    embedding_layer : {'output', 'hidden'}, default='output'
+        What :meth:`transform` returns: the embedding, or the layer before it.
+        With 'hidden' an own `encoder` may have any width; a layer on top of it
+        makes the embedding.
+
+    loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'naive'} or \
+            callable, default='gje'
+        Key of :data:`skgmje.embedding.LOSSES`, or a function of both views'
+        embeddings that returns a tensor; it gets those of `rho`,
+        `logdet_weight` and `mixture` that it names. 'naive' shows the trap:
+        it collapses.
+
+    rho : float, default=0.9
+        Correlation of the views in ``loss="gje"``, below one.
+
+    logdet_weight : float, default=1.0
+        Weight of the marginal log-determinants in 'gje' and 'joint'. They keep
+        the embeddings from collapse.
+
+    target : {'shared', 'ema'}, default='shared'
+        Whether the second view has the same encoder, or one that follows it as
+        a moving average, without a gradient.
+
+    norm : {'sphere', 'batch'} or None, default=None
+        Constraint on the embeddings: all of one length, or standardised.
+
+    standardize : bool, default=True
+        Whether every feature gets unit variance before the encoder. Otherwise
+        one scale serves all, as images want it.
+
+    max_iter : int, default=300
+        Number of gradient steps.
+
+    batch_size : int or 'auto', default='auto'
+        Rows per step, at least twice `embedding_dim`. 'auto': 256, or eight
+        times `embedding_dim`.
+
+    learning_rate : float, default=0.002
+        Step size of Adam at the start of its cosine.
+
+    device : str, default='auto'
+        Where to train and to embed: 'cpu', 'cuda', ...; 'auto' is a GPU if
+        there is one. A fitted embedder falls back to the CPU.
+
+    callbacks : list of skorch callbacks or None, default=None
+        Passed on to skorch.
+
+    net_params : dict or None, default=None
+        Passed on to :class:`skorch.NeuralNet`.
+
+    random_state : int, RandomState instance or None, default=None
+        Controls encoders, views, batches, the mixture and :meth:`sample`.
+
+    verbose : int, default=0
+        1 prints a line every tenth of the training, 2 every hundredth.
+
+    Attributes
+    ----------
+    encoder_ : torch.nn.Module
+        Trained encoder, on the CPU.
+
+    target_encoder_ : torch.nn.Module
+        Encoder of the second view; `encoder_` itself where it is shared.
+
+    latent_mixture_ : Mixture
+        Density of the context embedding.
+
+    occupancy_ : ndarray of shape (n_components,)
+        Share of the training rows that each component of it accounts for.
+
+    embedding_dim_ : int
+        Width of the embedding.
+
+    effective_rank_ : float
+        Effective number of directions of the training embeddings.
+
+    std_ : ndarray of shape (embedding_dim,)
+        Standard deviations of the training embeddings.
+
+    logdet_marginals_ : ndarray of shape (2,)
+        Log-determinants of the covariances of context and target.
+
+    logdet_drop_ : ndarray of shape (2,)
+        By how much they fell in training.
+
+    loss_curve_ : ndarray of shape (n_iter_,)
+        Loss before each step.
+
+    n_iter_ : int
+        Number of gradient steps.
+
+    n_features_in_ : int
+        Number of features of a row.
+
+    mean_ : ndarray of shape (2 * embedding_dim,)
+        Mean of context and target embeddings, in this order.
+
+    covariance_ : ndarray of shape (2 * embedding_dim, 2 * embedding_dim)
+        Their joint covariance.
+
+    See Also
+    --------
+    GMJEEmbedder : With a mixture in place of the Gaussian.
+    diagnose : Tells whether embeddings have collapsed.
+
+    Notes
+    -----
+    An encoder or augmentation of others that draws random numbers from torch's
+    global state holds a lock while it trains: one such fit at a time.
+
+    References
+    ----------
+    .. [1] Y. Huang, "Gaussian Joint Embeddings For Self-Supervised
+       Representation Learning", 2026. :arxiv:`2603.26799`
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skgmje import GJEEmbedder
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> embedder = GJEEmbedder(8, max_iter=50, random_state=0).fit(X)
+    >>> embedder.transform(X).shape
+    (1797, 8)
+    >>> mean, std = embedder.predict(X[:2], return_std=True)
+    >>> std.shape
+    (2, 8)
+    """
+
+    _parameter_constraints: dict = PARAMETER_CONSTRAINTS
+
+    def __init__(
+        self,
+        embedding_dim="auto",
+        *,
+        views="augment",
+        augmentation=None,
+        encoder=None,
+        target_encoder=None,
+        hidden_layer_sizes=(256, 128),
+        embedding_layer="output",
+        loss="gje",
+        rho=0.9,
+        logdet_weight=1.0,
+        target="shared",
+        norm=None,
+        standardize=True,
+        max_iter=300,
+        batch_size="auto",
+        learning_rate=2e-3,
+        device="auto",
+        callbacks=None,
+        net_params=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.embedding_dim = embedding_dim
+        self.views = views
+        self.augmentation = augmentation
+        self.encoder = encoder
+        self.target_encoder = target_encoder
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.embedding_layer = embedding_layer
+        self.loss = loss
+        self.rho = rho
+        self.logdet_weight = logdet_weight
+        self.target = target
+        self.norm = norm
+        self.standardize = standardize
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # Of loss="joint".
+    _n_prototypes = 1
+
+    def _fit_density(self, z_context, z_target, random_state):
+        mixture = gaussian(np.hstack([z_context, z_target]))
+        self.mean_, self.covariance_ = mixture.means[0], mixture.covariances[0]
+        context, target = embedding_units(z_context), embedding_units(z_target)
+        loc, scale = map(np.concatenate, zip(context, target, strict=True))
+        standard = mixture.affine(1 / scale, -loc / scale)
+        model = JointConditional(standard, z_context.shape[1])
+        return latent_density(model, z_context, context, target), ""

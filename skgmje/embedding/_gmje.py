@@ -1,0 +1,316 @@
+"""Gaussian mixture joint embeddings: encoders, and a mixture of both views."""
+
+from dataclasses import replace
+
+from sklearn.base import BaseEstimator
+
+from skgmje._base import Integral, Interval, Real, StrOptions
+from skgmje._joint import CLOSED_FORM, Settings
+from skgmje.embedding._base import PARAMETER_CONSTRAINTS, EmbedderMixin
+from skgmje.embedding._density import embedding_units, latent_density
+from skgmje.gaussian import COVARIANCE_TYPES
+
+# Components of loss="joint", while n_components="auto" has nothing to go by.
+N_PROTOTYPES = 20
+
+# Fields of the settings that are not parameters of their own.
+_MIXTURE_PARAMS = (
+    "max_iter tol batch_size learning_rate n_members hidden_layer_sizes min_scale"
+).split()
+
+
+class GMJEEmbedder(EmbedderMixin, BaseEstimator):
+    r"""Gaussian mixture joint embeddings: a mixture of two views' embeddings.
+
+    An encoder maps two views of a row to embeddings whose joint density is a
+    Gaussian mixture; its conditional says in closed form what one view tells of
+    the other, with several answers where there are several:
+
+    .. math:: p(z_t | z_c) = \sum_k \gamma_k(z_c)\, N(z_t; m_k(z_c), V_k)
+
+    The encoder is trained with the unimodal loss of :func:`gje_loss`, no labels
+    needed; the mixture is fitted to the finished embeddings.
+
+    Parameters
+    ----------
+    embedding_dim : int or 'auto', default='auto'
+        Width of the embedding; 'auto' is 32, or an eighth of the rows in
+        a batch if that is less.
+
+    views : {'augment', 'neighbors', 'pair'}, default='augment'
+        Where the two views of a row come from. 'augment': two augmentations of
+        it. 'neighbors': augmentations of the row and of its nearest mutual
+        neighbour along the principal directions; rows without one are left out.
+        'pair': the row of `X` and that of `y`, which is then 2-d.
+
+    augmentation : callable or None, default=None
+        ``augmentation(batch, generator)`` returns another view of a batch, a
+        tensor in the units of `X`; randomness is drawn from the
+        :class:`torch.Generator`. None is noise of 0.8 standard deviations, a
+        fifth of the features set to their means, and a random gain of a tenth;
+        of images better ones are known. Not for 'pair'.
+
+    mixture : {'prototypes', 'network', 'neural-gas', 'memory-bank'}, \
+            default='prototypes'
+        Source of the mixture's components: a joint mixture by EM, an ensemble of
+        mixture density networks, a neural gas, or a bank of weighted past pairs.
+
+    n_components : int or 'auto', default='auto'
+        Number of components; 'auto' is chosen by held-out density.
+
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'}, \
+            default='full'
+        Shape of the components' covariances.
+
+    shrinkage : float or 'auto', default='auto'
+        Pseudo-count, in rows, of the pooled covariance.
+
+    reg_covar : float, default=1e-4
+        Added to the variances of standardised embeddings.
+
+    mixture_params : dict or None, default=None
+        Further settings of the source: ``max_iter``, ``tol``, ``batch_size``,
+        ``learning_rate``, ``n_members``, ``hidden_layer_sizes``, ``min_scale``.
+
+    encoder : torch.nn.Module, callable or None, default=None
+        Maps rows of shape (n, n_features) to embeddings. A module is copied; a
+        callable builds one from ``(n_features, embedding_dim)``; None is a
+        perceptron with batch normalisation. Without parameters to learn it is
+        used as it is.
+
+    target_encoder : torch.nn.Module, callable or None, default=None
+        The same for the rows of `y`, with ``views="pair"``.
+
+    hidden_layer_sizes : tuple of int, default=(256, 128)
+        Hidden layers of the perceptron.
+
+    embedding_layer : {'output', 'hidden'}, default='output'
+        What :meth:`transform` returns: the embedding, or the layer before it.
+        With 'hidden' an own `encoder` may have any width; a layer on top of it
+        makes the embedding.
+
+    loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'naive'} or \
+            callable, default='gje'
+        Key of :data:`skgmje.embedding.LOSSES`, or a function of both views'
+        embeddings that returns a tensor; it gets those of `rho`,
+        `logdet_weight` and `mixture` that it names. 'naive' shows the trap:
+        it collapses.
+
+    rho : float, default=0.9
+        Correlation of the views in ``loss="gje"``, below one.
+
+    logdet_weight : float, default=1.0
+        Weight of the marginal log-determinants in 'gje' and 'joint'. They keep
+        the embeddings from collapse.
+
+    target : {'shared', 'ema'}, default='shared'
+        Whether the second view has the same encoder, or one that follows it as
+        a moving average, without a gradient.
+
+    norm : {'sphere', 'batch'} or None, default=None
+        Constraint on the embeddings: all of one length, or standardised.
+
+    standardize : bool, default=True
+        Whether every feature gets unit variance before the encoder. Otherwise
+        one scale serves all, as images want it.
+
+    max_iter : int, default=300
+        Number of gradient steps.
+
+    batch_size : int or 'auto', default='auto'
+        Rows per step, at least twice `embedding_dim`. 'auto': 256, or eight
+        times `embedding_dim`.
+
+    learning_rate : float, default=0.002
+        Step size of Adam at the start of its cosine.
+
+    device : str, default='auto'
+        Where to train and to embed: 'cpu', 'cuda', ...; 'auto' is a GPU if
+        there is one. A fitted embedder falls back to the CPU.
+
+    callbacks : list of skorch callbacks or None, default=None
+        Passed on to skorch.
+
+    net_params : dict or None, default=None
+        Passed on to :class:`skorch.NeuralNet`.
+
+    random_state : int, RandomState instance or None, default=None
+        Controls encoders, views, batches, the mixture and :meth:`sample`.
+
+    verbose : int, default=0
+        1 prints a line every tenth of the training, 2 every hundredth.
+
+    Attributes
+    ----------
+    encoder_ : torch.nn.Module
+        Trained encoder, on the CPU.
+
+    target_encoder_ : torch.nn.Module
+        Encoder of the second view; `encoder_` itself where it is shared.
+
+    latent_mixture_ : Mixture
+        Density of the context embedding.
+
+    occupancy_ : ndarray of shape (n_components,)
+        Share of the training rows that each component of it accounts for.
+
+    embedding_dim_ : int
+        Width of the embedding.
+
+    effective_rank_ : float
+        Effective number of directions of the training embeddings.
+
+    std_ : ndarray of shape (embedding_dim,)
+        Standard deviations of the training embeddings.
+
+    logdet_marginals_ : ndarray of shape (2,)
+        Log-determinants of the covariances of context and target.
+
+    logdet_drop_ : ndarray of shape (2,)
+        By how much they fell in training.
+
+    loss_curve_ : ndarray of shape (n_iter_,)
+        Loss before each step.
+
+    n_iter_ : int
+        Number of gradient steps.
+
+    n_features_in_ : int
+        Number of features of a row.
+
+    See Also
+    --------
+    GJEEmbedder : With one Gaussian.
+    diagnose : Tells whether embeddings have collapsed.
+
+    Notes
+    -----
+    An encoder or augmentation of others that draws random numbers from torch's
+    global state holds a lock while it trains: one such fit at a time.
+
+    References
+    ----------
+    .. [1] Y. Huang, "Gaussian Joint Embeddings For Self-Supervised
+       Representation Learning", 2026. :arxiv:`2603.26799`
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skgmje import GMJEEmbedder
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> embedder = GMJEEmbedder(8, n_components=10, max_iter=50, random_state=0)
+    >>> embedder.fit(X).transform(X).shape
+    (1797, 8)
+    >>> Z, component = embedder.sample(5)
+    >>> Z.shape
+    (5, 8)
+    """
+
+    _parameter_constraints: dict = {
+        **PARAMETER_CONSTRAINTS,
+        "mixture": [StrOptions({"network", *CLOSED_FORM})],
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "covariance_type": [StrOptions({"auto", *COVARIANCE_TYPES})],
+        "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "reg_covar": [Interval(Real, 0, None, closed="left")],
+        "mixture_params": [dict, None],
+    }
+
+    def __init__(
+        self,
+        embedding_dim="auto",
+        *,
+        views="augment",
+        augmentation=None,
+        mixture="prototypes",
+        n_components="auto",
+        covariance_type="full",
+        shrinkage="auto",
+        reg_covar=1e-4,
+        mixture_params=None,
+        encoder=None,
+        target_encoder=None,
+        hidden_layer_sizes=(256, 128),
+        embedding_layer="output",
+        loss="gje",
+        rho=0.9,
+        logdet_weight=1.0,
+        target="shared",
+        norm=None,
+        standardize=True,
+        max_iter=300,
+        batch_size="auto",
+        learning_rate=2e-3,
+        device="auto",
+        callbacks=None,
+        net_params=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.embedding_dim = embedding_dim
+        self.views = views
+        self.augmentation = augmentation
+        self.mixture = mixture
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.shrinkage = shrinkage
+        self.reg_covar = reg_covar
+        self.mixture_params = mixture_params
+        self.encoder = encoder
+        self.target_encoder = target_encoder
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.embedding_layer = embedding_layer
+        self.loss = loss
+        self.rho = rho
+        self.logdet_weight = logdet_weight
+        self.target = target
+        self.norm = norm
+        self.standardize = standardize
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _fit_density(self, z_context, z_target, random_state):
+        from skgmje._joint._fits import fit_joint
+
+        settings = self._settings()
+        context, target = embedding_units(z_context), embedding_units(z_target)
+        rows = context.standardise(z_context), target.standardise(z_target)
+        fit = fit_joint(self.mixture, *rows, settings, random_state=random_state)
+        density = latent_density(
+            fit.model, z_context, context, target, settings, random_state
+        )
+        return density, fit.trouble
+
+    @property
+    def _n_prototypes(self):
+        """Number of components in ``loss="joint"``."""
+        return N_PROTOTYPES if self.n_components == "auto" else self.n_components
+
+    def _settings(self):
+        """Return what the mixture's fit is told."""
+        from skgmje.modules._device import resolve_device
+
+        params = dict(self.mixture_params or {})
+        unknown = sorted(set(params) - set(_MIXTURE_PARAMS))
+        if unknown:
+            raise ValueError(
+                f"mixture_params has {unknown}, which are no settings of a mixture's "
+                f"fit. Known are {_MIXTURE_PARAMS}."
+            )
+        settings = Settings(
+            n_components=self.n_components,
+            covariance_type=self.covariance_type,
+            shrinkage=self.shrinkage,
+            reg_covar=self.reg_covar,
+            device=resolve_device(self.device),
+        )
+        return replace(settings, **params)

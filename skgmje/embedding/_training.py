@@ -1,0 +1,279 @@
+"""Train encoders on pairs of views. Imports torch: import it late."""
+
+import copy
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+
+from skgmje._net import Training, check_callbacks, check_net_params, train
+from skgmje.embedding._diagnosis import log_det
+from skgmje.embedding._encoder import build_encoder
+from skgmje.embedding._view_pair import (
+    Objective,
+    OwnAugmentation,
+    ViewPair,
+    jitter,
+)
+from skgmje.modules import Prototypes
+from skgmje.modules._batches import draw_rows, load_rows
+from skgmje.modules._device import own_random_state, resolve_device
+from skgmje.modules._schedule import Hooks, Schedule
+
+# Rows on which marginal entropies are compared before and after training.
+_SAMPLE_ROWS = 2000
+
+
+class Progress:
+    """Print a line every tenth of a run, or every epoch if `verbose` is above 1."""
+
+    def __init__(self, name, max_iter, verbose):
+        self.name, self.max_iter, self.verbose = name, max_iter, verbose
+        self.n_steps, self.start = 0, time.perf_counter()
+
+    def __call__(self, losses):
+        before, self.n_steps = self.n_steps, self.n_steps + len(losses)
+        tenths = 10 * self.n_steps // self.max_iter - 10 * before // self.max_iter
+        if self.verbose > 1 or (self.verbose and tenths):
+            print(
+                f"[{self.name}] step {self.n_steps}/{self.max_iter}, "
+                f"loss {np.mean(losses):.4g}, {time.perf_counter() - self.start:.1f} s",
+                flush=True,
+            )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Encoders on the CPU, in evaluation mode.
+
+    Parameters
+    ----------
+    context : Encoder
+        Of the first view.
+
+    target : Encoder
+        Of the second view, maybe the same.
+
+    training : Training
+        The loss curve, and what went wrong.
+
+    logdet_drop : ndarray of shape (2,)
+        By how much the log-determinants of both views fell in training.
+    """
+
+    context: Any
+    target: Any
+    training: Training
+    logdet_drop: np.ndarray
+
+
+def train_encoders(estimator, pairs, size, device, seed):
+    """Train the encoders of an estimator.
+
+    Parameters
+    ----------
+    estimator : EmbedderMixin
+        Its parameters are read.
+
+    pairs : Pairs
+        Rows of both views and their units.
+
+    size : Size
+        Width of the embedding and rows per step.
+
+    device : torch.device
+        Where to train.
+
+    seed : int
+        Of encoders, batches and augmentations.
+
+    Returns
+    -------
+    trained : Trained
+        The encoders.
+    """
+    with foreign_random_state(estimator, seed, device):
+        random_state = torch.Generator().manual_seed(seed)
+        module = _build(estimator, pairs, size.embedding_dim, device, seed)
+        rows = load_rows([pairs.stacked()], np.float32, device, math.inf)
+        sample = rows[draw_rows(len(rows), _SAMPLE_ROWS, random_state).to(device)][0]
+        module.to(device)
+        _check_views(estimator, module, sample)
+        before = _log_dets(module, sample, seed)
+        training = Training(np.empty(0))
+        # A frozen encoder is used as it is.
+        if any(p.requires_grad for p in module.parameters()):
+            training = _run(estimator, module, rows, size, random_state, device)
+        after = _log_dets(module, sample, seed)
+    module.eval().cpu()
+    target = module.context if module.target is None else module.target
+    return Trained(module.context, target, training, before - after)
+
+
+def foreign_random_state(estimator, seed, device):
+    """Guard torch's global random state where code of the user's may draw from it."""
+    foreign = estimator.encoder, estimator.target_encoder, estimator.augmentation
+    if all(part is None for part in foreign):
+        return nullcontext()
+    return own_random_state(seed, device)
+
+
+def augmentation_of(estimator, views, units):
+    """Return what makes a view of standardised rows, or None."""
+    if estimator.augmentation is not None:
+        return OwnAugmentation(estimator.augmentation, units)
+    return jitter if views.augments else None
+
+
+def _build(estimator, pairs, embedding_dim, device, seed):
+    random_state = torch.Generator().manual_seed(seed)
+    n_context, n_targets = pairs.context.shape[1], pairs.target.shape[1]
+    common = (embedding_dim, estimator, random_state)
+    context = build_encoder("encoder", n_context, *common)
+    target = None
+    if pairs.views.needs_y:
+        target = build_encoder("target_encoder", n_targets, *common)
+    elif estimator.target == "ema":
+        target = copy.deepcopy(context)
+    mixture = None
+    if "mixture" in Objective(estimator.loss).named:
+        mixture = _prototypes(estimator._n_prototypes, embedding_dim, random_state)
+    return ViewPair(
+        context,
+        target,
+        follows=estimator.target == "ema",
+        augmentation=augmentation_of(estimator, pairs.views, pairs.context_units),
+        n_context=n_context,
+        random_state=torch.Generator(device).manual_seed(seed),
+        mixture=mixture,
+    )
+
+
+def _prototypes(n_components, embedding_dim, random_state):
+    """Return components whose centres are the same in both views."""
+    prototypes = Prototypes(
+        n_components, 2 * embedding_dim, random_state, covariance_type="tied"
+    )
+    with torch.no_grad():
+        prototypes.means[:, embedding_dim:] = prototypes.means[:, :embedding_dim]
+    return prototypes
+
+
+def _check_views(estimator, module, sample):
+    """Raise if the two views of the first rows are no views."""
+    context, target = module.views(sample[:256])
+    for view in (context, target):
+        if not torch.isfinite(view).all():
+            raise ValueError(
+                f"augmentation={estimator.augmentation!r} makes values that are not "
+                "finite. Check it on a batch of your rows."
+            )
+    if context.shape == target.shape and torch.equal(context, target):
+        raise ValueError(
+            f"views={estimator.views!r}: both views of every row are identical, so "
+            "their mutual information has no bound and there is nothing to learn. Use "
+            "an augmentation that draws from the generator it is given."
+        )
+
+
+def _log_dets(module, sample, seed):
+    """Return the log-determinants of both views, with the batch's normalisation."""
+    state = {key: value.clone() for key, value in module.state_dict().items()}
+    module.random_state.manual_seed(seed)
+    with torch.no_grad():
+        embeddings = module.train()(sample)
+    module.load_state_dict(state)
+    views = embeddings.context, embeddings.target
+    return np.array([log_det(z.cpu().double().numpy()) for z in views])
+
+
+def _run(estimator, module, rows, size, random_state, device):
+    schedule = Schedule(estimator.max_iter, size.batch_size, estimator.learning_rate)
+    name = type(estimator).__name__
+    hooks = Hooks(
+        on_epoch=Progress(name, estimator.max_iter, estimator.verbose),
+        callbacks=estimator.callbacks,
+        net_params=estimator.net_params,
+        remedy="Check what encoder, augmentation and loss return.",
+    )
+    objective = Objective(
+        estimator.loss, rho=estimator.rho, logdet_weight=estimator.logdet_weight
+    )
+    return train(module, objective, rows, schedule, hooks, random_state, device)
+
+
+def draw_views(estimator, pairs, seed):
+    """Return two views of each row, drawn by `seed`.
+
+    Parameters
+    ----------
+    estimator : EmbedderMixin
+        Its parameters are read.
+
+    pairs : Pairs
+        Rows of both views and their units.
+
+    seed : int
+        Of the augmentations.
+
+    Returns
+    -------
+    context, target : ndarray of shape (n_pairs, n_features)
+        Standardised rows.
+    """
+    views = pairs.standardised()
+    augmentation = augmentation_of(estimator, pairs.views, pairs.context_units)
+    if augmentation is None:
+        return views
+    random_state = torch.Generator().manual_seed(seed)
+    with foreign_random_state(estimator, seed, torch.device("cpu")):
+        return tuple(
+            augmentation(torch.from_numpy(view), random_state).numpy() for view in views
+        )
+
+
+def check_engine(estimator):
+    """Return the device; what depends on the engine should fail before any work.
+
+    Parameters
+    ----------
+    estimator : EmbedderMixin
+        Its parameters are read.
+
+    Returns
+    -------
+    device : torch.device
+        Where to train.
+
+    Raises
+    ------
+    ValueError
+        If parameters cannot be used here, or not together.
+    """
+    check_net_params(estimator.net_params)
+    check_callbacks(estimator.callbacks)
+    sizes = estimator.hidden_layer_sizes
+    if not len(sizes) or not all(isinstance(n, Integral) and n > 0 for n in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes={sizes!r} must hold positive integers, one per "
+            "layer and at least one, for example (256, 128)."
+        )
+    pair = estimator.views == "pair"
+    if pair and (estimator.target == "ema" or estimator.augmentation is not None):
+        raise ValueError(
+            f"views='pair' has two views already, each with its own encoder, so it "
+            f"takes neither target='ema' nor an augmentation; got target="
+            f"{estimator.target!r}, augmentation={estimator.augmentation!r}. Leave "
+            "them at their defaults, or use views='augment'."
+        )
+    if estimator.target_encoder is not None and not pair:
+        raise ValueError(
+            f"target_encoder={estimator.target_encoder!r} is for views='pair'; with "
+            f"views={estimator.views!r} both views share encoder. Leave it None."
+        )
+    return resolve_device(estimator.device)

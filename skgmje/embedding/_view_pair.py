@@ -1,0 +1,196 @@
+"""Two views of a batch, embedded and judged. Imports torch: import it late."""
+
+import inspect
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from skgmje.embedding._losses import LOSSES
+
+# The teacher keeps this share of itself in each step.
+_EMA_DECAY = 0.99
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What the losses see of a batch.
+
+    Parameters
+    ----------
+    context : tensor of shape (n_samples, embedding_dim)
+        Embeddings of one view.
+
+    target : tensor of shape (n_samples, embedding_dim)
+        Embeddings of the other.
+
+    mixture : Mixture or None
+        Joint density of both, if the loss has one.
+    """
+
+    context: Any
+    target: Any
+    mixture: Any = None
+
+
+def jitter(batch, random_state):
+    """Augment standardised rows: noise, a random gain, and features set to their mean.
+
+    Parameters
+    ----------
+    batch : tensor of shape (n_samples, n_features)
+        Standardised rows.
+
+    random_state : torch.Generator
+        The source of randomness, on the batch's device.
+
+    Returns
+    -------
+    view : tensor of shape (n_samples, n_features)
+        Augmented rows.
+    """
+    options = {"generator": random_state, "dtype": batch.dtype, "device": batch.device}
+    kept = torch.rand(batch.shape, **options) < 0.8
+    gain = 1 + 0.1 * torch.randn((len(batch), 1), **options)
+    return batch * kept * gain + 0.8 * torch.randn(batch.shape, **options)
+
+
+class OwnAugmentation:
+    """A user's augmentation, which sees rows in their own units.
+
+    Parameters
+    ----------
+    function : callable
+        Gets a batch and a generator.
+
+    units : Units
+        Of the rows.
+    """
+
+    def __init__(self, function, units):
+        self.function = function
+        self.units = units
+
+    def __call__(self, batch, random_state):
+        loc, scale = (torch.as_tensor(u).to(batch) for u in self.units)
+        view = self.function(batch * scale + loc, random_state)
+        if not torch.is_tensor(view) or view.shape != batch.shape:
+            found = tuple(getattr(view, "shape", ())) or type(view).__name__
+            raise ValueError(
+                f"augmentation={self.function!r} turned a batch of shape "
+                f"{tuple(batch.shape)} into {found}. It must return a tensor of the "
+                "same shape."
+            )
+        return (view - loc) / scale
+
+
+class ViewPair(nn.Module):
+    """Embed two views of each row of a batch.
+
+    Parameters
+    ----------
+    context : Encoder
+        Of the first view.
+
+    target : Encoder or None
+        Of the second view; None shares the first.
+
+    follows : bool
+        Whether the target follows the context as a moving average, without a
+        gradient.
+
+    augmentation : callable or None
+        Makes a view of standardised rows.
+
+    n_context : int
+        Columns of the first view; if a batch has no others, both views are
+        made of the same rows.
+
+    random_state : torch.Generator
+        The source of augmentations, on the batches' device.
+
+    mixture : MixtureModule or None, default=None
+        Joint density of both embeddings.
+    """
+
+    def __init__(
+        self,
+        context,
+        target,
+        *,
+        follows,
+        augmentation,
+        n_context,
+        random_state,
+        mixture=None,
+    ):
+        super().__init__()
+        self.context = context
+        self.target = target
+        self.mixture = mixture
+        self.follows = follows
+        self.augmentation = augmentation
+        self.n_context = n_context
+        self.random_state = random_state
+        if follows:
+            target.requires_grad_(False)  # noqa: FBT003
+
+    def views(self, batch):
+        """Return the rows of both views."""
+        views = batch[:, : self.n_context], batch[:, self.n_context :]
+        views = (views[0], views[1] if views[1].shape[1] else views[0])
+        if self.augmentation is None:
+            return views
+        return tuple(self.augmentation(view, self.random_state) for view in views)
+
+    def forward(self, batch):
+        context, target = self.views(batch)
+        encoder = self.context if self.target is None else self.target
+        with torch.no_grad() if self.follows else nullcontext():
+            z_target = encoder(target)
+        mixture = None if self.mixture is None else self.mixture()
+        return Embeddings(self.context(context), z_target, mixture)
+
+    def update(self, batch, random_state):
+        if not self.follows:
+            return
+        with torch.no_grad():
+            pairs = zip(
+                self.target.parameters(), self.context.parameters(), strict=True
+            )
+            for teacher, student in pairs:
+                teacher.lerp_(student, 1 - _EMA_DECAY)
+
+
+class Objective:
+    """A loss as a function of what the module puts out.
+
+    Parameters
+    ----------
+    loss : str or callable
+        Key of :data:`LOSSES`, or a function of both views' embeddings. It gets
+        those of `rho`, `logdet_weight` and `mixture` that it names.
+
+    **params : dict
+        Values of these.
+    """
+
+    def __init__(self, loss, **params):
+        self.loss = loss
+        self.function = loss if callable(loss) else LOSSES[loss]
+        self.named = set(inspect.signature(self.function).parameters)
+        self.params = {k: v for k, v in params.items() if k in self.named}
+
+    def __call__(self, embeddings, batch):
+        params = dict(self.params)
+        if "mixture" in self.named:
+            params["mixture"] = embeddings.mixture
+        value = self.function(embeddings.context, embeddings.target, **params)
+        if not (torch.is_tensor(value) and value.numel() == 1):
+            raise ValueError(
+                f"loss={self.loss!r} must return one number, a tensor made from the "
+                f"embeddings by torch operations, got {value!r}."
+            )
+        return value.reshape(())

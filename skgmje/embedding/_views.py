@@ -1,0 +1,252 @@
+"""Where the two views of a row come from."""
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_array, check_consistent_length
+
+# Neighbours are sought in this many principal directions, among this many rows.
+_MAX_DIRECTIONS = 50
+_N_NEIGHBORS = 10
+# Rows further away than this, in standard deviations, stand on that border.
+_FURTHEST = 1e12
+
+
+class Units(NamedTuple):
+    """Location and scale of the features of a view.
+
+    Parameters
+    ----------
+    loc : ndarray of shape (n_features,)
+        Means.
+
+    scale : ndarray of shape (n_features,)
+        Standard deviations, all alike if one scale serves all; 1 where a
+        feature is constant.
+    """
+
+    loc: Any
+    scale: Any
+
+    def standardise(self, X, dtype=np.float64):
+        """Return rows in these units, of data type `dtype`."""
+        rows = (X - self.loc) / self.scale
+        return np.clip(rows, -_FURTHEST, _FURTHEST).astype(dtype, copy=False)
+
+
+def units_of(X, *, per_feature):
+    """Return the units of rows; without `per_feature` distances keep their ratios."""
+    scaler = StandardScaler().fit(X.astype(np.float64, copy=False))
+    scale = scaler.scale_
+    if not per_feature:
+        scale = np.full_like(scale, np.sqrt(scaler.var_.mean()) or 1.0)
+    return Units(scaler.mean_, scale)
+
+
+class Pairs(NamedTuple):
+    """Rows of two views, in their own units.
+
+    Parameters
+    ----------
+    views : Views
+        Where they come from.
+
+    context, target : ndarray of shape (n_pairs, n_features)
+        Rows of the views; maybe the same array.
+
+    context_units, target_units : Units
+        Units of the views.
+    """
+
+    views: Any
+    context: Any
+    target: Any
+    context_units: Any
+    target_units: Any
+
+    def standardised(self, dtype=np.float64):
+        """Return the rows of both views in their units."""
+        context = self.context_units.standardise(self.context, dtype)
+        if self.target is self.context:
+            return context, context
+        return context, self.target_units.standardise(self.target, dtype)
+
+    def stacked(self):
+        """Return both views side by side, in single precision; once if they are one."""
+        context, target = self.standardised(np.float32)
+        return context if target is context else np.hstack([context, target])
+
+
+class Views(ABC):
+    """A way to pair rows; `fit` learns it from the training rows.
+
+    `needs_y` tells whether the second view is `y`, and so whether it has an
+    encoder of its own; `augments` whether rows are augmented by default.
+    """
+
+    needs_y = False
+    augments = False
+
+    @abstractmethod
+    def fit(self, X, y):
+        """Learn how to pair rows.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Training rows.
+
+        y : array-like or None
+            Whatever ``fit`` of the estimator got.
+
+        Returns
+        -------
+        self : Views
+        """
+
+    @abstractmethod
+    def pairs(self, X, y):
+        """Return the rows of both views.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Rows.
+
+        y : array-like or None
+            Whatever the estimator got.
+
+        Returns
+        -------
+        context, target : ndarray of shape (n_pairs, n_features)
+            Rows of the views.
+        """
+
+
+class AugmentedViews(Views):
+    """Two augmentations of one row."""
+
+    augments = True
+
+    def fit(self, X, y):
+        check_varies(X, "X")
+        return self
+
+    def pairs(self, X, y):
+        return X, X
+
+
+class NeighborViews(Views):
+    """A row and its nearest mutual neighbour along the principal directions."""
+
+    augments = True
+
+    def fit(self, X, y):
+        check_varies(X, "X")
+        n_directions = min(*X.shape, _MAX_DIRECTIONS)
+        self.pca_ = PCA(n_directions, svd_solver="full").fit(X.astype(np.float64))
+        return self
+
+    def pairs(self, X, y):
+        """Pair rows that are each among the ten nearest of the other.
+
+        Rows without such a partner are left out, unless none has one.
+        """
+        if len(X) < 2:
+            raise ValueError(
+                "views='neighbors' pairs rows with each other, so it needs at least "
+                f"2 of them, got {len(X)}."
+            )
+        Z = self.pca_.transform(X)
+        n_neighbors = min(_N_NEIGHBORS, len(Z) - 1)
+        index = NearestNeighbors(n_neighbors=n_neighbors).fit(Z)
+        neighbors = index.kneighbors(return_distance=False)
+        rows = np.arange(len(Z))[:, None]
+        mutual = (neighbors[neighbors] == rows[..., None]).any(axis=2)
+        paired = mutual.any(axis=1) if mutual.any() else np.ones(len(Z), bool)
+        partner = neighbors[rows[:, 0], mutual.argmax(axis=1)]
+        return X[paired], X[partner[paired]]
+
+
+class GivenViews(Views):
+    """A row of X and the same row of y."""
+
+    needs_y = True
+
+    def fit(self, X, y):
+        context, target = self.pairs(X, y)
+        check_varies(context, "X")
+        check_varies(target, "y")
+        self.n_targets_in_ = target.shape[1]
+        if context.shape == target.shape and np.array_equal(context, target):
+            raise ValueError(
+                "views='pair': X and y are identical, so there is nothing to learn: "
+                "their mutual information has no bound. Pass two different views, or "
+                "use views='augment'."
+            )
+        return self
+
+    def pairs(self, X, y):
+        if y is None:
+            raise ValueError(
+                "views='pair' requires y to be passed, but the target y is None. Pass "
+                "the second view as y, or use views='augment'."
+            )
+        y = check_target(y, getattr(self, "n_targets_in_", None))
+        check_consistent_length(X, y)
+        return X, y
+
+
+def check_target(y, n_targets):
+    """Return the target view as a float array of rows.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples, n_targets)
+        The target view.
+
+    n_targets : int or None
+        How many features it must have.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples, n_targets)
+        Finite.
+
+    Raises
+    ------
+    ValueError
+        If it is not 2-d, not finite or has another number of features.
+    """
+    y = check_array(y, dtype=[np.float64, np.float32], ensure_2d=False, input_name="y")
+    if y.ndim == 1:
+        raise ValueError(
+            f"y of shape {y.shape} is no view, which has one row per sample. "
+            "Reshape it to (n_samples, n_targets); if it holds labels, use "
+            "views='augment', which ignores it."
+        )
+    if n_targets not in (None, y.shape[1]):
+        raise ValueError(
+            f"y has {y.shape[1]} features, but the target view had {n_targets} in fit."
+        )
+    return y
+
+
+def check_varies(X, name):
+    """Raise ValueError if all rows are the same."""
+    if not (X != X[:1]).any():
+        raise ValueError(
+            f"{name} is constant: all {len(X)} rows are the same, so no view tells "
+            "anything of another. Pass data that vary."
+        )
+
+
+VIEWS = {
+    "augment": AugmentedViews,
+    "neighbors": NeighborViews,
+    "pair": GivenViews,
+}

@@ -1,0 +1,376 @@
+"""Both embedders: what they learn, answer and refuse."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from torch import nn
+
+from skgmje.embedding import (
+    LOSSES,
+    GJEEmbedder,
+    GMJEEmbedder,
+    gaussian_mutual_information,
+)
+from skgmje.embedding._density import PairMoments
+
+# Small enough for a test, large enough to learn something.
+SMALL = {"max_iter": 40, "hidden_layer_sizes": (16,), "random_state": 0}
+GJE = GJEEmbedder(3, **SMALL)
+GMJE = GMJEEmbedder(3, n_components=2, **SMALL)
+
+
+@pytest.fixture(scope="module", params=[GJE, GMJE], ids=["gje", "gmje"])
+def fitted(request, X):
+    return clone(request.param).fit(X)
+
+
+@pytest.fixture(scope="module", params=[GJE, GMJE], ids=["gje", "gmje"])
+def paired(request, X, Y):
+    return clone(request.param).set_params(views="pair").fit(X, Y)
+
+
+def test_shapes(fitted, X):
+    n = len(X)
+    assert fitted.transform(X).shape == (n, 3)
+    assert fitted.predict(X).shape == (n, 3)
+    assert fitted.predict(X, return_std=True)[1].shape == (n, 3)
+    assert fitted.predict(X, return_cov=True)[1].shape == (n, 3, 3)
+    assert fitted.score_samples(X).shape == (n,)
+    assert fitted.score_samples(X, X).shape == (n,)
+    assert fitted.sample(5)[0].shape == (5, 3)
+    assert fitted.predict_mixture(X).means.shape[::2] == (n, 3)
+    assert len(fitted.get_feature_names_out()) == 3
+    assert len(fitted.loss_curve_) == fitted.n_iter_ == 40
+
+
+def test_fitted_figures(fitted, X):
+    Z = fitted.transform(X)
+    assert_allclose(fitted.std_, Z.std(axis=0))
+    assert 1 <= fitted.effective_rank_ <= 3
+    assert_allclose(fitted.occupancy_.sum(), 1.0)
+    assert np.isfinite(fitted.logdet_marginals_).all()
+    assert fitted.loss_curve_[-1] < fitted.loss_curve_[0]
+
+
+def test_width_and_batch_follow_the_rows(X):
+    assert GJEEmbedder(**SMALL).fit(X).embedding_dim_ == len(X) // 8
+    assert GJEEmbedder(**SMALL).fit(X[:6]).embedding_dim_ == 1
+
+
+def test_views_tell_of_each_other_on_rows_held_out(paired, held_out):
+    X, Y = held_out
+    assert paired.score(X, Y) > 0.5
+    assert paired.score(X, Y) > paired.score(X, np.roll(Y, 3, axis=0)) + 0.5
+
+
+def test_prediction_is_better_than_the_mean(paired, held_out):
+    X, Y = held_out
+    Z = paired.transform_target(Y)
+    mean, std = paired.predict(X, return_std=True)
+    assert ((mean - Z) ** 2).mean() < 0.7 * Z.var(axis=0).mean()
+    assert 0.5 < (((mean - Z) / std) ** 2).mean() < 2.0
+
+
+def test_joint_density_is_marginal_times_conditional(paired, X, Y):
+    conditional = paired.predict_mixture(X).log_prob(paired.transform_target(Y))
+    expected = paired.score_samples(X) + conditional
+    assert_allclose(paired.score_samples(X, Y), expected, rtol=1e-10)
+
+
+def test_covariance_is_noise_plus_branches(fitted, X):
+    """The law of total variance."""
+    mixture = fitted.predict_mixture(X[:5])
+    mean, cov = fitted.predict(X[:5], return_cov=True)
+    parts = mixture.within_covariance + mixture.between_covariance
+    assert_allclose(cov, parts, atol=1e-12)
+    std = fitted.predict(X[:5], return_std=True)[1]
+    assert_allclose(std**2, np.diagonal(cov, axis1=1, axis2=2))
+    assert_allclose(mean, mixture.mean)
+
+
+def test_gje_is_gmje_with_one_component(X):
+    one = clone(GMJE).set_params(n_components=1, reg_covar=1e-6, shrinkage=0.0).fit(X)
+    gje = clone(GJE).fit(X)
+    assert_allclose(one.score_samples(X), gje.score_samples(X), rtol=1e-6)
+    assert_allclose(one.predict(X), gje.predict(X), rtol=1e-6, atol=1e-9)
+    assert gje.covariance_.shape == (6, 6)
+
+
+def test_score_is_not_changed_by_linear_maps_of_the_embedding(X):
+    """So it compares losses whose embeddings have any scale."""
+    fitted = clone(GJE).fit(X)
+    Z = fitted.transform(X), fitted.transform(np.roll(X, 1, axis=0) + X)
+    one = PairMoments.from_pairs(*Z).information(*Z)
+    mapped = [1e-3 * z @ np.array([[1, 2, 0], [0, 1, 1], [3, 0, 1]]) for z in Z]
+    two = PairMoments.from_pairs(*mapped).information(*mapped)
+    assert_allclose(one, two, rtol=1e-3, atol=1e-4)
+
+
+def test_score_discounts_chance(rng):
+    """Of independent views with few rows the moments learn nothing."""
+    train, test = rng.normal(size=(2, 2, 60, 10))
+    by_chance = gaussian_mutual_information(*train)
+    assert by_chance > 0.9
+    assert abs(PairMoments.from_pairs(*train).information(*test).mean()) < by_chance / 4
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.filterwarnings("ignore::skgmje.embedding.CollapseWarning")
+def test_every_loss_trains(loss, X):
+    fitted = clone(GJE).set_params(loss=loss).fit(X)
+    assert np.isfinite(fitted.loss_curve_).all()
+    assert fitted.loss_curve_[-5:].mean() < fitted.loss_curve_[0]
+    assert np.isfinite(fitted.score(X))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"views": "neighbors"},
+        {"target": "ema"},
+        {"norm": "sphere"},
+        {"norm": "batch"},
+        {"standardize": False},
+        {"embedding_layer": "hidden"},
+        {"loss": lambda a, b: ((a - b) ** 2).mean() - a.var() - b.var()},
+        {"batch_size": 20},
+        {"embedding_dim": 1},
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore::skgmje.embedding.CollapseWarning")
+def test_settings(params, X):
+    fitted = clone(GMJE).set_params(**params).fit(X)
+    Z = fitted.transform(X)
+    assert np.isfinite(Z).all()
+    assert Z.shape[1] == len(fitted.get_feature_names_out())
+    assert np.isfinite(fitted.score(X))
+    assert np.isfinite(fitted.score_samples(X)).all()
+    assert fitted.sample(3)[0].shape == (3, fitted.embedding_dim_)
+
+
+def test_sphere_has_the_length_of_a_standard_normal(X):
+    Z = clone(GJE).set_params(norm="sphere").fit(X).transform(X)
+    assert_allclose((Z**2).sum(axis=1), 3.0)
+
+
+def test_teacher_follows_the_student(X):
+    fitted = clone(GJE).set_params(target="ema").fit(X)
+    student, teacher = fitted.encoder_, fitted.target_encoder_
+    assert student is not teacher
+    pairs = zip(student.parameters(), teacher.parameters(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in pairs)
+    assert clone(GJE).fit(X).target_encoder_ is not teacher
+
+
+def test_hidden_layer_is_before_the_embedding(X):
+    fitted = clone(GJE).set_params(embedding_layer="hidden").fit(X)
+    assert fitted.transform(X).shape == (len(X), 16)
+    same = clone(GJE).fit(X)
+    assert_allclose(fitted.score_samples(X), same.score_samples(X))
+
+
+def test_own_encoder(X):
+    encoder = nn.Sequential(
+        nn.Linear(6, 8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, 3)
+    )
+    before = torch.get_rng_state().clone(), encoder[0].weight.clone()
+    fitted = clone(GJE).set_params(encoder=encoder).fit(X)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert torch.equal(encoder[0].weight, before[1])
+    again = clone(GJE).set_params(encoder=encoder).fit(X)
+    assert_array_equal(fitted.transform(X), again.transform(X))
+
+
+def test_built_encoders_of_both_views(X, Y):
+    estimator = GJEEmbedder(
+        3, views="pair", encoder=nn.Linear, target_encoder=nn.Linear, **SMALL
+    ).fit(X, Y)
+    assert estimator.encoder_.body.in_features == 6
+    assert estimator.target_encoder_.body.in_features == 7
+    repeated = clone(estimator).fit(X, Y)
+    assert_array_equal(estimator.transform(X), repeated.transform(X))
+
+
+def test_frozen_encoder_is_used_as_it_is(X):
+    """Embeddings of others, with a density on top."""
+    fitted = GMJEEmbedder(6, encoder=nn.Identity(), n_components=2, random_state=0)
+    Z = fitted.fit(X).transform(X)
+    assert_allclose(Z, (X - X.mean(axis=0)) / X.std(axis=0), atol=1e-12)
+    assert len(fitted.loss_curve_) == 0
+
+
+@pytest.mark.parametrize(
+    ("encoder", "words"),
+    [
+        (nn.Linear(6, 4), r"shape \(2, 4\), but embeddings have shape \(2, 3\)"),
+        (nn.Linear(5, 3), "cannot be multiplied"),
+        (nn.Unflatten(1, (2, 3)), r"shape \(2, 2, 3\)"),
+        (nn.LSTM(6, 3), "tensor"),
+        (lambda n, d: "network", "must return a torch.nn.Module"),
+    ],
+    ids=["wide", "input", "axes", "tuple", "str"],
+)
+def test_encoder_of_the_wrong_shape_is_named(encoder, words, X):
+    with pytest.raises(ValueError, match=words) as error:
+        clone(GJE).set_params(encoder=encoder).fit(X)
+    assert "encoder=" in str(error.value)
+
+
+def test_own_augmentation_is_used(X):
+    def shift(batch, generator):
+        return batch + torch.randn(batch.shape, generator=generator)
+
+    fitted = clone(GJE).set_params(augmentation=shift).fit(X)
+    assert fitted.score(X) == fitted.score(X)
+    assert fitted.score(X) != clone(GJE).fit(X).score(X)
+
+
+def explode(batch, generator):
+    return batch / 0
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"augmentation": lambda b, g: b}, "views of every row are identical"),
+        ({"augmentation": explode}, "not finite"),
+        ({"embedding_dim": 101}, "at least 202 rows in a batch.*got 200"),
+        ({"embedding_dim": 5, "batch_size": 9}, "at least 10 rows in a batch.*got 9"),
+        ({"hidden_layer_sizes": ()}, "at least one"),
+        ({"hidden_layer_sizes": (8, 0)}, "positive integers"),
+        ({"device": "nowhere"}, "device='nowhere'"),
+        ({"target_encoder": nn.Linear}, "is for views='pair'"),
+        ({"rho": 1.0}, "rho"),
+        ({"views": "pair"}, "requires y to be passed"),
+        ({"net_params": {"lr": 1, "max_epochs": 3}}, "max_epochs"),
+        ({"callbacks": ["bell"]}, "no callback"),
+    ],
+    ids=str,
+)
+def test_bad_settings_are_refused(params, words, X):
+    with pytest.raises(ValueError, match=words):
+        clone(GJE).set_params(**params).fit(X)
+
+
+@pytest.mark.parametrize("params", [{"target": "ema"}, {"augmentation": explode}])
+def test_a_pair_needs_no_other_view(params, X, Y):
+    with pytest.raises(ValueError, match="has two views already"):
+        clone(GJE).set_params(views="pair", **params).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (np.ones((1, 3)), "1 sample"),
+        (np.ones((9, 3)), "X is constant"),
+        (np.full((9, 3), np.nan), "NaN"),
+        (np.full((9, 3), 1e200) * np.arange(9)[:, None], "Rescale X"),
+    ],
+)
+def test_bad_rows_are_refused(rows, words):
+    with pytest.raises(ValueError, match=words):
+        clone(GJE).fit(rows)
+
+
+def test_unknown_mixture_params_are_refused(X):
+    with pytest.raises(ValueError, match="no settings of a mixture's fit"):
+        clone(GMJE).set_params(mixture_params={"epochs": 3}).fit(X)
+
+
+def test_moments_exclude_each_other(fitted, X):
+    with pytest.raises(ValueError, match="exclude each other"):
+        fitted.predict(X, return_std=True, return_cov=True)
+    with pytest.raises(ValueError, match="at least 1"):
+        fitted.sample(0)
+
+
+def test_training_that_explodes_is_told_and_undone(X):
+    with pytest.warns(ConvergenceWarning, match="Decrease learning_rate"):
+        fitted = clone(GJE).set_params(learning_rate=1e6).fit(X)
+    assert np.isfinite(fitted.transform(X)).all()
+
+
+def test_loss_that_is_no_number_is_told(X):
+    def loss(z_context, z_target):
+        return (z_context - z_target).sum() * float("nan")
+
+    with pytest.raises(FloatingPointError, match="Check what encoder"):
+        clone(GJE).set_params(loss=loss).fit(X)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_precision_is_kept(dtype, X):
+    fitted = clone(GJE).fit(X.astype(dtype))
+    assert fitted.transform(X.astype(dtype)).dtype == dtype
+    assert next(fitted.encoder_.parameters()).dtype == getattr(
+        torch, np.dtype(dtype).name
+    )
+
+
+def test_pickle_answers_the_same(fitted, X):
+    copy = pickle.loads(pickle.dumps(fitted))
+    assert_array_equal(copy.transform(X), fitted.transform(X))
+    assert_array_equal(copy.predict(X), fitted.predict(X))
+    assert copy.score(X) == fitted.score(X)
+
+
+def test_lost_device_is_no_trouble_after_fit(fitted, X):
+    copy = pickle.loads(pickle.dumps(fitted)).set_params(device="cuda:7")
+    assert_array_equal(copy.transform(X), fitted.transform(X))
+
+
+def test_refit_without_noise_forgets_nothing(X, Y):
+    """Fitted attributes of another kind of view do not linger."""
+    estimator = clone(GJE).set_params(views="pair").fit(X, Y)
+    estimator.set_params(views="augment").fit(X)
+    assert_array_equal(estimator.transform(X), clone(GJE).fit(X).transform(X))
+
+
+def test_progress_is_printed(X, capsys):
+    clone(GJE).set_params(verbose=1).fit(X)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10
+    assert lines[-1].startswith("[GJEEmbedder] step 40/40, loss ")
+
+
+def test_pipeline_with_labels_before_a_classifier():
+    X, y = load_digits(return_X_y=True)
+    pipeline = make_pipeline(
+        GMJEEmbedder(8, n_components=2, **SMALL), LogisticRegression(max_iter=500)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        assert pipeline.fit(X[:600], y[:600]).score(X[600:], y[600:]) > 0.6
+    assert pipeline[0].set_output(transform="pandas").transform(X[:3]).shape == (3, 8)
+
+
+@pytest.mark.filterwarnings("ignore::skgmje.embedding.CollapseWarning")
+def test_grid_search_by_score_does_not_fall_into_the_trap():
+    X, _ = load_digits(return_X_y=True)
+    grid = {"loss": ["naive", "gje"], "rho": [0.5, 0.9], "embedding_dim": [2, 8]}
+    embedder = GJEEmbedder(hidden_layer_sizes=(32,), max_iter=100, random_state=0)
+    search = GridSearchCV(embedder, grid, cv=2, refit=False).fit(X[:800])
+    assert search.best_params_["loss"] == "gje"
+    scores = dict(
+        zip(
+            [
+                (p["loss"], p["rho"], p["embedding_dim"])
+                for p in search.cv_results_["params"]
+            ],
+            search.cv_results_["mean_test_score"],
+            strict=True,
+        )
+    )
+    naive = max(score for key, score in scores.items() if key[0] == "naive")
+    assert naive < min(score for key, score in scores.items() if key[0] == "gje")
