@@ -6,6 +6,7 @@ __version__ = "0.1.0.dev0"
 
 # Loaded on first use (PEP 562): importing skgmje must not import torch.
 _HOME = {
+    "ConditionalMixtureDensity": "skgmje.mixture",
     "GJEEmbedder": "skgmje.embedding",
     "GMJEEmbedder": "skgmje.embedding",
     "GaussianMixture": "skgmje.mixture",
@@ -16,6 +17,7 @@ _HOME = {
 }
 
 __all__ = [
+    "ConditionalMixtureDensity",
     "GJEEmbedder",
     "GMJEEmbedder",
     "GaussianMixture",

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from skgmje._backend import logsumexp
 from skgmje._joint._models import Fit
 from skgmje._joint._network import fit_network
 from skgmje._joint._pool import PooledConditional, pool_weights
@@ -52,8 +53,10 @@ def fit_auto(X, Y, settings, sample_weight=None, random_state=None):
     judged = np.isfinite(held_out).all(axis=1)
     row_weight = None if sample_weight is None else sample_weight[judged]
     weights = pool_weights(held_out[judged], row_weight)
-    info = network.info | joint.info
+    info = joint.info | network.info
     info["pool_weights"] = dict(zip(("prototypes", "network"), weights, strict=True))
     model = PooledConditional(weights, (joint.model, network.model))
     trouble = " ".join(filter(None, (joint.trouble, network.trouble)))
-    return Fit(model, np.logaddexp(*(held_out + np.log(weights)).T), info, trouble)
+    used = np.flatnonzero(weights)
+    log_prob = logsumexp(held_out[:, used] + np.log(weights[used]), axis=1)
+    return Fit(model, log_prob, info, trouble)

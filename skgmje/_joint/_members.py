@@ -20,6 +20,8 @@ SOFT, HARD = 1.0, 0.1
 # Of a single row in the loss: one row must not steer a member.
 WORST_LOG_PROB = -50.0
 GRADIENT_NORM = 5.0
+# How much a batch may raise the loss by chance, in nats.
+NOISE = 0.1
 SMOOTHING = 0.99
 
 
@@ -227,6 +229,7 @@ def make_schedule(n_samples, settings):
         batch_size if settings.batch_size == "auto" else settings.batch_size,
         settings.learning_rate,
         warmup=WARMUP,
+        tol=NOISE,
     )
 
 

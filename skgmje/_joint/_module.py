@@ -9,10 +9,14 @@ import torch
 
 from skgmje import _net
 from skgmje._joint._models import Conditional, Fit, JointConditional
+from skgmje.modules import MixtureModule
+from skgmje.modules._batches import TensorBatches, TensorRows
 from skgmje.modules._schedule import Hooks, Schedule
 
 MAX_ITER = 1000
 BATCH_SIZE = 256
+# Losses of different batches differ by chance, in nats.
+NOISE = 0.1
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,9 @@ class ModuleConditional(Conditional):
 def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
     """Train a module by gradient steps on the negative log-likelihood.
 
+    A module without parameters that have a gradient follows the batches by its
+    own rule, :meth:`MixtureModule.update`.
+
     Parameters
     ----------
     module : MixtureModule
@@ -74,8 +81,13 @@ def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
     Raises
     ------
     ValueError
-        If the mixture has another number of features.
+        If it is no such module, or its mixture has another number of features.
     """
+    if not isinstance(module, MixtureModule):
+        raise ValueError(
+            f"mixture={module!r} is neither a word nor a skgmje.modules.MixtureModule. "
+            "Subclass that, and implement forward."
+        )
     module = copy.deepcopy(module)
     n_context, n_targets = X.shape[1], Y.shape[1]
     with torch.no_grad():
@@ -94,27 +106,43 @@ def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
     def criterion(mixture, context, targets, weight):
         return -(weight * mixture.log_prob(context if joint else targets)).mean()
 
-    training = _net.train(
-        module,
-        criterion,
-        tensors,
-        Schedule(
-            MAX_ITER if settings.max_iter == "auto" else settings.max_iter,
-            BATCH_SIZE if settings.batch_size == "auto" else settings.batch_size,
-            settings.learning_rate,
-        ),
-        Hooks(callbacks=settings.callbacks, net_params=settings.net_params),
-        torch.Generator().manual_seed(random_state.randint(2**31 - 1)),
-        settings.device or torch.device("cpu"),
+    schedule = Schedule(
+        MAX_ITER if settings.max_iter == "auto" else settings.max_iter,
+        BATCH_SIZE if settings.batch_size == "auto" else settings.batch_size,
+        settings.learning_rate,
+        tol=NOISE,
     )
+    hooks = Hooks(callbacks=settings.callbacks, net_params=settings.net_params)
+    generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
+    if any(parameter.requires_grad for parameter in module.parameters()):
+        device = settings.device or torch.device("cpu")
+        training = _net.train(
+            module, criterion, tensors, schedule, hooks, generator, device
+        )
+    else:
+        training = _follow(module, criterion, tensors, schedule, generator)
     module.cpu()
-    info = {"loss_curve": training.loss_curve, "n_iter": len(training.loss_curve)}
+    info = {"loss_curve": training.loss_curve, "n_iter": schedule.max_iter}
     if not joint:
         model = ModuleConditional(module, n_context, n_targets)
         return Fit(model, None, info, training.trouble)
     with torch.no_grad():
         mixture = module().to_numpy()
     return Fit(JointConditional(mixture, n_context), None, info, training.trouble)
+
+
+def _follow(module, criterion, tensors, schedule, random_state):
+    """Hand batches to the module's own rule; return the losses before each."""
+    rows = TensorRows(*tensors)
+    batches = TensorBatches(
+        rows, schedule.batch_size, schedule.max_iter, random_state=random_state
+    )
+    losses = []
+    with torch.no_grad():
+        for batch, others in batches:
+            losses.append(float(criterion(module(batch), batch, *others)))
+            module.update(batch, random_state)
+    return _net.Training(np.array(losses))
 
 
 def _tensor(array):

@@ -4,6 +4,7 @@ import numpy as np
 
 from skgmje._joint._choice import choose
 from skgmje._joint._models import Fit, JointConditional
+from skgmje._joint._prototypes import fit_prototypes
 from skgmje._selection import ROWS_PER_COMPONENT
 from skgmje.adaptation import (
     adapt_gas,
@@ -52,16 +53,16 @@ def fit_neural_gas(X, Y, settings, sample_weight=None, random_state=None):
     fit : Fit
         A :class:`JointConditional`.
 
-    Raises
-    ------
-    ValueError
-        If one component is wanted.
+    Notes
+    -----
+    A gas has two nodes or more: one component is a Gaussian without it.
 
     References
     ----------
     .. [1] B. Fritzke, "A Growing Neural Gas Network Learns Topologies", 1995.
     """
-    _check_nodes(settings.n_components)
+    if settings.n_components == 1:
+        return fit_prototypes(X, Y, settings, sample_weight, random_state)
     rows = np.hstack([X, Y])
 
     def candidates(rows, sample_weight, random_state):
@@ -82,14 +83,6 @@ def fit_neural_gas(X, Y, settings, sample_weight=None, random_state=None):
     result = _polish(gas, rows, shrinkage, settings, sample_weight)
     info |= {"n_iter": result.n_iter, "shrinkage": shrinkage}
     return Fit(JointConditional(result.mixture, X.shape[1]), held_out, info)
-
-
-def _check_nodes(n_components):
-    if n_components == 1:
-        raise ValueError(
-            "n_components=1, but a neural gas has two nodes or more. Use at least 2, "
-            "or the source 'prototypes'."
-        )
 
 
 def _sizes(n_components, n_rows):

@@ -73,10 +73,11 @@ def neighbors_target(scatter, counts, means, pool):
 def _whiten(means, pool):
     if pool.ndim < 2:
         return means / np.sqrt(np.maximum(pool, np.finfo(float).tiny))
-    # Only the order of distances matters: the floor just keeps it defined.
-    floor = 1e-9 * max(np.trace(pool) / len(pool), np.finfo(float).tiny)
-    lower = np.linalg.cholesky(pool + floor * np.eye(len(pool)))
-    return np.linalg.solve(lower, means.T).T
+    # Only the order of distances matters: rounding may leave a pool that is not
+    # positive definite, and the floor just keeps the order defined.
+    values, vectors = np.linalg.eigh(pool)
+    floor = max(1e-9 * values[-1], np.finfo(float).tiny)
+    return means @ vectors / np.sqrt(np.maximum(values, floor))
 
 
 SHRINKAGE_TARGETS = {"pooled": pooled_target, "neighbors": neighbors_target}

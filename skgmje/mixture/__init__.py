@@ -1,6 +1,7 @@
 """Density estimators."""
 
+from skgmje.mixture._conditional_mixture import ConditionalMixtureDensity
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_mixture import KernelMixtureDensity
 
-__all__ = ["GaussianMixture", "KernelMixtureDensity"]
+__all__ = ["ConditionalMixtureDensity", "GaussianMixture", "KernelMixtureDensity"]

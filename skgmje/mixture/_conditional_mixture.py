@@ -17,6 +17,7 @@ from skgmje._base import (
     check_rows,
 )
 from skgmje._joint import CLOSED_FORM, SOURCES, Settings
+from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture._conditional_answers import ConditionalDensityMixin
 from skgmje.mixture._conditional_rows import (
     check_pairs,
@@ -157,7 +158,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
-        "covariance_type": [str],
+        "covariance_type": [StrOptions({"auto", *COVARIANCE_TYPES})],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "reg_covar": [Interval(Real, 0, None, closed="left")],
         "n_members": [Interval(Integral, 1, None, closed="left")],

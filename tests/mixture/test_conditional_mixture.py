@@ -1,0 +1,329 @@
+"""Conditional densities: laws over the sources, an oracle, the ugly cases."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes
+from sklearn.mixture import GaussianMixture as SklearnMixture
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skgmje import ConditionalMixtureDensity, Mixture, as_mixture
+from skgmje._joint import CLOSED_FORM, SOURCES
+from skgmje._joint._fits import JOINT_FITS
+from skgmje.modules import MIXTURE_MODULES, MixtureModule, Prototypes
+
+SMALL = {"max_iter": 60, "n_members": 2, "hidden_layer_sizes": (16,)}
+
+
+def two_branches(n, rng, n_targets=1):
+    """Return x and y = +-sqrt(x) plus noise; further targets follow the first."""
+    X = rng.uniform(size=(n, 1))
+    y = rng.choice([-1.0, 1.0], (n, 1)) * np.sqrt(X)
+    y = y * np.arange(1, n_targets + 1) + 0.05 * rng.normal(size=(n, n_targets))
+    return X, y
+
+
+@pytest.fixture(scope="module")
+def branches():
+    X, y = two_branches(300, np.random.default_rng(0))
+    return X, y.ravel()
+
+
+@pytest.fixture(scope="module", params=SOURCES)
+def fitted(request, branches):
+    density = ConditionalMixtureDensity(request.param, random_state=0, **SMALL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return density.fit(*branches)
+
+
+def test_words_agree():
+    assert set(SOURCES) == set(JOINT_FITS)
+    assert set(SOURCES) - {"auto"} == set(MIXTURE_MODULES)
+
+
+def test_density_integrates_to_one(fitted):
+    grid = np.linspace(-8, 8, 8001)
+    rows = np.full((len(grid), 1), 0.3)
+    density = np.exp(fitted.log_prob(rows, grid))
+    assert_allclose(np.trapezoid(density, grid), 1.0, atol=1e-3)
+
+
+def test_moments_are_those_of_the_density(fitted):
+    grid = np.linspace(-8, 8, 8001)
+    density = np.exp(fitted.log_prob(np.full((len(grid), 1), 0.7), grid))
+    mean, std = fitted.predict([[0.7]], return_std=True)
+    assert_allclose(np.trapezoid(grid * density, grid), mean[0], atol=2e-3)
+    variance = np.trapezoid((grid - mean[0]) ** 2 * density, grid)
+    assert_allclose(variance, std[0] ** 2, rtol=1e-2)
+
+
+def test_answers_agree_with_each_other(fitted, branches):
+    X = branches[0][:20]
+    mean, covariance = fitted.predict(X, return_cov=True)
+    assert_allclose(fitted.predict(X, return_std=True)[1] ** 2, covariance[:, 0, 0])
+    found = fitted.predict_uncertainty(X)
+    assert_allclose(found.within + found.between, covariance, atol=1e-12)
+    assert (found.entropy >= 0).all()
+    lower, upper = fitted.predict_interval(X, 0.8)
+    quantiles = fitted.predict_quantile(X, [0.1, 0.9])
+    assert_array_equal(np.column_stack([lower, upper]), quantiles)
+    mixture = fitted.predict_mixture(X)
+    assert_allclose(mixture.cdf(lower), 0.1, atol=1e-8)
+    mode = fitted.predict_mode(X)
+    assert (fitted.log_prob(X, mode) >= fitted.log_prob(X, mean) - 1e-9).all()
+
+
+def test_samples_follow_the_density(fitted):
+    draws = fitted.sample_y([[0.5]], 4000, random_state=0)
+    assert draws.shape == (1, 4000)
+    mean, std = fitted.predict([[0.5]], return_std=True)
+    assert abs(draws.mean() - mean[0]) < 4 * std[0] / np.sqrt(4000)
+
+
+def test_answers_do_not_depend_on_the_other_rows(fitted, branches):
+    X, y = branches
+    assert_allclose(
+        fitted.log_prob(X, y)[7:8], fitted.log_prob(X[7:8], y[7:8]), atol=1e-9
+    )
+
+
+def test_fitted_estimator_survives_pickling(fitted, branches):
+    again = pickle.loads(pickle.dumps(fitted))
+    assert_array_equal(again.log_prob(*branches), fitted.log_prob(*branches))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_same_seed_same_bits(fitted, branches):
+    legacy = np.random.mtrand._rand
+    before = legacy.get_state()[1].copy(), torch.get_rng_state().clone()
+    again = clone(fitted).fit(*branches)
+    assert_array_equal(again.log_prob(*branches), fitted.log_prob(*branches))
+    assert_array_equal(legacy.get_state()[1], before[0])
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("source", SOURCES)
+def test_units_change_only_the_unit_of_the_density(source, branches):
+    X, y = branches
+    density = ConditionalMixtureDensity(source, random_state=0, **SMALL)
+    first = density.fit(X, y).score(X, y)
+    second = density.fit(1e3 * X - 7, 1e-2 * y + 5).score(1e3 * X - 7, 1e-2 * y + 5)
+    assert_allclose(second, first - np.log(1e-2), atol=0.05)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("source", SOURCES)
+def test_several_targets(source, rng):
+    X, Y = two_branches(200, rng, n_targets=3)
+    density = ConditionalMixtureDensity(source, random_state=0, **SMALL).fit(X, Y)
+    assert density.predict(X).shape == (200, 3)
+    assert density.predict(X, return_cov=True)[1].shape == (200, 3, 3)
+    assert density.predict_quantile(X[:5], [0.1, 0.5]).shape == (5, 3, 2)
+    assert density.sample_y(X[:5], 7, random_state=0).shape == (5, 3, 7)
+    assert density.predict_mode(X[:5]).shape == (5, 3)
+    assert np.isfinite(density.score(X, Y))
+
+
+def test_one_column_keeps_its_shape(branches):
+    X, y = branches
+    density = ConditionalMixtureDensity("prototypes", n_components=2, random_state=0)
+    assert density.fit(X, y[:, None]).predict(X).shape == (300, 1)
+    assert density.fit(X, y).predict(X).shape == (300,)
+
+
+def test_one_gaussian_is_linear_regression(rng):
+    X, y = load_diabetes(return_X_y=True)
+    y = y + rng.uniform(size=len(y))
+    density = ConditionalMixtureDensity(
+        "prototypes", n_components=1, shrinkage=0, reg_covar=0, random_state=0
+    ).fit(X, y)
+    design = np.column_stack([X, np.ones(len(X))])
+    coefficients = np.linalg.lstsq(design, y, rcond=None)[0]
+    mean, std = density.predict(X, return_std=True)
+    assert_allclose(mean, design @ coefficients, rtol=1e-8)
+    assert_allclose(std, np.sqrt(np.mean((y - mean) ** 2)), rtol=1e-8)
+
+
+def test_prototypes_condition_a_joint_mixture(branches):
+    X, y = branches
+    joint = SklearnMixture(4, random_state=0).fit(np.column_stack([X, y]))
+    oracle = as_mixture(joint).condition([0], X).log_prob(y[:, None]).mean()
+    density = ConditionalMixtureDensity(
+        "prototypes", n_components=4, shrinkage=0, random_state=0
+    )
+    assert density.fit(X, y).score(X, y) > oracle - 0.1
+
+
+def test_mean_lies_between_the_branches_and_the_mode_on_one(fitted):
+    x = np.array([[0.6], [0.8]])
+    assert (np.abs(fitted.predict(x)) < 0.5).all()
+    assert_allclose(np.abs(fitted.predict_mode(x)), np.sqrt(x.ravel()), atol=0.25)
+
+
+@pytest.mark.parametrize("source", CLOSED_FORM)
+def test_missing_contexts_are_integrated_out(source, rng):
+    X = rng.normal(size=(300, 2))
+    y = X[:, 0] + 0.1 * rng.normal(size=300)
+    holes = X.copy()
+    holes[rng.uniform(size=X.shape) < 0.2] = np.nan
+    density = ConditionalMixtureDensity(source, n_components=3, random_state=0)
+    density.fit(holes, y)
+    unknown, known = density.predict([[np.nan, 0.0], [1.0, np.nan]], return_std=True)[1]
+    assert unknown > 3 * known
+    marginal = density.predict_mixture([[np.nan, np.nan]])
+    assert_allclose(marginal.mean[0, 0], y.mean(), atol=0.2)
+
+
+def test_missing_contexts_leave_the_networks_out(rng):
+    X = rng.normal(size=(100, 2))
+    X[0, 0] = np.nan
+    density = ConditionalMixtureDensity(random_state=0, **SMALL).fit(X, X[:, 1])
+    assert not hasattr(density, "pool_weights_")
+    with pytest.raises(ValueError, match="NaN"):
+        ConditionalMixtureDensity("network").fit(X, X[:, 1])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_pool_weighs_both_sources(branches):
+    density = ConditionalMixtureDensity(random_state=0, **SMALL).fit(*branches)
+    weights = density.pool_weights_
+    assert set(weights) == {"prototypes", "network"}
+    assert_allclose(sum(weights.values()), 1.0)
+    assert density.held_out_score_ < density.score(*branches) + 0.1
+
+
+class Line(MixtureModule):
+    """One Gaussian for each context, its mean a line."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = torch.nn.Linear(1, 1)
+        torch.nn.init.zeros_(self.map.weight)
+        torch.nn.init.zeros_(self.map.bias)
+
+    def forward(self, context=None):
+        means = self.map(context)[:, None]
+        return Mixture(
+            means.new_ones(1), means, means.new_full((1,), 0.25), "spherical"
+        )
+
+
+def test_a_module_of_the_users_is_trained(rng):
+    X = rng.normal(size=(200, 1))
+    y = 3 * X[:, 0] + 0.1 * rng.normal(size=200)
+    module = Line()
+    density = ConditionalMixtureDensity(
+        module, random_state=0, max_iter=300, learning_rate=0.05
+    ).fit(X, y)
+    assert_allclose(density.predict([[1.0]]), 3.0, atol=0.1)
+    assert module.map.weight.item() == 0.0
+    assert density.n_iter_ == len(density.loss_curve_) == 300
+
+
+def test_a_joint_module_is_conditioned(branches):
+    X, y = branches
+    rows = np.column_stack([X, y])
+    rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    start = as_mixture(SklearnMixture(4, random_state=0).fit(rows))
+    density = ConditionalMixtureDensity(
+        Prototypes.from_mixture(start), random_state=0, max_iter=50
+    ).fit(X, y)
+    assert np.isfinite(density.score(X, y))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"mixture": "forest"}, "mixture"),
+        ({"mixture": len}, "MixtureModule"),
+        ({"n_components": 0}, "n_components"),
+        ({"covariance_type": "round"}, "covariance_type"),
+        ({"device": "nowhere"}, "device"),
+        ({"hidden_layer_sizes": (0,), "mixture": "network"}, "hidden_layer_sizes"),
+    ],
+)
+def test_bad_parameters_are_named(change, word, branches):
+    with pytest.raises(ValueError, match=word):
+        ConditionalMixtureDensity(**change).fit(*branches)
+
+
+def test_a_module_of_another_width_is_named(branches):
+    wide = Mixture([1.0], np.zeros((1, 5)), np.ones((1, 5)), "diag")
+    with pytest.raises(ValueError, match="5 features"):
+        ConditionalMixtureDensity(Prototypes.from_mixture(wide)).fit(*branches)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 12])
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_few_rows_give_finite_answers(source, n, rng):
+    X, y = two_branches(n, rng)
+    density = ConditionalMixtureDensity(source, random_state=0, **SMALL).fit(X, y)
+    assert np.isfinite(density.predict(X, return_std=True)).all()
+    assert np.isfinite(density.score(X, y))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_constant_columns_and_far_rows_stay_finite(source, rng):
+    X, y = two_branches(100, rng)
+    X = np.column_stack([X, np.full(100, 3.0)])
+    density = ConditionalMixtureDensity(source, random_state=0, **SMALL)
+    density.fit(X, y.ravel())
+    far = np.array([[1e6, 3.0], [-1e6, 3.0], [0.5, 1e6]])
+    for answer in density.predict(far, return_std=True):
+        assert np.isfinite(answer).all()
+    assert np.isfinite(density.predict_quantile(far, [0.01, 0.99])).all()
+    density.fit(X, np.full(100, 2.0))
+    assert_allclose(density.predict(X), 2.0, atol=0.1)
+
+
+def test_ties_are_warned_about(rng):
+    X = rng.normal(size=(50, 1))
+    with pytest.warns(UserWarning, match="CRPS"):
+        ConditionalMixtureDensity("prototypes", random_state=0).fit(X, X[:, 0] > 0)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_weights_move_the_density(source, rng):
+    X, y = two_branches(200, rng)
+    weight = np.where(y.ravel() > 0, 9.0, 1.0)
+    density = ConditionalMixtureDensity(source, random_state=0, **SMALL)
+    plain = density.fit(X, y.ravel()).predict([[0.8]])[0]
+    assert density.fit(X, y.ravel(), sample_weight=weight).predict([[0.8]])[0] > plain
+
+
+def test_only_one_row_of_weight_is_an_error(branches):
+    weight = np.zeros(300)
+    weight[0] = 1.0
+    with pytest.raises(ValueError, match="sample_weight"):
+        ConditionalMixtureDensity().fit(*branches, sample_weight=weight)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_it_stands_in_pipelines_and_searches(branches):
+    pipeline = make_pipeline(StandardScaler(), ConditionalMixtureDensity("prototypes"))
+    grid = {"conditionalmixturedensity__n_components": [1, 8]}
+    search = GridSearchCV(pipeline, grid, cv=3).fit(*branches)
+    assert search.best_params_["conditionalmixturedensity__n_components"] == 8
+
+
+def test_both_spreads_at_once_are_refused(fitted):
+    with pytest.raises(ValueError, match="exclude"):
+        fitted.predict([[0.5]], return_std=True, return_cov=True)
+
+
+@pytest.mark.parametrize("coverage", [0, 1, -0.5, 90])
+def test_coverage_must_be_a_probability(fitted, coverage):
+    with pytest.raises(ValueError, match="coverage"):
+        fitted.predict_interval([[0.5]], coverage)
