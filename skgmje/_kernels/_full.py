@@ -15,6 +15,10 @@ FEW_FEATURES = 8
 # So many products and features are held for a block; more are computed in groups.
 MAX_HELD = 1024
 
+# The terms P_ij x_i x_j of a typical row may be so many times larger than the
+# limit on their sum: nearly collinear features cancel without a distant mean.
+CANCELLATION = 3.0
+
 # Components whose maps are prepared at a time.
 AT_A_TIME = 512
 
@@ -64,6 +68,8 @@ class FullKernel(Kernel):
         near = squares.max() <= limit
         if not (pays and near and d <= MAX_EXPANDED_FEATURES):
             return False
+        variances = np.diagonal(self.covariances, axis1=1, axis2=2)
+        size = np.sqrt(means**2 + variances)
         self._runs = _runs(d)
         self.theta = np.empty((self.n_components, (d + 1) * (d + 2) // 2))
         self.theta[:, d] = self._log_norm - 0.5 * squares
@@ -72,6 +78,11 @@ class FullKernel(Kernel):
             tile = slice(start, start + AT_A_TIME)
             whitener = self._whitener[tile]
             precisions = whitener.transpose(0, 2, 1) @ whitener
+            terms = np.einsum(
+                "kij,ki,kj->k", np.abs(precisions), size[tile], size[tile]
+            )
+            if terms.max() > CANCELLATION * limit:
+                return False
             self.theta[tile, :d] = np.einsum("kij,kj->ki", precisions, means[tile])
             quadratic = precisions[:, rows, columns]
             quadratic *= np.where(rows == columns, -0.5, -1.0)

@@ -1,5 +1,6 @@
 """Our own threads over fixed chunks: the same bits for any number of them."""
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,13 @@ WORTHWHILE = 5e7
 NOTICEABLE = 1e5
 
 _one_caller = threading.Lock()
+
+
+def _start_anew():
+    """Forget the threads of the parent process: in a fork they do not exist."""
+    global _one_caller
+    _one_caller = threading.Lock()
+    _library.start_anew()
 
 
 def map_chunks(function, chunks, work):
@@ -84,6 +92,13 @@ class _Library:
                 if self._users == 0:
                     self._set(self._counts)
 
+    def start_anew(self):
+        """Release what a thread of the parent process may have held."""
+        self._lock = threading.Lock()
+        if self._users:
+            self._users = 0
+            self._set(self._counts)
+
     def _set(self, counts):
         for library, count in zip(self._libraries, counts, strict=True):
             if library.get_num_threads() != count:
@@ -91,3 +106,5 @@ class _Library:
 
 
 _library = _Library()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)

@@ -17,7 +17,7 @@ from skgmje._kernels import (
     merge_stats,
     responsibilities,
 )
-from skgmje.gaussian import COVARIANCE_TYPES
+from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 
 N, D, K = 150, 4, 3
 NO_PRIOR = Prior(0.0, lambda scatter, counts, means, pool: pool, np.zeros(D))
@@ -230,3 +230,20 @@ def test_variance_of_zero_is_refused(kind, rng):
     variances[0] = 0.0
     with pytest.raises(ValueError, match="Increase reg_covar"):
         KERNELS[kind](np.full(K, 1 / K), np.zeros((K, D)), covariances, np.zeros(D))
+
+
+def test_collinear_features_are_not_expanded(rng):
+    # Terms of 1e8 that cancel to 1 would lose eight digits more.
+    rotation = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    scale = np.array([1.0, 1.0, 1.0, 1e-4])
+    mixture = Mixture(
+        [1.0], np.zeros((1, 4)), ((rotation * scale**2) @ rotation.T)[None]
+    )
+    assert not mixture._kernel.expands
+    white = rng.normal(size=(50, 4))
+    expected = (
+        -0.5 * (white**2).sum(axis=1) - np.log(scale).sum() - 2 * np.log(2 * np.pi)
+    )
+    found = mixture.log_prob((white * scale) @ rotation.T)
+    # The covariance itself is known to 1e-16 / 1e-8 of its smallest variance.
+    assert_allclose(found, expected, atol=1e-6)

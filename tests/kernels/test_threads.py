@@ -1,5 +1,7 @@
 """Our own threads: in order, one caller at a time, and the library restored."""
 
+import multiprocessing
+import os
 import threading
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from skgmje._kernels import block_stats
+from skgmje._kernels import _threads, block_stats
 from skgmje._kernels._threads import WORTHWHILE, map_chunks
 from skgmje.adaptation._em import make_kernel
 from skgmje.gaussian import Mixture
@@ -78,3 +80,19 @@ def test_statistics_have_the_same_bits_for_any_number_of_threads(rng):
         assert_array_equal(other.means, answers[0].means)
         assert_array_equal(other.scatter[0], answers[0].scatter[0])
         assert other.log_likelihood == answers[0].log_likelihood
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_fork_does_not_wait_for_threads_it_does_not_have():
+    def child():
+        map_chunks(lambda chunk: chunk, [slice(0, 1), slice(1, 2)], 1e9)
+
+    with _threads._library._lock, _threads._one_caller:
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+    process.join(30)
+    hung = process.is_alive()
+    process.kill()
+    assert not hung
+    assert process.exitcode == 0
