@@ -37,7 +37,9 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         tensor in the units of `X`; randomness is drawn from the
         :class:`torch.Generator`. None is noise of 0.8 standard deviations, a
         fifth of the features set to their means, and a random gain of a tenth;
-        of images better ones are known. Not for 'pair'.
+        of images better ones are known. With 'pair' it
+        only regularises the training: a callable changes the rows of `X`, None
+        both views.
 
     encoder : torch.nn.Module, callable or None, default=None
         Maps rows of shape (n, n_features) to embeddings. A module is copied; a

@@ -18,6 +18,7 @@ from skgmje.embedding._view_pair import (
     Objective,
     OwnAugmentation,
     ViewPair,
+    augmented,
     jitter,
 )
 from skgmje.modules import Prototypes
@@ -123,11 +124,13 @@ def foreign_random_state(estimator, seed, device):
     return own_random_state(seed, device)
 
 
-def augmentation_of(estimator, views, units):
-    """Return what makes a view of standardised rows, or None."""
-    if estimator.augmentation is not None:
-        return OwnAugmentation(estimator.augmentation, units)
-    return jitter if views.augments else None
+def augmentations_of(estimator, pairs):
+    """Return what makes views of standardised rows in training, for both views."""
+    own = estimator.augmentation
+    if own is not None:
+        own = OwnAugmentation(own, pairs.context_units)
+        return own, None if pairs.views.needs_y else own
+    return jitter, jitter
 
 
 def _build(estimator, pairs, embedding_dim, device, seed):
@@ -147,7 +150,7 @@ def _build(estimator, pairs, embedding_dim, device, seed):
         context,
         target,
         follows=estimator.target == "ema",
-        augmentation=augmentation_of(estimator, pairs.views, pairs.context_units),
+        augmentations=augmentations_of(estimator, pairs),
         n_context=n_context,
         random_state=torch.Generator(device).manual_seed(seed),
         mixture=mixture,
@@ -208,7 +211,7 @@ def _run(estimator, module, rows, size, random_state, device):
 
 
 def draw_views(estimator, pairs, seed):
-    """Return two views of each row, drawn by `seed`.
+    """Return two views of each row, drawn by `seed`; given views are as they are.
 
     Parameters
     ----------
@@ -227,14 +230,13 @@ def draw_views(estimator, pairs, seed):
         Standardised rows.
     """
     views = pairs.standardised()
-    augmentation = augmentation_of(estimator, pairs.views, pairs.context_units)
-    if augmentation is None:
+    if pairs.views.needs_y:
         return views
     random_state = torch.Generator().manual_seed(seed)
     with foreign_random_state(estimator, seed, torch.device("cpu")):
-        return tuple(
-            augmentation(torch.from_numpy(view), random_state).numpy() for view in views
-        )
+        tensors = map(torch.from_numpy, views)
+        drawn = augmented(tensors, augmentations_of(estimator, pairs), random_state)
+    return tuple(view.numpy() for view in drawn)
 
 
 def check_engine(estimator):
@@ -264,12 +266,10 @@ def check_engine(estimator):
             "layer and at least one, for example (256, 128)."
         )
     pair = estimator.views == "pair"
-    if pair and (estimator.target == "ema" or estimator.augmentation is not None):
+    if pair and estimator.target == "ema":
         raise ValueError(
-            f"views='pair' has two views already, each with its own encoder, so it "
-            f"takes neither target='ema' nor an augmentation; got target="
-            f"{estimator.target!r}, augmentation={estimator.augmentation!r}. Leave "
-            "them at their defaults, or use views='augment'."
+            "target='ema' follows the encoder of X, but with views='pair' y has one of "
+            "its own. Use target='shared', which then changes nothing."
         )
     if estimator.target_encoder is not None and not pair:
         raise ValueError(

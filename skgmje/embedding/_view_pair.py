@@ -57,6 +57,15 @@ def jitter(batch, random_state):
     return batch * kept * gain + 0.8 * torch.randn(batch.shape, **options)
 
 
+def augmented(views, augmentations, random_state):
+    """Return views of standardised rows, each made by its augmentation, if any."""
+    pairs = zip(views, augmentations, strict=True)
+    return tuple(
+        view if augment is None else augment(view, random_state)
+        for view, augment in pairs
+    )
+
+
 class OwnAugmentation:
     """A user's augmentation, which sees rows in their own units.
 
@@ -101,8 +110,8 @@ class ViewPair(nn.Module):
         Whether the target follows the context as a moving average, without a
         gradient.
 
-    augmentation : callable or None
-        Makes a view of standardised rows.
+    augmentations : tuple of callable or None
+        What makes views of standardised rows, for either view.
 
     n_context : int
         Columns of the first view; if a batch has no others, both views are
@@ -121,7 +130,7 @@ class ViewPair(nn.Module):
         target,
         *,
         follows,
-        augmentation,
+        augmentations,
         n_context,
         random_state,
         mixture=None,
@@ -131,7 +140,7 @@ class ViewPair(nn.Module):
         self.target = target
         self.mixture = mixture
         self.follows = follows
-        self.augmentation = augmentation
+        self.augmentations = augmentations
         self.n_context = n_context
         self.random_state = random_state
         if follows:
@@ -139,11 +148,9 @@ class ViewPair(nn.Module):
 
     def views(self, batch):
         """Return the rows of both views."""
-        views = batch[:, : self.n_context], batch[:, self.n_context :]
-        views = (views[0], views[1] if views[1].shape[1] else views[0])
-        if self.augmentation is None:
-            return views
-        return tuple(self.augmentation(view, self.random_state) for view in views)
+        context, target = batch[:, : self.n_context], batch[:, self.n_context :]
+        views = context, target if target.shape[1] else context
+        return augmented(views, self.augmentations, self.random_state)
 
     def forward(self, batch):
         context, target = self.views(batch)

@@ -85,11 +85,10 @@ class Views(ABC):
     """A way to pair rows; `fit` learns it from the training rows.
 
     `needs_y` tells whether the second view is `y`, and so whether it has an
-    encoder of its own; `augments` whether rows are augmented by default.
+    encoder of its own and is judged as it is given, not augmented.
     """
 
     needs_y = False
-    augments = False
 
     @abstractmethod
     def fit(self, X, y):
@@ -130,8 +129,6 @@ class Views(ABC):
 class AugmentedViews(Views):
     """Two augmentations of one row."""
 
-    augments = True
-
     def fit(self, X, y):
         check_varies(X, "X")
         return self
@@ -142,8 +139,6 @@ class AugmentedViews(Views):
 
 class NeighborViews(Views):
     """A row and its nearest mutual neighbour along the principal directions."""
-
-    augments = True
 
     def fit(self, X, y):
         check_varies(X, "X")

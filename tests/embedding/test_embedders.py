@@ -36,7 +36,7 @@ def fitted(request, X):
 
 @pytest.fixture(scope="module", params=[GJE, GMJE], ids=["gje", "gmje"])
 def paired(request, X, Y):
-    return clone(request.param).set_params(views="pair").fit(X, Y)
+    return clone(request.param).set_params(views="pair", max_iter=100).fit(X, Y)
 
 
 def test_shapes(fitted, X):
@@ -77,7 +77,7 @@ def test_prediction_is_better_than_the_mean(paired, held_out):
     X, Y = held_out
     Z = paired.transform_target(Y)
     mean, std = paired.predict(X, return_std=True)
-    assert ((mean - Z) ** 2).mean() < 0.7 * Z.var(axis=0).mean()
+    assert ((mean - Z) ** 2).mean() < 0.8 * Z.var(axis=0).mean()
     assert 0.5 < (((mean - Z) / std) ** 2).mean() < 2.0
 
 
@@ -236,15 +236,11 @@ def test_own_augmentation_is_used(X):
     assert fitted.score(X) != clone(GJE).fit(X).score(X)
 
 
-def explode(batch, generator):
-    return batch / 0
-
-
 @pytest.mark.parametrize(
     ("params", "words"),
     [
         ({"augmentation": lambda b, g: b}, "views of every row are identical"),
-        ({"augmentation": explode}, "not finite"),
+        ({"augmentation": lambda b, g: b / 0}, "not finite"),
         ({"embedding_dim": 101}, "at least 202 rows in a batch.*got 200"),
         ({"embedding_dim": 5, "batch_size": 9}, "at least 10 rows in a batch.*got 9"),
         ({"hidden_layer_sizes": ()}, "at least one"),
@@ -263,10 +259,25 @@ def test_bad_settings_are_refused(params, words, X):
         clone(GJE).set_params(**params).fit(X)
 
 
-@pytest.mark.parametrize("params", [{"target": "ema"}, {"augmentation": explode}])
-def test_a_pair_needs_no_other_view(params, X, Y):
-    with pytest.raises(ValueError, match="has two views already"):
-        clone(GJE).set_params(views="pair", **params).fit(X, Y)
+def test_given_views_need_no_teacher(X, Y):
+    with pytest.raises(ValueError, match="y has one of its own"):
+        clone(GJE).set_params(views="pair", target="ema").fit(X, Y)
+
+
+def test_given_views_are_augmented_in_training_only(X, Y, held_out):
+    """Noise keeps encoders from learning pairs by heart."""
+
+    def none(batch, generator):
+        return batch
+
+    X, Y = X[:50], Y[:50]
+    estimator = clone(GJE).set_params(views="pair", max_iter=200)
+    noisy = estimator.fit(X, Y)
+    by_heart = clone(estimator).set_params(augmentation=none).fit(X, Y)
+    context, target = noisy.transform(X), noisy.transform_target(Y)
+    assert_allclose(noisy._moments.context.mean, context.mean(axis=0))
+    assert_allclose(noisy._moments.target.mean, target.mean(axis=0))
+    assert noisy.score(*held_out) > by_heart.score(*held_out)
 
 
 @pytest.mark.parametrize(
