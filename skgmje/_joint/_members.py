@@ -11,7 +11,12 @@ from skgmje.modules import MixtureDensityNetwork
 from skgmje.modules._schedule import Hooks, Schedule
 
 # Rows up to which, steps, batch size.
-PLANS = ((500, 1200, 128), (2000, 1600, 128), (math.inf, 3000, 256))
+PLANS = (
+    (500, 1200, 128),
+    (2000, 1600, 128),
+    (5000, 3000, 256),
+    (math.inf, 6000, 256),
+)
 WEIGHT_DECAY = 0.1
 # Share of the steps that place the means before the scales are learned.
 WARMUP = 1 / 3
@@ -23,6 +28,8 @@ GRADIENT_NORM = 5.0
 # How much a batch may raise the loss by chance, in nats.
 NOISE = 0.1
 SMOOTHING = 0.99
+# Rows that are enough to judge a member.
+MOST_JUDGED = 2000
 
 
 class MemberRows(torch.utils.data.Dataset):
@@ -186,7 +193,7 @@ def train_members(data, unseen, n_components, covariance_type, settings, random_
     tensors = [torch.from_numpy(np.asarray(a, np.float32)).to(device) for a in data]
     train = MemberRows(tensors, _member_rows(~unseen, random_state).to(device))
     held = MemberRows(tensors, _member_rows(unseen, random_state).to(device))
-    members = Members(network, held[torch.arange(len(held))])
+    members = Members(network, held[torch.arange(min(len(held), MOST_JUDGED))])
     schedule = make_schedule(len(unseen[0]), settings)
     training = _net.train(
         members,

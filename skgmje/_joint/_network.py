@@ -1,11 +1,11 @@
 """Mixture density networks as conditional densities; only their fit needs torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from skgmje._backend import as_double, logsumexp
+from skgmje._backend import as_double
 from skgmje._joint._models import Conditional, Fit
 from skgmje.gaussian._heads import join_members, perceptrons, split_outputs
 
@@ -91,6 +91,27 @@ class NetworkConditional(Conditional):
         ]
         outputs = as_double(np.concatenate(parts, axis=1))
         return split_outputs(outputs, self.n_components, self.n_targets, self.min_scale)
+
+    def member(self, m):
+        """Return one member alone.
+
+        Parameters
+        ----------
+        m : int
+            Its number.
+
+        Returns
+        -------
+        member : NetworkConditional
+            Of one member.
+        """
+        one = slice(m, m + 1)
+        return replace(
+            self,
+            weights=tuple(weight[one] for weight in self.weights),
+            biases=tuple(bias[one] for bias in self.biases),
+            skip=self.skip[one],
+        )
 
     def predict_mixture(self, X):
         return join_members(self.heads(X)).mixture()
@@ -210,7 +231,9 @@ def assign_folds(X, Y, random_state):
 
 def _held_out(model, X, Y, unseen):
     """Pool, for each row, the members that have not seen it; NaN if all have."""
-    log_prob = model.heads(X).log_prob(Y)
+    total = np.full(len(X), -np.inf)
+    for m, rows in enumerate(unseen):
+        log_prob = model.member(m).heads(X[rows]).log_prob(Y[rows])[0]
+        total[rows] = np.logaddexp(total[rows], log_prob)
     n_members = unseen.sum(axis=0)
-    total = logsumexp(np.where(unseen, log_prob, -np.inf), axis=0)
     return np.where(n_members > 0, total - np.log(np.maximum(n_members, 1)), np.nan)
