@@ -64,7 +64,7 @@ EMBEDDERS = [
     GJEEmbedder(**SMALL_EMBEDDER, views="neighbors", target="ema"),
     *(
         GMJEEmbedder(**SMALL_LATENT, mixture=mixture)
-        for mixture in ("prototypes", "network", "memory-bank")
+        for mixture in ("prototypes", "network", "neural-gas", "memory-bank")
     ),
     GMJEEmbedder(**SMALL_LATENT, loss="joint"),
 ]
