@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -346,6 +347,25 @@ def test_refit_without_noise_forgets_nothing(X, Y):
     estimator = clone(GJE).set_params(views="pair").fit(X, Y)
     estimator.set_params(views="augment").fit(X)
     assert_array_equal(estimator.transform(X), clone(GJE).fit(X).transform(X))
+
+
+def test_random_states_of_others_are_untouched(X):
+    legacy = np.random.mtrand._rand
+    before = legacy.get_state()[1].copy(), torch.get_rng_state().clone()
+    fitted = clone(GMJE).fit(X)
+    fitted.score(X)
+    fitted.sample(3)
+    assert_array_equal(legacy.get_state()[1], before[0])
+    clone(GMJE).set_params(random_state=None).fit(X)
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_threads_give_the_same_bits(X):
+    def answer(_):
+        return clone(GMJE).fit(X).transform(X).tobytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(answer, range(4))) == {answer(None)}
 
 
 def test_progress_is_printed(X, capsys):
