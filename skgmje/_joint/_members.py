@@ -17,7 +17,10 @@ PLANS = (
     (5000, 3000, 256),
     (math.inf, 6000, 256),
 )
-WEIGHT_DECAY = 0.1
+# Decay of the matrices: this over rows and squared number of context features,
+# within limits. Few rows of few features tell little but the trend.
+DECAY = 300.0
+DECAY_RANGE = (0.1, 1.0)
 # Share of the steps that place the means before the scales are learned.
 WARMUP = 1 / 3
 # The softness of the distances in the warm phase falls along a geometric path.
@@ -205,7 +208,7 @@ def train_members(data, unseen, n_components, covariance_type, settings, random_
             on_epoch=members.judge,
             clip_gradients=members.clip_gradients,
             callbacks=settings.callbacks,
-            net_params=_net_params(settings),
+            net_params=_net_params(data[0], settings),
         ),
         generator,
         device,
@@ -240,13 +243,16 @@ def make_schedule(n_samples, settings):
     )
 
 
-def _net_params(settings):
+def _net_params(context, settings):
     """Return AdamW, which decays the matrices and nothing else."""
-    decay = {"weight_decay": WEIGHT_DECAY}
+    n_samples, n_context = context.shape
+    decay = np.clip(DECAY / (n_samples * n_context**2), *DECAY_RANGE)
     return {
         "optimizer": torch.optim.AdamW,
         "optimizer__weight_decay": 0.0,
-        "optimizer__param_groups": [("network.weights.*", decay)],
+        "optimizer__param_groups": [
+            ("network.weights.*", {"weight_decay": float(decay)})
+        ],
     } | (settings.net_params or {})
 
 
