@@ -105,11 +105,18 @@ class EmbedderMixin(
     _doc_link_module = "skgmje"
 
     @abstractmethod
-    def _fit_density(self, z_context, z_target, random_state):
+    def _density_settings(self):
+        """Return what :meth:`_fit_density` is told; raise if it is wrong."""
+
+    @abstractmethod
+    def _fit_density(self, settings, z_context, z_target, random_state):
         """Return the density of pairs of embeddings.
 
         Parameters
         ----------
+        settings : Settings or None
+            What :meth:`_density_settings` returned.
+
         z_context, z_target : ndarray of shape (n_pairs, embedding_dim)
             Embeddings of the training rows.
 
@@ -156,7 +163,7 @@ class EmbedderMixin(
         # Late: importing the package needs no torch.
         from skgmje.embedding._training import check_engine, train_encoders
 
-        device = check_engine(self)
+        device, settings = check_engine(self), self._density_settings()
         random_state = check_random_state(self.random_state)
         self._views = VIEWS[self.views]().fit(X, y)
         context_units = target_units = self._find_units(X)
@@ -172,7 +179,9 @@ class EmbedderMixin(
         self._moments = PairMoments.from_pairs(*views)
         # What will be asked for is the row as it is.
         z_context = self._encode(self.encoder_, pairs.standardised()[0])
-        density, trouble = self._fit_density(z_context, views[1], random_state)
+        density, trouble = self._fit_density(
+            settings, z_context, views[1], random_state
+        )
         self._density = density
         self.occupancy_ = density.marginal.responsibilities(z_context).mean(axis=0)
         self._judge(z_context, [trained.training.trouble, trouble])
@@ -185,9 +194,9 @@ class EmbedderMixin(
         """Store the encoders in the precision of the data."""
         import torch
 
-        double = torch.float64 if dtype == np.float64 else torch.float32
-        self.encoder_ = trained.context.to(double)
-        self.target_encoder_ = trained.target.to(double)
+        precision = torch.float64 if dtype == np.float64 else torch.float32
+        self.encoder_ = trained.context.to(precision)
+        self.target_encoder_ = trained.target.to(precision)
         self.loss_curve_ = trained.training.loss_curve
         self.n_iter_ = max(1, len(self.loss_curve_))
         self.logdet_drop_ = trained.logdet_drop

@@ -3,7 +3,8 @@
 import warnings
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+
+from skgmje.embedding._answers import EmbedderAnswers
 
 # A direction without any spread counts as this variance.
 _SMALLEST_VARIANCE = 1e-20
@@ -135,6 +136,9 @@ def diagnose(estimator, X):
 
     Raises
     ------
+    TypeError
+        If `estimator` is no embedder.
+
     ValueError
         If there is only one row.
 
@@ -151,7 +155,11 @@ def diagnose(estimator, X):
     >>> diagnose(embedder, X)["collapsed"]
     False
     """
-    check_is_fitted(estimator)
+    if not isinstance(estimator, EmbedderAnswers):
+        raise TypeError(
+            f"{estimator!r} is no embedder. Pass a fitted GJEEmbedder or GMJEEmbedder; "
+            "of a pipeline its step."
+        )
     Z = estimator._embed(X)
     if len(Z) < 2:
         raise ValueError("X has one row, and one embedding has no spread. Pass more.")

@@ -233,7 +233,10 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
     # Of loss="joint".
     _n_prototypes = 1
 
-    def _fit_density(self, z_context, z_target, random_state):
+    def _density_settings(self):
+        return None
+
+    def _fit_density(self, settings, z_context, z_target, random_state):
         mixture = gaussian(np.hstack([z_context, z_target]))
         self.mean_, self.covariance_ = mixture.means[0], mixture.covariances[0]
         context, target = embedding_units(z_context), embedding_units(z_target)

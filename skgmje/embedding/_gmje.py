@@ -280,10 +280,9 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit_density(self, z_context, z_target, random_state):
+    def _fit_density(self, settings, z_context, z_target, random_state):
         from skgmje._joint._fits import fit_joint
 
-        settings = self._settings()
         context, target = embedding_units(z_context), embedding_units(z_target)
         rows = context.standardise(z_context), target.standardise(z_target)
         fit = fit_joint(self.mixture, *rows, settings, random_state=random_state)
@@ -297,8 +296,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         """Number of components in ``loss="joint"``."""
         return N_PROTOTYPES if self.n_components == "auto" else self.n_components
 
-    def _settings(self):
-        """Return what the mixture's fit is told."""
+    def _density_settings(self):
         from skgmje.modules._device import resolve_device
 
         params = dict(self.mixture_params or {})

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
 from skgmje.embedding import CollapseWarning, GJEEmbedder, diagnose
@@ -76,6 +77,8 @@ def test_weight_zero_is_the_trap_too():
 def test_diagnosis_needs_a_fit_and_rows(X):
     with pytest.raises(NotFittedError):
         diagnose(GJEEmbedder(), X)
+    with pytest.raises(TypeError, match="no embedder"):
+        diagnose(PCA(), X)
     fitted = GJEEmbedder(2, max_iter=5, random_state=0).fit(X)
     with pytest.raises(ValueError, match="one row"):
         diagnose(fitted, X[:1])
