@@ -83,22 +83,14 @@ def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
     ValueError
         If it is no such module, or its mixture has another number of features.
     """
-    if not isinstance(module, MixtureModule):
-        raise ValueError(
-            f"mixture={module!r} is neither a word nor a skgmje.modules.MixtureModule. "
-            "Subclass that, and implement forward."
-        )
-    module = copy.deepcopy(module)
     n_context, n_targets = X.shape[1], Y.shape[1]
-    with torch.no_grad():
-        width = module(_tensor(X[:2])).n_features
-    if width not in (n_targets, n_context + n_targets):
+    joint = _width(module, X) == n_context + n_targets
+    if not joint and _width(module, X) != n_targets:
         raise ValueError(
-            f"mixture={type(module).__name__} makes mixtures of {width} features; they "
-            f"must be over the {n_targets} targets, or over contexts and targets, "
-            f"{n_context + n_targets} features."
+            f"mixture={type(module).__name__} makes mixtures of {_width(module, X)} "
+            f"features; they must be over the {n_targets} targets, or over contexts "
+            f"and targets, {n_context + n_targets} features."
         )
-    joint = width > n_targets
     context = np.hstack([X, Y]) if joint else X
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
     tensors = tuple(_tensor(part) for part in (context, Y, weight / weight.mean()))
@@ -106,29 +98,46 @@ def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
     def criterion(mixture, context, targets, weight):
         return -(weight * mixture.log_prob(context if joint else targets)).mean()
 
+    module = copy.deepcopy(module)
+    training = _train(module, criterion, tensors, settings, random_state)
+    model = ModuleConditional(module, n_context, n_targets)
+    if joint:
+        with torch.no_grad():
+            model = JointConditional(module().to_numpy(), n_context)
+    n_iter = len(training.loss_curve)
+    info = {"loss_curve": training.loss_curve, "n_iter": n_iter}
+    return Fit(model, None, info, training.trouble)
+
+
+def _width(module, X):
+    """Return the number of features of a module's mixtures."""
+    if not isinstance(module, MixtureModule):
+        raise ValueError(
+            f"mixture={module!r} is neither a word nor a skgmje.modules.MixtureModule. "
+            "Subclass that, and implement forward."
+        )
+    with torch.no_grad():
+        return module(_tensor(X[:2])).n_features
+
+
+def _train(module, criterion, tensors, settings, random_state):
+    """Train a module in place, by gradient if it has one; leave it on the CPU."""
     schedule = Schedule(
         MAX_ITER if settings.max_iter == "auto" else settings.max_iter,
         BATCH_SIZE if settings.batch_size == "auto" else settings.batch_size,
         settings.learning_rate,
         tol=NOISE,
     )
-    hooks = Hooks(callbacks=settings.callbacks, net_params=settings.net_params)
     generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
-    if any(parameter.requires_grad for parameter in module.parameters()):
-        device = settings.device or torch.device("cpu")
-        training = _net.train(
-            module, criterion, tensors, schedule, hooks, generator, device
-        )
-    else:
-        training = _follow(module, criterion, tensors, schedule, generator)
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        return _follow(module, criterion, tensors, schedule, generator)
+    hooks = Hooks(callbacks=settings.callbacks, net_params=settings.net_params)
+    device = settings.device or torch.device("cpu")
+    training = _net.train(
+        module, criterion, tensors, schedule, hooks, generator, device
+    )
     module.cpu()
-    info = {"loss_curve": training.loss_curve, "n_iter": schedule.max_iter}
-    if not joint:
-        model = ModuleConditional(module, n_context, n_targets)
-        return Fit(model, None, info, training.trouble)
-    with torch.no_grad():
-        mixture = module().to_numpy()
-    return Fit(JointConditional(mixture, n_context), None, info, training.trouble)
+    return training
 
 
 def _follow(module, criterion, tensors, schedule, random_state):

@@ -31,10 +31,10 @@ class Settings:
     n_members : int, default=5
         Number of networks of an ensemble.
 
-    hidden_layer_sizes : tuple of int, default=(64, 64)
+    hidden_layer_sizes : tuple of int, default=(64, 64, 64)
         Widths of the hidden layers of each network.
 
-    learning_rate : float, default=3e-3
+    learning_rate : float, default=6e-3
         Largest step size of a network's training.
 
     batch_size : int or 'auto', default='auto'
@@ -64,8 +64,8 @@ class Settings:
     max_iter: Any = "auto"
     tol: float = 1e-3
     n_members: int = 5
-    hidden_layer_sizes: tuple = (64, 64)
-    learning_rate: float = 3e-3
+    hidden_layer_sizes: tuple = (64, 64, 64)
+    learning_rate: float = 6e-3
     batch_size: Any = "auto"
     min_scale: float = 5e-3
     judged: bool = False

@@ -64,7 +64,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     n_members : int, default=5
         Number of networks.
 
-    hidden_layer_sizes : tuple of int, default=(64, 64)
+    hidden_layer_sizes : tuple of int, default=(64, 64, 64)
         Hidden layers of each network.
 
     max_iter : int or 'auto', default='auto'
@@ -73,7 +73,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     batch_size : int or 'auto', default='auto'
         Rows per gradient step.
 
-    learning_rate : float, default=0.003
+    learning_rate : float, default=0.006
         Largest step size of the networks.
 
     tol : float, default=1e-3
@@ -186,10 +186,10 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         shrinkage="auto",
         reg_covar=1e-6,
         n_members=5,
-        hidden_layer_sizes=(64, 64),
+        hidden_layer_sizes=(64, 64, 64),
         max_iter="auto",
         batch_size="auto",
-        learning_rate=3e-3,
+        learning_rate=6e-3,
         tol=1e-3,
         min_scale=5e-3,
         device="auto",
