@@ -4,8 +4,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skgmje._backend import asarray_like, is_torch, to_numpy
 from skgmje._joint._models import conditional_log_prob
 from skgmje._selection import _folds
+from skgmje.gaussian import Mixture
+from skgmje.gaussian._arrays import map_arrays
 
 
 class Choice(NamedTuple):
@@ -38,8 +41,9 @@ def choose(candidates, rows, n_context, sample_weight=None, random_state=None):
         ``candidates(rows, sample_weight, random_state)`` yields pairs of a dict
         and the mixture that it stands for.
 
-    rows : ndarray of shape (n_samples, n_features)
-        Contexts and targets; NaN means missing.
+    rows : array of shape (n_samples, n_features)
+        Contexts and targets; NaN means missing. Those of a tensor stay on its
+        device, and count as different from each other.
 
     n_context : int
         Number of context features.
@@ -57,7 +61,8 @@ def choose(candidates, rows, n_context, sample_weight=None, random_state=None):
     """
     weight = np.ones(len(rows)) if sample_weight is None else sample_weight
     table = []
-    for train in _folds(rows, random_state)[0]:
+    keys = np.arange(len(rows))[:, None] if is_torch(rows) else rows
+    for train in _folds(keys, random_state)[0]:
         test = train if train.all() else ~train
         fits = candidates(rows[train], weight[train], random_state)
         table.append(
@@ -77,8 +82,16 @@ def choose(candidates, rows, n_context, sample_weight=None, random_state=None):
 
 def _judge(mixture, rows, test, n_context):
     log_prob = np.full(len(rows), np.nan)
-    log_prob[test] = conditional_log_prob(mixture, rows[test], n_context)
+    if is_torch(rows):
+        mixture = _as_tensors(mixture, rows)
+    log_prob[test] = to_numpy(conditional_log_prob(mixture, rows[test], n_context))
     return log_prob
+
+
+def _as_tensors(mixture, rows):
+    parts = mixture.weights, mixture.means, mixture.covariances
+    parts = [map_arrays(lambda part: asarray_like(part, rows), part) for part in parts]
+    return Mixture(*parts, mixture.covariance_type)
 
 
 def _mean(log_prob, weight):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skgmje._backend import asarray_like, is_torch, namespace
 from skgmje._joint._choice import choose
 from skgmje._joint._models import Fit, JointConditional
 from skgmje._joint._prototypes import fit_prototypes
@@ -10,6 +11,7 @@ from skgmje.adaptation import (
     adapt_gas,
     expectation_maximization,
     gas_mixture,
+    refine_gas,
     start_gas,
 )
 
@@ -26,17 +28,18 @@ INSERTION_INTERVAL = 50
 def fit_neural_gas(X, Y, settings, sample_weight=None, random_state=None):
     r"""Fit a joint mixture by EM from the nodes of a growing neural gas.
 
-    The gas sees single rows of contexts and targets, drawn at random; its nodes
-    and the rows around them start EM with shrunken covariances. The numbers of
-    nodes are compared by the conditional density of held-out rows.
+    The gas sees rows of contexts and targets, drawn at random, and settles on all;
+    its nodes and the rows around them start EM with shrunken covariances. The
+    numbers of nodes are compared by the conditional density of held-out rows.
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_context)
-        Contexts; NaN means missing, which the gas takes for the mean.
+    X : array of shape (n_samples, n_context)
+        Contexts; NaN means missing, which the gas takes for the mean. Tensors stay
+        on their device, and have no missing entries.
 
-    Y : ndarray of shape (n_samples, n_targets)
-        Targets.
+    Y : array of shape (n_samples, n_targets)
+        Targets, of the same library.
 
     settings : Settings
         Of these, the number of components (of nodes) and the shrinkage may be
@@ -63,7 +66,7 @@ def fit_neural_gas(X, Y, settings, sample_weight=None, random_state=None):
     """
     if settings.n_components == 1:
         return fit_prototypes(X, Y, settings, sample_weight, random_state)
-    rows = np.hstack([X, Y])
+    rows = namespace(X, Y).concat([X, Y], axis=1)
 
     def candidates(rows, sample_weight, random_state):
         for size in _sizes(settings.n_components, len(rows)):
@@ -99,15 +102,25 @@ def _grow(rows, size, sample_weight, random_state):
     """Return a gas of `size` nodes that has seen rows at random."""
     share = None if sample_weight is None else sample_weight / sample_weight.sum()
     drawn = random_state.choice(len(rows), DRAWS_PER_NODE * size, p=share)
-    # In standardised units the mean is zero.
-    drawn = np.nan_to_num(rows[drawn])
-    gas = start_gas(drawn, size)
-    return adapt_gas(gas, drawn, insertion_interval=INSERTION_INTERVAL)
+    if not is_torch(rows):
+        # In standardised units the mean is zero.
+        rows = np.nan_to_num(rows)
+    gas = adapt_gas(
+        start_gas(rows[drawn[:2]]),
+        rows[drawn],
+        max_nodes=size,
+        insertion_interval=INSERTION_INTERVAL,
+    )
+    if sample_weight is not None:
+        sample_weight = asarray_like(sample_weight, rows)
+    return refine_gas(gas, rows, sample_weight=sample_weight, n_rounds=0)
 
 
 def _polish(gas, rows, shrinkage, settings, sample_weight):
     """Return the result of EM from the gas."""
     kind = settings.covariance_type
+    if sample_weight is not None:
+        sample_weight = asarray_like(sample_weight, rows)
     prior = {
         "shrinkage": shrinkage,
         "reg_covar": settings.reg_covar,

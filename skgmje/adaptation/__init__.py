@@ -2,6 +2,8 @@
 
 from skgmje.adaptation._bandwidth import kernel_bandwidth
 from skgmje.adaptation._em import EMResult, expectation_maximization
+from skgmje.adaptation._gas_mixture import gas_labels, gas_mixture, nearest_nodes
+from skgmje.adaptation._gas_refine import refine_gas
 from skgmje.adaptation._memory_bank import (
     BankInfo,
     BankState,
@@ -13,7 +15,6 @@ from skgmje.adaptation._neural_gas import (
     GasState,
     adapt_gas,
     gas_components,
-    gas_mixture,
     start_gas,
 )
 from skgmje.adaptation._online_em import online_em
@@ -38,10 +39,13 @@ __all__ = [
     "effective_sample_size",
     "expectation_maximization",
     "gas_components",
+    "gas_labels",
     "gas_mixture",
     "kernel_bandwidth",
     "multinomial_resampling",
+    "nearest_nodes",
     "online_em",
+    "refine_gas",
     "residual_resampling",
     "start_bank",
     "start_gas",

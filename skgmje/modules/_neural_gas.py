@@ -3,9 +3,13 @@
 import torch
 
 from skgmje._backend import eye_like
-from skgmje.adaptation import GasState, adapt_gas, start_gas
+from skgmje.adaptation import GasState, adapt_gas, nearest_nodes, start_gas
+from skgmje.adaptation._gas_steps import totals
 from skgmje.gaussian import Mixture
 from skgmje.modules._base import MixtureModule
+
+# What a gas holds of each node.
+_OF_NODES = ("nodes", "errors", "utilities", "hits", "ids")
 
 
 class NeuralGas(MixtureModule):
@@ -78,15 +82,49 @@ class NeuralGas(MixtureModule):
         self.shrinkage = n_features if shrinkage is None else shrinkage
         self.min_scale = min_scale
         self.gas_params = gas_params or {}
+        zeros = torch.zeros(n_components, dtype=dtype)
+        self.register_buffer("nodes", torch.zeros((n_components, n_features)).to(dtype))
+        for name in ("errors", "utilities", "counts"):
+            self.register_buffer(name, zeros.clone())
+        for name in ("hits", "ids"):
+            self.register_buffer(name, zeros.long())
+        self.register_buffer("ages", torch.full((n_components, n_components), -1))
+        for name in ("n_seen", "n_born"):
+            self.register_buffer(name, torch.tensor(0))
         rows = torch.randn((2, n_features), generator=random_state, dtype=dtype)
-        state = start_gas(rows, n_components)
-        for name, value in state._asdict().items():
-            self.register_buffer(name, torch.as_tensor(value))
-        counts = self.active.to(dtype)
-        self.register_buffer("counts", counts)
+        self._store(start_gas(rows))
+        self.counts[:2] = 1
         self.register_buffer("sums", torch.zeros_like(self.nodes))
         identity = torch.eye(n_features, dtype=dtype)
-        self.register_buffer("scatter", counts[:, None, None] * identity)
+        self.register_buffer("scatter", self.counts[:, None, None] * identity)
+
+    @property
+    def n_nodes(self):
+        """Number of nodes, at most that of the components."""
+        return int((self.ids >= 0).sum())
+
+    def _state(self):
+        k = slice(self.n_nodes)
+        edges = torch.argwhere(self.ages.triu() >= 0)
+        parts = {name: getattr(self, name)[k] for name in _OF_NODES}
+        return GasState(
+            **parts,
+            edges=edges,
+            ages=self.ages[edges[:, 0], edges[:, 1]],
+            n_seen=int(self.n_seen),
+            n_born=int(self.n_born),
+        )
+
+    def _store(self, state):
+        """Keep a gas in buffers whose shapes do not depend on it."""
+        k, (i, j) = len(state.nodes), state.edges.T
+        self.ids.fill_(-1)
+        for name in _OF_NODES:
+            getattr(self, name)[:k] = getattr(state, name)
+        self.ages.fill_(-1)
+        self.ages[i, j] = self.ages[j, i] = state.ages
+        self.n_seen.fill_(state.n_seen)
+        self.n_born.fill_(state.n_born)
 
     def forward(self, context=None):
         """Return the mixture.
@@ -101,16 +139,16 @@ class NeuralGas(MixtureModule):
         mixture : Mixture
             One for all contexts, with as many components as there are nodes.
         """
-        counts = self.counts[self.active]
-        shift = self.sums[self.active] / counts.clamp_min(1)[:, None]
-        scatter = self.scatter[self.active]
-        scatter = scatter - counts[:, None, None] * _outer(shift)
+        k = slice(self.n_nodes)
+        counts = self.counts[k]
+        shift = self.sums[k] / counts.clamp_min(1)[:, None]
+        scatter = self.scatter[k] - counts[:, None, None] * _outer(shift)
         pool = scatter.sum(dim=0) / counts.sum()
         total = (counts + self.shrinkage)[:, None, None]
         covariances = (scatter + self.shrinkage * pool) / total
         covariances = covariances + self.min_scale**2 * eye_like(pool)
         weights = (counts + 1) / (counts + 1).sum()
-        return Mixture(weights, self.nodes[self.active] + shift, covariances)
+        return Mixture(weights, self.nodes[k] + shift, covariances)
 
     @torch.no_grad()
     def update(self, batch, random_state):
@@ -125,29 +163,33 @@ class NeuralGas(MixtureModule):
             Draws the first two nodes from the first batch; on the CPU.
         """
         batch = batch.detach().to(self.nodes)
-        state = GasState(*(getattr(self, name) for name in GasState._fields))
+        state = self._state()
         if not self.n_seen and len(batch) > 1:
             rows = torch.randperm(len(batch), generator=random_state)
-            state = start_gas(batch[rows.to(batch.device)], len(self.nodes))
-        state = adapt_gas(state, batch, **self.gas_params)
-        for name, value in state._asdict().items():
-            getattr(self, name).copy_(torch.as_tensor(value))
+            state = start_gas(batch[rows.to(batch.device)])
+        state = adapt_gas(state, batch, max_nodes=len(self.nodes), **self.gas_params)
+        self._follow(state.ids)
+        self._store(state)
         self._count(batch)
+
+    def _follow(self, ids):
+        """Move counts and moments to where their nodes are now."""
+        stays = torch.isin(self.ids, ids)
+        n_stay = int(stays.sum())
+        for total in (self.counts, self.sums, self.scatter):
+            total[:n_stay] = total[stays]
+            total[n_stay:] = 0
 
     def _count(self, batch):
         """Add the rows to the fading counts and moments about their nodes."""
-        distances = torch.cdist(batch, self.nodes)
-        distances[:, ~self.active] = torch.inf
-        labels = distances.argmin(dim=1)
-        diff = batch - self.nodes[labels]
-        keep = (1 - self.rate) * self.active.to(self.counts)
-        for total, part in (
-            (self.counts, torch.ones_like(diff[:, 0])),
-            (self.sums, diff),
-            (self.scatter, _outer(diff)),
-        ):
-            total *= keep.reshape(-1, *[1] * (total.ndim - 1))
-            total.index_add_(0, labels, part)
+        nodes = self.nodes[: self.n_nodes]
+        labels = nearest_nodes(nodes, batch)[0]
+        diff = batch - nodes[labels]
+        parts = torch.ones_like(diff[:, 0]), diff, _outer(diff)
+        olds = self.counts, self.sums, self.scatter
+        for old, new in zip(olds, totals(labels, len(nodes), *parts)[1:], strict=True):
+            old *= 1 - self.rate
+            old[: len(nodes)] += new
 
 
 def _outer(rows):

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
 
 from skgmje._joint import Settings
 from skgmje._joint._neural_gas import fit_neural_gas
@@ -80,6 +81,18 @@ def test_few_rows(n_rows):
     assert np.isfinite(fit.model.predict_mixture(X).log_prob(Y)).all()
 
 
-def test_a_gas_of_one_node_is_refused():
-    with pytest.raises(ValueError, match="n_components=1"):
-        _fit(*_crossing(50, 0), n_components=1)
+def test_one_component_needs_no_gas():
+    X, Y = _crossing(50, 0)
+    mixture = _fit(X, Y, n_components=1).model.mixture
+    assert_allclose(mixture.means[0], np.hstack([X, Y]).mean(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"n_components": 6, "shrinkage": 2.0}])
+def test_tensors_are_learned_from_on_their_device(settings):
+    X, Y = _crossing(600, 0)
+    weight = np.random.default_rng(0).random(600)
+    fit = _fit(torch.asarray(X), torch.asarray(Y), weight, **settings)
+    peer = _fit(X, Y, weight, **settings)
+    scores = [f.model.predict_mixture(X).log_prob(Y).mean() for f in (fit, peer)]
+    assert scores[0] == pytest.approx(scores[1], abs=0.1)
+    assert isinstance(fit.model.mixture.means, np.ndarray)

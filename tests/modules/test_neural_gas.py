@@ -49,8 +49,8 @@ def test_counts_and_moments_are_those_of_the_rows():
     counts = gas.counts.sum()
     gas.update(batch, _seed())
     assert gas.counts.sum().item() == pytest.approx(counts.item() + 200)
-    assert (gas.counts[~gas.active] == 0).all()
-    assert (gas.scatter[~gas.active] == 0).all()
+    assert (gas.counts[gas.n_nodes :] == 0).all()
+    assert (gas.scatter[gas.n_nodes :] == 0).all()
 
 
 def test_parameters_of_the_gas_are_handed_on():

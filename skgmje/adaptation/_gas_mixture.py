@@ -1,0 +1,205 @@
+"""From a neural gas to the mixture whose components are its nodes."""
+
+import numpy as np
+
+from skgmje._backend import is_torch, namespace, to_numpy
+from skgmje.adaptation._gas_steps import MAX_DISTANCES, totals, two_nearest
+from skgmje.adaptation._neural_gas import gas_components
+from skgmje.adaptation._start import start_mixture
+from skgmje.gaussian import Mixture
+
+
+def nearest_nodes(nodes, X):
+    """Return the two nearest nodes of each row, and the distance of the first.
+
+    Parameters
+    ----------
+    nodes : array of shape (n_nodes, n_features)
+        Positions.
+
+    X : array of shape (n_samples, n_features)
+        Rows, of the library and device of the nodes.
+
+    Returns
+    -------
+    first, second : arrays of int, shape (n_samples,)
+        The nodes; the same if there is one only.
+
+    distances : array of shape (n_samples,)
+        Distances to the first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.adaptation import nearest_nodes
+    >>> nearest_nodes(np.array([[0.0], [2.0], [9.0]]), np.array([[3.0]]))
+    (array([1]), array([0]), array([1.]))
+    """
+    xp = namespace(nodes)
+    X = xp.astype(X, nodes.dtype, copy=False)
+    origin = xp.mean(nodes, axis=0)
+    step = max(1, MAX_DISTANCES // len(nodes))
+    found = [
+        two_nearest(X[start : start + step] - origin, nodes - origin)
+        for start in range(0, len(X), step)
+    ]
+    first, second, squares, _ = map(xp.concat, zip(*found, strict=True))
+    return first, second, xp.sqrt(squares)
+
+
+def gas_mixture(
+    state,
+    X,
+    covariance_type="full",
+    *,
+    granularity="node",
+    min_hits=5,
+    shrinkage=None,
+    reg_covar=1e-6,
+    sample_weight=None,
+    rank=1,
+):
+    r"""Turn a gas into a mixture, by the rows that are nearest to its nodes.
+
+    .. math:: \Sigma_k = (S_k + s P) / (N_k + s) + \epsilon I
+
+    with the scatter :math:`S_k` of the :math:`N_k` rows of component k and the
+    pooled covariance P: few rows borrow from all.
+
+    Parameters
+    ----------
+    state : GasState
+        The gas.
+
+    X : array of shape (n_samples, n_features)
+        Rows. Of tensors only the variances are taken.
+
+    covariance_type : str, default='full'
+        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`; of tensors 'full', 'diag'
+        or 'spherical'.
+
+    granularity : {'node', 'connected'}, default='node'
+        Whether each node, or each connected component of the graph, becomes a
+        component of the mixture.
+
+    min_hits : int, default=5
+        Components with fewer rows are left out; their rows go elsewhere.
+
+    shrinkage : float or None, default=None
+        Pseudo-count s of the pooled covariance; None: the number of features.
+
+    reg_covar : float or ndarray of shape (n_features,), default=1e-6
+        Added to the diagonal of every covariance.
+
+    sample_weight : array of shape (n_samples,) or None, default=None
+        Weights of the rows.
+
+    rank : int, default=1
+        Number of factors of a low-rank covariance.
+
+    Returns
+    -------
+    mixture : Mixture
+        Of NumPy arrays: a start for
+        :func:`skgmje.adaptation.expectation_maximization`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.adaptation import adapt_gas, gas_mixture, start_gas
+    >>> X = np.random.default_rng(0).random((1000, 2))
+    >>> state = adapt_gas(start_gas(X), X, max_nodes=8)
+    >>> gas_mixture(state, X).n_components
+    8
+    """
+    labels = gas_labels(state, X, granularity=granularity, min_hits=min_hits)
+    shrinkage = X.shape[1] if shrinkage is None else shrinkage
+    if is_torch(X):
+        return _tensor_mixture(
+            X, labels, covariance_type, shrinkage, reg_covar, sample_weight
+        )
+    return start_mixture(
+        X,
+        labels,
+        covariance_type,
+        sample_weight=sample_weight,
+        shrinkage=shrinkage,
+        reg_covar=reg_covar,
+        rank=rank,
+    )
+
+
+def gas_labels(state, X, *, granularity="node", min_hits=5):
+    """Assign rows to the nodes of a gas, or to its connected components.
+
+    Parameters
+    ----------
+    state : GasState
+        The gas.
+
+    X : array of shape (n_samples, n_features)
+        Rows, of the library and device of the state.
+
+    granularity : {'node', 'connected'}, default='node'
+        Which of them are numbered.
+
+    min_hits : int, default=5
+        Those with fewer rows are left out, if others are left; their rows go
+        elsewhere.
+
+    Returns
+    -------
+    labels : array of int, shape (n_samples,)
+        From 0, without gaps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.adaptation import gas_labels, start_gas
+    >>> X = np.array([[0.0], [1.0], [1.0]])
+    >>> gas_labels(start_gas(X), X, min_hits=1)
+    array([0, 1, 1])
+    """
+    xp = namespace(X)
+    where = {"device": X.device} if is_torch(X) else {}
+    groups = xp.asarray(GRANULARITIES[granularity](state), dtype=xp.int64, **where)
+    labels = groups[nearest_nodes(state.nodes, X)[0]]
+    counts = totals(labels, len(groups), xp.ones_like(labels, dtype=xp.float64))[0]
+    enough = (counts >= min_hits)[groups]
+    if bool(xp.any(enough)) and not bool(xp.all(enough)):
+        labels = groups[enough][nearest_nodes(state.nodes[enough], X)[0]]
+    return xp.reshape(xp.unique_inverse(labels)[1], (-1,))
+
+
+def _tensor_mixture(X, labels, covariance_type, shrinkage, reg_covar, sample_weight):
+    """Return a mixture with the means and the variances of the labels."""
+    xp, k = namespace(X), int(labels.max()) + 1
+    center = xp.mean(X, axis=0)
+    weight = xp.ones_like(X[:, 0]) if sample_weight is None else sample_weight
+    weight = weight.to(X.dtype)[:, None]
+    sums = [0, 0, 0]
+    step = max(1, MAX_DISTANCES // k)
+    for start in range(0, len(X), step):
+        rows = slice(start, start + step)
+        diff, share = X[rows] - center, weight[rows]
+        parts = totals(labels[rows], k, share, share * diff, share * diff**2)[1:]
+        sums = [old + new for old, new in zip(sums, parts, strict=True)]
+    counts, shifts, squares = (to_numpy(part).astype(float) for part in sums)
+    shifts /= counts
+    scatter = np.maximum(squares - counts * shifts**2, 0.0)
+    pool = scatter.sum(axis=0) / counts.sum()
+    variances = (scatter + shrinkage * pool) / (counts + shrinkage) + reg_covar
+    weights, means = counts[:, 0] / counts.sum(), shifts + to_numpy(center)
+    return Mixture(weights, means, WIDEN[covariance_type](variances), covariance_type)
+
+
+def _each_node(state):
+    return np.arange(len(state.nodes))
+
+
+GRANULARITIES = {"node": _each_node, "connected": gas_components}
+WIDEN = {
+    "diag": lambda variances: variances,
+    "full": lambda variances: variances[:, None] * np.eye(variances.shape[1]),
+    "spherical": lambda variances: variances.mean(axis=1),
+}
