@@ -140,7 +140,21 @@ def real(names=TABLES):
             error = gap.std(ddof=1) / np.sqrt(len(gap))
             rows.append([name, label, *(f"{v:.3f}" for v in mean)])
             rows[-1].append("" if label == OURS else f"{gap.mean():+.3f} ({error:.3f})")
-    publish("joint-real", {"results": results}, markdown(header, rows))
+    table, excerpt = markdown(header, rows), _likelihoods(results)
+    publish("joint-real", {"results": results}, table, excerpt=excerpt)
+
+
+def _likelihoods(results):
+    """Return the table of the README: NLL of each method that has one."""
+    labels = [OURS, *PEERS]
+    labels.remove("LightGBM quantiles")
+    rows = []
+    for name, methods in results.items():
+        means = [np.mean(methods[label], axis=0)[0] for label in labels]
+        best = f"{min(means):.3f}"
+        cells = [f"{mean:.3f}" for mean in means]
+        rows.append([name, *(f"**{c}**" if c == best else c for c in cells)])
+    return markdown(["data", *labels], rows)
 
 
 def coverage():
