@@ -137,7 +137,7 @@ def _kmeans(X, n_clusters, sample_weight, random_state, scale):
         X = X.astype(np.float64) / largest
     if sample_weight is not None:
         sample_weight = sample_weight / sample_weight.max()
-    n_clusters = min(n_clusters, _count_distinct(X, n_clusters))
+    n_clusters = min(n_clusters, count_distinct(X, n_clusters))
     kmeans = KMeans(n_clusters, n_init=1, random_state=random_state)
     # The order in which threads add partial sums is not the same in every run.
     with threadpool_limits(1, user_api="openmp"):
@@ -145,7 +145,7 @@ def _kmeans(X, n_clusters, sample_weight, random_state, scale):
     return kmeans.labels_, kmeans.cluster_centers_
 
 
-def _count_distinct(X, enough):
+def count_distinct(X, enough):
     """Count distinct rows, as far as `enough`.
 
     KMeans would warn about repeated rows in its own words; estimators say it
@@ -168,6 +168,17 @@ def _distinct(X):
     return np.unique(projection, return_inverse=True)[1].ravel()
 
 
+def scaled_kmeans_labels(X, n_clusters, sample_weight, random_state):
+    """Return k-means labels of the rows in standard units."""
+    return kmeans_labels(
+        X,
+        n_clusters,
+        sample_weight=sample_weight,
+        random_state=random_state,
+        scale=True,
+    )
+
+
 def joint_log_prob(mixture, rows):
     """Compute the log-densities of rows, NaN being missing."""
     return mixture.log_prob(rows, missing="marginal")
@@ -183,6 +194,7 @@ def select_mixture(
     random_state=None,
     n_components_grid=N_COMPONENTS,
     judge=joint_log_prob,
+    first_labels=scaled_kmeans_labels,
     **em_params,
 ):
     """Choose the settings of a mixture by held-out log-likelihood.
@@ -220,6 +232,10 @@ def select_mixture(
         ``judge(mixture, rows)`` gives the log-densities that held-out rows are
         judged by.
 
+    first_labels : callable, default=scaled_kmeans_labels
+        ``first_labels(X, n_components, sample_weight, random_state)`` gives the
+        labels, from 0, that EM begins with.
+
     **em_params : dict
         Further parameters of :func:`skgmje.adaptation.start_mixture` and
         :func:`skgmje.adaptation.expectation_maximization`.
@@ -237,12 +253,8 @@ def select_mixture(
     alive = {setting: [] for setting in settings}
     for size in sizes:
         starts = [
-            kmeans_labels(
-                X[train],
-                size,
-                sample_weight=_rows(sample_weight, train),
-                random_state=seed.randint(2**31 - 1),
-                scale=True,
+            first_labels(
+                X[train], size, _rows(sample_weight, train), seed.randint(2**31 - 1)
             )
             for train in folds
         ]

@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_blobs
 
-from skgmje.mixture import GaussianMixture, KernelMixtureDensity
+from skgmje.mixture import (
+    GaussianMixture,
+    GrowingNeuralGasMixture,
+    KernelMixtureDensity,
+)
 
 X, _ = make_blobs(120, 2, centers=3, cluster_std=2.0, random_state=0)
 COUNTS = np.random.default_rng(0).integers(0, 4, len(X))
 TEST, _ = make_blobs(400, 2, centers=3, cluster_std=2.0, random_state=0)
+SMALL_GAS = {"max_nodes": 12, "insertion_interval": 30, "shrinkage": 2.0}
 SMALL = {"max_iter": 15, "hidden_layer_sizes": (8,), "covariance_type": "full"}
 
 
@@ -28,8 +33,25 @@ SMALL = {"max_iter": 15, "hidden_layer_sizes": (8,), "covariance_type": "full"}
         lambda seed: KernelMixtureDensity(
             4, **SMALL, shrinkage=2, generator="noise", random_state=seed
         ),
+        lambda seed: GrowingNeuralGasMixture(**SMALL_GAS, random_state=seed),
+        lambda seed: GrowingNeuralGasMixture(
+            **SMALL_GAS, polish=None, refine=False, random_state=seed
+        ),
+        lambda seed: GrowingNeuralGasMixture(
+            **SMALL_GAS | {"max_nodes": "auto"}, random_state=seed
+        ),
     ],
-    ids=["kmeans", "k-means++", "auto", "codes", "batches", "noise"],
+    ids=[
+        "kmeans",
+        "k-means++",
+        "auto",
+        "codes",
+        "batches",
+        "noise",
+        "gas",
+        "gas, raw",
+        "gas, auto",
+    ],
 )
 def test_weight_k_is_k_copies_on_average(make):
     """Over 20 seeds the mean difference stays within three standard errors."""

@@ -2,7 +2,12 @@
 
 from skgmje.adaptation._bandwidth import kernel_bandwidth
 from skgmje.adaptation._em import EMResult, expectation_maximization
-from skgmje.adaptation._gas_mixture import gas_labels, gas_mixture, nearest_nodes
+from skgmje.adaptation._gas_mixture import (
+    gas_errors,
+    gas_labels,
+    gas_mixture,
+    nearest_nodes,
+)
 from skgmje.adaptation._gas_refine import refine_gas
 from skgmje.adaptation._memory_bank import (
     BankInfo,
@@ -39,6 +44,7 @@ __all__ = [
     "effective_sample_size",
     "expectation_maximization",
     "gas_components",
+    "gas_errors",
     "gas_labels",
     "gas_mixture",
     "kernel_bandwidth",

@@ -230,6 +230,10 @@ def _device_pass(X, sample_weight):
                 f"covariance_type={mixture.covariance_type!r} is not fitted on "
                 "tensors. Use 'full', 'diag' or 'spherical', or a NumPy array."
             )
+        if not kernel.expands:
+            # Many features of few components: differences, which are taken in NumPy.
+            weight = None if sample_weight is None else to_numpy(sample_weight)
+            return kernel, block_stats(kernel, to_numpy(X), weight, temper)
         return kernel, device_stats(kernel, X, sample_weight, temper)
 
     return take_stats

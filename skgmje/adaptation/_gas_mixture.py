@@ -39,12 +39,55 @@ def nearest_nodes(nodes, X):
     X = xp.astype(X, nodes.dtype, copy=False)
     origin = xp.mean(nodes, axis=0)
     step = max(1, MAX_DISTANCES // len(nodes))
-    found = [
-        two_nearest(X[start : start + step] - origin, nodes - origin)
-        for start in range(0, len(X), step)
-    ]
+    # The squares of very far rows overflow: their distance is infinite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = [
+            two_nearest(X[start : start + step] - origin, nodes - origin)
+            for start in range(0, len(X), step)
+        ]
     first, second, squares, _ = map(xp.concat, zip(*found, strict=True))
     return first, second, xp.sqrt(squares)
+
+
+def gas_errors(state, X, *, sample_weight=None):
+    """Compute how far rows are from a gas, and how badly it knows neighbours.
+
+    Parameters
+    ----------
+    state : GasState
+        The gas.
+
+    X : array of shape (n_samples, n_features)
+        Rows, of the library and device of the state.
+
+    sample_weight : ndarray of shape (n_samples,) or None, default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    quantization_error : float
+        Mean distance to the nearest node.
+
+    topographic_error : float
+        Share of the rows whose two nearest nodes are not linked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.adaptation import gas_errors, start_gas
+    >>> gas_errors(start_gas(np.array([[0.0], [4.0]])), np.array([[1.0], [4.0]]))
+    (0.5, 0.0)
+    """
+    k = len(state.nodes)
+    first, second, distances = map(to_numpy, nearest_nodes(state.nodes, X))
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    i, j = to_numpy(state.edges).T
+    unlinked = ~np.isin(low * k + high, i * k + j)
+    errors = [
+        float(np.average(part.astype(np.float64), weights=sample_weight))
+        for part in (distances, unlinked)
+    ]
+    return errors[0], errors[1]
 
 
 def gas_mixture(
@@ -112,7 +155,13 @@ def gas_mixture(
     >>> gas_mixture(state, X).n_components
     8
     """
-    labels = gas_labels(state, X, granularity=granularity, min_hits=min_hits)
+    labels = gas_labels(
+        state,
+        X,
+        granularity=granularity,
+        min_hits=min_hits,
+        sample_weight=sample_weight,
+    )
     shrinkage = X.shape[1] if shrinkage is None else shrinkage
     if is_torch(X):
         return _tensor_mixture(
@@ -129,7 +178,7 @@ def gas_mixture(
     )
 
 
-def gas_labels(state, X, *, granularity="node", min_hits=5):
+def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
     """Assign rows to the nodes of a gas, or to its connected components.
 
     Parameters
@@ -146,6 +195,9 @@ def gas_labels(state, X, *, granularity="node", min_hits=5):
     min_hits : int, default=5
         Those with fewer rows are left out, if others are left; their rows go
         elsewhere.
+
+    sample_weight : array of shape (n_samples,) or None, default=None
+        Weights of the rows.
 
     Returns
     -------
@@ -164,7 +216,8 @@ def gas_labels(state, X, *, granularity="node", min_hits=5):
     where = {"device": X.device} if is_torch(X) else {}
     groups = xp.asarray(GRANULARITIES[granularity](state), dtype=xp.int64, **where)
     labels = groups[nearest_nodes(state.nodes, X)[0]]
-    counts = totals(labels, len(groups), xp.ones_like(labels, dtype=xp.float64))[0]
+    weight = xp.ones_like(X[:, 0]) if sample_weight is None else sample_weight
+    counts = totals(labels, len(groups), weight)[1]
     enough = (counts >= min_hits)[groups]
     if bool(xp.any(enough)) and not bool(xp.all(enough)):
         labels = groups[enough][nearest_nodes(state.nodes[enough], X)[0]]

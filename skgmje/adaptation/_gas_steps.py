@@ -42,6 +42,26 @@ class GasRules(NamedTuple):
     utility_threshold: Any
 
 
+# Smallest values of the rules that count something.
+SMALLEST = {"max_nodes": 2, "max_age": 1, "insertion_interval": 1}
+SHARES = ("winner_rate", "neighbor_rate", "error_split", "error_decay")
+
+
+def check_rules(rules):
+    """Raise ValueError for a rule that no gas can follow."""
+    for name in SHARES:
+        value = getattr(rules, name)
+        if not 0 < value < 1:
+            raise ValueError(
+                f"{name}={value} must lie between 0 and 1, both excluded. "
+                "Choose a smaller or larger one."
+            )
+    for name, smallest in SMALLEST.items():
+        value = getattr(rules, name)
+        if value < smallest:
+            raise ValueError(f"{name}={value} must be at least {smallest}.")
+
+
 class Gas:
     """A gas at work: places for all nodes, of which the first are taken.
 

@@ -7,7 +7,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from skgmje._backend import is_torch, namespace, to_numpy
-from skgmje.adaptation._gas_steps import Gas, GasRules
+from skgmje.adaptation._gas_steps import Gas, GasRules, check_rules
 
 
 class GasState(NamedTuple):
@@ -63,6 +63,16 @@ class GasState(NamedTuple):
     ages: Any
     n_seen: Any
     n_born: Any
+
+    def to_numpy(self):
+        """Return the gas as NumPy arrays.
+
+        Returns
+        -------
+        state : GasState
+            Shares the memory of tensors on the CPU.
+        """
+        return GasState(*map(to_numpy, self[:-2]), int(self.n_seen), int(self.n_born))
 
 
 def start_gas(rows):
@@ -183,6 +193,12 @@ def adapt_gas(
     state : GasState
         The gas after the last row; the old one is left alone.
 
+    Raises
+    ------
+    ValueError
+        If a rate or factor does not lie between 0 and 1, or a number of rows or
+        nodes is too small.
+
     References
     ----------
     .. [1] B. Fritzke, "A Growing Neural Gas Network Learns Topologies", 1995.
@@ -207,6 +223,7 @@ def adapt_gas(
         error_decay,
         utility_threshold,
     )
+    check_rules(rules)
     origin = ORIGINS[mode](state.nodes)
     gas = Gas(state, rules, origin)
     X = namespace(X).astype(X, state.nodes.dtype, copy=False)

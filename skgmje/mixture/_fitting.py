@@ -135,7 +135,7 @@ def last_solution(estimator, X, selection):
     return mixture
 
 
-def blend(kernel, old, fresh):
+def blend(kernel, old, fresh, memory=np.inf):
     """Mix the statistics of a chunk into those of all earlier ones.
 
     Parameters
@@ -146,6 +146,9 @@ def blend(kernel, old, fresh):
     old, fresh : Statistics
         Of the earlier chunks and of this one.
 
+    memory : float, default=inf
+        Rows after which earlier ones count for a third, if not for less already.
+
     Returns
     -------
     stats : Statistics
@@ -153,6 +156,7 @@ def blend(kernel, old, fresh):
     """
     total = old.weight + fresh.weight
     step = (1 + old.weight / fresh.weight) ** -STEP_EXPONENT
+    step = max(step, -np.expm1(-fresh.weight / memory))
     return merge_stats(
         kernel,
         _scaled(kernel.restate(old), (1 - step) * total / old.weight),

@@ -122,3 +122,13 @@ def test_a_constant_does_no_harm():
     state = refine_gas(adapt_gas(start_gas(X), X, max_nodes=5), X)
     assert len(state.nodes) == 2
     assert gas_mixture(state, X).n_components == 1
+
+
+def test_tensors_of_many_features_are_polished(rng):
+    X = rng.normal(size=(400, 12)) + 8 * rng.integers(2, size=(400, 1))
+    tensors = torch.asarray(X)
+    gas = adapt_gas(start_gas(tensors), tensors, max_nodes=2)
+    start = gas_mixture(gas, tensors, shrinkage=2.0)
+    result = expectation_maximization(tensors, start, shrinkage=2.0)
+    peer = expectation_maximization(X, start, shrinkage=2.0)
+    assert_allclose(result.mixture.means, peer.mixture.means)

@@ -308,3 +308,21 @@ def test_a_single_row_is_enough_to_start():
     assert_array_equal(state.nodes, [[1.0, 2.0], [1.0, 2.0]])
     with pytest.raises(ValueError, match="there is none"):
         start_gas(np.zeros((0, 2)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("winner_rate", 1.0),
+        ("neighbor_rate", 0.0),
+        ("error_split", -0.5),
+        ("error_decay", 1.5),
+        ("max_nodes", 1),
+        ("max_age", 0),
+        ("insertion_interval", 0),
+    ],
+)
+def test_rules_that_none_can_follow_are_refused(name, value):
+    X = np.zeros((3, 1))
+    with pytest.raises(ValueError, match=f"{name}={value}"):
+        adapt_gas(start_gas(X), X, **{name: value})

@@ -1,0 +1,398 @@
+"""Gaussian mixture whose components are the nodes of a growing neural gas."""
+
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state
+
+from skgmje._base import (
+    Integral,
+    Interval,
+    Real,
+    StrOptions,
+    _fit_context,
+    check_rows,
+    check_weights,
+)
+from skgmje.adaptation import (
+    expectation_maximization,
+    gas_components,
+    gas_errors,
+    gas_mixture,
+)
+from skgmje.adaptation._gas_mixture import WIDEN
+from skgmje.mixture._base import MixtureDensityMixin
+from skgmje.mixture._fitting import regularisation, warn_about
+from skgmje.mixture._gas_answers import GasAnswersMixin
+from skgmje.mixture._gas_fit import check_nodes, grow, on_device, select_nodes
+from skgmje.mixture._gas_moments import MOMENTS, node_responsibilities
+from skgmje.mixture._gas_stream import GasStreamMixin, gas_nearest
+
+
+class GrowingNeuralGasMixture(
+    ClusterMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    GasAnswersMixin,
+    GasStreamMixin,
+    MixtureDensityMixin,
+    BaseEstimator,
+):
+    r"""Gaussian mixture that grows with the topology of the data.
+
+    A growing neural gas is a graph whose nodes learn where the rows are, and
+    whose edges learn which nodes are neighbours. Its connected components are
+    clusters; the rows around its nodes (or components) start EM, which makes a
+    density of it. It learns from a table (:meth:`fit`) or from a stream
+    (:meth:`partial_fit`).
+
+    .. math:: w_1 \leftarrow w_1 + \epsilon_b (x - w_1), \quad
+        w_n \leftarrow w_n + \epsilon_n (x - w_n)
+
+    for the node :math:`w_1` nearest to a row x and its neighbours :math:`w_n`.
+    Distances are Euclidean: scale the features if their units differ.
+
+    Parameters
+    ----------
+    max_nodes : int or 'auto', default=100
+        Largest number of nodes; :meth:`fit` takes no more than one for three
+        distinct rows. 'auto' grows until the likelihood of held-out rows stops
+        improving; in a stream it is 100.
+
+    component : {'node', 'connected'}, default='node'
+        What becomes a component of the mixture: each node, or each connected
+        component of the graph.
+
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'auto'}, default='full'
+        Shape of the covariances; in a stream 'auto' is 'full'.
+
+    polish : {'em'} or None, default='em'
+        EM after the growth; None keeps what the rows nearest to each node give.
+        In a stream: responsibilities, or the nearest nodes.
+
+    shrinkage : float or 'auto', default='auto'
+        Pseudo-count s of the pooled within-covariance, in rows. 'auto' is chosen
+        by held-out rows; in a stream it is the number of features.
+
+    winner_rate : float, default=0.2
+        Rate :math:`\epsilon_b` of the nearest node.
+
+    neighbor_rate : float, default=0.006
+        Rate :math:`\epsilon_n` of its neighbours.
+
+    max_age : int, default=50
+        Largest age :math:`a_{max}` of an edge, in rows won by its ends.
+
+    insertion_interval : int, default=100
+        Number :math:`\lambda` of rows between two new nodes.
+
+    error_split : float, default=0.5
+        Factor :math:`\alpha` of the errors of the two nodes beside a new one.
+
+    error_decay : float, default=0.995
+        Factor d of all errors after each row.
+
+    mode : {'batch', 'sequential'}, default='batch'
+        Whether the gas sees up to 2.5 rows per node at once, or single rows.
+
+    utility_threshold : float or None, default=None
+        If the largest error is so many times the smallest utility, that node is
+        removed, so that a drifting stream is followed; 20 is a good value. None
+        removes none. See [2]_.
+
+    output : {'responsibilities', 'distances'}, default='responsibilities'
+        What :meth:`transform` returns.
+
+    refine : bool, default=True
+        Whether :meth:`fit` settles the nodes on all rows after the growth, see
+        :func:`skgmje.adaptation.refine_gas`.
+
+    reg_covar : float or 'auto', default='auto'
+        Added to the diagonal of every covariance, in squared units of `X`; 'auto'
+        is a millionth of each feature's variance.
+
+    tol : float, default=1e-3
+        The polish stops when the mean log-likelihood gains less, in nats.
+
+    max_iter : int, default=100
+        Largest number of iterations of the polish.
+
+    random_state : int, RandomState instance or None, default=None
+        Controls the order of the rows, folds and :meth:`sample`. Streams are seen
+        in their own order.
+
+    device : str, default='cpu'
+        Where :meth:`fit` grows the gas and takes the E-steps (not of 'tied'
+        covariances): 'cpu' (NumPy), or torch's name of a device; 'auto' is the
+        first CUDA device if there is one.
+
+    Attributes
+    ----------
+    nodes_ : ndarray of shape (n_nodes_, n_features)
+        Positions of the nodes.
+
+    edges_ : ndarray of int, shape (n_edges, 2)
+        Nodes that are linked.
+
+    ages_ : ndarray of int, shape (n_edges,)
+        Ages of the edges.
+
+    n_nodes_ : int
+        Number of nodes.
+
+    graph_ : scipy.sparse.csr_array of shape (n_nodes_, n_nodes_)
+        1 where two nodes are linked.
+
+    node_labels_ : ndarray of int, shape (n_nodes_,)
+        Connected component of each node.
+
+    labels_ : ndarray of int, shape (n_samples,)
+        Connected component of each row that was learned from last.
+
+    quantization_error_ : float
+        Mean distance of these rows to their nearest nodes.
+
+    topographic_error_ : float
+        Share of these rows whose two nearest nodes are not linked.
+
+    weights_ : ndarray of shape (n_components,)
+        Weights of the components. Nodes with less than five rows may have none.
+
+    means_ : ndarray of shape (n_components, n_features)
+        Means of the components.
+
+    covariances_ : ndarray
+        Covariances, in the shape that the covariance type has.
+
+    covariance_type_ : str
+        The covariance type, chosen if it was 'auto'.
+
+    shrinkage_ : float
+        The pseudo-count, chosen if it was 'auto'.
+
+    mixture_ : Mixture
+        The density as a value with marginals, conditionals and distances.
+
+    precisions_ : ndarray
+        Inverse covariances.
+
+    precisions_cholesky_ : ndarray
+        Cholesky factors of the precisions.
+
+    n_iter_ : int
+        Number of M-steps.
+
+    lower_bound_ : float
+        Mean log-likelihood of the rows before the last M-step, in nats.
+
+    cv_results_ : dict
+        Held-out log-likelihoods of the candidates, if a setting was 'auto'.
+
+    n_features_in_ : int
+        Number of features seen during :term:`fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during :term:`fit`. Defined only when `X`
+        has feature names that are all strings.
+
+    See Also
+    --------
+    GaussianMixture : EM from k-means.
+    skgmje.adaptation.adapt_gas : The steps of the gas.
+
+    References
+    ----------
+    .. [1] B. Fritzke, "A Growing Neural Gas Network Learns Topologies", 1995.
+    .. [2] B. Fritzke, "A Self-Organizing Network That Can Follow Non-Stationary
+       Distributions", 1997.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_moons
+    >>> from skgmje.mixture import GrowingNeuralGasMixture
+    >>> X, y = make_moons(500, noise=0.05, random_state=0)
+    >>> gas = GrowingNeuralGasMixture(40, random_state=0).fit(X)
+    >>> int(gas.node_labels_.max()) + 1
+    2
+    >>> float(abs((gas.predict(X) == y).mean() - 0.5))
+    0.5
+    """
+
+    _parameter_constraints: dict = {
+        "max_nodes": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
+        "component": [StrOptions({"node", "connected"})],
+        "covariance_type": [StrOptions({*MOMENTS, "auto"})],
+        "polish": [StrOptions({"em"}), None],
+        "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "winner_rate": [Interval(Real, 0, 1, closed="neither")],
+        "neighbor_rate": [Interval(Real, 0, 1, closed="neither")],
+        "max_age": [Interval(Integral, 1, None, closed="left")],
+        "insertion_interval": [Interval(Integral, 1, None, closed="left")],
+        "error_split": [Interval(Real, 0, 1, closed="neither")],
+        "error_decay": [Interval(Real, 0, 1, closed="neither")],
+        "mode": [StrOptions({"batch", "sequential"})],
+        "utility_threshold": [Interval(Real, 0, None, closed="neither"), None],
+        "output": [StrOptions({"responsibilities", "distances"})],
+        "refine": ["boolean"],
+        "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "device": [str],
+    }
+
+    def __init__(
+        self,
+        max_nodes=100,
+        *,
+        component="node",
+        covariance_type="full",
+        polish="em",
+        shrinkage="auto",
+        winner_rate=0.2,
+        neighbor_rate=0.006,
+        max_age=50,
+        insertion_interval=100,
+        error_split=0.5,
+        error_decay=0.995,
+        mode="batch",
+        utility_threshold=None,
+        output="responsibilities",
+        refine=True,
+        reg_covar="auto",
+        tol=1e-3,
+        max_iter=100,
+        random_state=None,
+        device="cpu",
+    ):
+        self.max_nodes = max_nodes
+        self.component = component
+        self.covariance_type = covariance_type
+        self.polish = polish
+        self.shrinkage = shrinkage
+        self.winner_rate = winner_rate
+        self.neighbor_rate = neighbor_rate
+        self.max_age = max_age
+        self.insertion_interval = insertion_interval
+        self.error_split = error_split
+        self.error_decay = error_decay
+        self.mode = mode
+        self.utility_threshold = utility_threshold
+        self.output = output
+        self.refine = refine
+        self.reg_covar = reg_covar
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.device = device
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None):
+        """Grow the gas on the rows, in random order, and make a mixture of it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples; a weight of 2 counts as two copies.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        X, weight = self._check_chunk(X, sample_weight, reset=True, min_samples=2)
+        random_state = check_random_state(self.random_state)
+        gas_params = {"refine": self.refine, **self._rules()}
+        reg_covar = regularisation(self.reg_covar, X, weight)
+        selection = select_nodes(
+            X,
+            weight,
+            random_state,
+            max_nodes=self.max_nodes,
+            component=self.component,
+            gas_params=gas_params,
+            covariance_type=self.covariance_type,
+            shrinkage=self.shrinkage,
+            reg_covar=reg_covar,
+            tol=self.tol,
+            max_iter=self._n_steps(),
+        )
+        size = self._chosen_nodes = check_nodes(selection.n_components, X)
+        rows, row_weight = on_device(self.device, X, weight)
+        gas = grow(rows, row_weight, size, random_state, **gas_params)
+        if selection.covariance_type not in WIDEN:
+            gas, rows, row_weight = gas.to_numpy(), X, weight
+        result = self._polished(gas, rows, row_weight, selection, reg_covar)
+        self._set_gas(gas.to_numpy())
+        self._judge(X, weight)
+        self._set_mixture(result.mixture)
+        self.shrinkage_ = float(selection.shrinkage)
+        self.n_iter_, self.lower_bound_ = result.n_iter, result.lower_bounds[-1]
+        vars(self).pop("cv_results_", None)
+        if selection.cv_results is not None:
+            self.cv_results_ = selection.cv_results
+        assign = gas_nearest(self._gas)
+        if self.polish == "em" and self.component == "node":
+            assign = node_responsibilities(result.mixture, self.nodes_)
+        self._begin_stream(self._gas, X, weight, assign)
+        return self
+
+    def _polished(self, gas, X, weight, selection, reg_covar):
+        prior = {
+            "shrinkage": selection.shrinkage,
+            "reg_covar": reg_covar,
+            "sample_weight": weight,
+        }
+        kind, granularity = selection.covariance_type, self.component
+        start = gas_mixture(gas, X, kind, granularity=granularity, **prior)
+        steps = {"tol": self.tol, "max_iter": self._n_steps()}
+        result = expectation_maximization(X, start, **prior, **steps)
+        if self.polish is None:
+            return result._replace(mixture=start)
+        warn_about(result, start.n_components, self.tol)
+        return result
+
+    def _n_steps(self):
+        return self.max_iter if self.polish == "em" else 1
+
+    def _rules(self):
+        names = (
+            "mode",
+            "winner_rate",
+            "neighbor_rate",
+            "max_age",
+            "insertion_interval",
+            "error_split",
+            "error_decay",
+            "utility_threshold",
+        )
+        return {name: getattr(self, name) for name in names}
+
+    def _check_chunk(self, X, sample_weight, *, reset, min_samples):
+        X = check_rows(self, X, reset=reset, min_samples=min_samples, fitting=True)
+        weight = check_weights(sample_weight, X)
+        if weight is not None and not weight.all():
+            X, weight = X[weight > 0], weight[weight > 0]
+        return X, weight
+
+    def _set_gas(self, gas):
+        self._gas = gas
+        self.nodes_, self.edges_, self.ages_ = gas.nodes, gas.edges, gas.ages
+        self.n_nodes_ = len(gas.nodes)
+        self.node_labels_ = gas_components(gas)
+
+    def _judge(self, X, weight):
+        """Store how the gas fits the rows."""
+        self.labels_ = self._clusters(X)
+        self.quantization_error_, self.topographic_error_ = gas_errors(
+            self._gas, X, sample_weight=weight
+        )
