@@ -5,15 +5,17 @@ name some: synthetic, real, coverage, outputs, digits, views, latents. Tables an
 figures of each part go to `benchmarks/results/joint-<part>.*`.
 """
 
-import sys
+import argparse
+import json
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 from _joint_data import FOLDER, TABLES, load, multi_output, splits
 from _joint_embeddings import digits, latents, views
 from _joint_peers import PEERS, Quantiles, fit_mse
-from _report import markdown, publish
+from _report import RESULTS, markdown, publish
 from sklearn.preprocessing import StandardScaler
 
 from skgmje import ConditionalMixtureDensity
@@ -114,31 +116,40 @@ def measure(name, split, label):
     return [*quiet(lambda: judge(predict, X_test, y_test)), seconds]
 
 
-def real(names=TABLES):
-    """Five splits of six tables, the same rows for all methods."""
-    results = {}
-    for name in names:
+def real(methods=(OURS, *PEERS)):
+    """Five splits of six tables, the same rows for all methods.
+
+    Figures of methods that are not asked for are kept from the last run.
+    """
+    last = RESULTS / "joint-real.json"
+    results = json.loads(last.read_text())["results"] if last.exists() else {}
+    for name in TABLES:
         if not (FOLDER / f"{name}.npz").exists():
             print(f"{name}: no file in {FOLDER}; its source is in README.md")
             continue
-        results[name] = {}
-        for label in (OURS, *PEERS):
+        found = results.setdefault(name, {})
+        for label in methods:
             try:
-                runs = [measure(name, split, label) for split in range(N_SPLITS)]
+                found[label] = [measure(name, i, label) for i in range(N_SPLITS)]
             except ImportError as error:
                 print(f"{label}: {error}; pip install -e '.[bench]'")
                 continue
-            results[name][label] = runs
-            print(name, label, np.round(np.mean(runs, axis=0), 3), flush=True)
+            print(name, label, np.round(np.mean(found[label], axis=0), 3), flush=True)
+        # A long run: what it has reached must not be lost.
+        _publish_real(results)
+
+
+def _publish_real(results):
     header = ["data", "method", "NLL", "CRPS", "RMSE", "90 % coverage", "fit, CPU s"]
     header.append("NLL less ours (standard error)")
     rows = []
     for name, methods in results.items():
-        for label, runs in methods.items():
-            mean = np.mean(runs, axis=0)
+        for label in filter(methods.get, (OURS, *PEERS)):
+            runs = methods[label]
             gap = np.subtract(runs, methods[OURS])[:, 0]
             error = gap.std(ddof=1) / np.sqrt(len(gap))
-            rows.append([name, label, *(f"{v:.3f}" for v in mean)])
+            cells = [f"{v:.3f}" for v in np.mean(runs, axis=0)]
+            rows.append([name, label, *cells])
             rows[-1].append("" if label == OURS else f"{gap.mean():+.3f} ({error:.3f})")
     table, excerpt = markdown(header, rows), _likelihoods(results)
     publish("joint-real", {"results": results}, table, excerpt=excerpt)
@@ -150,9 +161,12 @@ def _likelihoods(results):
     labels.remove("LightGBM quantiles")
     rows = []
     for name, methods in results.items():
-        means = [np.mean(methods[label], axis=0)[0] for label in labels]
-        best = f"{min(means):.3f}"
-        cells = [f"{mean:.3f}" for mean in means]
+        means = [
+            np.mean(methods[label], axis=0)[0] if label in methods else np.nan
+            for label in labels
+        ]
+        best = f"{np.nanmin(means):.3f}"
+        cells = ["" if np.isnan(mean) else f"{mean:.3f}" for mean in means]
         rows.append([name, *(f"**{c}**" if c == best else c for c in cells)])
     return markdown(["data", *labels], rows)
 
@@ -210,5 +224,11 @@ PARTS = {
 }
 
 if __name__ == "__main__":
-    for part in sys.argv[1:] or PARTS:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {list(PARTS)}")
+    parser.add_argument("--method", help="measure one method of the part real anew")
+    arguments = parser.parse_args()
+    if arguments.method:
+        PARTS["real"] = partial(real, (arguments.method,))
+    for part in arguments.parts or PARTS:
         PARTS[part]()
