@@ -11,7 +11,11 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.neighbors import KernelDensity
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
@@ -32,6 +36,7 @@ __all__ = [
     "check_rows",
     "check_weights",
     "to_sklearn",
+    "validate_parameter_constraints",
 ]
 
 # Squares of larger numbers, summed over the rows, overflow.

@@ -1,6 +1,7 @@
 """What a fitted embedder can answer."""
 
 import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skgmje._backend import as_generator
@@ -11,8 +12,12 @@ from skgmje.embedding._views import Pairs, check_target
 _CHUNK_ROWS = 4096
 
 
-class EmbedderAnswers:
-    """Embedding and prediction, from encoders and a density of embeddings."""
+class EmbedderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """Embedding and prediction, from encoders and a density of embeddings.
+
+    ``set_output`` changes only what the class that defines `transform` inherits
+    it for.
+    """
 
     def _pair(self, X, y):
         return Pairs(self._views, *self._views.pairs(X, y), *self._units)
@@ -25,11 +30,9 @@ class EmbedderAnswers:
 
     def _draw_views(self, pairs, seed):
         """Return the embeddings of two views of each row."""
-        from skgmje.embedding._training import draw_views
+        from skgmje.embedding._training import embed_views
 
-        rows = draw_views(self, pairs, seed)
-        encoders = self.encoder_, self.target_encoder_
-        return tuple(map(self._encode, encoders, rows))
+        return embed_views(self, pairs, seed)
 
     def _check_predict(self, X):
         check_is_fitted(self)

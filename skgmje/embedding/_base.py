@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
@@ -17,11 +16,12 @@ from skgmje._base import (
     _fit_context,
     check_rows,
 )
+from skgmje._units import standardization
 from skgmje.embedding._answers import EmbedderAnswers
 from skgmje.embedding._density import PairMoments
 from skgmje.embedding._diagnosis import describe, measure, warn_of_collapse
 from skgmje.embedding._losses import LOSSES
-from skgmje.embedding._views import VIEWS, units_of
+from skgmje.embedding._views import VIEWS
 
 # Widest embedding that is chosen, and rows of a batch for each of its dimensions.
 _WIDEST = 32
@@ -94,9 +94,7 @@ def choose_size(estimator, n_pairs):
     return Size(dim, batch_size)
 
 
-class EmbedderMixin(
-    EmbedderAnswers, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC
-):
+class EmbedderMixin(EmbedderAnswers, ABC):
     """An embedder: trains encoders, fits a density, and answers.
 
     A subclass fits a density to frozen embeddings in :meth:`_fit_density`.
@@ -188,7 +186,7 @@ class EmbedderMixin(
         return self
 
     def _find_units(self, X):
-        return units_of(X, per_feature=self.standardize)
+        return standardization(X, None, per_feature=self.standardize)
 
     def _keep(self, trained, dtype):
         """Store the encoders in the precision of the data."""
@@ -220,4 +218,5 @@ class EmbedderMixin(
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        warn_of_collapse(name, describe(figures, self.logdet_drop_.max()))
+        words = describe(figures, len(z_context), self.logdet_drop_.max())
+        warn_of_collapse(name, words)

@@ -6,14 +6,16 @@ import numpy as np
 
 from skgmje._joint import JointConditional
 from skgmje._selection import kmeans_labels, select_mixture
+from skgmje._units import Units
 from skgmje.adaptation import expectation_maximization, start_mixture
-from skgmje.embedding._views import Units
 from skgmje.gaussian import Mixture
 
 # Relative to the variances, so that collapsed embeddings too have a density.
 RELATIVE_FLOOR = 1e-6
 # What one view never tells of a direction of the other, as a share of its variance.
 _LEAST_UNEXPLAINED = 1e-3
+# Rows that stand side by side at a time.
+_CHUNK_ROWS = 2**16
 
 
 class LatentDensity(NamedTuple):
@@ -38,7 +40,7 @@ class LatentDensity(NamedTuple):
 
     def predict_mixture(self, z_context):
         """Return the mixtures of the targets, one for each row."""
-        loc, scale = self.target_units
+        loc, scale = self.target_units[:2]
         rows = self.context_units.standardise(z_context)
         return self.conditional.predict_mixture(rows).affine(scale, loc)
 
@@ -55,13 +57,19 @@ def embedding_units(Z):
     return Units(Z.mean(axis=0), np.maximum(scale, 1e-6 * top) if top else scale + 1.0)
 
 
-def gaussian(Z):
-    """Return the Gaussian of rows by maximum likelihood, with a relative floor."""
-    matrix = np.atleast_2d(np.cov(Z, rowvar=False, bias=True))
+def gaussian(*views):
+    """Return the Gaussian of views side by side: moments, with a relative floor."""
+    loc = np.concatenate([Z.mean(axis=0) for Z in views])
+    total = np.zeros((len(loc), len(loc)))
+    for start in range(0, len(views[0]), _CHUNK_ROWS):
+        chunk = slice(start, start + _CHUNK_ROWS)
+        diff = np.hstack([Z[chunk] for Z in views]) - loc
+        total += diff.T @ diff
+    matrix = total / len(views[0])
     variance = np.diagonal(matrix)
     floor = RELATIVE_FLOOR * np.where(variance > 0, variance, variance.max() or 1.0)
     matrix = matrix + np.diag(floor)
-    return Mixture(np.ones(1), Z.mean(axis=0)[None], matrix[None])
+    return Mixture(np.ones(1), loc[None], matrix[None])
 
 
 def latent_density(
@@ -96,7 +104,7 @@ def latent_density(
     else:
         rows = context_units.standardise(z_context)
         marginal = _fit_marginal(rows, settings, random_state)
-    loc, scale = context_units
+    loc, scale = context_units[:2]
     marginal = marginal.affine(scale, loc)
     return LatentDensity(model, marginal, context_units, target_units)
 
@@ -142,7 +150,7 @@ class PairMoments(NamedTuple):
         prediction error of n rows and d features:
         ``1 - r**2`` grows by the factor ``(n + d) / (n - d)``.
         """
-        joint = gaussian(np.hstack([z_context, z_target]))
+        joint = gaussian(z_context, z_target)
         matrix, (n, d) = joint.covariances[0].copy(), z_context.shape
         context, target = joint.marginal(slice(0, d)), joint.marginal(slice(d, None))
         left, right = (

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from skgmje.embedding._answers import EmbedderAnswers
+from skgmje.embedding._moments import covariance
 
 # A direction without any spread counts as this variance.
 _SMALLEST_VARIANCE = 1e-20
@@ -35,8 +36,7 @@ class CollapseWarning(UserWarning):
 
 def spectrum(Z):
     """Return the eigenvalues of the rows' covariance, not negative."""
-    matrix = np.atleast_2d(np.cov(Z, rowvar=False))
-    return np.maximum(np.linalg.eigvalsh(matrix), 0.0)
+    return np.maximum(np.linalg.eigvalsh(covariance(Z)[1]), 0.0)
 
 
 def log_det(Z):
@@ -62,13 +62,16 @@ def measure(Z):
     }
 
 
-def describe(figures, drop=0.0):
+def describe(figures, n_rows, drop=0.0):
     """Say in sentences what has collapsed; empty if nothing has.
 
     Parameters
     ----------
     figures : dict
         What :func:`measure` returned.
+
+    n_rows : int
+        Of how many rows; they have one direction less.
 
     drop : float, default=0.0
         By how much a marginal log-determinant fell in training, in nats.
@@ -86,9 +89,10 @@ def describe(figures, drop=0.0):
             f"All rows have nearly the same embedding: its standard deviation is "
             f"{std:.2g} on average."
         )
-    if rank < LEAST_RANK_SHARE * dim:
+    most = min(dim, n_rows - 1)
+    if rank < LEAST_RANK_SHARE * most:
         findings.append(
-            f"The embeddings lie along {rank:.1f} directions of {dim}, however far "
+            f"The embeddings lie along {rank:.1f} directions of {most}, however far "
             "they spread."
         )
     if drop > max(LARGEST_DROP, LARGEST_DROP_PER_DIMENSION * dim):
@@ -164,6 +168,6 @@ def diagnose(estimator, X):
     if len(Z) < 2:
         raise ValueError("X has one row, and one embedding has no spread. Pass more.")
     figures = measure(Z)
-    words = describe(figures, estimator.logdet_drop_.max())
+    words = describe(figures, len(Z), estimator.logdet_drop_.max())
     figures["logdet_drop"] = estimator.logdet_drop_
     return {**figures, "collapsed": bool(words), "words": words}

@@ -237,10 +237,10 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         return None
 
     def _fit_density(self, settings, z_context, z_target, random_state):
-        mixture = gaussian(np.hstack([z_context, z_target]))
+        mixture = gaussian(z_context, z_target)
         self.mean_, self.covariance_ = mixture.means[0], mixture.covariances[0]
         context, target = embedding_units(z_context), embedding_units(z_target)
-        loc, scale = map(np.concatenate, zip(context, target, strict=True))
+        loc, scale = map(np.concatenate, zip(context[:2], target[:2], strict=True))
         standard = mixture.affine(1 / scale, -loc / scale)
         model = JointConditional(standard, z_context.shape[1])
         return latent_density(model, z_context, context, target), ""

@@ -4,7 +4,13 @@ from dataclasses import replace
 
 from sklearn.base import BaseEstimator
 
-from skgmje._base import Integral, Interval, Real, StrOptions
+from skgmje._base import (
+    Integral,
+    Interval,
+    Real,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from skgmje._joint import CLOSED_FORM, Settings
 from skgmje.embedding._base import PARAMETER_CONSTRAINTS, EmbedderMixin
 from skgmje.embedding._density import embedding_units, latent_density
@@ -14,9 +20,17 @@ from skgmje.gaussian import COVARIANCE_TYPES
 N_PROTOTYPES = 20
 
 # Fields of the settings that are not parameters of their own.
-_MIXTURE_PARAMS = (
-    "max_iter tol batch_size learning_rate n_members hidden_layer_sizes min_scale"
-).split()
+_AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_MIXTURE_PARAMS = {
+    "max_iter": [_AT_LEAST_ONE, StrOptions({"auto"})],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "batch_size": [_AT_LEAST_ONE, StrOptions({"auto"})],
+    "learning_rate": [_POSITIVE],
+    "n_members": [_AT_LEAST_ONE],
+    "hidden_layer_sizes": ["array-like"],
+    "min_scale": [_POSITIVE],
+}
 
 
 class GMJEEmbedder(EmbedderMixin, BaseEstimator):
@@ -211,10 +225,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
     _parameter_constraints: dict = {
         **PARAMETER_CONSTRAINTS,
         "mixture": [StrOptions({"network", *CLOSED_FORM})],
-        "n_components": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
+        "n_components": [_AT_LEAST_ONE, StrOptions({"auto"})],
         "covariance_type": [StrOptions({"auto", *COVARIANCE_TYPES})],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "reg_covar": [Interval(Real, 0, None, closed="left")],
@@ -304,8 +315,9 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         if unknown:
             raise ValueError(
                 f"mixture_params has {unknown}, which are no settings of a mixture's "
-                f"fit. Known are {_MIXTURE_PARAMS}."
+                f"fit. Known are {list(_MIXTURE_PARAMS)}."
             )
+        validate_parameter_constraints(_MIXTURE_PARAMS, params, "mixture_params")
         settings = Settings(
             n_components=self.n_components,
             covariance_type=self.covariance_type,

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral
@@ -12,8 +11,9 @@ import numpy as np
 import torch
 
 from skgmje._net import Training, check_callbacks, check_net_params, train
+from skgmje._progress import Progress
 from skgmje.embedding._diagnosis import log_det
-from skgmje.embedding._encoder import build_encoder
+from skgmje.embedding._encoder import build_encoder, embed
 from skgmje.embedding._view_pair import (
     Objective,
     OwnAugmentation,
@@ -28,24 +28,8 @@ from skgmje.modules._schedule import Hooks, Schedule
 
 # Rows on which marginal entropies are compared before and after training.
 _SAMPLE_ROWS = 2000
-
-
-class Progress:
-    """Print a line every tenth of a run, or every epoch if `verbose` is above 1."""
-
-    def __init__(self, name, max_iter, verbose):
-        self.name, self.max_iter, self.verbose = name, max_iter, verbose
-        self.n_steps, self.start = 0, time.perf_counter()
-
-    def __call__(self, losses):
-        before, self.n_steps = self.n_steps, self.n_steps + len(losses)
-        tenths = 10 * self.n_steps // self.max_iter - 10 * before // self.max_iter
-        if self.verbose > 1 or (self.verbose and tenths):
-            print(
-                f"[{self.name}] step {self.n_steps}/{self.max_iter}, "
-                f"loss {np.mean(losses):.4g}, {time.perf_counter() - self.start:.1f} s",
-                flush=True,
-            )
+# Rows of which both views exist at a time.
+_DRAWN_ROWS = 2**16
 
 
 @dataclass(frozen=True)
@@ -105,12 +89,12 @@ def train_encoders(estimator, pairs, size, device, seed):
         sample = rows[draw_rows(len(rows), _SAMPLE_ROWS, random_state).to(device)][0]
         module.to(device)
         _check_views(estimator, module, sample)
-        before = _log_dets(module, sample, seed)
+        before = _log_dets(estimator, module, sample, seed)
         training = Training(np.empty(0))
         # A frozen encoder is used as it is.
         if any(p.requires_grad for p in module.parameters()):
             training = _run(estimator, module, rows, size, random_state, device)
-        after = _log_dets(module, sample, seed)
+        after = _log_dets(estimator, module, sample, seed)
     module.eval().cpu()
     target = module.context if module.target is None else module.target
     return Trained(module.context, target, training, before - after)
@@ -184,7 +168,7 @@ def _check_views(estimator, module, sample):
         )
 
 
-def _log_dets(module, sample, seed):
+def _log_dets(estimator, module, sample, seed):
     """Return the log-determinants of both views, with the batch's normalisation."""
     state = {key: value.clone() for key, value in module.state_dict().items()}
     module.random_state.manual_seed(seed)
@@ -192,6 +176,13 @@ def _log_dets(module, sample, seed):
         embeddings = module.train()(sample)
     module.load_state_dict(state)
     views = embeddings.context, embeddings.target
+    names = "encoder", "encoder" if module.target is None else "target_encoder"
+    for name, z in zip(names, views, strict=True):
+        if not torch.isfinite(z).all():
+            raise ValueError(
+                f"{name}={getattr(estimator, name)!r} makes embeddings that are not "
+                "finite. Check it on a batch of standardised rows."
+            )
     return np.array([log_det(z.cpu().double().numpy()) for z in views])
 
 
@@ -210,13 +201,13 @@ def _run(estimator, module, rows, size, random_state, device):
     return train(module, objective, rows, schedule, hooks, random_state, device)
 
 
-def draw_views(estimator, pairs, seed):
-    """Return two views of each row, drawn by `seed`; given views are as they are.
+def embed_views(estimator, pairs, seed):
+    """Embed two views of each row, drawn by `seed`; given views are as they are.
 
     Parameters
     ----------
     estimator : EmbedderMixin
-        Its parameters are read.
+        Fitted encoders and parameters are read.
 
     pairs : Pairs
         Rows of both views and their units.
@@ -226,17 +217,26 @@ def draw_views(estimator, pairs, seed):
 
     Returns
     -------
-    context, target : ndarray of shape (n_pairs, n_features)
-        Standardised rows.
+    z_context, z_target : ndarray of shape (n_pairs, embedding_dim)
+        Embeddings, float64.
     """
-    views = pairs.standardised()
-    if pairs.views.needs_y:
-        return views
+    encoders = estimator.encoder_, estimator.target_encoder_
+    augmentations = None, None
+    if not pairs.views.needs_y:
+        augmentations = augmentations_of(estimator, pairs)
     random_state = torch.Generator().manual_seed(seed)
+    parts = []
     with foreign_random_state(estimator, seed, torch.device("cpu")):
-        tensors = map(torch.from_numpy, views)
-        drawn = augmented(tensors, augmentations_of(estimator, pairs), random_state)
-    return tuple(view.numpy() for view in drawn)
+        for start in range(0, len(pairs.context), _DRAWN_ROWS):
+            rows = pairs.part(slice(start, start + _DRAWN_ROWS)).standardised()
+            views = augmented(map(torch.from_numpy, rows), augmentations, random_state)
+            parts.append(
+                [
+                    embed(encoder, view.numpy(), estimator.device)
+                    for encoder, view in zip(encoders, views, strict=True)
+                ]
+            )
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 
 def check_engine(estimator):

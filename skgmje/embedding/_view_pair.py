@@ -67,7 +67,7 @@ def augmented(views, augmentations, random_state):
 
 
 class OwnAugmentation:
-    """A user's augmentation, which sees rows in their own units.
+    """A user's augmentation, which sees rows in their own units, single precision.
 
     Parameters
     ----------
@@ -83,8 +83,9 @@ class OwnAugmentation:
         self.units = units
 
     def __call__(self, batch, random_state):
-        loc, scale = (torch.as_tensor(u).to(batch) for u in self.units)
-        view = self.function(batch * scale + loc, random_state)
+        loc, scale = (torch.as_tensor(u).to(batch) for u in self.units[:2])
+        # What training gives it; its own tensors may mix with no other.
+        view = self.function((batch * scale + loc).float(), random_state)
         if not torch.is_tensor(view) or view.shape != batch.shape:
             found = tuple(getattr(view, "shape", ())) or type(view).__name__
             raise ValueError(
@@ -92,7 +93,7 @@ class OwnAugmentation:
                 f"{tuple(batch.shape)} into {found}. It must return a tensor of the "
                 "same shape."
             )
-        return (view - loc) / scale
+        return (view.to(batch) - loc) / scale
 
 
 class ViewPair(nn.Module):

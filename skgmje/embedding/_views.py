@@ -6,45 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_array, check_consistent_length
+
+from skgmje._base import LARGEST
 
 # Neighbours are sought in this many principal directions, among this many rows.
 _MAX_DIRECTIONS = 50
 _N_NEIGHBORS = 10
-# Rows further away than this, in standard deviations, stand on that border.
-_FURTHEST = 1e12
-
-
-class Units(NamedTuple):
-    """Location and scale of the features of a view.
-
-    Parameters
-    ----------
-    loc : ndarray of shape (n_features,)
-        Means.
-
-    scale : ndarray of shape (n_features,)
-        Standard deviations, all alike if one scale serves all; 1 where a
-        feature is constant.
-    """
-
-    loc: Any
-    scale: Any
-
-    def standardise(self, X, dtype=np.float64):
-        """Return rows in these units, of data type `dtype`."""
-        rows = (X - self.loc) / self.scale
-        return np.clip(rows, -_FURTHEST, _FURTHEST).astype(dtype, copy=False)
-
-
-def units_of(X, *, per_feature):
-    """Return the units of rows; without `per_feature` distances keep their ratios."""
-    scaler = StandardScaler().fit(X.astype(np.float64, copy=False))
-    scale = scaler.scale_
-    if not per_feature:
-        scale = np.full_like(scale, np.sqrt(scaler.var_.mean()) or 1.0)
-    return Units(scaler.mean_, scale)
 
 
 class Pairs(NamedTuple):
@@ -74,6 +42,13 @@ class Pairs(NamedTuple):
         if self.target is self.context:
             return context, context
         return context, self.target_units.standardise(self.target, dtype)
+
+    def part(self, rows):
+        """Return the pairs of some rows."""
+        context = self.context[rows]
+        same = self.target is self.context
+        target = context if same else self.target[rows]
+        return self._replace(context=context, target=target)
 
     def stacked(self):
         """Return both views side by side, in single precision; once if they are one."""
@@ -176,6 +151,12 @@ class GivenViews(Views):
         context, target = self.pairs(X, y)
         check_varies(context, "X")
         check_varies(target, "y")
+        largest = float(np.abs(target).max())
+        if largest > LARGEST:
+            raise ValueError(
+                f"y has an entry of size {largest:.3g}; the squares of entries above "
+                f"{LARGEST:g} overflow. Rescale y."
+            )
         self.n_targets_in_ = target.shape[1]
         if context.shape == target.shape and np.array_equal(context, target):
             raise ValueError(
@@ -221,8 +202,8 @@ def check_target(y, n_targets):
     if y.ndim == 1:
         raise ValueError(
             f"y of shape {y.shape} is no view, which has one row per sample. "
-            "Reshape it to (n_samples, n_targets); if it holds labels, use "
-            "views='augment', which ignores it."
+            "Reshape it to (n_samples, n_targets). If it holds labels, leave it out; "
+            "in fit, views='augment' ignores it."
         )
     if n_targets not in (None, y.shape[1]):
         raise ValueError(

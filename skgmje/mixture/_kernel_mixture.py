@@ -19,6 +19,7 @@ from skgmje._base import (
     check_rows,
     check_weights,
 )
+from skgmje._units import drop_weightless, standardization
 from skgmje.costs import COSTS
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture._base import MixtureDensityMixin
@@ -31,7 +32,6 @@ from skgmje.mixture._recipe import (
     choose_settings,
 )
 from skgmje.mixture._rows import standardized_data
-from skgmje.mixture._standardize import drop_weightless, standardization
 from skgmje.mixture._troubles import (
     describe_drop,
     warn_of_dead_gradient,

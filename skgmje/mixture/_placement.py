@@ -12,10 +12,11 @@ import torch
 
 from skgmje._backend import to_numpy
 from skgmje._net import Training, check_callbacks, check_net_params, train
+from skgmje._progress import Progress
 from skgmje.costs import effective_rank, pair_ess
 from skgmje.gaussian import Mixture
 from skgmje.mixture._objective import Objective
-from skgmje.mixture._progress import Plateau, Progress
+from skgmje.mixture._progress import Plateau
 from skgmje.modules import CodeGenerator, NoiseGenerator
 from skgmje.modules._batches import draw_rows, load_rows
 from skgmje.modules._device import own_random_state, resolve_device
@@ -204,7 +205,9 @@ def train_centers(estimator, data, dtype, n_components, recipe, task, device):
         tuple(estimator.hidden_layer_sizes),
     )
     max_iter, warmup = recipe.schedule.max_iter, recipe.schedule.warmup
-    progress = Progress(type(estimator).__name__, max_iter, estimator.verbose)
+    progress = Progress(
+        type(estimator).__name__, max_iter, estimator.verbose, word="cost"
+    )
     plateau = Plateau(max_iter, estimator.tol, warmup)
 
     def on_epoch(losses):

@@ -1,7 +1,5 @@
 """What a long fit says while it runs."""
 
-import time
-
 import numpy as np
 
 try:
@@ -20,43 +18,6 @@ except ImportError:  # before scikit-learn 1.9
 
         def call_on_fit_task_end(self, **kwargs):
             return False
-
-
-class Progress:
-    """Print a line every tenth of a run.
-
-    Parameters
-    ----------
-    name : str
-        What is running.
-
-    max_iter : int
-        Number of steps of the whole run.
-
-    verbose : int
-        0 prints nothing, 1 a line every tenth, 2 a line every epoch.
-    """
-
-    def __init__(self, name, max_iter, verbose):
-        self.name = name
-        self.max_iter = max_iter
-        self.verbose = verbose
-        self.n_steps = 0
-        self.start = time.perf_counter()
-
-    def __call__(self, losses):
-        before, self.n_steps = self.n_steps, self.n_steps + len(losses)
-        if self.verbose > 1 or (self.verbose and self._tenths(before)):
-            seconds = time.perf_counter() - self.start
-            print(
-                f"[{self.name}] step {self.n_steps}/{self.max_iter}, "
-                f"cost {np.mean(losses):.4g}, {seconds:.1f} s",
-                flush=True,
-            )
-
-    def _tenths(self, before):
-        """Return how many tenths of the run ended since step `before`."""
-        return 10 * self.n_steps // self.max_iter - 10 * before // self.max_iter
 
 
 # Fewer losses than these tell nothing of a trend: one alone never varies.

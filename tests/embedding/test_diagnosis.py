@@ -14,7 +14,7 @@ from skgmje.embedding._diagnosis import describe, effective_rank, log_det, measu
 
 def test_healthy_embeddings_need_no_words(rng):
     figures = measure(rng.normal(size=(100, 8)))
-    assert describe(figures) == ""
+    assert describe(figures, 100) == ""
     assert_allclose(figures["effective_rank"], 8, atol=0.6)
 
 
@@ -29,19 +29,24 @@ def test_rank_collapse_is_told_though_all_rows_spread(rng):
     Z = rng.normal(size=(500, 1)) * np.ones((1, 32)) + 1e-3 * rng.normal(size=(500, 32))
     figures = measure(Z)
     assert figures["std"].min() > 0.5
-    assert "1.0 directions of 32" in describe(figures)
+    assert "1.0 directions of 32" in describe(figures, len(Z))
 
 
 def test_point_collapse_is_told(rng):
-    words = describe(measure(1e-3 * rng.normal(size=(50, 4))))
+    words = describe(measure(1e-3 * rng.normal(size=(50, 4))), 50)
     assert "nearly the same embedding" in words
     assert "loss='gje'" in words
 
 
 def test_lost_volume_is_told_but_not_a_little_of_it(rng):
     figures = measure(rng.normal(size=(50, 4)))
-    assert "fell by 15 nats" in describe(figures, drop=15.0)
-    assert describe(figures, drop=8.0) == ""
+    assert "fell by 15 nats" in describe(figures, 50, drop=15.0)
+    assert describe(figures, 50, drop=8.0) == ""
+
+
+def test_few_rows_are_not_called_collapsed(rng):
+    """Three rows have two directions at the most."""
+    assert describe(measure(rng.normal(size=(3, 32))), 3) == ""
 
 
 def test_log_determinant_of_collapsed_rows_is_finite():

@@ -295,9 +295,27 @@ def test_bad_rows_are_refused(rows, words):
         clone(GJE).fit(rows)
 
 
-def test_unknown_mixture_params_are_refused(X):
-    with pytest.raises(ValueError, match="no settings of a mixture's fit"):
-        clone(GMJE).set_params(mixture_params={"epochs": 3}).fit(X)
+def test_encoder_that_makes_no_numbers_is_told(X):
+    encoder = nn.Linear(6, 3)
+    nn.init.constant_(encoder.weight, np.nan)
+    with pytest.raises(ValueError, match=r"encoder=.*not finite"):
+        clone(GJE).set_params(encoder=encoder).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"epochs": 3}, "no settings of a mixture's fit"),
+        ({"max_iter": -3}, "'max_iter' parameter of mixture_params"),
+        ({"n_members": 0}, "'n_members' parameter of mixture_params"),
+        ({"min_scale": -1.0}, "'min_scale' parameter of mixture_params"),
+        ({"tol": "small"}, "'tol' parameter of mixture_params"),
+    ],
+    ids=str,
+)
+def test_bad_mixture_params_are_refused(params, words, X):
+    with pytest.raises(ValueError, match=words):
+        clone(GMJE).set_params(mixture_params=params).fit(X)
 
 
 def test_moments_exclude_each_other(fitted, X):
@@ -383,7 +401,13 @@ def test_pipeline_with_labels_before_a_classifier():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         assert pipeline.fit(X[:600], y[:600]).score(X[600:], y[600:]) > 0.6
-    assert pipeline[0].set_output(transform="pandas").transform(X[:3]).shape == (3, 8)
+
+
+def test_output_is_a_table_if_one_is_wanted(X):
+    estimator = clone(GJE).set_output(transform="pandas").fit(X)
+    table = estimator.transform(X)
+    assert list(table.columns) == list(estimator.get_feature_names_out())
+    assert_array_equal(estimator.fit_transform(X), table)
 
 
 @pytest.mark.filterwarnings("ignore::skgmje.embedding.CollapseWarning")
@@ -405,3 +429,14 @@ def test_grid_search_by_score_does_not_fall_into_the_trap():
     )
     naive = max(score for key, score in scores.items() if key[0] == "naive")
     assert naive < min(score for key, score in scores.items() if key[0] == "gje")
+
+
+def test_views_in_parts_are_as_good_as_whole(X, monkeypatch):
+    fitted = clone(GJE).fit(X)
+    monkeypatch.setattr("skgmje.embedding._training._DRAWN_ROWS", 64)
+    monkeypatch.setattr("skgmje.embedding._density._CHUNK_ROWS", 64)
+    in_parts = clone(GJE).fit(X)
+    assert_allclose(in_parts.score(X), fitted.score(X), atol=0.1)
+    assert_array_equal(in_parts.transform(X), fitted.transform(X))
+    shapes = [moment.covariances.shape for moment in in_parts._moments]
+    assert shapes == [(1, 3, 3), (1, 3, 3), (1, 6, 6)]

@@ -5,8 +5,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
+from skgmje._units import Units, standardization
 from skgmje.embedding._view_pair import OwnAugmentation, jitter
-from skgmje.embedding._views import VIEWS, Pairs, Units, units_of
+from skgmje.embedding._views import VIEWS, Pairs
 
 
 def test_neighbors_are_mutual_and_near(X):
@@ -48,6 +49,7 @@ def test_given_views_are_what_is_given(X, Y):
         (lambda X, Y: (X, Y[:-1]), "inconsistent numbers of samples"),
         (lambda X, Y: (X, np.where(Y > 1, np.nan, Y)), "y contains NaN"),
         (lambda X, Y: (X, np.ones_like(Y)), "y is constant"),
+        (lambda X, Y: (X, 1e200 * Y), "Rescale y"),
         (lambda X, Y: (np.ones_like(X), Y), "X is constant"),
         (lambda X, Y: (X, X.copy()), "identical"),
     ],
@@ -65,7 +67,9 @@ def test_target_keeps_its_width(X, Y):
 
 @pytest.mark.parametrize("per_feature", [True, False])
 def test_units_give_unit_variance(X, per_feature):
-    rows = units_of(1e3 * X + 5, per_feature=per_feature).standardise(1e3 * X + 5)
+    rows = standardization(1e3 * X + 5, None, per_feature=per_feature).standardise(
+        1e3 * X + 5
+    )
     variance = rows.var(axis=0)
     assert_allclose(variance if per_feature else variance.mean(), 1.0)
     assert_allclose(rows.mean(axis=0), 0.0, atol=1e-12)
@@ -73,15 +77,17 @@ def test_units_give_unit_variance(X, per_feature):
 
 def test_constant_feature_and_far_rows_stay_finite(X):
     X = np.c_[X, np.full(len(X), 7.0)]
-    units = units_of(X, per_feature=True)
+    units = standardization(X, None, per_feature=True)
     assert_array_equal(units.standardise(X)[:, -1], 0.0)
     assert np.isfinite(units.standardise(X * 1e300, np.float32)).all()
 
 
 def test_one_view_is_stacked_once(X, Y):
-    units = units_of(X, per_feature=True)
+    units = standardization(X, None, per_feature=True)
     assert Pairs(None, X, X, units, units).stacked().shape == X.shape
-    both = Pairs(None, X, Y, units, units_of(Y, per_feature=True)).stacked()
+    both = Pairs(
+        None, X, Y, units, standardization(Y, None, per_feature=True)
+    ).stacked()
     assert both.shape == (len(X), 6 + 7)
     assert both.dtype == np.float32
 
@@ -106,6 +112,14 @@ def test_own_augmentation_sees_the_units_of_the_rows():
     view = OwnAugmentation(augment, units)(torch.tensor([[0.0, 1.0]]), None)
     assert_allclose(seen[0], [[10.0, 24.0]])
     assert_allclose(view, [[1.0, 1.5]])
+
+
+def test_own_augmentation_sees_what_it_sees_in_training():
+    """Single precision, whatever it is wanted for; the answer may be of any."""
+    units = Units(np.zeros(2), np.ones(2))
+    augment = OwnAugmentation(lambda b, g: (b @ torch.eye(2)).double(), units)
+    for dtype in (torch.float32, torch.float64):
+        assert augment(torch.ones((3, 2), dtype=dtype), None).dtype == dtype
 
 
 @pytest.mark.parametrize("answer", [lambda b, g: b[:1], lambda b, g: b.numpy()])

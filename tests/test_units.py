@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje.mixture import _standardize
-from skgmje.mixture._standardize import drop_weightless, standardization
+from skgmje import _units
+from skgmje._units import drop_weightless, standardization
 
 X = np.random.default_rng(0).normal(size=(50, 3))
 
@@ -76,7 +76,7 @@ def test_extreme_weights_are_scaled(dtype):
 def test_chunks_change_nothing(monkeypatch):
     weight = np.arange(50.0) + 1
     whole = standardization(X, weight, per_feature=True)
-    monkeypatch.setattr(_standardize, "_CHUNK_ENTRIES", 21)
+    monkeypatch.setattr(_units, "_CHUNK_ENTRIES", 21)
     for mine, expected in zip(
         standardization(X, weight, per_feature=True), whole, strict=True
     ):

@@ -6,6 +6,8 @@ import numpy as np
 
 # Features that vary less are constant: their squares would underflow.
 _SMALLEST = 1e-140
+# Rows further away than this, in standard deviations, stand on that border.
+_FURTHEST = 1e12
 # Entries looked at in double precision at a time.
 _CHUNK_ENTRIES = 2**20
 # Sums of larger weights overflow; smaller ones count for nothing beside a prior.
@@ -24,13 +26,19 @@ class Units(NamedTuple):
         Standard deviations, or the root of their mean square; 1 where the
         feature, or everything, is constant.
 
-    resolution : float
+    resolution : float, default=0.0
         Variance of the rounding of a row, in units of `scale`.
     """
 
     loc: Any
     scale: Any
-    resolution: float
+    resolution: float = 0.0
+
+    def standardise(self, X, dtype=np.float64):
+        """Return rows in these units, of data type `dtype`; far ones on a border."""
+        rows = X - self.loc
+        rows /= self.scale
+        return np.clip(rows, -_FURTHEST, _FURTHEST, out=rows).astype(dtype, copy=False)
 
 
 def drop_weightless(X, sample_weight):
