@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from skgmje import _net
+from skgmje._joint._network import MANY_TARGETS
 from skgmje.modules import MixtureDensityNetwork
 from skgmje.modules._schedule import Hooks, Schedule
 
@@ -197,7 +198,7 @@ def train_members(data, unseen, n_components, covariance_type, settings, random_
     train = MemberRows(tensors, _member_rows(~unseen, random_state).to(device))
     held = MemberRows(tensors, _member_rows(unseen, random_state).to(device))
     members = Members(network, held[torch.arange(min(len(held), MOST_JUDGED))])
-    schedule = make_schedule(len(unseen[0]), settings)
+    schedule = make_schedule(*data[1].shape, settings)
     training = _net.train(
         members,
         members.loss,
@@ -217,7 +218,7 @@ def train_members(data, unseen, n_components, covariance_type, settings, random_
     return _layers(network), training
 
 
-def make_schedule(n_samples, settings):
+def make_schedule(n_samples, n_targets, settings):
     """Choose what the settings leave open.
 
     Parameters
@@ -225,15 +226,20 @@ def make_schedule(n_samples, settings):
     n_samples : int
         Number of rows.
 
+    n_targets : int
+        Number of targets.
+
     settings : Settings
         Of these: steps, batch size, learning rate.
 
     Returns
     -------
     schedule : Schedule
-        More rows get more steps and larger batches.
+        More rows get more steps and larger batches; many targets get fewer steps.
     """
     steps, batch_size = next(plan for most, *plan in PLANS if n_samples <= most)
+    if n_targets > MANY_TARGETS:
+        steps //= 3
     return Schedule(
         steps if settings.max_iter == "auto" else settings.max_iter,
         batch_size if settings.batch_size == "auto" else settings.batch_size,

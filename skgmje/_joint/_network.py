@@ -9,7 +9,9 @@ from skgmje._backend import as_double
 from skgmje._joint._models import Conditional, Fit
 from skgmje.gaussian._heads import join_members, perceptrons, split_outputs
 
+# More targets are learned by heart sooner, and by more components.
 N_COMPONENTS = 5
+MANY_TARGETS = 8
 N_FOLDS = 5
 # Contexts further out, in standard deviations, are taken as this far.
 FARTHEST = 8.0
@@ -178,7 +180,9 @@ def fit_network(X, Y, settings, sample_weight=None, random_state=None):
             f"X has n_samples={len(X)}; a network needs at least 2, one of them to "
             "be judged on. Use mixture='prototypes'."
         )
-    k = N_COMPONENTS if settings.n_components == "auto" else settings.n_components
+    k = settings.n_components
+    if k == "auto":
+        k = N_COMPONENTS if Y.shape[1] <= MANY_TARGETS else 1
     fold = assign_folds(X, Y, random_state)
     own_fold = np.arange(settings.n_members) % (fold.max() + 1)
     unseen = own_fold[:, None] == fold
