@@ -158,20 +158,36 @@ def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=N
             ensure_all_finite="allow-nan" if allow_nan else True,
         )
     if fitting or (fitting is None and reset):
-        largest = max(
-            float(np.fmax.reduce(X, axis=None)), -float(np.fmin.reduce(X, axis=None))
-        )
-        if np.isnan(largest):
-            raise ValueError(
-                f"X of shape {X.shape} has only missing entries (NaN). Give at least "
-                "some values."
-            )
-        if largest > LARGEST:
-            raise ValueError(
-                f"X has an entry of size {largest:.3g}; the squares of entries above "
-                f"{LARGEST:g} overflow. Rescale X, for example with StandardScaler."
-            )
+        check_magnitude(X)
     return X
+
+
+def check_magnitude(X):
+    """Raise if rows to learn from are all missing, or their squares overflow.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The rows; NaN means missing.
+
+    Raises
+    ------
+    ValueError
+        If so.
+    """
+    largest = max(
+        float(np.fmax.reduce(X, axis=None)), -float(np.fmin.reduce(X, axis=None))
+    )
+    if np.isnan(largest):
+        raise ValueError(
+            f"X of shape {X.shape} has only missing entries (NaN). Give at least "
+            "some values."
+        )
+    if largest > LARGEST:
+        raise ValueError(
+            f"X has an entry of size {largest:.3g}; the squares of entries above "
+            f"{LARGEST:g} overflow. Rescale X, for example with StandardScaler."
+        )
 
 
 def _are_plain_rows(estimator, X, min_samples):

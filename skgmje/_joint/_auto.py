@@ -6,21 +6,28 @@ import numpy as np
 
 from skgmje._backend import logsumexp
 from skgmje._joint._models import Fit
-from skgmje._joint._network import fit_network
+from skgmje._joint._network import N_FOLDS, fit_network
 from skgmje._joint._pool import PooledConditional, pool_weights
 from skgmje._joint._prototypes import fit_prototypes
 
-# Networks learn nothing from fewer rows.
-FEWEST_ROWS = 40
+# Fewer held-out rows do not tell which source is better.
+FEWEST_ROWS = 20
+# Rows that are enough to estimate the gain.
+MOST_ROWS = 2000
+NAMES = ("prototypes", "network")
 
 
 def fit_auto(X, Y, settings, sample_weight=None, random_state=None):
     r"""Pool the closed-form conditional and the networks by held-out density.
 
     .. math:: p(y | x) = \sum_j v_j\, p_j(y | x), \qquad
-        v = \arg\max_v \sum_i \log \sum_j v_j\, p_j^{(-i)}(y_i | x_i)
+        v = \arg\max_v \sum_i \log \sum_j v_j\, e^{g_j} p_j^{(-i)}(y_i | x_i)
 
-    With missing contexts or fewer than 40 rows it is the joint mixture alone.
+    A held-out row is judged by one network and later predicted by all. What they
+    gain over one is added: g, zero for the joint mixture.
+
+    With missing contexts or fewer than 20 distinct rows it is the joint mixture
+    alone.
 
     Parameters
     ----------
@@ -46,17 +53,30 @@ def fit_auto(X, Y, settings, sample_weight=None, random_state=None):
     """
     settings = replace(settings, judged=True)
     joint = fit_prototypes(X, Y, settings, sample_weight, random_state)
-    if len(X) < FEWEST_ROWS or np.isnan(X).any():
+    n_distinct = len(np.unique(np.hstack([X, Y]), axis=0))
+    if n_distinct < FEWEST_ROWS or np.isnan(X).any():
         return joint
     network = fit_network(X, Y, settings, sample_weight, random_state)
     held_out = np.stack([joint.held_out, network.held_out], axis=1)
     judged = np.isfinite(held_out).all(axis=1)
     row_weight = None if sample_weight is None else sample_weight[judged]
-    weights = pool_weights(held_out[judged], row_weight)
+    gains = 0.0, _gain(network.model, X, random_state)
+    weights = pool_weights(held_out[judged] + gains, row_weight)
     info = joint.info | network.info
-    info["pool_weights"] = dict(zip(("prototypes", "network"), weights, strict=True))
+    info["pool_weights"] = dict(zip(NAMES, weights.tolist(), strict=True))
     model = PooledConditional(weights, (joint.model, network.model))
     trouble = " ".join(filter(None, (joint.trouble, network.trouble)))
     used = np.flatnonzero(weights)
     log_prob = logsumexp(held_out[:, used] + np.log(weights[used]), axis=1)
     return Fit(model, log_prob, info, trouble)
+
+
+def _gain(network, X, random_state):
+    """Return what the members gain over those that judge a row, in nats."""
+    n_members = len(network.skip)
+    if n_members == 1:
+        return 0.0
+    rows = random_state.permutation(len(X))[:MOST_ROWS]
+    # More members than folds: several judge each row.
+    part = (min(N_FOLDS, n_members) - 1) / (n_members - 1)
+    return part * network.gain(X[rows], random_state)

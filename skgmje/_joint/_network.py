@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from skgmje._backend import as_double
+from skgmje._backend import as_double, logsumexp
 from skgmje._joint._models import Conditional, Fit
 from skgmje.gaussian._heads import join_members, perceptrons, split_outputs
 
@@ -17,6 +17,8 @@ N_FOLDS = 5
 FARTHEST = 8.0
 # Rows whose outputs are computed at a time.
 CHUNK_ROWS = 4096
+# Of a row: where one member fails worse, what it is pooled with helps as much.
+LARGEST_GAIN = 1.0
 # A network has no tied or spherical components; these are the next wider ones.
 COVARIANCE_TYPES = {
     "auto": "full",
@@ -117,6 +119,32 @@ class NetworkConditional(Conditional):
 
     def predict_mixture(self, X):
         return join_members(self.heads(X)).mixture()
+
+    def gain(self, X, random_state=None):
+        r"""Estimate how much likelier targets are under all members than under one.
+
+        .. math:: \frac{1}{nM} \sum_{im} KL(p(y | x_i) \,\|\, p_m(y | x_i))
+
+        The divergences are differences of log-densities at one draw of y from all
+        members for each row; what is above 1 counts as 1.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_context)
+            Contexts.
+
+        random_state : RandomState instance, default=None
+            Source of the draws.
+
+        Returns
+        -------
+        gain : float
+            In nats; zero for one member.
+        """
+        Y = self.predict_mixture(X).sample(1, random_state)[0][0]
+        log_prob = self.heads(X).log_prob(Y)
+        pooled = logsumexp(log_prob, axis=0) - np.log(len(log_prob))
+        return float(np.minimum(pooled - log_prob, LARGEST_GAIN).mean())
 
 
 def check_complete(X):

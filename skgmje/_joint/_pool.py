@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from skgmje._joint._models import Conditional
+from skgmje._joint._models import Conditional, JointConditional
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 
 # Models of less weight cost more time than they are worth.
@@ -26,7 +26,8 @@ class PooledConditional(Conditional):
         Not negative, summing to one. Models of weight zero are not asked.
 
     models : tuple of Conditional
-        Of the same contexts and targets.
+        Of the same contexts and targets. Rows with missing contexts are left to
+        the first that is a :class:`JointConditional`, whatever its weight.
     """
 
     weights: Any
@@ -41,11 +42,18 @@ class PooledConditional(Conditional):
         return self.models[0].n_targets
 
     def predict_mixture(self, X):
-        parts = [
-            (weight, model.predict_mixture(X))
-            for weight, model in zip(self.weights, self.models, strict=True)
-            if weight > 0
-        ]
+        missing = np.isnan(X).any(axis=1)
+        weights = np.tile(self.weights, (len(X), 1))
+        if missing.any():
+            joint = [isinstance(model, JointConditional) for model in self.models]
+            weights[missing] = np.arange(len(joint)) == joint.index(True)
+        # What the others say of incomplete rows has no weight.
+        filled = np.nan_to_num(X)
+        parts = []
+        for weight, model in zip(weights.T, self.models, strict=True):
+            rows = X if isinstance(model, JointConditional) else filled
+            if weight.any():
+                parts.append((weight[:, None], model.predict_mixture(rows)))
         return _join(parts, len(X), self.n_targets)
 
 

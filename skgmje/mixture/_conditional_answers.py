@@ -1,5 +1,6 @@
 """What every fitted conditional density can answer."""
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -158,8 +159,13 @@ class ConditionalDensityMixin:
         -------
         values : ndarray of shape (n_samples,) or (n_samples, n_targets)
             The quantiles; with an array of them a last axis of n_quantiles.
+
+        Raises
+        ------
+        ValueError
+            If `quantiles` are no such probabilities.
         """
-        levels = np.atleast_1d(np.asarray(quantiles, np.float64))
+        levels = _check_levels(quantiles)
 
         def answer(mixture, rows):
             parts = [mixture.marginal([j]) for j in range(self.n_outputs_)]
@@ -194,7 +200,7 @@ class ConditionalDensityMixin:
         ValueError
             If `coverage` is no such probability.
         """
-        if not 0 < coverage < 1:
+        if not (isinstance(coverage, Real) and 0 < coverage < 1):
             raise ValueError(
                 f"coverage={coverage!r} must lie strictly between 0 and 1, such as 0.9."
             )
@@ -295,6 +301,21 @@ class ConditionalDensityMixin:
             return float(log_prob.mean())
         # Zero times the -inf of a row far away would be NaN.
         return float(np.average(log_prob[weight > 0], weights=weight[weight > 0]))
+
+
+def _check_levels(quantiles):
+    """Return probabilities of shape (n_quantiles,)."""
+    try:
+        levels = np.asarray(quantiles, np.float64)
+    except (TypeError, ValueError):
+        levels = np.empty(0)
+    inside = levels.size and np.all((levels > 0) & (levels < 1))
+    if levels.ndim > 1 or not inside:
+        raise ValueError(
+            f"quantiles={quantiles!r} must be a number strictly between 0 and 1, or "
+            "a list of such numbers."
+        )
+    return levels.reshape(-1)
 
 
 def _entropy(weights):

@@ -25,6 +25,15 @@ from skgmje.mixture._conditional_rows import (
     warn_about_ties,
 )
 
+# One Gaussian that ignores the contexts has -1.42 for each target in units of its
+# spread; what is far below has learned the rows by heart.
+LOWEST_SCORE = -2.0
+TOO_NARROW = (
+    " Rows that were held out are less likely than if the contexts were ignored: "
+    "there are too few rows for so many features or components. Decrease "
+    "n_components, increase reg_covar, or use mixture='auto'."
+)
+
 
 class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEstimator):
     r"""Conditional density p(y|x), one Gaussian mixture for each x.
@@ -68,7 +77,9 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         Hidden layers of each network.
 
     max_iter : int or 'auto', default='auto'
-        Number of gradient steps, and largest number of EM iterations.
+        Number of gradient steps, and largest number of EM iterations. A memory
+        bank takes exactly so many, and more than a few learn rows by heart;
+        'auto' chooses them by held-out density.
 
     batch_size : int or 'auto', default='auto'
         Rows per gradient step.
@@ -130,7 +141,9 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     Notes
     -----
     Missing contexts (NaN) are integrated out exactly by the joint mixtures;
-    networks cannot have them. ``score`` is a log-likelihood, not R squared.
+    networks cannot have them, so 'auto' leaves such rows to the joint mixture, and
+    all rows if some are missing in ``fit``. ``score`` is a log-likelihood, not R
+    squared.
 
     References
     ----------
@@ -266,7 +279,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
             check_random_state(self.random_state),
         )
         self._model = fit.model
-        self._record(fit)
+        self._record(fit, sample_weight)
         return self
 
     def _settings(self):
@@ -279,7 +292,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         }
         return Settings(**params | {"device": check_engine(self)})
 
-    def _record(self, fit):
+    def _record(self, fit, sample_weight):
         """Store how the density was reached, and warn of what went wrong."""
         self.cv_results_ = fit.info.get("cv_results")
         self.loss_curve_ = fit.info.get("loss_curve")
@@ -288,12 +301,17 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         if "pool_weights" in fit.info:
             self.pool_weights_ = fit.info["pool_weights"]
         self.held_out_score_ = None
+        trouble = fit.trouble
         if fit.held_out is not None:
-            scale = self._units[1][1]
-            self.held_out_score_ = float(np.nanmean(fit.held_out) - np.log(scale).sum())
-        if fit.trouble:
+            judged = ~np.isnan(fit.held_out)
+            weight = None if sample_weight is None else sample_weight[judged]
+            score = np.average(fit.held_out[judged], weights=weight)
+            self.held_out_score_ = float(score - np.log(self._units[1][1]).sum())
+            if score < LOWEST_SCORE * self.n_outputs_:
+                trouble += TOO_NARROW
+        if trouble:
             warnings.warn(
-                f"{type(self).__name__}: {fit.trouble}",
+                f"{type(self).__name__}: {trouble.strip()}",
                 ConvergenceWarning,
                 stacklevel=3,
             )

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from skgmje._base import LARGEST, check_rows, check_weights
+from skgmje._base import LARGEST, check_magnitude, check_weights
 from skgmje.adaptation._em import row_mean
 
 # Above this share of repeated targets a likelihood says little.
@@ -60,7 +60,7 @@ def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
         ensure_min_samples=2,
         ensure_all_finite="allow-nan" if allow_nan else True,
     )
-    X = check_rows(estimator, X, reset=False, fitting=True, allow_nan=allow_nan)
+    check_magnitude(X)
     y = np.asarray(y, np.float64)
     if np.abs(y).max() > LARGEST:
         raise ValueError(

@@ -214,3 +214,17 @@ def test_rows_do_not_depend_on_each_other():
     model = fit(X, Y).model
     many = model.predict_mixture(np.tile(X, (200, 1)))
     assert_allclose(many.means[-30:], model.predict_mixture(X).means, rtol=1e-5)
+
+
+def test_gain_is_that_of_fresh_targets_of_the_ensemble():
+    X, Y = make_pairs(300)
+    model = fit(X, Y).model
+    generator = np.random.default_rng(1)
+    draws = model.predict_mixture(X).sample(50, generator)[0]
+    pooled = np.stack([model.predict_mixture(X).log_prob(Y) for Y in draws])
+    alone = np.stack([model.heads(X).log_prob(Y) for Y in draws], axis=1)
+    gain = model.gain(X, np.random.RandomState(0))
+    expected = np.minimum(pooled - alone, 1.0).mean()
+    assert gain == pytest.approx(expected, rel=0.3)
+    assert gain > 0
+    assert model.member(0).gain(X, np.random.RandomState(0)) == pytest.approx(0.0)

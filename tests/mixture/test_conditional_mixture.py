@@ -4,11 +4,13 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -201,6 +203,28 @@ def test_pool_weighs_both_sources(branches):
     assert density.held_out_score_ < density.score(*branches) + 0.1
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_pool_leaves_incomplete_rows_to_the_joint_mixture(branches):
+    density = ConditionalMixtureDensity(random_state=0, **SMALL).fit(*branches)
+    X = np.array([[0.5], [np.nan], [0.2]])
+    y = np.array([0.6, 0.6, -0.4])
+    log_prob = density.log_prob(X, y)
+    assert_allclose(log_prob[::2], density.log_prob(X[::2], y[::2]))
+    alone = ConditionalMixtureDensity("prototypes", random_state=0, **SMALL)
+    alone.fit(*branches)
+    assert_allclose(log_prob[1], alone.log_prob(X[1:2], y[1:2])[0])
+    assert np.isfinite(density.predict_quantile(X, [0.01, 0.99])).all()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_few_distinct_rows_leave_the_networks_out(rng):
+    X = rng.integers(0, 2, size=(100, 1)).astype(float)
+    density = ConditionalMixtureDensity(random_state=0, **SMALL)
+    density.fit(X, rng.integers(0, 2, size=100))
+    assert not hasattr(density, "pool_weights_")
+    assert np.isfinite(density.predict(X)).all()
+
+
 class Line(MixtureModule):
     """One Gaussian for each context, its mean a line."""
 
@@ -303,6 +327,34 @@ def test_weights_move_the_density(source, rng):
     assert density.fit(X, y.ravel(), sample_weight=weight).predict([[0.8]])[0] > plain
 
 
+def test_held_out_score_is_weighted(rng):
+    X = np.sort(rng.normal(size=(400, 1)), axis=0)
+    right = X[:, 0] > 0
+    y = np.where(right, 0.01, 1.0) * rng.normal(size=400)
+    density = ConditionalMixtureDensity("prototypes", random_state=0)
+    density.fit(X, y, sample_weight=np.where(right, 1.0, 1e-3))
+    expected = density.score(X[right], y[right])
+    assert density.held_out_score_ == pytest.approx(expected, abs=0.2)
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_of_columns_are_kept(rng):
+    X = pd.DataFrame(rng.normal(size=(60, 2)), columns=["a", "b"])
+    y = X["a"] + rng.normal(size=60)
+    density = ConditionalMixtureDensity("prototypes", random_state=0).fit(X, y)
+    assert density.feature_names_in_.tolist() == ["a", "b"]
+    assert density.predict(X).shape == (60,)
+    with pytest.raises(ValueError, match="feature names"):
+        density.predict(X.rename(columns={"b": "c"}))
+
+
+def test_rows_learned_by_heart_are_warned_about(rng):
+    X = rng.normal(size=(30, 40))
+    density = ConditionalMixtureDensity("prototypes", random_state=0)
+    with pytest.warns(ConvergenceWarning, match="held out"):
+        density.fit(X, X[:, 0] + rng.normal(size=30))
+
+
 def test_only_one_row_of_weight_is_an_error(branches):
     weight = np.zeros(300)
     weight[0] = 1.0
@@ -323,7 +375,13 @@ def test_both_spreads_at_once_are_refused(fitted):
         fitted.predict([[0.5]], return_std=True, return_cov=True)
 
 
-@pytest.mark.parametrize("coverage", [0, 1, -0.5, 90])
+@pytest.mark.parametrize("quantiles", [0, 1.0, [0.1, 2], "a", np.nan, [[0.1]], []])
+def test_quantiles_must_be_probabilities(fitted, quantiles):
+    with pytest.raises(ValueError, match="quantiles="):
+        fitted.predict_quantile([[0.5]], quantiles)
+
+
+@pytest.mark.parametrize("coverage", [0, 1, -0.5, 90, "a", None])
 def test_coverage_must_be_a_probability(fitted, coverage):
     with pytest.raises(ValueError, match="coverage"):
         fitted.predict_interval([[0.5]], coverage)
