@@ -16,6 +16,8 @@ from skgmje.gaussian import Mixture
 from skgmje.gaussian._covariance import widen
 
 GRID = (100, 300, 1000)
+# Of the kernels' covariances: more take long and are learned by heart.
+MOST_ENTRIES = 100_000
 BATCH_SIZE = 100
 RATE = 0.05
 
@@ -77,7 +79,9 @@ def fit_memory_bank(X, Y, settings, sample_weight=None, random_state=None):
     """
     rows, n_context = np.hstack([X, Y]), X.shape[1]
     _check_type(settings.covariance_type)
-    sizes = GRID if settings.n_components == "auto" else (settings.n_components,)
+    sizes = (settings.n_components,)
+    if settings.n_components == "auto":
+        sizes = _grid(rows.shape[1])
     steps = EM_STEPS if settings.max_iter == "auto" else (settings.max_iter,)
 
     def candidates(rows, sample_weight, random_state):
@@ -105,6 +109,11 @@ def _check_type(covariance_type):
             f"covariance_type={covariance_type!r} is not for a memory bank. "
             f"Choose one of {sorted(TYPES)}, or another source."
         )
+
+
+def _grid(n_features):
+    """Return the sizes to try: many kernels, or kernels of many features."""
+    return [k for k in GRID if k == GRID[0] or k * n_features**2 <= MOST_ENTRIES]
 
 
 def _possible(sizes, n_rows):
