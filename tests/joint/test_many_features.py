@@ -26,9 +26,8 @@ def test_banks_of_many_features_are_small(rng):
     sizes = []
     for n_features in (2, 12):
         X, Y = rng.normal(size=(2, 500, n_features))
-        fit = fit_memory_bank(
-            X, Y, Settings(max_iter=1), random_state=np.random.RandomState(0)
-        )
+        settings = Settings(max_iter=1, judged=True)
+        fit = fit_memory_bank(X, Y, settings, random_state=np.random.RandomState(0))
         tried = fit.info["cv_results"]["param_n_components"]
         sizes.append(sorted(set(tried)))
     assert sizes == [[100, 300, 1000], [100]]
