@@ -13,6 +13,7 @@ _HOME = {
     "GrowingNeuralGasMixture": "skgmje.mixture",
     "KernelMixtureDensity": "skgmje.mixture",
     "Mixture": "skgmje.gaussian",
+    "TransformedDensity": "skgmje.compose",
     "as_mixture": "skgmje._base",
     "to_sklearn": "skgmje._base",
 }
@@ -25,6 +26,7 @@ __all__ = [
     "GrowingNeuralGasMixture",
     "KernelMixtureDensity",
     "Mixture",
+    "TransformedDensity",
     "as_mixture",
     "to_sklearn",
 ]

@@ -1,9 +1,14 @@
 """scikit-learn's own checks, on every public estimator in several settings."""
 
 import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.neighbors import KernelDensity
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PowerTransformer, QuantileTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgmje._joint import SOURCES
+from skgmje.compose import TransformedDensity
 from skgmje.costs import COSTS
 from skgmje.embedding import LOSSES, GJEEmbedder, GMJEEmbedder
 from skgmje.gaussian import COVARIANCE_TYPES
@@ -81,7 +86,24 @@ GASES = [
     ),
     GrowingNeuralGasMixture(**SMALL_GAS, utility_threshold=20.0, device="cpu:0"),
 ]
-ESTIMATORS = MIXTURES + KERNEL_DENSITIES + CONDITIONALS + EMBEDDERS + GASES
+TRANSFORMED = [
+    TransformedDensity(StandardScaler(), GaussianMixture()),
+    TransformedDensity(PowerTransformer(), KernelDensity()),
+    TransformedDensity(
+        QuantileTransformer(n_quantiles=10, output_distribution="normal"),
+        GaussianMixture(covariance_type="diag"),
+    ),
+    TransformedDensity(
+        ColumnTransformer(
+            [("power", make_pipeline(StandardScaler(), PowerTransformer()), [0])],
+            remainder="passthrough",
+        ),
+        GaussianMixture(),
+    ),
+]
+ESTIMATORS = (
+    MIXTURES + KERNEL_DENSITIES + CONDITIONALS + EMBEDDERS + GASES + TRANSFORMED
+)
 
 DRAWS_ROWS = (
     "starts are drawn from the rows (k-means++): weights and copies give other "
@@ -94,7 +116,7 @@ WEIGHTS_CHECK = "check_sample_weight_equivalence_on_dense_data"
 
 def expected_failures(estimator):
     """Return the one kind of failure that estimators may have."""
-    if isinstance(estimator, GJEEmbedder | GMJEEmbedder):
+    if isinstance(estimator, GJEEmbedder | GMJEEmbedder | TransformedDensity):
         return {}
     if isinstance(estimator, ConditionalMixtureDensity):
         drawn = estimator.mixture in ("network", "neural-gas")

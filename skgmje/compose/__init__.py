@@ -1,0 +1,5 @@
+"""Densities in other coordinates."""
+
+from skgmje.compose._transformed import TransformedDensity
+
+__all__ = ["TransformedDensity"]

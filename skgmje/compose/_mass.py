@@ -1,0 +1,167 @@
+"""The probability that a density gives to the image of a map."""
+
+import inspect
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+from scipy.stats import qmc
+
+from skgmje._base import as_mixture
+from skgmje.compose._bijections import is_everywhere
+from skgmje.compose._columns import WHOLE_LINE
+from skgmje.gaussian import COVARIANCE_TYPES
+
+# Independently scrambled sets of Sobol points; their scatter is the error.
+_REPLICATES = 8
+_LOG2_POINTS = 13
+# Coordinates that Sobol's sequence has.
+_MAX_NORMALS = 20_000
+
+
+class Mass(NamedTuple):
+    """A probability and its standard error."""
+
+    value: float
+    error: float
+
+
+def mixture_or_none(density):
+    """Return a fitted density as a mixture if it is one."""
+    try:
+        return as_mixture(density)
+    except TypeError:
+        return None
+
+
+def image_mass(density, bijection, n_features):
+    """Compute the probability of the image of a map under a fitted density.
+
+    Parameters
+    ----------
+    density : fitted estimator
+        Density of the image's space.
+
+    bijection : Bijection
+        The map.
+
+    n_features : int
+        Number of columns.
+
+    Returns
+    -------
+    mass : Mass
+        Exact, of error 0, where the image is a box and columns are independent
+        within components, or only one column has bounds.
+    """
+    intervals = bijection.intervals(n_features)
+    if is_everywhere(intervals):
+        return Mass(1.0, 0.0)
+    mixture = mixture_or_none(density)
+    if mixture is None:
+        return _monte_carlo(density, bijection)
+    if intervals is not None:
+        bounded = [j for j, edges in enumerate(intervals) if not _is_whole_line(edges)]
+        if len(bounded) == 1 or mixture.covariance_type in ("diag", "spherical"):
+            boxes = [intervals[j] for j in bounded]
+            return Mass(_box_mass(mixture.marginal(bounded), boxes), 0.0)
+    return _quasi_monte_carlo(mixture, bijection)
+
+
+def _is_whole_line(edges):
+    return np.array_equal(edges, WHOLE_LINE)
+
+
+def _box_mass(mixture, boxes):
+    """Sum over components the product over columns of normal probabilities."""
+    means = mixture.means
+    mass = np.ones(mixture.n_components)
+    for j, edges in enumerate(boxes):
+        column = mixture.marginal([j])
+        kind = COVARIANCE_TYPES[column.covariance_type]
+        variances = kind.dense(column.covariances, column.n_components, 1)
+        scores = (edges[:, :, None] - means[:, j]) / np.sqrt(variances[:, 0, 0])
+        # Of a box far above take the upper tails, which are small too.
+        flip = np.where(scores[:, 0] > 0, -1.0, 1.0)
+        tails = ndtr(flip[:, None] * scores)
+        mass = mass * np.abs(tails[:, 1] - tails[:, 0]).sum(axis=0)
+    return float(mixture.weights @ mass)
+
+
+def _quasi_monte_carlo(mixture, bijection):
+    """Count Sobol points of the mixture that are in the image."""
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    n_normals = kind.n_normals(mixture.covariances, mixture.n_features)
+    if n_normals > _MAX_NORMALS:
+        raise ValueError(
+            f"The image's mass takes {n_normals} coordinates; at most {_MAX_NORMALS} "
+            "can be. Use covariance_type='diag', or a transformer onto the whole space."
+        )
+    root = kind.root(mixture.covariances)
+    levels = np.cumsum(mixture.weights)
+    means = np.asarray(mixture.means)
+    shares = []
+    for generator in np.random.default_rng(0).spawn(_REPLICATES):
+        points = qmc.Sobol(n_normals + 1, seed=generator).random_base2(_LOG2_POINTS)
+        # Scrambled points may be 0, which no normal number answers to.
+        points = np.clip(points, 2.0**-40, 1 - 2.0**-40)
+        component = np.searchsorted(levels, points[:, 0] * levels[-1])
+        noise = kind.noise(root, component, ndtri(points[:, 1:]))
+        shares.append(_share_inside(bijection, means[component] + noise))
+    error = np.std(shares, ddof=1) / np.sqrt(_REPLICATES)
+    return Mass(float(np.mean(shares)), float(error))
+
+
+def _monte_carlo(density, bijection):
+    """Count samples of a density that is no Gaussian mixture."""
+    n_samples = _REPLICATES * 2**_LOG2_POINTS
+    share = _share_inside(bijection, draw(density, n_samples, 0)[0])
+    return Mass(share, float(np.sqrt(share * (1 - share) / n_samples)))
+
+
+def _share_inside(bijection, Z):
+    with np.errstate(all="ignore"):
+        return float(bijection.contains(Z).mean())
+
+
+def draw(density, n_samples, seed):
+    """Draw from any fitted density, and never from the global random state.
+
+    Parameters
+    ----------
+    density : fitted estimator
+        Ours or scikit-learn's.
+
+    n_samples : int
+        Number of rows.
+
+    seed : int
+        Decides the rows.
+
+    Returns
+    -------
+    Z : ndarray of shape (n_samples, n_features)
+        The rows.
+
+    component : ndarray of shape (n_samples,)
+        The component of each; 0 if the density names none.
+
+    Raises
+    ------
+    TypeError
+        If `density` cannot sample with a seed.
+    """
+    method = getattr(density, "sample", None)
+    if method is not None and "random_state" in inspect.signature(method).parameters:
+        answer = method(n_samples, random_state=seed)
+    else:
+        mixture = mixture_or_none(density)
+        if mixture is None:
+            raise TypeError(
+                f"{density!r} has no method sample(n_samples, random_state), which "
+                "sampling, and a transformer whose image is not the whole space, need."
+            )
+        answer = mixture.sample(n_samples, seed)
+    if isinstance(answer, tuple):
+        return answer
+    return answer, np.zeros(n_samples, np.intp)

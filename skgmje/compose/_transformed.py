@@ -1,0 +1,320 @@
+"""A density in the coordinates that a transformer gives."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin, clone
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+
+from skgmje._backend import as_generator
+from skgmje._base import Integral, _fit_context, check_rows, check_weights
+from skgmje.compose._bijections import bijection
+from skgmje.compose._mass import draw, image_mass
+
+_LARGEST_SEED = 2**31 - 1
+
+
+class TransformedDensity(DensityMixin, BaseEstimator):
+    r"""Density of the rows, fitted on what a transformer makes of them.
+
+    A :class:`~sklearn.pipeline.Pipeline` of a transformer T and a density q scores
+    a row by q(T(x)), which is no density of x: its unit is that of T(x). Here the
+    Jacobian is counted, so that scores compare between transformers, and with none.
+
+    .. math:: \log p(x) = \log q(T(x)) + \log |\det T'(x)| - \log m, \qquad
+        m = \int_{T(\mathbb{R}^d)} q(z)\, dz
+
+    The mass m of the transformer's image is below one where q reaches beyond it;
+    without it p would not integrate to one. Where T has no inverse, p is zero.
+
+    Parameters
+    ----------
+    transformer : transformer
+        One of :class:`~sklearn.preprocessing.StandardScaler`, `MinMaxScaler`,
+        `MaxAbsScaler`, `RobustScaler`, `PowerTransformer`,
+        `QuantileTransformer(output_distribution="normal")`, `FunctionTransformer`
+        with an `inverse_func`, :class:`~sklearn.decomposition.PCA` that keeps all
+        directions, :class:`~sklearn.compose.ColumnTransformer` of these that keeps
+        all columns, and :class:`~sklearn.pipeline.Pipeline` of these.
+
+    density : estimator
+        Any density with ``fit`` and ``score_samples``, ours or scikit-learn's.
+
+    log_det : callable or dict, default=None
+        What a `FunctionTransformer` does not tell: a function that takes rows, as
+        an array, and returns :math:`\log |\det T'(x)|` of each. If there are
+        several, a dict from their ``func`` to such functions.
+
+    Attributes
+    ----------
+    transformer_ : transformer
+        The fitted transformer.
+
+    density_ : estimator
+        The fitted density, of transformed rows.
+
+    image_mass_ : float
+        The mass m of the image.
+
+    image_mass_error_ : float
+        Its standard error; 0 if it is exact.
+
+    n_features_in_ : int
+        Number of features seen during :term:`fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during :term:`fit`. Defined only when `X`
+        has feature names that are all strings.
+
+    See Also
+    --------
+    skgmje.mixture.GaussianMixture : A density to transform.
+    sklearn.compose.TransformedTargetRegressor : Transforms the target of a regressor.
+
+    Notes
+    -----
+    The image is the whole space, and m = 1, for scalers and PCA. It has bounds for
+
+    * `PowerTransformer`: Yeo-Johnson with :math:`\lambda` outside [0, 2] and Box-Cox
+      with :math:`\lambda \ne 0`. Box-Cox gives rows that are not positive the score
+      -inf.
+    * `QuantileTransformer`: it is flat outside the rows to fit, and within 1e-7 of
+      their ends, so that rows beyond have the score -inf, also held-out ones; the
+      ends themselves have the limit from inside. Tied quantiles leave gaps in its
+      image.
+    * `FunctionTransformer`: a point is in the image if `func` takes it back from
+      where `inverse_func` puts it, and the score is -inf where `func` or `log_det`
+      is not finite.
+
+    m is computed in closed form if `density` is a Gaussian mixture and only one
+    column has bounds, or its covariances are diagonal or spherical, and no step of a
+    pipeline comes after the bounds; for other mixtures by eight scrambled sets of
+    8192 Sobol points, always the same; for other densities by 65536 of their
+    samples.
+
+    References
+    ----------
+    .. [1] I.-K. Yeo and R. A. Johnson, "A new family of power transformations to
+       improve normality or symmetry", 2000.
+
+    Examples
+    --------
+    The same mixture in a pipeline and here. The pipeline forgets the scales, of 1000
+    and 0.01: log 10, some 2.3 nats, in each row. A mixture fitted in the units of
+    the rows agrees with the latter:
+
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skgmje import GaussianMixture, TransformedDensity
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(500, 2)) * [1000.0, 0.01]
+    >>> density = GaussianMixture(reg_covar=0)
+    >>> round(make_pipeline(StandardScaler(), density).fit(X).score(X), 2)
+    -2.84
+    >>> round(TransformedDensity(StandardScaler(), density).fit(X).score(X), 2)
+    -5.09
+    >>> round(density.fit(X).score(X), 2)
+    -5.09
+
+    A function, with the logarithm of its derivative:
+
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> log_normal = TransformedDensity(
+    ...     FunctionTransformer(np.log, inverse_func=np.exp),
+    ...     GaussianMixture(),
+    ...     log_det=lambda X: -np.log(X).sum(axis=1),
+    ... ).fit(np.exp(rng.normal(size=(500, 1))))
+    >>> log_normal.score_samples([[1.0], [-1.0]]).round(2)
+    array([-0.93,  -inf])
+    """
+
+    _doc_link_module = "skgmje"
+
+    _parameter_constraints: dict = {
+        "transformer": "no_validation",
+        "density": "no_validation",
+        "log_det": [callable, dict, None],
+    }
+
+    def __init__(self, transformer, density, *, log_det=None):
+        self.transformer = transformer
+        self.density = density
+        self.log_det = log_det
+
+    # Both parts validate their own parameters.
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None, sample_weight=None):
+        """Fit the transformer, and the density on what it makes of the rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data.
+
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, for the density; also for the transformer if its
+            ``fit`` takes them, as that of `StandardScaler` does. Others see all rows
+            alike.
+
+        Returns
+        -------
+        self : TransformedDensity
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If the log-determinant of the transformer is not known, or the density
+            does not take `sample_weight`.
+
+        ValueError
+            If the transformer drops columns, is flat, or has no image of a row.
+        """
+        rows = check_rows(self, X, reset=True, min_samples=2)
+        weight = check_weights(sample_weight, rows)
+        self._check_density(weight)
+        # Names may be all that tells a ColumnTransformer its columns.
+        raw = X if "feature_names_in_" in vars(self) else rows
+        transformer = clone(self.transformer)
+        weights = {} if weight is None else {"sample_weight": weight}
+        seen = weights if has_fit_parameter(transformer, "sample_weight") else {}
+        with np.errstate(all="ignore"):
+            self.transformer_ = transformer.fit(raw, **seen)
+            self._bijection = bijection(self.transformer_, self.log_det)
+            Z, _ = self._bijection.forward(rows)
+        known = np.isfinite(Z).all(axis=1)
+        if not known.all():
+            raise ValueError(
+                f"Row {known.argmin()} of X, one of {np.sum(~known)}, has no finite "
+                f"image under {self.transformer!r}. Drop such rows, or change the "
+                "transformer."
+            )
+        self.density_ = clone(self.density).fit(Z, **weights)
+        self._set_mass(image_mass(self.density_, self._bijection, Z.shape[1]))
+        return self
+
+    def _check_density(self, weight):
+        if not callable(getattr(self.density, "score_samples", None)):
+            raise TypeError(
+                f"density={self.density!r} has no method score_samples. Give an "
+                "estimator of a density, for example GaussianMixture()."
+            )
+        if weight is not None and not has_fit_parameter(self.density, "sample_weight"):
+            raise TypeError(
+                f"density={self.density!r} takes no sample_weight. Use one that does, "
+                "for example skgmje.GaussianMixture()."
+            )
+
+    def _set_mass(self, mass):
+        if mass.value <= 0:
+            raise ValueError(
+                f"The density {self.density_!r} has no mass in the image of "
+                f"{self.transformer_!r}. Use a density that fits its rows, or a "
+                "transformer onto the whole space."
+            )
+        self.image_mass_, self.image_mass_error_ = mass
+
+    def score_samples(self, X):
+        """Compute the log-likelihood of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        log_prob : ndarray of shape (n_samples,)
+            Log-density of each sample, in nats, in the units of `X`; -inf where the
+            transformer has no inverse.
+        """
+        check_is_fitted(self)
+        X = check_rows(self, X, reset=False)
+        with np.errstate(all="ignore"):
+            Z, log_det = self._bijection.forward(X)
+        log_prob = np.full(len(X), -np.inf, X.dtype)
+        inside = np.isfinite(log_det) & np.isfinite(Z).all(axis=1)
+        if inside.any():
+            scores = self.density_.score_samples(Z[inside])
+            log_prob[inside] = scores + (log_det[inside] - np.log(self.image_mass_))
+        return log_prob
+
+    def score(self, X, y=None, sample_weight=None):
+        """Compute the mean log-likelihood of the samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        log_likelihood : float
+            Weighted mean of :meth:`score_samples`, in nats, in the units of `X`.
+        """
+        log_prob = self.score_samples(X).astype(np.float64)
+        weight = check_weights(sample_weight, log_prob)
+        if weight is None:
+            return float(log_prob.mean())
+        counts = weight > 0
+        return float(np.average(log_prob[counts], weights=weight[counts]))
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw samples from the fitted density, and map them back.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of samples.
+
+        random_state : int, RandomState instance, Generator or None, default=None
+            Source of randomness; None means fresh entropy.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            The samples; those outside of the transformer's image are drawn again.
+
+        y : ndarray of shape (n_samples,)
+            The component of the density that each sample comes from; 0 if the
+            density names none.
+
+        Raises
+        ------
+        TypeError
+            If the density cannot sample with a seed.
+
+        ValueError
+            If `n_samples` is below one.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
+        generator = as_generator(random_state)
+        rows, labels, missing = [], [], n_samples
+        while missing > 0:
+            seed = int(generator.integers(_LARGEST_SEED))
+            X, y = self._draw_inside(missing, seed)
+            rows.append(X)
+            labels.append(y)
+            missing -= len(X)
+        return np.concatenate(rows), np.concatenate(labels)
+
+    def _draw_inside(self, n_samples, seed):
+        """Draw samples and keep those that can be mapped back."""
+        Z, y = draw(self.density_, n_samples, seed)
+        with np.errstate(all="ignore"):
+            inside = self._bijection.contains(Z)
+            if not inside.any():
+                return Z[inside], y[inside]
+            X = self._bijection.inverse(Z[inside])
+        finite = np.isfinite(X).all(axis=1)
+        return X[finite], y[inside][finite]
