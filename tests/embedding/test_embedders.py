@@ -30,6 +30,13 @@ GJE = GJEEmbedder(3, **SMALL)
 GMJE = GMJEEmbedder(3, n_components=2, **SMALL)
 
 
+def label(value):
+    """Return a name of a parameter that is the same in every process."""
+    if isinstance(value, dict):
+        return ",".join(f"{k}={label(v)}" for k, v in value.items())
+    return getattr(value, "__name__", str(value))
+
+
 @pytest.fixture(scope="module", params=[GJE, GMJE], ids=["gje", "gmje"])
 def fitted(request, X):
     return clone(request.param).fit(X)
@@ -147,7 +154,7 @@ def test_every_loss_trains(loss, X):
         {"batch_size": 20},
         {"embedding_dim": 1},
     ],
-    ids=str,
+    ids=label,
 )
 @pytest.mark.filterwarnings("ignore::skgmje.embedding.CollapseWarning")
 def test_settings(params, X):
@@ -253,7 +260,7 @@ def test_own_augmentation_is_used(X):
         ({"net_params": {"lr": 1, "max_epochs": 3}}, "max_epochs"),
         ({"callbacks": ["bell"]}, "no callback"),
     ],
-    ids=str,
+    ids=label,
 )
 def test_bad_settings_are_refused(params, words, X):
     with pytest.raises(ValueError, match=words):
@@ -311,7 +318,7 @@ def test_encoder_that_makes_no_numbers_is_told(X):
         ({"min_scale": -1.0}, "'min_scale' parameter of mixture_params"),
         ({"tol": "small"}, "'tol' parameter of mixture_params"),
     ],
-    ids=str,
+    ids=label,
 )
 def test_bad_mixture_params_are_refused(params, words, X):
     with pytest.raises(ValueError, match=words):
