@@ -23,7 +23,7 @@ class _MixtureScorer:
 
     def __call__(self, estimator, X, y, sample_weight=None):
         """Score the densities that `estimator` predicts; more is better."""
-        mixture = _predict_mixture(estimator, X)
+        mixture = predict_mixture(estimator, X)
         kwargs = {"sample_weight": sample_weight, **self._kwargs}
         return self._sign * self._metric(mixture, y, **kwargs)
 
@@ -68,12 +68,12 @@ class _MixtureScorer:
         return True
 
 
-def _predict_mixture(estimator, X):
+def predict_mixture(estimator, X):
     """Call ``predict_mixture`` of the estimator, of a pipeline's or a search's."""
     if isinstance(estimator, GridSearchCV | RandomizedSearchCV):
-        return _predict_mixture(estimator.best_estimator_, X)
+        return predict_mixture(estimator.best_estimator_, X)
     if isinstance(estimator, Pipeline):
-        return _predict_mixture(estimator[-1], estimator[:-1].transform(X))
+        return predict_mixture(estimator[-1], estimator[:-1].transform(X))
     try:
         predict = estimator.predict_mixture
     except AttributeError as error:

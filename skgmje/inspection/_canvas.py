@@ -1,0 +1,195 @@
+"""What every display needs: axes, colours, columns and their names."""
+
+import numpy as np
+from sklearn.utils.validation import check_array
+
+from skgmje._base import as_mixture
+from skgmje.metrics._scorers import predict_mixture
+
+# Okabe and Ito's colours, which colour-blind people can tell apart.
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#000000", "0.55"
+COLORS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
+
+# Dashes for who prints in grey, or sees no colours.
+DASHES = ("-", "--", "-.", ":")
+
+# More points of the data hide each other and fill the files of vector graphics.
+SHOWN_ROWS = 2000
+
+
+def check_matplotlib(caller):
+    """Raise if matplotlib cannot be imported.
+
+    Raises
+    ------
+    ImportError
+        It names the extra that installs matplotlib.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{caller} needs matplotlib: pip install 'skgmje[plot]'."
+        ) from error
+
+
+def make_axes(ax, caller):
+    """Return the axes to draw on, those of a new figure if there are none."""
+    check_matplotlib(caller)
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(layout="constrained")[1]
+
+
+def read_rows(X):
+    """Return rows as floats, NaN where they are missing, and the columns' names."""
+    names = getattr(X, "columns", None)
+    rows = check_array(
+        X, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
+    )
+    if names is None:
+        names = number_columns(rows.shape[1])
+    return rows, [str(name) for name in names]
+
+
+def read_targets(y):
+    """Return targets (n_samples, n_targets) and their names."""
+    name = getattr(y, "name", None)
+    columns = getattr(y, "columns", None)
+    targets = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+    targets = targets.reshape(len(targets), -1)
+    if columns is not None:
+        return targets, [str(column) for column in columns]
+    if targets.shape[1] == 1:
+        return targets, [str(name or "target")]
+    return targets, [f"target {j}" for j in range(targets.shape[1])]
+
+
+def number_columns(n_features):
+    """Return names of columns that have none."""
+    return [f"feature {j}" for j in range(n_features)]
+
+
+def like_rows(rows, X):
+    """Return an array as a data frame of the kind of `X`, if `X` is one."""
+    names = getattr(X, "columns", None)
+    if names is None:
+        return rows
+    return type(X)({name: rows[:, j] for j, name in enumerate(names)})
+
+
+def find_column(column, names):
+    """Return the index of a column given by its number or name."""
+    if isinstance(column, str) and column in names:
+        return names.index(column)
+    if not isinstance(column, str) and -len(names) <= column < len(names):
+        return int(column) % len(names)
+    raise ValueError(
+        f"There is no column {column!r}. The columns are "
+        f"{', '.join(names[:20])}; give a name or a number below {len(names)}."
+    )
+
+
+def choose_features(features, names, counts):
+    """Return the indices of as many features as a picture can show."""
+    if features is None:
+        chosen = range(len(names))
+    else:
+        given = [features] if isinstance(features, str | int) else features
+        chosen = [find_column(column, names) for column in given]
+    if len(chosen) not in counts or len(set(chosen)) < len(chosen):
+        wanted = " or ".join(map(str, counts))
+        raise ValueError(
+            f"features={features!r} are {len(chosen)} of {len(names)} columns, and "
+            f"the picture has room for {wanted} different ones. Give "
+            f"features={list(range(min(max(counts), len(names))))}, for example."
+        )
+    return list(chosen)
+
+
+def padded_range(values, share=0.1):
+    """Return the ends of the values with a margin at both sides."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    margin = share * (high - low) if high > low else 1.0
+    return low - margin, high + margin
+
+
+def thin_out(rows):
+    """Return some rows, evenly spread, if there are many."""
+    return rows[:: -(-len(rows) // SHOWN_ROWS)] if len(rows) else rows
+
+
+def conditional_mixtures(estimator, X, n_targets):
+    """Return the conditional density of each row, from what knows one.
+
+    Parameters
+    ----------
+    estimator : estimator or Mixture
+        With ``predict_mixture``, also at the end of a pipeline or search; or a
+        joint density of the columns of X and then y.
+
+    X : array or data frame of shape (n_samples, n_features)
+        Contexts.
+
+    n_targets : int
+        Number of targets.
+
+    Returns
+    -------
+    mixture : Mixture
+        One for each row.
+    """
+    if hasattr(estimator, "predict_mixture"):
+        return estimator.predict_mixture(X)
+    try:
+        joint = as_mixture(estimator).to_numpy()
+    except TypeError:
+        # It says what is missing.
+        return predict_mixture(estimator, X)
+    rows, _ = read_rows(X)
+    if joint.n_features != rows.shape[1] + n_targets:
+        raise ValueError(
+            f"The joint density has {joint.n_features} features, but X and y have "
+            f"{rows.shape[1]} + {n_targets} columns. Fit it to np.column_stack([X, y])."
+        )
+    return joint.condition(range(rows.shape[1]), rows)
+
+
+def line_style(number):
+    """Return colour and dashes of one of several lines."""
+    return {
+        "color": COLORS[number % len(COLORS)],
+        "linestyle": DASHES[number % len(DASHES)],
+    }
+
+
+def fill_contours(ax, grid, log_density, depth, cmap):
+    """Draw a log-density down to `depth` nats below its highest value."""
+    top = float(log_density.max())
+    # Contours know no -inf.
+    heights = np.maximum(log_density, top - 2 * depth)
+    levels = np.linspace(top - depth, top, 17)
+    surface = ax.contourf(*grid, heights, levels, cmap=cmap, extend="min")
+    ax.set(xlim=grid[0][[0, -1]], ylim=grid[1][[0, -1]])
+    return surface
+
+
+def add_colorbar(surface, ax, label):
+    """Say what the colours of a surface mean."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = surface.levels[[0, -1]]
+    ticks = MaxNLocator(5).tick_values(low, high)
+    # Those beyond the ends would be drawn at the ends.
+    ticks = ticks[(ticks >= low) & (ticks <= high)]
+    bar = ax.figure.colorbar(surface, ax=ax, ticks=ticks)
+    bar.set_label(label)
+
+
+def show_points(ax, points, **kwargs):
+    """Draw at most `SHOWN_ROWS` points of the data, beneath what is fitted."""
+    style = {"s": 7, "color": GREY, "linewidths": 0, "zorder": 0.5, **kwargs}
+    return ax.scatter(*thin_out(points).T, **style)
