@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import is_torch, namespace
+from skgmje._backend import asarray_like, is_torch, namespace
 from skgmje.adaptation._gas_edges import make_edges
 
 # Rows per node in a block that moves the nodes at once: more of them would tie
 # and blur what single rows keep apart.
-ROWS_PER_NODE = 2.5
+ROWS_PER_NODE = 2.0
 
 # Few nodes move at most by this many rows at once.
 LEAST_ROWS = 25
@@ -93,6 +93,7 @@ class Gas:
             state.edges, state.ages, self.n_nodes, n_places, state.nodes
         )
         self.n_seen, self.n_born = int(state.n_seen), int(state.n_born)
+        self.fades = ()
 
     def _places(self, array, n_places):
         free = self.xp.zeros_like(array[:1])
@@ -170,11 +171,11 @@ class Gas:
 
     def _fade(self, n_rows):
         """Return by how much the errors of the rows have faded at the last one."""
-        powers = np.arange(n_rows, 0, -1.0)
-        fade = np.exp(powers * math.log(self.rules.error_decay))
-        nodes = self.all_nodes
-        where = {"device": nodes.device} if is_torch(nodes) else {}
-        return self.xp.asarray(fade, dtype=nodes.dtype, **where)
+        if len(self.fades) < n_rows:
+            powers = np.arange(2 * n_rows, 0, -1.0)
+            fades = np.exp(powers * math.log(self.rules.error_decay))
+            self.fades = asarray_like(fades, self.all_nodes)
+        return self.fades[len(self.fades) - n_rows :]
 
     def _move(self, nodes, counts, sums, rate):
         """Move nodes as that many steps at `rate` towards the mean would."""

@@ -148,9 +148,10 @@ def adapt_gas(
     won many rows are cut, and nodes without edges vanish. Now and then a node is
     put between the node of the largest error and its worst neighbour.
 
-    In mode 'batch' some rows are seen at once, at most 2.5 (and at least 25) per
-    node: all find their winners by one product of matrices, and a node that won c
-    of them moves by :math:`1 - (1 - \epsilon)^c` towards their mean.
+    In mode 'batch' some rows are seen at once, at most two per node (but 25 where
+    there are few nodes): all find their winners by one product of matrices, and a
+    node that won c of them moves by :math:`1 - (1 - \epsilon)^c` towards their
+    mean.
 
     Parameters
     ----------

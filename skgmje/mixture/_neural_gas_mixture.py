@@ -96,7 +96,7 @@ class GrowingNeuralGasMixture(
         Factor d of all errors after each row.
 
     mode : {'batch', 'sequential'}, default='batch'
-        Whether the gas sees up to 2.5 rows per node at once, or single rows.
+        Whether the gas sees up to two rows per node at once, or single rows.
 
     utility_threshold : float or None, default=None
         If the largest error is so many times the smallest utility, that node is
