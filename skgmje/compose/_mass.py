@@ -15,6 +15,8 @@ from skgmje.gaussian import COVARIANCE_TYPES
 # Independently scrambled sets of Sobol points; their scatter is the error.
 _REPLICATES = 8
 _LOG2_POINTS = 13
+# Of all or none inside, the standard error is no smaller than one of them.
+_N_POINTS = _REPLICATES * 2**_LOG2_POINTS
 # Coordinates that Sobol's sequence has.
 _MAX_NORMALS = 20_000
 
@@ -109,14 +111,14 @@ def _quasi_monte_carlo(mixture, bijection):
         noise = kind.noise(root, component, ndtri(points[:, 1:]))
         shares.append(_share_inside(bijection, means[component] + noise))
     error = np.std(shares, ddof=1) / np.sqrt(_REPLICATES)
-    return Mass(float(np.mean(shares)), float(error))
+    return Mass(float(np.mean(shares)), max(float(error), 1 / _N_POINTS))
 
 
 def _monte_carlo(density, bijection):
     """Count samples of a density that is no Gaussian mixture."""
-    n_samples = _REPLICATES * 2**_LOG2_POINTS
-    share = _share_inside(bijection, draw(density, n_samples, 0)[0])
-    return Mass(share, float(np.sqrt(share * (1 - share) / n_samples)))
+    share = _share_inside(bijection, draw(density, _N_POINTS, 0)[0])
+    error = float(np.sqrt(share * (1 - share) / _N_POINTS))
+    return Mass(share, max(error, 1 / _N_POINTS))
 
 
 def _share_inside(bijection, Z):

@@ -2,14 +2,17 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin, clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skgmje._backend import as_generator
 from skgmje._base import Integral, _fit_context, check_rows, check_weights
-from skgmje.compose._bijections import bijection
+from skgmje.compose._bijections import bijection, type_of
 from skgmje.compose._mass import draw, image_mass
 
 _LARGEST_SEED = 2**31 - 1
+# Below, samples inside the image are too rare to wait for.
+_SMALLEST_MASS = 1e-6
 
 
 class TransformedDensity(DensityMixin, BaseEstimator):
@@ -55,7 +58,7 @@ class TransformedDensity(DensityMixin, BaseEstimator):
         The mass m of the image.
 
     image_mass_error_ : float
-        Its standard error; 0 if it is exact.
+        Its standard error; 0 if the mass is exact.
 
     n_features_in_ : int
         Number of features seen during :term:`fit`.
@@ -77,9 +80,9 @@ class TransformedDensity(DensityMixin, BaseEstimator):
       with :math:`\lambda \ne 0`. Box-Cox gives rows that are not positive the score
       -inf.
     * `QuantileTransformer`: it is flat outside the rows to fit, and within 1e-7 of
-      their ends, so that rows beyond have the score -inf, also held-out ones; the
-      ends themselves have the limit from inside. Tied quantiles leave gaps in its
-      image.
+      their ends, so that rows beyond have the score -inf: held-out ones, and those
+      that its `subsample` left out. The ends themselves have the limit from inside.
+      Tied quantiles leave gaps in its image.
     * `FunctionTransformer`: a point is in the image if `func` takes it back from
       where `inverse_func` puts it, and the score is -inf where `func` or `log_det`
       is not finite.
@@ -167,13 +170,15 @@ class TransformedDensity(DensityMixin, BaseEstimator):
         ------
         TypeError
             If the log-determinant of the transformer is not known, or the density
-            does not take `sample_weight`.
+            has no ``score_samples``, is a pipeline, or takes no `sample_weight`.
 
         ValueError
-            If the transformer drops columns, is flat, or has no image of a row.
+            If the transformer drops columns, is flat, or has no image of a row; or
+            the density gives its image less than a millionth.
         """
         rows = check_rows(self, X, reset=True, min_samples=2)
         weight = check_weights(sample_weight, rows)
+        type_of(self.transformer)
         self._check_density(weight)
         # Names may be all that tells a ColumnTransformer its columns.
         raw = X if "feature_names_in_" in vars(self) else rows
@@ -201,6 +206,11 @@ class TransformedDensity(DensityMixin, BaseEstimator):
                 f"density={self.density!r} has no method score_samples. Give an "
                 "estimator of a density, for example GaussianMixture()."
             )
+        if isinstance(self.density, Pipeline) and len(self.density.steps) > 1:
+            raise TypeError(
+                "density is a Pipeline, which drops the Jacobian of its transformers. "
+                "Move them to transformer, and let its last step be density."
+            )
         if weight is not None and not has_fit_parameter(self.density, "sample_weight"):
             raise TypeError(
                 f"density={self.density!r} takes no sample_weight. Use one that does, "
@@ -208,11 +218,11 @@ class TransformedDensity(DensityMixin, BaseEstimator):
             )
 
     def _set_mass(self, mass):
-        if mass.value <= 0:
+        if mass.value < _SMALLEST_MASS:
             raise ValueError(
-                f"The density {self.density_!r} has no mass in the image of "
-                f"{self.transformer_!r}. Use a density that fits its rows, or a "
-                "transformer onto the whole space."
+                f"The density {self.density_!r} gives the image of "
+                f"{self.transformer_!r} only the mass {mass.value:.2g}. Use a density "
+                "that fits its rows, or a transformer onto the whole space."
             )
         self.image_mass_, self.image_mass_error_ = mass
 
