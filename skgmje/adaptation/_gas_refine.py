@@ -6,6 +6,7 @@ import numpy as np
 
 from skgmje._backend import is_torch, namespace, to_numpy
 from skgmje.adaptation._gas_steps import MAX_DISTANCES, totals, two_nearest
+from skgmje.adaptation._neural_gas import label_components
 
 # A round ends after so many passes, or when the error falls by less than this share.
 PASSES = 15
@@ -45,7 +46,8 @@ def refine_gas(state, X, *, sample_weight=None, max_age=50, n_rounds=8):
 
     max_age : int, default=50
         Largest age :math:`a_{max}` of an edge. Afterwards an age is half the mean
-        number of rows between two renewals.
+        number of rows between two renewals. Edges that the growth has left within
+        a connected component stay as they are.
 
     n_rounds : int, default=8
         Largest number of times that nodes are put elsewhere.
@@ -88,8 +90,9 @@ def refine_gas(state, X, *, sample_weight=None, max_age=50, n_rounds=8):
             break
     alive = _alive(found.wins)
     found = _pass(rows, nodes[alive])
+    edges, ages = _known_edges(state, to_numpy(alive), to_numpy(ids == state.ids))
     state = state._replace(nodes=nodes[alive] + origin, ids=ids[alive], n_born=n_born)
-    return _linked(state, found, weight, max_age)
+    return _linked(state._replace(edges=edges, ages=ages), found, weight, max_age)
 
 
 class _Rows(NamedTuple):
@@ -167,31 +170,46 @@ def _alive(wins):
     return alive
 
 
+def _known_edges(state, alive, in_place):
+    """Return the edges of nodes that stay where they were, by their new numbers."""
+    edges = to_numpy(state.edges)
+    stays = (alive & in_place)[edges].all(axis=1)
+    return (np.cumsum(alive) - 1)[edges[stays]], to_numpy(state.ages)[stays]
+
+
 def _linked(state, found, weight, max_age):
     """Return the gas with the edges that the rows ask for, and with their errors."""
     xp, k = namespace(state.nodes), len(state.nodes)
-    low, high = (
-        xp.minimum(found.first, found.second),
-        xp.maximum(found.first, found.second),
-    )
-    keys, edge = xp.unique_inverse(low * k + high)
+    pair = found.first, found.second
+    keys, edge = xp.unique_inverse(xp.minimum(*pair) * k + xp.maximum(*pair))
     renewals = to_numpy(totals(edge, len(keys), weight)[1])
     ends = np.column_stack(np.divmod(to_numpy(keys), k))
-    wins = to_numpy(found.wins)
-    ages = wins[ends].sum(axis=1) / (2 * np.maximum(renewals, TINY))
+    ages = to_numpy(found.wins)[ends].sum(axis=1) / (2 * np.maximum(renewals, TINY))
     youngest = np.full(k, np.inf)
     np.minimum.at(youngest, ends, ages[:, None])
     # A node is never left alone, however often its rows change their second node.
     stays = (ages <= max_age) | (ages[:, None] == youngest[ends]).any(axis=1)
-    ages = np.minimum(ages[stays], max_age).astype(np.int64)
+    ends, ages = _with_known(ends[stays], ages[stays], state)
+    ages = np.minimum(ages, max_age).astype(np.int64)
     where = {"device": state.ids.device} if is_torch(state.ids) else {}
     return state._replace(
         errors=_like(found.errors, state.errors),
         utilities=_like(found.utilities, state.utilities),
         hits=xp.astype(totals(found.first, k, weight)[0], state.hits.dtype),
-        edges=xp.asarray(ends[stays], **where),
+        edges=xp.asarray(ends, **where),
         ages=xp.asarray(ages, **where),
     )
+
+
+def _with_known(ends, ages, state):
+    """Add what the growth has learned within, but not between, the components."""
+    k = len(state.nodes)
+    label = label_components(ends, k)
+    i, j = state.edges.T
+    more = (label[i] == label[j]) & ~np.isin(i * k + j, ends[:, 0] * k + ends[:, 1])
+    ends = np.concatenate([ends, state.edges[more]])
+    order = np.lexsort((ends[:, 1], ends[:, 0]))
+    return ends[order], np.concatenate([ages, state.ages[more]])[order]
 
 
 def _like(totals, faded):

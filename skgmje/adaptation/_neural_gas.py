@@ -252,9 +252,12 @@ def gas_components(state):
     >>> gas_components(start_gas(np.array([[0.0], [1.0]])))
     array([0, 0], dtype=int32)
     """
-    i, j = to_numpy(state.edges).T
-    n_nodes = len(state.nodes)
-    links = coo_array((np.ones(len(i)), (i, j)), shape=(n_nodes, n_nodes))
+    return label_components(to_numpy(state.edges), len(state.nodes))
+
+
+def label_components(ends, n_nodes):
+    """Number the connected components of the edges (n_edges, 2), from 0."""
+    links = coo_array((np.ones(len(ends)), tuple(ends.T)), shape=(n_nodes, n_nodes))
     return connected_components(links, directed=False)[1]
 
 
