@@ -226,7 +226,7 @@ def stream():
     """How far from the truth a mixture is before and after its stream has moved."""
     rows, results = [], {}
     for name, (before, after) in MOVES.items():
-        for size in (10, 200, 5000):
+        for size in (10, 200, 1000):
             gas = GrowingNeuralGasMixture(20, utility_threshold=20.0)
             feed(gas, before.sample(20_000, 0)[0], size)
             gaps = [gap(gas, before), gap(gas, after)]
