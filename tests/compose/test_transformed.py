@@ -289,7 +289,9 @@ def test_frames_as_output_of_transformers():
     expected = TransformedDensity(chain, MIXTURE).fit(ROWS).score(ROWS)
     with sklearn.config_context(transform_output="pandas"):
         model = TransformedDensity(chain, MIXTURE).fit(frame)
-        assert model.score(frame) == expected
+        # scikit-learn finds the powers by a search, whose last digits depend on
+        # where the columns lie in memory.
+        assert model.score(frame) == pytest.approx(expected, abs=1e-6)
         assert len(model.sample(3)[0]) == 3
 
 
