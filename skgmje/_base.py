@@ -35,6 +35,7 @@ __all__ = [
     "as_mixture",
     "check_rows",
     "check_weights",
+    "mean_score",
     "to_sklearn",
     "validate_parameter_constraints",
 ]
@@ -225,6 +226,18 @@ def check_weights(sample_weight, X):
     is_single = getattr(sample_weight, "dtype", None) == np.float32
     dtype = np.float32 if is_single else np.float64
     return _check_sample_weight(sample_weight, X, dtype=dtype, ensure_non_negative=True)
+
+
+def mean_score(log_prob, sample_weight):
+    """Return the weighted mean of log-densities; rows of weight zero do not count.
+
+    Zero times the -inf of a row far away would be NaN.
+    """
+    weight = check_weights(sample_weight, log_prob)
+    if weight is None:
+        return float(log_prob.mean())
+    counts = weight > 0
+    return float(np.average(log_prob[counts], weights=weight[counts]))
 
 
 def as_mixture(density):

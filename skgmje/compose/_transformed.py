@@ -6,7 +6,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skgmje._backend import as_generator
-from skgmje._base import Integral, _fit_context, check_rows, check_weights
+from skgmje._base import (
+    Integral,
+    _fit_context,
+    check_rows,
+    check_weights,
+    mean_score,
+)
 from skgmje.compose._bijections import bijection, type_of
 from skgmje.compose._mass import draw, image_mass
 
@@ -271,11 +277,7 @@ class TransformedDensity(DensityMixin, BaseEstimator):
             Weighted mean of :meth:`score_samples`, in nats, in the units of `X`.
         """
         log_prob = self.score_samples(X).astype(np.float64)
-        weight = check_weights(sample_weight, log_prob)
-        if weight is None:
-            return float(log_prob.mean())
-        counts = weight > 0
-        return float(np.average(log_prob[counts], weights=weight[counts]))
+        return mean_score(log_prob, sample_weight)
 
     def sample(self, n_samples=1, random_state=None):
         """Draw samples from the fitted density, and map them back.

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length
 
 from skgmje._backend import as_generator
-from skgmje._base import check_weights
+from skgmje._base import mean_score
 
 # Rows whose mixtures exist at a time.
 CHUNK_ROWS = 4096
@@ -295,12 +295,7 @@ class ConditionalDensityMixin:
             Weighted mean of :meth:`log_prob`, in nats. For R squared use
             ``scoring="r2"``.
         """
-        log_prob = self.log_prob(X, y)
-        weight = check_weights(sample_weight, log_prob[:, None])
-        if weight is None:
-            return float(log_prob.mean())
-        # Zero times the -inf of a row far away would be NaN.
-        return float(np.average(log_prob[weight > 0], weights=weight[weight > 0]))
+        return mean_score(self.log_prob(X, y), sample_weight)
 
 
 def _check_levels(quantiles):
