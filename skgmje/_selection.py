@@ -273,7 +273,11 @@ def select_mixture(
                 del alive[setting]
     # One split tries one start of each candidate: the best has proved itself.
     start = best[0].mixture if len(folds) == 1 else None
-    return _best(table)._replace(start=start, held_out=_gather(X, folds, best))
+    chosen = _best(table)._replace(start=start, held_out=_gather(X, folds, best))
+    if n_components in ("auto", chosen.n_components):
+        return chosen
+    # A fold has fewer rows than all: it may have had to do with fewer components.
+    return chosen._replace(n_components=n_components, start=None)
 
 
 def _folds(X, random_state):

@@ -1,5 +1,7 @@
 """Whether stated probabilities come true."""
 
+from numbers import Real
+
 import numpy as np
 
 from skgmje.metrics._checks import (
@@ -99,7 +101,7 @@ def interval_coverage(
     >>> interval_coverage(mixture, [-3.0, -1.0, 0.0, 1.0])
     0.75
     """
-    if not 0 < coverage < 1:
+    if not (isinstance(coverage, Real) and 0 < coverage < 1):
         raise ValueError(
             f"coverage={coverage!r} must lie strictly between 0 and 1, such as 0.9."
         )

@@ -57,7 +57,7 @@ def test_likelihood_and_error_of_the_mean(pair):
     assert_allclose(rmse(mixture, Y), (squares.mean(axis=0) ** 0.5).mean())
 
 
-@pytest.mark.parametrize("coverage", [0, 1, -0.5, np.nan])
+@pytest.mark.parametrize("coverage", [0, 1, -0.5, np.nan, "a"])
 def test_refused_coverage(pair, coverage):
     with pytest.raises(ValueError, match="strictly between 0 and 1"):
         interval_coverage(*pair, coverage=coverage)

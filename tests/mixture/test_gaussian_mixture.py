@@ -373,3 +373,11 @@ def test_weights_of_any_scale():
         X, sample_weight=np.full(len(X), 1e-300)
     )
     assert_allclose(one.means_, GaussianMixture(2, random_state=0).fit(X).means_)
+
+
+@pytest.mark.parametrize("n_samples", [32, 1600])
+def test_searching_for_other_settings_keeps_the_number_of_components(n_samples):
+    rows = np.random.default_rng(0).normal(size=(n_samples, 2))
+    asked = n_samples - 2 if n_samples < 100 else 4
+    model = GaussianMixture(asked, shrinkage="auto", random_state=0).fit(rows)
+    assert len(model.weights_) == asked
