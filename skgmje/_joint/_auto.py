@@ -60,7 +60,7 @@ def fit_auto(X, Y, settings, sample_weight=None, random_state=None):
     held_out = np.stack([joint.held_out, network.held_out], axis=1)
     judged = np.isfinite(held_out).all(axis=1)
     row_weight = None if sample_weight is None else sample_weight[judged]
-    gains = 0.0, _gain(network.model, X, random_state)
+    gains = 0.0, pooling_gain(network.model, X, random_state)
     weights = pool_weights(held_out[judged] + gains, row_weight)
     info = joint.info | network.info
     info["pool_weights"] = dict(zip(NAMES, weights.tolist(), strict=True))
@@ -71,8 +71,25 @@ def fit_auto(X, Y, settings, sample_weight=None, random_state=None):
     return Fit(model, log_prob, info, trouble)
 
 
-def _gain(network, X, random_state):
-    """Return what the members gain over those that judge a row, in nats."""
+def pooling_gain(network, X, random_state):
+    """Return what the members gain over those that judge a row, in nats.
+
+    Parameters
+    ----------
+    network : NetworkConditional
+        All members.
+
+    X : ndarray of shape (n_samples, n_context)
+        Contexts.
+
+    random_state : RandomState instance
+        Source of randomness.
+
+    Returns
+    -------
+    gain : float
+        Zero for one member.
+    """
     n_members = len(network.skip)
     if n_members == 1:
         return 0.0

@@ -72,12 +72,20 @@ class Members(nn.Module):
     judged_on : tuple
         Contexts, and targets with weights, of the rows that each member is judged
         on: tensors of shape (n_members, n_rows, ...).
+
+    warmup : float, default=0.0
+        Share of the steps that place the means.
+
+    drop : callable, default=None
+        Dropout of hidden units.
     """
 
-    def __init__(self, network, judged_on):
+    def __init__(self, network, judged_on, warmup=0.0, drop=None):
         super().__init__()
         self.network = network
         self.judged_on = judged_on
+        self.warmup = warmup
+        self.drop = drop
         self.fraction = 0.0
         self.n_steps = 0
         self.average = None
@@ -85,7 +93,7 @@ class Members(nn.Module):
         self.scores = None
 
     def forward(self, context):
-        return self.network.heads(context)
+        return self.network.heads(context, self.drop if self.training else None)
 
     def on_step(self, fraction):
         """Remember which part of the run is completed."""
@@ -97,8 +105,8 @@ class Members(nn.Module):
         Soft distances to the means at first: a likelihood would shrink the
         scales where the targets are easy and never come back to the rest.
         """
-        if self.fraction < WARMUP:
-            part = self.fraction / WARMUP
+        if self.fraction < self.warmup:
+            part = self.fraction / self.warmup
             values = heads.distortion(targets, SOFT ** (1 - part) * HARD**part)
         else:
             values = -heads.log_prob(targets).clamp(min=WORST_LOG_PROB)
@@ -123,9 +131,9 @@ class Members(nn.Module):
         torch._foreach_lerp_(self.average, current, 1 - part)
 
     @torch.no_grad()
-    def judge(self, losses=None):
+    def judge(self):
         """Keep the averages of those members that predict their rows best."""
-        if self.fraction < WARMUP:
+        if self.fraction < self.warmup:
             return
         current = [p.clone() for p in self.network.parameters()]
         self._load(self.average)
@@ -151,7 +159,31 @@ class Members(nn.Module):
             parameter.copy_(value)
 
 
-def train_members(data, unseen, n_components, covariance_type, settings, random_state):
+class Dropout:
+    """Leaves out hidden units, by its own source of randomness.
+
+    Parameters
+    ----------
+    share : float
+        Of the units that are left out of each row.
+
+    random_state : torch.Generator
+        The source, on the CPU.
+    """
+
+    def __init__(self, share, random_state):
+        self.share = share
+        self.random_state = random_state
+
+    def __call__(self, hidden):
+        draws = torch.rand(hidden.shape, generator=self.random_state)
+        kept = (draws >= self.share).to(hidden)
+        return hidden * kept / (1 - self.share)
+
+
+def train_members(
+    data, unseen, n_components, covariance_type, settings, random_state, start=None
+):
     """Train a network, each member without the rows that it must not see.
 
     Parameters
@@ -174,6 +206,10 @@ def train_members(data, unseen, n_components, covariance_type, settings, random_
     random_state : RandomState instance
         Source of the starts and the batches.
 
+    start : tuple of ndarrays, default=None
+        Slope, intercept and scale of the means' start, see
+        :meth:`MixtureDensityNetwork.start_at`.
+
     Returns
     -------
     layers : tuple
@@ -193,12 +229,21 @@ def train_members(data, unseen, n_components, covariance_type, settings, random_
         covariance_type=covariance_type,
         min_scale=settings.min_scale,
     )
+    if start is not None:
+        network.start_at(*(torch.from_numpy(np.float32(part)) for part in start))
+    drop = Dropout(settings.dropout, generator) if settings.dropout else None
     device = settings.device or torch.device("cpu")
     tensors = [torch.from_numpy(np.asarray(a, np.float32)).to(device) for a in data]
     train = MemberRows(tensors, _member_rows(~unseen, random_state).to(device))
     held = MemberRows(tensors, _member_rows(unseen, random_state).to(device))
-    members = Members(network, held[torch.arange(min(len(held), MOST_JUDGED))])
+    judged_on = held[torch.arange(min(len(held), MOST_JUDGED))]
     schedule = make_schedule(*data[1].shape, settings)
+    members = Members(network, judged_on, schedule.warmup, drop)
+
+    def on_epoch(losses):
+        members.judge()
+        return settings.on_epoch is not None and settings.on_epoch(losses)
+
     training = _net.train(
         members,
         members.loss,
@@ -206,7 +251,7 @@ def train_members(data, unseen, n_components, covariance_type, settings, random_
         schedule,
         Hooks(
             on_step=members.on_step,
-            on_epoch=members.judge,
+            on_epoch=on_epoch,
             clip_gradients=members.clip_gradients,
             callbacks=settings.callbacks,
             net_params=_net_params(data[0], settings),
@@ -244,7 +289,7 @@ def make_schedule(n_samples, n_targets, settings):
         steps if settings.max_iter == "auto" else settings.max_iter,
         batch_size if settings.batch_size == "auto" else settings.batch_size,
         settings.learning_rate,
-        warmup=WARMUP,
+        warmup=WARMUP if settings.warmup else 0.0,
         tol=NOISE,
     )
 
@@ -252,7 +297,9 @@ def make_schedule(n_samples, n_targets, settings):
 def _net_params(context, settings):
     """Return AdamW, which decays the matrices and nothing else."""
     n_samples, n_context = context.shape
-    decay = np.clip(DECAY / (n_samples * n_context**2), *DECAY_RANGE)
+    decay = settings.weight_decay
+    if decay == "auto":
+        decay = np.clip(DECAY / (n_samples * n_context**2), *DECAY_RANGE)
     return {
         "optimizer": torch.optim.AdamW,
         "optimizer__weight_decay": 0.0,

@@ -200,33 +200,106 @@ def fit_network(X, Y, settings, sample_weight=None, random_state=None):
     ValueError
         If there are fewer than two rows, or missing contexts.
     """
-    from skgmje._joint._members import train_members
-
     check_complete(X)
     if len(X) < 2:
         raise ValueError(
             f"X has n_samples={len(X)}; a network needs at least 2, one of them to "
             "be judged on. Use mixture='prototypes'."
         )
+    fold = assign_folds(X, Y, random_state)
+    model, unseen, training = train_network(
+        X, Y, fold, settings, sample_weight, random_state
+    )
+    info = {"loss_curve": training.loss_curve, "n_iter": len(training.loss_curve)}
+    return Fit(model, _held_out(model, X, Y, unseen), info, training.trouble)
+
+
+def train_network(
+    X, Y, fold, settings, sample_weight=None, random_state=None, start=None
+):
+    """Train an ensemble of networks on given folds.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_context)
+        Contexts, standardised, complete.
+
+    Y : ndarray of shape (n_samples, n_targets)
+        Targets, standardised.
+
+    fold : ndarray of shape (n_samples,)
+        Number of the fold of each row. Member m does not see fold m, modulo their
+        number.
+
+    settings : Settings
+        As in :func:`fit_network`.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    random_state : RandomState instance, default=None
+        Source of the starts and the batches.
+
+    start : tuple of ndarrays, default=None
+        Slope, intercept and scale of the start of the means.
+
+    Returns
+    -------
+    model : NetworkConditional
+        All members.
+
+    unseen : bool ndarray of shape (n_members, n_samples)
+        The rows that each member has not seen.
+
+    training : Training
+        The loss curve, and what went wrong.
+    """
+    from skgmje._joint._members import train_members
+
     k = settings.n_components
     if k == "auto":
         k = N_COMPONENTS if Y.shape[1] <= MANY_TARGETS else 1
-    fold = assign_folds(X, Y, random_state)
     own_fold = np.arange(settings.n_members) % (fold.max() + 1)
     unseen = own_fold[:, None] == fold
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
-    data = clip_context(X), Y, weight / weight.mean()
     layers, training = train_members(
-        data,
+        (clip_context(X), Y, weight / weight.mean()),
         unseen,
         k,
         COVARIANCE_TYPES[settings.covariance_type],
         settings,
         random_state,
+        start,
     )
     model = NetworkConditional(*layers, k, Y.shape[1], settings.min_scale)
-    info = {"loss_curve": training.loss_curve, "n_iter": len(training.loss_curve)}
-    return Fit(model, _held_out(model, X, Y, unseen), info, training.trouble)
+    return model, unseen, training
+
+
+def held_out_mixture(model, X, unseen):
+    """Return the density of each row by the members that have not seen it.
+
+    Parameters
+    ----------
+    model : NetworkConditional
+        All members.
+
+    X : ndarray of shape (n_samples, n_context)
+        Contexts.
+
+    unseen : bool ndarray of shape (n_members, n_samples)
+        The rows that each member has not seen; as many members for each row.
+
+    Returns
+    -------
+    mixture : Mixture
+        One for each row.
+    """
+    n_unseen = int(unseen.sum(axis=0).min())
+    chosen = np.argsort(~unseen, axis=0, kind="stable")[:n_unseen]
+    rows = np.arange(len(X))
+    heads = model.heads(X)
+    held = (None if part is None else part[chosen, rows] for part in heads)
+    return join_members(type(heads)(*held)).mixture()
 
 
 def assign_folds(X, Y, random_state):
@@ -248,6 +321,47 @@ def assign_folds(X, Y, random_state):
     fold : ndarray of shape (n_samples,)
         Number of the fold of each row, from 0 without gaps; at least two folds.
     """
+    return deal(belonging(X, Y), N_FOLDS, random_state)
+
+
+def deal(group, n_folds, random_state):
+    """Deal groups of rows to folds at random, as many groups to each.
+
+    Parameters
+    ----------
+    group : ndarray of shape (n_samples,)
+        Number of the group of each row, from 0 without gaps.
+
+    n_folds : int
+        Largest number of folds.
+
+    random_state : RandomState instance
+        Source of randomness.
+
+    Returns
+    -------
+    fold : ndarray of shape (n_samples,)
+        Number of the fold of each row, from 0 without gaps.
+    """
+    return (random_state.permutation(group.max() + 1) % n_folds)[group]
+
+
+def belonging(X, Y):
+    """Find which rows belong together: those of equal contexts, or copies.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_context)
+        Contexts.
+
+    Y : ndarray of shape (n_samples, n_targets)
+        Targets.
+
+    Returns
+    -------
+    group : ndarray of shape (n_samples,)
+        Number of the group of each row, from 0 without gaps; at least two groups.
+    """
     # Contexts that repeat often are categories; copies of all rows are all equal.
     candidates = (
         (X, len(X) / 2),
@@ -258,7 +372,7 @@ def assign_folds(X, Y, random_state):
         distinct, group = np.unique(rows, axis=0, return_inverse=True)
         if len(distinct) > fewest:
             break
-    return (random_state.permutation(len(distinct)) % N_FOLDS)[group.ravel()]
+    return group.ravel()
 
 
 def _held_out(model, X, Y, unseen):

@@ -43,6 +43,15 @@ class Settings:
     min_scale : float, default=5e-3
         Smallest standard deviation of a component of a network.
 
+    warmup : bool, default=True
+        Whether the means of networks are placed before the scales are learned.
+
+    dropout : float, default=0.0
+        Share of hidden units that are left out of each row in training.
+
+    weight_decay : float or 'auto', default='auto'
+        Decay of a network's matrices.
+
     judged : bool, default=False
         Whether held-out densities of the training rows are wanted, even where
         nothing is left to choose.
@@ -55,6 +64,9 @@ class Settings:
 
     net_params : dict or None, default=None
         Further parameters of :class:`skorch.NeuralNet`.
+
+    on_epoch : callable or None, default=None
+        Gets the losses of each epoch of a network; may return True to stop.
     """
 
     n_components: Any = "auto"
@@ -68,7 +80,11 @@ class Settings:
     learning_rate: float = 6e-3
     batch_size: Any = "auto"
     min_scale: float = 5e-3
+    warmup: bool = True
+    dropout: float = 0.0
+    weight_decay: Any = "auto"
     judged: bool = False
     device: Any = None
     callbacks: Any = None
     net_params: Any = None
+    on_epoch: Any = None

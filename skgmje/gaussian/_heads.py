@@ -190,7 +190,7 @@ def split_outputs(outputs, n_components, n_features, min_scale):
     )
 
 
-def perceptrons(weights, biases, skip, context):
+def perceptrons(weights, biases, skip, context, drop=None):
     r"""Evaluate perceptrons of one architecture side by side.
 
     .. math::
@@ -213,6 +213,9 @@ def perceptrons(weights, biases, skip, context):
             (n_members, n_samples, n_context)
         Rows for all, or rows for each.
 
+    drop : callable, default=None
+        Applied to the outputs of each hidden layer, such as dropout.
+
     Returns
     -------
     outputs : array of shape (n_members, n_samples, n_outputs)
@@ -221,6 +224,7 @@ def perceptrons(weights, biases, skip, context):
     hidden = context
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
         hidden = _silu(hidden @ weight + bias)
+        hidden = hidden if drop is None else drop(hidden)
     return hidden @ weights[-1] + biases[-1] + context @ skip
 
 

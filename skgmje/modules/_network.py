@@ -112,7 +112,32 @@ class MixtureDensityNetwork(MixtureModule):
         skip = torch.zeros((n_members, n_context, n_out), dtype=dtype)
         self.skip = nn.Parameter(skip)
 
-    def heads(self, context):
+    @torch.no_grad()
+    def start_at(self, slope, intercept, scale):
+        """Set all means to a linear function of the context, before training.
+
+        Parameters
+        ----------
+        slope : tensor of shape (n_context, n_targets)
+            Of the means.
+
+        intercept : tensor of shape (n_targets,)
+            Of the means.
+
+        scale : tensor of shape (n_targets,)
+            Spread of the targets around it: the components stand apart by it, and
+            are as wide.
+        """
+        end = self.n_components * (1 + self.n_targets)
+        means = slice(self.n_components, end)
+        scales = slice(end, end + self.n_components * self.n_targets)
+        bias, times = self.biases[-1], self.n_components
+        self.skip[..., means] = slope.repeat(1, times)
+        bias[..., means] *= scale.clamp(max=1.0).repeat(times)
+        bias[..., means] += intercept.repeat(times)
+        bias[..., scales] += scale.log().repeat(times)
+
+    def heads(self, context, drop=None):
         """Evaluate the perceptrons.
 
         Parameters
@@ -121,12 +146,16 @@ class MixtureDensityNetwork(MixtureModule):
                 (n_members, n_samples, n_context)
             Rows for all members, or rows for each.
 
+        drop : callable, default=None
+            Applied to the outputs of each hidden layer, such as dropout.
+
         Returns
         -------
         heads : Heads
             Tensors of shape (n_members, n_samples, n_components, ...).
         """
-        outputs = perceptrons(list(self.weights), list(self.biases), self.skip, context)
+        layers = list(self.weights), list(self.biases), self.skip
+        outputs = perceptrons(*layers, context, drop)
         return split_outputs(outputs, self.n_components, self.n_targets, self.min_scale)
 
     def forward(self, context):
