@@ -15,6 +15,7 @@ _HOME = {
     "Mixture": "skgmje.gaussian",
     "TransformedDensity": "skgmje.compose",
     "as_mixture": "skgmje._base",
+    "load": "skgmje._persistence",
     "to_sklearn": "skgmje._base",
 }
 
@@ -28,6 +29,7 @@ __all__ = [
     "Mixture",
     "TransformedDensity",
     "as_mixture",
+    "load",
     "to_sklearn",
 ]
 

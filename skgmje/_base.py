@@ -49,6 +49,8 @@ _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 class MixtureMixin:
     """Fitted attributes of an estimator that is one Gaussian mixture."""
 
+    # What files leave out, because it follows from the rest.
+    _derived = ("_mixture",)
     _doc_link_module = "skgmje"
 
     def _set_mixture(self, mixture):
@@ -77,8 +79,9 @@ class MixtureMixin:
         known, value = vars(self).get("_mixture", ((None,) * 4, None))
         if all(a is b for a, b in zip(parameters, known, strict=True)):
             return value
-        # Somebody has set fitted attributes by hand.
-        return Mixture(*parameters)
+        # It comes from a file, or somebody has set fitted attributes by hand.
+        self._mixture = parameters, Mixture(*parameters)
+        return self._mixture[1]
 
     @property
     def precisions_cholesky_(self):
@@ -113,6 +116,15 @@ class MixtureMixin:
     def _checked_parameters(self):
         check_is_fitted(self, "means_")
         return self._parameters()
+
+    def _rebuild(self):
+        """Check what a file says; called when the attributes are set."""
+        self.mixture_._rebuild()
+        if self.mixture_.n_features != self.n_features_in_:
+            raise ValueError(
+                f"means_ has {self.mixture_.n_features} features, and n_features_in_ "
+                f"is {self.n_features_in_}"
+            )
 
 
 def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=None):

@@ -11,6 +11,7 @@ from skgmje import _net
 from skgmje._joint._models import Conditional, Fit, JointConditional
 from skgmje.modules import MixtureModule
 from skgmje.modules._batches import TensorBatches, TensorRows
+from skgmje.modules._device import load_tensors
 from skgmje.modules._schedule import Hooks, Schedule
 
 MAX_ITER = 1000
@@ -107,6 +108,25 @@ def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
     n_iter = len(training.loss_curve)
     info = {"loss_curve": training.loss_curve, "n_iter": n_iter}
     return Fit(model, None, info, training.trouble)
+
+
+def restore_module(model, module):
+    """Return the model of a file with a copy of the user's module in it.
+
+    Parameters
+    ----------
+    model : ModuleConditional
+        Whose `module` is a dict of tensors.
+
+    module : MixtureModule
+        Its layers are those that the tensors belong to.
+
+    Returns
+    -------
+    model : ModuleConditional
+        Ready to be asked.
+    """
+    return replace(model, module=load_tensors(copy.deepcopy(module), model.module))
 
 
 def _width(module, X):

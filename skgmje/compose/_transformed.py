@@ -149,6 +149,9 @@ class TransformedDensity(DensityMixin, BaseEstimator):
         self.density = density
         self.log_det = log_det
 
+    # What files leave out, because it follows from the rest.
+    _derived = ("_bijection",)
+
     # Both parts validate their own parameters.
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, sample_weight=None):
@@ -222,6 +225,11 @@ class TransformedDensity(DensityMixin, BaseEstimator):
                 f"density={self.density!r} takes no sample_weight. Use one that does, "
                 "for example skgmje.GaussianMixture()."
             )
+
+    def _rebuild(self):
+        """Make what a file leaves out, and try it."""
+        self._bijection = bijection(self.transformer_, self.log_det)
+        self.score_samples(np.zeros((1, self.n_features_in_)))
 
     def _set_mass(self, mass):
         if mass.value < _SMALLEST_MASS:

@@ -199,6 +199,15 @@ class EmbedderMixin(EmbedderAnswers, ABC):
         self.n_iter_ = max(1, len(self.loss_curve_))
         self.logdet_drop_ = trained.logdet_drop
 
+    def _rebuild(self):
+        """Make networks of what a file says of them, and try them."""
+        from skgmje.embedding._training import restore_encoders
+
+        self.encoder_, self.target_encoder_ = restore_encoders(self)
+        rows = np.zeros((1, self.n_features_in_))
+        self._output(rows)
+        self._density.predict_mixture(self._encode(self.encoder_, rows))
+
     def _judge(self, z_context, troubles):
         """Store what is known of the embeddings, and warn of what is wrong."""
         figures = measure(z_context)

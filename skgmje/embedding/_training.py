@@ -23,7 +23,7 @@ from skgmje.embedding._view_pair import (
 )
 from skgmje.modules import Prototypes
 from skgmje.modules._batches import draw_rows, load_rows
-from skgmje.modules._device import own_random_state, resolve_device
+from skgmje.modules._device import load_tensors, own_random_state, resolve_device
 from skgmje.modules._schedule import Hooks, Schedule
 
 # Rows on which marginal entropies are compared before and after training.
@@ -199,6 +199,35 @@ def _run(estimator, module, rows, size, random_state, device):
         estimator.loss, rho=estimator.rho, logdet_weight=estimator.logdet_weight
     )
     return train(module, objective, rows, schedule, hooks, random_state, device)
+
+
+def restore_encoders(estimator):
+    """Return the encoders of both views from the tensors that a file has of them.
+
+    Parameters
+    ----------
+    estimator : EmbedderMixin
+        Whose `encoder_` and `target_encoder_` are such tensors by name.
+
+    Returns
+    -------
+    context, target : Encoder
+        On the CPU, in evaluation mode; the same where the views share one.
+    """
+    pair = estimator.views == "pair"
+    wanted = [("encoder", estimator.n_features_in_, estimator.encoder_)]
+    if pair:
+        n_targets = estimator._views.n_targets_in_
+        wanted.append(("target_encoder", n_targets, estimator.target_encoder_))
+    elif estimator.target == "ema":
+        wanted.append(("encoder", estimator.n_features_in_, estimator.target_encoder_))
+    encoders = []
+    with foreign_random_state(estimator, 0, torch.device("cpu")):
+        for name, n_features, tensors in wanted:
+            size = (n_features, estimator.embedding_dim_)
+            encoder = build_encoder(name, *size, estimator, torch.Generator())
+            encoders.append(load_tensors(encoder, tensors))
+    return encoders[0], encoders[-1]
 
 
 def embed_views(estimator, pairs, seed):

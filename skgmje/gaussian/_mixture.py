@@ -114,6 +114,25 @@ class Mixture(AlgebraMixin, SummaryMixin):
         memories = ("_hot_loops", "_linear_maps")
         return {k: v for k, v in vars(self).items() if k not in memories}
 
+    def save(self, path):
+        """Write the mixture to a file that :func:`skgmje.load` reads.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to; an old file is replaced once the new one is complete.
+        """
+        from skgmje._persistence import save
+
+        save(self, path)
+
+    def _rebuild(self):
+        """Check that every matrix is positive definite; others look when they need it.
+
+        Called when the mixture comes from a file.
+        """
+        self.log_prob(self.means[..., :1, :] if self.means.ndim == 2 else self.mean)
+
     @property
     def _kernel(self):
         """Hot loops of a NumPy mixture, prepared once for the present values."""

@@ -292,6 +292,14 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         }
         return Settings(**params | {"device": check_engine(self)})
 
+    def _rebuild(self):
+        """Make a module of what a file says of it, and try the density."""
+        if isinstance(getattr(self._model, "module", None), dict):
+            from skgmje._joint._module import restore_module
+
+            self._model = restore_module(self._model, self.mixture)
+        self._mixture_of(np.zeros((1, self.n_features_in_)))._rebuild()
+
     def _record(self, fit, sample_weight):
         """Store how the density was reached, and warn of what went wrong."""
         self.cv_results_ = fit.info.get("cv_results")

@@ -398,6 +398,14 @@ class KernelMixtureDensity(
         warn_of_dead_gradient(self, placement.diagnostics["n_pairs"])
         warn_of_no_density(self)
 
+    def _rebuild(self):
+        """Make a network of what a file says of it."""
+        super()._rebuild()
+        if "generator_" in vars(self):
+            from skgmje.mixture._placement import restore_network
+
+            self.generator_ = restore_network(self)
+
     def _count_parameters(self):
         # Before the features' units made ellipses of spheres.
         return self._n_parameters

@@ -15,11 +15,12 @@ from skgmje._net import Training, check_callbacks, check_net_params, train
 from skgmje._progress import Progress
 from skgmje.costs import effective_rank, pair_ess
 from skgmje.gaussian import Mixture
+from skgmje.mixture._bandwidth import Bumps
 from skgmje.mixture._objective import Objective
 from skgmje.mixture._progress import Plateau
 from skgmje.modules import CodeGenerator, NoiseGenerator
 from skgmje.modules._batches import draw_rows, load_rows
-from skgmje.modules._device import own_random_state, resolve_device
+from skgmje.modules._device import load_tensors, own_random_state, resolve_device
 from skgmje.modules._generator import draw_centers
 from skgmje.modules._schedule import Hooks
 
@@ -273,6 +274,27 @@ def _draw_model(module, n_components, random_state):
     variances = torch.exp(module.log_variance).expand(n_components)
     weights = torch.full_like(centers[:, 0], 1 / n_components)
     return Mixture(weights, centers, variances, "spherical")
+
+
+def restore_network(estimator):
+    """Return the map from noise to centres from the tensors that a file has of it.
+
+    Parameters
+    ----------
+    estimator : KernelMixtureDensity
+        Whose `generator_` is a dict of tensors.
+
+    Returns
+    -------
+    network : torch.nn.Module
+        On the CPU.
+    """
+    sizes = tuple(estimator.hidden_layer_sizes)
+    kind = Generator(estimator.generator, 1, None, estimator.code_dim, sizes)
+    args = (estimator.n_features_in_, Bumps(1.0, 1.0), torch.Generator(), torch.float32)
+    with own_random_state(0):
+        module = kind.build(*args)
+    return load_tensors(module.network, estimator.generator_)
 
 
 def sample_network(network, n_samples, code_dim, seed):

@@ -40,6 +40,34 @@ def resolve_device(device):
     return torch.device(device)
 
 
+def load_tensors(module, tensors):
+    """Give a network the parameters and buffers that a file has of it.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Changed in place.
+
+    tensors : dict
+        Tensors by name.
+
+    Returns
+    -------
+    module : nn.Module
+        In the precision of the tensors, in evaluation mode.
+
+    Raises
+    ------
+    RuntimeError
+        If names or shapes differ.
+    """
+    floats = [part for part in tensors.values() if part.is_floating_point()]
+    if floats:
+        module.to(floats[0].dtype)
+    module.load_state_dict(dict(tensors))
+    return module.eval()
+
+
 @contextmanager
 def own_random_state(seed, device=None):
     """Lend torch's default generators a seed, and give their states back.

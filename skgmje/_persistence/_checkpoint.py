@@ -1,0 +1,126 @@
+"""How far a fit has come, in a folder: to go on after a crash with the same bits."""
+
+import hashlib
+import json
+import os
+
+import numpy as np
+
+from skgmje._persistence._container import pack, unpack, write_file
+from skgmje._persistence._decode import Decoder
+from skgmje._persistence._encode import Encoder
+
+# What a fit says or where it keeps its state does not change its result.
+_SILENT = ("checkpoint_dir", "verbose", "verbose_interval")
+_CHUNK_ROWS = 2**16
+
+
+class Checkpoint:
+    """A file that a fit writes, and that the same fit finds when it starts again.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Where to; made if it is not there.
+
+    name : str
+        Of the file.
+
+    fingerprint : str
+        What tells this fit from all others.
+    """
+
+    def __init__(self, folder, name, fingerprint):
+        self.folder = os.fspath(folder)
+        self.name = name
+        self.fingerprint = fingerprint
+        os.makedirs(self.folder, exist_ok=True)
+
+    @property
+    def path(self):
+        """The file."""
+        return os.path.join(self.folder, f"{self.name}.checkpoint")
+
+    def part(self, name):
+        """Return the checkpoint of a part of the fit."""
+        return Checkpoint(self.folder, f"{self.name}.{name}", self.fingerprint)
+
+    def read(self):
+        """Return what was written last, or None.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged or of another fit.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            return None
+        try:
+            document, arrays = unpack(data)
+            known = document["fingerprint"]
+            if known == self.fingerprint:
+                return Decoder(arrays).decode(document["state"])
+        except Exception as error:
+            raise ValueError(
+                f"The checkpoint {self.path} cannot be read: {error}. Delete it to "
+                "start from the beginning."
+            ) from error
+        raise ValueError(
+            f"checkpoint_dir={self.folder!r} holds the checkpoint of another fit: its "
+            "rows, parameters or version are others. Use a folder for each fit, or "
+            f"delete {self.path}."
+        )
+
+    def write(self, state):
+        """Remember a state in place of the last one."""
+        encoder = Encoder()
+        document = {"fingerprint": self.fingerprint, "state": encoder.encode(state)}
+        write_file(self.path, pack(document, encoder.arrays))
+
+    def finish(self):
+        """Remove what this fit and its parts have written; it is complete."""
+        for file in os.listdir(self.folder):
+            ours = file.lstrip(".").startswith(f"{self.name}.")
+            if ours and file.endswith((".checkpoint", ".part")):
+                os.unlink(os.path.join(self.folder, file))
+
+
+def fingerprint(estimator, arrays):
+    """Return a checksum of an estimator's parameters and of what it is fitted to.
+
+    Code counts by its place only: the same function has no lasting name.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose parameters count, but for those that change no result.
+
+    arrays : sequence of ndarray or None
+        Rows, targets, weights.
+
+    Returns
+    -------
+    fingerprint : str
+        Of 64 characters.
+    """
+    from skgmje import __version__
+
+    encoder = Encoder()
+    params = estimator.get_params(deep=False)
+    nodes = [
+        [name, encoder.param(params[name], name)]
+        for name in sorted(set(params) - set(_SILENT))
+    ]
+    known = [type(estimator).__qualname__, __version__, nodes]
+    total = hashlib.sha256(json.dumps(known).encode())
+    for array in (*encoder.arrays.values(), *arrays):
+        total.update(f"{getattr(array, 'dtype', None)} {np.shape(array)}".encode())
+        if array is None:
+            continue
+        rows = array.reshape(-1, 1) if array.ndim < 2 else array
+        for start in range(0, len(rows), _CHUNK_ROWS):
+            total.update(np.ascontiguousarray(rows[start : start + _CHUNK_ROWS]))
+    return total.hexdigest()

@@ -1,0 +1,153 @@
+"""One safetensors file: arrays, and a document in its metadata, with a checksum."""
+
+import contextlib
+import hashlib
+import importlib
+import json
+import os
+import secrets
+
+import numpy as np
+
+# A file of a higher major version may hold what this one would misread.
+FORMAT = "skgmje"
+MAJOR, MINOR = 1, 0
+
+DTYPES = frozenset(
+    "bool float16 float32 float64 int8 int16 int32 int64 "
+    "uint8 uint16 uint32 uint64".split()
+)
+
+
+def _library():
+    try:
+        return importlib.import_module("safetensors.numpy")
+    except ImportError as error:
+        raise ImportError(
+            'Files of models need safetensors. Run pip install "skgmje[io]".'
+        ) from error
+
+
+def pack(document, arrays, **labels):
+    """Return the bytes of a file.
+
+    Parameters
+    ----------
+    document : JSON value
+        What the arrays mean.
+
+    arrays : dict of ndarray
+        Contiguous arrays by name.
+
+    **labels : str
+        Further metadata, for those who look into a file.
+
+    Returns
+    -------
+    data : bytes
+        A safetensors file.
+    """
+    metadata = {
+        "format": FORMAT,
+        "format_version": f"{MAJOR}.{MINOR}",
+        "document": json.dumps(document, allow_nan=False),
+        **labels,
+    }
+    metadata["sha256"] = _digest(metadata, arrays)
+    return _library().save(arrays, metadata)
+
+
+def unpack(data):
+    """Return document and arrays of a file, if every bit is as it was written.
+
+    Raises
+    ------
+    ValueError
+        If not, or if the file is of another kind or of a later major version.
+    """
+    metadata = _metadata(data)
+    if metadata.get("format") != FORMAT:
+        raise ValueError("it is no file of skgmje")
+    major = metadata.get("format_version", "").partition(".")[0]
+    if not major.isdecimal() or int(major) != MAJOR:
+        raise ValueError(
+            f"its format version is {metadata.get('format_version')!r}, and this "
+            f"skgmje reads {MAJOR}.x; use the version that wrote it, or a later one"
+        )
+    arrays = _library().load(data)
+    known = metadata.pop("sha256", None)
+    if known != _digest(metadata, arrays):
+        raise ValueError("its checksum does not fit: it was damaged or edited")
+    if not {array.dtype.name for array in arrays.values()} <= DTYPES:
+        raise ValueError("it has an array of a data type that models do not have")
+    return json.loads(metadata["document"], object_pairs_hook=_distinct), arrays
+
+
+def _metadata(data):
+    """Return the metadata; safetensors would take the last of two equal keys."""
+    size = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or size > len(data) - 8:
+        raise ValueError("it ends too early")
+    header = json.loads(data[8 : 8 + size].decode(), object_pairs_hook=_distinct)
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    if not isinstance(metadata, dict):
+        raise ValueError("it has no metadata")
+    return dict(metadata)
+
+
+def _distinct(pairs):
+    items = dict(pairs)
+    if len(items) != len(pairs):
+        raise ValueError("it has the same key twice")
+    return items
+
+
+def _digest(metadata, arrays):
+    """Return the checksum of all that a file says."""
+    total = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        total.update(f"{name} {array.dtype.name} {array.shape}".encode())
+        total.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+    return total.hexdigest()
+
+
+def write_file(path, data):
+    """Write a file as a whole or not at all.
+
+    The bytes go to a new file beside it, which then takes its name: whatever
+    happens in between, the old file is there and complete.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Where to.
+
+    data : bytes
+        What to write.
+    """
+    path = os.fspath(path)
+    folder, name = os.path.split(os.path.abspath(path))
+    part = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.part")
+    try:
+        with open(part, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
+        raise
+    _sync_folder(folder)
+
+
+def _sync_folder(folder):
+    """Let the new name reach the disk, where folders can be opened."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

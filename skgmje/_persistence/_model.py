@@ -1,0 +1,148 @@
+"""Save an estimator, and load it again."""
+
+import json
+import os
+import platform
+from contextlib import contextmanager
+from importlib.metadata import version
+
+from skgmje._persistence._container import pack, unpack, write_file
+from skgmje._persistence._decode import Decoder
+from skgmje._persistence._encode import Encoder, NotStorable
+from skgmje._persistence._registry import class_of, name_of
+
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
+
+
+def save(value, path):
+    """Write a fitted estimator, or a mixture, to a file.
+
+    Parameters
+    ----------
+    value : object
+        Of a class in the registry.
+
+    path : str or path-like
+        Where to. An old file is replaced, once the new one is complete.
+
+    Raises
+    ------
+    TypeError
+        If a part of it is of a class that files do not know.
+    """
+    encoder = Encoder()
+    name = name_of(type(value))
+    try:
+        if name is None:
+            raise NotStorable(f"{type(value).__qualname__} is not in the registry")
+        node = encoder.encode(value)
+    except NotStorable as error:
+        raise TypeError(
+            f"{value!r} cannot be saved, because files hold numbers and words, and "
+            f"estimators of known classes: {error}. Use skops.io.dump, which asks "
+            "whom to trust, or pickle, for files that only you read."
+        ) from error
+    names = getattr(value, "feature_names_in_", ())
+    labels = {
+        "class": name,
+        "feature_names": json.dumps(list(names)),
+        "versions": json.dumps(_versions()),
+    }
+    document = {"model": node, "custom": encoder.custom}
+    write_file(path, pack(document, encoder.arrays, **labels))
+
+
+def _versions():
+    from skgmje import __version__
+
+    return {"skgmje": __version__, "python": platform.python_version()} | {
+        name: version(name) for name in _LIBRARIES
+    }
+
+
+def load(path, *, custom=None):
+    """Load an estimator, or a mixture, that :meth:`save` has written.
+
+    A file holds numbers, words and names of known classes: no code is read from
+    it and none is run, whoever made it. It is checked as a whole, by a checksum
+    against accident, and by shapes, data types, finite numbers and positive
+    definite covariances against malice.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    custom : dict or None, default=None
+        Parameters of yours that are code (functions, torch modules, callbacks),
+        by their names, as the error says when they are missing. A network of
+        yours is built by them and gets its trained weights from the file; what
+        is only needed to fit again may be None.
+
+    Returns
+    -------
+    estimator : estimator or Mixture
+        Its answers are those of the one that was saved, to the bit on the same
+        machine and versions.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, not of skgmje, of a later format, or has values
+        that no model has; or if `custom` does not have the names that it needs.
+
+    ImportError
+        If safetensors is not installed (the extra ``io``).
+
+    See Also
+    --------
+    skgmje.mixture.GaussianMixture.save : The way into a file; all estimators have it.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> import skgmje
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> density = skgmje.GaussianMixture().fit(X)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "density.safetensors")
+    ...     density.save(path)
+    ...     loaded = skgmje.load(path)
+    >>> bool((loaded.score_samples(X) == density.score_samples(X)).all())
+    True
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    with _blamed_on(path):
+        document, arrays = unpack(data)
+        node, wanted = document["model"], document["custom"]
+        if not isinstance(node, dict):
+            raise ValueError("it holds no object")
+        class_of(node.get("object"))
+    custom = dict(custom or {})
+    if set(custom) != set(wanted):
+        raise ValueError(
+            f"{os.fspath(path)} needs custom={{...}} with the names {sorted(wanted)}, "
+            f"which are code and so not in it; got {sorted(custom)}. A part that is "
+            "only needed to fit again may be None."
+        )
+    with _blamed_on(path):
+        return Decoder(arrays, custom).decode(node)
+
+
+@contextmanager
+def _blamed_on(path):
+    """Say of any error that the content of a file brings about that it is the file's.
+
+    Whatever a forged file can make fail, the caller has one error to expect.
+    """
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{os.fspath(path)} cannot be loaded: {error or type(error).__name__}. "
+            "Get it anew from where it was saved."
+        ) from error
