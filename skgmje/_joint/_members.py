@@ -78,19 +78,24 @@ class Members(nn.Module):
 
     drop : callable, default=None
         Dropout of hidden units.
+
+    patience : float, default=inf
+        Steps without a better member after which training may end.
     """
 
-    def __init__(self, network, judged_on, warmup=0.0, drop=None):
+    def __init__(self, network, judged_on, warmup=0.0, drop=None, patience=math.inf):
         super().__init__()
         self.network = network
         self.judged_on = judged_on
         self.warmup = warmup
         self.drop = drop
+        self.patience = patience
         self.fraction = 0.0
         self.n_steps = 0
         self.average = None
         self.best = None
         self.scores = None
+        self.best_steps = None
 
     def forward(self, context):
         return self.network.heads(context, self.drop if self.training else None)
@@ -132,9 +137,9 @@ class Members(nn.Module):
 
     @torch.no_grad()
     def judge(self):
-        """Keep the averages of those members that predict their rows best."""
+        """Keep the averages of members that predict their rows best; tell the end."""
         if self.fraction < self.warmup:
-            return
+            return False
         current = [p.clone() for p in self.network.parameters()]
         self._load(self.average)
         context, (targets, weight) = self.judged_on
@@ -143,11 +148,14 @@ class Members(nn.Module):
         if self.best is None:
             self.best = [p.clone() for p in self.average]
             self.scores = scores
+            self.best_steps = torch.full_like(scores, self.n_steps)
         better = scores > self.scores
         self.scores = torch.where(better, scores, self.scores)
+        self.best_steps[better] = self.n_steps
         for best, average in zip(self.best, self.average, strict=True):
             best[better] = average[better]
         self._load(current)
+        return self.n_steps - int(self.best_steps.max()) > self.patience
 
     @torch.no_grad()
     def finish(self):
@@ -176,7 +184,8 @@ class Dropout:
         self.random_state = random_state
 
     def __call__(self, hidden):
-        draws = torch.rand(hidden.shape, generator=self.random_state)
+        # The same units of all members: they have different rows.
+        draws = torch.rand(hidden.shape[1:], generator=self.random_state)
         kept = (draws >= self.share).to(hidden)
         return hidden * kept / (1 - self.share)
 
@@ -217,6 +226,9 @@ def train_members(
 
     training : Training
         The loss curve, and what went wrong.
+
+    best_steps : ndarray of shape (n_members,)
+        Number of steps after which each member was best.
     """
     generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
     network = MixtureDensityNetwork(
@@ -238,11 +250,13 @@ def train_members(
     held = MemberRows(tensors, _member_rows(unseen, random_state).to(device))
     judged_on = held[torch.arange(min(len(held), MOST_JUDGED))]
     schedule = make_schedule(*data[1].shape, settings)
-    members = Members(network, judged_on, schedule.warmup, drop)
+    patience = settings.patience * schedule.max_iter
+    members = Members(network, judged_on, schedule.warmup, drop, patience)
 
     def on_epoch(losses):
-        members.judge()
-        return settings.on_epoch is not None and settings.on_epoch(losses)
+        is_over = members.judge()
+        asked = settings.on_epoch is not None and settings.on_epoch(losses)
+        return asked or is_over
 
     training = _net.train(
         members,
@@ -260,7 +274,10 @@ def train_members(
         device,
     )
     members.finish()
-    return _layers(network), training
+    steps = members.best_steps
+    if steps is None:
+        steps = torch.full((settings.n_members,), members.n_steps)
+    return _layers(network), training, steps.cpu().numpy().astype(int)
 
 
 def make_schedule(n_samples, n_targets, settings):

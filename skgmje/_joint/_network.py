@@ -207,7 +207,7 @@ def fit_network(X, Y, settings, sample_weight=None, random_state=None):
             "be judged on. Use mixture='prototypes'."
         )
     fold = assign_folds(X, Y, random_state)
-    model, unseen, training = train_network(
+    model, unseen, training, _ = train_network(
         X, Y, fold, settings, sample_weight, random_state
     )
     info = {"loss_curve": training.loss_curve, "n_iter": len(training.loss_curve)}
@@ -253,6 +253,9 @@ def train_network(
 
     training : Training
         The loss curve, and what went wrong.
+
+    best_steps : ndarray of shape (n_members,)
+        Number of steps after which each member was best.
     """
     from skgmje._joint._members import train_members
 
@@ -262,7 +265,7 @@ def train_network(
     own_fold = np.arange(settings.n_members) % (fold.max() + 1)
     unseen = own_fold[:, None] == fold
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
-    layers, training = train_members(
+    layers, training, best_steps = train_members(
         (clip_context(X), Y, weight / weight.mean()),
         unseen,
         k,
@@ -272,7 +275,7 @@ def train_network(
         start,
     )
     model = NetworkConditional(*layers, k, Y.shape[1], settings.min_scale)
-    return model, unseen, training
+    return model, unseen, training, best_steps
 
 
 def held_out_mixture(model, X, unseen):

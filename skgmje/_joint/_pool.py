@@ -54,7 +54,7 @@ class PooledConditional(Conditional):
             rows = X if isinstance(model, JointConditional) else filled
             if weight.any():
                 parts.append((weight[:, None], model.predict_mixture(rows)))
-        return _join(parts, len(X), self.n_targets)
+        return join_mixtures(parts, len(X), self.n_targets)
 
 
 def pool_weights(log_densities, sample_weight=None):
@@ -105,8 +105,25 @@ def _maximize(densities, weight):
     return pool / pool.sum()
 
 
-def _join(parts, n_rows, n_targets):
-    """Return one mixture per row with the components of all."""
+def join_mixtures(parts, n_rows, n_targets):
+    """Return one mixture per row with the components of all.
+
+    Parameters
+    ----------
+    parts : list of (weight, Mixture)
+        Weights, numbers or of shape (n_rows, 1), and mixtures, one for each row.
+
+    n_rows : int
+        Number of rows.
+
+    n_targets : int
+        Number of features of the mixtures.
+
+    Returns
+    -------
+    mixture : Mixture
+        Of type 'diag' if all parts are, else 'full'.
+    """
     types = {mixture.covariance_type for _, mixture in parts}
     as_diag = n_targets == 1 or types <= {"diag", "spherical"}
     weights, means, covariances = [], [], []

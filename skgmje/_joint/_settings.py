@@ -52,6 +52,10 @@ class Settings:
     weight_decay : float or 'auto', default='auto'
         Decay of a network's matrices.
 
+    patience : float, default=1.0
+        Training of networks ends when no member has improved for this share of the
+        steps.
+
     judged : bool, default=False
         Whether held-out densities of the training rows are wanted, even where
         nothing is left to choose.
@@ -83,6 +87,7 @@ class Settings:
     warmup: bool = True
     dropout: float = 0.0
     weight_decay: Any = "auto"
+    patience: float = 1.0
     judged: bool = False
     device: Any = None
     callbacks: Any = None
