@@ -68,6 +68,7 @@ def test_other_process(estimator):
     assert set(others) == {answer(estimator)}
 
 
+@pytest.mark.slow
 def test_any_n_jobs():
     grid = {"cost": ["scalar", "svd"], "n_components": [2, 3]}
     small = KernelMixtureDensity(max_iter=10, hidden_layer_sizes=(8,), random_state=0)

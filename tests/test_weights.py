@@ -17,6 +17,7 @@ SMALL_GAS = {"max_nodes": 12, "insertion_interval": 30, "shrinkage": 2.0}
 SMALL = {"max_iter": 15, "hidden_layer_sizes": (8,), "covariance_type": "full"}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
     "make",

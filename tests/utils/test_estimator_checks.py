@@ -151,6 +151,7 @@ def label(value):
     return "fails " + str(len(value)) if isinstance(value, set) else str(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("estimator", "failures"), OURS, ids=label)
 def test_what_ours_fail(estimator, failures):
     assert_list_of_failures(estimator, failures)
@@ -160,6 +161,7 @@ def test_what_ours_fail(estimator, failures):
     parse_version(sklearn.__version__) < parse_version("1.9"),
     reason="the list is that of scikit-learn 1.9",
 )
+@pytest.mark.slow
 @pytest.mark.parametrize(("estimator", "failures"), THEIRS, ids=label)
 def test_what_theirs_fail(estimator, failures):
     assert_list_of_failures(estimator, failures)
