@@ -27,6 +27,11 @@ def to_numpy(x):
     return x.detach().cpu().numpy() if is_torch_array(x) else np.asarray(x)
 
 
+def from_tensor(x):
+    """Return a torch tensor as a NumPy array, and anything else as it is."""
+    return to_numpy(x) if is_torch_array(x) else x
+
+
 def asarray_like(values, like):
     """Return `values` as an array of the library, dtype and device of `like`."""
     if is_torch_array(like):

@@ -22,7 +22,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skgmje._backend import to_numpy
+from skgmje._backend import from_tensor, to_numpy
+from skgmje._estimator import EstimatorMixin
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "check_rows",
     "check_weights",
     "mean_score",
+    "mixture_attributes",
     "to_sklearn",
     "validate_parameter_constraints",
 ]
@@ -46,23 +48,15 @@ LARGEST = 1e150
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
-class MixtureMixin:
+class MixtureMixin(EstimatorMixin):
     """Fitted attributes of an estimator that is one Gaussian mixture."""
 
     # What files leave out, because it follows from the rest.
     _derived = ("_mixture",)
-    _doc_link_module = "skgmje"
 
     def _set_mixture(self, mixture):
         """Store `mixture` under scikit-learn's names, as float64 arrays."""
-        self.weights_ = to_numpy(mixture.weights)
-        self.means_ = to_numpy(mixture.means)
-        covariances = mixture.covariances
-        if isinstance(covariances, tuple):
-            self.covariances_ = tuple(to_numpy(part) for part in covariances)
-        else:
-            self.covariances_ = to_numpy(covariances)
-        self.covariance_type_ = mixture.covariance_type
+        vars(self).update(mixture_attributes(mixture))
         self._mixture = self._parameters(), Mixture(*self._parameters())
 
     def _parameters(self):
@@ -127,6 +121,21 @@ class MixtureMixin:
             )
 
 
+def mixture_attributes(mixture):
+    """Return the parameters of `mixture` under scikit-learn's names, a dict."""
+    covariances = mixture.covariances
+    if isinstance(covariances, tuple):
+        covariances = tuple(to_numpy(part) for part in covariances)
+    else:
+        covariances = to_numpy(covariances)
+    return {
+        "weights_": to_numpy(mixture.weights),
+        "means_": to_numpy(mixture.means),
+        "covariances_": covariances,
+        "covariance_type_": mixture.covariance_type,
+    }
+
+
 def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=None):
     """Return `X` as a float array of rows that the hot loops can square.
 
@@ -136,7 +145,8 @@ def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=N
         Whose ``n_features_in_`` is set or checked.
 
     X : array-like of shape (n_samples, n_features)
-        The rows; float64 and float32 are kept.
+        The rows; float64 and float32 are kept. A torch tensor becomes an array,
+        because the hot loops are NumPy's, also under array-API dispatch.
 
     reset : bool
         True in ``fit``.
@@ -164,7 +174,7 @@ def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=N
     if reset or not _are_plain_rows(estimator, X, min_samples):
         X = validate_data(
             estimator,
-            X,
+            from_tensor(X),
             reset=reset,
             dtype=[np.float64, np.float32],
             ensure_min_samples=min_samples,
@@ -230,6 +240,7 @@ def check_weights(sample_weight, X):
     """
     if sample_weight is None:
         return None
+    sample_weight = from_tensor(sample_weight)
     if not np.asarray(sample_weight).any():
         raise ValueError(
             "sample_weight: all weights are zero; give at least one row a "

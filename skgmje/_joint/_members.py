@@ -255,8 +255,7 @@ def train_members(
 
     def on_epoch(losses):
         is_over = members.judge()
-        asked = settings.on_epoch is not None and settings.on_epoch(losses)
-        return asked or is_over
+        return settings.on_epoch(losses) or is_over
 
     training = _net.train(
         members,

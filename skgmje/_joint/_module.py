@@ -151,7 +151,11 @@ def _train(module, criterion, tensors, settings, random_state):
     generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
     if not any(parameter.requires_grad for parameter in module.parameters()):
         return _follow(module, criterion, tensors, schedule, generator)
-    hooks = Hooks(callbacks=settings.callbacks, net_params=settings.net_params)
+    hooks = Hooks(
+        on_epoch=settings.on_epoch,
+        callbacks=settings.callbacks,
+        net_params=settings.net_params,
+    )
     device = settings.device or torch.device("cpu")
     training = _net.train(
         module, criterion, tensors, schedule, hooks, generator, device

@@ -1,7 +1,13 @@
 """What a fit of a joint model may be told."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+
+def go_on(losses):
+    """Hear of an epoch, and do not stop."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Settings:
     net_params : dict or None, default=None
         Further parameters of :class:`skorch.NeuralNet`.
 
-    on_epoch : callable or None, default=None
+    on_epoch : callable, default=go_on
         Gets the losses of each epoch of a network; may return True to stop.
     """
 
@@ -92,4 +98,4 @@ class Settings:
     device: Any = None
     callbacks: Any = None
     net_params: Any = None
-    on_epoch: Any = None
+    on_epoch: Callable = go_on

@@ -128,8 +128,8 @@ def expectation_maximization(
         Largest number of iterations.
 
     callback : callable, default=None
-        ``callback(n_iter, lower_bound)`` after each iteration; a true answer
-        ends the run.
+        ``callback(n_iter, lower_bound, mixture)`` after each iteration; a true
+        answer ends the run.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def expectation_maximization(
         mixture, reg = maximise(kernel, stats, prior, mixture.covariance_type)
         added = max(added, reg)
         bounds.append(stats.log_likelihood / stats.weight)
-        stop = callback is not None and callback(n_iter, bounds[-1])
+        stop = callback is not None and callback(n_iter, bounds[-1], mixture)
         gain = bounds[-1] - bounds[-2] if n_iter > 1 else np.inf
         converged = temper == 1.0 and abs(gain) < tol
         if converged or stop:

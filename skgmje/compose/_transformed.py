@@ -1,8 +1,14 @@
 """A density in the coordinates that a transformer gives."""
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import BaseEstimator, DensityMixin, clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skgmje._backend import as_generator
@@ -13,6 +19,7 @@ from skgmje._base import (
     check_weights,
     mean_score,
 )
+from skgmje._estimator import EstimatorMixin, FitTask
 from skgmje.compose._bijections import bijection, type_of
 from skgmje.compose._mass import draw, image_mass
 
@@ -21,7 +28,7 @@ _LARGEST_SEED = 2**31 - 1
 _SMALLEST_MASS = 1e-6
 
 
-class TransformedDensity(DensityMixin, BaseEstimator):
+class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
     r"""Density of the rows, fitted on what a transformer makes of them.
 
     A :class:`~sklearn.pipeline.Pipeline` of a transformer T and a density q scores
@@ -136,8 +143,6 @@ class TransformedDensity(DensityMixin, BaseEstimator):
     array([-0.93,  -inf])
     """
 
-    _doc_link_module = "skgmje"
-
     _parameter_constraints: dict = {
         "transformer": "no_validation",
         "density": "no_validation",
@@ -151,6 +156,19 @@ class TransformedDensity(DensityMixin, BaseEstimator):
 
     # What files leave out, because it follows from the rest.
     _derived = ("_bijection",)
+
+    def get_metadata_routing(self):
+        """Tell who asks for `sample_weight`: this estimator, or one of its parts.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Requests of the transformer and of the density for ``fit``.
+        """
+        fit = MethodMapping().add(caller="fit", callee="fit")
+        router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
+        router.add(transformer=self.transformer, method_mapping=fit)
+        return router.add(density=self.density, method_mapping=fit)
 
     # Both parts validate their own parameters.
     @_fit_context(prefer_skip_nested_validation=False)
@@ -168,7 +186,8 @@ class TransformedDensity(DensityMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, for the density; also for the transformer if its
             ``fit`` takes them, as that of `StandardScaler` does. Others see all rows
-            alike.
+            alike. With scikit-learn's metadata routing, both get them if they
+            request them.
 
         Returns
         -------
@@ -185,17 +204,16 @@ class TransformedDensity(DensityMixin, BaseEstimator):
             If the transformer drops columns, is flat, or has no image of a row; or
             the density gives its image less than a millionth.
         """
+        task = FitTask(self, X, y, sample_weight, n_steps=1)
         rows = check_rows(self, X, reset=True, min_samples=2)
         weight = check_weights(sample_weight, rows)
         type_of(self.transformer)
-        self._check_density(weight)
+        for_transformer, for_density = self._route(weight)
         # Names may be all that tells a ColumnTransformer its columns.
         raw = X if "feature_names_in_" in vars(self) else rows
         transformer = clone(self.transformer)
-        weights = {} if weight is None else {"sample_weight": weight}
-        seen = weights if has_fit_parameter(transformer, "sample_weight") else {}
         with np.errstate(all="ignore"):
-            self.transformer_ = transformer.fit(raw, **seen)
+            self.transformer_ = transformer.fit(raw, **for_transformer)
             self._bijection = bijection(self.transformer_, self.log_det)
             Z, _ = self._bijection.forward(rows)
         known = np.isfinite(Z).all(axis=1)
@@ -205,11 +223,31 @@ class TransformedDensity(DensityMixin, BaseEstimator):
                 f"image under {self.transformer!r}. Drop such rows, or change the "
                 "transformer."
             )
-        self.density_ = clone(self.density).fit(Z, **weights)
+        density = clone(self.density)
+        with task.part(density, "fit-density"):
+            self.density_ = density.fit(Z, **for_density)
         self._set_mass(image_mass(self.density_, self._bijection, Z.shape[1]))
+        task.end()
         return self
 
-    def _check_density(self, weight):
+    def _route(self, weight):
+        """Return what the ``fit`` of transformer and density are passed, two dicts."""
+        self._check_density()
+        if weight is None:
+            return {}, {}
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(self, "fit", sample_weight=weight)
+            return routed.transformer.fit, routed.density.fit
+        if not has_fit_parameter(self.density, "sample_weight"):
+            raise TypeError(
+                f"density={self.density!r} takes no sample_weight. Use one that does, "
+                "for example skgmje.GaussianMixture()."
+            )
+        weights = {"sample_weight": weight}
+        takes = has_fit_parameter(self.transformer, "sample_weight")
+        return weights if takes else {}, weights
+
+    def _check_density(self):
         if not callable(getattr(self.density, "score_samples", None)):
             raise TypeError(
                 f"density={self.density!r} has no method score_samples. Give an "
@@ -219,11 +257,6 @@ class TransformedDensity(DensityMixin, BaseEstimator):
             raise TypeError(
                 "density is a Pipeline, which drops the Jacobian of its transformers. "
                 "Move them to transformer, and let its last step be density."
-            )
-        if weight is not None and not has_fit_parameter(self.density, "sample_weight"):
-            raise TypeError(
-                f"density={self.density!r} takes no sample_weight. Use one that does, "
-                "for example skgmje.GaussianMixture()."
             )
 
     def _rebuild(self):

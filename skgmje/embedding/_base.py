@@ -16,6 +16,7 @@ from skgmje._base import (
     _fit_context,
     check_rows,
 )
+from skgmje._estimator import EstimatorMixin, FitTask
 from skgmje._units import standardization
 from skgmje.embedding._answers import EmbedderAnswers
 from skgmje.embedding._density import PairMoments
@@ -94,13 +95,11 @@ def choose_size(estimator, n_pairs):
     return Size(dim, batch_size)
 
 
-class EmbedderMixin(EmbedderAnswers, ABC):
+class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
     """An embedder: trains encoders, fits a density, and answers.
 
     A subclass fits a density to frozen embeddings in :meth:`_fit_density`.
     """
-
-    _doc_link_module = "skgmje"
 
     @abstractmethod
     def _density_settings(self):
@@ -157,10 +156,13 @@ class EmbedderMixin(EmbedderAnswers, ABC):
         self : estimator
             The fitted estimator.
         """
+        given = X
         X = check_rows(self, X, reset=True, min_samples=2)
         # Late: importing the package needs no torch.
         from skgmje.embedding._training import check_engine, train_encoders
+        from skgmje.modules._schedule import Schedule
 
+        task = FitTask(self, given, y, n_steps=Schedule(self.max_iter).n_epochs)
         device, settings = check_engine(self), self._density_settings()
         random_state = check_random_state(self.random_state)
         self._views = VIEWS[self.views]().fit(X, y)
@@ -171,7 +173,7 @@ class EmbedderMixin(EmbedderAnswers, ABC):
         pairs = self._pair(X, y)
         size = choose_size(self, len(pairs.context))
         seed, self._seed = random_state.randint(_LARGEST_SEED, size=2).tolist()
-        trained = train_encoders(self, pairs, size, device, seed)
+        trained = train_encoders(self, pairs, size, device, seed, task)
         self._keep(trained, X.dtype)
         views = self._draw_views(pairs, seed)
         self._moments = PairMoments.from_pairs(*views)
@@ -183,6 +185,7 @@ class EmbedderMixin(EmbedderAnswers, ABC):
         self._density = density
         self.occupancy_ = density.marginal.responsibilities(z_context).mean(axis=0)
         self._judge(z_context, [trained.training.trouble, trouble])
+        task.end()
         return self
 
     def _find_units(self, X):

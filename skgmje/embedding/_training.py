@@ -57,7 +57,7 @@ class Trained:
     logdet_drop: np.ndarray
 
 
-def train_encoders(estimator, pairs, size, device, seed):
+def train_encoders(estimator, pairs, size, device, seed, task):
     """Train the encoders of an estimator.
 
     Parameters
@@ -77,6 +77,9 @@ def train_encoders(estimator, pairs, size, device, seed):
     seed : int
         Of encoders, batches and augmentations.
 
+    task : FitTask
+        Hears of epochs.
+
     Returns
     -------
     trained : Trained
@@ -93,7 +96,7 @@ def train_encoders(estimator, pairs, size, device, seed):
         training = Training(np.empty(0))
         # A frozen encoder is used as it is.
         if any(p.requires_grad for p in module.parameters()):
-            training = _run(estimator, module, rows, size, random_state, device)
+            training = _run(estimator, module, rows, size, random_state, device, task)
         after = _log_dets(estimator, module, sample, seed)
     module.eval().cpu()
     target = module.context if module.target is None else module.target
@@ -186,11 +189,16 @@ def _log_dets(estimator, module, sample, seed):
     return np.array([log_det(z.cpu().double().numpy()) for z in views])
 
 
-def _run(estimator, module, rows, size, random_state, device):
+def _run(estimator, module, rows, size, random_state, device, task):
     schedule = Schedule(estimator.max_iter, size.batch_size, estimator.learning_rate)
-    name = type(estimator).__name__
+    progress = Progress(type(estimator).__name__, estimator.max_iter, estimator.verbose)
+
+    def on_epoch(losses):
+        progress(losses)
+        return task.end_epoch()
+
     hooks = Hooks(
-        on_epoch=Progress(name, estimator.max_iter, estimator.verbose),
+        on_epoch=on_epoch,
         callbacks=estimator.callbacks,
         net_params=estimator.net_params,
         remedy="Check what encoder, augmentation and loss return.",

@@ -8,6 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_array, check_consistent_length
 
+from skgmje._backend import from_tensor
 from skgmje._base import LARGEST
 
 # Neighbours are sought in this many principal directions, among this many rows.
@@ -198,7 +199,8 @@ def check_target(y, n_targets):
     ValueError
         If it is not 2-d, not finite or has another number of features.
     """
-    y = check_array(y, dtype=[np.float64, np.float32], ensure_2d=False, input_name="y")
+    dtype = [np.float64, np.float32]
+    y = check_array(from_tensor(y), dtype=dtype, ensure_2d=False, input_name="y")
     if y.ndim == 1:
         raise ValueError(
             f"y of shape {y.shape} is no view, which has one row per sample. "

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length
 
-from skgmje._backend import as_generator
+from skgmje._backend import as_generator, from_tensor
 from skgmje._base import mean_score
+from skgmje._estimator import EstimatorMixin
 
 # Rows whose mixtures exist at a time.
 CHUNK_ROWS = 4096
@@ -37,12 +38,14 @@ class Uncertainty(NamedTuple):
     entropy: Any
 
 
-class ConditionalDensityMixin:
+class ConditionalDensityMixin(EstimatorMixin):
     """Answers of an estimator that has ``predict_mixture(X)``."""
 
     def _check_targets(self, X, y):
         """Return targets of shape (n_samples, n_targets) that belong to `X`."""
-        y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+        y = check_array(
+            from_tensor(y), dtype=np.float64, ensure_2d=False, input_name="y"
+        )
         y = y.reshape(len(y), -1)
         check_consistent_length(X, y)
         if y.shape[1] != self.n_outputs_:

@@ -16,6 +16,7 @@ from skgmje._base import (
     _fit_context,
     check_rows,
 )
+from skgmje._estimator import FitTask
 from skgmje._joint import CLOSED_FORM, SOURCES, Settings
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture._conditional_answers import ConditionalDensityMixin
@@ -257,6 +258,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         self : ConditionalMixtureDensity
             The fitted estimator.
         """
+        task = FitTask(self, X, y, sample_weight, n_steps=None)
         X, y, sample_weight = check_pairs(
             self, X, y, sample_weight, allow_nan=self._takes_missing()
         )
@@ -267,7 +269,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         # Late: a fitted estimator needs no torch.
         from skgmje._joint._fits import fit_joint
 
-        settings = self._settings()
+        settings = self._settings(task)
         self._units = location_scale(X, sample_weight), location_scale(y, sample_weight)
         (x_loc, x_scale), (y_loc, y_scale) = self._units
         fit = fit_joint(
@@ -280,9 +282,10 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         )
         self._model = fit.model
         self._record(fit, sample_weight)
+        task.end()
         return self
 
-    def _settings(self):
+    def _settings(self, task):
         from skgmje.mixture._placement import check_engine
 
         params = {
@@ -290,7 +293,9 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
             for name in Settings.__dataclass_fields__
             if hasattr(self, name)
         }
-        return Settings(**params | {"device": check_engine(self)})
+        return Settings(
+            **params | {"device": check_engine(self), "on_epoch": task.end_epoch}
+        )
 
     def _rebuild(self):
         """Make a module of what a file says of it, and try the density."""

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 from sklearn.utils.validation import validate_data
 
+from skgmje._backend import from_tensor
 from skgmje._base import LARGEST, check_magnitude, check_weights
 from skgmje.adaptation._em import row_mean
 
@@ -52,8 +53,8 @@ def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
     """
     X, y = validate_data(
         estimator,
-        X,
-        y,
+        from_tensor(X),
+        from_tensor(y),
         dtype=[np.float64, np.float32],
         multi_output=True,
         y_numeric=True,

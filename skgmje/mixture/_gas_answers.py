@@ -3,13 +3,18 @@
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje.adaptation import nearest_nodes
 
 
-class GasAnswersMixin:
-    """Clusters, nodes and graph of an estimator that is a gas."""
+class GasAnswersMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """Clusters, nodes and graph of an estimator that is a gas.
+
+    ``set_output`` changes only what the class that defines `transform` inherits
+    it for.
+    """
 
     @property
     def graph_(self):

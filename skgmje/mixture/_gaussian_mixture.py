@@ -1,5 +1,7 @@
 """Gaussian mixture by (maximum a posteriori) expectation-maximisation."""
 
+from functools import partial
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
@@ -12,7 +14,9 @@ from skgmje._base import (
     _fit_context,
     check_rows,
     check_weights,
+    mixture_attributes,
 )
+from skgmje._estimator import FitTask
 from skgmje._selection import Selection, select_mixture
 from skgmje.adaptation import expectation_maximization
 from skgmje.adaptation._prior import SHRINKAGE_TARGETS
@@ -268,6 +272,8 @@ class GaussianMixture(
         self : object
             The fitted estimator.
         """
+        n_steps = self.n_init * self.max_iter
+        task = FitTask(self, X, y, sample_weight, n_steps=n_steps)
         X, weight = self._check_fit(X, sample_weight)
         random_state = check_random_state(self.random_state)
         reg_covar = regularisation(self.reg_covar, X, weight)
@@ -284,12 +290,13 @@ class GaussianMixture(
                 reg_covar=reg_covar,
                 tol=self.tol,
                 max_iter=self.max_iter,
-                callback=self._report,
+                callback=partial(self._report, task),
             )
             if best is None or result.lower_bounds[-1] > best.lower_bounds[-1]:
                 best = result
         self._store(best, selection, reg_covar)
         warn_about(best, selection.n_components, self.tol)
+        task.end()
         return self
 
     def fit_predict(self, X, y=None, sample_weight=None):
@@ -435,6 +442,7 @@ class GaussianMixture(
         if selection.cv_results is not None:
             self.cv_results_ = selection.cv_results
 
-    def _report(self, n_iter, lower_bound):
+    def _report(self, task, n_iter, lower_bound, mixture):
         if self.verbose and n_iter % self.verbose_interval == 0:
             print(f"Iteration {n_iter}: log-likelihood {lower_bound:.6f}")
+        return task.step("iteration", partial(mixture_attributes, mixture))

@@ -19,12 +19,12 @@ from skgmje._base import (
     check_rows,
     check_weights,
 )
+from skgmje._estimator import FitTask
 from skgmje._units import drop_weightless, standardization
 from skgmje.costs import COSTS
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._polish import POLISHES
-from skgmje.mixture._progress import CallbackSupportMixin, FitTask
 from skgmje.mixture._recipe import (
     FIRST_CENTERS,
     check_size,
@@ -53,7 +53,6 @@ class KernelMixtureDensity(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     MixtureDensityMixin,
-    CallbackSupportMixin,
     BaseEstimator,
 ):
     r"""Gaussian mixture whose centres a network places by a kernel cost.
@@ -346,6 +345,7 @@ class KernelMixtureDensity(
         self : KernelMixtureDensity
             The fitted estimator.
         """
+        given = X, y, sample_weight
         X = check_rows(self, X, reset=True, min_samples=2)
         X, sample_weight = drop_weightless(X, check_weights(sample_weight, X))
         # Late: a fitted estimator needs no torch.
@@ -366,7 +366,7 @@ class KernelMixtureDensity(
             unit=1.0 if self.standardize else float(scale),
             random_state=random_state,
         )
-        task = FitTask(self, recipe.schedule.n_epochs, X=X, y=y)
+        task = FitTask(self, *given, n_steps=recipe.schedule.n_epochs)
         placement = train_centers(
             self, data, X.dtype, settings.n_components, recipe, task, device
         )

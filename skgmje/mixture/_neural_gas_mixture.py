@@ -1,11 +1,6 @@
 """Gaussian mixture whose components are the nodes of a growing neural gas."""
 
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    ClusterMixin,
-    TransformerMixin,
-)
+from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils import check_random_state
 
 from skgmje._base import (
@@ -17,6 +12,7 @@ from skgmje._base import (
     check_rows,
     check_weights,
 )
+from skgmje._estimator import FitTask
 from skgmje.adaptation import (
     expectation_maximization,
     gas_components,
@@ -34,8 +30,6 @@ from skgmje.mixture._gas_stream import GasStreamMixin, gas_nearest
 
 class GrowingNeuralGasMixture(
     ClusterMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     GasAnswersMixin,
     GasStreamMixin,
     MixtureDensityMixin,
@@ -309,6 +303,7 @@ class GrowingNeuralGasMixture(
         self : object
             The fitted estimator.
         """
+        task = FitTask(self, X, y, sample_weight, n_steps=self._n_steps())
         X, weight = self._check_chunk(X, sample_weight, reset=True, min_samples=2)
         random_state = check_random_state(self.random_state)
         gas_params = {"refine": self.refine, **self._rules()}
@@ -331,7 +326,7 @@ class GrowingNeuralGasMixture(
         gas = grow(rows, row_weight, size, random_state, **gas_params)
         if selection.covariance_type not in WIDEN:
             gas, rows, row_weight = gas.to_numpy(), X, weight
-        result = self._polished(gas, rows, row_weight, selection, reg_covar)
+        result = self._polished(gas, rows, row_weight, selection, reg_covar, task)
         self._set_gas(gas.to_numpy())
         self._judge(X, weight)
         self._set_mixture(result.mixture)
@@ -344,9 +339,10 @@ class GrowingNeuralGasMixture(
         if self.polish == "em" and self.component == "node":
             assign = node_responsibilities(result.mixture, self.nodes_)
         self._begin_stream(self._gas, X, weight, assign)
+        task.end()
         return self
 
-    def _polished(self, gas, X, weight, selection, reg_covar):
+    def _polished(self, gas, X, weight, selection, reg_covar, task):
         prior = {
             "shrinkage": selection.shrinkage,
             "reg_covar": reg_covar,
@@ -354,7 +350,11 @@ class GrowingNeuralGasMixture(
         }
         kind, granularity = selection.covariance_type, self.component
         start = gas_mixture(gas, X, kind, granularity=granularity, **prior)
-        steps = {"tol": self.tol, "max_iter": self._n_steps()}
+        steps = {
+            "tol": self.tol,
+            "max_iter": self._n_steps(),
+            "callback": lambda *_: task.step("iteration"),
+        }
         result = expectation_maximization(X, start, **prior, **steps)
         if self.polish is None:
             return result._replace(mixture=start)

@@ -148,7 +148,7 @@ def test_callback_ends_the_run():
     start = start_mixture(X, LABELS)
     seen = []
     result = expectation_maximization(
-        X, start, tol=0, callback=lambda i, bound: seen.append(bound) or i == 3
+        X, start, tol=0, callback=lambda i, bound, _: seen.append(bound) or i == 3
     )
     assert result.n_iter == 3
     assert seen == result.lower_bounds

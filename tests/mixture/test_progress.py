@@ -1,9 +1,5 @@
-"""What a long fit says while it runs."""
+"""When a long training has come to rest."""
 
-import importlib.util
-import sys
-
-from skgmje.mixture import _progress
 from skgmje.mixture._progress import Plateau
 
 
@@ -22,13 +18,3 @@ def test_plateau_is_no_single_loss():
     plateau = Plateau(10, tol=1e-3, warmup=0.0)
     assert not any(plateau([1.0 / (1 + i)]) for i in range(10))
     assert not any(Plateau(3, tol=1e-3, warmup=0.0)([1.0]) for _ in range(3))
-
-
-def test_without_callbacks_of_scikit_learn_nobody_listens(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.callback", None)
-    spec = importlib.util.spec_from_file_location("old", _progress.__file__)
-    old = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(old)
-    task = old.FitTask(old.CallbackSupportMixin(), 3, X=None, y=None)
-    assert task.end_epoch() is False
-    task.end()

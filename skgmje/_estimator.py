@@ -1,0 +1,108 @@
+"""What every public estimator tells scikit-learn: where its page is, how a fit goes."""
+
+from contextlib import contextmanager, nullcontext
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # before scikit-learn 1.9
+
+    class CallbackSupportMixin:
+        """Stand-in: there are no callbacks to support."""
+
+        def _init_callback_context(self, **kwargs):
+            return _NoContext()
+
+    class _NoContext:
+        def subcontext(self, **kwargs):
+            return self
+
+        def propagate_callback_context(self, estimator):
+            return nullcontext()
+
+        def call_on_fit_task_begin(self, **kwargs):
+            return self
+
+        def call_on_fit_task_end(self, **kwargs):
+            return False
+
+
+class EstimatorMixin(CallbackSupportMixin):
+    """A public estimator: its page in the documentation, and callbacks of its fits.
+
+    ``fit`` makes a :class:`FitTask`, tells it of steps, and ends it.
+    """
+
+    _doc_link_module = "skgmje"
+    _doc_link_template = (
+        "https://skgmje.readthedocs.io/en/stable/generated/"
+        "{estimator_module}.{estimator_name}.html"
+    )
+
+
+class FitTask:
+    """Tell scikit-learn's callbacks of a fit and of its steps.
+
+    Parameters
+    ----------
+    estimator : EstimatorMixin
+        Who is being fitted.
+
+    X, y, sample_weight : array-like or None
+        What ``fit`` got, as it came: callbacks may score with it.
+
+    n_steps : int or None, default=0
+        Largest number of steps; None if it is not known.
+    """
+
+    def __init__(self, estimator, X, y=None, sample_weight=None, *, n_steps=0):
+        self.context = estimator._init_callback_context(max_subtasks=n_steps)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.news = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self.has_listeners = hasattr(estimator, "_skl_callbacks")
+        self.context.call_on_fit_task_begin(**self.news)
+
+    def step(self, name, attributes=None):
+        """Report a step; return whether a callback asks to stop.
+
+        Parameters
+        ----------
+        name : str
+            What the step is.
+
+        attributes : callable, default=None
+            Returns the fitted attributes, a dict, with which the estimator could
+            answer if it stopped here; None if it could not.
+        """
+        if not self.has_listeners:
+            return False
+        task = self.context.subcontext(task_name=name)
+        task.call_on_fit_task_begin(**self.news)
+        return task.call_on_fit_task_end(
+            **self.news, reconstruction_attributes=attributes
+        )
+
+    def end_epoch(self, losses=None):
+        """Report an epoch of a training; return whether a callback asks to stop."""
+        return self.step("epoch")
+
+    @contextmanager
+    def part(self, estimator, name):
+        """Let another estimator be fitted as a step, with the callbacks of this one.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Who is fitted inside the context.
+
+        name : str
+            What the step is.
+        """
+        task = self.context.subcontext(task_name=name)
+        with task.propagate_callback_context(estimator):
+            task.call_on_fit_task_begin(**self.news)
+            yield
+            task.call_on_fit_task_end(**self.news)
+
+    def end(self):
+        """Report the end of the fit; the estimator is fitted."""
+        self.context.call_on_fit_task_end(**self.news, reconstruction_attributes={})
