@@ -5,13 +5,14 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOC_READY := $(VENV)/.ready-doc
 PYTEST := $(BIN)/python -m pytest -q -n 2
 
 # scikit-learn reads the first; two test processes share the cores as they are.
 export SCIPY_ARRAY_API = 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow test-all lint bench clean
+.PHONY: demo test test-slow test-all lint doc linkcheck bench clean
 
 demo: $(READY)
 	$(BIN)/python examples/plot_quickstart.py
@@ -29,16 +30,31 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 
+# The site, in doc/_build/html: snippets are run, the gallery is drawn, and a warning
+# or a reference that leads nowhere is an error. Needs no network.
+doc: $(DOC_READY)
+	$(PYTEST) doc
+	$(BIN)/python -m sphinx -W --keep-going -b html doc doc/_build/html
+
+# Links to other sites; needs the network, and they may be down.
+linkcheck: $(DOC_READY)
+	$(BIN)/python -m sphinx -b linkcheck doc doc/_build/linkcheck
+
 # Optional peers: $(BIN)/python -m pip install -e ".[bench]"
 bench: $(READY)
 	$(BIN)/python benchmarks/ratios.py
 
 clean:
 	rm -rf build dist *.egg-info examples/out benchmarks/out
+	rm -rf doc/_build doc/auto_examples doc/generated
 	rm -rf .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 $(READY): setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) -e ".[test,dev]"
+	@touch $@
+
+$(DOC_READY): $(READY)
+	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) -e ".[plot,doc]"
 	@touch $@

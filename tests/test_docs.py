@@ -1,0 +1,118 @@
+"""The documentation hangs together, as far as that can be told without a build."""
+
+import importlib.util
+import re
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from skgmje.utils._discovery import public_objects
+
+ROOT = Path(__file__).parents[1]
+DOC = ROOT / "doc"
+BUILT = ("_build", "auto_examples", "generated")
+PAGES = [
+    p for p in sorted(DOC.rglob("*.rst")) if p.relative_to(DOC).parts[0] not in BUILT
+]
+PAGES = [page for page in PAGES if "_templates" not in page.parts]
+GUIDE = sorted((DOC / "guide").glob("*.rst"))
+EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+by_name = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(DOC)))
+
+
+def _load(name):
+    spec = importlib.util.spec_from_file_location(f"doc_{name}", DOC / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _pages_in_toctrees(page):
+    """Yield the pages that the toctrees of a page name."""
+    blocks = re.findall(
+        r"^\.\. toctree::\n((?:   .*\n|\n)*)", page.read_text(), flags=re.MULTILINE
+    )
+    for entry in "".join(blocks).split("\n"):
+        if entry.strip() and not entry.strip().startswith(":"):
+            target = re.sub(r".*<(.*)>", r"\1", entry.strip())
+            yield (page.parent / f"{target}.rst").resolve()
+
+
+def test_every_page_is_in_a_toctree():
+    listed = set(chain.from_iterable(map(_pages_in_toctrees, PAGES)))
+    assert {*PAGES} - listed == {DOC / "index.rst"}
+    assert listed - {*PAGES} == {DOC / "auto_examples" / "index.rst"}
+
+
+@by_name
+def test_examples_that_a_page_names_exist(page):
+    text = page.read_text()
+    named = set(re.findall(r"\b(plot_\w+?)(?:\.py|\.html|_\d{3}\.png)", text))
+    assert named <= {path.stem for path in EXAMPLES}
+
+
+@by_name
+def test_pages_that_a_page_names_exist(page):
+    targets = re.findall(r":doc:`(?:[^`<]*<)?([^`>]*)>?`", page.read_text())
+    missing = [t for t in targets if not (page.parent / f"{t}.rst").resolve().exists()]
+    assert missing == []
+
+
+@by_name
+def test_measured_tables_exist(page):
+    results = _load("_results")
+    for name in re.findall(r"^\.\. results:: (\S+)", page.read_text(), re.MULTILINE):
+        tables, source = results.read_tables(name)
+        assert tables
+        assert re.match(r"\d{4}-\d{2}-\d{2}", source)
+
+
+@pytest.mark.parametrize("page", GUIDE, ids=lambda page: page.stem)
+def test_guide_page_opens_with_a_formula_and_ends_in_the_gallery(page):
+    if page.stem == "index":
+        return
+    text = page.read_text()
+    formula, snippet = text.index(".. math::"), text.find(">>> ")
+    assert formula < snippet
+    assert text.rindex(".. minigallery::") > text.rindex("In the gallery\n====")
+
+
+def test_table_is_cut_as_told():
+    pick = _load("_results").pick
+    table = [["a", "b"], ["1", "2"], ["3"]]
+    assert pick(table, None, None) == [["a", "b"], ["1", "2"], ["3", ""]]
+    assert pick(table, ["b"], ["1"]) == [["b"], ["2"]]
+    with pytest.raises(ValueError, match="no \\['c'\\]"):
+        pick(table, ["c"], None)
+
+
+def test_members_are_ours(monkeypatch):
+    reference = _load("_reference")
+    methods = reference.own_methods("skgmje.mixture.GaussianMixture")
+    assert {"fit", "score_samples", "condition"} <= {*methods}
+    assert not {"get_params", "set_output", "_check_predict"} & {*methods}
+    assert "mixture_" in reference.own_properties("skgmje.mixture.GaussianMixture")
+
+
+def test_settings_can_be_read():
+    pytest.importorskip("pydata_sphinx_theme")
+    conf = _load("conf")
+    assert conf.nitpicky
+    assert conf.release
+
+
+def test_every_example_has_a_title_and_a_claim():
+    for path in EXAMPLES:
+        head = path.read_text().split('"""')[1].strip().splitlines()
+        assert len(head[0]) == len(head[2]) >= len(head[1]), path.name
+
+
+def test_registries_are_described():
+    """A dict's own docstring would be Python's."""
+    reference = _load("_reference")
+    for name, value in public_objects().items():
+        if isinstance(value, dict):
+            lines = ["dict() -> new empty dictionary"]
+            reference.describe_registry(None, "data", name, value, None, lines)
+            assert all(f'``"{key}"``' in lines[0] for key in value)
