@@ -5,6 +5,7 @@ costs one line here.
 """
 
 from numbers import Integral, Real
+from os import PathLike
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
@@ -30,6 +31,7 @@ __all__ = [
     "Integral",
     "Interval",
     "MixtureMixin",
+    "PathLike",
     "Real",
     "StrOptions",
     "_fit_context",

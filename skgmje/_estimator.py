@@ -1,6 +1,9 @@
 """What every public estimator tells scikit-learn: where its page is, how a fit goes."""
 
 from contextlib import contextmanager, nullcontext
+from numbers import Integral
+
+from sklearn.utils.validation import check_is_fitted
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -38,6 +41,50 @@ class EstimatorMixin(CallbackSupportMixin):
         "{estimator_module}.{estimator_name}.html"
     )
 
+    def save(self, path):
+        """Write the fitted estimator to a file that :func:`skgmje.load` reads.
+
+        The file is of the safetensors format: numbers and words, no code. It needs
+        the extra ``io``.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to; an old file is replaced once the new one is complete.
+
+        Raises
+        ------
+        TypeError
+            If a fitted part is of a class of others that files do not know.
+
+        sklearn.exceptions.NotFittedError
+            If the estimator has not been fitted.
+        """
+        from skgmje._persistence import save
+
+        check_is_fitted(self)
+        save(self, path)
+
+    def _open_checkpoint(self, *data):
+        """Return where a fit to `data` keeps its state; None if it shall not."""
+        if self.checkpoint_dir is None:
+            return None
+        if not isinstance(self.random_state, Integral):
+            raise ValueError(
+                f"checkpoint_dir={self.checkpoint_dir!r} needs random_state to be an "
+                f"integer, got {self.random_state!r}: a fit that starts again must "
+                "draw the same numbers."
+            )
+        if getattr(self, "callbacks", None):
+            raise ValueError(
+                f"checkpoint_dir={self.checkpoint_dir!r} does not keep the state of "
+                f"callbacks={self.callbacks!r}. Leave one of them None."
+            )
+        from skgmje._persistence import Checkpoint, fingerprint
+
+        name = type(self).__name__
+        return Checkpoint(self.checkpoint_dir, name, fingerprint(self, data))
+
 
 class FitTask:
     """Tell scikit-learn's callbacks of a fit and of its steps.
@@ -59,6 +106,8 @@ class FitTask:
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.news = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self.has_listeners = hasattr(estimator, "_skl_callbacks")
+        # Where the estimator keeps its state, if it does; gone when the fit ends.
+        self.checkpoint = None
         self.context.call_on_fit_task_begin(**self.news)
 
     def step(self, name, attributes=None):
@@ -103,6 +152,13 @@ class FitTask:
             yield
             task.call_on_fit_task_end(**self.news)
 
+    def keep_checkpoint(self):
+        """Leave the checkpoint for another fit: the user has interrupted this one."""
+        if self.checkpoint is not None:
+            self.checkpoint.keep()
+
     def end(self):
         """Report the end of the fit; the estimator is fitted."""
+        if self.checkpoint is not None:
+            self.checkpoint.finish()
         self.context.call_on_fit_task_end(**self.news, reconstruction_attributes={})

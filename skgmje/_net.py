@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback, Checkpoint, LRScheduler
 from torch import nn
 
 from skgmje.modules._batches import TensorBatches, TensorRows
+from skgmje.modules._memory import RunRecord
 
 _GRADIENT_NORM = 5.0
 # How many times its first value, or 1, a loss may reach: it only ever falls.
@@ -59,7 +60,8 @@ class _Criterion(nn.Module):
 def _reads_batches(callback):
     """Tell whether a skorch callback wants to hear of single batches."""
     events = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-    return any(
+    # A checkpoint may name its file after the last batch.
+    return isinstance(callback, Checkpoint) or any(
         getattr(type(callback), event) is not getattr(Callback, event)
         for event in events
     )
@@ -67,6 +69,12 @@ def _reads_batches(callback):
 
 class _MixtureNet(NeuralNet):
     """skorch's net with lean epochs, a cosine schedule and a memory of the best."""
+
+    # What a run that goes on after a crash must know.
+    remembered = (
+        *("losses_", "n_steps_", "first_loss_", "best_loss_"),
+        *("state_", "best_state_", "random_state"),
+    )
 
     def __init__(self, *args, schedule, hooks, random_state, **kwargs):
         self.schedule = schedule
@@ -88,6 +96,8 @@ class _MixtureNet(NeuralNet):
         self.inside_epoch_ = False
         self.first_loss_ = self.best_loss_ = math.inf
         self.state_ = self.best_state_ = self._state()
+        self.record_ = RunRecord(self.hooks.checkpoint)
+        self.max_epochs -= self.record_.n_epochs
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         if not training:
@@ -95,6 +105,8 @@ class _MixtureNet(NeuralNet):
                 iterator, training, prefix, step_fn, **fit_params
             )
         self.inside_epoch_ = True
+        parts = [self, self.module_, iterator, *self.hooks.memories]
+        self.record_.resume(parts, self.module_, self.optimizer_, self.device)
         n_before = len(self.losses_)
         run = self._lean_epoch if self.lean_ else self._full_epoch
         run(iterator, prefix, step_fn, **fit_params)
@@ -103,6 +115,9 @@ class _MixtureNet(NeuralNet):
         self.inside_epoch_ = False
         if self.hooks.on_epoch is not None and self.hooks.on_epoch(losses):
             raise KeyboardInterrupt  # skorch's word for "stop here"
+        # Who goes on from the last epoch would not know its last batch.
+        if len(iterator):
+            self.record_.write(parts, self.module_, self.optimizer_)
 
     def train_step(self, batch, **fit_params):
         self._begin_step()
@@ -397,6 +412,7 @@ def _describe_end(net):
     # skorch ends a run in silence, whoever interrupts it; its callbacks do so
     # between two epochs.
     if net.inside_epoch_:
+        net.record_.keep()
         return f"It was interrupted at step {net.n_steps_}. Fit again to go further."
     return ""
 

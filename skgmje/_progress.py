@@ -23,6 +23,10 @@ class Progress:
         What the numbers are.
     """
 
+    remembered = ("n_steps",)
+
+    remembered = ("n_steps",)
+
     def __init__(self, name, max_iter, verbose, word="loss"):
         self.name = name
         self.word = word

@@ -83,6 +83,8 @@ class Members(nn.Module):
         Steps without a better member after which training may end.
     """
 
+    remembered = ("fraction", "n_steps", "average", "best", "best_steps", "scores")
+
     def __init__(self, network, judged_on, warmup=0.0, drop=None, patience=math.inf):
         super().__init__()
         self.network = network
@@ -265,6 +267,7 @@ def train_members(
         Hooks(
             on_step=members.on_step,
             on_epoch=on_epoch,
+            checkpoint=settings.checkpoint,
             clip_gradients=members.clip_gradients,
             callbacks=settings.callbacks,
             net_params=_net_params(data[0], settings),

@@ -62,6 +62,9 @@ class Settings:
         Training of networks ends when no member has improved for this share of the
         steps.
 
+    checkpoint : Checkpoint or None, default=None
+        Where the state of the last, long run is kept.
+
     judged : bool, default=False
         Whether held-out densities of the training rows are wanted, even where
         nothing is left to choose.
@@ -94,6 +97,7 @@ class Settings:
     dropout: float = 0.0
     weight_decay: Any = "auto"
     patience: float = 1.0
+    checkpoint: Any = None
     judged: bool = False
     device: Any = None
     callbacks: Any = None

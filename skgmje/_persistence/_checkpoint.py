@@ -30,10 +30,11 @@ class Checkpoint:
         What tells this fit from all others.
     """
 
-    def __init__(self, folder, name, fingerprint):
+    def __init__(self, folder, name, fingerprint, _kept=None):
         self.folder = os.fspath(folder)
         self.name = name
         self.fingerprint = fingerprint
+        self._kept = _kept if _kept is not None else []
         os.makedirs(self.folder, exist_ok=True)
 
     @property
@@ -43,7 +44,8 @@ class Checkpoint:
 
     def part(self, name):
         """Return the checkpoint of a part of the fit."""
-        return Checkpoint(self.folder, f"{self.name}.{name}", self.fingerprint)
+        name = f"{self.name}.{name}"
+        return Checkpoint(self.folder, name, self.fingerprint, self._kept)
 
     def read(self):
         """Return what was written last, or None.
@@ -80,8 +82,14 @@ class Checkpoint:
         document = {"fingerprint": self.fingerprint, "state": encoder.encode(state)}
         write_file(self.path, pack(document, encoder.arrays))
 
+    def keep(self):
+        """Leave all as it is when the fit ends: its user has interrupted it."""
+        self._kept.append(self.name)
+
     def finish(self):
         """Remove what this fit and its parts have written; it is complete."""
+        if self._kept:
+            return
         for file in os.listdir(self.folder):
             ours = file.lstrip(".").startswith(f"{self.name}.")
             if ours and file.endswith((".checkpoint", ".part")):

@@ -39,7 +39,7 @@ def pack(document, arrays, **labels):
     arrays : dict of ndarray
         Contiguous arrays by name.
 
-    **labels : str
+    **labels : JSON values
         Further metadata, for those who look into a file.
 
     Returns
@@ -47,14 +47,10 @@ def pack(document, arrays, **labels):
     data : bytes
         A safetensors file.
     """
-    metadata = {
-        "format": FORMAT,
-        "format_version": f"{MAJOR}.{MINOR}",
-        "document": json.dumps(document, allow_nan=False),
-        **labels,
-    }
-    metadata["sha256"] = _digest(metadata, arrays)
-    return _library().save(arrays, metadata)
+    known = {"format_version": f"{MAJOR}.{MINOR}", **labels, "document": document}
+    known["sha256"] = _digest(known, arrays)
+    # One entry: safetensors writes several in an order of its own.
+    return _library().save(arrays, {FORMAT: json.dumps(known, allow_nan=False)})
 
 
 def unpack(data):
@@ -65,34 +61,31 @@ def unpack(data):
     ValueError
         If not, or if the file is of another kind or of a later major version.
     """
-    metadata = _metadata(data)
-    if metadata.get("format") != FORMAT:
-        raise ValueError("it is no file of skgmje")
-    major = metadata.get("format_version", "").partition(".")[0]
+    known = _metadata(data)
+    major = str(known.get("format_version")).partition(".")[0]
     if not major.isdecimal() or int(major) != MAJOR:
         raise ValueError(
-            f"its format version is {metadata.get('format_version')!r}, and this "
-            f"skgmje reads {MAJOR}.x; use the version that wrote it, or a later one"
+            f"its format version is {known.get('format_version')!r}, and this skgmje "
+            f"reads {MAJOR}.x; use the version that wrote it, or a later one"
         )
     arrays = _library().load(data)
-    known = metadata.pop("sha256", None)
-    if known != _digest(metadata, arrays):
+    if known.pop("sha256", None) != _digest(known, arrays):
         raise ValueError("its checksum does not fit: it was damaged or edited")
     if not {array.dtype.name for array in arrays.values()} <= DTYPES:
         raise ValueError("it has an array of a data type that models do not have")
-    return json.loads(metadata["document"], object_pairs_hook=_distinct), arrays
+    return known["document"], arrays
 
 
 def _metadata(data):
-    """Return the metadata; safetensors would take the last of two equal keys."""
+    """Return what a file says of itself; safetensors takes the last of equal keys."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > len(data) - 8:
         raise ValueError("it ends too early")
     header = json.loads(data[8 : 8 + size].decode(), object_pairs_hook=_distinct)
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
-    if not isinstance(metadata, dict):
-        raise ValueError("it has no metadata")
-    return dict(metadata)
+    if not isinstance(metadata, dict) or FORMAT not in metadata:
+        raise ValueError("it is no file of skgmje")
+    return json.loads(metadata[FORMAT], object_pairs_hook=_distinct)
 
 
 def _distinct(pairs):
@@ -102,9 +95,9 @@ def _distinct(pairs):
     return items
 
 
-def _digest(metadata, arrays):
+def _digest(known, arrays):
     """Return the checksum of all that a file says."""
-    total = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    total = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]
         total.update(f"{name} {array.dtype.name} {array.shape}".encode())

@@ -1,6 +1,5 @@
 """Save an estimator, and load it again."""
 
-import json
 import os
 import platform
 from contextlib import contextmanager
@@ -45,8 +44,8 @@ def save(value, path):
     names = getattr(value, "feature_names_in_", ())
     labels = {
         "class": name,
-        "feature_names": json.dumps(list(names)),
-        "versions": json.dumps(_versions()),
+        "feature_names": list(names),
+        "versions": _versions(),
     }
     document = {"model": node, "custom": encoder.custom}
     write_file(path, pack(document, encoder.arrays, **labels))

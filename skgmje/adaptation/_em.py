@@ -50,6 +50,8 @@ class EMResult(NamedTuple):
     stats : Statistics
         Sufficient statistics of the last pass.
 
+    interrupted : bool
+        Whether Ctrl-C ended the run.
     See Also
     --------
     expectation_maximization : Returns it.
@@ -71,6 +73,7 @@ class EMResult(NamedTuple):
     n_dropped: int
     reg_covar: float
     stats: Any
+    interrupted: bool = False
 
 
 def expectation_maximization(
@@ -85,6 +88,8 @@ def expectation_maximization(
     tol=1e-3,
     max_iter=100,
     callback=None,
+    checkpoint=None,
+    stop_on_interrupt=False,
 ):
     r"""Fit a Gaussian mixture by (maximum a posteriori) EM.
 
@@ -131,11 +136,17 @@ def expectation_maximization(
         ``callback(n_iter, lower_bound, mixture)`` after each iteration; a true
         answer ends the run.
 
+    checkpoint : object, default=None
+        ``checkpoint.write(state)`` is called before each iteration but the first,
+        and what ``checkpoint.read()`` gives, unless it is None, is gone on from.
+
+    stop_on_interrupt : bool, default=False
+        Whether Ctrl-C ends the run with the last mixture, once there is one.
+
     Returns
     -------
     result : EMResult
         The mixture and how it was reached.
-
     References
     ----------
     .. [1] C. Fraley and A. E. Raftery, "Bayesian Regularization for Normal
@@ -155,8 +166,26 @@ def expectation_maximization(
     take_stats = statistics_pass(X, sample_weight)
     start = start.to_numpy() if is_torch(start.means) else start
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
-    mixture, bounds, converged, added, stats = start, [], False, 0.0, None
-    for n_iter in range(1, max_iter + 1):
+    plan = prior, annealing, tol, max_iter, callback, checkpoint
+    result = None
+    try:
+        for step in _iterate(take_stats, start, *plan):
+            result = step
+    except KeyboardInterrupt:
+        if result is None or not stop_on_interrupt:
+            raise
+        result = result._replace(converged=False, interrupted=True)
+    return result
+
+
+def _iterate(take_stats, start, prior, annealing, tol, max_iter, callback, checkpoint):
+    """Yield the result after each iteration."""
+    known = None if checkpoint is None else checkpoint.read()
+    mixture, bounds, added = (start, [], 0.0) if known is None else known
+    for n_iter in range(len(bounds) + 1, max_iter + 1):
+        # The last iteration is repeated after a crash: it gives the statistics.
+        if checkpoint is not None and bounds:
+            checkpoint.write((mixture, bounds, added))
         temper = _temper(annealing, n_iter, max_iter)
         kernel, stats = take_stats(mixture, temper)
         mixture, reg = maximise(kernel, stats, prior, mixture.covariance_type)
@@ -165,10 +194,10 @@ def expectation_maximization(
         stop = callback is not None and callback(n_iter, bounds[-1], mixture)
         gain = bounds[-1] - bounds[-2] if n_iter > 1 else np.inf
         converged = temper == 1.0 and abs(gain) < tol
+        n_dropped = start.n_components - mixture.n_components
+        yield EMResult(mixture, [*bounds], n_iter, converged, n_dropped, added, stats)
         if converged or stop:
             break
-    n_dropped = start.n_components - mixture.n_components
-    return EMResult(mixture, bounds, n_iter, converged, n_dropped, added, stats)
 
 
 def make_prior(n_features, shrinkage, shrinkage_target, reg_covar):

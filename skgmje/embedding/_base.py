@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from skgmje._base import (
     Integral,
     Interval,
+    PathLike,
     Real,
     StrOptions,
     _fit_context,
@@ -50,6 +51,7 @@ PARAMETER_CONSTRAINTS = {
     "device": [str],
     "callbacks": [list, None],
     "net_params": [dict, None],
+    "checkpoint_dir": [str, PathLike, None],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
@@ -164,6 +166,8 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
 
         task = FitTask(self, given, y, n_steps=Schedule(self.max_iter).n_epochs)
         device, settings = check_engine(self), self._density_settings()
+        data = (X,) if y is None else (X, np.asarray(y))
+        task.checkpoint = self._open_checkpoint(*data)
         random_state = check_random_state(self.random_state)
         self._views = VIEWS[self.views]().fit(X, y)
         context_units = target_units = self._find_units(X)

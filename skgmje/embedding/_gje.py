@@ -103,6 +103,11 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
     net_params : dict or None, default=None
         Passed on to :class:`skorch.NeuralNet`.
 
+    checkpoint_dir : str, path-like or None, default=None
+        Folder in which the fit keeps its state: after a crash the same fit goes on
+        from there, to the same bits. One folder per fit, an integer `random_state`,
+        no `callbacks`; needs the extra ``io``.
+
     random_state : int, RandomState instance or None, default=None
         Controls encoders, views, batches, the mixture and :meth:`sample`.
 
@@ -205,6 +210,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         device="auto",
         callbacks=None,
         net_params=None,
+        checkpoint_dir=None,
         random_state=None,
         verbose=0,
     ):
@@ -227,6 +233,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         self.device = device
         self.callbacks = callbacks
         self.net_params = net_params
+        self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state
         self.verbose = verbose
 

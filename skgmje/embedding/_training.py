@@ -24,6 +24,7 @@ from skgmje.embedding._view_pair import (
 from skgmje.modules import Prototypes
 from skgmje.modules._batches import draw_rows, load_rows
 from skgmje.modules._device import load_tensors, own_random_state, resolve_device
+from skgmje.modules._memory import DefaultGenerator
 from skgmje.modules._schedule import Hooks, Schedule
 
 # Rows on which marginal entropies are compared before and after training.
@@ -105,10 +106,15 @@ def train_encoders(estimator, pairs, size, device, seed, task):
 
 def foreign_random_state(estimator, seed, device):
     """Guard torch's global random state where code of the user's may draw from it."""
+    if has_foreign_parts(estimator):
+        return own_random_state(seed, device)
+    return nullcontext()
+
+
+def has_foreign_parts(estimator):
+    """Tell whether code of the user's takes part in the training."""
     foreign = estimator.encoder, estimator.target_encoder, estimator.augmentation
-    if all(part is None for part in foreign):
-        return nullcontext()
-    return own_random_state(seed, device)
+    return any(part is not None for part in foreign)
 
 
 def augmentations_of(estimator, pairs):
@@ -192,6 +198,7 @@ def _log_dets(estimator, module, sample, seed):
 def _run(estimator, module, rows, size, random_state, device, task):
     schedule = Schedule(estimator.max_iter, size.batch_size, estimator.learning_rate)
     progress = Progress(type(estimator).__name__, estimator.max_iter, estimator.verbose)
+    foreign = has_foreign_parts(estimator)
 
     def on_epoch(losses):
         progress(losses)
@@ -202,6 +209,8 @@ def _run(estimator, module, rows, size, random_state, device, task):
         callbacks=estimator.callbacks,
         net_params=estimator.net_params,
         remedy="Check what encoder, augmentation and loss return.",
+        checkpoint=task.checkpoint,
+        memories=(progress, DefaultGenerator()) if foreign else (progress,),
     )
     objective = Objective(
         estimator.loss, rho=estimator.rho, logdet_weight=estimator.logdet_weight

@@ -125,6 +125,10 @@ class ViewPair(nn.Module):
         Joint density of both embeddings.
     """
 
+    remembered = ("random_state",)
+
+    remembered = ("random_state",)
+
     def __init__(
         self,
         context,

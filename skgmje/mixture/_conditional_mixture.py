@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skgmje._base import (
     Integral,
     Interval,
+    PathLike,
     Real,
     StrOptions,
     _fit_context,
@@ -104,6 +105,11 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     net_params : dict or None, default=None
         Passed on to :class:`skorch.NeuralNet`.
 
+    checkpoint_dir : str, path-like or None, default=None
+        Folder in which the fit keeps its state: after a crash the same fit goes on
+        from there, to the same bits. One folder per fit, an integer `random_state`,
+        no `callbacks`; needs the extra ``io``.
+
     random_state : int, RandomState instance or None, default=None
         Controls folds, starts, networks, batches and :meth:`sample_y`.
 
@@ -188,6 +194,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         "device": [str],
         "callbacks": [list, None],
         "net_params": [dict, None],
+        "checkpoint_dir": [str, PathLike, None],
         "random_state": ["random_state"],
     }
 
@@ -209,6 +216,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         device="auto",
         callbacks=None,
         net_params=None,
+        checkpoint_dir=None,
         random_state=None,
     ):
         self.mixture = mixture
@@ -226,6 +234,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         self.device = device
         self.callbacks = callbacks
         self.net_params = net_params
+        self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state
 
     def __sklearn_tags__(self):
@@ -262,6 +271,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         X, y, sample_weight = check_pairs(
             self, X, y, sample_weight, allow_nan=self._takes_missing()
         )
+        task.checkpoint = self._open_checkpoint(X, y, sample_weight)
         self._y_ndim = y.ndim
         y = y.reshape(len(y), -1)
         self.n_outputs_ = y.shape[1]
@@ -294,7 +304,12 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
             if hasattr(self, name)
         }
         return Settings(
-            **params | {"device": check_engine(self), "on_epoch": task.end_epoch}
+            **params
+            | {
+                "device": check_engine(self),
+                "on_epoch": task.end_epoch,
+                "checkpoint": task.checkpoint,
+            }
         )
 
     def _rebuild(self):

@@ -188,7 +188,12 @@ def warn_about(result, n_components, tol):
         The tolerance of the run.
     """
     problems = []
-    if not result.converged:
+    if result.interrupted:
+        problems.append(
+            f"EM was interrupted after {result.n_iter} iterations. Fit again to go "
+            "further."
+        )
+    elif not result.converged:
         gain = np.diff(result.lower_bounds[-2:]).sum()
         problems.append(
             f"EM did not converge in {result.n_iter} iterations (last gain "

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skgmje._backend import to_numpy
+from skgmje._backend import is_torch, to_numpy
 from skgmje._selection import (
     N_COMPONENTS,
     Selection,
@@ -10,6 +10,7 @@ from skgmje._selection import (
     select_mixture,
 )
 from skgmje.adaptation import (
+    GasState,
     adapt_gas,
     gas_labels,
     refine_gas,
@@ -20,6 +21,9 @@ from skgmje.adaptation import (
 # Rows are shown until so many intervals have passed for each node: one to insert
 # it, the others to find its place.
 INTERVALS_PER_NODE = 3
+
+# Rows that are shown at a time.
+STEP = 2**14
 
 # A table carries at most one node for so many distinct rows.
 ROWS_PER_NODE = 3
@@ -87,7 +91,7 @@ def on_device(device, X, weight):
     return torch.tensor(X, device=device), weight
 
 
-def grow(X, weight, max_nodes, random_state, *, refine, **rules):
+def grow(X, weight, max_nodes, random_state, *, refine, checkpoint=None, **rules):
     """Grow a gas on rows in random order, and settle it.
 
     Parameters
@@ -107,6 +111,10 @@ def grow(X, weight, max_nodes, random_state, *, refine, **rules):
     refine : bool
         Whether last passes over all rows follow.
 
+    checkpoint : Checkpoint or None, default=None
+        Keeps the gas from time to time; an earlier one of the same fit is gone on
+        from.
+
     **rules : dict
         Parameters of :func:`skgmje.adaptation.adapt_gas`.
 
@@ -118,11 +126,15 @@ def grow(X, weight, max_nodes, random_state, *, refine, **rules):
     n_signals = INTERVALS_PER_NODE * rules["insertion_interval"] * max_nodes
     shares = None if weight is None else to_numpy(weight)
     rows = present(len(X), shares, n_signals, random_state)
-    gas = start_gas(X[rows[:2]])
-    step = 2**14
-    for start in range(0, len(rows), step):
-        part = X[rows[start : start + step]]
+    known = None if checkpoint is None else checkpoint.read()
+    gas, first = (start_gas(X[rows[:2]]), 0) if known is None else known
+    if is_torch(X):
+        gas = GasState(*(p.to(X.device) if is_torch(p) else p for p in gas))
+    for start in range(first, len(rows), STEP):
+        part = X[rows[start : start + STEP]]
         gas = adapt_gas(gas, part, max_nodes=max_nodes, **rules)
+        if checkpoint is not None:
+            checkpoint.write((gas, start + STEP))
     if not refine:
         return gas
     return refine_gas(gas, X, sample_weight=weight, max_age=rules["max_age"])

@@ -2,13 +2,13 @@
 
 from functools import partial
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from skgmje._base import (
     Integral,
     Interval,
+    PathLike,
     Real,
     StrOptions,
     _fit_context,
@@ -20,7 +20,7 @@ from skgmje._estimator import FitTask
 from skgmje._selection import Selection, select_mixture
 from skgmje.adaptation import expectation_maximization
 from skgmje.adaptation._prior import SHRINKAGE_TARGETS
-from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._fitting import (
     last_solution,
@@ -28,13 +28,18 @@ from skgmje.mixture._fitting import (
     regularisation,
     warn_about,
 )
+from skgmje.mixture._given import GivenParametersMixin
 from skgmje.mixture._incomplete import IncompleteDataMixin
 from skgmje.mixture._starts import STARTS, draw_start
 from skgmje.mixture._stepwise import StepwiseMixin
 
 
 class GaussianMixture(
-    IncompleteDataMixin, StepwiseMixin, MixtureDensityMixin, BaseEstimator
+    GivenParametersMixin,
+    IncompleteDataMixin,
+    StepwiseMixin,
+    MixtureDensityMixin,
+    BaseEstimator,
 ):
     r"""Gaussian mixture with shrunken covariances, missing values and weights.
 
@@ -109,6 +114,11 @@ class GaussianMixture(
 
     rank : int, default=4
         Number of factors of 'low-rank' covariances, at most n_features.
+
+    checkpoint_dir : str, path-like or None, default=None
+        Folder in which EM keeps its state: after a crash the same fit goes on from
+        there, to the same bits. One folder per fit, an integer `random_state`;
+        needs the extra ``io``.
 
     Attributes
     ----------
@@ -209,6 +219,7 @@ class GaussianMixture(
         "shrinkage_target": [StrOptions(set(SHRINKAGE_TARGETS))],
         "annealing": [Interval(Real, 0, 1, closed="neither"), None],
         "rank": [Interval(Integral, 1, None, closed="left")],
+        "checkpoint_dir": [str, PathLike, None],
     }
 
     def __init__(
@@ -232,6 +243,7 @@ class GaussianMixture(
         shrinkage_target="pooled",
         annealing=None,
         rank=4,
+        checkpoint_dir=None,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -251,6 +263,7 @@ class GaussianMixture(
         self.shrinkage_target = shrinkage_target
         self.annealing = annealing
         self.rank = rank
+        self.checkpoint_dir = checkpoint_dir
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -275,11 +288,14 @@ class GaussianMixture(
         n_steps = self.n_init * self.max_iter
         task = FitTask(self, X, y, sample_weight, n_steps=n_steps)
         X, weight = self._check_fit(X, sample_weight)
+        checkpoint = self._open_checkpoint(X, weight, *self._goes_on())
+        task.checkpoint = checkpoint
         random_state = check_random_state(self.random_state)
         reg_covar = regularisation(self.reg_covar, X, weight)
         selection = self._select(X, weight, reg_covar, random_state)
         best = None
-        for start in self._starts(X, weight, reg_covar, selection, random_state):
+        starts = self._starts(X, weight, reg_covar, selection, random_state)
+        for i, start in enumerate(starts):
             result = expectation_maximization(
                 X,
                 start,
@@ -290,10 +306,15 @@ class GaussianMixture(
                 reg_covar=reg_covar,
                 tol=self.tol,
                 max_iter=self.max_iter,
+                checkpoint=checkpoint and checkpoint.part(f"start-{i}"),
+                stop_on_interrupt=True,
                 callback=partial(self._report, task),
             )
             if best is None or result.lower_bounds[-1] > best.lower_bounds[-1]:
                 best = result
+            if result.interrupted:
+                task.keep_checkpoint()
+                break
         self._store(best, selection, reg_covar)
         warn_about(best, selection.n_components, self.tol)
         task.end()
@@ -319,49 +340,6 @@ class GaussianMixture(
             Equal to ``fit(X).predict(X)``.
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
-
-    @classmethod
-    def from_parameters(cls, weights, means, covariances, covariance_type="full"):
-        """Return a fitted estimator with known parameters.
-
-        Parameters
-        ----------
-        weights : array-like of shape (n_components,)
-            Weights of the components.
-
-        means : array-like of shape (n_components, n_features)
-            Means of the components.
-
-        covariances : array-like or tuple of array-like
-            Covariances, in the shape that `covariance_type` has.
-
-        covariance_type : str, default='full'
-            Covariance type.
-
-        Returns
-        -------
-        estimator : GaussianMixture
-            Ready to score and sample.
-        """
-        is_pair = covariance_type == "low-rank"
-        parts = covariances if is_pair else (covariances,)
-        parts = tuple(np.asarray(part, np.float64) for part in parts)
-        mixture = Mixture(
-            np.asarray(weights, np.float64),
-            np.asarray(means, np.float64),
-            parts if is_pair else parts[0],
-            covariance_type,
-        )
-        estimator = cls(mixture.n_components, covariance_type=covariance_type)
-        if is_pair:
-            estimator.rank = parts[0].shape[-1]
-        estimator._set_mixture(mixture)
-        estimator._asked = mixture.n_components, covariance_type
-        estimator._weight_seen = 0.0
-        estimator.n_features_in_ = mixture.n_features
-        estimator.shrinkage_, estimator.converged_, estimator.n_iter_ = 0.0, True, 0
-        estimator.lower_bound_, estimator.lower_bounds_ = -np.inf, []
-        return estimator
 
     def _check_fit(self, X, sample_weight, *, reset=True):
         X = check_rows(
@@ -402,8 +380,14 @@ class GaussianMixture(
             rank=self.rank,
         )
 
+    def _goes_on(self):
+        """Return the parameters that ``warm_start=True`` goes on from, if any."""
+        if not (self.warm_start and hasattr(self, "means_")):
+            return ()
+        return self.weights_, self.means_, self.precisions_
+
     def _starts(self, X, weight, reg_covar, selection, random_state):
-        if self.warm_start and hasattr(self, "means_"):
+        if self._goes_on():
             yield last_solution(self, X, selection)
             return
         kmeans = self.init_params == "kmeans"

@@ -6,13 +6,11 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import check_random_state
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
-from skgmje._backend import as_generator
 from skgmje._base import (
     Integral,
     Interval,
+    PathLike,
     Real,
     StrOptions,
     _fit_context,
@@ -24,6 +22,7 @@ from skgmje._units import drop_weightless, standardization
 from skgmje.costs import COSTS
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture._base import MixtureDensityMixin
+from skgmje.mixture._generator_answers import GeneratorMixin
 from skgmje.mixture._polish import POLISHES
 from skgmje.mixture._recipe import (
     FIRST_CENTERS,
@@ -40,18 +39,10 @@ from skgmje.mixture._troubles import (
 )
 
 
-def _draws_noise(estimator):
-    if estimator.generator == "codes":
-        raise AttributeError(
-            "generator='codes' has one code per component and draws no others; "
-            "sample_generator needs generator='noise' or an own network."
-        )
-    return True
-
-
 class KernelMixtureDensity(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
+    GeneratorMixin,
     MixtureDensityMixin,
     BaseEstimator,
 ):
@@ -154,6 +145,11 @@ class KernelMixtureDensity(
     net_params : dict or None, default=None
         Passed on to :class:`skorch.NeuralNet`, for example
         ``{"optimizer": torch.optim.SGD}``.
+
+    checkpoint_dir : str, path-like or None, default=None
+        Folder in which the fit keeps its state: after a crash the same fit goes on
+        from there, to the same bits. One folder per fit, an integer `random_state`,
+        no `callbacks`; needs the extra ``io``.
 
     random_state : int, RandomState instance or None, default=None
         Controls folds, starts, network, noise, batches and :meth:`sample`.
@@ -264,6 +260,7 @@ class KernelMixtureDensity(
         "max_bytes": [Interval(Real, 0, None, closed="left")],
         "callbacks": [list, None],
         "net_params": [dict, None],
+        "checkpoint_dir": [str, PathLike, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -292,6 +289,7 @@ class KernelMixtureDensity(
         max_bytes=2**25,
         callbacks=None,
         net_params=None,
+        checkpoint_dir=None,
         random_state=None,
         verbose=0,
     ):
@@ -316,6 +314,7 @@ class KernelMixtureDensity(
         self.max_bytes = max_bytes
         self.callbacks = callbacks
         self.net_params = net_params
+        self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state
         self.verbose = verbose
 
@@ -353,6 +352,7 @@ class KernelMixtureDensity(
 
         check_size(self.n_components, len(X))
         device = check_engine(self)
+        checkpoint = self._open_checkpoint(X, sample_weight)
         random_state = check_random_state(self.random_state)
         units = standardization(X, sample_weight, per_feature=self.standardize)
         loc, scale = self._loc, self._scale = units.loc, units.scale
@@ -367,6 +367,7 @@ class KernelMixtureDensity(
             random_state=random_state,
         )
         task = FitTask(self, *given, n_steps=recipe.schedule.n_epochs)
+        task.checkpoint = checkpoint
         placement = train_centers(
             self, data, X.dtype, settings.n_components, recipe, task, device
         )
@@ -398,14 +399,6 @@ class KernelMixtureDensity(
         warn_of_dead_gradient(self, placement.diagnostics["n_pairs"])
         warn_of_no_density(self)
 
-    def _rebuild(self):
-        """Make a network of what a file says of it."""
-        super()._rebuild()
-        if "generator_" in vars(self):
-            from skgmje.mixture._placement import restore_network
-
-            self.generator_ = restore_network(self)
-
     def _count_parameters(self):
         # Before the features' units made ellipses of spheres.
         return self._n_parameters
@@ -424,35 +417,3 @@ class KernelMixtureDensity(
             Posterior probability of each component.
         """
         return self.predict_proba(X)
-
-    @available_if(_draws_noise)
-    def sample_generator(self, n_samples=1, random_state=None):
-        """Draw fresh centres from the trained network.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of centres.
-
-        random_state : int, RandomState instance or None, default=None
-            Source of the noise; None means the `random_state` of the estimator.
-
-        Returns
-        -------
-        centers : ndarray of shape (n_samples, n_features)
-            Outputs of the network for fresh noise, in the units of the data.
-
-        Raises
-        ------
-        AttributeError
-            With ``generator="codes"``.
-        """
-        from skgmje.mixture._placement import sample_network
-
-        check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
-        source = self.random_state if random_state is None else random_state
-        seed = int(as_generator(source).integers(2**31 - 1))
-        centers = sample_network(self.generator_, n_samples, self.code_dim, seed)
-        return centers * self._scale + self._loc

@@ -6,6 +6,7 @@ from sklearn.utils import check_random_state
 from skgmje._base import (
     Integral,
     Interval,
+    PathLike,
     Real,
     StrOptions,
     _fit_context,
@@ -113,6 +114,11 @@ class GrowingNeuralGasMixture(
 
     max_iter : int, default=100
         Largest number of iterations of the polish.
+
+    checkpoint_dir : str, path-like or None, default=None
+        Folder in which the gas and EM keep their state: after a crash the same fit
+        goes on from there, to the same bits. One folder per fit, an integer
+        `random_state`; needs the extra ``io``. Streams keep none.
 
     random_state : int, RandomState instance or None, default=None
         Controls the order of the rows, folds and :meth:`sample`. Streams are seen
@@ -234,6 +240,7 @@ class GrowingNeuralGasMixture(
         "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "checkpoint_dir": [str, PathLike, None],
         "random_state": ["random_state"],
         "device": [str],
     }
@@ -259,6 +266,7 @@ class GrowingNeuralGasMixture(
         reg_covar="auto",
         tol=1e-3,
         max_iter=100,
+        checkpoint_dir=None,
         random_state=None,
         device="cpu",
     ):
@@ -280,6 +288,7 @@ class GrowingNeuralGasMixture(
         self.reg_covar = reg_covar
         self.tol = tol
         self.max_iter = max_iter
+        self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state
         self.device = device
 
@@ -305,6 +314,7 @@ class GrowingNeuralGasMixture(
         """
         task = FitTask(self, X, y, sample_weight, n_steps=self._n_steps())
         X, weight = self._check_chunk(X, sample_weight, reset=True, min_samples=2)
+        checkpoint = task.checkpoint = self._open_checkpoint(X, weight)
         random_state = check_random_state(self.random_state)
         gas_params = {"refine": self.refine, **self._rules()}
         reg_covar = regularisation(self.reg_covar, X, weight)
@@ -323,7 +333,8 @@ class GrowingNeuralGasMixture(
         )
         size = self._chosen_nodes = check_nodes(selection.n_components, X)
         rows, row_weight = on_device(self.device, X, weight)
-        gas = grow(rows, row_weight, size, random_state, **gas_params)
+        part = checkpoint and checkpoint.part("gas")
+        gas = grow(rows, row_weight, size, random_state, checkpoint=part, **gas_params)
         if selection.covariance_type not in WIDEN:
             gas, rows, row_weight = gas.to_numpy(), X, weight
         result = self._polished(gas, rows, row_weight, selection, reg_covar, task)
@@ -353,6 +364,7 @@ class GrowingNeuralGasMixture(
         steps = {
             "tol": self.tol,
             "max_iter": self._n_steps(),
+            "checkpoint": task.checkpoint and task.checkpoint.part("em"),
             "callback": lambda *_: task.step("iteration"),
         }
         result = expectation_maximization(X, start, **prior, **steps)

@@ -22,6 +22,7 @@ from skgmje.modules import CodeGenerator, NoiseGenerator
 from skgmje.modules._batches import draw_rows, load_rows
 from skgmje.modules._device import load_tensors, own_random_state, resolve_device
 from skgmje.modules._generator import draw_centers
+from skgmje.modules._memory import DefaultGenerator
 from skgmje.modules._schedule import Hooks
 
 # Rows on which the gap is reported: on a batch it would depend on its size.
@@ -221,6 +222,8 @@ def train_centers(estimator, data, dtype, n_components, recipe, task, device):
         estimator.callbacks,
         estimator.net_params,
         objective.remedy,
+        checkpoint=task.checkpoint,
+        memories=(progress, plateau, *[DefaultGenerator()] * generator.is_foreign),
     )
     arrays = [data.X, data.sample_weight][: 1 if data.sample_weight is None else 2]
     whole = (recipe.schedule.batch_size or len(data.X)) >= len(data.X)

@@ -22,6 +22,10 @@ class Plateau:
         Fraction of the run before which losses do not compare.
     """
 
+    remembered = ("losses",)
+
+    remembered = ("losses",)
+
     def __init__(self, max_iter, tol, warmup):
         self.window = max(_LEAST_WINDOW, -(-max_iter // 10))
         self.first = int(np.ceil(warmup * max_iter)) + self.window

@@ -158,6 +158,8 @@ class TensorBatches:
         The source of randomness, on the CPU.
     """
 
+    remembered = ("left", "source", "n_used")
+
     def __init__(
         self, dataset, batch_size, n_steps=1, max_steps=None, random_state=None
     ):
@@ -166,7 +168,9 @@ class TensorBatches:
         self.n_steps = n_steps
         self.left = math.inf if max_steps is None else max_steps
         self.random_state = random_state
-        self.order = torch.empty(0, dtype=torch.long)
+        # The order follows from the state of the generator that it was drawn by.
+        self.source = self.order = None
+        self.n_used = 0
 
     def __len__(self):
         return min(self.n_steps, self.left)
@@ -180,11 +184,20 @@ class TensorBatches:
         size, n_rows = self.batch_size, len(self.dataset)
         if size == n_rows and isinstance(self.dataset, TensorRows):
             return self.dataset.X, self.dataset.others
-        if len(self.order) < size:
-            drawn = size if n_rows > _MAX_PERMUTED else n_rows
-            order = draw_rows(n_rows, drawn, self.random_state)
-            if isinstance(self.dataset, TensorRows):
-                order = order.to(self.dataset.device)
-            self.order = order
-        rows, self.order = self.order[:size], self.order[size:]
+        if self.order is None and self.source is not None:
+            self.order = self._draw(torch.Generator().set_state(self.source.cpu()))
+        if self.order is None or len(self.order) - self.n_used < size:
+            self.source = self.random_state and self.random_state.get_state()
+            self.order, self.n_used = self._draw(self.random_state), 0
+        rows = self.order[self.n_used : self.n_used + size]
+        self.n_used += size
         return self.dataset[rows]
+
+    def _draw(self, random_state):
+        """Return the next order of the rows; of very many, of one batch."""
+        n_rows = len(self.dataset)
+        drawn = self.batch_size if n_rows > _MAX_PERMUTED else n_rows
+        order = draw_rows(n_rows, drawn, random_state)
+        if isinstance(self.dataset, TensorRows):
+            order = order.to(self.dataset.device)
+        return order

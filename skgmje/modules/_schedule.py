@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 # How often a run reports, checks itself and may be stopped.
 _N_EPOCHS = 100
@@ -75,6 +76,14 @@ class Hooks:
 
     clip_gradients : callable, default=None
         Clips the gradients before they are used; None clips their norm at 5.
+
+    checkpoint : Checkpoint or None, default=None
+        Keeps the state after each epoch, and gives it back to a run that starts
+        again after a crash.
+
+    memories : tuple, default=()
+        Other objects with a state that the run depends on, see
+        :mod:`skgmje.modules._memory`.
     """
 
     on_step: Callable | None = None
@@ -83,3 +92,5 @@ class Hooks:
     net_params: dict | None = None
     remedy: str = "Check what the cost returns."
     clip_gradients: Callable | None = None
+    checkpoint: Any = None
+    memories: tuple = ()
