@@ -25,17 +25,20 @@ from sklearn.utils.validation import (
 
 from skgmje._backend import from_tensor, to_numpy
 from skgmje._estimator import EstimatorMixin
+from skgmje._row_blocks import LARGEST, check_magnitude, refuse_blocks
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 
 __all__ = [
     "Integral",
     "Interval",
+    "LARGEST",
     "MixtureMixin",
     "PathLike",
     "Real",
     "StrOptions",
     "_fit_context",
     "as_mixture",
+    "check_magnitude",
     "check_rows",
     "check_weights",
     "mean_score",
@@ -43,9 +46,6 @@ __all__ = [
     "to_sklearn",
     "validate_parameter_constraints",
 ]
-
-# Squares of larger numbers, summed over the rows, overflow.
-LARGEST = 1e150
 
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -172,8 +172,12 @@ def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=N
     ValueError
         For NaN where it has no meaning, infinity, or entries whose squares
         overflow.
+
+    TypeError
+        For rows that an engine holds.
     """
     if reset or not _are_plain_rows(estimator, X, min_samples):
+        refuse_blocks(estimator, X)
         X = validate_data(
             estimator,
             from_tensor(X),
@@ -185,34 +189,6 @@ def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=N
     if fitting or (fitting is None and reset):
         check_magnitude(X)
     return X
-
-
-def check_magnitude(X):
-    """Raise if rows to learn from are all missing, or their squares overflow.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        The rows; NaN means missing.
-
-    Raises
-    ------
-    ValueError
-        If so.
-    """
-    largest = max(
-        float(np.fmax.reduce(X, axis=None)), -float(np.fmin.reduce(X, axis=None))
-    )
-    if np.isnan(largest):
-        raise ValueError(
-            f"X of shape {X.shape} has only missing entries (NaN). Give at least "
-            "some values."
-        )
-    if largest > LARGEST:
-        raise ValueError(
-            f"X has an entry of size {largest:.3g}; the squares of entries above "
-            f"{LARGEST:g} overflow. Rescale X, for example with StandardScaler."
-        )
 
 
 def _are_plain_rows(estimator, X, min_samples):

@@ -8,7 +8,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from skgmje.adaptation import expectation_maximization, start_mixture
-from skgmje.adaptation._em import row_mean
+from skgmje.adaptation._e_step import row_mean
 
 # Candidates of n_components="auto"; a component needs eight rows.
 N_COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 32, 50, 80)

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skgmje.adaptation import RowBlocks
+
 # Features that vary less are constant: their squares would underflow.
 _SMALLEST = 1e-140
 # Rows further away than this, in standard deviations, stand on that border.
@@ -78,7 +80,7 @@ def standardization(X, sample_weight, *, per_feature):
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray of shape (n_samples, n_features), or RowBlocks
         Rows.
 
     sample_weight : ndarray of shape (n_samples,) or None
@@ -93,15 +95,10 @@ def standardization(X, sample_weight, *, per_feature):
     units : Units
         Location, scale and resolution.
     """
-    loc = _average(X, sample_weight, lambda rows: rows)
-    largest = _largest(X, lambda rows: rows - loc)
-    size = _largest(X, lambda rows: rows)
-    # The mean is rounded in double precision, whatever the rows are.
-    varies = largest > np.maximum(10 * np.finfo(np.float64).eps * size, _SMALLEST)
-    unit = np.where(varies, largest, 1.0)
-    scale = unit * np.sqrt(
-        _average(X, sample_weight, lambda rows: ((rows - loc) / unit) ** 2)
-    )
+    if isinstance(X, RowBlocks):
+        loc, scale, size, varies = _moments_of_blocks(X.overview)
+    else:
+        loc, scale, size, varies = _moments(X, sample_weight)
     scale = np.where(varies, scale, 1.0)
     if not per_feature:
         top = scale.max(where=varies, initial=0.0) or 1.0
@@ -109,6 +106,28 @@ def standardization(X, sample_weight, *, per_feature):
         scale = top * np.sqrt(mean) if mean else np.float64(1.0)
     spacing = np.where(varies, np.spacing(size.astype(X.dtype)) / scale, 0.0)
     return Units(loc, scale, float((spacing**2).sum() / 12))
+
+
+def _moments(X, sample_weight):
+    loc = _average(X, sample_weight, lambda rows: rows)
+    largest = _largest(X, lambda rows: rows - loc)
+    size = _largest(X, lambda rows: rows)
+    varies = _varies(largest, size)
+    unit = np.where(varies, largest, 1.0)
+    squares = _average(X, sample_weight, lambda rows: ((rows - loc) / unit) ** 2)
+    return loc, unit * np.sqrt(squares), size, varies
+
+
+def _moments_of_blocks(overview):
+    loc, ends = overview.mean, (overview.smallest, overview.largest)
+    largest = np.max([np.abs(end - loc) for end in ends], axis=0)
+    size = np.max(np.abs(ends), axis=0)
+    return loc, np.sqrt(overview.variance), size, _varies(largest, size)
+
+
+def _varies(largest, size):
+    # The mean is rounded in double precision, whatever the rows are.
+    return largest > np.maximum(10 * np.finfo(np.float64).eps * size, _SMALLEST)
 
 
 def _chunks(X):

@@ -1,6 +1,8 @@
 """Rules that fit a mixture: pure functions of arrays."""
 
 from skgmje.adaptation._bandwidth import kernel_bandwidth
+from skgmje.adaptation._blocks import RowBlocks, tree_reduce
+from skgmje.adaptation._e_step import block_stats, merge_stats, score_block
 from skgmje.adaptation._em import EMResult, expectation_maximization
 from skgmje.adaptation._gas_mixture import (
     gas_errors,
@@ -39,8 +41,10 @@ __all__ = [
     "EMResult",
     "GasState",
     "RESAMPLING",
+    "RowBlocks",
     "adapt_gas",
     "bank_mixture",
+    "block_stats",
     "effective_sample_size",
     "expectation_maximization",
     "gas_components",
@@ -48,16 +52,19 @@ __all__ = [
     "gas_labels",
     "gas_mixture",
     "kernel_bandwidth",
+    "merge_stats",
     "multinomial_resampling",
     "nearest_nodes",
     "online_em",
     "refine_gas",
     "residual_resampling",
+    "score_block",
     "start_bank",
     "start_gas",
     "start_mixture",
     "step_bank",
     "stratified_resampling",
     "systematic_resampling",
+    "tree_reduce",
     "weights_only",
 ]

@@ -4,15 +4,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import is_torch, namespace, to_numpy
-from skgmje._kernels import KERNELS, Prior, block_stats, device_stats, m_step
-from skgmje.adaptation._missing import missing_stats
+from skgmje._backend import is_torch
+from skgmje._kernels import Prior, m_step
+from skgmje.adaptation._e_step import make_kernel, statistics_pass
 from skgmje.adaptation._prior import SHRINKAGE_TARGETS
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
-
-# Responsibilities need fewer digits than published densities, and beyond this
-# limit the raw moments of a pass would lose the covariance's seventh digit.
-PASS_LIMIT = 1e8
 
 # Iterations over which annealing raises the power of the densities to one.
 ANNEALING_ITERATIONS = 20
@@ -104,9 +100,10 @@ def expectation_maximization(
 
     Parameters
     ----------
-    X : array of shape (n_samples, n_features)
+    X : array of shape (n_samples, n_features), or RowBlocks
         Rows; NaN means missing. The E-step over a torch tensor runs on its
-        device, in double precision, without missing entries.
+        device, in double precision, without missing entries; that over
+        :class:`RowBlocks`, which have their own weights, where the blocks are.
 
     start : Mixture
         Where to begin. The result holds NumPy arrays.
@@ -206,75 +203,6 @@ def make_prior(n_features, shrinkage, shrinkage_target, reg_covar):
     return Prior(float(shrinkage), SHRINKAGE_TARGETS[shrinkage_target], reg_covar)
 
 
-def statistics_pass(X, sample_weight=None):
-    """Return a function that takes the E-step of a mixture on all rows.
-
-    Parameters
-    ----------
-    X : array of shape (n_samples, n_features)
-        Rows; NaN means missing.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    Returns
-    -------
-    take_stats : callable
-        ``take_stats(mixture, temper=1.0)`` gives ``(kernel, stats)``.
-    """
-    if is_torch(X):
-        return _device_pass(X, sample_weight)
-    center = row_mean(X, sample_weight)
-    missing = has_missing(X)
-    if missing:
-        # One observed value may be all that a feature has: its mean is finite.
-        center = np.where(np.isfinite(center), center, 0.0)
-        weight = np.ones(len(X)) if sample_weight is None else sample_weight
-
-    def take_stats(mixture, temper=1.0):
-        limit = -1.0 if missing else PASS_LIMIT
-        kernel = make_kernel(mixture, center, limit)
-        if not missing:
-            return kernel, block_stats(kernel, X, sample_weight, temper)
-        return kernel, missing_stats(
-            kernel, mixture.covariance_type, mixture.weights, X, weight, temper
-        )
-
-    return take_stats
-
-
-def _device_pass(X, sample_weight):
-    """Return the E-step over a tensor, on its device, complete rows only."""
-    center = to_numpy(namespace(X).mean(X, axis=0)).astype(np.float64)
-    if not np.isfinite(center).all():
-        raise ValueError(
-            "X is a tensor with NaN or infinite entries; missing entries are learned "
-            "from NumPy arrays only. Use X.numpy(), or remove those rows."
-        )
-
-    def take_stats(mixture, temper=1.0):
-        kernel = make_kernel(mixture, center, np.inf)
-        if not kernel.on_device:
-            raise ValueError(
-                f"covariance_type={mixture.covariance_type!r} is not fitted on "
-                "tensors. Use 'full', 'diag' or 'spherical', or a NumPy array."
-            )
-        if not kernel.expands:
-            # Many features of few components: differences, which are taken in NumPy.
-            weight = None if sample_weight is None else to_numpy(sample_weight)
-            return kernel, block_stats(kernel, to_numpy(X), weight, temper)
-        return kernel, device_stats(kernel, X, sample_weight, temper)
-
-    return take_stats
-
-
-def make_kernel(mixture, center, limit=PASS_LIMIT):
-    """Return the hot loops of an unbatched NumPy mixture."""
-    return KERNELS[mixture.covariance_type](
-        mixture.weights, mixture.means, mixture.covariances, center, limit
-    )
-
-
 def maximise(kernel, stats, prior, covariance_type, *, drop=True):
     """Take the M-step; raise the diagonal until every covariance is usable.
 
@@ -322,30 +250,6 @@ def _scale(covariances, covariance_type, shape):
     variances = np.abs(kind.diagonal(covariances, *shape))
     largest = float(variances[np.isfinite(variances)].max(initial=0.0))
     return largest if largest > 0 else 1.0
-
-
-def row_mean(X, sample_weight=None):
-    """Return the weighted mean of the observed entries, (n_features,), by blocks."""
-    total = np.zeros(X.shape[1])
-    count = np.zeros(X.shape[1])
-    for start in range(0, len(X), 8192):
-        block = np.asarray(X[start : start + 8192], np.float64)
-        weight = np.ones(len(block))
-        if sample_weight is not None:
-            weight = np.asarray(sample_weight[start : start + 8192], np.float64)
-        observed = ~np.isnan(block)
-        total += weight @ np.where(observed, block, 0.0)
-        count += weight @ observed
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return total / count
-
-
-def has_missing(X):
-    """Tell whether an entry is NaN, by blocks."""
-    return any(
-        bool(np.isnan(X[start : start + 8192]).any())
-        for start in range(0, len(X), 8192)
-    )
 
 
 def _temper(annealing, n_iter, max_iter):

@@ -3,7 +3,8 @@
 import numpy as np
 
 from skgmje._kernels import Statistics, merge_stats
-from skgmje.adaptation._em import make_prior, maximise, statistics_pass
+from skgmje.adaptation._e_step import statistics_pass
+from skgmje.adaptation._em import make_prior, maximise
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.gaussian._arrays import map_arrays
 

@@ -3,13 +3,8 @@
 import numpy as np
 
 from skgmje._kernels import KERNELS, assigned_stats, block_stats
-from skgmje.adaptation._em import (
-    has_missing,
-    make_kernel,
-    make_prior,
-    maximise,
-    row_mean,
-)
+from skgmje.adaptation._e_step import has_missing, make_kernel, row_mean
+from skgmje.adaptation._em import make_prior, maximise
 from skgmje.gaussian import Mixture
 
 

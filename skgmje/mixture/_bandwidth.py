@@ -184,5 +184,5 @@ def loo_variance(data, centers, random_state):
         best = grid[np.argmax([score(v) for v in grid])]
         step = (grid[1] - grid[0]) / 2
         grid = np.clip(best + step * np.linspace(-1, 1, 5), grid[0], grid[-1])
-    shrinks = (len(rows) / len(data.X)) ** (2 / (n_features + 4))
+    shrinks = (len(rows) / data.X.shape[0]) ** (2 / (n_features + 4))
     return max(float(np.exp(best) * shrinks), data.resolution)

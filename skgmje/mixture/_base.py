@@ -1,11 +1,16 @@
 """What every fitted density can answer."""
 
+from copy import copy
+from functools import partial
+
 import numpy as np
 from sklearn.base import DensityMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgmje._backend import as_generator
 from skgmje._base import MixtureMixin, check_rows, check_weights
+from skgmje._row_blocks import as_blocks, is_lazy
+from skgmje.adaptation import score_block
 
 # Rows whose answers are computed at a time, beside the array that holds them all.
 CHUNK_ROWS = 2**17
@@ -33,12 +38,48 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
         return self.mixture_.responsibilities(rows, missing=self._missing)
 
     def _each_chunk(self, X, function, shape=(), dtype=None):
-        """Check `X` and apply `function` to some rows at a time."""
+        """Check `X` and apply `function` to some rows at a time.
+
+        Of a Dask collection nothing is computed: the answer is a Dask array.
+        """
+        if is_lazy(X):
+            blocks = as_blocks(X)
+            answer = partial(
+                self._check_blocks(blocks)._each_chunk,
+                function=function,
+                shape=shape,
+                dtype=dtype,
+            )
+            return blocks.map(answer, shape, dtype)
         X = self._check_predict(X)
         out = np.empty((len(X), *shape), dtype or X.dtype)
         for start in range(0, len(X), CHUNK_ROWS):
             out[start : start + CHUNK_ROWS] = function(X[start : start + CHUNK_ROWS])
         return out
+
+    def _check_blocks(self, blocks):
+        """Return this estimator without names of columns, which those blocks lack."""
+        check_is_fitted(self)
+        validate_data(self, blocks.header, reset=False, skip_check_array=True)
+        nameless = copy(self)
+        vars(nameless).pop("feature_names_in_", None)
+        return nameless
+
+    def _sums(self, X, sample_weight=None):
+        """Return the weighted sum of the log-densities, and that of the weights."""
+        blocks = as_blocks(X, sample_weight)
+        if blocks is not None:
+            self._check_blocks(blocks)
+            score = partial(_score, self.mixture_, self._missing)
+            return blocks.over_rows(score, np.add).tolist()
+        X = self._check_predict(X)
+        weight = check_weights(sample_weight, X)
+        if weight is None:
+            return self._total(X), len(X)
+        if not weight.all():
+            # Zero times the -inf of a row far away would be NaN.
+            X, weight = X[weight > 0], weight[weight > 0]
+        return self._total(X, weight), float(weight.sum(dtype=np.float64))
 
     def _total(self, X, weight=None):
         """Return the weighted sum of the log-densities of checked rows."""
@@ -85,14 +126,8 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
         log_likelihood : float
             Weighted mean of :meth:`score_samples`, in nats.
         """
-        X = self._check_predict(X)
-        weight = check_weights(sample_weight, X)
-        if weight is None:
-            return self._total(X) / len(X)
-        if not weight.all():
-            # Zero times the -inf of a row far away would be NaN.
-            X, weight = X[weight > 0], weight[weight > 0]
-        return self._total(X, weight) / float(weight.sum(dtype=np.float64))
+        total, weight = self._sums(X, sample_weight)
+        return total / weight
 
     def predict_proba(self, X):
         """Compute the responsibility of each component for each sample.
@@ -171,8 +206,8 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
         bic : float
             ``-2 log L + p log n`` for p free parameters.
         """
-        X = self._check_predict(X)
-        return -2 * self._total(X) + self._count_parameters() * float(np.log(len(X)))
+        total, n_rows = self._sums(X)
+        return -2 * total + self._count_parameters() * float(np.log(n_rows))
 
     def aic(self, X):
         """Compute the Akaike information criterion; lower is better.
@@ -187,8 +222,7 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
         aic : float
             ``-2 log L + 2 p`` for p free parameters.
         """
-        X = self._check_predict(X)
-        return -2 * self._total(X) + 2 * self._count_parameters()
+        return -2 * self._sums(X)[0] + 2 * self._count_parameters()
 
     def marginal(self, indices):
         """Return the density of some of the features.
@@ -222,3 +256,7 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
             Density of the remaining features, one for each row of `values`.
         """
         return self.mixture_.condition(indices, np.asarray(values, np.float64))
+
+
+def _score(mixture, missing, index, X, sample_weight):
+    return score_block(mixture, X, sample_weight, missing)

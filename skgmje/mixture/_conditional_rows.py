@@ -7,7 +7,7 @@ from sklearn.utils.validation import validate_data
 
 from skgmje._backend import from_tensor
 from skgmje._base import LARGEST, check_magnitude, check_weights
-from skgmje.adaptation._em import row_mean
+from skgmje.adaptation._e_step import row_mean
 
 # Above this share of repeated targets a likelihood says little.
 TIE_SHARE = 0.05

@@ -5,9 +5,14 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skgmje._base import check_rows, check_weights
 from skgmje._kernels import merge_stats
-from skgmje.adaptation._em import row_mean
+from skgmje._row_blocks import as_blocks, check_blocks
+from skgmje.adaptation import RowBlocks
+from skgmje.adaptation._blocks import part_of
+from skgmje.adaptation._e_step import row_mean
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+from skgmje.mixture._starts import ROWS_PER_COMPONENT
 
 # reg_covar="auto" is this share of each feature's variance.
 RELATIVE_REGULARISATION = 1e-6
@@ -15,6 +20,58 @@ RELATIVE_REGULARISATION = 1e-6
 # A chunk enters the statistics with the step (1 + rows seen / its rows)^-0.7;
 # stochastic approximation needs an exponent in (1/2, 1].
 STEP_EXPONENT = 0.7
+
+
+def fit_rows(estimator, X, sample_weight, *, reset=True):
+    """Return checked rows and their weights; those without weight are dropped.
+
+    Parameters
+    ----------
+    estimator : GaussianMixture
+        Whose ``n_features_in_`` is set or checked.
+
+    X : array-like, Dask collection or RowBlocks
+        Rows; NaN means missing.
+
+    sample_weight : array-like or None
+        Their weights.
+
+    reset : bool, default=True
+        False for further chunks of a stream.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features), or RowBlocks
+        Rows.
+
+    weight : ndarray of shape (n_samples,) or None
+        Their weights; blocks have their own.
+    """
+    blocks = as_blocks(X, sample_weight)
+    if blocks is not None:
+        X, weight = check_blocks(estimator, blocks, allow_nan=True), None
+    else:
+        least = 2 if reset else 1
+        X = check_rows(
+            estimator, X, reset=reset, allow_nan=True, min_samples=least, fitting=True
+        )
+        weight = check_weights(sample_weight, X)
+        if weight is not None and not weight.all():
+            X, weight = X[weight > 0], weight[weight > 0]
+    n_components, n_samples = estimator.n_components, X.shape[0]
+    if reset and n_components != "auto" and n_samples < n_components:
+        raise ValueError(
+            f"n_components={n_components} is larger than the number of samples with "
+            f"positive weight, n_samples={n_samples}. Lower n_components or add "
+            "samples."
+        )
+    return X, weight
+
+
+def start_rows(estimator, X, weight, random_state):
+    """Return the rows, or of blocks a part, that starts and what is 'auto' see."""
+    size = 1 if estimator.n_components == "auto" else estimator.n_components
+    return part_of(X, weight, random_state, ROWS_PER_COMPONENT * size)
 
 
 def regularisation(reg_covar, X, weight):
@@ -25,7 +82,7 @@ def regularisation(reg_covar, X, weight):
     reg_covar : float or 'auto'
         As the estimator has it.
 
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray of shape (n_samples, n_features), or RowBlocks
         Rows; NaN means missing.
 
     weight : ndarray of shape (n_samples,) or None
@@ -39,8 +96,11 @@ def regularisation(reg_covar, X, weight):
     """
     if reg_covar != "auto":
         return np.full(X.shape[1], float(reg_covar))
-    center = np.nan_to_num(row_mean(X, weight))
-    variance = np.nan_to_num(row_mean((X - center) ** 2, weight))
+    if isinstance(X, RowBlocks):
+        center, variance = X.overview.mean, X.overview.variance
+    else:
+        center = np.nan_to_num(row_mean(X, weight))
+        variance = np.nan_to_num(row_mean((X - center) ** 2, weight))
     # Rounding leaves a constant feature a variance, but not one of its size.
     constant = variance <= 1e-28 * center**2
     typical = variance[~constant].mean() if not constant.all() else 1.0

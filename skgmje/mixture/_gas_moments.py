@@ -6,7 +6,8 @@ from scipy.spatial.distance import cdist
 
 from skgmje._kernels import KERNELS, assigned_stats, merge_stats
 from skgmje._kernels._full import unpack_symmetric
-from skgmje.adaptation._em import make_prior, maximise, row_mean
+from skgmje.adaptation._e_step import row_mean
+from skgmje.adaptation._em import make_prior, maximise
 from skgmje.mixture._fitting import RELATIVE_REGULARISATION
 
 # Rows whose responsibilities are held at a time.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skgmje._base import _fit_context
+from skgmje._row_blocks import as_blocks
 from skgmje.adaptation import adapt_gas, nearest_nodes, start_gas
 from skgmje.mixture._fitting import blend
 from skgmje.mixture._gas_fit import in_proportion
@@ -42,8 +43,9 @@ class GasStreamMixin:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            The chunk, with one row or more.
+        X : array-like of shape (n_samples, n_features), or Dask collection
+            The chunk, with one row or more. Of a Dask array or dataframe, block
+            follows block.
 
         y : Ignored
             Not used, present for API consistency by convention.
@@ -57,6 +59,11 @@ class GasStreamMixin:
         self : object
             The updated estimator.
         """
+        blocks = as_blocks(X, sample_weight)
+        if blocks is not None:
+            for rows, weight in blocks:
+                self.partial_fit(rows, sample_weight=weight)
+            return self
         is_first = not hasattr(self, "_gas")
         X, weight = self._check_chunk(X, sample_weight, reset=is_first, min_samples=1)
         if is_first:

@@ -14,11 +14,9 @@ from skgmje._base import (
     Real,
     StrOptions,
     _fit_context,
-    check_rows,
-    check_weights,
 )
 from skgmje._estimator import FitTask
-from skgmje._units import drop_weightless, standardization
+from skgmje._units import standardization
 from skgmje.costs import COSTS
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture._base import MixtureDensityMixin
@@ -30,7 +28,7 @@ from skgmje.mixture._recipe import (
     choose_recipe,
     choose_settings,
 )
-from skgmje.mixture._rows import standardized_data
+from skgmje.mixture._rows import standardized_data, training_rows
 from skgmje.mixture._troubles import (
     describe_drop,
     warn_of_dead_gradient,
@@ -329,9 +327,10 @@ class KernelMixtureDensity(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or Dask collection
             Training data. Of more than a million entries no copy is made, and
-            selection, start and bandwidth see a random part.
+            selection, start and bandwidth see a random part. Of a Dask array or
+            dataframe the network sees that part too, the polish all rows.
 
         y : Ignored
             Not used, present for API consistency by convention.
@@ -345,12 +344,11 @@ class KernelMixtureDensity(
             The fitted estimator.
         """
         given = X, y, sample_weight
-        X = check_rows(self, X, reset=True, min_samples=2)
-        X, sample_weight = drop_weightless(X, check_weights(sample_weight, X))
+        X, sample_weight = training_rows(self, X, sample_weight)
         # Late: a fitted estimator needs no torch.
         from skgmje.mixture._placement import check_engine, train_centers
 
-        check_size(self.n_components, len(X))
+        check_size(self.n_components, X.shape[0])
         device = check_engine(self)
         checkpoint = self._open_checkpoint(X, sample_weight)
         random_state = check_random_state(self.random_state)

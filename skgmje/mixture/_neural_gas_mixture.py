@@ -14,12 +14,15 @@ from skgmje._base import (
     check_weights,
 )
 from skgmje._estimator import FitTask
+from skgmje._row_blocks import as_blocks, check_blocks
 from skgmje.adaptation import (
+    RowBlocks,
     expectation_maximization,
     gas_components,
     gas_errors,
     gas_mixture,
 )
+from skgmje.adaptation._blocks import part_of
 from skgmje.adaptation._gas_mixture import WIDEN
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._fitting import regularisation, warn_about
@@ -298,8 +301,9 @@ class GrowingNeuralGasMixture(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples.
+        X : array-like of shape (n_samples, n_features), or Dask collection
+            The samples. Of a Dask array or dataframe the gas grows on a random
+            part, which `labels_` and the errors are of; EM sees all rows.
 
         y : Ignored
             Not used, present for API consistency by convention.
@@ -313,11 +317,16 @@ class GrowingNeuralGasMixture(
             The fitted estimator.
         """
         task = FitTask(self, X, y, sample_weight, n_steps=self._n_steps())
+<<<<<<< HEAD
         X, weight = self._check_chunk(X, sample_weight, reset=True, min_samples=2)
         checkpoint = task.checkpoint = self._open_checkpoint(X, weight)
+=======
+        given, weight = self._check_chunk(X, sample_weight, reset=True, min_samples=2)
+>>>>>>> 7affe9c (wip)
         random_state = check_random_state(self.random_state)
         gas_params = {"refine": self.refine, **self._rules()}
-        reg_covar = regularisation(self.reg_covar, X, weight)
+        reg_covar = regularisation(self.reg_covar, given, weight)
+        X, weight = part_of(given, weight, random_state)
         selection = select_nodes(
             X,
             weight,
@@ -332,12 +341,17 @@ class GrowingNeuralGasMixture(
             max_iter=self._n_steps(),
         )
         size = self._chosen_nodes = check_nodes(selection.n_components, X)
+<<<<<<< HEAD
         rows, row_weight = on_device(self.device, X, weight)
         part = checkpoint and checkpoint.part("gas")
         gas = grow(rows, row_weight, size, random_state, checkpoint=part, **gas_params)
+=======
+        part = on_device(self.device, X, weight)
+        gas = grow(*part, size, random_state, **gas_params)
+>>>>>>> 7affe9c (wip)
         if selection.covariance_type not in WIDEN:
-            gas, rows, row_weight = gas.to_numpy(), X, weight
-        result = self._polished(gas, rows, row_weight, selection, reg_covar, task)
+            gas, part = gas.to_numpy(), (X, weight)
+        result = self._polished(gas, part, given, selection, reg_covar, task)
         self._set_gas(gas.to_numpy())
         self._judge(X, weight)
         self._set_mixture(result.mixture)
@@ -353,18 +367,23 @@ class GrowingNeuralGasMixture(
         task.end()
         return self
 
-    def _polished(self, gas, X, weight, selection, reg_covar, task):
-        prior = {
-            "shrinkage": selection.shrinkage,
-            "reg_covar": reg_covar,
-            "sample_weight": weight,
-        }
+    def _polished(self, gas, part, given, selection, reg_covar, task):
+        prior = {"shrinkage": selection.shrinkage, "reg_covar": reg_covar}
+        X, weight = part
         kind, granularity = selection.covariance_type, self.component
-        start = gas_mixture(gas, X, kind, granularity=granularity, **prior)
+        start = gas_mixture(
+            gas, X, kind, granularity=granularity, sample_weight=weight, **prior
+        )
+        if isinstance(given, RowBlocks):
+            X, weight = given, None
         steps = {
             "tol": self.tol,
             "max_iter": self._n_steps(),
+<<<<<<< HEAD
             "checkpoint": task.checkpoint and task.checkpoint.part("em"),
+=======
+            "sample_weight": weight,
+>>>>>>> 7affe9c (wip)
             "callback": lambda *_: task.step("iteration"),
         }
         result = expectation_maximization(X, start, **prior, **steps)
@@ -390,6 +409,9 @@ class GrowingNeuralGasMixture(
         return {name: getattr(self, name) for name in names}
 
     def _check_chunk(self, X, sample_weight, *, reset, min_samples):
+        blocks = as_blocks(X, sample_weight)
+        if blocks is not None:
+            return check_blocks(self, blocks), None
         X = check_rows(self, X, reset=reset, min_samples=min_samples, fitting=True)
         weight = check_weights(sample_weight, X)
         if weight is not None and not weight.all():

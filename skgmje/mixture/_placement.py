@@ -225,8 +225,9 @@ def train_centers(estimator, data, dtype, n_components, recipe, task, device):
         checkpoint=task.checkpoint,
         memories=(progress, plateau, *[DefaultGenerator()] * generator.is_foreign),
     )
-    arrays = [data.X, data.sample_weight][: 1 if data.sample_weight is None else 2]
-    whole = (recipe.schedule.batch_size or len(data.X)) >= len(data.X)
+    arrays = data.training
+    n_rows = len(arrays[0])
+    whole = (recipe.schedule.batch_size or n_rows) >= n_rows
     dtype = np.float32 if device.type == "mps" else dtype
     rows = load_rows(arrays, dtype, device, math.inf if whole else estimator.max_bytes)
     return _place(rows, n_components, objective, generator, hooks, recipe, device)

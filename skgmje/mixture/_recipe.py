@@ -135,7 +135,7 @@ def choose_recipe(estimator, data, *, n_components, unit, random_state):
     """
     from skgmje.modules._schedule import Schedule
 
-    n_samples = len(data.X)
+    n_samples = len(data.training[0])
     n_centers = _count_centers(estimator, n_components, n_samples)
     start = estimator.init_params if estimator.generator == "codes" else "noise"
     rule = _bandwidth_rule(estimator)

@@ -5,6 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from skgmje._base import check_rows, check_weights
+from skgmje._row_blocks import as_blocks, check_blocks
+from skgmje._units import drop_weightless
+from skgmje.adaptation import RowBlocks
+from skgmje.adaptation._blocks import StandardizedBlocks
+
 # Entries of the part that stands for larger data where a part will do.
 MAX_ENTRIES = 2**20
 ROWS_PER_COMPONENT = 64
@@ -53,8 +59,8 @@ class Data:
 
     Parameters
     ----------
-    X : ndarray or StandardizedRows of shape (n_samples, n_features)
-        All rows.
+    X : ndarray, StandardizedRows or StandardizedBlocks
+        All rows, of shape (n_samples, n_features).
 
     sample_weight : ndarray of shape (n_samples,) or None
         Their weights.
@@ -76,10 +82,30 @@ class Data:
     resolution: float
 
     @property
+    def training(self):
+        """Rows that a network is trained on, and their weights, as a list of arrays.
+
+        All rows, but of those that an engine holds a part.
+        """
+        arrays = [self.X, self.sample_weight]
+        if isinstance(self.X, RowBlocks):
+            arrays = [self.part, self.part_weight]
+        return arrays[: 1 if arrays[1] is None else 2]
+
+    @property
     def weights(self):
         """Weights of the rows of `part`, ones if there are none."""
         ones = self.part_weight is None
         return np.ones(len(self.part)) if ones else self.part_weight
+
+
+def training_rows(estimator, X, sample_weight):
+    """Return checked rows that count, and their weights; blocks have their own."""
+    blocks = as_blocks(X, sample_weight)
+    if blocks is not None:
+        return check_blocks(estimator, blocks), None
+    X = check_rows(estimator, X, reset=True, min_samples=2)
+    return drop_weightless(X, check_weights(sample_weight, X))
 
 
 def standardized_data(X, sample_weight, units, n_components, random_state):
@@ -87,7 +113,7 @@ def standardized_data(X, sample_weight, units, n_components, random_state):
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray of shape (n_samples, n_features), or RowBlocks
         Rows.
 
     sample_weight : ndarray of shape (n_samples,) or None
@@ -107,9 +133,14 @@ def standardized_data(X, sample_weight, units, n_components, random_state):
     data : Data
         The rows.
     """
-    rows = StandardizedRows(X, units.loc, units.scale)
     per_component = 0 if n_components == "auto" else ROWS_PER_COMPONENT * n_components
     n_rows = max(MAX_ENTRIES // X.shape[1], per_component)
+    if isinstance(X, RowBlocks):
+        rows = StandardizedBlocks(X, units.loc, units.scale)
+        part, part_weight = X.sample(n_rows, random_state)
+        part = StandardizedRows(part, units.loc, units.scale)[:]
+        return Data(rows, None, part, part_weight, units.resolution)
+    rows = StandardizedRows(X, units.loc, units.scale)
     if len(X) <= n_rows:
         part = rows[:]
         sample_weight = _some(sample_weight, slice(None))

@@ -5,7 +5,7 @@ from sklearn.cluster import kmeans_plusplus
 
 from skgmje._selection import kmeans_labels
 from skgmje.adaptation import start_mixture
-from skgmje.adaptation._em import row_mean
+from skgmje.adaptation._e_step import row_mean
 
 # K-means copies its rows; a start on more of them than this would not be better.
 MAX_START_ENTRIES = 2**21

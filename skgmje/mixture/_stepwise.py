@@ -4,9 +4,11 @@ import numpy as np
 
 from skgmje._base import _fit_context
 from skgmje._kernels import Statistics
-from skgmje.adaptation._em import make_prior, maximise, statistics_pass
+from skgmje._row_blocks import as_blocks
+from skgmje.adaptation._e_step import statistics_pass
+from skgmje.adaptation._em import make_prior, maximise
 from skgmje.gaussian import COVARIANCE_TYPES
-from skgmje.mixture._fitting import blend, regularisation
+from skgmje.mixture._fitting import blend, fit_rows, regularisation
 
 
 class StepwiseMixin:
@@ -23,8 +25,9 @@ class StepwiseMixin:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            The chunk; NaN means missing. The first needs `n_components` rows.
+        X : array-like of shape (n_samples, n_features), or Dask collection
+            The chunk; NaN means missing. The first needs `n_components` rows. Of a
+            Dask array or dataframe, each block is a chunk.
 
         y : Ignored
             Not used, present for API consistency by convention.
@@ -37,9 +40,14 @@ class StepwiseMixin:
         self : object
             The updated estimator.
         """
+        blocks = as_blocks(X, sample_weight)
+        if blocks is not None:
+            for rows, weight in blocks:
+                self.partial_fit(rows, sample_weight=weight)
+            return self
         if not hasattr(self, "means_"):
             return self.fit(X, sample_weight=sample_weight)
-        X, weight = self._check_fit(X, sample_weight, reset=False)
+        X, weight = fit_rows(self, X, sample_weight, reset=False)
         kernel, fresh = statistics_pass(X, weight)(self.mixture_)
         reg_covar = vars(self).get("_reg_covar")
         if reg_covar is None:

@@ -1,0 +1,127 @@
+"""Rows that an engine holds: who takes them, and what is wrong with them."""
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from skgmje.adaptation import RowBlocks
+
+# Squares of larger numbers, summed over the rows, overflow.
+LARGEST = 1e150
+
+
+def as_blocks(X, sample_weight=None):
+    """Return rows that an engine holds as :class:`RowBlocks`, and None for others.
+
+    Parameters
+    ----------
+    X : array-like, RowBlocks, Dask array or Dask dataframe
+        The rows.
+
+    sample_weight : array-like or Dask array, default=None
+        Their weights; RowBlocks have their own.
+
+    Returns
+    -------
+    blocks : RowBlocks or None
+        The rows and their weights.
+    """
+    if isinstance(X, RowBlocks):
+        if sample_weight is not None:
+            raise ValueError(
+                f"sample_weight cannot be given beside {type(X).__name__}, whose "
+                "blocks have weights. Put it into them."
+            )
+        return X
+    if not is_lazy(X):
+        return None
+    from skgmje._dask import DaskRows
+
+    return DaskRows(X, sample_weight)
+
+
+def is_lazy(X):
+    """Tell whether rows are a Dask collection, without importing Dask."""
+    return hasattr(X, "__dask_graph__")
+
+
+def refuse_blocks(estimator, X):
+    """Raise TypeError for rows that an engine holds: they may not fit into memory."""
+    if is_lazy(X) or isinstance(X, RowBlocks):
+        raise TypeError(
+            f"{type(estimator).__name__} takes no {type(X).__name__} here, but arrays "
+            "in memory: call X.compute() if the rows fit. GaussianMixture, "
+            "KernelMixtureDensity and GrowingNeuralGasMixture fit and score Dask "
+            "collections as they are."
+        )
+
+
+def check_blocks(estimator, blocks, *, allow_nan=False, min_samples=2):
+    """Look at all blocks once, and raise if they cannot be learned from.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose ``n_features_in_`` is set.
+
+    blocks : RowBlocks
+        The rows.
+
+    allow_nan : bool, default=False
+        Whether NaN means missing.
+
+    min_samples : int, default=2
+        Smallest number of rows.
+
+    Returns
+    -------
+    blocks : RowBlocks
+        The same.
+
+    Raises
+    ------
+    ValueError
+        As from :func:`check_rows`.
+    """
+    validate_data(estimator, blocks.header, reset=True, skip_check_array=True)
+    overview = blocks.overview
+    if blocks.shape[0] < min_samples:
+        raise ValueError(
+            f"Found X with {blocks.shape[0]} sample(s) of positive weight while a "
+            f"minimum of {min_samples} is required by {type(estimator).__name__}."
+        )
+    if overview.has_missing and not allow_nan:
+        raise ValueError(
+            f"Input X contains NaN, and {type(estimator).__name__} does not take it "
+            "as missing. Drop such rows, for example by X.dropna()."
+        )
+    ends = np.stack([overview.smallest, overview.largest])
+    check_magnitude(np.where(overview.weight > 0, ends, np.nan))
+    return blocks
+
+
+def check_magnitude(X):
+    """Raise if rows to learn from are all missing, or their squares overflow.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The rows; NaN means missing.
+
+    Raises
+    ------
+    ValueError
+        If so.
+    """
+    largest = max(
+        float(np.fmax.reduce(X, axis=None)), -float(np.fmin.reduce(X, axis=None))
+    )
+    if np.isnan(largest):
+        raise ValueError(
+            f"X of shape {X.shape} has only missing entries (NaN). Give at least "
+            "some values."
+        )
+    if largest > LARGEST:
+        raise ValueError(
+            f"X has an entry of size {largest:.3g}; the squares of entries above "
+            f"{LARGEST:g} overflow. Rescale X, for example with StandardScaler."
+        )

@@ -1,0 +1,264 @@
+"""The E-step over arrays, tensors and blocks, and what it needs to know of rows."""
+
+from functools import partial, reduce
+
+import numpy as np
+
+from skgmje._backend import is_torch, namespace, to_numpy
+from skgmje._kernels import KERNELS, device_stats
+from skgmje._kernels import block_stats as kernel_stats
+from skgmje._kernels import merge_stats as merge_kernel_stats
+from skgmje.adaptation._blocks import RowBlocks
+from skgmje.adaptation._missing import missing_stats
+
+# Responsibilities need fewer digits than published densities, and beyond this
+# limit the raw moments of a pass would lose the covariance's seventh digit.
+PASS_LIMIT = 1e8
+
+
+def statistics_pass(X, sample_weight=None):
+    """Return a function that takes the E-step of a mixture on all rows.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features), or RowBlocks
+        Rows; NaN means missing.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    take_stats : callable
+        ``take_stats(mixture, temper=1.0)`` gives ``(kernel, stats)``.
+    """
+    if isinstance(X, RowBlocks):
+        return _blocks_pass(X)
+    if is_torch(X):
+        return _device_pass(X, sample_weight)
+    center = row_mean(X, sample_weight)
+    missing = has_missing(X)
+    if missing:
+        # One observed value may be all that a feature has: its mean is finite.
+        center = np.where(np.isfinite(center), center, 0.0)
+
+    def take_stats(mixture, temper=1.0):
+        kernel = _pass_kernel(mixture, center, missing=missing)
+        return kernel, _stats(kernel, mixture, X, sample_weight, temper, missing)
+
+    return take_stats
+
+
+def _pass_kernel(mixture, center, *, missing):
+    return make_kernel(mixture, center, -1.0 if missing else PASS_LIMIT)
+
+
+def _stats(kernel, mixture, X, sample_weight, temper, missing):
+    if not missing:
+        return kernel_stats(kernel, X, sample_weight, temper)
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    return missing_stats(
+        kernel, mixture.covariance_type, mixture.weights, X, weight, temper
+    )
+
+
+def _blocks_pass(blocks):
+    """Return the E-step over rows that an engine holds."""
+    overview = blocks.overview
+    given = {"center": overview.mean, "missing": overview.has_missing}
+
+    def take_stats(mixture, temper=1.0):
+        kernel = _pass_kernel(mixture, overview.mean, missing=overview.has_missing)
+        function = partial(_numbered_stats, mixture, temper=temper, **given)
+        return kernel, blocks.over_rows(function, partial(merge_kernel_stats, kernel))
+
+    return take_stats
+
+
+def _numbered_stats(mixture, index, X, sample_weight, **params):
+    return block_stats(mixture, X, sample_weight=sample_weight, **params)
+
+
+def block_stats(mixture, X, *, center, sample_weight=None, temper=1.0, missing=False):
+    """Take the E-step of one block: its sufficient statistics under a mixture.
+
+    A pure function of arrays that can be pickled: any engine may call it where
+    the block is. Statistics of blocks are merged by :func:`merge_stats`.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        The current mixture, of NumPy arrays.
+
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+
+    center : ndarray of shape (n_features,)
+        A point near the middle of all rows, the same for all blocks.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    temper : float, default=1.0
+        Power of the joint densities before they become responsibilities.
+
+    missing : bool, default=False
+        Whether NaN means missing; the same for all blocks.
+
+    Returns
+    -------
+    stats : Statistics
+        Counts, means, second moments about them, and the log-likelihood.
+
+    See Also
+    --------
+    score_block : The log-likelihood alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje import Mixture
+    >>> from skgmje.adaptation import block_stats, merge_stats
+    >>> mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones((1, 1)), "diag")
+    >>> blocks = [np.array([[1.0], [2.0]]), np.array([[6.0]])]
+    >>> stats = [block_stats(mixture, X, center=np.zeros(1)) for X in blocks]
+    >>> merge_stats(mixture, *stats).means
+    array([[3.]])
+    """
+    kernel = _pass_kernel(mixture, center, missing=missing)
+    return _stats(kernel, mixture, X, sample_weight, temper, missing)
+
+
+def merge_stats(mixture, *stats):
+    """Merge statistics of blocks that were taken with the same mixture and centre.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        The mixture.
+
+    *stats : Statistics
+        Of neighbouring blocks.
+
+    Returns
+    -------
+    stats : Statistics
+        Of all their rows.
+
+    See Also
+    --------
+    block_stats : Takes them.
+
+    Examples
+    --------
+    See :func:`block_stats`.
+
+    >>> import numpy as np
+    >>> from skgmje import Mixture
+    >>> from skgmje.adaptation import block_stats, merge_stats
+    >>> mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones((1, 1)), "diag")
+    >>> stats = block_stats(mixture, np.ones((5, 1)), center=np.zeros(1))
+    >>> merge_stats(mixture, stats, stats).weight
+    10
+    """
+    kernel = make_kernel(mixture, mixture.means[0])
+    return reduce(partial(merge_kernel_stats, kernel), stats)
+
+
+def score_block(mixture, X, sample_weight=None, missing="raise"):
+    """Sum the log-densities of one block.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        The mixture.
+
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows, all positive.
+
+    missing : {'raise', 'marginal'}, default='raise'
+        What to do about NaN.
+
+    Returns
+    -------
+    sums : ndarray of shape (2,)
+        The weighted sum of the log-densities in nats, and that of the weights.
+        Those of blocks add up.
+
+    See Also
+    --------
+    block_stats : The statistics of an E-step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje import Mixture
+    >>> from skgmje.adaptation import score_block
+    >>> mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones((1, 1)), "diag")
+    >>> score_block(mixture, np.zeros((2, 1))).round(3)
+    array([-1.838,  2.   ])
+    """
+    log_prob = mixture.log_prob(X, missing=missing)
+    if sample_weight is None:
+        return np.array([log_prob.sum(dtype=np.float64), len(X)])
+    weight = np.asarray(sample_weight, np.float64)
+    return np.array([log_prob @ weight, weight.sum()])
+
+
+def _device_pass(X, sample_weight):
+    """Return the E-step over a tensor, on its device, complete rows only."""
+    center = to_numpy(namespace(X).mean(X, axis=0)).astype(np.float64)
+    if not np.isfinite(center).all():
+        raise ValueError(
+            "X is a tensor with NaN or infinite entries; missing entries are learned "
+            "from NumPy arrays only. Use X.numpy(), or remove those rows."
+        )
+
+    def take_stats(mixture, temper=1.0):
+        kernel = make_kernel(mixture, center, np.inf)
+        if not kernel.on_device:
+            raise ValueError(
+                f"covariance_type={mixture.covariance_type!r} is not fitted on "
+                "tensors. Use 'full', 'diag' or 'spherical', or a NumPy array."
+            )
+        if not kernel.expands:
+            # Many features of few components: differences, which are taken in NumPy.
+            weight = None if sample_weight is None else to_numpy(sample_weight)
+            return kernel, kernel_stats(kernel, to_numpy(X), weight, temper)
+        return kernel, device_stats(kernel, X, sample_weight, temper)
+
+    return take_stats
+
+
+def make_kernel(mixture, center, limit=PASS_LIMIT):
+    """Return the hot loops of an unbatched NumPy mixture."""
+    return KERNELS[mixture.covariance_type](
+        mixture.weights, mixture.means, mixture.covariances, center, limit
+    )
+
+
+def row_mean(X, sample_weight=None):
+    """Return the weighted mean of the observed entries, (n_features,), by blocks."""
+    total = np.zeros(X.shape[1])
+    count = np.zeros(X.shape[1])
+    for start in range(0, len(X), 8192):
+        block = np.asarray(X[start : start + 8192], np.float64)
+        weight = np.ones(len(block))
+        if sample_weight is not None:
+            weight = np.asarray(sample_weight[start : start + 8192], np.float64)
+        observed = ~np.isnan(block)
+        total += weight @ np.where(observed, block, 0.0)
+        count += weight @ observed
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return total / count
+
+
+def has_missing(X):
+    """Tell whether an entry is NaN, by blocks."""
+    return any(
+        bool(np.isnan(X[start : start + 8192]).any())
+        for start in range(0, len(X), 8192)
+    )
