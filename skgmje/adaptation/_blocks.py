@@ -345,6 +345,7 @@ def _look(index, X, sample_weight):
     return reduce(_merge_overviews, parts)._replace(n_rows={index: len(X)})
 
 
+@np.errstate(over="ignore")  # Whoever learns from the rows says that they are large.
 def _look_at(rows, weight, dtype):
     if np.isinf(rows).any():
         raise ValueError(
@@ -370,6 +371,7 @@ def _look_at(rows, weight, dtype):
     )
 
 
+@np.errstate(over="ignore")
 def _merge_overviews(first, second):
     weight = first.weight + second.weight
     safe = np.where(weight > 0, weight, 1.0)

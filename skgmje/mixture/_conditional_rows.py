@@ -7,6 +7,7 @@ from sklearn.utils.validation import validate_data
 
 from skgmje._backend import from_tensor
 from skgmje._base import LARGEST, check_magnitude, check_weights
+from skgmje._row_blocks import refuse_blocks
 from skgmje.adaptation._e_step import row_mean
 
 # Above this share of repeated targets a likelihood says little.
@@ -51,6 +52,7 @@ def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
     ValueError
         If an entry cannot be used, or fewer than two rows count.
     """
+    refuse_blocks(estimator, X)
     X, y = validate_data(
         estimator,
         from_tensor(X),

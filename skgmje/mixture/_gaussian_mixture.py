@@ -288,24 +288,16 @@ class GaussianMixture(
         """
         n_steps = self.n_init * self.max_iter
         task = FitTask(self, X, y, sample_weight, n_steps=n_steps)
-<<<<<<< HEAD
-        X, weight = self._check_fit(X, sample_weight)
+        X, weight = fit_rows(self, X, sample_weight)
         checkpoint = self._open_checkpoint(X, weight, *self._goes_on())
         task.checkpoint = checkpoint
-=======
-        X, weight = fit_rows(self, X, sample_weight)
->>>>>>> 7affe9c (wip)
         random_state = check_random_state(self.random_state)
         reg_covar = regularisation(self.reg_covar, X, weight)
         part = start_rows(self, X, weight, random_state)
         selection = self._select(*part, reg_covar, random_state)
         best = None
-<<<<<<< HEAD
-        starts = self._starts(X, weight, reg_covar, selection, random_state)
+        starts = self._starts(*part, reg_covar, selection, random_state)
         for i, start in enumerate(starts):
-=======
-        for start in self._starts(*part, reg_covar, selection, random_state):
->>>>>>> 7affe9c (wip)
             result = expectation_maximization(
                 X,
                 start,
@@ -350,71 +342,6 @@ class GaussianMixture(
             Equal to ``fit(X).predict(X)``.
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
-
-<<<<<<< HEAD
-    def _check_fit(self, X, sample_weight, *, reset=True):
-        X = check_rows(
-            self,
-            X,
-            reset=reset,
-            allow_nan=True,
-            min_samples=2 if reset else 1,
-            fitting=True,
-        )
-        weight = check_weights(sample_weight, X)
-        if weight is not None and not weight.all():
-            X, weight = X[weight > 0], weight[weight > 0]
-        if reset and self.n_components != "auto" and len(X) < self.n_components:
-            raise ValueError(
-                f"n_components={self.n_components} is larger than the number of "
-                f"samples with positive weight, n_samples={len(X)}. Lower "
-                "n_components or add samples."
-            )
-        return X, weight
-=======
-    @classmethod
-    def from_parameters(cls, weights, means, covariances, covariance_type="full"):
-        """Return a fitted estimator with known parameters.
-
-        Parameters
-        ----------
-        weights : array-like of shape (n_components,)
-            Weights of the components.
-
-        means : array-like of shape (n_components, n_features)
-            Means of the components.
-
-        covariances : array-like or tuple of array-like
-            Covariances, in the shape that `covariance_type` has.
-
-        covariance_type : str, default='full'
-            Covariance type.
-
-        Returns
-        -------
-        estimator : GaussianMixture
-            Ready to score and sample.
-        """
-        is_pair = covariance_type == "low-rank"
-        parts = covariances if is_pair else (covariances,)
-        parts = tuple(np.asarray(part, np.float64) for part in parts)
-        mixture = Mixture(
-            np.asarray(weights, np.float64),
-            np.asarray(means, np.float64),
-            parts if is_pair else parts[0],
-            covariance_type,
-        )
-        estimator = cls(mixture.n_components, covariance_type=covariance_type)
-        if is_pair:
-            estimator.rank = parts[0].shape[-1]
-        estimator._set_mixture(mixture)
-        estimator._asked = mixture.n_components, covariance_type
-        estimator._weight_seen = 0.0
-        estimator.n_features_in_ = mixture.n_features
-        estimator.shrinkage_, estimator.converged_, estimator.n_iter_ = 0.0, True, 0
-        estimator.lower_bound_, estimator.lower_bounds_ = -np.inf, []
-        return estimator
->>>>>>> 7affe9c (wip)
 
     def _select(self, X, weight, reg_covar, random_state):
         wanted = (self.n_components, self.covariance_type, self.shrinkage)

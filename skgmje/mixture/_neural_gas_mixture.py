@@ -317,12 +317,8 @@ class GrowingNeuralGasMixture(
             The fitted estimator.
         """
         task = FitTask(self, X, y, sample_weight, n_steps=self._n_steps())
-<<<<<<< HEAD
-        X, weight = self._check_chunk(X, sample_weight, reset=True, min_samples=2)
-        checkpoint = task.checkpoint = self._open_checkpoint(X, weight)
-=======
         given, weight = self._check_chunk(X, sample_weight, reset=True, min_samples=2)
->>>>>>> 7affe9c (wip)
+        checkpoint = task.checkpoint = self._open_checkpoint(given, weight)
         random_state = check_random_state(self.random_state)
         gas_params = {"refine": self.refine, **self._rules()}
         reg_covar = regularisation(self.reg_covar, given, weight)
@@ -341,14 +337,9 @@ class GrowingNeuralGasMixture(
             max_iter=self._n_steps(),
         )
         size = self._chosen_nodes = check_nodes(selection.n_components, X)
-<<<<<<< HEAD
-        rows, row_weight = on_device(self.device, X, weight)
-        part = checkpoint and checkpoint.part("gas")
-        gas = grow(rows, row_weight, size, random_state, checkpoint=part, **gas_params)
-=======
         part = on_device(self.device, X, weight)
-        gas = grow(*part, size, random_state, **gas_params)
->>>>>>> 7affe9c (wip)
+        saved = checkpoint and checkpoint.part("gas")
+        gas = grow(*part, size, random_state, checkpoint=saved, **gas_params)
         if selection.covariance_type not in WIDEN:
             gas, part = gas.to_numpy(), (X, weight)
         result = self._polished(gas, part, given, selection, reg_covar, task)
@@ -379,11 +370,8 @@ class GrowingNeuralGasMixture(
         steps = {
             "tol": self.tol,
             "max_iter": self._n_steps(),
-<<<<<<< HEAD
-            "checkpoint": task.checkpoint and task.checkpoint.part("em"),
-=======
             "sample_weight": weight,
->>>>>>> 7affe9c (wip)
+            "checkpoint": task.checkpoint and task.checkpoint.part("em"),
             "callback": lambda *_: task.step("iteration"),
         }
         result = expectation_maximization(X, start, **prior, **steps)
