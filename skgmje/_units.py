@@ -9,7 +9,7 @@ from skgmje.adaptation import RowBlocks
 # Features that vary less are constant: their squares would underflow.
 _SMALLEST = 1e-140
 # Rows further away than this, in standard deviations, stand on that border.
-_FURTHEST = 1e12
+FURTHEST = 1e12
 # Entries looked at in double precision at a time.
 _CHUNK_ENTRIES = 2**20
 # Sums of larger weights overflow; smaller ones count for nothing beside a prior.
@@ -40,7 +40,7 @@ class Units(NamedTuple):
         """Return rows in these units, of data type `dtype`; far ones on a border."""
         rows = X - self.loc
         rows /= self.scale
-        return np.clip(rows, -_FURTHEST, _FURTHEST, out=rows).astype(dtype, copy=False)
+        return np.clip(rows, -FURTHEST, FURTHEST, out=rows).astype(dtype, copy=False)
 
 
 def drop_weightless(X, sample_weight):

@@ -16,6 +16,7 @@ from skgmje.embedding._moments import (
     logdet_term,
     mahalanobis_term,
 )
+from skgmje.embedding._onnx import export_onnx
 
 __all__ = [
     "CollapseWarning",
@@ -24,6 +25,7 @@ __all__ = [
     "LOSSES",
     "barlow_loss",
     "diagnose",
+    "export_onnx",
     "gaussian_mutual_information",
     "gje_loss",
     "infonce_loss",

@@ -45,10 +45,13 @@ class EmbedderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _output(self, rows):
         """Return the wanted layer for standardised rows, float64."""
-        wanted = self.encoder_
-        if self.embedding_layer == "hidden":
-            wanted = self.encoder_.body
-        return self._encode(wanted, rows)
+        return self._encode(self._layer, rows)
+
+    @property
+    def _layer(self):
+        """The network that `transform` evaluates."""
+        hidden = self.embedding_layer == "hidden"
+        return self.encoder_.body if hidden else self.encoder_
 
     def transform(self, X):
         """Embed rows.

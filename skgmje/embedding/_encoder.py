@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from skgmje._units import FURTHEST
 from skgmje.modules import mlp
 from skgmje.modules._device import resolve_device
 
@@ -46,6 +47,35 @@ class Encoder(nn.Module):
 
     def forward(self, X):
         return self.head(self.body(X))
+
+
+class InUnits(nn.Module):
+    """A network of standardised rows as one of rows in their own units.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Of standardised rows.
+
+    units : Units
+        Of the rows.
+    """
+
+    def __init__(self, network, units):
+        super().__init__()
+        self.network = network
+        self.register_buffer("loc", torch.as_tensor(units.loc))
+        self.register_buffer("scale", torch.as_tensor(units.scale))
+        self.dtype = precision(network)
+
+    def forward(self, X):
+        Z = ((X.double() - self.loc) / self.scale).clamp(-FURTHEST, FURTHEST)
+        return self.network(Z.to(self.dtype)).to(X.dtype)
+
+
+def precision(network):
+    """Return the data type of a network's parameters, single precision without."""
+    return next(network.parameters(), torch.zeros(())).dtype
 
 
 def perceptron(sizes, random_state):
@@ -190,7 +220,7 @@ def embed(network, rows, device):
         Outputs.
     """
     device = _present_device(device)
-    dtype = next(network.parameters(), torch.zeros(())).dtype
+    dtype = precision(network)
     if device.type != "cpu":
         # Apple's devices have no double precision.
         dtype = torch.float32 if device.type == "mps" else dtype

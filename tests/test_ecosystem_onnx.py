@@ -1,0 +1,73 @@
+"""An exported encoder answers as the embedder does."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import NotFittedError
+
+from skgmje import GaussianMixture
+from skgmje.embedding import GJEEmbedder, GMJEEmbedder, export_onnx
+
+pytest.importorskip("onnxscript")
+runtime = pytest.importorskip("onnxruntime")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skgmje.embedding.CollapseWarning"),
+]
+
+SMALL = {"max_iter": 5, "hidden_layer_sizes": (8,), "random_state": 0}
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60, 3)) * [1.0, 10.0, 1000.0] + 5.0
+Y = X[:, :2] @ rng.normal(size=(2, 4)) + rng.normal(size=(60, 4))
+
+
+def run(model, rows):
+    session = runtime.InferenceSession(model.SerializeToString())
+    return session.run(None, {"X": rows})[0]
+
+
+SETTINGS = {
+    "plain": GJEEmbedder(2, **SMALL),
+    "sphere": GMJEEmbedder(2, n_components=2, norm="sphere", **SMALL),
+    "hidden": GJEEmbedder(2, embedding_layer="hidden", norm="batch", **SMALL),
+    "own": GJEEmbedder(2, encoder=torch.nn.Linear(3, 2), standardize=False, **SMALL),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_context_model_transforms(setting, dtype):
+    rows = X.astype(dtype)
+    embedder = SETTINGS[setting].fit(rows)
+    model = export_onnx(embedder)
+    # One row, and one far away.
+    for part in (rows, rows[:1], rows[:2] * 1e4):
+        Z = run(model, part)
+        assert Z.dtype == dtype
+        np.testing.assert_allclose(Z, embedder.transform(part), 1e-5, 1e-5)
+
+
+def test_target_model_transforms_the_other_view(tmp_path):
+    embedder = GJEEmbedder(2, views="pair", **SMALL).fit(X, Y)
+    path = tmp_path / "target.onnx"
+    export_onnx(embedder, path, view="target")
+    Z = runtime.InferenceSession(path).run(None, {"X": Y})[0]
+    np.testing.assert_allclose(Z, embedder.transform_target(Y), 1e-5, 1e-5)
+    context = run(export_onnx(embedder), X)
+    np.testing.assert_allclose(context, embedder.transform(X), 1e-5, 1e-5)
+
+
+def test_what_cannot_be_exported_is_named(monkeypatch):
+    with pytest.raises(TypeError, match="no embedder"):
+        export_onnx(GaussianMixture())
+    with pytest.raises(ValueError, match="view='left' must be one of"):
+        export_onnx(GJEEmbedder(), view="left")
+    with pytest.raises(NotFittedError):
+        export_onnx(GJEEmbedder())
+    embedder = GJEEmbedder(2, **SMALL).fit(X)
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ImportError, match=r"skgmje\[onnx\]"):
+        export_onnx(embedder)
