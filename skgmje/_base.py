@@ -115,6 +115,8 @@ class MixtureMixin(EstimatorMixin):
 
     def _rebuild(self):
         """Check what a file says; called when the attributes are set."""
+        if {part.dtype.kind for part in (self.weights_, self.means_)} != {"f"}:
+            raise ValueError("weights_ and means_ must hold floating-point numbers")
         self.mixture_._rebuild()
         if self.mixture_.n_features != self.n_features_in_:
             raise ValueError(

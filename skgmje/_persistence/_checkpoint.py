@@ -106,8 +106,8 @@ def fingerprint(estimator, arrays):
     estimator : estimator
         Whose parameters count, but for those that change no result.
 
-    arrays : sequence of ndarray or None
-        Rows, targets, weights.
+    arrays : sequence of ndarray, RowBlocks or None
+        Rows, targets, weights. Of rows in blocks their overview counts.
 
     Returns
     -------
@@ -124,6 +124,7 @@ def fingerprint(estimator, arrays):
     ]
     known = [type(estimator).__qualname__, __version__, nodes]
     total = hashlib.sha256(json.dumps(known).encode())
+    arrays = [part for array in arrays for part in _parts(array)]
     for array in (*encoder.arrays.values(), *arrays):
         total.update(f"{getattr(array, 'dtype', None)} {np.shape(array)}".encode())
         if array is None:
@@ -132,3 +133,12 @@ def fingerprint(estimator, arrays):
         for start in range(0, len(rows), _CHUNK_ROWS):
             total.update(np.ascontiguousarray(rows[start : start + _CHUNK_ROWS]))
     return total.hexdigest()
+
+
+def _parts(rows):
+    """Return the arrays that tell rows from others."""
+    overview = getattr(rows, "overview", None)
+    if overview is None:
+        return [rows]
+    counts = np.array(sorted(overview.n_rows.items()))
+    return [counts, *(part for part in overview if isinstance(part, np.ndarray))]
