@@ -1,0 +1,32 @@
+"""Files of earlier releases load, and answer as they did."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import skgmje
+
+HERE = Path(__file__).parent
+FILES = sorted(HERE.glob("*/*.safetensors"))
+
+
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.InconsistentVersionWarning"  # parts are scikit-learn's
+)
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_answers_of_old_files(path):
+    loaded = skgmje.load(path)
+    with np.load(path.parent / "expected.npz") as expected:
+        named = [name for name in expected if name.startswith(f"{path.stem}.")]
+        assert named
+        for name in named:
+            found = getattr(loaded, name.removeprefix(f"{path.stem}."))(expected["X"])
+            assert_allclose(found, expected[name], rtol=1e-12, atol=1e-12)
+
+
+def test_there_are_golden_files_and_they_are_small():
+    assert FILES
+    for folder in HERE.glob("*/"):
+        assert sum(path.stat().st_size for path in folder.iterdir()) < 200_000
