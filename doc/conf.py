@@ -52,6 +52,7 @@ autosummary_context = {
 }
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
+toc_object_entries_show_parents = "hide"
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 linkcheck_timeout = 20
@@ -62,7 +63,9 @@ html_title = "skgmje"
 html_static_path = ["_static"]
 html_css_files = ["skgmje.css"]
 html_show_sourcelink = False
-html_sidebars = {"index": [], "choose": [], "faq": []}
+# Pages that have no neighbours in a section.
+ALONE = ("index", "choose", "faq", "claims", "limits", "extending")
+html_sidebars = {page: [] for page in ALONE}
 html_theme_options = {
     "show_prev_next": False,
     "show_toc_level": 2,
