@@ -7,6 +7,7 @@ __version__ = "0.1.0.dev0"
 # Loaded on first use (PEP 562): importing skgmje must not import torch.
 _HOME = {
     "ConditionalMixtureDensity": "skgmje.mixture",
+    "DensityOutlierDetector": "skgmje.outlier",
     "GJEEmbedder": "skgmje.embedding",
     "GMJEEmbedder": "skgmje.embedding",
     "GaussianMixture": "skgmje.mixture",
@@ -21,6 +22,7 @@ _HOME = {
 
 __all__ = [
     "ConditionalMixtureDensity",
+    "DensityOutlierDetector",
     "GJEEmbedder",
     "GMJEEmbedder",
     "GaussianMixture",

@@ -19,6 +19,7 @@ from skgmje.mixture import (
     KernelMixtureDensity,
 )
 from skgmje.mixture._gas_moments import MOMENTS
+from skgmje.outlier import DensityOutlierDetector
 from skgmje.utils import all_estimators
 
 AUTO = {
@@ -101,8 +102,29 @@ TRANSFORMED = [
         GaussianMixture(),
     ),
 ]
+DETECTORS = [
+    DensityOutlierDetector(),
+    DensityOutlierDetector(contamination=0.2, max_samples=50, marginal_weight=0),
+    DensityOutlierDetector(KernelDensity(kernel="tophat", bandwidth=3.0)),
+    DensityOutlierDetector(GaussianMixture(), marginal_weight=1),
+    DensityOutlierDetector(TransformedDensity(StandardScaler(), KernelDensity())),
+]
 ESTIMATORS = (
-    MIXTURES + KERNEL_DENSITIES + CONDITIONALS + EMBEDDERS + GASES + TRANSFORMED
+    MIXTURES
+    + KERNEL_DENSITIES
+    + CONDITIONALS
+    + EMBEDDERS
+    + GASES
+    + TRANSFORMED
+    + DETECTORS
+)
+
+# The table of this check is too small for them to draw rows, or not compared.
+NO_ROWS_DRAWN = (
+    DensityOutlierDetector,
+    GJEEmbedder,
+    GMJEEmbedder,
+    TransformedDensity,
 )
 
 DRAWS_ROWS = (
@@ -116,7 +138,7 @@ WEIGHTS_CHECK = "check_sample_weight_equivalence_on_dense_data"
 
 def expected_failures(estimator):
     """Return the one kind of failure that estimators may have."""
-    if isinstance(estimator, GJEEmbedder | GMJEEmbedder | TransformedDensity):
+    if isinstance(estimator, NO_ROWS_DRAWN):
         return {}
     if isinstance(estimator, ConditionalMixtureDensity):
         drawn = estimator.mixture in ("network", "neural-gas")

@@ -15,6 +15,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skgmje import (
     ConditionalMixtureDensity,
+    DensityOutlierDetector,
     GaussianMixture,
     GJEEmbedder,
     GMJEEmbedder,
@@ -38,6 +39,7 @@ SMALL = {
     "ConditionalMixtureDensity": ConditionalMixtureDensity(
         "network", n_members=2, **NETWORK
     ),
+    "DensityOutlierDetector": DensityOutlierDetector(random_state=0),
     "GJEEmbedder": GJEEmbedder(embedding_dim=2, **NETWORK),
     "GMJEEmbedder": GMJEEmbedder(embedding_dim=2, n_components=2, **NETWORK),
     "GaussianMixture": GaussianMixture(2, random_state=0),

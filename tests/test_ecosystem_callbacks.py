@@ -11,6 +11,7 @@ from skorch.callbacks import Checkpoint, EarlyStopping, LRScheduler
 
 from skgmje import (
     ConditionalMixtureDensity,
+    DensityOutlierDetector,
     GaussianMixture,
     GJEEmbedder,
     GMJEEmbedder,
@@ -45,6 +46,11 @@ TRAINED = {
 }
 # Name and number of the steps that a fit tells of.
 STEPS = {name: (estimator, "epoch", 20) for name, estimator in TRAINED.items()} | {
+    "DensityOutlierDetector": (
+        DensityOutlierDetector(random_state=0),
+        "fit-density",
+        1,
+    ),
     "GaussianMixture": (GaussianMixture(3, **EM), "iteration", 4),
     "GrowingNeuralGasMixture": (
         GrowingNeuralGasMixture(10, insertion_interval=20, **EM),

@@ -11,6 +11,7 @@ CLASSES = {
     "ConditionalMixtureDensity": (
         "skgmje.mixture._conditional_mixture.ConditionalMixtureDensity"
     ),
+    "DensityOutlierDetector": "skgmje.outlier._detector.DensityOutlierDetector",
     "GJEEmbedder": "skgmje.embedding._gje.GJEEmbedder",
     "GMJEEmbedder": "skgmje.embedding._gmje.GMJEEmbedder",
     "GaussianMixture": "skgmje.mixture._gaussian_mixture.GaussianMixture",
@@ -21,6 +22,7 @@ CLASSES = {
     "TransformedDensity": "skgmje.compose._transformed.TransformedDensity",
     # Values that they are made of
     "AugmentedViews": "skgmje.embedding._views.AugmentedViews",
+    "Coordinates": "skgmje.outlier._coordinates.Coordinates",
     "GasState": "skgmje.adaptation._neural_gas.GasState",
     "GivenViews": "skgmje.embedding._views.GivenViews",
     "JointConditional": "skgmje._joint._models.JointConditional",
@@ -33,6 +35,7 @@ CLASSES = {
     "PooledConditional": "skgmje._joint._pool.PooledConditional",
     "Selection": "skgmje._selection.Selection",
     "Statistics": "skgmje._kernels._kernel.Statistics",
+    "UnionDensity": "skgmje.outlier._union.UnionDensity",
     "Units": "skgmje._units.Units",
     # scikit-learn's, as parts of compositions
     "sklearn.BayesianGaussianMixture": (

@@ -22,6 +22,7 @@ from sklearn.preprocessing import (
 
 from skgmje import (
     ConditionalMixtureDensity,
+    DensityOutlierDetector,
     GaussianMixture,
     GJEEmbedder,
     GMJEEmbedder,
@@ -122,6 +123,8 @@ CASES = {
             **SMALL,
         ),
     ),
+    "outliers": (DensityOutlierDetector(**SEED),),
+    "outliers-given": (DensityOutlierDetector(transformed(StandardScaler()), **SEED),),
     "transformed": (transformed(StandardScaler()),),
     "transformed-power": (transformed(PowerTransformer(), SklearnMixture(2, **SEED)),),
     "transformed-quantile": (
