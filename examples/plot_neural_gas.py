@@ -3,6 +3,9 @@
 A density that grows with the topology of data
 ==============================================
 
+Claim: one graph that grows finds clusters of any shape and a density, and goes on
+doing so when the data move.
+
 A growing neural gas [1]_ is a graph. Its nodes go where the rows are, its edges
 link nodes that share rows, and where it is still bad it grows. Three things come
 of it at once: the connected components are *clusters* of any shape, the rows
@@ -109,4 +112,3 @@ for line, (name, rows) in zip(
             axis.set_title(f"{n_seen} rows of {name}: {score:.2f} nats")
             print(f"{n_seen} rows of {name}: {score:.2f} nats per row")
 figure.savefig(OUT / "neural_gas_stream.png", dpi=120)
-plt.close("all")
