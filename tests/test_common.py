@@ -8,9 +8,14 @@ from sklearn.preprocessing import PowerTransformer, QuantileTransformer, Standar
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgmje._joint import SOURCES
-from skgmje.compose import TransformedDensity
+from skgmje.compose import (
+    MarginalGaussianizer,
+    ResidualCoordinates,
+    TransformedDensity,
+)
 from skgmje.costs import COSTS
 from skgmje.embedding import LOSSES, GJEEmbedder, GMJEEmbedder
+from skgmje.ensemble import StackingDensity
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import (
     ConditionalMixtureDensity,
@@ -102,6 +107,13 @@ TRANSFORMED = [
         GaussianMixture(),
     ),
 ]
+STACKS = [
+    MarginalGaussianizer(),
+    ResidualCoordinates(),
+    ResidualCoordinates(gaussianize=True, min_gain=0, n_landmarks=20),
+    StackingDensity(),
+    StackingDensity(estimators=[("a", GaussianMixture()), ("b", KernelDensity())]),
+]
 DETECTORS = [
     DensityOutlierDetector(),
     DensityOutlierDetector(contamination=0.2, max_samples=50, marginal_weight=0),
@@ -116,6 +128,7 @@ ESTIMATORS = (
     + EMBEDDERS
     + GASES
     + TRANSFORMED
+    + STACKS
     + DETECTORS
 )
 
@@ -124,6 +137,9 @@ NO_ROWS_DRAWN = (
     DensityOutlierDetector,
     GJEEmbedder,
     GMJEEmbedder,
+    MarginalGaussianizer,
+    ResidualCoordinates,
+    StackingDensity,
     TransformedDensity,
 )
 
@@ -161,6 +177,7 @@ def expected_failures(estimator):
 @pytest.mark.filterwarnings("ignore:cost=.*compares operators:UserWarning")
 @pytest.mark.filterwarnings("ignore:Only .* pairs of a row:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*of the values of target:UserWarning")
+@pytest.mark.filterwarnings("ignore:StackingDensity. .*columns:UserWarning")
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)

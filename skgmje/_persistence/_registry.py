@@ -19,13 +19,23 @@ CLASSES = {
         "skgmje.mixture._neural_gas_mixture.GrowingNeuralGasMixture"
     ),
     "KernelMixtureDensity": "skgmje.mixture._kernel_mixture.KernelMixtureDensity",
+    "MarginalGaussianizer": (
+        "skgmje.compose._marginal_gaussianizer.MarginalGaussianizer"
+    ),
+    "ResidualCoordinates": (
+        "skgmje.compose._residual_coordinates.ResidualCoordinates"
+    ),
+    "StackingDensity": "skgmje.ensemble._stacking_density.StackingDensity",
     "TransformedDensity": "skgmje.compose._transformed.TransformedDensity",
     # Values that they are made of
     "AugmentedViews": "skgmje.embedding._views.AugmentedViews",
     "Coordinates": "skgmje.outlier._coordinates.Coordinates",
+    "ColumnDensity": "skgmje.compose._column_density.ColumnDensity",
+    "ColumnShift": "skgmje.compose._column_density.Shift",
     "GasState": "skgmje.adaptation._neural_gas.GasState",
     "GivenViews": "skgmje.embedding._views.GivenViews",
     "JointConditional": "skgmje._joint._models.JointConditional",
+    "KernelRidge": "skgmje.compose._kernel_ridge.KernelRidge",
     "LatentDensity": "skgmje.embedding._density.LatentDensity",
     "Mixture": "skgmje.gaussian._mixture.Mixture",
     "ModuleConditional": "skgmje._joint._module.ModuleConditional",
@@ -33,6 +43,7 @@ CLASSES = {
     "NetworkConditional": "skgmje._joint._network.NetworkConditional",
     "PairMoments": "skgmje.embedding._density.PairMoments",
     "PooledConditional": "skgmje._joint._pool.PooledConditional",
+    "RemovedColumn": "skgmje.compose._residual_coordinates.RemovedColumn",
     "Selection": "skgmje._selection.Selection",
     "Statistics": "skgmje._kernels._kernel.Statistics",
     "UnionDensity": "skgmje.outlier._union.UnionDensity",

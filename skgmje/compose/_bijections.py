@@ -14,7 +14,16 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from skgmje.compose._columns import WHOLE_LINE, Bijection, Power, Quantile
+from skgmje.compose._columns import (
+    WHOLE_LINE,
+    Bijection,
+    Counted,
+    LeftOut,
+    Power,
+    Quantile,
+)
+from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
+from skgmje.compose._residual_coordinates import ResidualCoordinates
 
 # Largest relative error of a way forth and back.
 _ROUND_TRIP = 1e-6
@@ -94,12 +103,18 @@ class Chain(Bijection):
         self._steps = [bijection(step, log_det) for _, step in transformer.steps]
 
     def forward(self, X):
+        return self._each(X, lambda step, rows: step.forward(rows))
+
+    def forward_training(self, X):
+        return self._each(X, lambda step, rows: step.forward_training(rows))
+
+    def _each(self, X, forward):
         log_det = np.zeros(len(X))
         for step in self._steps:
             known = np.isfinite(X).all(axis=1)
             Z = np.full(X.shape, np.nan, X.dtype)
             if known.any():
-                Z[known], log_dets = step.forward(X[known])
+                Z[known], log_dets = forward(step, X[known])
                 log_det[known] += log_dets
             X = Z
         return X, log_det
@@ -145,9 +160,15 @@ class Blocks(Bijection):
             )
 
     def forward(self, X):
+        return self._each(X, lambda block, rows: block.forward(rows))
+
+    def forward_training(self, X):
+        return self._each(X, lambda block, rows: block.forward_training(rows))
+
+    def _each(self, X, forward):
         Z, log_det = np.empty(X.shape, X.dtype), np.zeros(len(X))
         for columns, out, block in self._blocks:
-            Z[:, out], log_dets = block.forward(X[:, columns])
+            Z[:, out], log_dets = forward(block, X[:, columns])
             log_det += log_dets
         return Z, log_det
 
@@ -283,6 +304,8 @@ BIJECTIONS = {
     PCA: Linear,
     PowerTransformer: Power,
     QuantileTransformer: Quantile,
+    MarginalGaussianizer: Counted,
+    ResidualCoordinates: LeftOut,
     FunctionTransformer: _function,
     ColumnTransformer: Blocks,
     Pipeline: Chain,

@@ -35,6 +35,13 @@ class Bijection(ABC):
         log-determinant is -inf.
         """
 
+    def forward_training(self, X):
+        """Return images and log-determinants of the rows that were fitted to.
+
+        They differ from :meth:`forward` where a row may have decided its own image.
+        """
+        return self.forward(X)
+
     def inverse(self, Z):
         """Return the rows whose images are `Z`, rows of the image."""
         return np.asarray(self._transformer.inverse_transform(Z))
@@ -53,6 +60,20 @@ class Bijection(ABC):
             # An odd number of edges below.
             inside &= np.searchsorted(edges.ravel(), column) % 2 == 1
         return inside
+
+
+class Counted(Bijection):
+    """A transformer of ours, which knows its log-determinant."""
+
+    def forward(self, X):
+        return self._transformer._forward(X)
+
+
+class LeftOut(Counted):
+    """One whose training rows have images of their own."""
+
+    def forward_training(self, X):
+        return self._transformer._forward_left_out(X)
 
 
 def _plain(transformer):

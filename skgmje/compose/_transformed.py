@@ -48,8 +48,9 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         `MaxAbsScaler`, `RobustScaler`, `PowerTransformer`,
         `QuantileTransformer(output_distribution="normal")`, `FunctionTransformer`
         with an `inverse_func`, :class:`~sklearn.decomposition.PCA` that keeps all
-        directions, :class:`~sklearn.compose.ColumnTransformer` of these that keeps
-        all columns, and :class:`~sklearn.pipeline.Pipeline` of these.
+        directions, :class:`MarginalGaussianizer`, :class:`ResidualCoordinates`,
+        :class:`~sklearn.compose.ColumnTransformer` of these that keeps all columns,
+        and :class:`~sklearn.pipeline.Pipeline` of these.
 
     density : estimator
         Any density with ``fit`` and ``score_samples``, ours or scikit-learn's.
@@ -87,7 +88,8 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
 
     Notes
     -----
-    The image is the whole space, and m = 1, for scalers and PCA. It has bounds for
+    The image is the whole space, and m = 1, for scalers, PCA and this library's
+    transformers. It has bounds for
 
     * `PowerTransformer`: Yeo-Johnson with :math:`\lambda` outside [0, 2] and Box-Cox
       with :math:`\lambda \ne 0`. Box-Cox gives rows that are not positive the score
@@ -154,9 +156,6 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         self.density = density
         self.log_det = log_det
 
-    # What files leave out, because it follows from the rest.
-    _derived = ("_bijection",)
-
     def get_metadata_routing(self):
         """Tell who asks for `sample_weight`: this estimator, or one of its parts.
 
@@ -169,6 +168,34 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
         router.add(transformer=self.transformer, method_mapping=fit)
         return router.add(density=self.density, method_mapping=fit)
+
+    # What files leave out, because it follows from the rest.
+    _derived = ("_bijection",)
+
+    @classmethod
+    def from_fitted(cls, transformer, density):
+        """Return a fitted estimator of parts that are fitted already.
+
+        Parameters
+        ----------
+        transformer : fitted transformer
+            Any of those that the class takes, but with a `FunctionTransformer`.
+
+        density : fitted estimator
+            Density of its image.
+
+        Returns
+        -------
+        estimator : TransformedDensity
+            Ready to score and sample.
+        """
+        estimator = cls(transformer, density)
+        estimator.transformer_, estimator.density_ = transformer, density
+        estimator.n_features_in_ = transformer.n_features_in_
+        estimator._bijection = bijection(transformer)
+        mass = image_mass(density, estimator._bijection, estimator.n_features_in_)
+        estimator._set_mass(mass)
+        return estimator
 
     # Both parts validate their own parameters.
     @_fit_context(prefer_skip_nested_validation=False)
@@ -215,7 +242,7 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         with np.errstate(all="ignore"):
             self.transformer_ = transformer.fit(raw, **for_transformer)
             self._bijection = bijection(self.transformer_, self.log_det)
-            Z, _ = self._bijection.forward(rows)
+            Z, _ = self._bijection.forward_training(rows)
         known = np.isfinite(Z).all(axis=1)
         if not known.all():
             raise ValueError(

@@ -17,6 +17,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
 from skgmje.compose._bijections import BIJECTIONS, bijection
 
 LOG = FunctionTransformer(np.log, inverse_func=np.exp)
@@ -40,6 +41,11 @@ TRANSFORMERS = {
     "box-cox": PowerTransformer("box-cox"),
     "box-cox-raw": PowerTransformer("box-cox", standardize=False),
     "quantile": NORMAL,
+    "gaussianizer": MarginalGaussianizer(),
+    "residuals": ResidualCoordinates(n_landmarks=40),
+    "residual-scores": ResidualCoordinates(
+        min_gain=0, n_landmarks=40, gaussianize=True
+    ),
     "identity": FunctionTransformer(),
     "log": LOG,
     "sqrt": SQRT,

@@ -1,0 +1,332 @@
+"""Columns replaced by what the other columns do not tell of them."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skgmje._base import (
+    Integral,
+    Interval,
+    Real,
+    _fit_context,
+    check_rows,
+    check_weights,
+)
+from skgmje._estimator import EstimatorMixin, FitTask
+from skgmje._units import drop_weightless, standardization
+from skgmje.compose._kernel_ridge import fit_kernel_ridge
+from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
+
+# Screening looks at so many rows, landmarks and bandwidths.
+_SCREENED_ROWS, _SCREENED_LANDMARKS, _SCREENED_BANDWIDTH = 1500, 150, (1.4,)
+# A copy of another column has no residual, only rounding.
+_LEAST_SCALE = 1e-3
+
+
+class RemovedColumn(NamedTuple):
+    """A column that others predict."""
+
+    column: int
+    inputs: Any
+    regression: Any
+    scale: float
+    gain: float
+
+
+class ResidualCoordinates(
+    EstimatorMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
+):
+    r"""Replace predictable columns by their residuals given the others.
+
+    .. math:: r_j = (z_j - g_j(x_{\text{rest}})) / s_j, \qquad
+        \log |\det dr / dx| = \log |\det dz / dx| - \sum_j \log s_j
+
+    A column is taken out where a kernel ridge regression on the others predicts
+    it better than a linear one by `min_gain` nats, the most predictable first; the
+    next one is predicted without it. So the Jacobian is triangular, and its
+    determinant that of the scales. A smooth surface in many columns is hard for
+    a mixture; in these coordinates it is flat.
+
+    Training rows are no fair rows to fit a density to: their residuals are too
+    small. :attr:`residuals_` are those of regressions fitted without the row, in
+    closed form, and inside of :class:`TransformedDensity` the density is fitted
+    to them.
+
+    Parameters
+    ----------
+    max_columns : int, default=3
+        Columns to replace at most.
+
+    min_gain : float, default=0.15
+        Half the logarithm of the ratio of the linear residual variance to that of
+        the kernel regression, which a column must exceed.
+
+    n_landmarks : int, default=800
+        Rows that kernels stand on, at most half of all.
+
+    gaussianize : bool, default=False
+        Whether z are the normal scores of :class:`MarginalGaussianizer` instead of
+        the columns in standard units. The regressions' inputs are always those.
+
+    random_state : int, RandomState instance or None, default=0
+        Decides the landmarks and the rows of the screening.
+
+    Attributes
+    ----------
+    removed_ : list of int
+        The columns that were replaced, in the order of their replacement.
+
+    gains_ : ndarray of shape (n_removed,)
+        What each of them gained, in nats.
+
+    residuals_ : ndarray of shape (n_samples, n_removed)
+        Leave-one-out residuals of the training rows, in units of :math:`s_j`.
+
+    n_features_in_ : int
+        Number of features seen during :term:`fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during :term:`fit`. Defined only when `X`
+        has feature names that are all strings.
+
+    See Also
+    --------
+    TransformedDensity : Counts the Jacobian of this and other transformers.
+    MarginalGaussianizer : Normal scores of each column.
+
+    References
+    ----------
+    .. [1] G. Wahba, "Spline Models for Observational Data", 1990, section 4.2.
+
+    Examples
+    --------
+    The second column is a sine of the first, and some noise of 0.1:
+
+    >>> import numpy as np
+    >>> from skgmje import GaussianMixture, TransformedDensity
+    >>> from skgmje.compose import ResidualCoordinates
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.uniform(0, 6, size=(600, 1))
+    >>> X = np.hstack([x, np.sin(x) + 0.1 * rng.normal(size=(600, 1))])
+    >>> coordinates = ResidualCoordinates().fit(X)
+    >>> coordinates.removed_
+    [1]
+    >>> round(GaussianMixture().fit(X).score(X), 1)
+    -2.5
+    >>> round(TransformedDensity(coordinates, GaussianMixture()).fit(X).score(X), 1)
+    -1.0
+    """
+
+    _parameter_constraints: dict = {
+        "max_columns": [Interval(Integral, 0, None, closed="left")],
+        "min_gain": [Interval(Real, 0, None, closed="left")],
+        "n_landmarks": [Interval(Integral, 1, None, closed="left")],
+        "gaussianize": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        max_columns=3,
+        min_gain=0.15,
+        n_landmarks=800,
+        gaussianize=False,
+        random_state=0,
+    ):
+        self.max_columns = max_columns
+        self.min_gain = min_gain
+        self.n_landmarks = n_landmarks
+        self.gaussianize = gaussianize
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None):
+        """Find the predictable columns and fit their regressions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data.
+
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        self : ResidualCoordinates
+            The fitted transformer.
+        """
+        task = FitTask(self, X, y, sample_weight)
+        self._fit(check_rows(self, X, reset=True), sample_weight)
+        task.end()
+        return self
+
+    def _fit(self, X, sample_weight, gaussianizer=None):
+        """Fit, perhaps with normal scores that are fitted to the rows already."""
+        self.n_features_in_ = X.shape[1]
+        given = check_weights(sample_weight, X)
+        rows, weight = drop_weightless(X.astype(np.float64, copy=False), given)
+        weight = np.ones(len(rows)) if weight is None else weight
+        self._units = standardization(rows, weight, per_feature=True)
+        self._columns = gaussianizer
+        if self.gaussianize and gaussianizer is None:
+            self._columns = MarginalGaussianizer().fit(rows, sample_weight=weight)
+        self._steps, residuals = self._remove(rows, weight)
+        self.removed_ = [step.column for step in self._steps]
+        self.gains_ = np.array([step.gain for step in self._steps])
+        # Rows of weight zero are left out anyhow.
+        self.residuals_ = self._forward(X)[0][:, self.removed_].astype(np.float64)
+        self.residuals_[slice(None) if given is None else given > 0] = residuals
+        return self
+
+    def _remove(self, rows, weight):
+        """Take out columns one by one; return the steps and the residuals."""
+        inputs, Z = self._units.standardise(rows), self._first(rows)[0]
+        order = check_random_state(self.random_state).permutation(len(rows))
+        left, steps, residuals = list(range(rows.shape[1])), [], []
+        while len(steps) < self.max_columns and len(left) > 1:
+            step = self._next(inputs, Z, weight, left, order)
+            if step is None:
+                break
+            residuals.append(step.regression.residuals / step.scale)
+            steps.append(
+                step._replace(regression=step.regression._replace(residuals=None))
+            )
+            left.remove(step.column)
+        return steps, np.reshape(residuals, (len(steps), len(rows))).T
+
+    def _first(self, X):
+        """Return the columns before regressions are subtracted, and their log-det."""
+        if self._columns is not None:
+            return self._columns._forward(X)
+        log_det = -np.log(self._units.scale).sum()
+        return self._units.standardise(X), np.full(len(X), log_det)
+
+    def _next(self, inputs, Z, weight, left, order):
+        """Return the next column to replace, if one is predictable enough."""
+        some = order[:_SCREENED_ROWS]
+        n_landmarks = max(1, min(_SCREENED_LANDMARKS, len(some) // 2))
+        best_gain, best = self.min_gain, None
+        for column in left:
+            others = [k for k in left if k != column]
+            target = Z[some, column]
+            if not np.ptp(target):
+                continue
+            linear = _linear_error(Z[np.ix_(some, others)], target, weight[some])
+            X = inputs[np.ix_(some, others)]
+            data = X, target, X[:n_landmarks], weight[some]
+            gain = _gain(linear, fit_kernel_ridge(*data, _SCREENED_BANDWIDTH))
+            if gain >= best_gain:
+                best_gain, best = gain, (column, others, data)
+        if best is None:
+            return None
+        column, others, data = best
+        bandwidth = fit_kernel_ridge(*data).bandwidth
+        X = inputs[:, others]
+        landmarks = X[order[: max(1, min(self.n_landmarks, len(X) // 2))]]
+        factor = bandwidth / np.sqrt(len(others))
+        regression = fit_kernel_ridge(X, Z[:, column], landmarks, weight, (factor,))
+        scale = max(np.sqrt(regression.error), _LEAST_SCALE)
+        return RemovedColumn(column, others, regression, float(scale), float(best_gain))
+
+    def transform(self, X):
+        """Return the coordinates of the rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_features)
+            Their coordinates.
+        """
+        check_is_fitted(self)
+        return self._forward(check_rows(self, X, reset=False))[0]
+
+    def log_det(self, X):
+        r"""Compute the log-determinant of the Jacobian.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        log_det : ndarray of shape (n_samples,)
+            :math:`\log |\det dr / dx|` of each row, all the same unless
+            `gaussianize`.
+        """
+        check_is_fitted(self)
+        return self._forward(check_rows(self, X, reset=False))[1]
+
+    def inverse_transform(self, Z):
+        """Return the rows whose coordinates are given.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_features)
+            Coordinates.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            The rows.
+        """
+        check_is_fitted(self)
+        Z = check_rows(self, Z, reset=False)
+        scores = Z.astype(np.float64)
+        X = self._first_inverse(scores)
+        # Inputs of the last one removed are all known, those of the first one last.
+        for step in reversed(self._steps):
+            inputs = self._units.standardise(X)[:, step.inputs]
+            value = scores[:, step.column] * step.scale
+            scores[:, step.column] = value + step.regression.predict(inputs)
+            X[:, step.column] = self._first_inverse(scores)[:, step.column]
+        return X.astype(Z.dtype, copy=False)
+
+    def _first_inverse(self, scores):
+        if self._columns is not None:
+            return self._columns.inverse_transform(scores)
+        return scores * self._units.scale + self._units.loc
+
+    def _forward(self, X):
+        """Return coordinates and log-determinants of checked rows."""
+        rows = X.astype(np.float64, copy=False)
+        Z, log_det = self._first(rows)
+        inputs = self._units.standardise(rows)
+        for step in self._steps:
+            guess = step.regression.predict(inputs[:, step.inputs])
+            Z[:, step.column] = (Z[:, step.column] - guess) / step.scale
+        log_det = log_det - sum(np.log(step.scale) for step in self._steps)
+        return Z.astype(X.dtype, copy=False), log_det
+
+    def _forward_left_out(self, X):
+        """Return coordinates of the training rows, each as if it had been left out."""
+        Z, log_det = self._forward(X)
+        Z[:, self.removed_] = self.residuals_
+        return Z, log_det
+
+
+def _gain(linear, regression):
+    """Return half the logarithm of the ratio of the errors."""
+    floor = _LEAST_SCALE**2
+    return 0.5 * np.log((linear + floor) / (regression.error + floor))
+
+
+def _linear_error(X, y, weight):
+    """Return the mean squared error of least squares, without bias."""
+    design = np.column_stack([X, np.ones(len(X))])
+    root = np.sqrt(weight)
+    coef = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
+    freedom = max(1.0, weight.sum() * (1 - design.shape[1] / len(y)))
+    return float(weight @ (y - design @ coef) ** 2 / freedom)

@@ -1,0 +1,6 @@
+"""Stacks of many densities, with weights by held-out likelihood."""
+
+from skgmje.ensemble._stacked_mixture import StackedMixture
+from skgmje.ensemble._stacking_density import StackingDensity
+
+__all__ = ["StackedMixture", "StackingDensity"]

@@ -1,0 +1,209 @@
+"""What a stack tries by default: coordinates, sizes, shrinkage, annealing."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.preprocessing import StandardScaler
+
+from skgmje._selection import count_distinct
+from skgmje.adaptation._quick_em import quick_mixture
+from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
+
+LLOYD_STEPS = 10
+# Annealing takes twenty iterations, the last of which are hardly tempered.
+ANNEALING_EXTRA = 10
+
+# Rows that a component needs, and the largest numbers of components.
+ROWS_PER_COMPONENT = 6
+FEW_FEATURES, MAX_COMPONENTS, MAX_COMPONENTS_FEW = 6, 128, 256
+# Numbers that describe all components: many features leave room for few.
+MAX_NUMBERS = 2**16
+MANY_ROWS, SOME_ROWS = 2500, 400
+FEW_ROWS, FEWEST_ROWS = 50, 12
+# Residual coordinates: sizes to try, and features whose regressions are affordable.
+RESIDUAL_SIZES, MAX_RESIDUAL_FEATURES = 3, 64
+# Full covariances of fewer rows per feature have diagonal ones beside them.
+ROWS_PER_FEATURE = 10
+
+
+class Effort(NamedTuple):
+    """How much is tried.
+
+    Parameters
+    ----------
+    n_seeds : int
+        Starts of each candidate.
+
+    n_members : int
+        Starts of the final stack, as far as weights ask for them.
+
+    settings : tuple of (float, float, bool)
+        Shrinkage, what each feature adds to it, and annealing.
+
+    max_iter : int
+        Iterations of EM.
+    """
+
+    n_seeds: int
+    n_members: int
+    settings: tuple
+    max_iter: int
+
+
+EFFORTS = {
+    "fast": Effort(1, 16, ((2.0, 0.0, False), (2.0, 0.0, True), (0.0, 2.0, True)), 30),
+    "thorough": Effort(
+        2,
+        32,
+        ((2.0, 0.0, False), (2.0, 0.0, True), (0.0, 1.5, True), (0.0, 4.0, False)),
+        40,
+    ),
+}
+
+
+def _standardise(X, sample_weight, known):
+    return StandardScaler().fit(X, sample_weight=sample_weight)
+
+
+def _gaussianise(X, sample_weight, known):
+    return MarginalGaussianizer().fit(X, sample_weight=sample_weight)
+
+
+def _residuals(X, sample_weight, known):
+    coordinates = ResidualCoordinates(gaussianize=True)
+    return coordinates._fit(X, sample_weight, known.get("marginal"))
+
+
+# Coordinates by name: each fits its transformer, and may use those before it.
+SPACES = {
+    "identity": _standardise,
+    "marginal": _gaussianise,
+    "residual": _residuals,
+}
+
+
+class Candidate(NamedTuple):
+    """One way to fit a mixture."""
+
+    space: str
+    n_components: int
+    shrinkage: float = 2.0
+    annealed: bool = False
+    covariance_type: str = "full"
+
+    @property
+    def name(self):
+        """What the member is called."""
+        parts = [self.space, f"{self.n_components}", f"s{self.shrinkage:g}"]
+        parts += ["annealed"] * self.annealed + ["diag"] * (
+            self.covariance_type == "diag"
+        )
+        return "-".join(parts)
+
+    def fit(self, Z, labels, sample_weight, max_iter):
+        """Return the mixture of rows in the coordinates of the space."""
+        return quick_mixture(
+            Z,
+            labels,
+            self.covariance_type,
+            sample_weight=sample_weight,
+            shrinkage=self.shrinkage,
+            annealed=self.annealed,
+            max_iter=max_iter + ANNEALING_EXTRA * self.annealed,
+        )
+
+
+def make_candidates(n_rows, n_features, spaces, effort):
+    """List what to try for so many rows and features.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of distinct rows.
+
+    n_features : int
+        Number of columns.
+
+    spaces : sequence of str
+        Keys of :data:`SPACES`.
+
+    effort : Effort
+        How much to try.
+
+    Returns
+    -------
+    candidates : list of Candidate
+        The most expensive ones first.
+    """
+    if n_rows < FEW_ROWS:
+        sizes = (1, 2) if n_rows >= FEWEST_ROWS else (1,)
+        return [Candidate("identity", size) for size in sizes]
+    sizes = _sizes(n_rows, n_features)
+    settings = [
+        (max(2.0, base + slope * n_features), annealed)
+        for base, slope, annealed in effort.settings
+    ]
+    # Few features may make two settings one.
+    settings = list(dict.fromkeys(settings))
+    found = []
+    for space in spaces:
+        wanted, several = sizes, settings
+        if space == "residual":
+            # Coordinates for rows that lie near surfaces, which take many components.
+            wanted = sizes[-RESIDUAL_SIZES:]
+            several = [setting for setting in settings if setting[1]]
+            if n_features > MAX_RESIDUAL_FEATURES:
+                continue
+        for size in wanted:
+            some = several if size > 1 else settings[:1]
+            found += [Candidate(space, size, *setting) for setting in some]
+        # Independent columns, and blobs of them where full covariances are a guess.
+        few = n_rows < ROWS_PER_FEATURE * n_features
+        wanted = sizes if few else [1] * (space == "marginal")
+        if n_features > 1 and space != "residual":
+            found += [Candidate(space, size, covariance_type="diag") for size in wanted]
+    return sorted(set(found), key=lambda c: (-c.n_components, c))
+
+
+def _sizes(n_rows, n_features):
+    few = n_features <= FEW_FEATURES
+    top = min(
+        MAX_COMPONENTS_FEW if few else MAX_COMPONENTS,
+        n_rows // ROWS_PER_COMPONENT,
+        2 * MAX_NUMBERS // ((n_features + 1) * (n_features + 2)),
+    )
+    powers = [2**i for i in range(9) if 2**i <= max(top, 1)]
+    if n_rows >= MANY_ROWS:
+        return powers[-4:]
+    return powers[-5:] if n_rows >= SOME_ROWS else powers
+
+
+def first_labels(Z, n_components, sample_weight, seed):
+    """Return k-means labels after a few steps from k-means++.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n_samples, n_features)
+        Rows in standard units.
+
+    n_components : int
+        Number of clusters; fewer if rows repeat.
+
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights of the rows.
+
+    seed : int
+        Decides the start.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,)
+        Labels from 0, without gaps.
+    """
+    n_components = min(n_components, count_distinct(Z, n_components))
+    if n_components == 1:
+        return np.zeros(len(Z), int)
+    kmeans = KMeans(n_components, n_init=1, max_iter=LLOYD_STEPS, random_state=seed)
+    labels = kmeans.fit(Z, sample_weight=sample_weight).labels_
+    return np.unique(labels, return_inverse=True)[1].ravel()

@@ -1,0 +1,400 @@
+"""The average of densities in several coordinates, as a value."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from scipy.special import logsumexp
+from sklearn.mixture import GaussianMixture
+
+from skgmje._backend import as_generator
+from skgmje._base import as_mixture
+from skgmje.compose import (
+    MarginalGaussianizer,
+    ResidualCoordinates,
+    TransformedDensity,
+)
+from skgmje.compose._mass import draw, mixture_or_none
+from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+from skgmje.mixture._base import MixtureDensityMixin
+
+_MAPS = (MarginalGaussianizer, ResidualCoordinates)
+
+_LARGEST_SEED = 2**31 - 1
+
+
+class Part(ABC):
+    """A density with the weight that it has in a stack."""
+
+    @abstractmethod
+    def log_prob(self, X):
+        """Return log-densities of rows."""
+
+    @abstractmethod
+    def sample(self, n_samples, generator):
+        """Return rows."""
+
+    @abstractmethod
+    def as_mixture(self):
+        """Return the part as a Gaussian mixture of the rows as they are."""
+
+    @abstractmethod
+    def marginal(self, indices):
+        """Return the part for some of the columns."""
+
+    @abstractmethod
+    def condition(self, indices, values):
+        """Return the part for the other columns, given some."""
+
+
+class MixturePart(Part):
+    """A Gaussian mixture behind a map.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        In the coordinates of the map, or one for each row of those given.
+
+    map_ : transformer or None
+        With ``_forward(X)``, ``inverse_transform(Z)``; None means none.
+    """
+
+    def __init__(self, mixture, map_=None):
+        self.mixture, self.map_ = mixture, map_
+
+    def forward(self, X):
+        """Return coordinates and log-determinants."""
+        return (X, 0.0) if self.map_ is None else self.map_._forward(X)
+
+    def log_prob(self, X):
+        Z, log_det = self.forward(X)
+        return self.mixture.log_prob(Z) + log_det
+
+    def sample(self, n_samples, generator):
+        Z = self.mixture.sample(n_samples, generator)[0]
+        if self.map_ is None:
+            return Z
+        rows = Z.reshape(-1, Z.shape[-1])
+        return self.map_.inverse_transform(rows).reshape(Z.shape)
+
+    def as_mixture(self):
+        if self.map_ is not None:
+            raise TypeError(
+                f"The stack has members in the coordinates of {self.map_!r}, so it is "
+                "no Gaussian mixture. Compare it with others by Monte Carlo: "
+                "skgmje.metrics.monte_carlo_kl, or fit it with spaces=('identity',)."
+            )
+        return self.mixture
+
+    def _columns(self, indices):
+        if self.map_ is None:
+            return None
+        select = getattr(self.map_, "_select", None)
+        if select is None:
+            raise TypeError(
+                "The stack has members in residual coordinates, which mix columns: "
+                "marginals and conditionals have no closed form. Fit it with "
+                "spaces=('identity', 'marginal'), or use samples: sample(n)."
+            )
+        return select(indices)
+
+    def marginal(self, indices):
+        return MixturePart(self.mixture.marginal(indices), self._columns(indices))
+
+    def condition(self, indices, values):
+        rest = np.setdiff1d(np.arange(self.mixture.n_features), indices)
+        Z, _ = self.marginal(indices).forward(values)
+        return MixturePart(self.mixture.condition(indices, Z), self._columns(rest))
+
+
+class EstimatorPart(Part):
+    """A fitted density estimator.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        With ``score_samples``.
+    """
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def log_prob(self, X):
+        return np.asarray(self.estimator.score_samples(X), np.float64)
+
+    def sample(self, n_samples, generator):
+        seed = int(generator.integers(_LARGEST_SEED))
+        return draw(self.estimator, n_samples, seed)[0]
+
+    def as_mixture(self):
+        mixture = mixture_or_none(self.estimator)
+        if mixture is None:
+            raise TypeError(
+                f"The stack has the member {self.estimator!r}, which is no Gaussian "
+                "mixture and has no closed forms. Use samples, sample(n), and compare "
+                "by Monte Carlo: skgmje.metrics.monte_carlo_kl."
+            )
+        return mixture
+
+    def marginal(self, indices):
+        return MixturePart(self.as_mixture()).marginal(indices)
+
+    def condition(self, indices, values):
+        return MixturePart(self.as_mixture()).condition(indices, values)
+
+
+def stack_members(members, weights):
+    """Return the stack of fitted densities, one part for all in the same coordinates.
+
+    Parameters
+    ----------
+    members : list of (str, fitted estimator)
+        The densities.
+
+    weights : ndarray of shape (n_members,)
+        Their weights.
+
+    Returns
+    -------
+    stack : StackedMixture
+        Their average.
+
+    places : list of (int, Mixture or None)
+        For each member the number of its part, and its own mixture there.
+    """
+    groups, places = {}, []
+    for i, (_, member) in enumerate(members):
+        mixture, map_ = _behind(member)
+        key = (mixture is None and i, id(map_))
+        groups.setdefault(key, []).append(i)
+        places.append((list(groups).index(key), mixture))
+    parts, shares = [], []
+    for group in groups.values():
+        own = weights[group]
+        shares.append(own.sum())
+        member = members[group[0]][1]
+        if places[group[0]][1] is None:
+            parts.append(EstimatorPart(member))
+        else:
+            pooled = pool([places[i][1] for i in group], own / own.sum())
+            parts.append(MixturePart(pooled, _behind(member)[1]))
+    return StackedMixture(parts, np.log(shares)), places
+
+
+def _behind(member):
+    """Return a member's mixture and the map before it; None for what it has not."""
+    map_ = None
+    if type(member) is TransformedDensity and isinstance(member.transformer_, _MAPS):
+        map_, member = member.transformer_, member.density_
+    exact = isinstance(member, MixtureDensityMixin | GaussianMixture)
+    return (as_mixture(member), map_) if exact else (None, None)
+
+
+class StackedMixture:
+    r"""Weighted average of densities in several coordinates.
+
+    .. math:: p(x) = \sum_m a_m\, q_m(T_m(x))\, |\det T_m'(x)|
+
+    where :math:`q_m` are Gaussian mixtures and :math:`T_m` are maps of columns. It
+    is what the marginals and conditionals of
+    :class:`StackingDensity` are where they are no Gaussian mixtures.
+
+    Parameters
+    ----------
+    parts : list of Part
+        The densities.
+
+    log_weights : ndarray of shape (n_parts,) or (n_parts, n)
+        Logarithms of their weights, or of those for each of n given rows.
+
+    See Also
+    --------
+    StackingDensity : Makes them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.ensemble import StackingDensity
+    >>> X = np.exp(np.random.default_rng(0).normal(size=(300, 2)))
+    >>> density = StackingDensity(spaces=("identity", "marginal"), random_state=0)
+    >>> given = density.fit(X).condition([0], X[:2, :1])
+    >>> given.log_prob(X[:2, 1:]).shape
+    (2,)
+    """
+
+    def __init__(self, parts, log_weights):
+        self.parts, self._log_weights = parts, log_weights
+
+    @property
+    def weights(self):
+        """Weights of the parts, (n_parts,) or (n_parts, n)."""
+        return np.exp(self._log_weights)
+
+    def as_mixture(self):
+        """Return the stack as one mixture.
+
+        Returns
+        -------
+        mixture : Mixture
+            If all parts are mixtures in the coordinates of the rows.
+
+        Raises
+        ------
+        TypeError
+            If they are not.
+        """
+        mixtures = [part.as_mixture() for part in self.parts]
+        return mixtures[0] if len(mixtures) == 1 else pool(mixtures, self.weights)
+
+    def log_prob(self, X):
+        """Compute the log-density.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; of a conditional, row i goes with the i-th that was given.
+
+        Returns
+        -------
+        log_prob : ndarray of shape (n_samples,)
+            Log-densities, in nats.
+        """
+        X = np.asarray(X, np.float64)
+        logs = [
+            part.log_prob(X) + log_weight
+            for part, log_weight in zip(self.parts, self._log_weights, strict=True)
+        ]
+        return logs[0] if len(logs) == 1 else logsumexp(logs, axis=0)
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw rows.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows, for each of those given.
+
+        random_state : int, RandomState instance, Generator or None, default=None
+            Source of randomness; None means fresh entropy.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features) or (n_samples, n, n_features)
+            The rows, in no order.
+
+        part : ndarray of shape (n_samples,) or (n_samples, n)
+            The part that each comes from.
+        """
+        generator = as_generator(random_state)
+        weights = self.weights / self.weights.sum(axis=0)
+        if weights.ndim == 1:
+            counts = generator.multinomial(n_samples, weights)
+            rows = [
+                part.sample(int(count), generator)
+                for part, count in zip(self.parts, counts, strict=True)
+                if count
+            ]
+            order = generator.permutation(n_samples)
+            return np.concatenate(rows)[order], np.repeat(range(len(counts)), counts)[
+                order
+            ]
+        levels = np.cumsum(weights, axis=0)[:-1, None]
+        part = (generator.random((n_samples, weights.shape[1])) > levels).sum(axis=0)
+        draws = np.stack([part.sample(n_samples, generator) for part in self.parts])
+        return np.take_along_axis(draws, part[None, :, :, None], axis=0)[0], part
+
+    def marginal(self, indices):
+        """Return the density of some of the columns.
+
+        Parameters
+        ----------
+        indices : array-like of int
+            Columns to keep, in the order wanted.
+
+        Returns
+        -------
+        density : Mixture or StackedMixture
+            The former if there is no map.
+
+        Raises
+        ------
+        TypeError
+            If a part has no closed form.
+        """
+        indices = np.atleast_1d(indices)
+        parts = [part.marginal(indices) for part in self.parts]
+        return _simplest(parts, self._log_weights)
+
+    def condition(self, indices, values):
+        """Return the density of the other columns, given some.
+
+        Parameters
+        ----------
+        indices : array-like of int
+            Columns that are known.
+
+        values : array-like of shape (n_samples, n_indices) or (n_indices,)
+            Their values.
+
+        Returns
+        -------
+        density : Mixture or StackedMixture
+            Of the remaining columns in ascending order, one for each row.
+
+        Raises
+        ------
+        TypeError
+            If a part has no closed form.
+        """
+        indices = np.atleast_1d(indices)
+        values = np.asarray(values, np.float64)
+        rows = values.reshape(-1, len(indices))
+        logs = np.stack([part.marginal(indices).log_prob(rows) for part in self.parts])
+        # Rows that no part gives a density say nothing of the parts.
+        logs = np.where(logs.max(axis=0) > -np.inf, logs, 0.0)
+        logs = logs + np.reshape(self._log_weights, (-1, 1))
+        logs = logs - logsumexp(logs, axis=0)
+        parts = [part.condition(indices, rows) for part in self.parts]
+        if values.ndim == 1 and len(parts) == 1 and parts[0].map_ is None:
+            return self.parts[0].mixture.condition(indices, values)
+        return _simplest(parts, logs)
+
+
+def _simplest(parts, log_weights):
+    """Return a mixture if nothing maps it."""
+    if len(parts) == 1 and isinstance(parts[0], MixturePart) and parts[0].map_ is None:
+        return parts[0].mixture
+    return StackedMixture(parts, log_weights)
+
+
+def pool(mixtures, weights):
+    """Return the weighted average of mixtures as one.
+
+    Parameters
+    ----------
+    mixtures : list of Mixture
+        In the same coordinates, full or diagonal.
+
+    weights : sequence of float
+        Their weights, summing to one.
+
+    Returns
+    -------
+    mixture : Mixture
+        With full covariances unless all are diagonal.
+    """
+    kinds = {mixture.covariance_type for mixture in mixtures}
+    kind = kinds.pop() if kinds in ({"diag"}, {"spherical"}) else "full"
+    covariances = [_as_kind(mixture, kind) for mixture in mixtures]
+    shares = [w * mixture.weights for w, mixture in zip(weights, mixtures, strict=True)]
+    shares = np.concatenate(shares)
+    means = np.concatenate([mixture.means for mixture in mixtures])
+    return Mixture(shares / shares.sum(), means, np.concatenate(covariances), kind)
+
+
+def _as_kind(mixture, kind):
+    if mixture.covariance_type == kind:
+        return mixture.covariances
+    dense = COVARIANCE_TYPES[mixture.covariance_type].dense
+    shape = mixture.n_components, mixture.n_features
+    full = dense(mixture.covariances, *shape)
+    return np.broadcast_to(full, (*shape, mixture.n_features))

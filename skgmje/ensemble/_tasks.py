@@ -1,0 +1,63 @@
+"""Many small fits, in as many threads as wanted, with the same bits."""
+
+from functools import cache
+
+import numpy as np
+from sklearn.utils.parallel import Parallel, delayed
+from threadpoolctl import ThreadpoolController
+
+from skgmje._progress import Progress
+
+
+class Runner:
+    """Run tasks and say how far they are.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        As in joblib; threads unless a context says otherwise.
+
+    verbose : int
+        As in :class:`skgmje._progress.Progress`.
+
+    name : str
+        What is running.
+    """
+
+    def __init__(self, n_jobs, verbose, name):
+        self._n_jobs, self._verbose, self._name = n_jobs, verbose, name
+
+    def __call__(self, function, tasks, word="tasks"):
+        """Return ``function(*task)`` of each task, in their order.
+
+        Matrix products run on one thread, so that bits do not depend on how many
+        there are.
+        """
+        if not tasks:
+            return []
+        report = Progress(f"{self._name}: {word}", len(tasks), self._verbose, "task")
+        parallel = Parallel(self._n_jobs, prefer="threads", return_as="generator")
+        calls = (delayed(_on_one_thread)(function, task) for task in tasks)
+        results = []
+        with _libraries().limit(limits=1):
+            for result in parallel(calls):
+                results.append(result)
+                report([len(results)])
+        return results
+
+
+def _on_one_thread(function, task):
+    # In a worker process the limit of the caller is not known.
+    with _libraries().limit(limits=1):
+        return function(*task)
+
+
+@cache
+def _libraries():
+    """Return the linear algebra and OpenMP libraries of this process."""
+    return ThreadpoolController()
+
+
+def task_seed(base, *place):
+    """Return a seed for one place of many, whatever runs before it."""
+    return int(np.random.SeedSequence([base, *place]).generate_state(1)[0])
