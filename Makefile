@@ -6,19 +6,27 @@ CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOC_READY := $(VENV)/.ready-doc
+FLOORS := $(VENV)-floors
+FLOOR_TESTS := tests/test_common.py tests/test_ecosystem.py \
+	tests/test_ecosystem_callbacks.py tests/test_estimator.py tests/test_net.py \
+	tests/adaptation tests/compose tests/embedding tests/joint tests/mixture
 PYTEST := $(BIN)/python -m pytest -q -n 2
 
 # scikit-learn reads the first; two test processes share the cores as they are.
 export SCIPY_ARRAY_API = 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow test-all lint doc linkcheck bench clean
+.PHONY: demo test test-floors test-slow test-all lint doc linkcheck bench clean
 
 demo: $(READY)
 	$(BIN)/python examples/plot_quickstart.py
 
 test: lint
 	$(PYTEST) -m "not slow"
+
+# The oldest supported versions, in an environment of their own.
+test-floors: $(FLOORS)/.ready
+	$(FLOORS)/bin/python -m pytest -q -n 2 -m "not slow" $(FLOOR_TESTS)
 
 test-slow: $(READY)
 	$(PYTEST) -m slow
@@ -48,11 +56,16 @@ clean:
 	rm -rf build dist *.egg-info examples/out benchmarks/out
 	rm -rf doc/_build doc/auto_examples doc/generated
 	rm -rf .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+	find . -path './$(VENV)*' -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 $(READY): setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) -e ".[test,dev]"
+	@touch $@
+
+$(FLOORS)/.ready: setup.cfg constraints.txt tests/floors.txt
+	$(PYTHON) -m venv $(FLOORS)
+	$(FLOORS)/bin/python -m pip install -q -c $(CONSTRAINTS) -r tests/floors.txt -e .
 	@touch $@
 
 $(DOC_READY): $(READY)

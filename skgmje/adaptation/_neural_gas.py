@@ -257,7 +257,9 @@ def gas_components(state):
 
 def label_components(ends, n_nodes):
     """Number the connected components of the edges (n_edges, 2), from 0."""
-    links = coo_array((np.ones(len(ends)), tuple(ends.T)), shape=(n_nodes, n_nodes))
+    # SciPy before 1.12 fails on wider indices, and only prints so.
+    ends = tuple(ends.T.astype(np.int32))
+    links = coo_array((np.ones(len(ends[0])), ends), shape=(n_nodes, n_nodes))
     return connected_components(links, directed=False)[1]
 
 
