@@ -1,10 +1,10 @@
 """
-===============================================
-Costs and bandwidths by an ordinary grid search
-===============================================
+====================================================
+Cost, polish and transformer by a plain grid search
+====================================================
 
 Claim: the estimators are scikit-learn's to the letter, so ``GridSearchCV`` chooses
-cost, polish and number of components of a density behind a transformer by held-out
+cost, polish and transformer of a density by held-out
 log-likelihood, in the units of the data. Here the transformer matters more than the
 cost.
 
