@@ -1,9 +1,12 @@
 """What every public estimator tells scikit-learn: where its page is, how a fit goes."""
 
+import sys
 from contextlib import contextmanager, nullcontext
 from numbers import Integral
 
 from sklearn.utils.validation import check_is_fitted
+
+from skgmje.adaptation import RowBlocks
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -82,8 +85,21 @@ class EstimatorMixin(CallbackSupportMixin):
             )
         from skgmje._persistence import Checkpoint, fingerprint
 
+        arrays = []
+        for item in data:
+            arrays += item.digest() if isinstance(item, RowBlocks) else [item]
+        known = fingerprint(self, arrays)
         name = type(self).__name__
-        return Checkpoint(self.checkpoint_dir, name, fingerprint(self, data))
+        return Checkpoint(self.checkpoint_dir, name, known, writes=_is_first())
+
+
+def _is_first():
+    """Tell whether this process writes files: of a group only the first one does."""
+    distributed = sys.modules.get("torch.distributed")
+    together = distributed is not None and distributed.is_available()
+    if not (together and distributed.is_initialized()):
+        return True
+    return distributed.get_rank() == 0
 
 
 class FitTask:

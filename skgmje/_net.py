@@ -10,6 +10,7 @@ from skorch.callbacks import Callback, Checkpoint, LRScheduler
 from torch import nn
 
 from skgmje.modules._batches import TensorBatches, TensorRows
+from skgmje.modules._group import agree, average_gradients, training_together
 from skgmje.modules._memory import RunRecord
 
 _GRADIENT_NORM = 5.0
@@ -110,7 +111,7 @@ class _MixtureNet(NeuralNet):
         n_before = len(self.losses_)
         run = self._lean_epoch if self.lean_ else self._full_epoch
         run(iterator, prefix, step_fn, **fit_params)
-        losses = self.losses_[n_before:]
+        losses = self.losses_[n_before:] = agree(self.losses_[n_before:], self.device)
         self._check_losses(losses)
         self.inside_epoch_ = False
         if self.hooks.on_epoch is not None and self.hooks.on_epoch(losses):
@@ -127,7 +128,7 @@ class _MixtureNet(NeuralNet):
 
     def train_step_single(self, batch, **fit_params):
         step = super().train_step_single(batch, **fit_params)
-        self._clip(self.module_.parameters())
+        self._clip(list(self.module_.parameters()))
         return step
 
     def _full_epoch(self, iterator, prefix, step_fn, **fit_params):
@@ -165,6 +166,7 @@ class _MixtureNet(NeuralNet):
         return loss.detach()
 
     def _clip(self, parameters):
+        average_gradients(parameters)
         if self.hooks.clip_gradients is None:
             nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
         else:
@@ -378,15 +380,17 @@ def train(module, criterion, tensors, schedule, hooks, random_state, device):
     -----
     If a later loss is not finite, or a matrix cannot be factorised, the best
     parameters are restored. All other errors are those of the user's own
-    functions, and raised.
+    functions, and raised. The processes of a `torch.distributed` group train
+    together.
     """
     rows = tensors
     if isinstance(tensors, tuple | list):
         rows = TensorRows(*(tensor.to(device) for tensor in tensors))
     net = _make_net(module, criterion, len(rows), schedule, hooks, random_state, device)
     try:
-        net.partial_fit(rows)
-        trouble = _describe_end(net)
+        with training_together(module, rows, random_state, device):
+            net.partial_fit(rows)
+            trouble = _describe_end(net)
     except (NonFiniteLossError, ValueError, torch.linalg.LinAlgError) as error:
         if not (net.losses_ and net.is_numerical(error)):
             raise

@@ -28,12 +28,16 @@ class Checkpoint:
 
     fingerprint : str
         What tells this fit from all others.
+
+    writes : bool, default=True
+        Whether this process writes and removes files, or only reads them.
     """
 
-    def __init__(self, folder, name, fingerprint, _kept=None):
+    def __init__(self, folder, name, fingerprint, *, writes=True, _kept=None):
         self.folder = os.fspath(folder)
         self.name = name
         self.fingerprint = fingerprint
+        self.writes = writes
         self._kept = _kept if _kept is not None else []
         os.makedirs(self.folder, exist_ok=True)
 
@@ -45,7 +49,8 @@ class Checkpoint:
     def part(self, name):
         """Return the checkpoint of a part of the fit."""
         name = f"{self.name}.{name}"
-        return Checkpoint(self.folder, name, self.fingerprint, self._kept)
+        shared = {"writes": self.writes, "_kept": self._kept}
+        return Checkpoint(self.folder, name, self.fingerprint, **shared)
 
     def read(self):
         """Return what was written last, or None.
@@ -78,6 +83,8 @@ class Checkpoint:
 
     def write(self, state):
         """Remember a state in place of the last one."""
+        if not self.writes:
+            return
         encoder = Encoder()
         document = {"fingerprint": self.fingerprint, "state": encoder.encode(state)}
         write_file(self.path, pack(document, encoder.arrays))
@@ -88,7 +95,7 @@ class Checkpoint:
 
     def finish(self):
         """Remove what this fit and its parts have written; it is complete."""
-        if self._kept:
+        if self._kept or not self.writes:
             return
         for file in os.listdir(self.folder):
             ours = file.lstrip(".").startswith(f"{self.name}.")

@@ -92,6 +92,12 @@ class RowBlocks(ABC):
         """What one pass tells of the rows, an :class:`Overview`."""
         return self.over_rows(_look, _merge_overviews)
 
+    def digest(self):
+        """Return arrays that tell these rows from others, a tuple."""
+        known = self.overview
+        counts = np.array(sorted(known.n_rows.items()))
+        return counts, known.mean, known.squares, known.smallest, known.largest
+
     def over_rows(self, function, merge):
         """Reduce as :meth:`reduce`, with blocks as arrays of rows that count.
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from skgmje.embedding._losses import LOSSES
+from skgmje.modules._group import by_rows
 
 # The teacher keeps this share of itself in each step.
 _EMA_DECAY = 0.99
@@ -161,9 +162,9 @@ class ViewPair(nn.Module):
         context, target = self.views(batch)
         encoder = self.context if self.target is None else self.target
         with torch.no_grad() if self.follows else nullcontext():
-            z_target = encoder(target)
+            z_target = by_rows(encoder, target)
         mixture = None if self.mixture is None else self.mixture()
-        return Embeddings(self.context(context), z_target, mixture)
+        return Embeddings(by_rows(self.context, context), z_target, mixture)
 
     def update(self, batch, random_state):
         if not self.follows:

@@ -9,6 +9,7 @@ from torch import nn
 
 from skgmje.gaussian import Mixture
 from skgmje.modules._base import MixtureModule
+from skgmje.modules._group import by_rows
 
 
 def _linear(n_in, n_out, random_state, dtype):
@@ -90,7 +91,7 @@ def draw_centers(network, n_centers, code_dim, random_state, like):
         The centres.
     """
     noise = torch.randn((n_centers, code_dim), generator=random_state, dtype=like.dtype)
-    return network(noise.to(like.device))
+    return by_rows(network, noise.to(like.device))
 
 
 class _CenterGenerator(MixtureModule):
@@ -227,7 +228,7 @@ class CodeGenerator(_CenterGenerator):
         centers : tensor of shape (n_components, n_features)
             The centres.
         """
-        return self.base + self.network(self.codes)
+        return self.base + by_rows(self.network, self.codes)
 
 
 class NoiseGenerator(_CenterGenerator):

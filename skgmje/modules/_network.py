@@ -1,6 +1,7 @@
 """Mixture density networks: the components are functions of a context."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -13,6 +14,7 @@ from skgmje.gaussian._heads import (
     split_outputs,
 )
 from skgmje.modules._base import MixtureModule
+from skgmje.modules._group import by_rows
 
 
 class MixtureDensityNetwork(MixtureModule):
@@ -155,7 +157,11 @@ class MixtureDensityNetwork(MixtureModule):
             Tensors of shape (n_members, n_samples, n_components, ...).
         """
         layers = list(self.weights), list(self.biases), self.skip
-        outputs = perceptrons(*layers, context, drop)
+        if drop is None:
+            outputs = by_rows(partial(perceptrons, *layers), context)
+        else:
+            # What is left out is drawn for all rows, the same in each process.
+            outputs = perceptrons(*layers, context, drop)
         return split_outputs(outputs, self.n_components, self.n_targets, self.min_scale)
 
     def forward(self, context):

@@ -1,0 +1,117 @@
+"""Fits that tests/faults/test_torchrun.py launches: `OUT [FOLDER]`.
+
+Each process writes what it has learned to OUT-RANK.npz. With a folder for
+checkpoints the second process kills itself in the middle of the first try.
+"""
+
+import os
+import signal
+import sys
+import warnings
+
+import numpy as np
+import torch
+from torch import distributed
+
+from skgmje._net import train
+from skgmje.costs import COSTS, svd_cost
+from skgmje.embedding import GJEEmbedder
+from skgmje.embedding._encoder import Encoder, perceptron, projection
+from skgmje.embedding._view_pair import Objective, ViewPair, jitter
+from skgmje.mixture import ConditionalMixtureDensity, KernelMixtureDensity
+from skgmje.modules._batches import TensorRows
+from skgmje.modules._schedule import Hooks, Schedule
+
+X = np.random.default_rng(0).normal(size=(151, 3)) @ np.diag([1.0, 2.0, 3.0])
+SMALL = {"max_iter": 20, "hidden_layer_sizes": (8,), "random_state": 0}
+KILLED_AT = 13
+
+
+def fit_all():
+    """Return what each kind of network learns, double precision where it can."""
+    learned = {}
+    for cost in COSTS:
+        for size in (None, 37):
+            density = KernelMixtureDensity(
+                5, shrinkage=2, cost=cost, batch_size=size, polish=None, **SMALL
+            ).fit(X)
+            learned[f"{cost} {size}"] = density.centers_
+    learned |= {f"gje {name}": value for name, value in train_views().items()}
+    conditional = ConditionalMixtureDensity("network", n_members=2, **SMALL)
+    learned["single: network"] = conditional.fit(X[:, :2], X[:, 2]).predict(X[:, :2])
+    embedder = GJEEmbedder(2, **SMALL).fit(X)
+    learned["single: embedder"] = embedder.loss_curve_
+    return learned
+
+
+def train_views():
+    """Return the parameters of an encoder with the loss of `GJEEmbedder`."""
+    generator = torch.Generator().manual_seed(0)
+    head = torch.nn.Sequential(*projection(8, 2, generator))
+    module = ViewPair(
+        Encoder(perceptron([3, 8], generator), head).double(),
+        None,
+        follows=False,
+        augmentations=(jitter, jitter),
+        n_context=3,
+        random_state=torch.Generator().manual_seed(1),
+    )
+    training = train(
+        module,
+        Objective("gje", rho=0.9, logdet_weight=1.0),
+        TensorRows(torch.from_numpy(X)),
+        Schedule(20, 50),
+        Hooks(),
+        generator,
+        torch.device("cpu"),
+    )
+    state = {name: value.numpy() for name, value in module.state_dict().items()}
+    return state | {"loss": training.loss_curve}
+
+
+def fit_with_checkpoints(folder):
+    """Return what a network learns that is killed once, and one that is not."""
+    learned = {}
+    for name in ("killed", "whole"):
+        path = os.path.join(folder, name)
+        cost = DeadlyCost(path + ".note" if name == "killed" else None)
+        density = KernelMixtureDensity(
+            5, shrinkage=2, batch_size=37, cost=cost, checkpoint_dir=path, **SMALL
+        )
+        density.fit(X)
+        learned[f"{name} means"] = density.means_
+        learned[f"{name} loss"] = density.loss_curve_
+        learned[f"{name} calls"] = np.array(cost.calls)
+    return learned
+
+
+class DeadlyCost:
+    """The cost "svd", and the end of the second process on its first try."""
+
+    def __init__(self, note):
+        self.note = note
+        self.calls = 0
+
+    def __call__(self, grams):
+        self.calls += 1
+        if self.note and self.calls == KILLED_AT and os.environ["RANK"] == "1":
+            if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+                with open(self.note, "w") as file:
+                    file.write(str(os.getpid()))
+                os.kill(os.getpid(), signal.SIGKILL)
+        return svd_cost(grams)
+
+
+def main(out, folder=None):
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        distributed.init_process_group("gloo")
+    learned = fit_all() if folder is None else fit_with_checkpoints(folder)
+    np.savez(f"{out}-{os.environ.get('RANK', '0')}.npz", **learned)
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
