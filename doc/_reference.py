@@ -83,11 +83,21 @@ def tidy_types(app, what, name, obj, options, lines):
 
 
 def describe_registry(app, what, name, obj, options, lines):
-    """Say what a registry holds; a dict's own docstring is Python's."""
+    """Say what a registry or an object is; their own docstrings are their class's."""
     if what == "data" and isinstance(obj, Mapping):
         entries = [f"``{key!r}``: {_link(value)}" for key, value in obj.items()]
         text = "Registry, a dict: " + ", ".join(entries) + "."
         lines[:] = [text.replace("'", '"')]
+    elif what == "data":
+        lines[:] = _comment_above(name, type(obj).__module__) or lines
+
+
+def _comment_above(fullname, module):
+    """Return the lines of the comment ``#:`` above a name, where it is defined."""
+    from sphinx.pycode import ModuleAnalyzer
+
+    comments = ModuleAnalyzer.for_module(module).find_attr_docs()
+    return comments.get(("", fullname.rsplit(".", 1)[1]))
 
 
 def _link(value):

@@ -116,3 +116,12 @@ def test_registries_are_described():
             lines = ["dict() -> new empty dictionary"]
             reference.describe_registry(None, "data", name, value, None, lines)
             assert all(f'``"{key}"``' in lines[0] for key in value)
+
+
+def test_comment_of_a_scorer_is_found():
+    reference, lines = _load("_reference"), ["A metric of mixtures"]
+    scorer = public_objects()["skgmje.metrics.crps_scorer"]
+    reference.describe_registry(
+        None, "data", "skgmje.metrics.crps_scorer", scorer, None, lines
+    )
+    assert lines[0].startswith("Minus the mean")
