@@ -80,8 +80,8 @@ print(f"Kullback-Leibler: no closed form, Monte Carlo {value:.3f} +- {error:.3f}
 # A hundred pairs of samples, each tested for one density at the level 5 %. A test of
 # densities deals the rows out anew, to see how large the distance is by chance. The
 # default bandwidth is the median distance of rows, which is wider than the hole of the
-# ring; 0.3 standard deviations are not. The means are tested too, both columns, by twice
-# the smaller p-value.
+# ring; 0.3 standard deviations are not. The means are tested too, both columns, by
+# twice the smaller p-value.
 
 
 def p_of_means(first, second):
