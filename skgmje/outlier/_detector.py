@@ -94,15 +94,14 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
     included, and the logarithm beyond 20 standard deviations: far rows have finite
     scores, lower ones the farther. The mixture is the union of three MAP-EM fits from
     k-means, with full covariances, one component for 20 distinct rows, and one broad
-    component of the weight of one row. Of more than 64 columns no power is taken, and
-    covariances are diagonal. In a constant column another value counts by its
-    distance, in the typical scale of the others.
+    component of the weight of one row. Of more than 64 columns no power is taken, of
+    more than 100 covariances are diagonal: where so many depend strongly on each other
+    ``density=GaussianMixture(), marginal_weight=0`` is better. In a constant column
+    another value counts by its distance, in the typical scale of the others.
 
     Marginals are known of whatever :func:`skgmje.as_mixture` takes, and of
     :class:`~skgmje.compose.TransformedDensity` of these, there in the transformer's
     columns. Other densities are scored by ``score_samples`` alone.
-
-    Settings were chosen on the six tables that benchmarks/outliers.py begins with.
 
     Examples
     --------

@@ -15,9 +15,11 @@ N_FITS = 3
 REG_COVAR = 1e-3
 # EM ends early: the last digits of the likelihood find no outliers.
 EM = {"tol": 1e-3, "max_iter": 30}
-# Of more columns, matrices take too long, and powers of columns with many ties
-# outvote all else.
+# Of more columns, powers of those with many ties would outvote all else, and there
+# are fewer components, as the time allows that their matrices take.
 MANY_COLUMNS = 64
+# Of still more, many components with variances alone find more than few with matrices.
+MOST_COLUMNS = 100
 # Standard deviations that the broad component has at least.
 LEAST_REACH = 3.0
 
@@ -72,17 +74,19 @@ def fit_union(X, weight, max_samples, random_state):
     if len(X) > max_samples:
         drawn = random_state.permutation(len(X))[:max_samples]
         X, weight = X[drawn], None if weight is None else weight[drawn]
-    few_columns = X.shape[1] <= MANY_COLUMNS
-    coordinates = Coordinates.fit(X, weight, powers=few_columns)
+    n_features = X.shape[1]
+    coordinates = Coordinates.fit(X, weight, powers=n_features <= MANY_COLUMNS)
     Z, _ = coordinates.forward(X)
     prior = {
         "sample_weight": weight,
-        "shrinkage": float(X.shape[1]),
+        "shrinkage": float(n_features),
         "reg_covar": np.where(coordinates.varies, REG_COVAR, 1.0),
     }
     size = count_distinct(Z, N_COMPONENTS * ROWS_PER_COMPONENT) // ROWS_PER_COMPONENT
     size = min(max(size, 1), N_COMPONENTS)
-    kind = "full" if few_columns else "diag"
+    kind = "full" if n_features <= MOST_COLUMNS else "diag"
+    if kind == "full" and n_features > MANY_COLUMNS:
+        size = min(size, int(N_COMPONENTS * (MANY_COLUMNS / n_features) ** 2))
     fits = []
     for _ in range(N_FITS if size > 1 else 1):
         labels = kmeans_labels(Z, size, sample_weight=weight, random_state=random_state)

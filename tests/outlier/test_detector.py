@@ -178,6 +178,7 @@ def test_weights_count_as_copies(X):
 UGLY = {
     "two rows": lambda rng: rng.normal(size=(2, 4)),
     "many columns": lambda rng: rng.normal(size=(20, 300)),
+    "rather many columns": lambda rng: rng.normal(size=(80, 90)),
     "all the same": lambda rng: np.ones((30, 3)),
     "a constant column": lambda rng: np.c_[np.full(100, 7.0), rng.normal(size=100)],
     "nearly constant": lambda rng: 1e9 + np.spacing(1e9) * rng.integers(0, 2, (50, 2)),
