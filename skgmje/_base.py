@@ -367,3 +367,23 @@ def to_sklearn(mixture):
     estimator.lower_bound_, estimator.lower_bounds_ = -np.inf, []
     estimator.n_features_in_ = mixture.n_features
     return estimator
+
+
+def boosted_nodes(model):
+    """Return the nodes of boosted trees, and what their sum starts from.
+
+    Parameters
+    ----------
+    model : HistGradientBoostingRegressor
+        Fitted to numbers, without missing ones.
+
+    Returns
+    -------
+    trees : list of ndarray
+        Structured arrays of the nodes, one for each tree.
+
+    start : float
+        The prediction without trees.
+    """
+    trees = [tree.nodes for (tree,) in model._predictors]
+    return trees, float(np.ravel(model._baseline_prediction)[0])

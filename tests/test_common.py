@@ -2,6 +2,7 @@
 
 import pytest
 from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import Ridge
 from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer, QuantileTransformer, StandardScaler
@@ -15,7 +16,7 @@ from skgmje.compose import (
 )
 from skgmje.costs import COSTS
 from skgmje.embedding import LOSSES, GJEEmbedder, GMJEEmbedder
-from skgmje.ensemble import StackingDensity
+from skgmje.ensemble import StackingConditionalDensity, StackingDensity
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import (
     ConditionalMixtureDensity,
@@ -107,7 +108,11 @@ TRANSFORMED = [
         GaussianMixture(),
     ),
 ]
+SMALL_STACK = {**SMALL, "n_members": 2}
 STACKS = [
+    StackingConditionalDensity(["gp", "network"], **SMALL_STACK),
+    StackingConditionalDensity(["trees", "boosting"], **SMALL_STACK),
+    StackingConditionalDensity([("ridge", Ridge())], **SMALL_STACK),
     MarginalGaussianizer(),
     ResidualCoordinates(),
     ResidualCoordinates(gaussianize=True, min_gain=0, n_landmarks=20),
@@ -156,6 +161,9 @@ def expected_failures(estimator):
     """Return the one kind of failure that estimators may have."""
     if isinstance(estimator, NO_ROWS_DRAWN):
         return {}
+    if isinstance(estimator, StackingConditionalDensity):
+        # Of these experts, trees draw rows.
+        return {WEIGHTS_CHECK: DRAWS_ROWS} if "trees" in estimator.experts else {}
     if isinstance(estimator, ConditionalMixtureDensity):
         drawn = estimator.mixture in ("network", "neural-gas")
         return {WEIGHTS_CHECK: DRAWS_ROWS} if drawn else {}

@@ -23,6 +23,7 @@ from skgmje import (
     GMJEEmbedder,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
+    StackingConditionalDensity,
     TransformedDensity,
 )
 from skgmje.utils import all_estimators
@@ -53,6 +54,9 @@ SMALL = {
         10, insertion_interval=20, random_state=0
     ),
     "KernelMixtureDensity": KernelMixtureDensity(3, **NETWORK),
+    "StackingConditionalDensity": StackingConditionalDensity(
+        ["gp"], n_members=2, **NETWORK
+    ),
     "TransformedDensity": TransformedDensity(
         StandardScaler(), GaussianMixture(2, random_state=0)
     ),

@@ -17,6 +17,7 @@ from skgmje import (
     GMJEEmbedder,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
+    StackingConditionalDensity,
     TransformedDensity,
 )
 from skgmje.utils import all_estimators
@@ -56,6 +57,11 @@ STEPS = {name: (estimator, "epoch", 20) for name, estimator in TRAINED.items()} 
         GrowingNeuralGasMixture(10, insertion_interval=20, **EM),
         "iteration",
         4,
+    ),
+    "StackingConditionalDensity": (
+        StackingConditionalDensity(["gp"], n_members=2, **NETWORK),
+        "part",
+        3,
     ),
     "TransformedDensity": (
         TransformedDensity(StandardScaler(), GaussianMixture()),

@@ -22,12 +22,26 @@ CLASSES = {
     "MarginalGaussianizer": (
         "skgmje.compose._marginal_gaussianizer.MarginalGaussianizer"
     ),
-    "ResidualCoordinates": (
-        "skgmje.compose._residual_coordinates.ResidualCoordinates"
+    "ResidualCoordinates": ("skgmje.compose._residual_coordinates.ResidualCoordinates"),
+    "StackingConditionalDensity": (
+        "skgmje.ensemble._conditional.StackingConditionalDensity"
     ),
     "StackingDensity": "skgmje.ensemble._stacking_density.StackingDensity",
     "TransformedDensity": "skgmje.compose._transformed.TransformedDensity",
     # Values that they are made of
+    "Blend": "skgmje.ensemble._conditional_network.Blend",
+    "Boosted": "skgmje.ensemble._experts_models.Boosted",
+    "BoostingExpert": "skgmje.ensemble._experts_models.BoostingExpert",
+    "Calibration": "skgmje.ensemble._conditional_calibration.Calibration",
+    "Forest": "skgmje.ensemble._experts_trees.Forest",
+    "ForestExpert": "skgmje.ensemble._experts_trees.ForestExpert",
+    "NetworkExpert": "skgmje.ensemble._experts_models.NetworkExpert",
+    "Process": "skgmje.ensemble._experts_gp.Process",
+    "ProcessExpert": "skgmje.ensemble._experts_gp.ProcessExpert",
+    "StackNetwork": "skgmje.ensemble._conditional_network.StackNetwork",
+    "StackedConditional": "skgmje.ensemble._conditional_model.StackedConditional",
+    "TargetLogarithm": "skgmje.ensemble._experts_gp.Logarithm",
+    "TreeNodes": "skgmje.ensemble._experts.Nodes",
     "AugmentedViews": "skgmje.embedding._views.AugmentedViews",
     "Coordinates": "skgmje.outlier._coordinates.Coordinates",
     "ColumnDensity": "skgmje.compose._column_density.ColumnDensity",

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.base import is_regressor
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.mixture import BayesianGaussianMixture
@@ -28,9 +29,12 @@ from skgmje import (
     GMJEEmbedder,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
+    StackingConditionalDensity,
+    StackingDensity,
     TransformedDensity,
 )
 from skgmje._joint import SOURCES
+from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.modules import Prototypes
 
@@ -125,6 +129,23 @@ CASES = {
     ),
     "outliers": (DensityOutlierDetector(**SEED),),
     "outliers-given": (DensityOutlierDetector(transformed(StandardScaler()), **SEED),),
+    "normal-scores": (MarginalGaussianizer(),),
+    "residuals": (ResidualCoordinates(min_gain=0, gaussianize=True),),
+    "stack-conditional": (
+        StackingConditionalDensity(
+            ["gp", "trees", "boosting", "network"], **NETWORKS, max_components=4
+        ),
+    ),
+    "stack": (StackingDensity(effort="fast", **SEED),),
+    "stack-given": (
+        StackingDensity(
+            estimators=[
+                ("a", GaussianMixture(2, **SEED)),
+                ("b", transformed(MarginalGaussianizer())),
+            ],
+            **SEED,
+        ),
+    ),
     "transformed": (transformed(StandardScaler()),),
     "transformed-power": (transformed(PowerTransformer(), SklearnMixture(2, **SEED)),),
     "transformed-quantile": (
@@ -169,7 +190,7 @@ def fit(name):
     paired = "views" in estimator.get_params() and estimator.views == "pair"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if paired or isinstance(estimator, ConditionalMixtureDensity):
+        if paired or is_regressor(estimator):
             return estimator.fit(X, Y), custom
         return estimator.fit(X), custom
 

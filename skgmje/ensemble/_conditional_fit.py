@@ -1,0 +1,260 @@
+"""From experts to one pooled conditional density."""
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, is_regressor
+
+from skgmje._joint._pool import join_mixtures
+from skgmje.ensemble._conditional_calibration import Calibration, calibrate
+from skgmje.ensemble._conditional_model import STACK, StackedConditional
+from skgmje.ensemble._conditional_network import fit_blend, join_stacks, train_stack
+from skgmje.ensemble._conditional_pool import N_JUDGED, crps_terms, stack_weights
+from skgmje.ensemble._experts_gp import fit_processes
+from skgmje.ensemble._experts_models import (
+    RegressorFit,
+    fit_boosting,
+    fit_networks,
+)
+from skgmje.ensemble._experts_trees import fit_forests
+
+EXPERTS = {
+    "boosting": fit_boosting,
+    "gp": fit_processes,
+    "network": fit_networks,
+    "trees": fit_forests,
+}
+# Fewer rows are too few for networks.
+FEWEST_ROWS = 50
+# Share of the steps without a better network after which training ends.
+PATIENCE = 0.2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a stack is fitted.
+
+    Parameters
+    ----------
+    fits : dict
+        A function ``(rows, settings, seed)`` for each expert.
+
+    settings : Settings
+        Of the networks; as many members as folds.
+
+    n_repeats : int
+        Number of networks for each fold.
+
+    crps_weight : float
+        Weight of the CRPS in the choice of the pool.
+
+    calibrated : bool
+        Whether held-out rows set the width.
+
+    run : callable
+        Runs tasks, ``run(function, tasks, word)``.
+
+    tell : callable
+        Called when a part is completed.
+    """
+
+    fits: dict
+    settings: Any
+    n_repeats: int
+    crps_weight: float
+    calibrated: bool
+    run: Any
+    tell: Any
+
+
+def check_experts(experts, y_units):
+    """Return a function that fits each expert, under its name.
+
+    Parameters
+    ----------
+    experts : sequence of str and (str, regressor), or None
+        What the user has asked for.
+
+    y_units : tuple of ndarrays
+        Means and standard deviations of the targets.
+
+    Returns
+    -------
+    fits : dict
+        Functions ``(rows, settings, seed)``.
+
+    Raises
+    ------
+    ValueError
+        If a name is not known, is no string, or comes twice; if something is no
+        regressor.
+    """
+    fits = {}
+    for expert in experts if experts is not None else ():
+        own = isinstance(expert, tuple | list) and len(expert) == 2
+        name, fit = expert if own else (expert, None)
+        known = isinstance(name, str) and (name in EXPERTS) != own and name != STACK
+        if not known or name in fits or (own and not _is_regressor(fit)):
+            raise ValueError(
+                f"experts={experts!r} has {expert!r}: it must be one of "
+                f"{sorted(EXPERTS)}, or a pair of another name (not {STACK!r}) and a "
+                "regressor of scikit-learn's kind, each name once."
+            )
+        fits[name] = RegressorFit(fit, y_units) if own else EXPERTS[name]
+    return fits
+
+
+def _is_regressor(value):
+    # scikit-learn raises for what has no tags.
+    return isinstance(value, BaseEstimator) and is_regressor(value)
+
+
+class Stacking:
+    """A stack while it is fitted, in standard units.
+
+    Parameters
+    ----------
+    rows : Rows
+        What to learn from.
+
+    plan : Plan
+        How.
+
+    random_state : RandomState instance
+        Source of randomness.
+
+    Attributes
+    ----------
+    experts, answers : dict
+        What is left of the experts, and what they say of rows held out.
+
+    dropped : dict
+        Why others were dropped.
+
+    best_steps, seconds : dict
+        Steps of the networks, CPU seconds of each part.
+
+    trouble : str
+        What else a user should know.
+
+    held_out : Mixture
+        Density of each row by models that have not seen it, calibrated.
+    """
+
+    def __init__(self, rows, plan, random_state):
+        self.rows, self.plan = rows, plan
+        n_seeds = len(plan.fits) + plan.n_repeats + 1
+        self._seeds = iter(random_state.randint(2**31 - 1, size=n_seeds).tolist())
+        self.experts, self.answers, self.dropped = {}, {}, {}
+        self.best_steps, self.seconds, self.trouble = {}, {}, ""
+
+    def fit(self, units):
+        """Fit experts, what sees them, and the pool; return the model."""
+        self._fit_experts()
+        if len(self.rows.X) < FEWEST_ROWS and self.answers:
+            stack, pool = self._fit_blend()
+        else:
+            stack, pool = self._fit_networks()
+        self.plan.tell()
+        start = time.thread_time()
+        weights = self._weigh(pool)
+        used = [(weight, pool[name]) for name, weight in weights.items() if weight]
+        held_out = join_mixtures(used, *self.rows.Y.shape)
+        calibration = Calibration()
+        if self.plan.calibrated:
+            calibration = calibrate(held_out, self.rows.Y, self.rows.weight)
+        self.held_out = calibration.apply(held_out)
+        self.seconds["pool"] = time.thread_time() - start
+        self.plan.tell()
+        return StackedConditional(self.experts, stack, weights, *units, calibration)
+
+    def _fit_experts(self):
+        plan = self.plan
+        tasks = [
+            (fit, self.rows, plan.settings, next(self._seeds))
+            for fit in plan.fits.values()
+        ]
+        outcomes = plan.run(_attempt, tasks, "experts")
+        for name, (fit, fault, seconds) in zip(plan.fits, outcomes, strict=True):
+            self.seconds[name] = seconds
+            plan.tell()
+            if fault:
+                self.dropped[name] = fault
+                continue
+            self.experts[name], self.answers[name] = fit.expert, fit.held_out
+            self.trouble += fit.trouble
+            if fit.best_steps is not None:
+                self.best_steps[name] = fit.best_steps
+
+    def _fit_blend(self):
+        start = time.thread_time()
+        answers = list(self.answers.values())
+        blend = fit_blend(self.rows, answers, self.plan.settings.min_scale)
+        held_out = blend.predict_mixture(self.rows.X, answers)
+        self.seconds[STACK] = time.thread_time() - start
+        return blend, {STACK: held_out} | self._mixtures(())
+
+    def _fit_networks(self):
+        answers = list(self.answers.values())
+        tasks = [
+            (self.rows, answers, self.plan.settings, next(self._seeds))
+            for _ in range(self.plan.n_repeats)
+        ]
+        results = self.plan.run(_timed_stack, tasks, "networks")
+        parts = [part for part, _ in results]
+        self.seconds[STACK] = sum(seconds for _, seconds in results)
+        self.best_steps[STACK] = np.concatenate([part[3] for part in parts])
+        self.trouble += " ".join(part[2].trouble for part in parts).strip()
+        stack, held_out = join_stacks(self.rows, answers, parts)
+        # The networks know what a process says, and are more often right.
+        return stack, {STACK: held_out} | self._mixtures(("gp",))
+
+    def _mixtures(self, left_out):
+        return {
+            name: answer.mixture
+            for name, answer in self.answers.items()
+            if answer.mixture is not None and name not in left_out
+        }
+
+    def _weigh(self, pool):
+        """Return the weight of each density."""
+        if len(pool) == 1:
+            return dict.fromkeys(pool, 1.0)
+        rows = self.rows
+        log_prob = np.stack([m.log_prob(rows.Y) for m in pool.values()], axis=1)
+        order = np.random.RandomState(next(self._seeds)).permutation(len(rows.Y))
+        judged = order[:N_JUDGED]
+        some = [_take(mixture, judged) for mixture in pool.values()]
+        terms = crps_terms(some, rows.Y[judged], rows.weight[judged])
+        crps_weight = self.plan.crps_weight
+        weights = stack_weights(log_prob, *terms, rows.weight, crps_weight)
+        return dict(zip(pool, weights.tolist(), strict=True))
+
+
+def _attempt(fit, rows, settings, seed):
+    """Return what a fit returns, what is wrong with it, and its CPU seconds."""
+    start = time.thread_time()
+    try:
+        found = fit(rows, settings, seed)
+        fault = "" if found.held_out.is_finite() else "it predicts NaN or infinity"
+    except Exception as error:
+        # Whatever it is: the others go on without this expert, and the user is told.
+        found, fault = None, f"{type(error).__name__}: {error}"
+    return found, fault, time.thread_time() - start
+
+
+def _timed_stack(*args):
+    start = time.thread_time()
+    return train_stack(*args), time.thread_time() - start
+
+
+def _take(mixture, rows):
+    """Return the mixtures of some rows."""
+    return replace(
+        mixture,
+        weights=mixture.weights[rows],
+        means=mixture.means[rows],
+        covariances=mixture.covariances[rows],
+    )

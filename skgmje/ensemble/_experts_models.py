@@ -1,0 +1,271 @@
+"""Experts that hold out rows by folds: boosting, networks, regressors of the user."""
+
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
+from sklearn.utils.validation import has_fit_parameter
+
+from skgmje._base import boosted_nodes
+from skgmje.ensemble._experts import (
+    Answer,
+    Expert,
+    ExpertFit,
+    Nodes,
+    join_trees,
+    log_std,
+)
+
+# Numbers of trees at which to look whether more are wanted: the best number was
+# among the last few of those that are tried.
+N_TREES, EVERY, PATIENCE = (100, 300, 500), 10, 3
+BOOSTING = {"learning_rate": 0.08, "l2_regularization": 1.0, "max_features": 0.7}
+# Rows above which the trees have more leaves, and larger ones.
+MANY_LEAVES_ROWS, LARGE_LEAVES_ROWS = 3000, 1500
+
+# Rows whose leaves exist at a time.
+CHUNK_ROWS = 1000
+# Of networks that are one expert of many.
+MANY_ROWS, MOST_STEPS = 5000, 3000
+
+
+@dataclass(frozen=True)
+class Boosted:
+    """Boosted trees of several models of one target.
+
+    Parameters
+    ----------
+    nodes : Nodes
+        The trees of all models.
+
+    value : ndarray of shape (n_nodes,)
+        What a leaf adds.
+
+    start : float
+        Mean of what the models start from.
+
+    n_models : int
+        Number of models.
+    """
+
+    nodes: Nodes
+    value: Any
+    start: float
+    n_models: int
+
+    def predict(self, X):
+        """Return the models' mean predictions, shape (n_samples,)."""
+        parts = [
+            self.value[self.nodes.leaf(X[i : i + CHUNK_ROWS])].sum(axis=1)
+            for i in range(0, len(X), CHUNK_ROWS)
+        ]
+        return self.start + np.concatenate(parts) / self.n_models
+
+
+@dataclass(frozen=True)
+class BoostingExpert(Expert):
+    """Boosted trees of each target, of one model for each fold.
+
+    Parameters
+    ----------
+    targets : tuple of Boosted
+        For each target.
+    """
+
+    targets: tuple
+
+    def answer(self, X, raw):
+        means = np.stack([boosted.predict(X) for boosted in self.targets], axis=1)
+        return Answer(means[..., None], np.empty((len(X), 0)))
+
+
+def fit_boosting(rows, settings, seed):
+    """Boost trees on all folds but one; choose their number by all folds together.
+
+    Parameters
+    ----------
+    rows : Rows
+        What to learn from.
+
+    settings : object
+        Not used.
+
+    seed : int
+        Of the trees.
+
+    Returns
+    -------
+    fit : ExpertFit
+        Of a :class:`BoostingExpert`.
+    """
+    fits = [_boost(rows, y, seed) for y in rows.Y.T]
+    targets, held_out = zip(*fits, strict=True)
+    means = np.stack(held_out, axis=1)[..., None]
+    answer = Answer(means, np.empty((len(means), 0)))
+    return ExpertFit(BoostingExpert(targets), answer)
+
+
+def _boost(rows, y, seed):
+    """Return the trees of a model for each fold, and what they hold out."""
+    models = _boosters(rows, seed)
+    for n_trees in N_TREES:
+        stages = np.empty((n_trees // EVERY, len(y)))
+        for k, model in enumerate(models):
+            own = rows.fold == k
+            model.set_params(max_iter=n_trees)
+            model.fit(rows.X[~own], y[~own], rows.weight[~own])
+            staged = model.staged_predict(rows.X[own])
+            stages[:, own] = list(islice(staged, EVERY - 1, None, EVERY))
+        errors = np.average((stages - y) ** 2, axis=1, weights=rows.weight)
+        best = int(errors.argmin())
+        if best < len(errors) - PATIENCE:
+            break
+    return _join(models, (best + 1) * EVERY), stages[best]
+
+
+def _boosters(rows, seed):
+    """Return one model for each fold, which grows when it is fitted again."""
+    n = len(rows.X)
+    return [
+        HistGradientBoostingRegressor(
+            max_leaf_nodes=15 if n < MANY_LEAVES_ROWS else 31,
+            min_samples_leaf=5 if n < LARGE_LEAVES_ROWS else 10,
+            early_stopping=False,
+            warm_start=True,
+            random_state=(seed + k) % 2**32,
+            **BOOSTING,
+        )
+        for k in range(rows.n_folds)
+    ]
+
+
+def _join(models, n_trees):
+    """Return the first trees of all models."""
+    found, starts = zip(*map(boosted_nodes, models), strict=True)
+    trees = [tree for own in found for tree in own[:n_trees]]
+    names = ("feature_idx", "num_threshold", "left", "right", "is_leaf")
+    nodes = join_trees(
+        [tuple(tree[name].astype(float) for name in names) for tree in trees], float
+    )
+    value = np.concatenate([tree["value"] for tree in trees])
+    return Boosted(nodes, value, float(np.mean(starts)), len(models))
+
+
+@dataclass(frozen=True)
+class NetworkExpert(Expert):
+    """An ensemble of mixture density networks, on contexts alone.
+
+    Parameters
+    ----------
+    model : NetworkConditional
+        The members.
+    """
+
+    model: Any
+
+    def answer(self, X, raw):
+        return _moments(self.model.predict_mixture(X))
+
+
+def fit_networks(rows, settings, seed):
+    """Train a network on all folds but one, for each fold.
+
+    Parameters
+    ----------
+    rows : Rows
+        What to learn from.
+
+    settings : Settings
+        Of the networks.
+
+    seed : int
+        Of the networks.
+
+    Returns
+    -------
+    fit : ExpertFit
+        Of a :class:`NetworkExpert`.
+    """
+    from skgmje._joint._network import held_out_mixture, train_network
+
+    if settings.max_iter == "auto" and len(rows.X) > MANY_ROWS:
+        settings = replace(settings, max_iter=MOST_STEPS)
+    model, unseen, training, steps = train_network(
+        rows.X, rows.Y, rows.fold, settings, rows.weight, np.random.RandomState(seed)
+    )
+    held_out = _moments(held_out_mixture(model, rows.X, unseen))
+    return ExpertFit(NetworkExpert(model), held_out, training.trouble, steps)
+
+
+def _moments(mixture):
+    """Return means and spreads of a density beside it."""
+    variance = np.diagonal(mixture.covariance, axis1=-2, axis2=-1)
+    return Answer(mixture.mean[..., None], log_std(np.sqrt(variance)), mixture)
+
+
+@dataclass(frozen=True)
+class RegressorExpert(Expert):
+    """Regressors of the user's, one for each target, fitted to all rows.
+
+    Parameters
+    ----------
+    regressors : tuple of estimators
+        Fitted.
+
+    units : tuple of ndarrays of shape (n_targets,)
+        Means and standard deviations of the raw targets.
+    """
+
+    regressors: tuple
+    units: tuple
+
+    def answer(self, X, raw):
+        means = [np.ravel(regressor.predict(raw)) for regressor in self.regressors]
+        return _standardised(means, self.units)
+
+
+@dataclass(frozen=True)
+class RegressorFit:
+    """Fits a regressor of the user's, in the units of the data.
+
+    Parameters
+    ----------
+    regressor : estimator
+        Not fitted; clones are.
+
+    units : tuple of ndarrays of shape (n_targets,)
+        Means and standard deviations of the raw targets.
+    """
+
+    regressor: Any
+    units: tuple
+
+    def __call__(self, rows, settings, seed):
+        """Predict each fold by a clone fitted to the others, then fit all rows."""
+        params = {}
+        if rows.weighted and has_fit_parameter(self.regressor, "sample_weight"):
+            params = {"sample_weight": rows.weight}
+        held_out, regressors = [], []
+        loc, scale = self.units
+        for y in (rows.Y * scale + loc).T:
+            predicted = cross_val_predict(
+                clone(self.regressor),
+                rows.raw,
+                y,
+                cv=PredefinedSplit(rows.fold),
+                params=params or None,
+            )
+            held_out.append(np.ravel(predicted))
+            regressors.append(clone(self.regressor).fit(rows.raw, y, **params))
+        expert = RegressorExpert(tuple(regressors), self.units)
+        return ExpertFit(expert, _standardised(held_out, self.units))
+
+
+def _standardised(means, units):
+    loc, scale = units
+    means = (np.stack(means, axis=1) - loc) / scale
+    return Answer(means[..., None], np.empty((len(means), 0)))

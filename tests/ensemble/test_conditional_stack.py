@@ -1,0 +1,374 @@
+"""Stacked conditional densities: honesty of what is held out, ugly cases, the API."""
+
+import pickle
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.neighbors import KNeighborsRegressor
+
+from skgmje.ensemble import StackingConditionalDensity
+from skgmje.metrics import interval_coverage
+
+SMALL = {
+    "max_iter": 40,
+    "n_members": 5,
+    "hidden_layer_sizes": (8,),
+    "random_state": 0,
+}
+QUICK = ["gp", ("ridge", Ridge())]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def make_rows(n, seed=0, n_features=3):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, n_features))
+    y = X[:, 0] + np.sin(2 * X[:, 1]) + 0.3 * np.exp(X[:, 2]) * rng.normal(size=n)
+    return X, y
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return StackingConditionalDensity(**SMALL).fit(*make_rows(150))
+
+
+def test_attributes_tell_how_it_went(fitted):
+    _, y = make_rows(150)
+    assert fitted.experts_ == ["gp", "trees", "boosting", "network"]
+    assert_allclose(sum(fitted.pool_weights_.values()), 1.0)
+    assert min(fitted.pool_weights_.values()) >= 0
+    assert set(fitted.expert_rmse_) == set(fitted.experts_)
+    assert 0.3 < fitted.expert_rmse_["gp"] < y.std()
+    assert 0.8 < fitted.oof_coverage_ < 1.0
+    assert 0.0 < fitted.oof_crps_ < y.std()
+    assert np.isfinite(fitted.oof_nll_)
+    assert fitted.tie_share_ == 0.0
+    assert fitted.best_steps_["stack"].shape == (5,)
+    assert set(fitted.fit_times_) >= {*fitted.experts_, "stack", "pool"}
+    assert 1 / 3 <= fitted.width_ <= 3
+
+
+def test_what_is_held_out_is_what_new_rows_get(fitted):
+    """Estimates on rows held out are about those of rows never seen."""
+    X, y = make_rows(2000, seed=1)
+    assert abs(-fitted.score(X, y) - fitted.oof_nll_) < 0.25
+    share = interval_coverage(fitted.predict_mixture(X), y)
+    assert abs(share - fitted.oof_coverage_) < 0.08
+
+
+def test_density_integrates_to_one(fitted):
+    grid = np.linspace(-30, 30, 6001)
+    density = np.exp(fitted.log_prob(np.full((len(grid), 3), 0.3), grid))
+    assert_allclose(np.trapezoid(density, grid), 1.0, atol=1e-3)
+
+
+def test_answers_agree_with_each_other(fitted):
+    X, _ = make_rows(20, seed=2)
+    mean, std = fitted.predict(X, return_std=True)
+    mixture = fitted.predict_mixture(X)
+    assert_allclose(mixture.mean[:, 0], mean)
+    lower, upper = fitted.predict_interval(X, 0.8)
+    assert_allclose(mixture.cdf(lower), 0.1, atol=1e-8)
+    assert (lower < upper).all()
+    assert (std > 0).all()
+    assert fitted.sample_y(X, 3, random_state=0).shape == (20, 3)
+    found = fitted.predict_uncertainty(X)
+    assert_allclose((found.within + found.between)[:, 0, 0], std**2)
+
+
+def test_answers_do_not_depend_on_the_other_rows(fitted):
+    X, y = make_rows(30, seed=2)
+    alone = fitted.log_prob(X[7:8], y[7:8])
+    assert_allclose(fitted.log_prob(X, y)[7:8], alone, atol=1e-9)
+
+
+def test_pickle_is_small_and_predicts_without_torch(fitted, tmp_path):
+    X, y = make_rows(30, seed=2)
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(fitted))
+    assert path.stat().st_size < 8e6
+    again = pickle.loads(path.read_bytes())
+    assert_array_equal(again.log_prob(X, y), fitted.log_prob(X, y))
+    code = (
+        "import pickle, sys, pathlib, numpy as np\n"
+        f"model = pickle.loads(pathlib.Path({str(path)!r}).read_bytes())\n"
+        "model.predict(np.zeros((2, 3)))\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_same_seed_same_bits_for_any_number_of_jobs(fitted):
+    X, y = make_rows(150)
+    before = np.random.mtrand._rand.get_state()[1].copy()
+    torch_before = torch.get_rng_state().clone()
+    again = clone(fitted).set_params(n_jobs=2).fit(X, y)
+    assert_array_equal(again.log_prob(X, y), fitted.log_prob(X, y))
+    assert again.oof_nll_ == fitted.oof_nll_
+    assert_array_equal(np.random.mtrand._rand.get_state()[1], before)
+    assert torch.equal(torch.get_rng_state(), torch_before)
+
+
+def test_fewer_components_keep_moments(fitted):
+    X, y = make_rows(40, seed=2)
+    mean, std = fitted.predict(X, return_std=True)
+    full = fitted.score(X, y)
+    small = pickle.loads(pickle.dumps(fitted)).set_params(max_components=6)
+    assert small.predict_mixture(X).n_components == 6
+    assert_allclose(small.predict(X), mean)
+    assert_allclose(small.predict(X, return_std=True)[1], std)
+    assert abs(small.score(X, y) - full) < 0.1
+
+
+class Memory(RegressorMixin, BaseEstimator):
+    """Knows the targets of all rows it has seen, and nothing else."""
+
+    def fit(self, X, y):
+        self.known_ = {row.tobytes(): target for row, target in zip(X, y, strict=True)}
+        self.other_ = 0.0
+        return self
+
+    def predict(self, X):
+        return np.array([self.known_.get(row.tobytes(), self.other_) for row in X])
+
+
+def test_a_regressor_that_memorises_gains_nothing():
+    """Its predictions of training rows are those of clones that lack them."""
+    X, y = make_rows(120)
+    density = StackingConditionalDensity([("memory", Memory())], **SMALL).fit(X, y)
+    assert_allclose(density.expert_rmse_["memory"], np.sqrt(np.mean(y**2)))
+    assert density.oof_nll_ > 1.0
+
+
+class GroupMemory(Memory):
+    """Knows the group, the last column, of the rows it has seen."""
+
+    def fit(self, X, y):
+        self.known_ = {g: y[X[:, -1] == g].mean() for g in np.unique(X[:, -1])}
+        return self
+
+    def predict(self, X):
+        return np.array([self.known_.get(g, 0.0) for g in X[:, -1]])
+
+
+@pytest.fixture(scope="module")
+def grouped():
+    """Contexts that name the group but for noise; the group sets the target."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 4)
+    place, level = rng.normal(size=(40, 2)), rng.normal(size=40)
+    X = np.column_stack([place[groups] + 0.01 * rng.normal(size=(160, 2)), groups])
+    return X, level[groups] + 0.05 * rng.normal(size=160), groups
+
+
+@pytest.mark.parametrize("expert", ["gp", "trees", "boosting", "network", "own"])
+def test_groups_are_left_out_together(grouped, expert):
+    """A group is all that can be learned here, and nothing is told of a new one."""
+    X, y, groups = grouped
+    own = ("own", GroupMemory()) if expert == "own" else expert
+    params = SMALL | {"max_iter": 200}
+    rows = X if expert == "own" else X[:, :2]
+    leaky = StackingConditionalDensity([own], **params).fit(rows, y)
+    honest = StackingConditionalDensity([own], **params).fit(rows, y, groups=groups)
+    assert leaky.expert_rmse_[expert] < 0.95 * y.std()
+    assert honest.expert_rmse_[expert] > 0.97 * y.std()
+    assert honest.oof_nll_ > leaky.oof_nll_ + 0.2
+
+
+def test_large_groups_are_left_out_by_folds():
+    X, y = make_rows(160)
+    groups = np.repeat(np.arange(4), 40)
+    offset = np.array([0.0, 5.0, -4.0, 3.0])[groups]
+    X = np.column_stack([X, groups])
+    density = StackingConditionalDensity(["gp"], **SMALL).fit(
+        X, y + offset, groups=groups
+    )
+    assert density.expert_rmse_["gp"] > 2.0
+
+
+def test_one_group_is_no_group():
+    X, y = make_rows(80)
+    with pytest.warns(UserWarning, match="one value only"):
+        density = StackingConditionalDensity(QUICK, **SMALL).fit(
+            X, y, groups=np.zeros(80)
+        )
+    assert np.isfinite(density.score(X, y))
+
+
+class Faulty(RegressorMixin, BaseEstimator):
+    """Raises, or predicts NaN."""
+
+    def __init__(self, fault="raise"):
+        self.fault = fault
+
+    def fit(self, X, y):
+        if self.fault == "raise":
+            raise RuntimeError("no licence")
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), np.nan)
+
+
+@pytest.mark.parametrize(("fault", "why"), [("raise", "no licence"), ("nan", "NaN")])
+def test_an_expert_that_fails_is_dropped_with_its_name(fault, why):
+    X, y = make_rows(80)
+    experts = [("broken", Faulty(fault)), *QUICK]
+    density = StackingConditionalDensity(experts, **SMALL)
+    with pytest.warns(UserWarning, match=f"'broken' was dropped.*{why}"):
+        density.fit(X, y)
+    assert density.experts_ == ["gp", "ridge"]
+    assert np.isfinite(density.score(X, y))
+
+
+def test_all_experts_may_fail():
+    X, y = make_rows(60)
+    density = StackingConditionalDensity([("broken", Faulty())], **SMALL)
+    with pytest.warns(UserWarning, match="dropped"):
+        density.fit(X, y)
+    assert density.experts_ == []
+    assert np.isfinite(density.score(X, y))
+
+
+def test_an_expert_that_fails_later_is_named():
+    X, y = make_rows(80)
+    experts = [("near", KNeighborsRegressor()), "gp"]
+    density = StackingConditionalDensity(experts, **SMALL).fit(X, y)
+    near = density._model.experts["near"].regressors[0]
+    near.predict = lambda X: np.full(len(X), np.nan)
+    with pytest.raises(ValueError, match="'near' predicts NaN"):
+        density.predict(X)
+
+
+@pytest.mark.parametrize(
+    "experts",
+    [
+        ["forest"],
+        ["gp", "gp"],
+        [("gp", Ridge())],
+        [("stack", Ridge())],
+        [("own", object())],
+        [Ridge()],
+    ],
+)
+def test_unknown_experts_are_refused(experts):
+    X, y = make_rows(60)
+    with pytest.raises(ValueError, match="experts="):
+        StackingConditionalDensity(experts, **SMALL).fit(X, y)
+
+
+@pytest.mark.parametrize("experts", [None, []])
+def test_no_experts_leave_networks(experts):
+    X, y = make_rows(80)
+    density = StackingConditionalDensity(experts, **SMALL).fit(X, y)
+    assert density.pool_weights_ == {"stack": 1.0}
+    assert np.isfinite(density.score(X, y))
+
+
+def ugly(name):
+    rng = np.random.default_rng(0)
+    X, y = make_rows(70)
+    return {
+        "two rows": (X[:2], y[:2]),
+        "few rows": (X[:12], y[:12]),
+        "one column": (X[:, :1], y),
+        "constant and double columns": (np.c_[X, X, np.ones(70)], y),
+        "constant target": (X, np.full(70, 3.0)),
+        "tied targets": (X, np.where(rng.uniform(size=70) < 0.88, 0.0, y)),
+        "more columns than rows": (rng.normal(size=(60, 90)), y[:60]),
+        "equal rows": (np.ones((60, 2)), y[:60]),
+        "far units": (1e6 * X + 1e9, 1e-8 * y),
+        "an outlier": (X, np.r_[y[:-1], 1e4]),
+        "contexts that repeat": (rng.integers(3, size=(70, 1)) * 1.0, y),
+    }[name]
+
+
+@pytest.mark.filterwarnings("ignore:.*of the values of target:UserWarning")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "two rows",
+        "few rows",
+        "one column",
+        "constant and double columns",
+        "constant target",
+        "tied targets",
+        "more columns than rows",
+        "equal rows",
+        "far units",
+        "an outlier",
+        "contexts that repeat",
+    ],
+)
+def test_ugly_rows_have_finite_densities(name):
+    X, y = ugly(name)
+    density = StackingConditionalDensity(**SMALL | {"max_iter": 20}).fit(X, y)
+    log_prob = density.log_prob(np.r_[X, 100 * X], np.r_[y, y + y.std()])
+    assert np.isfinite(log_prob).all()
+    assert np.isfinite(density.predict(X)).all()
+    assert np.isfinite(density.oof_nll_)
+
+
+def test_ties_are_told():
+    X, y = make_rows(60)
+    with pytest.warns(UserWarning, match="repeat others"):
+        density = StackingConditionalDensity(QUICK, **SMALL).fit(X, y.round())
+    assert density.tie_share_ > 0.5
+
+
+def test_rows_of_weight_zero_are_absent():
+    X, y = make_rows(90)
+    weight = np.r_[np.ones(70), np.zeros(20)]
+    density = StackingConditionalDensity(QUICK, **SMALL)
+    groups = np.arange(90) // 2
+    first = density.fit(X, y, weight, groups=groups).log_prob(X, y)
+    second = clone(density).fit(X[:70], y[:70], groups=groups[:70]).log_prob(X, y)
+    assert_allclose(first, second)
+
+
+def test_weights_count():
+    """Of two populations the heavier one is believed."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 1))
+    high = np.arange(200) % 2
+    y = 3.0 * high + 0.1 * rng.normal(size=200)
+    experts = ["gp", "trees", "boosting", "network", ("line", LinearRegression())]
+    density = StackingConditionalDensity(experts, **SMALL)
+    mean = density.fit(X, y, np.where(high, 9.0, 1.0)).predict(X).mean()
+    assert_allclose(mean, 2.7, atol=0.3)
+    rmse = density.expert_rmse_
+    assert all(value < 1.2 for value in rmse.values()), rmse
+
+
+def test_several_targets():
+    X, y = make_rows(90)
+    Y = np.column_stack([y, y + X[:, 0], -y])
+    density = StackingConditionalDensity(**SMALL).fit(X, Y)
+    assert density.predict(X).shape == (90, 3)
+    assert density.predict(X, return_cov=True)[1].shape == (90, 3, 3)
+    assert density.predict_quantile(X[:5], [0.1, 0.5]).shape == (5, 3, 2)
+    assert density.expert_rmse_["trees"].shape == (3,)
+    assert np.isfinite(density.score(X, Y))
+    small = density.set_params(max_components=4)
+    assert small.predict_mixture(X).n_components == 4
+    assert np.isfinite(small.score(X, Y))
+
+
+def test_units_change_only_the_unit_of_the_density():
+    X, y = make_rows(100)
+    density = StackingConditionalDensity(QUICK, **SMALL)
+    first = density.fit(X, y).score(X, y)
+    second = density.fit(1e3 * X - 7, 1e-2 * y + 5).score(1e3 * X - 7, 1e-2 * y + 5)
+    assert_allclose(second, first - np.log(1e-2), atol=0.05)
+
+
+def test_nothing_is_said_where_nothing_is_wrong():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        StackingConditionalDensity(QUICK, **SMALL).fit(*make_rows(60))
