@@ -1,11 +1,26 @@
 """Devices, and the random states that torch keeps for everybody."""
 
+import os
 import threading
 from contextlib import contextmanager
 
 import torch
 
 _LOCK = threading.RLock()
+
+
+def _start_anew():
+    """Let torch work in a forked process: its threads have not come along.
+
+    It would wait for them for ever, and so would the lock for its owner.
+    """
+    global _LOCK
+    _LOCK = threading.RLock()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
 
 
 def resolve_device(device):

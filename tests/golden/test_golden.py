@@ -10,6 +10,8 @@ import skgmje
 
 HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("*/*.safetensors"))
+# Their networks compute in single precision, in an order that processors choose.
+SINGLE = ("conditional-auto", "conditional-network", "gmje-network")
 
 
 @pytest.mark.filterwarnings(
@@ -23,7 +25,8 @@ def test_answers_of_old_files(path):
         assert named
         for name in named:
             found = getattr(loaded, name.removeprefix(f"{path.stem}."))(expected["X"])
-            assert_allclose(found, expected[name], rtol=1e-12, atol=1e-12)
+            tol = 1e-5 if path.stem in SINGLE else 1e-12
+            assert_allclose(found, expected[name], rtol=tol, atol=tol)
 
 
 def test_there_are_golden_files_and_they_are_small():

@@ -1,0 +1,87 @@
+"""Ctrl-C, sent by the process to itself: a usable model that says so, or the error."""
+
+CODE = """
+import pickle
+from skgmje import *
+from skgmje import _net
+from skgmje.adaptation import _em
+n_signals = n_calls = number = 0
+
+def interrupt():
+    global n_signals
+    n_signals += 1
+    signal.raise_signal(signal.SIGINT)
+
+def at_call(function):
+    def wrapped(*args, **kwargs):
+        global n_calls
+        n_calls += 1
+        if n_calls == number:
+            interrupt()
+        return function(*args, **kwargs)
+    return wrapped
+
+def attempt(estimator, at):
+    global n_signals, n_calls, number
+    n_signals, n_calls, number = 0, 0, at
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            estimator.fit(X)
+            how = "fitted"
+        except KeyboardInterrupt:
+            how = "interrupted"
+    # It did happen.
+    assert n_signals == 1
+    if how == "fitted":
+        again = pickle.loads(pickle.dumps(estimator))
+        assert np.isfinite(again.score_samples(X)).all()
+        assert any("interrupted" in str(w.message) for w in caught), caught
+    return how
+
+_em.maximise = at_call(_em.maximise)
+estimator = GaussianMixture(6, tol=1e-7, random_state=0)
+print(attempt(estimator, 1), attempt(estimator, 7))
+_net._MixtureNet._begin_step = at_call(_net._MixtureNet._begin_step)
+for estimator in (
+    KernelMixtureDensity(
+        6, covariance_type="full", shrinkage=2, batch_size=64, random_state=0
+    ),
+    GJEEmbedder(2, max_iter=50, random_state=0),
+):
+    print(attempt(estimator, 1), attempt(estimator, 7))
+"""
+
+
+def test_interrupt_leaves_a_usable_model(answer_of, record):
+    said = answer_of(CODE).split()
+    expected = ["interrupted", "fitted"] * 3
+    survived = sum(map(str.__eq__, said, expected))
+    record("Ctrl-C", len(expected), survived)
+    assert said == expected
+
+
+RESUMED = """
+from skgmje import *
+from skgmje.adaptation import _em
+maximise, n_calls = _em.maximise, 0
+def stop(*args, **kwargs):
+    global n_calls
+    n_calls += 1
+    if n_calls == 7 and sys.argv[2] == "stop":
+        signal.raise_signal(signal.SIGINT)
+    return maximise(*args, **kwargs)
+_em.maximise = stop
+mixture = GaussianMixture(6, tol=1e-7, random_state=0, checkpoint_dir=sys.argv[1])
+mixture.fit(X)
+print(mixture.n_iter_, sha(mixture.means_))
+"""
+
+
+def test_an_interrupted_fit_can_go_on(tmp_path, answer_of, record):
+    whole = answer_of(RESUMED, tmp_path / "whole", "go")
+    early = answer_of(RESUMED, tmp_path / "early", "stop")
+    assert early.split()[0] == "6"
+    again = answer_of(RESUMED, tmp_path / "early", "go")
+    record("Ctrl-C, then the same fit again", 1, int(again == whole), again == whole)
+    assert again == whole
