@@ -147,7 +147,7 @@ class Nodes:
         What is compared.
 
     threshold : ndarray of shape (n_nodes,)
-        Rows up to it go left, the others right; minus infinity in leaves.
+        Rows up to it go left, the others right; of no meaning in leaves.
 
     left, right : ndarray of shape (n_nodes,)
         The children; a leaf is its own.
@@ -201,7 +201,7 @@ def join_trees(trees, dtype):
     own = np.arange(len(feature))
     return Nodes(
         np.where(is_leaf, 0, feature).astype(np.int32),
-        np.where(is_leaf, -np.inf, threshold).astype(dtype),
+        np.where(is_leaf, 0.0, threshold).astype(dtype),
         np.where(is_leaf, own, left + first).astype(np.int32),
         np.where(is_leaf, own, right + first).astype(np.int32),
         roots,
