@@ -20,7 +20,8 @@ class GasAnswersMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def graph_(self):
         """Adjacency of the nodes: 1 where two are linked, a SciPy sparse array."""
         check_is_fitted(self, "edges_")
-        i, j = self.edges_.T
+        # The width of an index that all of SciPy's graph functions take.
+        i, j = self.edges_.T.astype(np.int32)
         ends = np.concatenate([i, j]), np.concatenate([j, i])
         shape = (self.n_nodes_, self.n_nodes_)
         return csr_array((np.ones(len(ends[0])), ends), shape=shape)
