@@ -1,8 +1,9 @@
 """Tables of `benchmarks/outliers.py`: six of real anomalies, and some to check.
 
 The six come from the folder that ``SKGMJE_DATA`` names. The others ship with
-scikit-learn, rare classes being outliers, or are generated; nothing was tuned on
-them but the treatment of columns of few values, on the digits.
+scikit-learn, rare classes being outliers, or are generated. Two settings owe
+something to them: no powers for columns of few values (digits), and the broad
+component (heavy tails, digits).
 """
 
 import os
