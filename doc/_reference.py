@@ -21,6 +21,7 @@ _PAGES = {
     "skorch": "https://skorch.readthedocs.io/en/stable/net.html",
     "matplotlib": "https://matplotlib.org/stable/api/index.html",
     "pandas": "https://pandas.pydata.org/docs/reference/api/{}.html",
+    "joblib": "https://joblib.readthedocs.io/en/stable/generated/{}.html",
     "networkx": "https://networkx.org/documentation/stable/reference/index.html",
 }
 _GLOSSARY = "https://scikit-learn.org/stable/glossary.html#term-{}"
@@ -120,6 +121,11 @@ def link_outside(app, env, node, contnode):
         return nodes.reference(
             "", "", contnode, internal=False, refuri=_GLOSSARY.format(target)
         )
+    if node.get("reftype") == "attr" and target.endswith("_"):
+        # Described in the table of its class, where Sphinx makes no target.
+        return contnode
+    if target in skgmje.__all__:
+        target = f"skgmje.{target}"
     root, _, name = target.partition(".")
     if root == "skgmje" and name.split(".")[0] in skgmje.__all__:
         home = f"{skgmje._HOME[name.split('.')[0]]}.{name}"

@@ -10,7 +10,6 @@ An extension of Sphinx, for this documentation alone. No figure is typed by hand
 shows one of the tables of ``quality.md``, with the date and the machine below it.
 """
 
-import re
 from pathlib import Path
 
 from docutils import nodes
@@ -93,9 +92,10 @@ def _table_node(cells):
 def _row_node(row):
     node = nodes.row()
     for cell in row:
-        bold = re.fullmatch(r"\*\*(.*)\*\*", cell)
-        text = nodes.strong("", bold[1]) if bold else nodes.Text(cell)
-        node += nodes.entry("", nodes.paragraph("", "", text))
+        paragraph = nodes.paragraph()
+        for i, part in enumerate(cell.split("**")):
+            paragraph += nodes.strong("", part) if i % 2 else nodes.Text(part)
+        node += nodes.entry("", paragraph)
     return node
 
 
