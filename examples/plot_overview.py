@@ -42,6 +42,7 @@ OUT = Path(__file__).parent / "out"
 
 moons, _ = make_moons(600, noise=0.08, random_state=0)
 density = KernelMixtureDensity(12, covariance_type="full", random_state=0).fit(moons)
+print(f"moons: {density.score(moons):.2f} nats per row")
 
 # %%
 # Which values may follow?
@@ -50,6 +51,8 @@ density = KernelMixtureDensity(12, covariance_type="full", random_state=0).fit(m
 
 X, Y = ALIGNMENT_TASKS["cross"].sample(1000, random_state=0)
 regressor = ConditionalMixtureDensity("prototypes", random_state=0).fit(X, Y.ravel())
+low, high = regressor.predict_quantile([[1.0]], [0.25, 0.75]).ravel()
+print(f"at x = 1 half of the values lie below {low:.2f} or above {high:.2f}")
 
 # %%
 # Which rows hang together?
@@ -58,6 +61,7 @@ regressor = ConditionalMixtureDensity("prototypes", random_state=0).fit(X, Y.rav
 
 circles, _ = make_circles(1500, noise=0.05, factor=0.5, random_state=0)
 gas = GrowingNeuralGasMixture(60, random_state=0).fit(circles)
+print(f"circles: {gas.node_labels_.max() + 1} connected components")
 
 # %%
 # What would more of them look like?

@@ -89,7 +89,7 @@ for shift, style, way in ((-0.2, "///", "Pipeline"), (0.2, None, "TransformedDen
     labels = [f"{way}\n{height:.2f}" for height in heights]
     bars.bar_label(drawn, labels, padding=3, fontsize=9)
 bars.axhline(truth.logpdf(X_test).mean(), color="black", linestyle="--")
-bars.text(-0.2, -11.3, "dashed: the truth", ha="center")
+bars.text(0.64, -11.3, "dashed: the truth", ha="center")
 bars.set_xticks(places, scores)
 bars.set(ylabel="mean log-density of new rows (nats)", ylim=(-14, 1.5))
 grid = np.linspace(500, 150_000, 500)[:, None]
