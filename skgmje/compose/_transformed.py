@@ -286,9 +286,18 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
                 "Move them to transformer, and let its last step be density."
             )
 
+    def __getstate__(self):
+        # Functions of SciPy, which files of skops would have to trust.
+        state = super().__getstate__()
+        return {k: v for k, v in state.items() if k not in self._derived}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "transformer_" in state:
+            self._bijection = bijection(self.transformer_, self.log_det)
+
     def _rebuild(self):
-        """Make what a file leaves out, and try it."""
-        self._bijection = bijection(self.transformer_, self.log_det)
+        """Try what a file says."""
         self.score_samples(np.zeros((1, self.n_features_in_)))
 
     def _set_mass(self, mass):
