@@ -83,7 +83,7 @@ sphinx_gallery_conf = {
     "doc_module": ("skgmje",),
     "reference_url": {"skgmje": None},
     "filename_pattern": "/plot_",
-    "ignore_pattern": r"(^|/)_\w+\.py$",
+    "ignore_pattern": r"(^|/)(?!plot_)\w+\.py$",
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "remove_config_comments": True,
