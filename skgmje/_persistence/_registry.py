@@ -35,6 +35,7 @@ CLASSES = {
     "Calibration": "skgmje.ensemble._conditional_calibration.Calibration",
     "Forest": "skgmje.ensemble._experts_trees.Forest",
     "ForestExpert": "skgmje.ensemble._experts_trees.ForestExpert",
+    "JointExpert": "skgmje.ensemble._experts_joint.JointExpert",
     "NetworkExpert": "skgmje.ensemble._experts_models.NetworkExpert",
     "Process": "skgmje.ensemble._experts_gp.Process",
     "ProcessExpert": "skgmje.ensemble._experts_gp.ProcessExpert",

@@ -19,7 +19,7 @@ from skgmje._base import (
 )
 from skgmje._estimator import FitTask
 from skgmje._joint import Settings
-from skgmje._joint._network import belonging, deal
+from skgmje._joint._network import deal
 from skgmje.ensemble._conditional_prune import prune
 from skgmje.ensemble._experts import Rows
 from skgmje.ensemble._tasks import Runner
@@ -59,7 +59,8 @@ class StackingConditionalDensity(
         'gp': a Gaussian process, held out in closed form; for skewed targets also
         one of their logarithm. 'trees': extremely randomised trees, held out by
         their samples. 'boosting': boosted trees, and 'network': mixture density
-        networks on the contexts alone, held out by folds. Regressors of your own
+        networks on the contexts alone, held out by folds; up to four columns of
+        contexts and targets, a 'joint' mixture pools with them. Regressors of your own
         are given as (name, regressor); they see the contexts as they came, and are
         held out by folds. Empty or None: networks on the contexts alone.
 
@@ -161,8 +162,8 @@ class StackingConditionalDensity(
     Notes
     -----
     Rows are held out at random. Rows that belong together, such as those of one
-    recipe, patient or day, tell of each other: pass their `groups` to ``fit``. Rows
-    of equal contexts are a group of their own accord.
+    recipe, patient or day, tell of each other: pass their `groups` to ``fit``. If
+    half of the rows are copies of others, copies are a group of their own accord.
 
     With fewer than 50 rows no networks are trained on top: a blend of the experts
     with Gaussian errors takes their place. ``score`` is a log-likelihood, not R
@@ -308,7 +309,7 @@ class StackingConditionalDensity(
         weight = np.ones(len(X))
         if sample_weight is not None:
             weight = sample_weight / sample_weight.mean()
-        group = belonging(X, Y)
+        group = _copies(X, Y)
         names = () if groups is None else np.unique(groups)
         if len(names) == 1:
             warnings.warn(
@@ -351,7 +352,7 @@ class StackingConditionalDensity(
             patience=PATIENCE,
         )
         return Plan(
-            check_experts(self.experts, y_units),
+            check_experts(self.experts, y_units, rows.X.shape[1] + rows.Y.shape[1]),
             settings,
             max(1, round(self.n_members / rows.n_folds)),
             self.crps_weight,
@@ -408,6 +409,18 @@ class StackingConditionalDensity(
         if self.max_components is None:
             return mixture
         return prune(mixture, self.max_components)
+
+
+def _copies(X, Y):
+    """Return the group of each row: its own, but one for all copies if they abound.
+
+    A few rows repeat by chance, and so will new ones; a table of which half the rows
+    are copies of others has been multiplied.
+    """
+    rows = np.hstack([X, Y])
+    distinct, group = np.unique(rows, axis=0, return_inverse=True)
+    multiplied = 1 < len(distinct) <= len(rows) / 2
+    return group.ravel() if multiplied else np.arange(len(rows))
 
 
 def _of_positive_weight(groups, sample_weight):

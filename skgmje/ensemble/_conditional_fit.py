@@ -9,10 +9,16 @@ from sklearn.base import BaseEstimator, is_regressor
 
 from skgmje._joint._pool import join_mixtures
 from skgmje.ensemble._conditional_calibration import Calibration, calibrate
-from skgmje.ensemble._conditional_model import STACK, StackedConditional
+from skgmje.ensemble._conditional_model import (
+    JOINT,
+    STACK,
+    StackedConditional,
+    seen,
+)
 from skgmje.ensemble._conditional_network import fit_blend, join_stacks, train_stack
 from skgmje.ensemble._conditional_pool import N_JUDGED, crps_terms, stack_weights
 from skgmje.ensemble._experts_gp import fit_processes
+from skgmje.ensemble._experts_joint import MOST_COLUMNS, fit_joint_mixture
 from skgmje.ensemble._experts_models import (
     RegressorFit,
     fit_boosting,
@@ -69,7 +75,7 @@ class Plan:
     tell: Any
 
 
-def check_experts(experts, y_units):
+def check_experts(experts, y_units, n_columns):
     """Return a function that fits each expert, under its name.
 
     Parameters
@@ -79,6 +85,9 @@ def check_experts(experts, y_units):
 
     y_units : tuple of ndarrays
         Means and standard deviations of the targets.
+
+    n_columns : int
+        Number of contexts and targets; a joint mixture joins networks if it is small.
 
     Returns
     -------
@@ -95,14 +104,17 @@ def check_experts(experts, y_units):
     for expert in experts if experts is not None else ():
         own = isinstance(expert, tuple | list) and len(expert) == 2
         name, fit = expert if own else (expert, None)
-        known = isinstance(name, str) and (name in EXPERTS) != own and name != STACK
+        known = isinstance(name, str) and (name in EXPERTS) != own
+        known = known and name not in (JOINT, STACK)
         if not known or name in fits or (own and not _is_regressor(fit)):
             raise ValueError(
                 f"experts={experts!r} has {expert!r}: it must be one of "
-                f"{sorted(EXPERTS)}, or a pair of another name (not {STACK!r}) and a "
-                "regressor of scikit-learn's kind, each name once."
+                f"{sorted(EXPERTS)}, or a pair of another name (not {JOINT!r} or "
+                f"{STACK!r}) and a regressor of scikit-learn's kind, each name once."
             )
         fits[name] = RegressorFit(fit, y_units) if own else EXPERTS[name]
+    if "network" in fits and n_columns <= MOST_COLUMNS:
+        fits[JOINT] = fit_joint_mixture
     return fits
 
 
@@ -153,7 +165,7 @@ class Stacking:
     def fit(self, units):
         """Fit experts, what sees them, and the pool; return the model."""
         self._fit_experts()
-        if len(self.rows.X) < FEWEST_ROWS and self.answers:
+        if len(self.rows.X) < FEWEST_ROWS and seen(self.answers):
             stack, pool = self._fit_blend()
         else:
             stack, pool = self._fit_networks()
@@ -190,14 +202,14 @@ class Stacking:
 
     def _fit_blend(self):
         start = time.thread_time()
-        answers = list(self.answers.values())
+        answers = seen(self.answers)
         blend = fit_blend(self.rows, answers, self.plan.settings.min_scale)
         held_out = blend.predict_mixture(self.rows.X, answers)
         self.seconds[STACK] = time.thread_time() - start
         return blend, {STACK: held_out} | self._mixtures(())
 
     def _fit_networks(self):
-        answers = list(self.answers.values())
+        answers = seen(self.answers)
         tasks = [
             (self.rows, answers, self.plan.settings, next(self._seeds))
             for _ in range(self.plan.n_repeats)

@@ -8,6 +8,8 @@ from skgmje._joint._pool import join_mixtures
 
 # The name of the networks that see the experts.
 STACK = "stack"
+# An expert that takes part in the pool, but that networks do not see.
+JOINT = "joint"
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,29 @@ class StackedConditional(Conditional):
             if not weight:
                 continue
             if name == STACK:
-                part = self.stack.predict_mixture(context, list(answers.values()))
+                part = self.stack.predict_mixture(context, seen(answers))
             else:
                 part = answers[name].mixture
             parts.append((weight, part))
         mixture = join_mixtures(parts, len(X), self.n_targets)
         loc, scale = self.y_units
         return self.calibration.apply(mixture).affine(scale, loc)
+
+
+def seen(answers):
+    """Return what networks see of the experts' answers.
+
+    Parameters
+    ----------
+    answers : dict
+        An :class:`Answer` for each name.
+
+    Returns
+    -------
+    answers : list
+        Those of all but the joint mixture.
+    """
+    return [answer for name, answer in answers.items() if name != JOINT]
 
 
 def _check_answer(name, answer):
