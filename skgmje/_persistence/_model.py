@@ -60,7 +60,7 @@ def _versions():
 
 
 def load(path, *, custom=None):
-    """Load an estimator, or a mixture, that :meth:`save` has written.
+    """Load an estimator, or a mixture, that ``save`` has written.
 
     A file holds numbers, words and names of known classes: no code is read from
     it and none is run, whoever made it. It is checked as a whole, by a checksum

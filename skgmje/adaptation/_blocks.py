@@ -20,7 +20,7 @@ class RowBlocks(ABC):
     """Rows in blocks that an engine holds, reached by functions that are sent there.
 
     The estimators that fit Dask collections fit any subclass. To write one for
-    another engine, implement :meth:`reduce` and :meth:`__iter__`. Results are
+    another engine, implement :meth:`reduce` and ``__iter__``. Results are
     merged along a tree that the blocks alone decide, so that they have the same
     bits for any number of workers, whichever of them had to begin again.
 
@@ -89,7 +89,7 @@ class RowBlocks(ABC):
 
     @cached_property
     def overview(self):
-        """What one pass tells of the rows, an :class:`Overview`."""
+        """What one pass tells of the rows, an ``Overview``."""
         return self.over_rows(_look, _merge_overviews)
 
     def digest(self):

@@ -144,6 +144,7 @@ def expectation_maximization(
     -------
     result : EMResult
         The mixture and how it was reached.
+
     References
     ----------
     .. [1] C. Fraley and A. E. Raftery, "Bayesian Regularization for Normal

@@ -85,8 +85,9 @@ def two_sample_test(
 
     bandwidth : float or 'median', default='median'
         Width h of the kernel densities, in standard deviations of columns; 'median'
-        makes the kernel's standard deviation the median distance of two rows. A
-        smaller one looks for finer differences. Not used with `density`.
+        makes the kernel's standard deviation the median distance of two rows, which
+        sees where the rows are rather than how they lie there: a ring and a blob
+        of its size need a smaller one, such as 0.3. Not used with `density`.
 
     n_permutations : int, default=199
         The smallest p-value is one over this number plus one.
