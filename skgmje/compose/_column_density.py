@@ -8,7 +8,7 @@ from skgmje.adaptation._stacking import stacking_weights
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 
 # Edges of the table: so many evenly spaced, and so many quantiles.
-_N_EVEN, _N_QUANTILES = 133, 267
+_N_EVEN, _N_QUANTILES, _FEWEST_EVEN = 133, 267, 33
 # Cells are no narrower, in standard deviations: in a column with ties they would
 # shrink to the ties, and the density would have no bound.
 _SMALLEST_CELL, _SMALLEST_TIED_CELL = 1e-6, 1e-3
@@ -64,6 +64,9 @@ class ColumnDensity:
 
     Parameters
     ----------
+    units : (float, float)
+        Mean and standard deviation: all else is in these units.
+
     edges : ndarray of shape (n_cells + 1,)
         Edges of the table, ascending.
 
@@ -77,7 +80,8 @@ class ColumnDensity:
         Their probability.
     """
 
-    def __init__(self, edges, mass, loc, scale, tail_mass):
+    def __init__(self, units, edges, mass, loc, scale, tail_mass):
+        self._units = units
         self._edges, self._loc, self._scale = edges, loc, scale
         self._log_tail = np.log(tail_mass)
         t = (edges - loc) / scale
@@ -104,6 +108,8 @@ class ColumnDensity:
             :math:`\\Phi^{-1}(F(x))`, from whichever tail is smaller, and
             :math:`\\log f(x) - \\log \\phi(z)`.
         """
+        mean, unit = self._units
+        x = (x - mean) / unit
         cell = np.searchsorted(self._edges, x, side="right") - 1
         cell = np.clip(cell, 0, len(self._mass) - 1)
         left, right = self._edges[cell], self._edges[cell + 1]
@@ -121,7 +127,7 @@ class ColumnDensity:
         lower = log_cdf < log_sf
         z = ndtri_exp(np.where(lower, log_cdf, log_sf))
         z = np.where(lower, z, -z)
-        return z, log_density + 0.5 * z**2 + _LOG_SQRT_2PI
+        return z, log_density + 0.5 * z**2 + (_LOG_SQRT_2PI - np.log(unit))
 
     def inverse(self, z):
         """Return the values whose normal scores are `z`.
@@ -153,7 +159,8 @@ class ColumnDensity:
         ):
             log_tail = log_ndtr(-np.abs(z[outside])) - self._log_tail
             x[outside] = self._loc + sign * self._scale * _t_quantile(log_tail)
-        return x
+        mean, unit = self._units
+        return mean + unit * x
 
 
 def _log_t_pdf(t):
@@ -213,11 +220,12 @@ def fit_column(x, sample_weight=None):
     mass = _stacked_mass(values, counts, edges)
     spread = max((quartiles[2] - quartiles[0]) / 1.35, 0.25)
     return ColumnDensity(
-        loc + scale * edges,
+        (float(loc), float(scale)),
+        edges,
         mass,
-        loc + scale * quartiles[1],
-        scale * _TAIL_SCALE * spread,
-        min(_TAIL_ROWS / n_rows, 0.5),
+        float(quartiles[1]),
+        float(_TAIL_SCALE * spread),
+        float(min(_TAIL_ROWS / n_rows, 0.5)),
     )
 
 
@@ -229,8 +237,10 @@ def _quantiles(values, counts, levels):
 
 def _edges(values, counts, smallest):
     pad = 0.5 * (counts.sum() / 100) ** -0.5
-    even = np.linspace(values[0] - pad, values[-1] + pad, _N_EVEN)
-    levels = np.linspace(0, 1, _N_QUANTILES)
+    # Few values need no fine table.
+    even = min(_N_EVEN, _FEWEST_EVEN + len(values) // 2)
+    even = np.linspace(values[0] - pad, values[-1] + pad, even)
+    levels = np.linspace(0, 1, min(_N_QUANTILES, len(values) + 1))
     edges = np.unique(np.append(even, _quantiles(values, counts, levels)))
     edges = edges[np.append(True, np.diff(edges) > smallest)]
     return edges if edges[-1] > values[-1] else np.append(edges, even[-1] + smallest)

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skgmje._base import check_rows, check_weights
+from skgmje._base import _fit_context, check_rows, check_weights
 from skgmje._estimator import EstimatorMixin, FitTask
 from skgmje._units import drop_weightless
 from skgmje.compose._column_density import fit_column
@@ -68,6 +68,9 @@ class MarginalGaussianizer(
     True
     """
 
+    _parameter_constraints: dict = {}
+
+    @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
         """Fit the density of each column.
 

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from skgmje.adaptation._stacking import stacking_weights
-from skgmje.ensemble._libraries import Failure
+from skgmje.ensemble._fitted import Failure
 
 # Rows that each candidate is given before the held-out ones speak.
 PSEUDO_COUNT = 0.05

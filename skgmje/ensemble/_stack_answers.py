@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgmje._backend import as_generator
 from skgmje._base import check_rows, mean_score
-from skgmje.ensemble._stacked_mixture import MixturePart
+from skgmje.ensemble._parts import MixturePart
 
 
 class StackAnswersMixin:
@@ -73,7 +73,9 @@ class StackAnswersMixin:
             for part in self._stack.parts
         ]
         joint = np.empty((len(X), len(self.members_)))
-        for m, (i, mixture) in enumerate(self._places):
+        for m, (i, mixture) in enumerate(
+            zip(self._groups, self._mixtures, strict=True)
+        ):
             if mixture is None:
                 joint[:, m] = self._stack.parts[i].log_prob(rows)
             else:

@@ -22,11 +22,12 @@ from skgmje.ensemble._folds import (
     is_splitter,
     make_folds,
 )
-from skgmje.ensemble._libraries import Given, Recipe, check_estimators
+from skgmje.ensemble._given_members import Given, check_estimators
+from skgmje.ensemble._members import group_members, stack_members
 from skgmje.ensemble._recipe import EFFORTS, SPACES
+from skgmje.ensemble._recipe_members import Recipe
 from skgmje.ensemble._results import Table, rounds, warn_about_failures
 from skgmje.ensemble._stack_answers import StackAnswersMixin
-from skgmje.ensemble._stacked_mixture import stack_members
 from skgmje.ensemble._tasks import Runner
 from skgmje.ensemble._ties import dequantize, tie_shares, warn_about_ties
 
@@ -185,7 +186,7 @@ class StackingDensity(StackAnswersMixin, EstimatorMixin, DensityMixin, BaseEstim
     }
 
     # What files leave out, because it follows from the rest.
-    _derived = ("_stack", "_places")
+    _derived = ("_stack", "_mixtures")
 
     def __init__(
         self,
@@ -255,6 +256,7 @@ class StackingDensity(StackAnswersMixin, EstimatorMixin, DensityMixin, BaseEstim
         fitted = library.fit(rows.X, rows.weight, candidates, weights)
         warn_about_failures(fitted.failed, len(candidates))
         self.members_, self.weights_ = fitted.members, fitted.weights
+        self._groups = group_members(self.members_)
         self._rebuild()
         task.end()
         return self
@@ -340,4 +342,6 @@ class StackingDensity(StackAnswersMixin, EstimatorMixin, DensityMixin, BaseEstim
 
     def _rebuild(self):
         """Make what a file leaves out."""
-        self._stack, self._places = stack_members(self.members_, self.weights_)
+        self._stack, self._mixtures = stack_members(
+            self.members_, self.weights_, self._groups
+        )

@@ -1,52 +1,21 @@
-"""What a stack is made of: mixtures by the recipe, or the user's estimators."""
+"""Members by the recipe: Gaussian mixtures of many settings."""
 
 import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import has_fit_parameter
 
 from skgmje.compose import TransformedDensity
+from skgmje.ensemble._fitted import FINAL, Failure, Fitted, take, usable
+from skgmje.ensemble._parts import pool
 from skgmje.ensemble._recipe import SPACES, first_labels, make_candidates
-from skgmje.ensemble._stacked_mixture import pool
 from skgmje.ensemble._tasks import task_seed
 from skgmje.mixture import GaussianMixture
 
-# Seeds of the final stack come after those of all folds.
-_FINAL = 2**20
 # Starts of one candidate in the final stack.
 _MOST_STARTS = 8
-
-
-class Failure(NamedTuple):
-    """Why a candidate is of no use."""
-
-    reason: str
-
-
-class Fitted(NamedTuple):
-    """The final stack.
-
-    Parameters
-    ----------
-    members : list of (str, fitted estimator)
-        Each with ``score_samples``; those in the same coordinates share one
-        transformer.
-
-    weights : ndarray of shape (n_members,)
-        Their weights.
-
-    failed : dict
-        Names of those that failed, with the reasons.
-    """
-
-    members: Any
-    weights: Any
-    failed: Any
 
 
 class Coordinates(NamedTuple):
@@ -113,11 +82,11 @@ class Recipe:
             For each candidate those of all folds, one after the other: -inf in a
             fold whose rows have no such coordinates.
         """
-        parts = [(X[train], _take(weight, train), X[test]) for train, test in folds]
+        parts = [(X[train], take(weight, train), X[test]) for train, test in folds]
         found = self._coordinates(parts, candidates)
         tasks, owners = [], []
         for (j, space), coordinates in found.items():
-            row_weight = _take(weight, folds[j][0])
+            row_weight = take(weight, folds[j][0])
             for size, group in _by_size(candidates, space):
                 # One component needs no start.
                 starts = self._effort.n_seeds if size > 1 else 1
@@ -174,7 +143,7 @@ class Recipe:
                 continue
             for size, group in _by_size(candidates, space):
                 for b in range(max(starts[i] for i in group)):
-                    seed = task_seed(self._seed, _FINAL, len(space), size, b)
+                    seed = task_seed(self._seed, FINAL, len(space), size, b)
                     group_b = [i for i in group if b < starts[i]]
                     some = [candidates[i] for i in group_b]
                     tasks.append(
@@ -196,10 +165,6 @@ class Recipe:
             return 1
         wanted = round(self._effort.n_members * weight)
         return int(np.clip(wanted, self._effort.n_seeds, _MOST_STARTS))
-
-
-def _take(weight, rows):
-    return None if weight is None else weight[rows]
 
 
 def _by_size(candidates, space):
@@ -266,14 +231,6 @@ def _score_fits(coordinates, weight, candidates, seed, max_iter):
     ]
 
 
-def usable(log_prob):
-    """Return log-densities, or why they are none."""
-    log_prob = np.asarray(log_prob, np.float64)
-    if np.isnan(log_prob).any() or (log_prob == np.inf).any():
-        return Failure("held-out rows have a log-density of NaN or infinity")
-    return log_prob
-
-
 def _assemble(candidates, weights, mixtures, found, reasons):
     """Return the stack of all fits that succeeded."""
     failed = {
@@ -296,131 +253,11 @@ def _as_estimator(mixture, transformer):
     """Return an estimator for rows as they are; what only the fit needed is lost."""
     linear = isinstance(transformer, StandardScaler)
     if linear:
-        mixture = mixture.affine(transformer.scale_, transformer.mean_)
+        image = mixture.affine(transformer.scale_, transformer.mean_)
+        mixture = pool([image], [1.0])
     parameters = mixture.weights, mixture.means, mixture.covariances
     density = GaussianMixture.from_parameters(*parameters, mixture.covariance_type)
     if linear:
         return density
     vars(transformer).pop("residuals_", None)
     return TransformedDensity.from_fitted(transformer, density)
-
-
-class Given:
-    """Density estimators of the user's.
-
-    Parameters
-    ----------
-    estimators : list of (str, estimator)
-        Names and estimators.
-
-    seed : int
-        For those whose ``random_state`` is None.
-
-    run : Runner
-        Runs the fits.
-    """
-
-    def __init__(self, estimators, seed, run):
-        self._estimators, self._seed, self._run = estimators, seed, run
-
-    enough_rows = np.inf
-
-    def candidates(self, X):
-        """List the names and estimators."""
-        return [_Named(*pair) for pair in self._estimators]
-
-    def held_out(self, X, weight, folds, candidates, place):
-        """Return log-densities of held-out rows, or a failure, of each candidate."""
-        places = [(i, j) for i in range(len(candidates)) for j in range(len(folds))]
-        tasks = [
-            (
-                candidates[i].estimator,
-                X[folds[j][0]],
-                _take(weight, folds[j][0]),
-                X[folds[j][1]],
-                task_seed(self._seed, place + j, i),
-            )
-            for i, j in places
-        ]
-        answers = self._run(_score_estimator, tasks, "selection")
-        columns = []
-        for i in range(len(candidates)):
-            own = answers[i * len(folds) : (i + 1) * len(folds)]
-            failed = [answer for answer in own if isinstance(answer, Failure)]
-            columns.append(failed[0] if failed else np.concatenate(own))
-        return columns
-
-    def fit(self, X, weight, candidates, weights):
-        """Fit the estimators that were kept to all rows."""
-        tasks = [
-            (candidate.estimator, X, weight, task_seed(self._seed, _FINAL, i))
-            for i, candidate in enumerate(candidates)
-        ]
-        fits = self._run(_fit_estimator, tasks, "fit")
-        alive = [i for i, fit in enumerate(fits) if not isinstance(fit, Failure)]
-        failed = {
-            candidate.name: fit.reason
-            for candidate, fit in zip(candidates, fits, strict=True)
-            if isinstance(fit, Failure)
-        }
-        kept = np.array([weights[i] for i in alive])
-        members = [(candidates[i].name, fits[i]) for i in alive]
-        return Fitted(members, kept / max(kept.sum(), 1e-300), failed)
-
-
-class _Named(NamedTuple):
-    """An estimator with its name."""
-
-    name: str
-    estimator: Any
-
-
-def _fit_estimator(estimator, X, weight, seed):
-    estimator = clone(estimator)
-    names = estimator.get_params()
-    seeds = [n for n in sorted(names) if n.split("__")[-1] == "random_state"]
-    estimator.set_params(
-        **{name: seed % 2**31 for name in seeds if names[name] is None}
-    )
-    weights = {} if weight is None else {"sample_weight": weight}
-    # Whatever an estimator of the user's raises, the others go on without it.
-    try:
-        return estimator.fit(X, **weights)
-    except Exception as error:
-        return Failure(f"{type(error).__name__}: {error}")
-
-
-def _score_estimator(estimator, X, weight, held_out, seed):
-    fitted = _fit_estimator(estimator, X, weight, seed)
-    if isinstance(fitted, Failure):
-        return fitted
-    try:
-        return usable(fitted.score_samples(held_out))
-    except Exception as error:
-        return Failure(f"{type(error).__name__}: {error}")
-
-
-def check_estimators(estimators, weight):
-    """Raise if something is no list of named density estimators."""
-    names = [name for name, _ in estimators]
-    if not names or len(set(names)) < len(names):
-        raise ValueError(
-            f"estimators has the names {names}; give at least one pair (name, "
-            "density), and every name once."
-        )
-    for name, estimator in estimators:
-        if not callable(getattr(estimator, "score_samples", None)):
-            raise TypeError(
-                f"estimators: {name!r} is {estimator!r}, which has no method "
-                "score_samples. Give estimators of a density."
-            )
-        if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
-            raise TypeError(
-                f"estimators: {name!r} is a Pipeline, which drops the Jacobian of its "
-                "transformers. Use skgmje.TransformedDensity(transformer, density)."
-            )
-        if weight is not None and not has_fit_parameter(estimator, "sample_weight"):
-            raise TypeError(
-                f"estimators: {name!r} takes no sample_weight. Fit without weights, "
-                "or leave it out."
-            )
