@@ -40,7 +40,8 @@ def fitted():
 
 def test_attributes_tell_how_it_went(fitted):
     _, y = make_rows(150)
-    assert fitted.experts_ == ["gp", "trees", "boosting", "network"]
+    # Of few columns, a joint mixture joins the networks.
+    assert fitted.experts_ == ["gp", "trees", "boosting", "network", "joint"]
     assert_allclose(sum(fitted.pool_weights_.values()), 1.0)
     assert min(fitted.pool_weights_.values()) >= 0
     assert set(fitted.expert_rmse_) == set(fitted.experts_)
@@ -190,6 +191,15 @@ def test_large_groups_are_left_out_by_folds():
         X, y + offset, groups=groups
     )
     assert density.expert_rmse_["gp"] > 2.0
+
+
+@pytest.mark.parametrize("expert", ["gp", "trees", "boosting", "network"])
+def test_a_table_of_copies_tells_no_more_of_itself(expert):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 2)), rng.normal(size=60)
+    density = StackingConditionalDensity([expert], **SMALL)
+    density.fit(np.tile(X, (3, 1)), np.tile(y, 3))
+    assert density.expert_rmse_[expert] > 0.85 * y.std()
 
 
 def test_one_group_is_no_group():
