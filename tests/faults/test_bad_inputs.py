@@ -1,0 +1,128 @@
+"""Wrong inputs get an error that says so; odd ones an answer that is finite."""
+
+import pytest
+
+CODE = """
+import json
+import scipy.sparse
+import skgmje
+from sklearn.preprocessing import StandardScaler
+
+small = dict(max_iter=5, hidden_layer_sizes=(4,), random_state=0)
+MODELS = {
+    "GaussianMixture": skgmje.GaussianMixture(2, random_state=0),
+    "KernelMixtureDensity": skgmje.KernelMixtureDensity(2, **small),
+    "GrowingNeuralGasMixture": skgmje.GrowingNeuralGasMixture(
+        6, insertion_interval=20, random_state=0
+    ),
+    "prototypes": skgmje.ConditionalMixtureDensity("prototypes", random_state=0),
+    "network": skgmje.ConditionalMixtureDensity("network", n_members=2, **small),
+    "GJEEmbedder": skgmje.GJEEmbedder(2, **small),
+    "GMJEEmbedder": skgmje.GMJEEmbedder(2, n_components=2, **small),
+    "TransformedDensity": skgmje.TransformedDensity(
+        StandardScaler(), skgmje.GaussianMixture(2, random_state=0)
+    ),
+}
+name = sys.argv[1]
+model = MODELS[name]
+X = X[:80]
+
+def put(value):
+    rows = X.copy()
+    rows[3, 1] = value
+    return rows
+
+def labels(rows):
+    return np.linspace(-1.0, 1.0, len(rows))
+
+takes_nan = name in ("GaussianMixture", "prototypes")
+words = X.astype(object)
+words[0, 0] = "word"
+WRONG = {
+    "infinity": put(np.inf),
+    "minus infinity": put(-np.inf),
+    "no rows": X[:0],
+    "no columns": X[:, :0],
+    "one dimension": X[:, 0],
+    "three dimensions": X[None],
+    "words": words,
+    "complex numbers": X + 1j,
+    "sparse matrix": scipy.sparse.csr_matrix(X),
+    "None": None,
+    "ragged rows": [[1.0, 2.0], [3.0]],
+}
+if not takes_nan:
+    WRONG["NaN"] = put(np.nan)
+WRONG_TO_FIT = {
+    "all NaN": np.full_like(X, np.nan),
+    "squares overflow": 1e200 * X,
+    "one row": X[:1],
+}
+WRONG_TO_ASK = {"too few columns": X[:, :2], "too many columns": np.hstack([X, X])}
+ODD = {
+    "constant column": np.column_stack([X[:, :2], np.ones(len(X))]),
+    "repeated rows": np.repeat(X[:20], 4, axis=0),
+    "scale 1e-150": 1e-150 * X,
+    "scale 1e140": 1e140 * X,
+    "far from zero": X + 1e9,
+    "integers": np.round(10 * X).astype(int),
+    "single precision": X.astype(np.float32),
+    "list of lists": X.tolist(),
+    "other order in memory": np.asfortranarray(X)[::-1],
+    "read-only": X.copy(),
+    "more columns than rows": np.random.RandomState(1).normal(size=(12, 20)),
+}
+ODD["read-only"].flags.writeable = False
+
+def fit(estimator, rows):
+    if isinstance(estimator, skgmje.ConditionalMixtureDensity):
+        n = len(rows) if hasattr(rows, "__len__") else 80
+        return estimator.fit(rows, np.linspace(-1.0, 1.0, n))
+    return estimator.fit(rows)
+
+def ask(fitted, rows):
+    methods = ("score_samples", "predict", "predict_proba", "transform")
+    return [getattr(fitted, m)(rows) for m in methods if hasattr(fitted, m)]
+
+from sklearn.base import clone
+outcomes = {}
+
+def outcome(of, function, *args):
+    try:
+        answers = function(*args)
+    except (ValueError, TypeError) as error:
+        outcomes[of] = "error" if len(str(error)) > 20 else f"mute: {error!r}"
+    except Exception as error:
+        outcomes[of] = f"crash: {error!r}"[:300]
+    else:
+        answers = answers if isinstance(answers, list) else []
+        nan = any(np.isnan(np.asarray(a, float)).any() for a in answers)
+        outcomes[of] = "NaN" if nan else "answer"
+
+fitted = fit(clone(model), X)
+for label, rows in (WRONG | WRONG_TO_FIT).items():
+    outcome(f"error | fit | {label}", lambda: fit(clone(model), rows))
+for label, rows in (WRONG | WRONG_TO_ASK).items():
+    outcome(f"error | ask | {label}", ask, fitted, rows)
+for label, rows in ODD.items():
+    outcome(f"answer | both | {label}", lambda: ask(fit(clone(model), rows), rows))
+outcome("answer | ask | far row", ask, fitted, 1e100 * X)
+print(json.dumps(outcomes))
+"""
+
+NAMES = (
+    *("GaussianMixture", "KernelMixtureDensity", "GrowingNeuralGasMixture"),
+    *("prototypes", "network", "GJEEmbedder", "GMJEEmbedder", "TransformedDensity"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_inputs_are_named_and_odd_ones_answered(name, answer_of, record):
+    import json
+
+    outcomes = json.loads(answer_of(CODE, name))
+    wrong = {
+        case: found for case, found in outcomes.items() if found != case.split(" | ")[0]
+    }
+    record("bad input", len(outcomes), len(outcomes) - len(wrong))
+    assert wrong == {}
