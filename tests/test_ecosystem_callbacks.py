@@ -20,6 +20,7 @@ from skgmje import (
     StackingConditionalDensity,
     TransformedDensity,
 )
+from skgmje.ensemble import StackingDensity
 from skgmje.utils import all_estimators
 
 try:
@@ -63,12 +64,23 @@ STEPS = {name: (estimator, "epoch", 20) for name, estimator in TRAINED.items()} 
         "part",
         3,
     ),
+    "StackingDensity": (
+        StackingDensity(
+            estimators=[("one", GaussianMixture()), ("two", GaussianMixture(2))],
+            random_state=0,
+        ),
+        "selection",
+        1,
+    ),
     "TransformedDensity": (
         TransformedDensity(StandardScaler(), GaussianMixture()),
         "fit-density",
         1,
     ),
 }
+
+CLASSES = dict(all_estimators())
+SCORED = [name for name, cls in CLASSES.items() if hasattr(cls, "score")]
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 2))
@@ -114,7 +126,7 @@ def test_listeners_hear_of_each_step(name):
     listener = Listener()
     clone(estimator).set_callbacks(listener).fit(X, y)
     assert listener.ended == [step] * n_steps + ["fit"]
-    assert listener.largest in (n_steps, None)
+    assert listener.largest is None or listener.largest >= n_steps
 
 
 @needs_callbacks
@@ -141,9 +153,9 @@ def test_monitor_scores_each_iteration_of_em():
 
 
 @needs_callbacks
-@pytest.mark.parametrize("name", dict(all_estimators()))
+@pytest.mark.parametrize("name", SCORED)
 def test_monitor_and_progress_bar_follow_pipelines_and_searches(name, capsys):
-    estimator = clone(STEPS[name][0]) if name in STEPS else all_estimators[name]()
+    estimator = clone(STEPS[name][0]) if name in STEPS else CLASSES[name]()
     scores = monitor()
     pipeline = make_pipeline(StandardScaler(), estimator.set_callbacks(scores))
     pipeline.set_callbacks(ProgressBar()).fit(X, y)

@@ -11,6 +11,10 @@ from skgmje._base import check_rows, mean_score
 from skgmje.ensemble._parts import MixturePart
 
 
+class NoMixtureError(TypeError, AttributeError):
+    """A density is not one mixture: to who looks for the attribute, it has none."""
+
+
 class StackAnswersMixin:
     """Answers of an estimator that has members, weights and a stack of them."""
 
@@ -189,4 +193,7 @@ class StackAnswersMixin:
         Otherwise it is no Gaussian mixture, which raises TypeError.
         """
         check_is_fitted(self)
-        return self._stack.as_mixture()
+        try:
+            return self._stack.as_mixture()
+        except TypeError as error:
+            raise NoMixtureError(*error.args) from error
