@@ -193,6 +193,7 @@ def test_large_groups_are_left_out_by_folds():
     assert density.expert_rmse_["gp"] > 2.0
 
 
+@pytest.mark.filterwarnings("ignore:.*of the values of target:UserWarning")
 @pytest.mark.parametrize("expert", ["gp", "trees", "boosting", "network"])
 def test_a_table_of_copies_tells_no_more_of_itself(expert):
     rng = np.random.default_rng(0)
