@@ -93,7 +93,13 @@ class RowBlocks(ABC):
         return self.over_rows(_look, _merge_overviews)
 
     def digest(self):
-        """Return arrays that tell these rows from others, a tuple."""
+        """Return arrays that tell these rows from others.
+
+        Returns
+        -------
+        digest : tuple of ndarray
+            Numbers of rows of the blocks, means, squares and extremes.
+        """
         known = self.overview
         counts = np.array(sorted(known.n_rows.items()))
         return counts, known.mean, known.squares, known.smallest, known.largest

@@ -48,6 +48,7 @@ class EMResult(NamedTuple):
 
     interrupted : bool
         Whether Ctrl-C ended the run.
+
     See Also
     --------
     expectation_maximization : Returns it.

@@ -351,12 +351,15 @@ class GrowingNeuralGasMixture(
         vars(self).pop("cv_results_", None)
         if selection.cv_results is not None:
             self.cv_results_ = selection.cv_results
-        assign = gas_nearest(self._gas)
-        if self.polish == "em" and self.component == "node":
-            assign = node_responsibilities(result.mixture, self.nodes_)
-        self._begin_stream(self._gas, X, weight, assign)
+        self._begin_stream(self._gas, X, weight, self._assignment(result.mixture))
         task.end()
         return self
+
+    def _assignment(self, mixture):
+        """Return the function that assigns rows to nodes."""
+        if self.polish == "em" and self.component == "node":
+            return node_responsibilities(mixture, self.nodes_)
+        return gas_nearest(self._gas)
 
     def _polished(self, gas, part, given, selection, reg_covar, task):
         prior = {"shrinkage": selection.shrinkage, "reg_covar": reg_covar}

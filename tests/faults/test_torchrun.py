@@ -1,6 +1,8 @@
 """Two processes of torchrun learn what one learns, also when one is killed."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,15 +28,21 @@ def run(command, *arguments):
         # Or restarted processes look for the addresses of those before them.
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
     }
-    answer = subprocess.run(
+    # A group of its own: what does not end in time is killed with its children.
+    child = subprocess.Popen(
         [*command, *map(str, arguments)],
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=LIMIT,
         env=environment,
+        start_new_session=True,
     )
-    assert answer.returncode == 0, answer.stderr[-2000:]
+    try:
+        said = child.communicate(timeout=LIMIT)[1]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    assert child.returncode == 0, said[-2000:]
 
 
 def test_two_processes_learn_what_one_learns(tmp_path):
