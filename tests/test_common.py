@@ -15,7 +15,7 @@ from skgmje.compose import (
     TransformedDensity,
 )
 from skgmje.costs import COSTS
-from skgmje.embedding import LOSSES, GJEEmbedder, GMJEEmbedder
+from skgmje.embedding import LOSSES, GJEEmbedder, GMJEEmbedder, KernelDecoder
 from skgmje.ensemble import StackingConditionalDensity, StackingDensity
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import (
@@ -82,6 +82,12 @@ EMBEDDERS = [
     ),
     GMJEEmbedder(**SMALL_LATENT, loss="joint"),
 ]
+SMALL_DECODER = {"code_dim": 2, "max_iter": 5, "hidden_layer_sizes": (8,)}
+DECODERS = [
+    KernelDecoder(**SMALL_DECODER),
+    KernelDecoder(**SMALL_DECODER, n_centers=3, kappa=0.1, n_components="auto"),
+    KernelDecoder(**SMALL_DECODER, objective="batch", bounded=False, standardize=True),
+]
 SMALL_GAS = {"max_nodes": 20, "insertion_interval": 20, "shrinkage": 2.0}
 GASES = [
     GrowingNeuralGasMixture(insertion_interval=20),
@@ -131,6 +137,7 @@ ESTIMATORS = (
     + KERNEL_DENSITIES
     + CONDITIONALS
     + EMBEDDERS
+    + DECODERS
     + GASES
     + TRANSFORMED
     + STACKS
@@ -142,6 +149,7 @@ NO_ROWS_DRAWN = (
     DensityOutlierDetector,
     GJEEmbedder,
     GMJEEmbedder,
+    KernelDecoder,
     MarginalGaussianizer,
     ResidualCoordinates,
     StackingDensity,

@@ -22,6 +22,7 @@ from skgmje import (
     GJEEmbedder,
     GMJEEmbedder,
     GrowingNeuralGasMixture,
+    KernelDecoder,
     KernelMixtureDensity,
     StackingConditionalDensity,
     TransformedDensity,
@@ -54,6 +55,7 @@ SMALL = {
     "GrowingNeuralGasMixture": GrowingNeuralGasMixture(
         10, insertion_interval=20, random_state=0
     ),
+    "KernelDecoder": KernelDecoder(2, **NETWORK),
     "KernelMixtureDensity": KernelMixtureDensity(3, **NETWORK),
     "StackingConditionalDensity": StackingConditionalDensity(
         ["gp"], n_members=2, **NETWORK

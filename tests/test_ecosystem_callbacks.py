@@ -16,6 +16,7 @@ from skgmje import (
     GJEEmbedder,
     GMJEEmbedder,
     GrowingNeuralGasMixture,
+    KernelDecoder,
     KernelMixtureDensity,
     StackingConditionalDensity,
     TransformedDensity,
@@ -44,6 +45,7 @@ TRAINED = {
     ),
     "GJEEmbedder": GJEEmbedder(embedding_dim=2, **NETWORK),
     "GMJEEmbedder": GMJEEmbedder(embedding_dim=2, n_components=2, **NETWORK),
+    "KernelDecoder": KernelDecoder(2, **NETWORK),
     "KernelMixtureDensity": KernelMixtureDensity(3, tol=0, **NETWORK),
 }
 # Name and number of the steps that a fit tells of.

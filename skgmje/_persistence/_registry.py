@@ -18,6 +18,7 @@ CLASSES = {
     "GrowingNeuralGasMixture": (
         "skgmje.mixture._neural_gas_mixture.GrowingNeuralGasMixture"
     ),
+    "KernelDecoder": "skgmje.embedding._decoder.KernelDecoder",
     "KernelMixtureDensity": "skgmje.mixture._kernel_mixture.KernelMixtureDensity",
     "MarginalGaussianizer": (
         "skgmje.compose._marginal_gaussianizer.MarginalGaussianizer"
@@ -57,6 +58,7 @@ CLASSES = {
     "NeighborViews": "skgmje.embedding._views.NeighborViews",
     "NetworkConditional": "skgmje._joint._network.NetworkConditional",
     "PairMoments": "skgmje.embedding._density.PairMoments",
+    "Patches": "skgmje.embedding._decoder_cost.Patches",
     "PooledConditional": "skgmje._joint._pool.PooledConditional",
     "RemovedColumn": "skgmje.compose._residual_coordinates.RemovedColumn",
     "Selection": "skgmje._selection.Selection",

@@ -1,6 +1,7 @@
-"""Embeddings of two views whose joint density is a Gaussian mixture."""
+"""Embeddings of two views and their joint density; codes that can be decoded."""
 
 from skgmje.embedding._contrast import barlow_loss, infonce_loss, vicreg_loss
+from skgmje.embedding._decoder import KernelDecoder
 from skgmje.embedding._diagnosis import CollapseWarning, diagnose
 from skgmje.embedding._gje import GJEEmbedder
 from skgmje.embedding._gmje import GMJEEmbedder
@@ -22,6 +23,7 @@ __all__ = [
     "CollapseWarning",
     "GJEEmbedder",
     "GMJEEmbedder",
+    "KernelDecoder",
     "LOSSES",
     "barlow_loss",
     "diagnose",

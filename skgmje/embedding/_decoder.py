@@ -1,0 +1,381 @@
+"""The kernel decoder: a code of a row, and the centres that it is decoded to."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from skgmje._base import (
+    Integral,
+    Interval,
+    PathLike,
+    Real,
+    StrOptions,
+    _fit_context,
+    check_rows,
+)
+from skgmje._estimator import EstimatorMixin, FitTask
+from skgmje._units import standardization
+from skgmje.embedding._code_density import fit_codes
+from skgmje.embedding._decoder_answers import DecoderAnswers
+from skgmje.embedding._decoder_cost import KERNELS, OBJECTIVES
+from skgmje.embedding._diagnosis import CollapseWarning
+
+_LARGEST_SEED = 2**31 - 1
+# Share of a batch that must carry the gradient.
+_LEAST_SHARE = 0.1
+
+
+class KernelDecoder(DecoderAnswers, EstimatorMixin, BaseEstimator):
+    r"""Autoencoder with several answers to a code, trained by a kernel cost.
+
+    An encoder maps a row x to a code y; a decoder maps the code, with noise, to C
+    centres :math:`x'_c(y)`. With
+    :math:`q(x|y) = \frac1C \sum_c N(x; x'_c(y), v I)`, the Schwarz inequality
+
+    .. math:: \frac{\big(E\, q(x|y)\big)^2}{E\, \langle q(\cdot|y), q(\cdot|y)
+        \rangle} \le E\, \langle p(\cdot|y), p(\cdot|y) \rangle
+
+    bounds what can be reached, and the gap in logarithms is the cost. Its
+    denominator keeps centres apart. With one centre and ``objective="sample"``
+    it is the squared error over v. A Gaussian mixture of the codes makes new
+    rows.
+
+    Parameters
+    ----------
+    code_dim : int, default=8
+        Width of the code.
+
+    n_centers : int, default=1
+        Number of centres C that a code is decoded to. More than one pays where
+        the code is too small to say all, up to about three dimensions: there try
+        4 with ``kappa=0.1``. With larger codes all centres become one.
+
+    objective : {'sample', 'batch'}, default='sample'
+        Whether each row has a bound of its own, or one bound is that of all
+        rows. With 'batch' and a small v, few rows carry the gradient and the
+        others are never learned; `fit` warns of it.
+
+    kernel : {'isotropic', 'patches'}, default='isotropic'
+        Whether one kernel compares whole rows, or one each the patches of an
+        image, whose costs are averaged: every patch may then choose its centre.
+
+    image_shape : tuple of int or None, default=None
+        Height, width and maybe channels (last) of the images that rows are, for
+        ``kernel="patches"``.
+
+    patch_size : int, default=4
+        Pixels along the side of a patch; it divides height and width.
+
+    variance : float or 'auto', default='auto'
+        Variance v of the kernel of whole rows, in squared units of `X` (of
+        standardised features with `standardize`). 'auto' is `kappa` times the
+        running mean of the squared distance of rows to their nearest centres.
+
+    kappa : float, default=0.5
+        See `variance`; smaller values keep centres apart.
+
+    code_noise : float, default=0.1
+        Standard deviation of the noise on codes in training; codes themselves
+        have variance 1.
+
+    n_components : int or 'auto', default=20
+        Number of components of the mixture of codes, at most one for eight
+        training rows; 'auto' takes that with the best held-out likelihood.
+
+    hidden_layer_sizes : tuple of int, default=(512, 256)
+        Hidden layers of the encoder; those of the decoder in reverse.
+
+    bounded : bool, default=True
+        Whether centres stay, by a sigmoid, between the least and the largest
+        value of the training rows, as pixels want it; of each feature with
+        `standardize`, else of all.
+
+    standardize : bool, default=False
+        Whether every feature counts in units of its standard deviation.
+        Otherwise one scale serves all, as images want it.
+
+    max_iter : int, default=800
+        Number of gradient steps.
+
+    batch_size : int, default=256
+        Rows per step, all if there are fewer.
+
+    learning_rate : float, default=0.002
+        Step size of Adam at the start of its cosine.
+
+    device : str, default='auto'
+        Where to train and to evaluate: 'cpu', 'cuda', ...; 'auto' is a GPU if
+        there is one. A fitted decoder falls back to the CPU.
+
+    callbacks : list of skorch callbacks or None, default=None
+        Passed on to skorch.
+
+    net_params : dict or None, default=None
+        Passed on to :class:`skorch.NeuralNet`.
+
+    checkpoint_dir : str, path-like or None, default=None
+        Folder in which the fit keeps its state: after a crash the same fit goes on
+        from there, to the same bits. One folder per fit, an integer `random_state`,
+        no `callbacks`; needs the extra ``io``.
+
+    random_state : int, RandomState instance or None, default=None
+        Controls networks, batches, noise, the mixture and :meth:`sample`.
+
+    verbose : int, default=0
+        1 prints a line every tenth of the training, 2 every hundredth.
+
+    Attributes
+    ----------
+    encoder_ : torch.nn.Module
+        Trained encoder of standardised rows, on the CPU.
+
+    decoder_ : torch.nn.Module
+        Trained decoder, from codes to standardised centres, on the CPU.
+
+    latent_mixture_ : Mixture
+        Density of the codes.
+
+    kernel_variance_ : float
+        Variance v of the kernel at the end of the training, as in `variance`.
+
+    residual_variance_ : float
+        Mean squared difference, for each feature, of training rows to their
+        nearest centres, in units of their scale.
+
+    effective_samples_ : float
+        How many rows of a batch carry the gradient at the end.
+
+    loss_curve_ : ndarray of shape (n_iter_,)
+        Cost before each step, times v for each feature of standardised rows: with
+        one centre the mean squared error.
+
+    n_iter_ : int
+        Number of gradient steps.
+
+    n_features_in_ : int
+        Number of features of a row.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during :term:`fit`. Defined only when `X`
+        has feature names that are all strings.
+
+    See Also
+    --------
+    GJEEmbedder : Embeddings of two views, which nothing decodes.
+    skgmje.mixture.KernelMixtureDensity : Centres without codes.
+
+    Notes
+    -----
+    Integers, pixels of 8 bits for example, are used as the floats that they are;
+    dividing them by 255 changes nothing but the units of answers and of `variance`.
+    The formula of the cost is our reading of the paper, which we know in parts.
+
+    References
+    ----------
+    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
+       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skgmje.embedding import KernelDecoder
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> decoder = KernelDecoder(max_iter=50, random_state=0).fit(X)
+    >>> decoder.transform(X).shape
+    (1797, 8)
+    >>> decoder.decode(decoder.transform(X[:2])).means.shape
+    (2, 1, 64)
+    >>> rows, component = decoder.sample(5)
+    >>> rows.shape
+    (5, 64)
+    """
+
+    _parameter_constraints: dict = {
+        "code_dim": [Interval(Integral, 1, None, closed="left")],
+        "n_centers": [Interval(Integral, 1, None, closed="left")],
+        "objective": [StrOptions(set(OBJECTIVES))],
+        "kernel": [StrOptions(set(KERNELS))],
+        "image_shape": ["array-like", None],
+        "patch_size": [Interval(Integral, 1, None, closed="left")],
+        "variance": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "kappa": [Interval(Real, 0, None, closed="neither")],
+        "code_noise": [Interval(Real, 0, None, closed="left")],
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "hidden_layer_sizes": ["array-like"],
+        "bounded": ["boolean"],
+        "standardize": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "device": [str],
+        "callbacks": [list, None],
+        "net_params": [dict, None],
+        "checkpoint_dir": [str, PathLike, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        code_dim=8,
+        *,
+        n_centers=1,
+        objective="sample",
+        kernel="isotropic",
+        image_shape=None,
+        patch_size=4,
+        variance="auto",
+        kappa=0.5,
+        code_noise=0.1,
+        n_components=20,
+        hidden_layer_sizes=(512, 256),
+        bounded=True,
+        standardize=False,
+        max_iter=800,
+        batch_size=256,
+        learning_rate=2e-3,
+        device="auto",
+        callbacks=None,
+        net_params=None,
+        checkpoint_dir=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.code_dim = code_dim
+        self.n_centers = n_centers
+        self.objective = objective
+        self.kernel = kernel
+        self.image_shape = image_shape
+        self.patch_size = patch_size
+        self.variance = variance
+        self.kappa = kappa
+        self.code_noise = code_noise
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.bounded = bounded
+        self.standardize = standardize
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.checkpoint_dir = checkpoint_dir
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Train the networks, then fit the mixture of the codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, at least two.
+
+        y : None
+            Not used.
+
+        Returns
+        -------
+        self : KernelDecoder
+            The fitted estimator.
+        """
+        given = X
+        X = check_rows(self, X, reset=True, min_samples=2)
+        # Late: importing the package needs no torch.
+        from skgmje.embedding._decoder_training import check_decoder, train_decoder
+        from skgmje.modules._schedule import Schedule
+
+        self._patches = KERNELS[self.kernel](self, X.shape[1])
+        device = check_decoder(self, X)
+        task = FitTask(self, given, y, n_steps=Schedule(self.max_iter).n_epochs)
+        task.checkpoint = self._open_checkpoint(X)
+        random_state = check_random_state(self.random_state)
+        self._units = standardization(X, None, per_feature=self.standardize)
+        seed = int(random_state.randint(_LARGEST_SEED))
+        variance = None if self.variance == "auto" else self.variance / self._unit
+        rows = self._units.standardise(X, np.float32)
+        trained = train_decoder(
+            self, rows, self._bounds(X), variance, self._patches, device, seed, task
+        )
+        self._keep(trained, X.dtype)
+        rows = self._units.standardise(X)
+        codes = self._encode(rows)
+        self.latent_mixture_, trouble = fit_codes(
+            codes, self.n_components, random_state
+        )
+        self.residual_variance_ = self._residual_variance(rows, codes)
+        self._judge(trained, trouble, is_one=bool((X == X[0]).all()))
+        task.end()
+        return self
+
+    @property
+    def _unit(self):
+        """Squared units in which the variance of the kernel is told."""
+        return 1.0 if self.standardize else float(self._units.scale) ** 2
+
+    def _bounds(self, X):
+        """Return the least and the largest standardised value of each feature."""
+        axis = 0 if self.standardize else None
+        loc, scale = self._units[:2]
+        return (X.min(axis=axis) - loc) / scale, (X.max(axis=axis) - loc) / scale
+
+    def _keep(self, trained, dtype):
+        """Store the networks in the precision of the data."""
+        import torch
+
+        precision = torch.float64 if dtype == np.float64 else torch.float32
+        self.encoder_ = trained.encoder.to(precision)
+        self.decoder_ = trained.decoder.to(precision)
+        self._variance = trained.variance
+        self.kernel_variance_ = trained.variance * self._unit
+        self.effective_samples_ = trained.effective_samples
+        self.loss_curve_ = trained.training.loss_curve
+        self.n_iter_ = max(1, len(self.loss_curve_))
+        self._n_features_out = self.code_dim
+
+    def _rebuild(self):
+        """Make networks of what a file says of them, and try them."""
+        from skgmje.embedding._decoder_net import restore_networks
+
+        self.encoder_, self.decoder_ = restore_networks(self)
+        self.decode(self._encode(np.zeros((1, self.n_features_in_))))
+
+    def _residual_variance(self, rows, codes):
+        """Return the mean squared residual at the nearest centre, for each feature."""
+        total = sum(
+            self._squares(rows[part], centers).min(axis=1).sum()
+            for part, centers in self._decode(codes)
+        )
+        # Rows that the network knows by heart have some variance too.
+        return max(float(total) / rows.size, 1e-12)
+
+    def _judge(self, trained, trouble, *, is_one):
+        """Warn of what is wrong."""
+        name = type(self).__name__
+        troubles = [words for words in (trained.training.trouble, trouble) if words]
+        if troubles:
+            message = f"{name} did not converge. {' '.join(troubles)}"
+            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        words = "All rows are the same, so codes tell nothing." if is_one else ""
+        if self.effective_samples_ < _LEAST_SHARE * trained.batch_size:
+            words = (
+                f"Only {self.effective_samples_:.1f} of {trained.batch_size} rows of a "
+                f"batch carry the gradient of {name}: the kernel is too narrow for "
+                "the others to be learned. Use objective='sample', or increase "
+                "variance (variance='auto' tunes it)."
+            )
+        if words:
+            warnings.warn(words, CollapseWarning, stacklevel=4)

@@ -1,0 +1,178 @@
+"""How far the centres that codes are decoded to are from the rows, by a kernel."""
+
+import math
+from numbers import Integral
+from typing import Any, NamedTuple
+
+from skgmje._backend import logsumexp, namespace
+
+
+class Patches(NamedTuple):
+    """How a row is cut into patches; one pixel of all features is no cut at all.
+
+    Parameters
+    ----------
+    height, width, n_channels : int
+        Shape of the image that a row is.
+
+    size : int
+        Pixels along the side of a patch; a divisor of height and width.
+    """
+
+    height: int
+    width: int
+    n_channels: int
+    size: int
+
+    @property
+    def n_patches(self):
+        """Number of patches of a row."""
+        return self.height * self.width // self.size**2
+
+    def split(self, rows):
+        """Cut rows of shape (n, k, n_features) into (n, n_patches, k, n_pixels)."""
+        xp, (n, k, _) = namespace(rows), rows.shape
+        size, down, across = (
+            self.size,
+            self.height // self.size,
+            self.width // self.size,
+        )
+        grid = xp.reshape(rows, (n, k, down, size, across, size, self.n_channels))
+        grid = xp.permute_dims(grid, (0, 2, 4, 1, 3, 5, 6))
+        return xp.reshape(grid, (n, down * across, k, size * size * self.n_channels))
+
+
+class KernelTerms(NamedTuple):
+    r"""Logarithms of both terms of the Schwarz bound, for kernels of height 1.
+
+    Parameters
+    ----------
+    log_fit : array of shape (n_samples, n_patches)
+        :math:`\log \frac1C \sum_c k_v(x_i - x'_{ic})`.
+
+    log_norm : array of shape (n_samples, n_patches)
+        :math:`\log \frac1{C^2} \sum_{cc'} k_{2v}(x'_{ic} - x'_{ic'})`.
+    """
+
+    log_fit: Any
+    log_norm: Any
+
+    @property
+    def log_ratio(self):
+        """Log of the squared fit over the norm, at most 0, shape as the terms."""
+        return 2 * self.log_fit - self.log_norm
+
+
+def kernel_terms(X, centers, variance, patches):
+    r"""Compute both terms of the conditional Schwarz bound, by Gram products.
+
+    With the kernel :math:`k_v(u) = \exp(-\|u\|^2 / 2v)`,
+
+    .. math:: \Big(\frac1C \sum_c k_v(x - x'_c)\Big)^2
+        \le \frac1{C^2} \sum_{cc'} k_{2v}(x'_c - x'_{c'}).
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Rows.
+
+    centers : array of shape (n_samples, n_centers, n_features)
+        Centres that the code of each row is decoded to.
+
+    variance : float or scalar array
+        Variance v of the kernel of whole rows; a patch has its share.
+
+    patches : Patches
+        How rows are cut.
+
+    Returns
+    -------
+    terms : KernelTerms
+        One of each for every row and patch.
+    """
+    xp, n_centers = namespace(X, centers), centers.shape[1]
+    # Seen from the row, one Gram matrix has the distances of both kinds.
+    residuals = patches.split(centers - X[:, None, :])
+    gram = residuals @ xp.permute_dims(residuals, (0, 1, 3, 2))
+    squares = xp.linalg.diagonal(gram)
+    pairs = squares[..., :, None] + squares[..., None, :] - 2 * gram
+    pairs = xp.reshape(xp.clip(pairs, 0.0), (*squares.shape[:2], n_centers**2))
+    share = variance / patches.n_patches
+    log_fit = logsumexp(-squares / (2 * share), -1) - math.log(n_centers)
+    log_norm = logsumexp(-pairs / (4 * share), -1) - 2 * math.log(n_centers)
+    return KernelTerms(log_fit, log_norm)
+
+
+def sample_objective(terms):
+    r"""Compute the mean over rows of the gap to each row's own bound.
+
+    .. math:: \frac1n \sum_i \big(-2 \log f_i + \log g_i\big)
+
+    with the fit f and the norm g of :class:`KernelTerms`; patches are averaged.
+    With one centre it is the mean of :math:`\|x_i - x'_i\|^2 / v`.
+
+    Parameters
+    ----------
+    terms : KernelTerms
+        Of a batch.
+
+    Returns
+    -------
+    cost : scalar array
+        Not negative; 0 where all centres are the rows.
+    """
+    return -namespace(terms.log_fit).mean(terms.log_ratio)
+
+
+def batch_objective(terms):
+    r"""Compute the gap to the bound of the conditional density of all rows.
+
+    .. math:: -2 \log \frac1n \sum_i f_i + \log \frac1n \sum_i g_i
+
+    with the fit f and the norm g of :class:`KernelTerms`; patches are averaged.
+    Rows with the best fit outweigh all others, the more so the smaller v is.
+
+    Parameters
+    ----------
+    terms : KernelTerms
+        Of a batch.
+
+    Returns
+    -------
+    cost : scalar array
+        Not negative; 0 where all centres are the rows.
+    """
+    log_n = math.log(terms.log_fit.shape[0])
+    fit, norm = logsumexp(terms.log_fit, 0), logsumexp(terms.log_norm, 0)
+    return namespace(fit).mean(log_n - 2 * fit + norm)
+
+
+OBJECTIVES = {"sample": sample_objective, "batch": batch_objective}
+
+
+def _whole(estimator, n_features):
+    """Return the cut of a kernel that compares whole rows."""
+    return Patches(1, 1, n_features, 1)
+
+
+def _patches(estimator, n_features):
+    """Return the cut of one that compares patches; raise if there is none."""
+    shape, size = estimator.image_shape, estimator.patch_size
+    sizes = () if shape is None else tuple(shape)
+    numbers = all(isinstance(n, Integral) and n > 0 for n in sizes)
+    if len(sizes) not in (2, 3) or not numbers or math.prod(sizes) != n_features:
+        raise ValueError(
+            f"image_shape={shape!r} must be (height, width) or (height, width, "
+            f"channels) of images of n_features={n_features} values in all, with "
+            "kernel='patches'. Set it, or use kernel='isotropic'."
+        )
+    height, width, channels = (*sizes, 1)[:3]
+    if height % size or width % size:
+        raise ValueError(
+            f"patch_size={size} must divide height and width of "
+            f"image_shape={shape!r}. Use a common divisor of the two."
+        )
+    return Patches(int(height), int(width), int(channels), int(size))
+
+
+KERNELS = {"isotropic": _whole, "patches": _patches}

@@ -1,0 +1,312 @@
+"""The kernel decoder: what it learns, answers and refuses."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+
+import skgmje
+from skgmje.embedding import CollapseWarning, KernelDecoder
+from skgmje.embedding._decoder_training import _total_memory
+
+SMALL = {"max_iter": 150, "hidden_layer_sizes": (64, 32), "random_state": 0}
+BASE = KernelDecoder(4, **SMALL)
+SEVERAL = KernelDecoder(2, n_centers=4, kappa=0.1, **SMALL)
+QUICK = {"max_iter": 3, "hidden_layer_sizes": (8,), "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def X():
+    return load_digits().data[:1200]
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    return load_digits().data[1200:]
+
+
+@pytest.fixture(scope="module")
+def one(X):
+    return clone(BASE).fit(X)
+
+
+@pytest.fixture(scope="module")
+def several(X):
+    return clone(SEVERAL).fit(X)
+
+
+def test_shapes(several, X):
+    codes = several.transform(X)
+    assert codes.shape == (1200, 2)
+    assert several.inverse_transform(codes).shape == X.shape
+    assert several.reconstruct(X).shape == X.shape
+    assert several.bound_samples(X).shape == (1200,)
+    assert several.decode(codes).means.shape == (1200, 4, 64)
+    rows, component = several.sample(7)
+    assert rows.shape == (7, 64)
+    assert component.shape == (7,)
+    assert len(several.get_feature_names_out()) == 2
+    assert len(several.loss_curve_) == several.n_iter_ == 150
+
+
+def test_codes_say_more_than_principal_components(one, X, held_out):
+    pca = PCA(4).fit(X)
+    linear = pca.inverse_transform(pca.transform(held_out))
+    assert -one.score(held_out) < 0.9 * np.mean((linear - held_out) ** 2)
+
+
+def test_codes_are_standardised(one, X):
+    codes = one.transform(X)
+    assert_allclose(codes.std(axis=0), 1, atol=0.2)
+    assert_allclose(codes.mean(axis=0), 0, atol=0.2)
+
+
+def test_several_centres_differ_where_the_code_is_small(several, held_out):
+    codes = several.transform(held_out)
+    mean = several.inverse_transform(codes)
+    nearest = np.mean((several.reconstruct(held_out) - held_out) ** 2)
+    assert nearest < 0.95 * np.mean((mean - held_out) ** 2)
+    means = several.decode(codes).means
+    assert_allclose(means.mean(axis=1), mean, atol=1e-10)
+    assert means.std(axis=1).mean() > 0.1
+
+
+def test_reconstruction_is_the_nearest_centre(several, X):
+    means = several.decode(several.transform(X[:50])).means
+    errors = ((means - X[:50, None]) ** 2).sum(-1)
+    found = ((several.reconstruct(X[:50]) - X[:50]) ** 2).sum(-1)
+    assert_allclose(found, errors.min(axis=1), rtol=1e-9)
+
+
+def test_one_centre_is_mean_and_reconstruction(one, X):
+    rows = one.inverse_transform(one.transform(X))
+    assert_allclose(one.reconstruct(X), rows, rtol=1e-12)
+    assert_allclose(one.score(X), -np.mean((rows - X) ** 2))
+
+
+def test_decoded_density_fits_what_is_left(one, X):
+    mixture = one.decode(one.transform(X))
+    variance = np.mean((mixture.mean - X) ** 2)
+    assert_allclose(mixture.covariances, variance, rtol=1e-6)
+    assert np.isfinite(mixture.log_prob(X)).all()
+
+
+def test_last_losses_are_the_squared_error(one, X):
+    scale = one._units.scale
+    assert_allclose(one.loss_curve_[-20:].mean() * scale**2, -one.score(X), rtol=0.15)
+
+
+@pytest.mark.parametrize("name", ["one", "several"])
+def test_bound_is_that_of_the_formula(request, name, X):
+    decoder = request.getfixturevalue(name)
+    mixture = decoder.decode(decoder.transform(X[:9]))
+    v, d = decoder.kernel_variance_, 64
+    means = mixture.means
+    fit = -((means - X[:9, None]) ** 2).sum(-1) / (2 * v)
+    fit = np.log(np.exp(fit).mean(1)) - d / 2 * np.log(2 * np.pi * v)
+    norm = -((means[:, :, None] - means[:, None]) ** 2).sum(-1) / (4 * v)
+    norm = np.log(np.exp(norm).mean((1, 2))) - d / 2 * np.log(4 * np.pi * v)
+    assert_allclose(decoder.bound_samples(X[:9]), 2 * fit - norm, rtol=1e-8)
+
+
+def test_unit_of_features_changes_the_bound_by_its_logarithm(X):
+    """Pixels of 8 bits are used as they are: only units change."""
+    grey, share = X.astype(np.uint8), X / 16
+    one, other = (KernelDecoder(**QUICK).fit(rows) for rows in (grey, share))
+    assert_allclose(one.transform(grey), other.transform(share), atol=1e-5)
+    assert_allclose(
+        one.bound_samples(grey) + 64 * np.log(16), other.bound_samples(share), rtol=1e-5
+    )
+    assert_allclose(one.reconstruct(grey), 16 * other.reconstruct(share), atol=1e-3)
+
+
+def test_samples_are_centres_of_drawn_codes(several, X):
+    rows, component = several.sample(300, random_state=0)
+    assert X.min() <= rows.min() <= rows.max() <= X.max()
+    assert set(component) <= set(range(several.latent_mixture_.n_components))
+    assert_allclose(rows.mean(axis=0), X.mean(axis=0), atol=1.5)
+    assert_array_equal(several.sample(300, random_state=0)[0], rows)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("bounded", [True, False])
+def test_units_and_range(X, standardize, bounded):
+    rows = X * np.linspace(1, 5, 64) + 3
+    params = {"standardize": standardize, "bounded": bounded}
+    decoder = KernelDecoder(n_centers=2, **params, **QUICK).fit(rows)
+    decoded = decoder.reconstruct(rows)
+    if bounded:
+        axis = 0 if standardize else None
+        assert (decoded >= rows.min(axis=axis) - 1e-5).all()
+        assert (decoded <= rows.max(axis=axis) + 1e-5).all()
+    assert_allclose(decoded.mean(axis=0), rows.mean(axis=0), atol=12)
+    mixture = decoder.decode(decoder.transform(rows[:3]))
+    assert mixture.covariance_type == ("diag" if standardize else "spherical")
+    assert np.isfinite(mixture.log_prob(rows[:3])).all()
+
+
+def test_patches(X):
+    decoder = KernelDecoder(
+        4, n_centers=2, kernel="patches", image_shape=(8, 8), **SMALL
+    ).fit(X)
+    assert -decoder.score(X) < 0.7 * X.var(axis=0).mean()
+    assert np.isfinite(decoder.bound_samples(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"image_shape": None}, "image_shape=None must be"),
+        ({"image_shape": (8, 9)}, "n_features=64"),
+        ({"image_shape": (8, 8, 1, 1)}, "height, width"),
+        ({"image_shape": (8, 8), "patch_size": 3}, "patch_size=3 must divide"),
+    ],
+)
+def test_patches_that_do_not_fit(X, params, message):
+    with pytest.raises(ValueError, match=message):
+        KernelDecoder(kernel="patches", **params).fit(X)
+
+
+def test_dead_gradient_is_said(X):
+    decoder = KernelDecoder(
+        4, n_centers=4, objective="batch", variance=1.0, **{**SMALL, "max_iter": 30}
+    )
+    with pytest.warns(CollapseWarning, match="rows of a batch carry the gradient"):
+        decoder.fit(X)
+    assert decoder.effective_samples_ < 20
+    assert_allclose(decoder.kernel_variance_, 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("objective", ["sample", "batch"])
+def test_tuned_variance_keeps_the_gradient_alive(X, objective):
+    decoder = clone(BASE).set_params(objective=objective, n_centers=2).fit(X)
+    assert decoder.effective_samples_ > 150
+    residual = 64 * decoder.residual_variance_ * decoder._units.scale**2
+    assert_allclose(decoder.kernel_variance_, 0.5 * residual, rtol=0.3)
+
+
+def test_small_tables_have_smaller_batches_and_mixtures(X):
+    decoder = KernelDecoder(**QUICK).fit(X[:20])
+    assert decoder.latent_mixture_.n_components == 2
+    assert np.isfinite(decoder.reconstruct(X[:20])).all()
+
+
+def test_automatic_number_of_components(X):
+    decoder = KernelDecoder(2, n_components="auto", **QUICK).fit(X[:300])
+    assert 1 <= decoder.latent_mixture_.n_components <= 300 // 8
+
+
+@pytest.mark.parametrize("value", [0.0, 255.0])
+def test_identical_images_are_said(value):
+    rows = np.full((30, 16), value)
+    with pytest.warns(CollapseWarning, match="All rows are the same"):
+        decoder = KernelDecoder(**QUICK).fit(rows)
+    assert_allclose(decoder.reconstruct(rows), rows, atol=1e-4)
+    assert_allclose(decoder.sample(3)[0], rows[:3], atol=1e-4)
+    assert np.isfinite(decoder.bound_samples(rows)).all()
+
+
+def test_constant_pixels(X):
+    """The corners of digits never have ink."""
+    rows = np.hstack([X, np.full((len(X), 3), 7.0)])
+    decoder = KernelDecoder(standardize=True, **QUICK).fit(rows)
+    assert_allclose(decoder.reconstruct(rows)[:, -3:], 7.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("params", [{"code_dim": 0}, {"n_centers": 0}, {"kappa": 0}])
+def test_parameters_out_of_range(X, params):
+    with pytest.raises(ValueError, match=next(iter(params))):
+        KernelDecoder(**params).fit(X)
+
+
+def test_more_centres_than_memory_holds(X):
+    with pytest.raises(ValueError, match=r"n_centers=1000000 needs about \d.* bytes"):
+        KernelDecoder(n_centers=10**6).fit(X)
+    assert _total_memory(torch.device("cpu")) > 2**28
+
+
+@pytest.mark.parametrize("sizes", [(), (0,), (8.5,)])
+def test_wrong_layers(X, sizes):
+    with pytest.raises(ValueError, match="hidden_layer_sizes"):
+        KernelDecoder(hidden_layer_sizes=sizes).fit(X)
+
+
+def test_wrong_codes(one):
+    with pytest.raises(ValueError, match="code_dim=4"):
+        one.inverse_transform(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="n_samples=0"):
+        one.sample(0)
+
+
+def test_failed_training_is_said(X):
+    params = {**SMALL, "learning_rate": 1e6, "bounded": False}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        decoder = KernelDecoder(**params).fit(X)
+    assert any(issubclass(w.category, ConvergenceWarning) for w in caught)
+    assert np.isfinite(decoder.reconstruct(X)).all()
+
+
+def test_same_seed_same_bits_and_no_global_state(X):
+    state, legacy = torch.get_rng_state(), np.random.mtrand._rand
+    before = legacy.get_state()[1].copy()
+    one, two = (KernelDecoder(n_centers=2, **QUICK).fit(X) for _ in range(2))
+    assert one.sample(5)[0].tobytes() == two.sample(5)[0].tobytes()
+    assert one.transform(X).tobytes() == two.transform(X).tobytes()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_array_equal(legacy.get_state()[1], before)
+    other = KernelDecoder(n_centers=2, **{**QUICK, "random_state": 1}).fit(X)
+    assert (other.transform(X) != one.transform(X)).any()
+
+
+def test_single_precision_and_pickle(X):
+    rows = X.astype(np.float32)
+    decoder = pickle.loads(pickle.dumps(KernelDecoder(**QUICK).fit(rows)))
+    codes = decoder.transform(rows)
+    assert codes.dtype == decoder.inverse_transform(codes).dtype == np.float32
+    assert decoder.reconstruct(rows).dtype == np.float32
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_file(tmp_path, X, bounded):
+    decoder = KernelDecoder(2, n_centers=3, bounded=bounded, **QUICK).fit(X)
+    decoder.save(tmp_path / "decoder")
+    loaded = skgmje.load(tmp_path / "decoder")
+    assert_array_equal(loaded.transform(X), decoder.transform(X))
+    assert_array_equal(loaded.reconstruct(X), decoder.reconstruct(X))
+    assert_array_equal(loaded.bound_samples(X), decoder.bound_samples(X))
+    assert_array_equal(loaded.sample(5)[0], decoder.sample(5)[0])
+
+
+def test_fit_goes_on_after_an_interruption(tmp_path, X, monkeypatch):
+    from skgmje.embedding import _decoder_net
+
+    params = {**QUICK, "max_iter": 6, "checkpoint_dir": tmp_path}
+    expected = KernelDecoder(**{**params, "checkpoint_dir": None}).fit(X)
+    forward, calls = _decoder_net.Autoencoder.forward, []
+
+    def failing(module, rows):
+        calls.append(1)
+        if len(calls) == 4:
+            raise RuntimeError("power cut")
+        return forward(module, rows)
+
+    monkeypatch.setattr(_decoder_net.Autoencoder, "forward", failing)
+    with pytest.raises(RuntimeError, match="power cut"):
+        KernelDecoder(**params).fit(X)
+    resumed = KernelDecoder(**params).fit(X)
+    assert_array_equal(resumed.transform(X), expected.transform(X))
+
+
+def test_progress_and_callbacks(X, capsys):
+    KernelDecoder(verbose=1, **QUICK).fit(X)
+    assert "[KernelDecoder] step 3/3" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="net_params"):
+        KernelDecoder(net_params={"max_epochs": 3}).fit(X)
