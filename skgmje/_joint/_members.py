@@ -254,32 +254,32 @@ def train_members(
     schedule = make_schedule(*data[1].shape, settings)
     patience = settings.patience * schedule.max_iter
     members = Members(network, judged_on, schedule.warmup, drop, patience)
-
-    def on_epoch(losses):
-        is_over = members.judge()
-        return settings.on_epoch(losses) or is_over
-
+    hooks = _make_hooks(members, data[0], settings)
     training = _net.train(
-        members,
-        members.loss,
-        train,
-        schedule,
-        Hooks(
-            on_step=members.on_step,
-            on_epoch=on_epoch,
-            checkpoint=settings.checkpoint,
-            clip_gradients=members.clip_gradients,
-            callbacks=settings.callbacks,
-            net_params=_net_params(data[0], settings),
-        ),
-        generator,
-        device,
+        members, members.loss, train, schedule, hooks, generator, device
     )
     members.finish()
     steps = members.best_steps
     if steps is None:
         steps = torch.full((settings.n_members,), members.n_steps)
     return _layers(network), training, steps.cpu().numpy().astype(int)
+
+
+def _make_hooks(members, context, settings):
+    """Return what the training calls."""
+
+    def on_epoch(losses):
+        is_over = members.judge()
+        return settings.on_epoch(losses) or is_over
+
+    return Hooks(
+        on_step=members.on_step,
+        on_epoch=on_epoch,
+        checkpoint=settings.checkpoint,
+        clip_gradients=members.clip_gradients,
+        callbacks=settings.callbacks,
+        net_params=_net_params(context, settings),
+    )
 
 
 def make_schedule(n_samples, n_targets, settings):
