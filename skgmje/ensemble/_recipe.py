@@ -21,8 +21,8 @@ FEW_FEATURES, MAX_COMPONENTS, MAX_COMPONENTS_FEW = 6, 128, 256
 MAX_NUMBERS = 2**16
 MANY_ROWS, SOME_ROWS = 2500, 400
 FEW_ROWS, FEWEST_ROWS = 50, 12
-# Residual coordinates: sizes to try, and features whose regressions are affordable.
-RESIDUAL_SIZES, MAX_RESIDUAL_FEATURES = 3, 64
+# Features whose regressions are affordable.
+MAX_RESIDUAL_FEATURES = 64
 # Full covariances of fewer rows per feature have diagonal ones beside them.
 ROWS_PER_FEATURE = 10
 
@@ -149,9 +149,9 @@ def make_candidates(n_rows, n_features, spaces, effort):
     found = []
     for space in spaces:
         wanted, several = sizes, settings
-        if space == "residual":
-            # Coordinates for rows that lie near surfaces, which take many components.
-            wanted = sizes[-RESIDUAL_SIZES:]
+        if space == "residual" and len(spaces) > 1:
+            # Dear, and for some sets only: every other size, annealed.
+            wanted = sizes[::-2]
             several = [setting for setting in settings if setting[1]]
             if n_features > MAX_RESIDUAL_FEATURES:
                 continue

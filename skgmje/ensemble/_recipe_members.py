@@ -189,7 +189,7 @@ def _coordinates(space, X, weight, held_out, known):
     """Fit the coordinates of a space; None if they are the same as simpler ones."""
     try:
         transformer = SPACES[space](X, weight, known)
-        if getattr(transformer, "removed_", None) == []:
+        if "marginal" in known and getattr(transformer, "removed_", None) == []:
             return None
         if space == "identity":
             log_det = np.full(len(held_out), -np.log(transformer.scale_).sum())

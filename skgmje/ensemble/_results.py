@@ -49,7 +49,8 @@ class Table:
         """Return the candidates that still may get a weight."""
         if not self._n_known:
             return np.arange(len(self._names))
-        weights = self._weights(self._known())
+        known = self._known()
+        weights = self._weights(known) if len(known) else np.ones(len(self._names))
         return np.flatnonzero(weights >= LEAST_SHARE / len(weights))
 
     def _known(self):

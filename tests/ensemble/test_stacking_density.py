@@ -381,6 +381,15 @@ def test_no_marginals_of_residuals():
         stack.marginal([0])
 
 
+def test_residuals_alone_are_normal_scores_where_nothing_is_predictable():
+    stacks = [
+        StackingDensity(spaces=(space,), random_state=0).fit(skewed(80))
+        for space in ("residual", "marginal")
+    ]
+    scores = [stack.score(skewed(500, seed=1)) for stack in stacks]
+    assert scores[0] == pytest.approx(scores[1], abs=0.2)
+
+
 def test_marginal_and_conditional_of_several_coordinates(closed):
     X = skewed(50, seed=1)
     marginal, given = closed.marginal([0]), closed.condition([0], X[:, :1])
