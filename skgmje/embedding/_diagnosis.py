@@ -20,7 +20,7 @@ LARGEST_DROP_PER_DIMENSION = 3.0
 
 
 class CollapseWarning(UserWarning):
-    """The embeddings use few directions or hardly vary.
+    """The embeddings use few directions or hardly vary, or few rows are learned.
 
     See Also
     --------
