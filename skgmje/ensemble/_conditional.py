@@ -263,7 +263,9 @@ class StackingConditionalDensity(
             Targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; rows of weight zero are as good as absent.
+            Weights of the rows; rows of weight zero are as good as absent. The
+            process takes them as precisions. Regressors of your own that take no
+            weights are fitted without.
 
         groups : array-like of shape (n_samples,), default=None
             Which rows belong together: no model predicts a row if it has seen one

@@ -343,6 +343,28 @@ def test_rows_of_weight_zero_are_absent():
     assert_allclose(first, second)
 
 
+@pytest.mark.filterwarnings("ignore:.*of the values of target:UserWarning")
+def test_weight_k_is_k_copies_on_average():
+    """If copies are told to belong together; within three standard errors.
+
+    A process does not obey: copies without noise between them would tell it that
+    there is none, while weights are precisions.
+    """
+    counts = np.random.default_rng(0).integers(0, 3, 40)
+    X, y = make_rows(40)
+    kept = np.repeat(np.arange(40), counts)
+    new = make_rows(400, seed=1)
+    differences = []
+    for seed in range(6):
+        experts = ["boosting", ("ridge", Ridge())]
+        density = StackingConditionalDensity(experts, random_state=seed)
+        weighted = density.fit(X, y, counts).score(*new)
+        copied = density.fit(X[kept], y[kept], groups=kept).score(*new)
+        differences.append(weighted - copied)
+    error = np.std(differences, ddof=1) / np.sqrt(6)
+    assert abs(np.mean(differences)) <= 3 * error + 0.02
+
+
 def test_weights_count():
     """Of two populations the heavier one is believed."""
     rng = np.random.default_rng(0)
