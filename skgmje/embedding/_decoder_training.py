@@ -11,7 +11,7 @@ import torch
 
 from skgmje._net import Training, check_callbacks, check_net_params, train
 from skgmje._progress import Progress
-from skgmje.embedding._decoder_cost import OBJECTIVES, kernel_terms
+from skgmje.embedding._decoder_cost import OBJECTIVES, KernelTerms, kernel_terms
 from skgmje.embedding._decoder_net import Autoencoder, build_networks
 from skgmje.modules._batches import draw_rows, load_rows
 from skgmje.modules._device import resolve_device
@@ -51,8 +51,9 @@ class Objective:
         their sum over the sum of their squares, on average over patches.
         """
         terms = kernel_terms(X, decoded.centers, decoded.variance, self.patches)
-        log_fit = terms.log_fit.detach().double().requires_grad_()
-        terms = terms._replace(log_fit=log_fit, log_norm=terms.log_norm.detach())
+        # Not every device has double precision.
+        log_fit, log_norm = (part.detach().cpu().double() for part in terms)
+        terms = KernelTerms(log_fit.requires_grad_(), log_norm)
         (weights,) = torch.autograd.grad(self.function(terms), log_fit)
         weights = weights / weights.abs().amax(0)
         return float((weights.sum(0).square() / weights.square().sum(0)).mean())
