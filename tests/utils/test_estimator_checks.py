@@ -14,6 +14,7 @@ from sklearn.preprocessing import PowerTransformer, QuantileTransformer, Standar
 from sklearn.utils.fixes import parse_version
 
 from skgmje.compose import TransformedDensity
+from skgmje.ensemble import StackingDensity
 from skgmje.mixture import (
     GaussianMixture,
     GrowingNeuralGasMixture,
@@ -68,6 +69,7 @@ OURS = [
     (KernelMixtureDensity(**SMALL, covariance_type="full"), TURNS),
     (KernelMixtureDensity(**SMALL, polish="weights"), TURNS),
     (GrowingNeuralGasMixture(), TURNS | UNITS | WEIGHTS),
+    (StackingDensity(spaces=("identity",)), TURNS),
     (TransformedDensity(StandardScaler(), GaussianMixture(2)), set()),
     (TransformedDensity(PCA(whiten=True), GaussianMixture()), set()),
     (TransformedDensity(StandardScaler(), KernelDensity()), TURNS),
