@@ -26,7 +26,7 @@ test: lint
 
 # The oldest supported versions, in an environment of their own.
 test-floors: $(FLOORS)/.ready
-	SKGMJE_ONE_SETTING=1 $(FLOORS)/bin/python -m pytest -q -n 2 -m "not slow" \
+	$(FLOORS)/bin/python -m pytest -q -n 2 -m "not slow" \
 		$(FLOOR_TESTS)
 
 test-slow: $(READY)

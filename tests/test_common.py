@@ -1,7 +1,5 @@
 """scikit-learn's own checks, on every public estimator in several settings."""
 
-import os
-
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import Ridge
@@ -145,9 +143,9 @@ ESTIMATORS = (
     + STACKS
     + DETECTORS
 )
-# `make test-floors` checks the first setting of each estimator only.
-if "SKGMJE_ONE_SETTING" in os.environ:
-    ESTIMATORS = [*{type(e): e for e in reversed(ESTIMATORS)}.values()]
+# The first setting of each estimator; the others are left to the slow tests.
+FIRST = [*{type(e): e for e in reversed(ESTIMATORS)}.values()]
+OTHERS = [estimator for estimator in ESTIMATORS if estimator not in FIRST]
 
 # The table of this check is too small for them to draw rows, or not compared.
 NO_ROWS_DRAWN = (
@@ -199,14 +197,27 @@ def expected_failures(estimator):
     return {WEIGHTS_CHECK: DRAWS_ROWS}
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.filterwarnings("ignore::skgmje.embedding.CollapseWarning")
-@pytest.mark.filterwarnings("ignore:cost=.*compares operators:UserWarning")
-@pytest.mark.filterwarnings("ignore:Only .* pairs of a row:UserWarning")
-@pytest.mark.filterwarnings("ignore:.*of the values of target:UserWarning")
-@pytest.mark.filterwarnings("ignore:StackingDensity. .*columns:UserWarning")
-@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:{warning}")
+    for warning in (
+        ":sklearn.exceptions.ConvergenceWarning",
+        ":skgmje.embedding.CollapseWarning",
+        "cost=.*compares operators:UserWarning",
+        "Only .* pairs of a row:UserWarning",
+        ".*of the values of target:UserWarning",
+        "StackingDensity. .*columns:UserWarning",
+    )
+]
+
+
+@parametrize_with_checks(FIRST, expected_failed_checks=expected_failures)
 def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(OTHERS, expected_failed_checks=expected_failures)
+def test_scikit_learn_checks_of_other_settings(estimator, check):
     check(estimator)
 
 
