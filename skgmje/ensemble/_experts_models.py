@@ -24,6 +24,8 @@ from skgmje.ensemble._experts import (
 # among the last few of those that are tried.
 N_TREES, EVERY, PATIENCE = (100, 300, 500), 10, 3
 BOOSTING = {"learning_rate": 0.08, "l2_regularization": 1.0, "max_features": 0.7}
+# Above so many features, looks and bins are fewer: each costs time by the features.
+MANY_FEATURES, FEW_LOOKS, FEW_BINS = 30, 2, 63
 # Rows above which the trees have more leaves, and larger ones.
 MANY_LEAVES_ROWS, LARGE_LEAVES_ROWS = 3000, 1500
 
@@ -112,7 +114,8 @@ def fit_boosting(rows, settings, seed):
 def _boost(rows, y, seed):
     """Return the trees of a model for each fold, and what they hold out."""
     models = _boosters(rows, seed)
-    for n_trees in N_TREES:
+    looks = FEW_LOOKS if rows.X.shape[1] > MANY_FEATURES else len(N_TREES)
+    for n_trees in N_TREES[:looks]:
         stages = np.empty((n_trees // EVERY, len(y)))
         for k, model in enumerate(models):
             own = rows.fold == k
@@ -129,9 +132,10 @@ def _boost(rows, y, seed):
 
 def _boosters(rows, seed):
     """Return one model for each fold, which grows when it is fitted again."""
-    n = len(rows.X)
+    n, n_features = rows.X.shape
     return [
         HistGradientBoostingRegressor(
+            max_bins=FEW_BINS if n_features > MANY_FEATURES else 255,
             max_leaf_nodes=15 if n < MANY_LEAVES_ROWS else 31,
             min_samples_leaf=5 if n < LARGE_LEAVES_ROWS else 10,
             early_stopping=False,
