@@ -163,11 +163,12 @@ def all_splits(names=()):
 
 
 def _publish(tables, structured, coverage):
-    parts = [_table(tables, TABLES), _verdicts(tables, coverage)]
+    verdicts = _verdicts(tables, coverage)
+    parts = [_table(tables, TABLES), verdicts]
     if structured:
         parts.append(_table(structured, STRUCTURED))
     payload = {"results": tables, "structured": structured, "coverage": coverage}
-    publish(NAME, payload, "\n\n".join(parts))
+    publish(NAME, payload, "\n\n".join(parts), excerpt=verdicts)
 
 
 def _table(tables, names):
