@@ -8,6 +8,7 @@ from _density_peers import PEERS, measure
 from _report import RESULTS, markdown, publish
 
 NAME = "tables-density"
+FILE = RESULTS / f"{NAME}.json"
 SEEDS = (0, 1, 2)
 SETS = {
     "power_plant": -3.13,
@@ -46,8 +47,7 @@ MOST = 3
 
 def run(names, seeds=SEEDS, labels=tuple(PEERS)):
     """Measure what is not known yet, and publish all that is."""
-    file = RESULTS / f"{NAME}.json"
-    known = json.loads(file.read_text())["results"] if file.exists() else {}
+    known = _known()
     for name in names or (*SETS, *HONEST):
         source = HONEST.get(name, name)
         if not (FOLDER / f"{source}.npz").exists():
@@ -57,11 +57,15 @@ def run(names, seeds=SEEDS, labels=tuple(PEERS)):
         for seed in seeds:
             split = split_of(source, seed)
             for label in labels:
-                runs = known.setdefault(name, {}).setdefault(label, {})
-                if str(seed) not in runs:
-                    runs[str(seed)] = measure(label, split, seed)
-                    print(name, seed, label, *np.round(runs[str(seed)], 3), flush=True)
-                    file.write_text(json.dumps({"results": known}))
+                if str(seed) in known.get(name, {}).get(label, {}):
+                    continue
+                answer = measure(label, split, seed)
+                print(name, seed, label, *np.round(answer, 3), flush=True)
+                # Another process may have measured other sets meanwhile.
+                known = _known()
+                known.setdefault(name, {}).setdefault(label, {})[str(seed)] = answer
+                FILE.write_text(json.dumps({"results": known}))
+    known = _known()
     full, short = _table(known, tuple(PEERS)), _table(known, SHORT)
     note = f"Splits in brackets, CPU seconds of a fit. {LEAST}"
     publish(
@@ -70,6 +74,10 @@ def run(names, seeds=SEEDS, labels=tuple(PEERS)):
         f"{CAVEATS}\n\n{full}",
         excerpt=f"{short}\n\n{note}",
     )
+
+
+def _known():
+    return json.loads(FILE.read_text())["results"] if FILE.exists() else {}
 
 
 def _table(results, labels):

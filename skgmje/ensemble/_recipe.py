@@ -17,6 +17,8 @@ ANNEALING_EXTRA = 10
 # Rows that a component needs, and the largest numbers of components.
 ROWS_PER_COMPONENT = 6
 FEW_FEATURES, MAX_COMPONENTS, MAX_COMPONENTS_FEW = 6, 128, 256
+# Sizes that are always tried: few components cost little, and may be all there are.
+SIMPLE_SIZES = (1, 4)
 # Numbers that describe all components: many features leave room for few.
 MAX_NUMBERS = 2**16
 MANY_ROWS, SOME_ROWS = 2500, 400
@@ -75,6 +77,9 @@ def _residuals(X, sample_weight, known):
     return coordinates._fit(X, sample_weight, known.get("marginal"))
 
 
+# Further settings where groups of rows differ from each other.
+SMOOTH = ((0.0, 10.0, True), (0.0, 100.0, True))
+
 # Coordinates by name: each fits its transformer, and may use those before it.
 SPACES = {
     "identity": _standardise,
@@ -114,7 +119,7 @@ class Candidate(NamedTuple):
         )
 
 
-def make_candidates(n_rows, n_features, spaces, effort):
+def make_candidates(n_rows, n_features, spaces, effort, *, shifted=False):
     """List what to try for so many rows and features.
 
     Parameters
@@ -131,6 +136,10 @@ def make_candidates(n_rows, n_features, spaces, effort):
     effort : Effort
         How much to try.
 
+    shifted : bool, default=False
+        Whether held-out rows may differ from the others as groups do, so that far
+        stronger shrinkage may be wanted.
+
     Returns
     -------
     candidates : list of Candidate
@@ -142,7 +151,7 @@ def make_candidates(n_rows, n_features, spaces, effort):
     sizes = _sizes(n_rows, n_features)
     settings = [
         (max(2.0, base + slope * n_features), annealed)
-        for base, slope, annealed in effort.settings
+        for base, slope, annealed in (*effort.settings, *(SMOOTH if shifted else ()))
     ]
     # Few features may make two settings one.
     settings = list(dict.fromkeys(settings))
@@ -174,9 +183,10 @@ def _sizes(n_rows, n_features):
         2 * MAX_NUMBERS // ((n_features + 1) * (n_features + 2)),
     )
     powers = [2**i for i in range(9) if 2**i <= max(top, 1)]
-    if n_rows >= MANY_ROWS:
-        return powers[-4:]
-    return powers[-5:] if n_rows >= SOME_ROWS else powers
+    if n_rows < SOME_ROWS:
+        return powers
+    largest = powers[-4:] if n_rows >= MANY_ROWS else powers[-5:]
+    return sorted({*largest, *(size for size in SIMPLE_SIZES if size <= powers[-1])})
 
 
 def first_labels(Z, n_components, sample_weight, seed):

@@ -38,6 +38,9 @@ class Recipe:
     spaces : sequence of str
         Keys of :data:`skgmje.ensemble._recipe.SPACES`.
 
+    shifted : bool
+        Whether rows are held out by groups, or by a splitter.
+
     seed : int
         Decides all starts.
 
@@ -45,8 +48,8 @@ class Recipe:
         Runs the fits.
     """
 
-    def __init__(self, effort, spaces, seed, run):
-        self._effort, self._spaces = effort, spaces
+    def __init__(self, effort, spaces, shifted, seed, run):
+        self._effort, self._spaces, self._shifted = effort, spaces, shifted
         self._seed, self._run = seed, run
 
     #: Held-out rows after which the hopeless are given up; there are many others.
@@ -54,7 +57,9 @@ class Recipe:
 
     def candidates(self, X):
         """List what can be fitted to the rows."""
-        return make_candidates(len(X), X.shape[1], self._spaces, self._effort)
+        return make_candidates(
+            len(X), X.shape[1], self._spaces, self._effort, shifted=self._shifted
+        )
 
     def held_out(self, X, weight, folds, candidates, place):
         """Return log-densities of held-out rows for each candidate.

@@ -246,7 +246,8 @@ class StackingDensity(StackAnswersMixin, EstimatorMixin, DensityMixin, BaseEstim
         X, weight, groups = self._check_fit(X, sample_weight, groups)
         random_state = check_random_state(self.random_state)
         rows, find_folds = self._rows(X, weight, groups, random_state)
-        library = self._library(random_state)
+        shifted = groups is not None or is_splitter(self.cv)
+        library = self._library(random_state, shifted)
         candidates, weights = library.candidates(rows.X), np.ones(1)
         self.cv_results_ = None
         if len(candidates) > 1:
@@ -316,12 +317,12 @@ class StackingDensity(StackAnswersMixin, EstimatorMixin, DensityMixin, BaseEstim
         rows, self.dequantized_columns_ = dequantize(rows, ties, atoms, random_state)
         return rows
 
-    def _library(self, random_state):
+    def _library(self, random_state, shifted):
         seed = random_state.randint(2**31 - 1)
         run = Runner(self.n_jobs, self.verbose, type(self).__name__)
         if self.estimators is not None:
             return Given(self.estimators, seed, run)
-        return Recipe(EFFORTS[self.effort], tuple(self.spaces), seed, run)
+        return Recipe(EFFORTS[self.effort], tuple(self.spaces), shifted, seed, run)
 
     def _select(self, library, rows, folds, candidates):
         """Return the candidates that are worth a weight, and the weights."""
