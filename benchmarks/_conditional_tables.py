@@ -210,5 +210,6 @@ def _verdicts(tables, coverage):
                 f"{np.mean(shares):.3f} +- {error:.3f} ({len(shares)} splits)",
             ]
         )
-    header = ["data", "NLL", "at most", "NLL, less the best peer", "CRPS", "RMSE"]
+    header = ["data", "NLL", "at most", "NLL, less the best peer"]
+    header += ["CRPS beside the best", "RMSE beside the best"]
     return markdown([*header, "90 % coverage"], rows)

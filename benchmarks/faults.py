@@ -50,9 +50,18 @@ def main(arguments):
     tried, survived = (sum(row[i] for row in rows) for i in (1, 2))
     rows.append(("**all**", tried, survived, ""))
     header = ("fault", "tried", "survived", "same bits as without it")
-    publish("faults", {"faults": table}, markdown(header, rows))
-    print(markdown(header, rows))
+    text = markdown(header, rows)
+    publish("faults", {"faults": table}, text, excerpt=_side_by_side(rows))
+    print(text)
     return code
+
+
+def _side_by_side(rows, width=5):
+    """Return the table of the README: several faults in a line."""
+    cells = [f"{fault}: {survived} of {tried}" for fault, tried, survived, _ in rows]
+    cells += [""] * (-len(cells) % width)
+    lines = [cells[i : i + width] for i in range(0, len(cells), width)]
+    return markdown(["survived", *[""] * (width - 1)], lines)
 
 
 if __name__ == "__main__":
