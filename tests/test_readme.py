@@ -16,7 +16,8 @@ def test_readme_is_short():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("snippet", SNIPPETS)
-def test_snippet_runs(snippet, capsys):
+def test_snippet_runs(snippet, capsys, tmp_path, monkeypatch):
     assert len(snippet.splitlines()) < 12
+    monkeypatch.chdir(tmp_path)
     exec(snippet, {})
     assert capsys.readouterr().out
