@@ -1,5 +1,7 @@
 """Hot loops of full covariances: one matrix per component."""
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.linalg.blas import dtrmm
 
@@ -21,6 +23,15 @@ CANCELLATION = 3.0
 
 # Components whose maps are prepared at a time.
 AT_A_TIME = 512
+
+
+@lru_cache(maxsize=16)
+def _triangle(n_features):
+    """Return rows and columns of the upper triangle; many small fits ask for it."""
+    triangle = np.triu_indices(n_features)
+    for indices in triangle:
+        indices.flags.writeable = False
+    return triangle
 
 
 class FullKernel(Kernel):
@@ -73,7 +84,7 @@ class FullKernel(Kernel):
         self._runs = _runs(d)
         self.theta = np.empty((self.n_components, (d + 1) * (d + 2) // 2))
         self.theta[:, d] = self._log_norm - 0.5 * squares
-        rows, columns = np.triu_indices(d)
+        rows, columns = _triangle(d)
         for start in range(0, self.n_components, AT_A_TIME):
             tile = slice(start, start + AT_A_TIME)
             whitener = self._whitener[tile]
@@ -116,7 +127,7 @@ class FullKernel(Kernel):
         return joint
 
     def _direct_moments(self, columns, resp, work):
-        triangle = np.triu_indices(self.n_features)
+        triangle = _triangle(self.n_features)
         diff = buffer(work, "diff", columns.shape)
         weighted = buffer(work, "white", columns.shape)
         sums = np.empty(self.means.shape)
@@ -131,18 +142,18 @@ class FullKernel(Kernel):
 
     def rows_features(self, xp, X):
         """Return the features of centred rows of any array library."""
-        rows, columns = np.triu_indices(self.n_features)
+        rows, columns = _triangle(self.n_features)
         ones = xp.ones_like(X[:, :1])
         return xp.concat(
             [X, ones, X[:, rows.tolist()] * X[:, columns.tolist()]], axis=1
         )
 
     def outer(self, delta, coefficients):
-        rows, columns = np.triu_indices(self.n_features)
+        rows, columns = _triangle(self.n_features)
         return (coefficients[:, None] * delta[:, rows] * delta[:, columns],)
 
     def pack(self, matrices):
-        rows, columns = np.triu_indices(self.n_features)
+        rows, columns = _triangle(self.n_features)
         return (matrices[:, rows, columns],)
 
     @staticmethod
@@ -162,7 +173,7 @@ class FullKernel(Kernel):
 
 def unpack_symmetric(packed, n_features):
     """Return symmetric matrices (..., d, d) from upper triangles (..., d(d+1)/2)."""
-    rows, columns = np.triu_indices(n_features)
+    rows, columns = _triangle(n_features)
     matrices = np.empty((*packed.shape[:-1], n_features, n_features))
     matrices[..., rows, columns] = packed
     matrices[..., columns, rows] = packed
