@@ -182,8 +182,8 @@ def test_partitions_may_be_empty():
     assert len(clone(MIXTURE).fit(table).predict_proba(some).compute()) == 300
 
 
-# What Dask's writer does is no matter of ours.
-@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.set_index")
+# Dask itself uses what the newest pandas deprecates.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_parquet(tmp_path):
     table = pd.DataFrame(X, columns=list("abcd"))
     dd.from_pandas(table, npartitions=3).to_parquet(tmp_path)
