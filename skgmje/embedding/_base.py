@@ -161,11 +161,11 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         given = X
         X = check_rows(self, X, reset=True, min_samples=2)
         # Late: importing the package needs no torch.
-        from skgmje.embedding._training import check_engine, train_encoders
+        from skgmje.embedding._training import check_settings, train_encoders
         from skgmje.modules._schedule import Schedule
 
         task = FitTask(self, given, y, n_steps=Schedule(self.max_iter).n_epochs)
-        device, settings = check_engine(self), self._density_settings()
+        device, settings = check_settings(self), self._density_settings()
         data = (X,) if y is None else (X, np.asarray(y))
         task.checkpoint = self._open_checkpoint(*data)
         random_state = check_random_state(self.random_state)

@@ -3,18 +3,17 @@
 import math
 import os
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 
-from skgmje._net import Training, check_callbacks, check_net_params, train
+from skgmje._engine import check_engine
+from skgmje._net import Training, train
 from skgmje._progress import Progress
 from skgmje.embedding._decoder_cost import OBJECTIVES, KernelTerms, kernel_terms
 from skgmje.embedding._decoder_net import Autoencoder, build_networks
 from skgmje.modules._batches import draw_rows, load_rows
-from skgmje.modules._device import resolve_device
 from skgmje.modules._schedule import Hooks, Schedule
 
 # Copies of a batch of centres, and of the weights of the last layer, in a step.
@@ -187,17 +186,10 @@ def check_decoder(estimator, X):
         If parameters cannot be used here, or a step needs more memory than the
         device has.
     """
-    check_net_params(estimator.net_params)
-    check_callbacks(estimator.callbacks)
-    sizes = estimator.hidden_layer_sizes
-    if not len(sizes) or not all(isinstance(n, Integral) and n > 0 for n in sizes):
-        raise ValueError(
-            f"hidden_layer_sizes={sizes!r} must hold positive integers, one per "
-            "layer and at least one, for example (512, 256)."
-        )
-    device = resolve_device(estimator.device)
+    device = check_engine(estimator, (512, 256))
     n_rows, n_features = min(estimator.batch_size, len(X)), X.shape[1]
-    width, n_centers = max(1, sizes[-1] // 2), estimator.n_centers
+    width = max(1, estimator.hidden_layer_sizes[-1] // 2)
+    n_centers = estimator.n_centers
     entries = n_features * (n_rows + width) + n_centers * n_rows
     needed, there = 4 * _COPIES * n_centers * entries, _total_memory(device)
     if needed > there:

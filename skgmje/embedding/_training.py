@@ -4,13 +4,13 @@ import copy
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 
-from skgmje._net import Training, check_callbacks, check_net_params, train
+from skgmje._engine import check_engine
+from skgmje._net import Training, train
 from skgmje._progress import Progress
 from skgmje.embedding._diagnosis import log_det
 from skgmje.embedding._encoder import build_encoder, embed
@@ -23,7 +23,7 @@ from skgmje.embedding._view_pair import (
 )
 from skgmje.modules import Prototypes
 from skgmje.modules._batches import draw_rows, load_rows
-from skgmje.modules._device import load_tensors, own_random_state, resolve_device
+from skgmje.modules._device import load_tensors, own_random_state
 from skgmje.modules._memory import DefaultGenerator
 from skgmje.modules._schedule import Hooks, Schedule
 
@@ -285,7 +285,7 @@ def embed_views(estimator, pairs, seed):
     return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 
-def check_engine(estimator):
+def check_settings(estimator):
     """Return the device; what depends on the engine should fail before any work.
 
     Parameters
@@ -303,14 +303,7 @@ def check_engine(estimator):
     ValueError
         If parameters cannot be used here, or not together.
     """
-    check_net_params(estimator.net_params)
-    check_callbacks(estimator.callbacks)
-    sizes = estimator.hidden_layer_sizes
-    if not len(sizes) or not all(isinstance(n, Integral) and n > 0 for n in sizes):
-        raise ValueError(
-            f"hidden_layer_sizes={sizes!r} must hold positive integers, one per "
-            "layer and at least one, for example (256, 128)."
-        )
+    device = check_engine(estimator, (256, 128))
     pair = estimator.views == "pair"
     if pair and estimator.target == "ema":
         raise ValueError(
@@ -322,4 +315,4 @@ def check_engine(estimator):
             f"target_encoder={estimator.target_encoder!r} is for views='pair'; with "
             f"views={estimator.views!r} both views share encoder. Leave it None."
         )
-    return resolve_device(estimator.device)
+    return device

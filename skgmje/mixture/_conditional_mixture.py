@@ -296,7 +296,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         return self
 
     def _settings(self, task):
-        from skgmje.mixture._placement import check_engine
+        from skgmje._engine import check_engine
 
         params = {
             name: getattr(self, name)
@@ -306,7 +306,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         return Settings(
             **params
             | {
-                "device": check_engine(self),
+                "device": check_engine(self, (128, 128), may_be_empty=True),
                 "on_epoch": task.end_epoch,
                 "checkpoint": task.checkpoint,
             }

@@ -346,10 +346,11 @@ class KernelMixtureDensity(
         given = X, y, sample_weight
         X, sample_weight = training_rows(self, X, sample_weight)
         # Late: a fitted estimator needs no torch.
-        from skgmje.mixture._placement import check_engine, train_centers
+        from skgmje._engine import check_engine
+        from skgmje.mixture._placement import train_centers
 
         check_size(self.n_components, X.shape[0])
-        device = check_engine(self)
+        device = check_engine(self, (128, 128), may_be_empty=True)
         checkpoint = self._open_checkpoint(X, sample_weight)
         random_state = check_random_state(self.random_state)
         units = standardization(X, sample_weight, per_feature=self.standardize)

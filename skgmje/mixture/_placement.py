@@ -4,14 +4,13 @@ import copy
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 
 from skgmje._backend import to_numpy
-from skgmje._net import Training, check_callbacks, check_net_params, train
+from skgmje._net import Training, train
 from skgmje._progress import Progress
 from skgmje.costs import effective_rank, pair_ess
 from skgmje.gaussian import Mixture
@@ -20,7 +19,7 @@ from skgmje.mixture._objective import Objective
 from skgmje.mixture._progress import Plateau
 from skgmje.modules import CodeGenerator, NoiseGenerator
 from skgmje.modules._batches import draw_rows, load_rows
-from skgmje.modules._device import load_tensors, own_random_state, resolve_device
+from skgmje.modules._device import load_tensors, own_random_state
 from skgmje.modules._generator import draw_centers
 from skgmje.modules._memory import DefaultGenerator
 from skgmje.modules._schedule import Hooks
@@ -136,35 +135,6 @@ class Placement:
     diagnostics: dict
     network: Any
     training: Training
-
-
-def check_engine(estimator):
-    """Return the device; what depends on the engine should fail before any work.
-
-    Parameters
-    ----------
-    estimator : KernelMixtureDensity
-        Its parameters are read.
-
-    Returns
-    -------
-    device : torch.device
-        Where to train.
-
-    Raises
-    ------
-    ValueError
-        If a parameter cannot be used here.
-    """
-    check_net_params(estimator.net_params)
-    check_callbacks(estimator.callbacks)
-    sizes = estimator.hidden_layer_sizes
-    if not all(isinstance(n, Integral) and n > 0 for n in sizes):
-        raise ValueError(
-            f"hidden_layer_sizes={sizes!r} must hold positive integers, one per "
-            "layer, for example (128, 128)."
-        )
-    return resolve_device(estimator.device)
 
 
 def train_centers(estimator, data, dtype, n_components, recipe, task, device):
