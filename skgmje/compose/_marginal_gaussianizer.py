@@ -8,10 +8,15 @@ from skgmje._base import _fit_context, check_rows, check_weights
 from skgmje._estimator import EstimatorMixin, FitTask
 from skgmje._units import drop_weightless
 from skgmje.compose._column_density import fit_column
+from skgmje.compose._coordinates import CoordinatesMixin
 
 
 class MarginalGaussianizer(
-    EstimatorMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
+    CoordinatesMixin,
+    EstimatorMixin,
+    OneToOneFeatureMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     r"""Map each column to normal scores, with an exact Jacobian.
 
@@ -97,38 +102,6 @@ class MarginalGaussianizer(
         self.columns_ = [fit_column(column, weight) for column in rows.T]
         task.end()
         return self
-
-    def transform(self, X):
-        """Return the normal scores of the rows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_features)
-            Their scores.
-        """
-        check_is_fitted(self)
-        return self._forward(check_rows(self, X, reset=False))[0]
-
-    def log_det(self, X):
-        r"""Compute the log-determinant of the Jacobian.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows.
-
-        Returns
-        -------
-        log_det : ndarray of shape (n_samples,)
-            :math:`\log |\det dz / dx|` of each row.
-        """
-        check_is_fitted(self)
-        return self._forward(check_rows(self, X, reset=False))[1]
 
     def inverse_transform(self, Z):
         """Return the rows whose scores are given.

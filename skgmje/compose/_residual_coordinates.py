@@ -17,6 +17,7 @@ from skgmje._base import (
 )
 from skgmje._estimator import EstimatorMixin, FitTask
 from skgmje._units import drop_weightless, standardization
+from skgmje.compose._coordinates import CoordinatesMixin
 from skgmje.compose._kernel_ridge import fit_kernel_ridge
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 
@@ -37,7 +38,11 @@ class RemovedColumn(NamedTuple):
 
 
 class ResidualCoordinates(
-    EstimatorMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
+    CoordinatesMixin,
+    EstimatorMixin,
+    OneToOneFeatureMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     r"""Replace predictable columns by their residuals given the others.
 
@@ -181,9 +186,12 @@ class ResidualCoordinates(
         self._steps, residuals = self._remove(rows, weight)
         self.removed_ = [step.column for step in self._steps]
         self.gains_ = np.array([step.gain for step in self._steps])
-        # Rows of weight zero are left out anyhow.
-        self.residuals_ = self._forward(X)[0][:, self.removed_].astype(np.float64)
-        self.residuals_[slice(None) if given is None else given > 0] = residuals
+        self.residuals_ = residuals
+        if len(rows) < len(X):
+            # Rows of weight zero were left out anyhow.
+            all_rows = self._forward(X)[0][:, self.removed_].astype(np.float64)
+            all_rows[given > 0] = residuals
+            self.residuals_ = all_rows
         return self
 
     def _remove(self, rows, weight):
@@ -235,39 +243,6 @@ class ResidualCoordinates(
         regression = fit_kernel_ridge(X, Z[:, column], landmarks, weight, (factor,))
         scale = max(np.sqrt(regression.error), _LEAST_SCALE)
         return RemovedColumn(column, others, regression, float(scale), float(best_gain))
-
-    def transform(self, X):
-        """Return the coordinates of the rows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_features)
-            Their coordinates.
-        """
-        check_is_fitted(self)
-        return self._forward(check_rows(self, X, reset=False))[0]
-
-    def log_det(self, X):
-        r"""Compute the log-determinant of the Jacobian.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows.
-
-        Returns
-        -------
-        log_det : ndarray of shape (n_samples,)
-            :math:`\log |\det dr / dx|` of each row, all the same unless
-            `gaussianize`.
-        """
-        check_is_fitted(self)
-        return self._forward(check_rows(self, X, reset=False))[1]
 
     def inverse_transform(self, Z):
         """Return the rows whose coordinates are given.
