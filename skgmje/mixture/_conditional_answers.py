@@ -59,14 +59,16 @@ class ConditionalDensityMixin(EstimatorMixin):
         """Drop the axis of the targets if `y` had none, shape (n_samples, 1, ...)."""
         return values[:, 0] if self._y_ndim == 1 else values
 
-    def _each_chunk(self, X, function):
-        """Apply `function` to the mixtures of some rows at a time; join the results."""
+    def _chunks(self, X):
+        """Yield the mixtures of some rows at a time, and which rows they are."""
         X = self._check_predict(X)
-        parts = []
         for start in range(0, len(X), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
-            parts.append(function(self._mixture_of(X[rows]), rows))
-        return np.concatenate(parts)
+            yield self._mixture_of(X[rows]), rows
+
+    def _each_chunk(self, X, function):
+        """Apply `function` to the mixtures of some rows at a time; join the results."""
+        return np.concatenate([function(*chunk) for chunk in self._chunks(X)])
 
     def predict_mixture(self, X):
         """Return the conditional density of each row.
@@ -225,11 +227,11 @@ class ConditionalDensityMixin(EstimatorMixin):
             Named tuple of ``within``, ``between`` and ``entropy``; the first two
             add up to the covariance.
         """
-        return Uncertainty(
-            self._each_chunk(X, lambda m, rows: m.within_covariance),
-            self._each_chunk(X, lambda m, rows: m.between_covariance),
-            self._each_chunk(X, lambda m, rows: _entropy(m.weights)),
-        )
+        parts = [
+            (m.within_covariance, m.between_covariance, _entropy(m.weights))
+            for m, _ in self._chunks(X)
+        ]
+        return Uncertainty(*map(np.concatenate, zip(*parts, strict=True)))
 
     def sample_y(self, X, n_samples=1, random_state=None):
         """Draw targets.
