@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skgmje._backend import from_tensor
+from skgmje._units import Units, standardization
 
 # Numbers of channels by which an image with channels first is recognised.
 _USUAL_CHANNELS = (1, 2, 3, 4)
@@ -19,70 +20,88 @@ class ImageFormat(NamedTuple):
     shape : tuple of int
         Height, width and channels.
 
-    is_integer : bool
-        Whether the values were integers.
+    is_whole : bool
+        Whether all values were whole numbers.
 
     largest : float
         Largest absolute value.
     """
 
     shape: tuple
-    is_integer: bool
+    is_whole: bool
     largest: float
 
-    @property
-    def n_features(self):
-        """Number of values of an image."""
-        return int(np.prod(self.shape))
-
-    def rows(self, X, name="X"):
-        """Return further images as rows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, height, width[, channels]) or \
-                (n_samples, n_features)
-            Images, or rows of images.
-
-        name : str, default="X"
-            Its name in messages.
-
-        Returns
-        -------
-        rows : ndarray of shape (n_samples, n_features)
-            Single precision, channels last. What is no array of numbers is left as
-            it is.
+    @classmethod
+    def of(cls, rows, shape):
+        """Return the format of rows with this shape.
 
         Raises
         ------
         ValueError
-            If shape or scale are not those of the fit.
+            If the rows do not have as many columns as an image has values.
         """
-        X = _as_array(X)
-        if X is None or X.ndim < 2:
-            return X
-        if X.ndim > 2:
-            _check_layout(X, name)
-            if _shape_of(X) != self.shape:
-                raise ValueError(
-                    f"{name} holds images of shape {_shape_of(X)}, but those of fit "
-                    f"had {self.shape} (height, width, channels). Resize them."
-                )
-        _check_scale(X, self, name)
-        return _flat(X)
+        if np.prod(shape) != rows.shape[1]:
+            raise ValueError(
+                f"image_shape={shape} has {np.prod(shape)} values, but X has "
+                f"{rows.shape[1]} columns. Both must be the same."
+            )
+        return cls(tuple(shape), _is_whole(rows), _largest(rows))
+
+    def check(self, rows, name="X"):
+        """Raise ValueError if pixels up to 255 meet pixels up to 1.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_samples, n_features)
+            Further images.
+
+        name : str, default="X"
+            Their name in messages.
+        """
+        whole, largest = _is_whole(rows), _largest(rows)
+        if self.is_whole and self.largest > 1 and 0 < largest <= 1 and not whole:
+            raise ValueError(
+                f"{name} holds fractions up to {largest:.3g}, but fit saw whole numbers "
+                f"up to {self.largest:.4g}. Multiply them by 255, if so fit's were made."
+            )
+        if not self.is_whole and self.largest <= 1 < largest and whole:
+            raise ValueError(
+                f"{name} holds whole numbers up to {largest:.4g}, but fit saw fractions "
+                f"up to {self.largest:.3g}. Divide them by 255, if so fit's were made."
+            )
+
+    def units(self, rows, *, per_channel):
+        """Return location and scale of the channels, for each value of an image.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_samples, n_features)
+            Images.
+
+        per_channel : bool
+            Whether each channel has its own scale.
+
+        Returns
+        -------
+        units : Units
+            The same for all pixels.
+        """
+        height, width, channels = self.shape
+        pixels = rows.reshape(-1, channels)
+        loc, scale, _ = standardization(pixels, None, per_feature=per_channel)
+        times = height * width
+        return Units(
+            np.tile(loc, times), np.tile(scale, times) if per_channel else scale
+        )
 
 
-def read_images(X, image_shape=None, name="X"):
-    """Return the rows of images to learn from, and their format.
+def flatten_images(X, name="X"):
+    """Return images as rows, and their shape; rows as they are.
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, height, width[, channels]) or \
-            (n_samples, n_features)
-        Images; with `image_shape` maybe rows of images.
-
-    image_shape : tuple of int or None, default=None
-        Height, width and, if there are several, channels; needed for rows only.
+    X : array-like of shape (n_samples, height, width[, channels]) or any other
+        Images, or what others have to look at.
 
     name : str, default="X"
         Its name in messages.
@@ -90,36 +109,31 @@ def read_images(X, image_shape=None, name="X"):
     Returns
     -------
     rows : ndarray of shape (n_samples, n_features)
-        Single precision, channels last; `X` itself if it holds no images.
+        Channels last; integers become single precision.
 
-    image_format : ImageFormat or None
-        What to ask of further images; None if `X` holds none.
+    shape : tuple of int or None
+        Height, width and channels; None if `X` holds no images.
 
     Raises
     ------
     ValueError
-        If these are no images, or not of this shape.
+        If the axes are not those of images.
     """
-    shape = check_image_shape(image_shape)
     images = _as_array(X)
-    if images is None or images.ndim < (3 if shape is None else 2):
+    if images is None or images.ndim < 3:
         return X, None
-    if images.ndim == 2 and np.prod(shape) != images.shape[1]:
+    if images.ndim > 4:
         raise ValueError(
-            f"image_shape={image_shape!r} has {np.prod(shape)} values, but {name} has "
-            f"{images.shape[1]} columns. Their product must be the number of columns."
+            f"{name} has {images.ndim} axes; images have shape (n_samples, height, "
+            "width) or (n_samples, height, width, channels)."
         )
-    if images.ndim > 2:
-        _check_layout(images, name)
-        if shape not in (None, _shape_of(images)):
-            raise ValueError(
-                f"image_shape={image_shape!r}, but {name} holds images of shape "
-                f"{_shape_of(images)} (height, width, channels). Leave it None."
-            )
-        shape = _shape_of(images)
-    rows = _flat(images)
-    largest = float(np.abs(rows).max(initial=0.0))
-    return rows, ImageFormat(shape, images.dtype.kind in "iub", largest)
+    if 0 in images.shape[1:]:
+        raise ValueError(f"{name} of shape {images.shape} holds images without pixels.")
+    if images.ndim == 4:
+        _check_channels(images.shape, name)
+    shape = (*images.shape[1:], 1)[:3]
+    rows = images.reshape(len(images), int(np.prod(shape)))
+    return rows if rows.dtype.kind == "f" else rows.astype(np.float32), shape
 
 
 def check_image_shape(image_shape):
@@ -152,6 +166,38 @@ def check_image_shape(image_shape):
     return tuple(map(int, (*sizes, 1)[:3]))
 
 
+def agree_on_shape(wanted, found, name="X"):
+    """Return the shape of images, of which one or both or neither is known.
+
+    Parameters
+    ----------
+    wanted : tuple of int or None
+        What the parameter says, or what fit has seen.
+
+    found : tuple of int or None
+        What the array says.
+
+    name : str, default="X"
+        Its name in messages.
+
+    Returns
+    -------
+    shape : tuple of int or None
+        Height, width and channels.
+
+    Raises
+    ------
+    ValueError
+        If both differ.
+    """
+    if None not in (wanted, found) and wanted != found:
+        raise ValueError(
+            f"{name} holds images of shape {found} (height, width, channels), but "
+            f"{wanted} is expected. Resize them, or change image_shape before fit."
+        )
+    return wanted or found
+
+
 def _as_array(X):
     """Return an array of numbers, or None for what others have to look at."""
     X = from_tensor(X)
@@ -164,48 +210,19 @@ def _as_array(X):
     return X if is_array else None
 
 
-def _shape_of(X):
-    return (*X.shape[1:], 1)[:3]
-
-
-def _check_layout(X, name):
-    """Raise unless the axes are rows, height, width and maybe channels."""
-    if X.ndim > 4:
+def _check_channels(shape, name):
+    first, height, last = shape[1:]
+    if first in _USUAL_CHANNELS and last not in _USUAL_CHANNELS and first < height:
         raise ValueError(
-            f"{name} has {X.ndim} axes; images have shape (n_samples, height, width) "
-            "or (n_samples, height, width, channels)."
-        )
-    if 0 in X.shape[1:]:
-        raise ValueError(f"{name} of shape {X.shape} holds images without pixels.")
-    if X.ndim == 4:
-        first, height, last = X.shape[1:]
-        if first in _USUAL_CHANNELS and last not in _USUAL_CHANNELS and first < height:
-            raise ValueError(
-                f"{name} of shape {X.shape} seems to have its channels first; images "
-                "have shape (n_samples, height, width, channels). Pass "
-                f"{name}.transpose(0, 2, 3, 1)."
-            )
-
-
-def _check_scale(X, known, name):
-    """Raise if integers from 0 to 255 meet floats from 0 to 1."""
-    is_integer = X.dtype.kind in "iub"
-    if is_integer == known.is_integer:
-        return
-    largest = float(np.abs(X).max(initial=0))
-    if known.is_integer and known.largest > 1 and 0 < largest <= 1:
-        raise ValueError(
-            f"{name} holds floats up to {largest:.3g}, but fit saw integers up to "
-            f"{known.largest:.4g}. Scale them the same way, for example as integers "
-            "from 0 to 255."
-        )
-    if not known.is_integer and known.largest <= 1 < largest:
-        raise ValueError(
-            f"{name} holds integers up to {largest:.4g}, but fit saw floats up to "
-            f"{known.largest:.3g}. Divide them by 255."
+            f"{name} of shape {shape} seems to have its channels first; images have "
+            "shape (n_samples, height, width, channels). Pass "
+            f"{name}.transpose(0, 2, 3, 1)."
         )
 
 
-def _flat(X):
-    n_features = int(np.prod(X.shape[1:]))
-    return X.reshape(len(X), n_features).astype(np.float32, copy=False)
+def _is_whole(rows):
+    return bool((rows == np.rint(rows)).all())
+
+
+def _largest(rows):
+    return float(np.abs(rows).max(initial=0.0))
