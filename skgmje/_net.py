@@ -10,6 +10,7 @@ from skorch.callbacks import Callback, Checkpoint, LRScheduler
 from torch import nn
 
 from skgmje.modules._batches import TensorBatches, TensorRows
+from skgmje.modules._device import naming_batch_size
 from skgmje.modules._group import agree, average_gradients, training_together
 from skgmje.modules._memory import RunRecord
 
@@ -372,6 +373,9 @@ def train(module, criterion, tensors, schedule, hooks, random_state, device):
     NonFiniteLossError
         If the very first loss is not finite.
 
+    MemoryError
+        If the device cannot hold a step; it names a smaller `batch_size`.
+
     KeyboardInterrupt
         If the user interrupted it before the first loss; later interruptions
         end the training only.
@@ -388,7 +392,10 @@ def train(module, criterion, tensors, schedule, hooks, random_state, device):
         rows = TensorRows(*(tensor.to(device) for tensor in tensors))
     net = _make_net(module, criterion, len(rows), schedule, hooks, random_state, device)
     try:
-        with training_together(module, rows, random_state, device):
+        with (
+            naming_batch_size(net.batch_size),
+            training_together(module, rows, random_state, device),
+        ):
             net.partial_fit(rows)
             trouble = _describe_end(net)
     except (NonFiniteLossError, ValueError, torch.linalg.LinAlgError) as error:

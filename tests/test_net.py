@@ -376,3 +376,14 @@ def test_same_bits_from_threads_and_global_states_untouched():
 
 def test_training_is_a_value():
     assert Training(np.zeros(2)).trouble == ""
+
+
+def test_lack_of_memory_names_a_smaller_batch():
+    def greedy(mixture, rows):
+        return negative_log_likelihood(mixture, rows) + torch.empty(2**50).sum()
+
+    with pytest.raises(
+        MemoryError, match=r"batch_size=20\. Try batch_size=10"
+    ) as caught:
+        run(greedy, batch_size=20)
+    assert isinstance(caught.value.__cause__, RuntimeError)

@@ -9,8 +9,9 @@ from skgmje._base import check_rows
 from skgmje.embedding._decoder_cost import kernel_terms
 from skgmje.gaussian import Mixture
 
-# Entries of centres that exist at a time.
+# Entries of centres that exist at a time, and batches that are encoded together.
 _CHUNK_ENTRIES = 2**22
+_CHUNK_BATCHES = 32
 
 
 class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
@@ -34,8 +35,15 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _encode(self, rows):
         """Return the codes of standardised rows, float64."""
         from skgmje.embedding._encoder import embed
+        from skgmje.modules._device import naming_batch_size
 
-        return embed(self.encoder_, rows, self.device)
+        step = _CHUNK_BATCHES * self.batch_size
+        with naming_batch_size(self.batch_size):
+            parts = [
+                embed(self.encoder_, rows[start : start + step], self.device)
+                for start in range(0, len(rows), step)
+            ]
+        return np.concatenate(parts)
 
     def _decode(self, codes):
         """Yield slices of codes, and their centres in units of standardised rows."""

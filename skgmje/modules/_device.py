@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import torch
 
 _LOCK = threading.RLock()
+# What errors say of devices without room, and of processors.
+_NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")
 
 
 def _start_anew():
@@ -81,6 +83,38 @@ def load_tensors(module, tensors):
         module.to(floats[0].dtype)
     module.load_state_dict(dict(tensors))
     return module.eval()
+
+
+@contextmanager
+def naming_batch_size(batch_size):
+    """Say what to do where the memory of a device does not hold a batch.
+
+    Parameters
+    ----------
+    batch_size : int
+        Rows of a batch.
+
+    Raises
+    ------
+    MemoryError
+        In place of the errors of torch and NumPy that tell so.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        words = str(error).lower()
+        if not isinstance(error, MemoryError) and not any(
+            part in words for part in _NO_MEMORY
+        ):
+            raise
+        remedy = "Use smaller layers, or device='cpu'."
+        if batch_size > 1:
+            remedy = f"Try batch_size={batch_size // 2}."
+        reason = str(error).partition("\n")[0].strip() or type(error).__name__
+        raise MemoryError(
+            f"There is not enough memory for batch_size={batch_size}. {remedy} "
+            f"({reason})"
+        ) from error
 
 
 @contextmanager

@@ -310,3 +310,25 @@ def test_progress_and_callbacks(X, capsys):
     assert "[KernelDecoder] step 3/3" in capsys.readouterr().out
     with pytest.raises(ValueError, match="net_params"):
         KernelDecoder(net_params={"max_epochs": 3}).fit(X)
+
+
+def test_lack_of_memory_names_a_smaller_batch(X, monkeypatch):
+    from skgmje.embedding import _decoder_net, _encoder
+
+    decoder = KernelDecoder(batch_size=1000, **QUICK).fit(X)
+
+    def greedy(*args):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(_encoder, "embed", greedy)
+    with pytest.raises(MemoryError, match=r"batch_size=1000\. Try batch_size=500\."):
+        decoder.transform(X)
+    monkeypatch.setattr(_decoder_net.Autoencoder, "forward", greedy)
+    with pytest.raises(MemoryError, match=r"batch_size=1000\. Try batch_size=500\."):
+        decoder.fit(X)
+
+
+def test_answers_do_not_depend_on_how_many_rows_are_encoded_together(X, one):
+    few = clone(one).set_params(batch_size=8)
+    vars(few).update({k: v for k, v in vars(one).items() if k != "batch_size"})
+    assert_allclose(few.transform(X), one.transform(X), rtol=1e-5, atol=1e-5)

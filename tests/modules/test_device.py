@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from skgmje.modules._device import own_random_state, resolve_device
+from skgmje.modules._device import naming_batch_size, own_random_state, resolve_device
 
 
 def test_auto_is_a_device_that_is_there():
@@ -50,3 +50,34 @@ def test_threads_take_turns():
         weights = list(pool.map(build, seeds))
     for seed, weight in zip(seeds, weights, strict=True):
         assert torch.equal(weight, build(seed))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."),
+        RuntimeError("MPS backend out of memory"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate"),
+        MemoryError(),
+    ],
+    ids=["cuda", "mps", "windows", "numpy"],
+)
+def test_lack_of_memory_names_a_smaller_batch(error):
+    with (
+        pytest.raises(
+            MemoryError, match=r"for batch_size=300.* Try batch_size=150\."
+        ) as e,
+        naming_batch_size(300),
+    ):
+        raise error
+    assert e.value.__cause__ is error
+
+
+def test_a_batch_of_one_row_cannot_be_smaller():
+    with pytest.raises(MemoryError, match="smaller layers"), naming_batch_size(1):
+        torch.empty(2**50)
+
+
+def test_other_errors_are_left_alone():
+    with pytest.raises(RuntimeError, match="shapes"), naming_batch_size(4):
+        raise RuntimeError("shapes differ")
