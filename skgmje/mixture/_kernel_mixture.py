@@ -185,7 +185,8 @@ class KernelMixtureDensity(
         Effective number of pairs of a row and a centre that the cost sees.
 
     effective_rank_ : float
-        Effective number of singular values of the kernel matrix.
+        Effective number of singular values of the kernel matrix. Under the wide
+        bumps of noise in many dimensions a few are normal.
 
     n_iter_ : int
         Number of gradient steps.
@@ -355,6 +356,7 @@ class KernelMixtureDensity(
         random_state = check_random_state(self.random_state)
         units = standardization(X, sample_weight, per_feature=self.standardize)
         loc, scale = self._loc, self._scale = units.loc, units.scale
+        unit = 1.0 if self.standardize else float(scale)
         size = self.n_components
         data = standardized_data(X, sample_weight, units, size, random_state)
         settings = choose_settings(self, data, random_state)
@@ -362,7 +364,7 @@ class KernelMixtureDensity(
             self,
             data,
             n_components=settings.n_components,
-            unit=1.0 if self.standardize else float(scale),
+            unit=unit,
             random_state=random_state,
         )
         task = FitTask(self, *given, n_steps=recipe.schedule.n_epochs)
@@ -374,7 +376,7 @@ class KernelMixtureDensity(
         self._set_mixture(polished.mixture.affine(scale, loc))
         self._n_parameters = polished.n_parameters
         self.centers_ = placement.model.means * scale + loc
-        self.bandwidth_ = recipe.bumps.variance**0.5
+        self.bandwidth_ = recipe.bumps.variance**0.5 * unit
         self.cv_results_ = settings.cv_results
         self._record(placement, polished.trouble)
         task.end()

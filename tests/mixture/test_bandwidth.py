@@ -71,8 +71,12 @@ def test_repeated_rows_keep_a_width():
 @pytest.mark.parametrize("standardize", [True, False])
 def test_a_number_is_in_the_units_of_the_bumps(standardize):
     params = {"covariance_type": "full", "shrinkage": 2.0, "max_iter": 2, "tol": 1e9}
-    fitted = KernelMixtureDensity(
-        2, bandwidth=5.0, standardize=standardize, random_state=0, **params
-    ).fit(10 * X)
-    unit = 1.0 if standardize else np.sqrt((10 * X).var(axis=0).mean())
-    assert fitted.bandwidth_ == pytest.approx(5.0 / unit)
+
+    def fit(factor, bandwidth):
+        params["bandwidth"], params["standardize"] = bandwidth, standardize
+        return KernelMixtureDensity(2, random_state=0, **params).fit(factor * X)
+
+    first, second = fit(1, 0.5), fit(10, 0.5 if standardize else 5.0)
+    assert first.bandwidth_ == pytest.approx(0.5)
+    assert second.bandwidth_ == pytest.approx(0.5 if standardize else 5.0)
+    assert second.bound_gap_ == pytest.approx(first.bound_gap_, rel=1e-5)
