@@ -48,6 +48,8 @@ CLASSES = {
     "Coordinates": "skgmje.outlier._coordinates.Coordinates",
     "ColumnDensity": "skgmje.compose._column_density.ColumnDensity",
     "ColumnShift": "skgmje.compose._column_density.Shift",
+    "ImageAugmentation": "skgmje.embedding._augmentation.ImageAugmentation",
+    "ImageFormat": "skgmje.embedding._images.ImageFormat",
     "GasState": "skgmje.adaptation._neural_gas.GasState",
     "GivenViews": "skgmje.embedding._views.GivenViews",
     "JointConditional": "skgmje._joint._models.JointConditional",

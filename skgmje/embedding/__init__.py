@@ -1,5 +1,6 @@
 """Embeddings of two views and their joint density; codes that can be decoded."""
 
+from skgmje.embedding._augmentation import ImageAugmentation
 from skgmje.embedding._contrast import barlow_loss, infonce_loss, vicreg_loss
 from skgmje.embedding._decoder import KernelDecoder
 from skgmje.embedding._diagnosis import CollapseWarning, diagnose
@@ -23,6 +24,7 @@ __all__ = [
     "CollapseWarning",
     "GJEEmbedder",
     "GMJEEmbedder",
+    "ImageAugmentation",
     "KernelDecoder",
     "LOSSES",
     "barlow_loss",

@@ -19,14 +19,27 @@ class EmbedderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     it for.
     """
 
+    @property
+    def _image_formats(self):
+        """What images both views are, or None; older files know of none."""
+        return vars(self).get("_formats", (None, None))
+
+    @property
+    def _shapes(self):
+        """Heights, widths and channels of both views' images, or None."""
+        return tuple(known and known.shape for known in self._image_formats)
+
     def _pair(self, X, y):
+        """Return pairs of rows, of checked rows and whatever the user calls y."""
+        if self._views.needs_y and y is not None:
+            y = self._check_target(y)
         return Pairs(self._views, *self._views.pairs(X, y), *self._units)
 
-    def _encode(self, encoder, rows):
-        """Return the embeddings of standardised rows, float64."""
+    def _encode(self, encoder, rows, view=0):
+        """Return the embeddings of rows of a view, float64."""
         from skgmje.embedding._encoder import embed
 
-        return embed(encoder, rows, self.device)
+        return embed(encoder, rows, self.device, self._units[view])
 
     def _draw_views(self, pairs, seed):
         """Return the embeddings of two views of each row."""
@@ -35,23 +48,36 @@ class EmbedderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return embed_views(self, pairs, seed)
 
     def _check_predict(self, X):
+        """Return rows like those of fit."""
         check_is_fitted(self)
-        return check_rows(self, X, reset=False)
+        known = self._image_formats[0]
+        if known is None:
+            return check_rows(self, X, reset=False)
+        X = check_rows(self, known.flatten(X), reset=False)
+        return known.checked(X)
+
+    def _check_target(self, y):
+        """Return rows like those of the target view in fit."""
+        known = self._image_formats[1]
+        n_targets = len(self._units[1].loc)
+        if known is None:
+            return check_target(y, n_targets)
+        return known.checked(check_target(known.flatten(y, "y"), n_targets), "y")
 
     def _embed(self, X):
         """Return the context embeddings of rows, float64."""
         X = self._check_predict(X)
-        return self._encode(self.encoder_, self._units[0].standardise(X))
-
-    def _output(self, rows):
-        """Return the wanted layer for standardised rows, float64."""
-        return self._encode(self._layer, rows)
+        return self._encode(self.encoder_, X)
 
     @property
     def _layer(self):
-        """The network that `transform` evaluates."""
-        hidden = self.embedding_layer == "hidden"
-        return self.encoder_.body if hidden else self.encoder_
+        """The network that `transform` evaluates, of standardised rows."""
+        from skgmje.embedding._encoder import LAYERS, Beside
+
+        layer = LAYERS[self.embedding_layer](self.encoder_)
+        if not self.passthrough:
+            return layer
+        return Beside(layer, self._directions * self._scales[self.embedding_layer])
 
     def transform(self, X):
         """Embed rows.
@@ -59,34 +85,48 @@ class EmbedderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows of the context view.
+            Rows of the context view, or images.
 
         Returns
         -------
-        Z : ndarray of shape (n_samples, embedding_dim)
-            Embeddings; with ``embedding_layer="hidden"`` the layer before.
+        Z : ndarray of shape (n_samples, n_features_out)
+            The layer that `embedding_layer` names; with `passthrough` linear
+            features of the row beside it.
         """
         X = self._check_predict(X)
-        return self._output(self._units[0].standardise(X)).astype(X.dtype, copy=False)
+        return self._encode(self._layer, X).astype(X.dtype, copy=False)
 
-    def transform_target(self, y):
+    def transform_target(self, y, layer="output"):
         """Embed rows of the target view, to compare them with :meth:`predict`.
 
         Parameters
         ----------
         y : array-like of shape (n_samples, n_targets)
-            Rows of the target view; without ``views="pair"`` they have the
-            features of `X`.
+            Rows of the target view, or images; without ``views="pair"`` they have
+            the features of `X`.
+
+        layer : {'output', 'hidden', 'multi'}, default='output'
+            Only those of 'output' compare with predictions; others may serve
+            labels better.
 
         Returns
         -------
         Z : ndarray of shape (n_samples, embedding_dim)
-            Their embeddings.
+            Their embeddings, or the other layer.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer.
         """
         check_is_fitted(self)
-        y = check_target(y, len(self._units[1].loc))
-        rows = self._units[1].standardise(y)
-        return self._encode(self.target_encoder_, rows).astype(y.dtype, copy=False)
+        from skgmje.embedding._encoder import LAYERS
+
+        if layer not in LAYERS:
+            raise ValueError(f"layer={layer!r} must be one of {list(LAYERS)}.")
+        y = self._check_target(y)
+        network = LAYERS[layer](self.target_encoder_)
+        return self._encode(network, y, view=1).astype(y.dtype, copy=False)
 
     def predict_mixture(self, X):
         """Return the density of the target embedding, given each row.

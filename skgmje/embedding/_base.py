@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
@@ -20,32 +21,47 @@ from skgmje._base import (
 from skgmje._estimator import EstimatorMixin, FitTask
 from skgmje._units import standardization
 from skgmje.embedding._answers import EmbedderAnswers
+from skgmje.embedding._augmentation import AUGMENTATIONS
 from skgmje.embedding._density import PairMoments
 from skgmje.embedding._diagnosis import describe, measure, warn_of_collapse
+from skgmje.embedding._images import (
+    ImageFormat,
+    agree_on_shape,
+    check_image_shape,
+    flatten_images,
+)
 from skgmje.embedding._losses import LOSSES
 from skgmje.embedding._views import VIEWS
 
-# Widest embedding that is chosen, and rows of a batch for each of its dimensions.
-_WIDEST = 32
-_ROWS_PER_DIMENSION = 8
 _BATCH_ROWS = 256
+# Rows of a batch for each dimension of the embedding; of fewer, covariances are
+# averaged over so many.
+_FEWEST_ROWS, _ROWS_PER_DIMENSION = 4, 8
+# Correlations of the views that serve rows and images best.
+_RHO, _RHO_OF_IMAGES = 0.9, 0.5
+# Linear features beside the embedding, and rows that tell their scale.
+_MAX_DIRECTIONS = 128
+_SCALE_ROWS = 2000
 _LARGEST_SEED = 2**31 - 1
 
 PARAMETER_CONSTRAINTS = {
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "views": [StrOptions(set(VIEWS))],
-    "augmentation": [callable, None],
-    "encoder": [callable, None],
-    "target_encoder": [callable, None],
-    "hidden_layer_sizes": ["array-like"],
-    "embedding_layer": [StrOptions({"output", "hidden"})],
+    "augmentation": [StrOptions(set(AUGMENTATIONS)), callable, None],
+    "encoder": [StrOptions({"mlp", "convnet"}), callable, None],
+    "target_encoder": [StrOptions({"mlp", "convnet"}), callable, None],
+    "image_shape": ["array-like", None],
+    "hidden_layer_sizes": ["array-like", StrOptions({"auto"})],
+    "embedding_layer": [StrOptions({"output", "hidden", "multi"})],
+    "passthrough": ["boolean"],
     "loss": [StrOptions(set(LOSSES)), callable],
-    "rho": [Interval(Real, 0, 1, closed="left")],
+    "rho": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
     "logdet_weight": [Interval(Real, 0, None, closed="left")],
+    "moment_decay": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
     "target": [StrOptions({"shared", "ema"})],
     "norm": [StrOptions({"sphere", "batch"}), None],
     "standardize": ["boolean"],
-    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "max_iter": [Interval(Integral, 0, None, closed="left")],
     "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
     "device": [str],
@@ -55,6 +71,25 @@ PARAMETER_CONSTRAINTS = {
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
+
+
+class Widest(NamedTuple):
+    """Embeddings that are chosen for rows, or for images.
+
+    Parameters
+    ----------
+    embedding_dim : int
+        Largest width.
+
+    rows_per_dimension : int
+        Rows of a batch for each of its dimensions.
+    """
+
+    embedding_dim: int
+    rows_per_dimension: int
+
+
+_WIDEST, _WIDEST_OF_IMAGES = Widest(32, _ROWS_PER_DIMENSION), Widest(64, _FEWEST_ROWS)
 
 
 class Size(NamedTuple):
@@ -67,13 +102,17 @@ class Size(NamedTuple):
 
     batch_size : int
         Rows per gradient step.
+
+    moment_decay : float
+        Share of themselves that averaged covariances keep in a step.
     """
 
     embedding_dim: int
     batch_size: int
+    moment_decay: float
 
 
-def choose_size(estimator, n_pairs):
+def choose_size(estimator, n_pairs, widest):
     """Return the size that the rows allow.
 
     Raises
@@ -86,15 +125,21 @@ def choose_size(estimator, n_pairs):
         batch_size = max(_BATCH_ROWS, 0 if dim == "auto" else _ROWS_PER_DIMENSION * dim)
     batch_size = min(batch_size, n_pairs)
     if dim == "auto":
-        dim = max(1, min(_WIDEST, batch_size // _ROWS_PER_DIMENSION))
-    if batch_size < 2 * dim:
+        most = batch_size // widest.rows_per_dimension
+        dim = max(1, min(widest.embedding_dim, most))
+    decay = estimator.moment_decay
+    if decay == "auto":
+        is_small = batch_size < min(_FEWEST_ROWS * dim, n_pairs)
+        decay = 1 - batch_size / (_ROWS_PER_DIMENSION * dim) if is_small else 0.0
+    n_rows = n_pairs if decay else batch_size
+    if n_rows < 2 * dim:
         raise ValueError(
             f"embedding_dim={dim} needs at least {2 * dim} rows in a batch, because "
-            f"the log-determinants of fewer are of no full rank; got {batch_size} "
+            f"the log-determinants of fewer are of no full rank; got {n_rows} "
             f"(batch_size={estimator.batch_size!r}, {n_pairs} rows or pairs). Decrease "
             "embedding_dim, or increase batch_size."
         )
-    return Size(dim, batch_size)
+    return Size(dim, batch_size, decay)
 
 
 class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
@@ -147,10 +192,12 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows; with ``views="pair"`` the context view.
+        X : array-like of shape (n_samples, n_features) or \
+                (n_samples, height, width[, channels])
+            Rows or images; with ``views="pair"`` the context view.
 
-        y : array-like of shape (n_samples, n_targets), default=None
+        y : array-like of shape (n_samples, n_targets) or \
+                (n_samples, height, width[, channels]), default=None
             The target view with ``views="pair"``, else ignored.
 
         Returns
@@ -159,7 +206,7 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
             The fitted estimator.
         """
         given = X
-        X = check_rows(self, X, reset=True, min_samples=2)
+        X, y = self._read(X, y)
         # Late: importing the package needs no torch.
         from skgmje.embedding._training import check_settings, train_encoders
         from skgmje.modules._schedule import Schedule
@@ -170,19 +217,22 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         task.checkpoint = self._open_checkpoint(*data)
         random_state = check_random_state(self.random_state)
         self._views = VIEWS[self.views]().fit(X, y)
-        context_units = target_units = self._find_units(X)
+        context_units = target_units = self._find_units(X, 0)
         if self._views.needs_y:
-            target_units = self._find_units(self._views.pairs(X, y)[1])
+            target_units = self._find_units(self._views.pairs(X, y)[1], 1)
         self._units = context_units, target_units
         pairs = self._pair(X, y)
-        size = choose_size(self, len(pairs.context))
+        widest = _WIDEST_OF_IMAGES if self._image_formats[0] else _WIDEST
+        size = choose_size(self, len(pairs.context), widest)
         seed, self._seed = random_state.randint(_LARGEST_SEED, size=2).tolist()
         trained = train_encoders(self, pairs, size, device, seed, task)
         self._keep(trained, X.dtype)
+        if self.passthrough:
+            self._find_directions(X)
         views = self._draw_views(pairs, seed)
         self._moments = PairMoments.from_pairs(*views)
         # What will be asked for is the row as it is.
-        z_context = self._encode(self.encoder_, pairs.standardised()[0])
+        z_context = self._encode(self.encoder_, pairs.context)
         density, trouble = self._fit_density(
             settings, z_context, views[1], random_state
         )
@@ -192,8 +242,51 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         task.end()
         return self
 
-    def _find_units(self, X):
-        return standardization(X, None, per_feature=self.standardize)
+    def _read(self, X, y):
+        """Return the rows of `X` and `y`, and remember which of them are images."""
+        X, found = flatten_images(X)
+        X = check_rows(self, X, reset=True, min_samples=2)
+        shape = agree_on_shape(check_image_shape(self.image_shape), found)
+        self.image_shape_ = shape
+        context = target = None if shape is None else ImageFormat.of(X, shape)
+        if context is not None:
+            X = X.astype(np.float32, copy=False)
+        if VIEWS[self.views].needs_y:
+            y, shape = flatten_images(y, "y")
+            target = None if shape is None else ImageFormat.of(y, shape)
+        self._formats = context, target
+        return X, y
+
+    @property
+    def _rho(self):
+        """Correlation that the views should have."""
+        if self.rho != "auto":
+            return self.rho
+        return _RHO_OF_IMAGES if self._image_formats[0] else _RHO
+
+    def _find_units(self, X, view):
+        """Return the units of a view: one scale for each channel of images."""
+        known = self._image_formats[view]
+        if known is None:
+            return standardization(X, None, per_feature=self.standardize)
+        return known.units(X, per_channel=self.standardize)
+
+    def _find_directions(self, X):
+        """Find linear features, and how they weigh as much as each layer does."""
+        from skgmje.embedding._encoder import LAYERS
+
+        rows = self._units[0].standardise(X, np.float32)
+        n_directions = min(*rows.shape, _MAX_DIRECTIONS)
+        pca = PCA(n_directions, random_state=0).fit(rows)
+        sample, spread = X[:: -(-len(X) // _SCALE_ROWS)], pca.explained_variance_.sum()
+        scales = {}
+        for name, layer_of in LAYERS.items():
+            if name == "multi" and not hasattr(self.encoder_.body, "multi"):
+                continue
+            Z = self._encode(layer_of(self.encoder_), sample)
+            scales[name] = float(np.sqrt(Z.var(axis=0).sum() / spread))
+        self._directions = pca.components_.T.astype(np.float64)
+        self._scales = scales
 
     def _keep(self, trained, dtype):
         """Store the encoders in the precision of the data."""
@@ -205,6 +298,7 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         self.loss_curve_ = trained.training.loss_curve
         self.n_iter_ = max(1, len(self.loss_curve_))
         self.logdet_drop_ = trained.logdet_drop
+        self.information_ = trained.information
 
     def _rebuild(self):
         """Make networks of what a file says of them, and try them."""
@@ -212,7 +306,7 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
 
         self.encoder_, self.target_encoder_ = restore_encoders(self)
         rows = np.zeros((1, self.n_features_in_))
-        self._output(rows)
+        self._encode(self._layer, rows)
         self._density.predict_mixture(self._encode(self.encoder_, rows))
 
     def _judge(self, z_context, troubles):
@@ -224,8 +318,9 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         self.logdet_marginals_ = np.array(
             [np.linalg.slogdet(view.covariances[0])[1] for view in views]
         )
+        row = np.zeros((1, self.n_features_in_))
+        self._n_features_out = self._encode(self._layer, row).shape[1]
         self.embedding_dim_ = z_context.shape[1]
-        self._n_features_out = self._output(np.zeros((1, self.n_features_in_))).shape[1]
         name = type(self).__name__
         troubles = [trouble for trouble in troubles if trouble]
         if troubles:

@@ -1,17 +1,23 @@
 """Networks that embed rows. Imports torch: import it late."""
 
 import copy
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from skgmje._units import FURTHEST
+from skgmje.embedding._convnet import AsImages, ConvNet, side_of
 from skgmje.modules import mlp
 from skgmje.modules._device import resolve_device
 
-# Rows that are embedded at a time.
+# Rows and values that are embedded at a time.
 _CHUNK_ROWS = 8192
+_CHUNK_ENTRIES = 2**20
+# Hidden layers, unless the user says which.
+_LAYERS = (256, 128)
+_LAYERS_ON_MAPS = (512,)
 
 
 class Sphere(nn.Module):
@@ -26,6 +32,33 @@ NORMS = {
     "sphere": lambda width: Sphere(),
     "batch": lambda width: nn.BatchNorm1d(width, affine=False),
 }
+
+
+class View(NamedTuple):
+    """What an encoder is built for.
+
+    Parameters
+    ----------
+    parameter : {'encoder', 'target_encoder'}
+        The parameter of the estimator that says what to build.
+
+    n_features : int
+        Width of a row.
+
+    image_shape : tuple of int or None
+        Height, width and channels, if rows are images.
+    """
+
+    parameter: str
+    n_features: int
+    image_shape: Any
+
+    def zeros(self):
+        """Return two rows, or images, of nothing."""
+        if self.image_shape is None:
+            return torch.zeros(2, self.n_features)
+        height, width, channels = self.image_shape
+        return torch.zeros(2, channels, height, width)
 
 
 class Encoder(nn.Module):
@@ -47,6 +80,62 @@ class Encoder(nn.Module):
 
     def forward(self, X):
         return self.head(self.body(X))
+
+
+class Multi(nn.Module):
+    """All layers of a body side by side.
+
+    Parameters
+    ----------
+    body : nn.Module
+        With a method `multi`.
+    """
+
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, X):
+        return self.body.multi(X)
+
+
+def _all_layers(encoder):
+    if not hasattr(encoder.body, "multi"):
+        raise ValueError(
+            "embedding_layer='multi' puts the layers of 'mlp' or 'convnet' side by "
+            "side; of an encoder of your own nobody knows them. Use "
+            "embedding_layer='hidden'."
+        )
+    return Multi(encoder.body)
+
+
+LAYERS = {
+    "output": lambda encoder: encoder,
+    "hidden": lambda encoder: encoder.body,
+    "multi": _all_layers,
+}
+
+
+class Beside(nn.Module):
+    """What a network puts out, and linear features of the row itself.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Of standardised rows.
+
+    directions : ndarray of shape (n_features, n_directions)
+        Linear features.
+    """
+
+    def __init__(self, network, directions):
+        super().__init__()
+        self.network = network
+        directions = torch.as_tensor(directions, dtype=precision(network))
+        self.register_buffer("directions", directions)
+
+    def forward(self, X):
+        return torch.cat([self.network(X), X @ self.directions], dim=1)
 
 
 class InUnits(nn.Module):
@@ -78,8 +167,8 @@ def precision(network):
     return next(network.parameters(), torch.zeros(())).dtype
 
 
-def perceptron(sizes, random_state):
-    """Return a perceptron with batch normalisation before its ReLU units.
+class Perceptron(nn.Sequential):
+    """A perceptron with batch normalisation before its ReLU units.
 
     What comes in is normalised too: augmented rows have other variances than
     rows.
@@ -91,19 +180,51 @@ def perceptron(sizes, random_state):
 
     random_state : torch.Generator
         The source of randomness, on the CPU.
-
-    Returns
-    -------
-    network : nn.Sequential
-        The perceptron.
     """
-    layers = [nn.BatchNorm1d(sizes[0], affine=False)]
-    widths = iter(sizes[1:])
-    for layer in mlp(sizes, random_state):
-        if isinstance(layer, nn.ReLU):
-            layers.append(nn.BatchNorm1d(next(widths)))
-        layers.append(layer)
-    return nn.Sequential(*layers)
+
+    def __init__(self, sizes, random_state):
+        layers = [nn.BatchNorm1d(sizes[0], affine=False)]
+        widths = iter(sizes[1:])
+        for layer in mlp(sizes, random_state):
+            if isinstance(layer, nn.ReLU):
+                layers.append(nn.BatchNorm1d(next(widths)))
+            layers.append(layer)
+        super().__init__(*layers)
+
+    def multi(self, X):
+        """Return the outputs of all linear layers side by side."""
+        found = []
+        for layer in self:
+            X = layer(X)
+            if isinstance(layer, nn.Linear):
+                found.append(X)
+        return torch.cat(found, dim=1)
+
+
+def _build_perceptron(view, estimator, random_state):
+    sizes = [view.n_features, *_hidden_sizes(estimator, _LAYERS)]
+    return Perceptron(sizes, random_state)
+
+
+def _build_convnet(view, estimator, random_state):
+    if view.image_shape is None:
+        raise ValueError(
+            f"{view.parameter}='convnet' is for images, but {_DATA[view.parameter]} "
+            "holds rows. Pass images of shape (n_samples, height, width[, channels]), "
+            "or say which image_shape the rows of X have."
+        )
+    side = side_of(estimator.augmentation, view.image_shape)
+    sizes = _hidden_sizes(estimator, _LAYERS_ON_MAPS)
+    return ConvNet(view.image_shape, sizes, side, random_state)
+
+
+_DATA = {"encoder": "X", "target_encoder": "y"}
+ENCODERS = {"mlp": _build_perceptron, "convnet": _build_convnet}
+
+
+def _hidden_sizes(estimator, default):
+    sizes = estimator.hidden_layer_sizes
+    return default if isinstance(sizes, str) else sizes
 
 
 def projection(width, embedding_dim, random_state):
@@ -112,18 +233,15 @@ def projection(width, embedding_dim, random_state):
     return [nn.BatchNorm1d(width), nn.ReLU(), *linear]
 
 
-def build_encoder(name, n_features, embedding_dim, estimator, random_state):
+def build_encoder(view, embedding_dim, estimator, random_state):
     """Return the encoder of a view, on the CPU, float32.
 
     Parameters
     ----------
-    name : {'encoder', 'target_encoder'}
-        Which parameter of the estimator says what to build: None is a
-        perceptron; a module is copied; a callable builds one from
-        ``(n_features, embedding_dim)``.
-
-    n_features : int
-        Width of a row.
+    view : View
+        What it sees, and which parameter of the estimator says what to build: a key
+        of :data:`ENCODERS`; None is 'convnet' for images and 'mlp' else; a module is
+        copied; a callable builds one from ``(n_features, embedding_dim)``.
 
     embedding_dim : int
         Width of the embedding.
@@ -144,63 +262,71 @@ def build_encoder(name, n_features, embedding_dim, estimator, random_state):
     ValueError
         If a user's module does not map rows to embeddings.
     """
-    foreign = getattr(estimator, name)
+    own = getattr(estimator, view.parameter)
     norm = NORMS[estimator.norm](embedding_dim)
-    if foreign is None:
-        sizes = [n_features, *estimator.hidden_layer_sizes]
-        head = projection(sizes[-1], embedding_dim, random_state)
-        body = perceptron(sizes, random_state)
-        return Encoder(body, nn.Sequential(*head, norm))
+    if own is None:
+        own = "mlp" if view.image_shape is None else "convnet"
+    if isinstance(own, str):
+        body = ENCODERS[own](view, estimator, random_state)
+        with torch.no_grad():
+            width = body.eval()(torch.zeros(1, view.n_features)).shape[1]
+        head = projection(width, embedding_dim, random_state)
+        return Encoder(body.train(), nn.Sequential(*head, norm))
+    body = _build_foreign(view, own, embedding_dim)
     hidden = estimator.embedding_layer == "hidden"
-    body = _build_foreign(name, foreign, n_features, embedding_dim)
-    answer = _answer(body, n_features)
-    _check_answer(name, foreign, n_features, answer, None if hidden else embedding_dim)
+    answer = _answer(body, view)
+    _check_answer(view, own, answer, None if hidden else embedding_dim)
+    if view.image_shape is not None:
+        body = AsImages(body, view.image_shape)
     head = []
     if hidden:
         head = projection(answer.shape[1], embedding_dim, random_state)
-    return Encoder(body, nn.Sequential(*head, norm))
+    encoder = Encoder(body, nn.Sequential(*head, norm))
+    LAYERS[estimator.embedding_layer](encoder)
+    return encoder
 
 
-def _build_foreign(name, foreign, n_features, embedding_dim):
-    if isinstance(foreign, nn.Module):
-        body = copy.deepcopy(foreign)
+def _build_foreign(view, own, embedding_dim):
+    if isinstance(own, nn.Module):
+        body = copy.deepcopy(own)
     else:
-        body = foreign(n_features, embedding_dim)
+        body = own(view.n_features, embedding_dim)
     if not isinstance(body, nn.Module):
         raise ValueError(
-            f"{name}={foreign!r} built {type(body).__name__}; it must return a "
+            f"{view.parameter}={own!r} built {type(body).__name__}; it must return a "
             "torch.nn.Module when called with (n_features, embedding_dim)."
         )
     return body.to("cpu", torch.float32)
 
 
-def _answer(body, n_features):
+def _answer(body, view):
     """Return what a user's module makes of two rows, or its error."""
     training = body.training
     try:
         with torch.no_grad():
-            return body.eval()(torch.zeros(2, n_features))
+            return body.eval()(view.zeros())
     except (RuntimeError, ValueError, TypeError) as error:
         return error
     finally:
         body.train(training)
 
 
-def _check_answer(name, foreign, n_features, answer, embedding_dim):
+def _check_answer(view, own, answer, embedding_dim):
     """Raise if a user's module does not put out embeddings."""
     width = "any width" if embedding_dim is None else embedding_dim
     shape = tuple(getattr(answer, "shape", ()))
     if len(shape) == 2 and shape[0] == 2 and embedding_dim in (None, shape[1]):
         return
     found = f"shape {shape}" if torch.is_tensor(answer) else repr(answer)
+    rows = "rows" if view.image_shape is None else "images"
     raise ValueError(
-        f"{name}={foreign!r} maps rows of shape (2, {n_features}) to {found}, but "
-        f"embeddings have shape (2, {width}). Change its layers, set embedding_dim, or "
-        "use embedding_layer='hidden', which takes any width."
+        f"{view.parameter}={own!r} maps {rows} of shape {tuple(view.zeros().shape)} to "
+        f"{found}, but embeddings have shape (2, {width}). Change its layers, set "
+        "embedding_dim, or use embedding_layer='hidden', which takes any width."
     )
 
 
-def embed(network, rows, device):
+def embed(network, rows, device, units=None):
     """Return the outputs of a network in evaluation mode, float64.
 
     Parameters
@@ -209,10 +335,13 @@ def embed(network, rows, device):
         On the CPU; a copy goes to another device.
 
     rows : ndarray of shape (n_samples, n_features)
-        Standardised rows.
+        Rows, standardised unless there are units.
 
     device : str
         Name of a device. If it is not there any more, the CPU is taken.
+
+    units : Units or None, default=None
+        To standardise rows in.
 
     Returns
     -------
@@ -226,9 +355,12 @@ def embed(network, rows, device):
         dtype = torch.float32 if device.type == "mps" else dtype
         network = copy.deepcopy(network).to(device, dtype)
     parts = []
+    step = max(1, min(_CHUNK_ROWS, _CHUNK_ENTRIES // rows.shape[1]))
     with torch.inference_mode():
-        for start in range(0, len(rows), _CHUNK_ROWS):
-            chunk = torch.tensor(rows[start : start + _CHUNK_ROWS], dtype=dtype)
+        for start in range(0, len(rows), step):
+            chunk = rows[start : start + step]
+            chunk = chunk if units is None else units.standardise(chunk)
+            chunk = torch.tensor(chunk, dtype=dtype)
             parts.append(network(chunk.to(device)).cpu().double().numpy())
     return np.concatenate(parts)
 

@@ -47,8 +47,14 @@ class ImageFormat(NamedTuple):
             )
         return cls(tuple(shape), _is_whole(rows), _largest(rows))
 
-    def check(self, rows, name="X"):
-        """Raise ValueError if pixels up to 255 meet pixels up to 1.
+    def flatten(self, X, name="X"):
+        """Return further images as rows; raise ValueError if of another shape."""
+        rows, shape = flatten_images(X, name)
+        agree_on_shape(self.shape, shape, name)
+        return rows
+
+    def checked(self, rows, name="X"):
+        """Return further rows in single precision.
 
         Parameters
         ----------
@@ -57,18 +63,31 @@ class ImageFormat(NamedTuple):
 
         name : str, default="X"
             Their name in messages.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_features)
+            The same.
+
+        Raises
+        ------
+        ValueError
+            If pixels up to 255 meet pixels up to 1.
         """
         whole, largest = _is_whole(rows), _largest(rows)
         if self.is_whole and self.largest > 1 and 0 < largest <= 1 and not whole:
             raise ValueError(
-                f"{name} holds fractions up to {largest:.3g}, but fit saw whole numbers "
-                f"up to {self.largest:.4g}. Multiply them by 255, if so fit's were made."
+                f"{name} holds fractions up to {largest:.3g}, but fit saw whole "
+                f"numbers up to {self.largest:.4g}. Give both the same scale, for "
+                "example multiply these by 255."
             )
         if not self.is_whole and self.largest <= 1 < largest and whole:
             raise ValueError(
-                f"{name} holds whole numbers up to {largest:.4g}, but fit saw fractions "
-                f"up to {self.largest:.3g}. Divide them by 255, if so fit's were made."
+                f"{name} holds whole numbers up to {largest:.4g}, but fit saw "
+                f"fractions up to {self.largest:.3g}. Give both the same scale, for "
+                "example divide these by 255."
             )
+        return rows.astype(np.float32, copy=False)
 
     def units(self, rows, *, per_channel):
         """Return location and scale of the channels, for each value of an image.

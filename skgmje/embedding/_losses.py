@@ -15,7 +15,7 @@ _RIDGE = 1e-3
 _MARGINAL_RIDGE = 1e-4
 
 
-def gje_loss(z_context, z_target, rho=0.9, logdet_weight=1.0):
+def gje_loss(z_context, z_target, rho=0.9, logdet_weight=1.0, moments=None):
     r"""Compute the loss of a fixed joint Gaussian and the marginal entropies.
 
     .. math:: \tfrac{1}{2n} \sum_i z_i^T S_\rho^{-1} z_i
@@ -42,6 +42,10 @@ def gje_loss(z_context, z_target, rho=0.9, logdet_weight=1.0):
 
     logdet_weight : float, default=1.0
         Weight :math:`\lambda` of the marginal log-determinants.
+
+    moments : tuple of two arrays of shape (embedding_dim, embedding_dim), default=None
+        Covariances :math:`C_{cc}` and :math:`C_{tt}`, for example averages over
+        batches that are small; None are those of the rows.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def gje_loss(z_context, z_target, rho=0.9, logdet_weight=1.0):
     n, d = z_context.shape
     data = (xp.sum(apart**2) / small + xp.sum(together**2) / large) / (4 * n)
     constant = d * (math.log(small) + math.log(large)) / 2
-    return data + constant - logdet_weight * _entropy(z_context, z_target)
+    return data + constant - logdet_weight * _entropy(z_context, z_target, moments)
 
 
 def naive_loss(z_context, z_target):
@@ -169,7 +173,7 @@ def pmi_loss(z_context, z_target, ridge=_RIDGE):
     return -gaussian_mutual_information(z_context, z_target, ridge)
 
 
-def joint_loss(z_context, z_target, mixture, logdet_weight=1.0):
+def joint_loss(z_context, z_target, mixture, logdet_weight=1.0, moments=None):
     r"""Compute the negative log-likelihood of a mixture, and the marginal entropies.
 
     .. math:: -\tfrac1n \sum_i \log p(z_{c,i}, z_{t,i})
@@ -192,6 +196,10 @@ def joint_loss(z_context, z_target, mixture, logdet_weight=1.0):
     logdet_weight : float, default=1.0
         Weight :math:`\lambda` of the marginal log-determinants; with 0 the
         embeddings collapse onto the components.
+
+    moments : tuple of two arrays of shape (embedding_dim, embedding_dim), default=None
+        Covariances :math:`C_{cc}` and :math:`C_{tt}`, for example averages over
+        batches that are small; None are those of the rows.
 
     Returns
     -------
@@ -220,13 +228,13 @@ def joint_loss(z_context, z_target, mixture, logdet_weight=1.0):
     """
     xp = namespace(z_context, z_target)
     log_prob = mixture.log_prob(xp.concat([z_context, z_target], axis=1))
-    return -xp.mean(log_prob) - logdet_weight * _entropy(z_context, z_target)
+    return -xp.mean(log_prob) - logdet_weight * _entropy(z_context, z_target, moments)
 
 
-def _entropy(z_context, z_target):
+def _entropy(z_context, z_target, moments):
     """Compute half the sum of both views' log-determinants."""
-    terms = (logdet_term(z, _MARGINAL_RIDGE) for z in (z_context, z_target))
-    return sum(terms) / 2
+    views = zip((z_context, z_target), moments or (None, None), strict=True)
+    return sum(logdet_term(z, _MARGINAL_RIDGE, matrix) for z, matrix in views) / 2
 
 
 LOSSES = {

@@ -80,7 +80,7 @@ def mahalanobis_term(z, ridge=0.0, covariance_matrix=None):
     return xp.sum(white * white) / diff.shape[0]
 
 
-def logdet_term(z, ridge=0.0):
+def logdet_term(z, ridge=0.0, covariance_matrix=None):
     r"""Compute the log-determinant of the rows' covariance.
 
     .. math:: \log |C + \epsilon I|
@@ -95,6 +95,9 @@ def logdet_term(z, ridge=0.0):
 
     ridge : float, default=0.0
         :math:`\epsilon`.
+
+    covariance_matrix : array of shape (n_features, n_features), default=None
+        C; None is the covariance of the rows, with divisor n.
 
     Returns
     -------
@@ -118,7 +121,8 @@ def logdet_term(z, ridge=0.0):
     >>> float(logdet_term(z).round(3))  # log(4)
     1.386
     """
-    return _log_det(_factor(covariance(z)[1], ridge))
+    matrix = covariance(z)[1] if covariance_matrix is None else covariance_matrix
+    return _log_det(_factor(matrix, ridge))
 
 
 def gaussian_mutual_information(z_context, z_target, ridge=0.0):

@@ -12,8 +12,12 @@ import torch
 from skgmje._engine import check_engine
 from skgmje._net import Training, train
 from skgmje._progress import Progress
+from skgmje.embedding._augmentation import ImageAugmentation, find_augmentation
+from skgmje.embedding._convnet import OnImages
+from skgmje.embedding._density import PairMoments
 from skgmje.embedding._diagnosis import log_det
-from skgmje.embedding._encoder import build_encoder, embed
+from skgmje.embedding._encoder import View, build_encoder, embed
+from skgmje.embedding._moments import covariance
 from skgmje.embedding._view_pair import (
     Objective,
     OwnAugmentation,
@@ -31,6 +35,9 @@ from skgmje.modules._schedule import Hooks, Schedule
 _SAMPLE_ROWS = 2000
 # Rows of which both views exist at a time.
 _DRAWN_ROWS = 2**16
+_DRAWN_ENTRIES = 2**22
+# Batches after which the normalisations of an untrained network have settled.
+_SETTLING_STEPS = 30
 
 
 @dataclass(frozen=True)
@@ -50,12 +57,37 @@ class Trained:
 
     logdet_drop : ndarray of shape (2,)
         By how much the log-determinants of both views fell in training.
+
+    information : ndarray of shape (2,)
+        Mutual information of views of training rows, before and after training.
     """
 
     context: Any
     target: Any
     training: Training
     logdet_drop: np.ndarray
+    information: np.ndarray
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the embeddings of some training rows are like at some time.
+
+    Parameters
+    ----------
+    log_dets : ndarray of shape (2,)
+        Log-determinants of both views.
+
+    information : float
+        Their mutual information, in nats.
+
+    moments : list of tensor of shape (embedding_dim, embedding_dim)
+        Their covariances.
+    """
+
+    log_dets: np.ndarray
+    information: float
+    moments: list
 
 
 def train_encoders(estimator, pairs, size, device, seed, task):
@@ -88,20 +120,29 @@ def train_encoders(estimator, pairs, size, device, seed, task):
     """
     with foreign_random_state(estimator, seed, device):
         random_state = torch.Generator().manual_seed(seed)
-        module = _build(estimator, pairs, size.embedding_dim, device, seed)
+        module = _build(estimator, pairs, size, device, seed)
         rows = load_rows([pairs.stacked()], np.float32, device, math.inf)
         sample = rows[draw_rows(len(rows), _SAMPLE_ROWS, random_state).to(device)][0]
         module.to(device)
         _check_views(estimator, module, sample)
-        before = _log_dets(estimator, module, sample, seed)
+        before = _look(estimator, module, sample, seed)
         training = Training(np.empty(0))
         # A frozen encoder is used as it is.
         if any(p.requires_grad for p in module.parameters()):
-            training = _run(estimator, module, rows, size, random_state, device, task)
-        after = _log_dets(estimator, module, sample, seed)
+            if size.moment_decay:
+                module.moments.copy_(torch.stack(before.moments))
+            run = _run if estimator.max_iter else _settle
+            training = run(estimator, module, rows, size, random_state, device, task)
+        after = _look(estimator, module, sample, seed)
     module.eval().cpu()
     target = module.context if module.target is None else module.target
-    return Trained(module.context, target, training, before - after)
+    return Trained(
+        module.context,
+        target,
+        training,
+        before.log_dets - after.log_dets,
+        np.array([before.information, after.information]),
+    )
 
 
 def foreign_random_state(estimator, seed, device):
@@ -113,27 +154,33 @@ def foreign_random_state(estimator, seed, device):
 
 def has_foreign_parts(estimator):
     """Tell whether code of the user's takes part in the training."""
-    foreign = estimator.encoder, estimator.target_encoder, estimator.augmentation
-    return any(part is not None for part in foreign)
+    parts = estimator.encoder, estimator.target_encoder, estimator.augmentation
+    return not all(isinstance(p, str | ImageAugmentation | None) for p in parts)
 
 
 def augmentations_of(estimator, pairs):
     """Return what makes views of standardised rows in training, for both views."""
-    own = estimator.augmentation
-    if own is not None:
-        own = OwnAugmentation(own, pairs.context_units)
-        return own, None if pairs.views.needs_y else own
-    return jitter, jitter
+    shape = estimator._shapes[0]
+    own = find_augmentation(estimator.augmentation, shape)
+    if own is None:
+        return jitter, jitter
+    if isinstance(own, ImageAugmentation):
+        own = OnImages(own, shape)
+    else:
+        own = OwnAugmentation(own, pairs.context_units, shape)
+    return own, None if pairs.views.needs_y else own
 
 
-def _build(estimator, pairs, embedding_dim, device, seed):
+def _build(estimator, pairs, size, device, seed):
     random_state = torch.Generator().manual_seed(seed)
-    n_context, n_targets = pairs.context.shape[1], pairs.target.shape[1]
+    n_context, embedding_dim = pairs.context.shape[1], size.embedding_dim
     common = (embedding_dim, estimator, random_state)
-    context = build_encoder("encoder", n_context, *common)
+    shape, target_shape = estimator._shapes
+    context = build_encoder(View("encoder", n_context, shape), *common)
     target = None
     if pairs.views.needs_y:
-        target = build_encoder("target_encoder", n_targets, *common)
+        view = View("target_encoder", pairs.target.shape[1], target_shape)
+        target = build_encoder(view, *common)
     elif estimator.target == "ema":
         target = copy.deepcopy(context)
     mixture = None
@@ -147,6 +194,8 @@ def _build(estimator, pairs, embedding_dim, device, seed):
         n_context=n_context,
         random_state=torch.Generator(device).manual_seed(seed),
         mixture=mixture,
+        embedding_dim=embedding_dim,
+        moment_decay=size.moment_decay,
     )
 
 
@@ -177,8 +226,8 @@ def _check_views(estimator, module, sample):
         )
 
 
-def _log_dets(estimator, module, sample, seed):
-    """Return the log-determinants of both views, with the batch's normalisation."""
+def _look(estimator, module, sample, seed):
+    """Return a snapshot of both views, with the batch's normalisation."""
     state = {key: value.clone() for key, value in module.state_dict().items()}
     module.random_state.manual_seed(seed)
     with torch.no_grad():
@@ -192,7 +241,12 @@ def _log_dets(estimator, module, sample, seed):
                 f"{name}={getattr(estimator, name)!r} makes embeddings that are not "
                 "finite. Check it on a batch of standardised rows."
             )
-    return np.array([log_det(z.cpu().double().numpy()) for z in views])
+    arrays = [z.cpu().double().numpy() for z in views]
+    return Snapshot(
+        np.array([log_det(z) for z in arrays]),
+        float(PairMoments.from_pairs(*arrays).information(*arrays).mean()),
+        [covariance(z)[1] for z in views],
+    )
 
 
 def _run(estimator, module, rows, size, random_state, device, task):
@@ -213,9 +267,19 @@ def _run(estimator, module, rows, size, random_state, device, task):
         memories=(progress, DefaultGenerator()) if foreign else (progress,),
     )
     objective = Objective(
-        estimator.loss, rho=estimator.rho, logdet_weight=estimator.logdet_weight
+        estimator.loss, rho=estimator._rho, logdet_weight=estimator.logdet_weight
     )
     return train(module, objective, rows, schedule, hooks, random_state, device)
+
+
+def _settle(estimator, module, rows, size, random_state, device, task):
+    """Let an untrained network see batches, for the statistics it normalises by."""
+    module.train()
+    with torch.no_grad():
+        for _ in range(_SETTLING_STEPS):
+            drawn = draw_rows(len(rows), size.batch_size, random_state)
+            module(rows[drawn.to(device)][0])
+    return Training(np.empty(0))
 
 
 def restore_encoders(estimator):
@@ -232,17 +296,20 @@ def restore_encoders(estimator):
         On the CPU, in evaluation mode; the same where the views share one.
     """
     pair = estimator.views == "pair"
-    wanted = [("encoder", estimator.n_features_in_, estimator.encoder_)]
+    shape, target_shape = estimator._shapes
+    view = View("encoder", estimator.n_features_in_, shape)
+    wanted = [(view, estimator.encoder_)]
     if pair:
         n_targets = estimator._views.n_targets_in_
-        wanted.append(("target_encoder", n_targets, estimator.target_encoder_))
+        target = View("target_encoder", n_targets, target_shape)
+        wanted.append((target, estimator.target_encoder_))
     elif estimator.target == "ema":
-        wanted.append(("encoder", estimator.n_features_in_, estimator.target_encoder_))
+        wanted.append((view, estimator.target_encoder_))
     encoders = []
     with foreign_random_state(estimator, 0, torch.device("cpu")):
-        for name, n_features, tensors in wanted:
-            size = (n_features, estimator.embedding_dim_)
-            encoder = build_encoder(name, *size, estimator, torch.Generator())
+        for view, tensors in wanted:
+            settings = (estimator.embedding_dim_, estimator, torch.Generator())
+            encoder = build_encoder(view, *settings)
             encoders.append(load_tensors(encoder, tensors))
     return encoders[0], encoders[-1]
 
@@ -272,9 +339,10 @@ def embed_views(estimator, pairs, seed):
         augmentations = augmentations_of(estimator, pairs)
     random_state = torch.Generator().manual_seed(seed)
     parts = []
+    step = min(_DRAWN_ROWS, max(1, _DRAWN_ENTRIES // pairs.context.shape[1]))
     with foreign_random_state(estimator, seed, torch.device("cpu")):
-        for start in range(0, len(pairs.context), _DRAWN_ROWS):
-            rows = pairs.part(slice(start, start + _DRAWN_ROWS)).standardised()
+        for start in range(0, len(pairs.context), step):
+            rows = pairs.part(slice(start, start + step)).standardised()
             views = augmented(map(torch.from_numpy, rows), augmentations, random_state)
             parts.append(
                 [
@@ -304,6 +372,7 @@ def check_settings(estimator):
         If parameters cannot be used here, or not together.
     """
     device = check_engine(estimator, (256, 128))
+    find_augmentation(estimator.augmentation, estimator._shapes[0])
     pair = estimator.views == "pair"
     if pair and estimator.target == "ema":
         raise ValueError(

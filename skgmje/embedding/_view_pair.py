@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from skgmje.embedding._convnet import OnImages
 from skgmje.embedding._losses import LOSSES
+from skgmje.embedding._moments import covariance
 from skgmje.modules._group import by_rows
 
 # The teacher keeps this share of itself in each step.
@@ -27,13 +29,17 @@ class Embeddings:
     target : tensor of shape (n_samples, embedding_dim)
         Embeddings of the other.
 
-    mixture : Mixture or None
+    mixture : Mixture or None, default=None
         Joint density of both, if the loss has one.
+
+    moments : tuple of two tensors or None, default=None
+        Covariances of both views over several batches, if these are small.
     """
 
     context: Any
     target: Any
     mixture: Any = None
+    moments: Any = None
 
 
 def jitter(batch, random_state):
@@ -77,16 +83,27 @@ class OwnAugmentation:
 
     units : Units
         Of the rows.
+
+    image_shape : tuple of int or None, default=None
+        Height, width and channels, if rows are images.
     """
 
-    def __init__(self, function, units):
+    def __init__(self, function, units, image_shape=None):
         self.function = function
         self.units = units
+        self.image_shape = image_shape
 
     def __call__(self, batch, random_state):
         loc, scale = (torch.as_tensor(u).to(batch) for u in self.units[:2])
         # What training gives it; its own tensors may mix with no other.
-        view = self.function((batch * scale + loc).float(), random_state)
+        rows = (batch * scale + loc).float()
+        on_rows = self._checked
+        if self.image_shape is not None:
+            on_rows = OnImages(self._checked, self.image_shape)
+        return (on_rows(rows, random_state).to(batch) - loc) / scale
+
+    def _checked(self, batch, random_state):
+        view = self.function(batch, random_state)
         if not torch.is_tensor(view) or view.shape != batch.shape:
             found = tuple(getattr(view, "shape", ())) or type(view).__name__
             raise ValueError(
@@ -94,7 +111,7 @@ class OwnAugmentation:
                 f"{tuple(batch.shape)} into {found}. It must return a tensor of the "
                 "same shape."
             )
-        return (view.to(batch) - loc) / scale
+        return view
 
 
 class ViewPair(nn.Module):
@@ -124,9 +141,14 @@ class ViewPair(nn.Module):
 
     mixture : MixtureModule or None, default=None
         Joint density of both embeddings.
-    """
 
-    remembered = ("random_state",)
+    embedding_dim : int, default=0
+        Width of the embedding.
+
+    moment_decay : float, default=0.0
+        Share of themselves that averages of both views' covariances keep in each
+        step; 0 keeps none.
+    """
 
     remembered = ("random_state",)
 
@@ -140,6 +162,8 @@ class ViewPair(nn.Module):
         n_context,
         random_state,
         mixture=None,
+        embedding_dim=0,
+        moment_decay=0.0,
     ):
         super().__init__()
         self.context = context
@@ -149,6 +173,11 @@ class ViewPair(nn.Module):
         self.augmentations = augmentations
         self.n_context = n_context
         self.random_state = random_state
+        self.moment_decay = moment_decay
+        if moment_decay:
+            self.register_buffer(
+                "moments", torch.zeros(2, embedding_dim, embedding_dim)
+            )
         if follows:
             target.requires_grad_(False)  # noqa: FBT003
 
@@ -163,8 +192,19 @@ class ViewPair(nn.Module):
         encoder = self.context if self.target is None else self.target
         with torch.no_grad() if self.follows else nullcontext():
             z_target = by_rows(encoder, target)
+        z_context = by_rows(self.context, context)
         mixture = None if self.mixture is None else self.mixture()
-        return Embeddings(by_rows(self.context, context), z_target, mixture)
+        moments = self._average(z_context, z_target) if self.moment_decay else None
+        return Embeddings(z_context, z_target, mixture, moments)
+
+    def _average(self, *views):
+        """Return both views' covariances: averages, with the gradients of the batch."""
+        own = torch.stack([covariance(z)[1] for z in views])
+        with torch.no_grad():
+            average = torch.lerp(own, self.moments, self.moment_decay)
+            if self.training:
+                self.moments.copy_(average)
+        return tuple(average + (own - own.detach()))
 
     def update(self, batch, random_state):
         if not self.follows:
@@ -184,7 +224,7 @@ class Objective:
     ----------
     loss : str or callable
         Key of :data:`LOSSES`, or a function of both views' embeddings. It gets
-        those of `rho`, `logdet_weight` and `mixture` that it names.
+        those of `rho`, `logdet_weight`, `mixture` and `moments` that it names.
 
     **params : dict
         Values of these.
@@ -198,8 +238,8 @@ class Objective:
 
     def __call__(self, embeddings, batch):
         params = dict(self.params)
-        if "mixture" in self.named:
-            params["mixture"] = embeddings.mixture
+        for name in self.named & {"mixture", "moments"}:
+            params[name] = getattr(embeddings, name)
         value = self.function(embeddings.context, embeddings.target, **params)
         if not (torch.is_tensor(value) and value.numel() == 1):
             raise ValueError(

@@ -45,7 +45,7 @@ class Schedule:
     @property
     def epoch_length(self):
         """Number of gradient steps between two reports."""
-        return math.ceil(self.max_iter / _N_EPOCHS)
+        return max(1, math.ceil(self.max_iter / _N_EPOCHS))
 
     @property
     def n_epochs(self):

@@ -1,0 +1,181 @@
+"""A small convolutional network of images. Imports torch: import it late."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from skgmje.embedding._augmentation import ImageAugmentation, find_augmentation
+from skgmje.modules import mlp
+
+# Channels of the first maps, and the sides of those that dense layers see.
+_WIDTH = 24
+_SIDE = 4
+# Sides to which the maps of the stages are pooled, to be put side by side.
+_POOLED = (3, 3, 2)
+
+
+class AsImages(nn.Module):
+    """A network of images as one of rows with channels last.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Of images of shape (n_samples, channels, height, width).
+
+    shape : tuple of int
+        Height, width and channels.
+    """
+
+    def __init__(self, network, shape):
+        super().__init__()
+        self.network = network
+        self.shape = shape
+
+    def forward(self, X):
+        return self.network(to_images(X, self.shape))
+
+
+def to_images(X, shape):
+    """Return rows as images with channels first, without a copy.
+
+    Parameters
+    ----------
+    X : tensor of shape (n_samples, n_features)
+        Rows, channels last.
+
+    shape : tuple of int
+        Height, width and channels.
+
+    Returns
+    -------
+    images : tensor of shape (n_samples, channels, height, width)
+        In memory channels are last.
+    """
+    return X.reshape(len(X), *shape).permute(0, 3, 1, 2)
+
+
+def to_rows(images):
+    """Return images with channels first as rows with channels last."""
+    return images.permute(0, 2, 3, 1).reshape(len(images), -1)
+
+
+class OnImages:
+    """A function of images as one of rows.
+
+    Parameters
+    ----------
+    function : callable
+        Gets images of shape (n_samples, channels, height, width) and a generator.
+
+    shape : tuple of int
+        Height, width and channels.
+    """
+
+    def __init__(self, function, shape):
+        self.function = function
+        self.shape = shape
+
+    def __call__(self, batch, random_state):
+        return to_rows(self.function(to_images(batch, self.shape), random_state))
+
+
+class ConvNet(nn.Module):
+    """Four strided convolutions in three stages, and dense layers on their maps.
+
+    Training uses bfloat16 where the processor multiplies it faster; the outputs are
+    of single precision, and so are statistics of batches.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height, width and channels of the images.
+
+    hidden_layer_sizes : sequence of int
+        Widths of the dense layers.
+
+    side : int
+        Side to which the last maps are pooled, if they are larger.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+    """
+
+    def __init__(self, shape, hidden_layer_sizes, side, random_state):
+        super().__init__()
+        self.shape = shape
+        width, channels = _WIDTH, shape[2]
+        widths = (channels, width, 2 * width, 4 * width, 4 * width)
+        kernels, strides = (5, 3, 3, 3), (2, 2, 1, 2)
+        blocks = [
+            _convolution(*pair, kernel, stride, random_state)
+            for *pair, kernel, stride in zip(
+                widths, widths[1:], kernels, strides, strict=False
+            )
+        ]
+        last = nn.Sequential(*blocks[2:])
+        self.stages = nn.ModuleList([*blocks[:2], last])
+        size = [math.ceil(length / math.prod(strides)) for length in shape[:2]]
+        self.size = [min(side, length) for length in size]
+        sizes = (4 * width * math.prod(self.size), *hidden_layer_sizes)
+        layers = []
+        for layer in mlp(sizes, random_state):
+            layers.append(layer)
+            if isinstance(layer, nn.Linear):
+                layers.append(nn.BatchNorm1d(layer.out_features))
+        self.top = nn.Sequential(*layers, nn.ReLU())
+        self.to(memory_format=torch.channels_last)
+
+    def maps(self, X):
+        """Return the maps of the stages."""
+        maps = [to_images(X, self.shape)]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps[1:]
+
+    def forward(self, X):
+        with _fast(self, X):
+            last = functional.adaptive_avg_pool2d(self.maps(X)[-1], self.size)
+            hidden = self.top(last.flatten(1))
+        return hidden.to(X.dtype)
+
+    def multi(self, X):
+        """Return pooled maps of all stages side by side."""
+        pairs = zip(self.maps(X), _POOLED, strict=True)
+        return torch.cat(
+            [functional.adaptive_avg_pool2d(m, side).flatten(1) for m, side in pairs], 1
+        )
+
+
+def _convolution(n_in, n_out, kernel, stride, random_state):
+    """Return a convolution, its normalisation and ReLU units."""
+    layer = nn.Conv2d(n_in, n_out, kernel, stride, kernel // 2, bias=False)
+    bound = 1 / math.sqrt(n_in * kernel**2)
+    with torch.no_grad():
+        layer.weight.uniform_(-bound, bound, generator=random_state)
+    return nn.Sequential(layer, nn.BatchNorm2d(n_out), nn.ReLU())
+
+
+def side_of(augmentation, shape):
+    """Return the side of the maps that dense layers see.
+
+    Where objects may be anywhere, one: the mean over all positions.
+    """
+    found = find_augmentation(augmentation, shape)
+    return 1 if isinstance(found, ImageAugmentation) and found.moves else _SIDE
+
+
+def _fast(module, X):
+    """Return a context in which training multiplies bfloat16, if that is faster."""
+    enabled = module.training and X.dtype == torch.float32 and _has_bfloat16(X.device)
+    return torch.autocast(X.device.type, torch.bfloat16, enabled=enabled)
+
+
+def _has_bfloat16(device):
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Older versions of torch cannot tell.
+    return (
+        device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
+    )
