@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 from _report import markdown, publish
+from scipy.spatial.distance import cdist
 
 SEEDS = (0, 1, 2)
 
@@ -16,28 +17,40 @@ def quiet(function, *args):
         return function(*args)
 
 
-def steps_within(fit, seconds, few=10, more=40):
+# Of short fits; those of fewer steps may do other things.
+FEW_STEPS, MORE_STEPS = 30, 60
+
+
+def steps_within(fit, seconds):
     """Return how many gradient steps ``fit(n_steps)`` makes in `seconds` on the CPU.
 
     Two short fits tell what a step costs, and what the rest of a fit does.
     """
     quiet(fit, 1)  # the first one pays for what the library loads
     times = []
-    for n_steps in (few, more):
+    for n_steps in (FEW_STEPS, MORE_STEPS):
         start = time.process_time()
         quiet(fit, n_steps)
         times.append(time.process_time() - start)
-    step = max((times[1] - times[0]) / (more - few), 1e-4)
-    return max(1, round((seconds - times[0]) / step) + few)
+    step = max((times[1] - times[0]) / (MORE_STEPS - FEW_STEPS), 1e-4)
+    return max(1, round((seconds - times[0]) / step) + FEW_STEPS)
 
 
-def figure(values):
+def energy_distance(first, second):
+    """Return the unbiased estimate of the squared energy distance of two samples."""
+    n, m = len(first), len(second)
+    within = cdist(first, first).sum() / (n * (n - 1))
+    within += cdist(second, second).sum() / (m * (m - 1))
+    return float(2 * cdist(first, second).mean() - within)
+
+
+def figure(values, digits=3):
     """Return mean and standard deviation of the seeds, in words."""
     values = np.asarray(values, float)
     if np.isnan(values).any():
         return ""
-    spread = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
-    return f"{values.mean():.3f}{spread}"
+    spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{values.mean():.{digits}f}{spread}"
 
 
 def hand_over(name, results, header, rows, *, keep):

@@ -4,7 +4,6 @@ import time
 from functools import partial
 
 import numpy as np
-import torch
 from _image_data import two_views
 from _image_probes import few_labels, scaled
 from _image_tables import SEEDS, figure, hand_over, quiet, steps_within
@@ -15,6 +14,7 @@ from skgmje import GJEEmbedder
 
 PAIRS = (("fou", "kar"), ("pix", "mor"))
 SECONDS = 2.0
+LAYERS = ("hidden", "output")
 LOSSES = {"gje": "GJE", "infonce": "SimCLR", "vicreg": "VICReg", "barlow": "Barlow"}
 # Rows at most: principal components of both views, and of each one before CCA.
 WIDTHS = (8, 16, 24, 32)
@@ -75,10 +75,9 @@ def _measure(split, seed, budget, steps):
         views="pair",
         random_state=seed,
     )
-    untrained = make(max_iter=1, **DEEP | {"learning_rate": 1e-12})
-    quiet(untrained.fit, *train)
-    for layer, encode in LAYERS.items():
-        answers = [_both(encode, untrained, rows) for rows in (train, test)]
+    untrained = quiet(make(max_iter=0, **DEEP).fit, *train)
+    for layer in LAYERS:
+        answers = [_both(untrained, layer, rows) for rows in (train, test)]
         found[f"untrained, {layer}"] = [*score(*answers), 0.0]
     for loss, name in LOSSES.items():
         model = make(loss=loss, **ENCODERS[loss])
@@ -89,8 +88,8 @@ def _measure(split, seed, budget, steps):
         start = time.process_time()
         embedder = quiet(model.set_params(max_iter=steps[loss]).fit, *train)
         seconds = time.process_time() - start
-        for layer, encode in LAYERS.items():
-            answers = [_both(encode, embedder, rows) for rows in (train, test)]
+        for layer in LAYERS:
+            answers = [_both(embedder, layer, rows) for rows in (train, test)]
             found[f"{name}, {layer}"] = [*score(*answers), seconds]
     return found
 
@@ -101,21 +100,10 @@ def _score(train, test, y, y_test, seed):
     return [few_labels(*pair, y, y_test, 5, 10, 1000 * seed) for pair in pairs]
 
 
-# The rows are standardised, so that encoders, which expect that, take them as they are.
-LAYERS = {
-    "hidden": lambda encoder, rows: encoder.body(rows),
-    "output": lambda encoder, rows: encoder(rows),
-}
-
-
-def _both(encode, embedder, rows):
+def _both(embedder, layer, rows):
     """Return a layer of both encoders."""
-    encoders = embedder.encoder_, embedder.target_encoder_
-    with torch.inference_mode():
-        return [
-            encode(encoder, torch.from_numpy(view)).numpy()
-            for encoder, view in zip(encoders, rows, strict=True)
-        ]
+    embedder.set_params(embedding_layer=layer)
+    return [embedder.transform(rows[0]), embedder.transform_target(rows[1], layer)]
 
 
 def _pca(split, seed):
