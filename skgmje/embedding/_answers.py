@@ -75,9 +75,9 @@ class EmbedderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         from skgmje.embedding._encoder import LAYERS, Beside
 
         layer = LAYERS[self.embedding_layer](self.encoder_)
-        if not self.passthrough:
-            return layer
-        return Beside(layer, self._directions * self._scales[self.embedding_layer])
+        # Linear features of the row itself, if the fit was asked for them.
+        directions = vars(self).get("_directions")
+        return layer if directions is None else Beside(layer, directions)
 
     def transform(self, X):
         """Embed rows.

@@ -228,7 +228,7 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         trained = train_encoders(self, pairs, size, device, seed, task)
         self._keep(trained, X.dtype)
         if self.passthrough:
-            self._find_directions(X)
+            self._directions = self._find_directions(X)
         views = self._draw_views(pairs, seed)
         self._moments = PairMoments.from_pairs(*views)
         # What will be asked for is the row as it is.
@@ -272,21 +272,12 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         return known.units(X, per_channel=self.standardize)
 
     def _find_directions(self, X):
-        """Find linear features, and how they weigh as much as each layer does."""
-        from skgmje.embedding._encoder import LAYERS
-
+        """Return linear features of rows that weigh as much as the layer does."""
         rows = self._units[0].standardise(X, np.float32)
-        n_directions = min(*rows.shape, _MAX_DIRECTIONS)
-        pca = PCA(n_directions, random_state=0).fit(rows)
-        sample, spread = X[:: -(-len(X) // _SCALE_ROWS)], pca.explained_variance_.sum()
-        scales = {}
-        for name, layer_of in LAYERS.items():
-            if name == "multi" and not hasattr(self.encoder_.body, "multi"):
-                continue
-            Z = self._encode(layer_of(self.encoder_), sample)
-            scales[name] = float(np.sqrt(Z.var(axis=0).sum() / spread))
-        self._directions = pca.components_.T.astype(np.float64)
-        self._scales = scales
+        pca = PCA(min(*rows.shape, _MAX_DIRECTIONS), random_state=0).fit(rows)
+        Z = self._encode(self._layer, X[:: -(-len(X) // _SCALE_ROWS)])
+        weight = np.sqrt(Z.var(axis=0).sum() / pca.explained_variance_.sum())
+        return weight * pca.components_.T.astype(np.float64)
 
     def _keep(self, trained, dtype):
         """Store the encoders in the precision of the data."""

@@ -125,6 +125,7 @@ class ConvNet(nn.Module):
             if isinstance(layer, nn.Linear):
                 layers.append(nn.BatchNorm1d(layer.out_features))
         self.top = nn.Sequential(*layers, nn.ReLU())
+        self.width = sizes[-1]
         self.to(memory_format=torch.channels_last)
 
     def maps(self, X):

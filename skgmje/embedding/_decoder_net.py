@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from skgmje.embedding._encoder import Perceptron
+from skgmje.embedding._encoder import perceptron_layers
 from skgmje.modules._device import load_tensors
 from skgmje.modules._group import by_rows
 
@@ -113,7 +113,7 @@ def build_networks(estimator, n_features, random_state, bounds=None):
 
 def _layers(sizes, random_state):
     """Return the layers of a perceptron whose input is standardised already."""
-    return list(Perceptron(sizes, random_state))[1:]
+    return perceptron_layers(sizes, random_state)
 
 
 def _own(estimator, n_features, random_state):

@@ -168,10 +168,38 @@ def precision(network):
 
 
 class Perceptron(nn.Sequential):
-    """A perceptron with batch normalisation before its ReLU units.
+    """Hidden layers, each of a linear map, batch normalisation and ReLU units.
 
     What comes in is normalised too: augmented rows have other variances than
     rows.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Widths of the input and the hidden layers.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+    """
+
+    def __init__(self, sizes, random_state):
+        last = [nn.BatchNorm1d(sizes[-1]), nn.ReLU()]
+        layers = perceptron_layers(sizes, random_state)
+        super().__init__(nn.BatchNorm1d(sizes[0], affine=False), *layers, *last)
+        self.width = sizes[-1]
+
+    def multi(self, X):
+        """Return all hidden layers side by side."""
+        found = []
+        for layer in self:
+            X = layer(X)
+            if isinstance(layer, nn.ReLU):
+                found.append(X)
+        return torch.cat(found, dim=1)
+
+
+def perceptron_layers(sizes, random_state):
+    """Return the layers of a perceptron with batch normalisation before its ReLUs.
 
     Parameters
     ----------
@@ -180,25 +208,19 @@ class Perceptron(nn.Sequential):
 
     random_state : torch.Generator
         The source of randomness, on the CPU.
+
+    Returns
+    -------
+    layers : list of nn.Module
+        From the first linear map to the last.
     """
-
-    def __init__(self, sizes, random_state):
-        layers = [nn.BatchNorm1d(sizes[0], affine=False)]
-        widths = iter(sizes[1:])
-        for layer in mlp(sizes, random_state):
-            if isinstance(layer, nn.ReLU):
-                layers.append(nn.BatchNorm1d(next(widths)))
-            layers.append(layer)
-        super().__init__(*layers)
-
-    def multi(self, X):
-        """Return the outputs of all linear layers side by side."""
-        found = []
-        for layer in self:
-            X = layer(X)
-            if isinstance(layer, nn.Linear):
-                found.append(X)
-        return torch.cat(found, dim=1)
+    layers = []
+    widths = iter(sizes[1:])
+    for layer in mlp(sizes, random_state):
+        if isinstance(layer, nn.ReLU):
+            layers.append(nn.BatchNorm1d(next(widths)))
+        layers.append(layer)
+    return layers
 
 
 def _build_perceptron(view, estimator, random_state):
@@ -225,12 +247,6 @@ ENCODERS = {"mlp": _build_perceptron, "convnet": _build_convnet}
 def _hidden_sizes(estimator, default):
     sizes = estimator.hidden_layer_sizes
     return default if isinstance(sizes, str) else sizes
-
-
-def projection(width, embedding_dim, random_state):
-    """Return what maps a hidden layer to the embedding."""
-    linear = mlp([width, embedding_dim], random_state)
-    return [nn.BatchNorm1d(width), nn.ReLU(), *linear]
 
 
 def build_encoder(view, embedding_dim, estimator, random_state):
@@ -268,10 +284,8 @@ def build_encoder(view, embedding_dim, estimator, random_state):
         own = "mlp" if view.image_shape is None else "convnet"
     if isinstance(own, str):
         body = ENCODERS[own](view, estimator, random_state)
-        with torch.no_grad():
-            width = body.eval()(torch.zeros(1, view.n_features)).shape[1]
-        head = projection(width, embedding_dim, random_state)
-        return Encoder(body.train(), nn.Sequential(*head, norm))
+        head = mlp([body.width, embedding_dim], random_state)
+        return Encoder(body, nn.Sequential(*head, norm))
     body = _build_foreign(view, own, embedding_dim)
     hidden = estimator.embedding_layer == "hidden"
     answer = _answer(body, view)
@@ -280,7 +294,10 @@ def build_encoder(view, embedding_dim, estimator, random_state):
         body = AsImages(body, view.image_shape)
     head = []
     if hidden:
-        head = projection(answer.shape[1], embedding_dim, random_state)
+        # A body of others may end anywhere.
+        width = answer.shape[1]
+        cut = [nn.BatchNorm1d(width), nn.ReLU()]
+        head = [*cut, *mlp([width, embedding_dim], random_state)]
     encoder = Encoder(body, nn.Sequential(*head, norm))
     LAYERS[estimator.embedding_layer](encoder)
     return encoder

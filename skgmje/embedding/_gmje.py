@@ -49,7 +49,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
     ----------
     embedding_dim : int or 'auto', default='auto'
         Width of the embedding; 'auto' is 32, or an eighth of the rows in
-        a batch if that is less.
+        a batch if that is less; for images 64, or a quarter.
 
     views : {'augment', 'neighbors', 'pair'}, default='augment'
         Where the two views of a row come from. 'augment': two augmentations of
@@ -57,14 +57,17 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         neighbour along the principal directions; rows without one are left out.
         'pair': the row of `X` and that of `y`, which is then 2-d.
 
-    augmentation : callable or None, default=None
-        ``augmentation(batch, generator)`` returns another view of a batch, a
-        tensor in the units of `X`; randomness is drawn from the
+    augmentation : {'aligned', 'scene'}, callable or None, default=None
+        What makes another view. Of images: 'aligned' mirrors them and changes
+        light and noise, for objects that fill the picture; 'scene' mirrors, turns
+        and crops them, for things that may be anywhere; an
+        :class:`ImageAugmentation` says what else. ``augmentation(batch,
+        generator)`` returns a view of a batch, a tensor in the units of `X`, of
+        shape (n, channels, height, width) for images; randomness is drawn from the
         :class:`torch.Generator`. None is noise of 0.8 standard deviations, a
-        fifth of the features set to their means, and a random gain of a tenth;
-        of images better ones are known. With 'pair' it
-        only regularises the training: a callable changes the rows of `X`, None
-        both views.
+        fifth of the features set to their means, and a random gain of a tenth.
+        With 'pair' it only regularises the training: None is noise of 0.5
+        standard deviations on both views, everything else changes `X` alone.
 
     mixture : {'prototypes', 'network', 'neural-gas', 'memory-bank'}, \
             default='prototypes'
@@ -88,36 +91,57 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         Further settings of the source: ``max_iter``, ``tol``, ``batch_size``,
         ``learning_rate``, ``n_members``, ``hidden_layer_sizes``, ``min_scale``.
 
-    encoder : torch.nn.Module, callable or None, default=None
-        Maps rows of shape (n, n_features) to embeddings. A module is copied; a
-        callable builds one from ``(n_features, embedding_dim)``; None is a
-        perceptron with batch normalisation. Without parameters to learn it is
+    encoder : {'mlp', 'convnet'}, torch.nn.Module, callable or None, default=None
+        Maps rows of shape (n, n_features), or images of shape (n, channels,
+        height, width), to embeddings. 'mlp' is a perceptron with batch
+        normalisation; 'convnet' has four strided convolutions, for images; None is
+        'convnet' for images and 'mlp' else. A module is copied; a callable builds
+        one from ``(n_features, embedding_dim)``. Without parameters to learn it is
         used as it is.
 
-    target_encoder : torch.nn.Module, callable or None, default=None
-        The same for the rows of `y`, with ``views="pair"``.
+    target_encoder : {'mlp', 'convnet'}, torch.nn.Module, callable or None, \
+            default=None
+        The same for `y`, with ``views="pair"``.
 
-    hidden_layer_sizes : tuple of int, default=(256, 128)
-        Hidden layers of the perceptron.
+    image_shape : tuple of int or None, default=None
+        Height, width and maybe channels, last, if `X` holds images as rows.
+        Images of shape (n, height, width[, channels]) tell it themselves.
 
-    embedding_layer : {'output', 'hidden'}, default='output'
-        What :meth:`transform` returns: the embedding, or the layer before it.
+    hidden_layer_sizes : tuple of int or 'auto', default='auto'
+        Hidden layers of the perceptron, or those after the convolutions; 'auto'
+        is (256, 128), or (512,).
+
+    embedding_layer : {'output', 'hidden', 'multi'}, default='output'
+        What :meth:`transform` returns: the embedding, the layer before it, or all
+        layers (of the convolutions their means over a coarse grid) side by side.
+        'hidden' serves few labels best, 'multi' linear models of many labels.
         With 'hidden' an own `encoder` may have any width; a layer on top of it
-        makes the embedding.
+        makes the embedding. After the fit it may be changed.
+
+    passthrough : bool, default=False
+        Whether :meth:`transform` also returns up to 128 principal components of
+        the row itself, scaled to weigh as much as the layer.
 
     loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'naive'} or \
             callable, default='gje'
         Key of :data:`skgmje.embedding.LOSSES`, or a function of both views'
         embeddings that returns a tensor; it gets those of `rho`,
-        `logdet_weight` and `mixture` that it names. 'naive' shows the trap:
-        it collapses.
+        `logdet_weight`, `mixture` and `moments` (averaged covariances) that it
+        names. 'naive' shows the trap: it collapses.
 
-    rho : float, default=0.9
-        Correlation of the views in ``loss="gje"``, below one.
+    rho : float or 'auto', default='auto'
+        Correlation of the views in ``loss="gje"``, below one. The lower, the more
+        are directions shrunk in which views differ. 'auto' is 0.9, and 0.5 for
+        images.
 
     logdet_weight : float, default=1.0
         Weight of the marginal log-determinants in 'gje' and 'joint'. They keep
         the embeddings from collapse.
+
+    moment_decay : float or 'auto', default='auto'
+        Share of themselves that the covariances in these keep from batch to
+        batch, below one. 'auto' is zero, unless a batch has fewer than four rows
+        for each dimension of the embedding: then it averages over eight.
 
     target : {'shared', 'ema'}, default='shared'
         Whether the second view has the same encoder, or one that follows it as
@@ -128,10 +152,11 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
 
     standardize : bool, default=True
         Whether every feature gets unit variance before the encoder. Otherwise
-        one scale serves all, as images want it.
+        one scale serves all. Of images it is every channel.
 
     max_iter : int, default=300
-        Number of gradient steps.
+        Number of gradient steps. With 0 the encoder stays untrained: the control
+        that any encoder should be compared to.
 
     batch_size : int or 'auto', default='auto'
         Rows per step, at least twice `embedding_dim`. 'auto': 256, or eight
@@ -193,8 +218,15 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
     loss_curve_ : ndarray of shape (n_iter_,)
         Loss before each step.
 
+    information_ : ndarray of shape (2,)
+        Mutual information of two views of training rows, in nats, as if they were
+        Gaussian: of the untrained encoder, and of the trained one.
+
     n_iter_ : int
         Number of gradient steps.
+
+    image_shape_ : tuple of int or None
+        Height, width and channels of the images in `X`, if there are any.
 
     n_features_in_ : int
         Number of features of a row.
@@ -202,10 +234,15 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
     See Also
     --------
     GJEEmbedder : With one Gaussian.
+    ImageAugmentation : Other views of images.
     diagnose : Tells whether embeddings have collapsed.
 
     Notes
     -----
+    Training of 'convnet' multiplies in bfloat16 where the processor does that
+    faster; normalisations and the loss are in single precision. Images become
+    single precision.
+
     An encoder or augmentation of others that draws random numbers from torch's
     global state holds a lock while it trains: one such fit at a time.
 

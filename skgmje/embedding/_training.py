@@ -22,6 +22,7 @@ from skgmje.embedding._view_pair import (
     Objective,
     OwnAugmentation,
     ViewPair,
+    add_noise,
     augmented,
     jitter,
 )
@@ -36,7 +37,7 @@ _SAMPLE_ROWS = 2000
 # Rows of which both views exist at a time.
 _DRAWN_ROWS = 2**16
 _DRAWN_ENTRIES = 2**22
-# Batches after which the normalisations of an untrained network have settled.
+# Batches after which the normalisations of a network have settled.
 _SETTLING_STEPS = 30
 
 
@@ -131,8 +132,11 @@ def train_encoders(estimator, pairs, size, device, seed, task):
         if any(p.requires_grad for p in module.parameters()):
             if size.moment_decay:
                 module.moments.copy_(torch.stack(before.moments))
-            run = _run if estimator.max_iter else _settle
-            training = run(estimator, module, rows, size, random_state, device, task)
+            if estimator.max_iter:
+                settings = (size, random_state, device, task)
+                training = _run(estimator, module, rows, *settings)
+            n_more = _SETTLING_STEPS - estimator.max_iter
+            _settle(module, rows, n_more, size.batch_size, random_state)
         after = _look(estimator, module, sample, seed)
     module.eval().cpu()
     target = module.context if module.target is None else module.target
@@ -163,7 +167,7 @@ def augmentations_of(estimator, pairs):
     shape = estimator._shapes[0]
     own = find_augmentation(estimator.augmentation, shape)
     if own is None:
-        return jitter, jitter
+        return (add_noise, add_noise) if pairs.views.needs_y else (jitter, jitter)
     if isinstance(own, ImageAugmentation):
         own = OnImages(own, shape)
     else:
@@ -272,14 +276,13 @@ def _run(estimator, module, rows, size, random_state, device, task):
     return train(module, objective, rows, schedule, hooks, random_state, device)
 
 
-def _settle(estimator, module, rows, size, random_state, device, task):
-    """Let an untrained network see batches, for the statistics it normalises by."""
+def _settle(module, rows, n_steps, batch_size, random_state):
+    """Let a network see more batches, for the statistics that it normalises by."""
     module.train()
     with torch.no_grad():
-        for _ in range(_SETTLING_STEPS):
-            drawn = draw_rows(len(rows), size.batch_size, random_state)
-            module(rows[drawn.to(device)][0])
-    return Training(np.empty(0))
+        for _ in range(n_steps):
+            drawn = draw_rows(len(rows), batch_size, random_state)
+            module(rows[drawn.to(rows.device)][0])
 
 
 def restore_encoders(estimator):

@@ -1,0 +1,317 @@
+"""Images in, embeddings out: shapes, scales, layers and other views."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from torch import nn
+
+import skgmje
+from skgmje.embedding import GJEEmbedder, GMJEEmbedder, ImageAugmentation
+from skgmje.embedding._augmentation import AUGMENTATIONS
+from skgmje.embedding._convnet import ConvNet, to_images, to_rows
+from skgmje.embedding._images import ImageFormat, flatten_images
+
+SMALL = {"max_iter": 3, "hidden_layer_sizes": (8,), "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Digits, as integers of shape (200, 8, 8)."""
+    return load_digits().images[:200].astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def colors():
+    """Pictures of eight by six pixels with three channels."""
+    return np.random.default_rng(0).uniform(size=(60, 8, 6, 3))
+
+
+@pytest.fixture(scope="module")
+def fitted(images):
+    return GJEEmbedder(4, augmentation="aligned", **SMALL).fit(images)
+
+
+@pytest.mark.parametrize("estimator", [GJEEmbedder, GMJEEmbedder])
+@pytest.mark.parametrize("params", [{}, {"views": "neighbors"}, {"target": "ema"}])
+def test_images_are_embedded(estimator, params, colors):
+    extra = {"n_components": 2} if estimator is GMJEEmbedder else {}
+    embedder = estimator(4, augmentation="scene", **SMALL, **params, **extra)
+    embedder.fit(colors)
+    assert embedder.image_shape_ == (8, 6, 3)
+    assert embedder.n_features_in_ == 8 * 6 * 3
+    assert embedder.transform(colors).shape == (60, 4)
+    assert embedder.transform(colors).dtype == np.float32
+    assert embedder.score_samples(colors).shape == (60,)
+    assert embedder.score_samples(colors, colors[::-1]).shape == (60,)
+    assert embedder.predict(colors, return_std=True)[1].shape == (60, 4)
+    assert np.isfinite(embedder.score(colors))
+    assert embedder.information_.shape == (2,)
+
+
+def test_rows_with_a_shape_are_the_same_images(fitted, images):
+    rows = images.reshape(len(images), -1)
+    embedder = clone(fitted).set_params(image_shape=(8, 8)).fit(rows)
+    assert_array_equal(embedder.transform(rows), fitted.transform(images))
+    assert_array_equal(fitted.transform(rows), fitted.transform(images))
+    frame = pytest.importorskip("pandas").DataFrame(rows).rename(columns=str)
+    framed = clone(embedder).fit(frame)
+    assert_array_equal(framed.transform(frame), fitted.transform(images))
+    assert framed.image_shape_ == (8, 8, 1)
+
+
+def test_type_and_unit_of_pixels_change_nothing_but_rounding(fitted, images):
+    scaled = clone(fitted).fit(images / 255)
+    assert_allclose(scaled.transform(images / 255), fitted.transform(images), atol=1e-3)
+
+
+def test_layers(fitted, images):
+    embedder = clone(fitted).set_params(passthrough=True).fit(images)
+    widths = {"output": 4, "hidden": 8, "multi": 24 * 4 * 2 + 48 * 4 + 96}
+    one = GJEEmbedder(4, **SMALL).fit(images)
+    for layer in ("output", "hidden", "multi"):
+        one.set_params(embedding_layer=layer)
+        wide = one.transform(images).shape[1]
+        assert wide == one.transform_target(images, layer=layer).shape[1]
+        assert wide >= widths[layer] if layer == "multi" else wide == widths[layer]
+    assert embedder.transform(images).shape == (200, 4 + 64)
+    names = embedder.get_feature_names_out()
+    assert len(names) == 4 + 64
+    Z = embedder.transform(images)
+    assert_allclose(Z[:, :4], fitted.transform(images), rtol=1e-5, atol=1e-6)
+    assert_allclose(Z[:, :4].var(axis=0).sum(), Z[:, 4:].var(axis=0).sum(), rtol=1e-2)
+    with pytest.raises(ValueError, match="must be one of"):
+        one.transform_target(images, layer="last")
+
+
+def test_multi_of_a_perceptron_is_all_its_layers(images):
+    embedder = GJEEmbedder(
+        3,
+        encoder="mlp",
+        hidden_layer_sizes=(6, 5),
+        embedding_layer="multi",
+        max_iter=20,
+    )
+    rows = images.reshape(len(images), -1)
+    assert embedder.fit(rows).transform(rows).shape == (200, 11)
+    hidden = clone(embedder).set_params(random_state=0, embedding_layer="hidden")
+    both = clone(hidden).set_params(embedding_layer="multi")
+    last = both.fit(rows).transform(rows)[:, 6:]
+    assert_array_equal(hidden.fit(rows).transform(rows), last)
+
+
+def test_own_modules_and_functions_see_images(colors):
+    seen = []
+
+    def augment(batch, generator):
+        seen.append(batch.shape[1:])
+        return batch + 0.1 * torch.randn(batch.shape, generator=generator)
+
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(96, 4))
+    embedder = GJEEmbedder(4, encoder=network, augmentation=augment, max_iter=2)
+    assert embedder.fit(colors).transform(colors).shape == (60, 4)
+    assert set(seen) == {(3, 8, 6)}
+    wrong = clone(embedder).set_params(encoder=nn.Linear(3, 4))
+    with pytest.raises(ValueError, match=r"images of shape \(2, 3, 8, 6\)"):
+        wrong.fit(colors)
+    with pytest.raises(ValueError, match="encoder of your own nobody knows"):
+        embedder.set_params(embedding_layer="multi").fit(colors)
+
+
+def test_two_views_of_other_shapes(images, colors):
+    embedder = GJEEmbedder(4, views="pair", **SMALL).fit(images[:60], colors)
+    assert embedder.transform(images[:60]).shape == (60, 4)
+    assert embedder.transform_target(colors).shape == (60, 4)
+    assert np.isfinite(embedder.score(images[:60], colors))
+    rows = colors.reshape(60, -1)
+    mixed = GJEEmbedder(4, views="pair", **SMALL).fit(images[:60], rows)
+    assert mixed.transform_target(rows).shape == (60, 4)
+    with pytest.raises(ValueError, match="y holds images of shape"):
+        embedder.transform_target(colors[:, :4])
+
+
+def test_without_a_step_the_encoder_is_the_control(images):
+    control = GJEEmbedder(4, max_iter=0, hidden_layer_sizes=(8,), random_state=0)
+    control.fit(images)
+    assert control.loss_curve_.shape == (0,)
+    assert_array_equal(control.information_[0], control.information_[1])
+    start = clone(control).set_params(max_iter=1, learning_rate=1e-12).fit(images)
+    for a, b in zip(
+        control.encoder_.parameters(), start.encoder_.parameters(), strict=True
+    ):
+        assert_allclose(a.detach(), b.detach(), atol=1e-6)
+
+
+def test_small_batches_average_their_moments(images):
+    """A batch of eight rows has no covariance of sixteen dimensions."""
+    params = {"batch_size": 8, "max_iter": 60, "random_state": 0}
+    embedder = GJEEmbedder(16, **params).fit(images)
+    assert embedder.effective_rank_ > 8
+    alone = clone(embedder).set_params(moment_decay=0.0)
+    with pytest.raises(ValueError, match="at least 32 rows in a batch"):
+        alone.fit(images)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda X: X[:, None], "channels first.*transpose"),
+        (lambda X: X[:, None, None], "5 axes"),
+        (lambda X: X[:, :0], "without pixels"),
+        (lambda X: np.where(X > 8, np.nan, X), "NaN"),
+        (lambda X: np.full_like(X, 3), "constant"),
+        (lambda X: X[:1], "minimum of 2"),
+    ],
+)
+def test_images_that_are_none(images, change, words):
+    with pytest.raises(ValueError, match=words):
+        GJEEmbedder(4, **SMALL).fit(change(images))
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"image_shape": (4, 8)}, r"image_shape=\(4, 8, 1\) has 32 values"),
+        ({"image_shape": (8,)}, "must be .height, width"),
+        ({"image_shape": (8.0, 8)}, "must be .height, width"),
+        ({"encoder": "convnet"}, "'convnet' is for images"),
+        ({"augmentation": "aligned"}, "'aligned' is for images"),
+        ({"augmentation": ImageAugmentation(flip=True)}, "is for images"),
+        ({"encoder": "resnet"}, "'encoder' parameter"),
+    ],
+)
+def test_settings_that_do_not_suit_rows(images, params, words):
+    rows = images.reshape(len(images), -1)
+    with pytest.raises(ValueError, match=words):
+        GJEEmbedder(4, **SMALL).set_params(**params).fit(rows)
+
+
+def test_scales_that_do_not_fit(fitted, images):
+    """Whole numbers up to 255 and fractions up to 1 are the usual mistake."""
+    bright = images * 15
+    whole = clone(fitted).fit(bright)
+    with pytest.raises(ValueError, match=r"fractions up to .* whole numbers"):
+        whole.transform(bright / 255)
+    with pytest.raises(ValueError, match=r"whole numbers up to .* fractions"):
+        clone(fitted).fit(bright / 255).transform(bright)
+    assert np.isfinite(whole.transform(bright.astype(float))).all()
+    assert np.isfinite(whole.transform(np.zeros((1, 8, 8)))).all()
+    with pytest.raises(ValueError, match="image_shape before fit"):
+        whole.transform(bright[:, :4])
+    with pytest.raises(ValueError, match="64 features"):
+        whole.transform(bright[:, :4].reshape(200, 32))
+
+
+def test_file_keeps_images(fitted, images, tmp_path):
+    pytest.importorskip("safetensors")
+    fitted.save(tmp_path / "embedder")
+    loaded = skgmje.load(tmp_path / "embedder")
+    assert_array_equal(loaded.transform(images), fitted.transform(images))
+    assert loaded.get_params() == fitted.get_params()
+
+
+def test_units_of_images_are_those_of_channels(colors):
+    rows, shape = flatten_images(colors)
+    units = ImageFormat.of(rows, shape).units(rows, per_channel=True)
+    Z = units.standardise(rows).reshape(-1, 3)
+    assert_allclose(Z.mean(axis=0), 0, atol=1e-12)
+    assert_allclose(Z.std(axis=0), 1)
+    shared = ImageFormat.of(rows, shape).units(rows, per_channel=False)
+    assert shared.scale.shape == ()
+
+
+def test_rows_and_images_are_two_ways_to_look(colors):
+    rows = torch.from_numpy(flatten_images(colors)[0])
+    batch = to_images(rows, (8, 6, 3))
+    assert batch.shape == (60, 3, 8, 6)
+    assert_array_equal(batch[5, 2], colors[5, :, :, 2])
+    assert_array_equal(to_rows(batch), rows)
+
+
+class TestAugmentation:
+    """Each change alone does what its formula says."""
+
+    def draw(self, images, seed=0, **params):
+        generator = torch.Generator().manual_seed(seed)
+        return ImageAugmentation(**params)(images, generator)
+
+    @pytest.fixture
+    def batch(self):
+        return torch.randn((40, 2, 6, 6), generator=torch.Generator().manual_seed(1))
+
+    def test_nothing_changes_nothing(self, batch):
+        assert_array_equal(self.draw(batch), batch)
+
+    @pytest.mark.parametrize(
+        ("params", "views"),
+        [
+            ({"flip": True}, [lambda x: x, lambda x: x.flip(-1)]),
+            ({"turn": True}, [lambda x, k=k: x.rot90(k, (-2, -1)) for k in range(4)]),
+        ],
+    )
+    def test_each_image_is_one_of_its_views(self, batch, params, views):
+        found = self.draw(batch, **params)
+        expected = torch.stack([view(batch) for view in views])
+        match = ((found - expected).abs() < 1e-4).all(dim=(2, 3, 4))
+        assert (match.sum(dim=0) == 1).all()
+        assert (match.sum(dim=1) > 2).all()
+
+    def test_oblong_images_are_turned_by_half(self, batch):
+        found = self.draw(batch[..., :4], turn=True)
+        views = torch.stack([batch[..., :4], batch[..., :4].rot90(2, (-2, -1))])
+        assert ((found - views).abs() < 1e-4).all(dim=(2, 3, 4)).any(dim=0).all()
+
+    def test_crops_lie_inside(self):
+        x = torch.linspace(0, 1, 12).expand(200, 1, 12, 12)
+        found = self.draw(x, crop=0.3)
+        assert found.min() >= 0
+        assert found.max() <= 1
+        width = found[:, 0, 0, -1] - found[:, 0, 0, 0]
+        assert width.min() < 0.7 < width.max() <= 1.01
+
+    def test_light_keeps_geometry(self, batch):
+        found = self.draw(batch, gamma=0.7)
+        low, high = batch.amin((1, 2, 3)), batch.amax((1, 2, 3))
+        assert_allclose(found.amin((1, 2, 3)), low, atol=1e-4)
+        assert_allclose(found.amax((1, 2, 3)), high, atol=5e-3)
+        order = batch.flatten(1).argsort(dim=1)
+        assert (found.flatten(1).gather(1, order).diff(dim=1) > -1e-5).all()
+
+    def test_contrast_is_linear(self, batch):
+        found = self.draw(batch, contrast=0.3)
+        ratio = found.std((1, 2, 3)) / batch.std((1, 2, 3))
+        assert 0.7 <= ratio.min() < 0.85
+        assert 1.15 < ratio.max() <= 1.3
+
+    def test_noise_differs_between_images(self, batch):
+        noise = (self.draw(batch, noise=0.3) - batch).std((1, 2, 3))
+        assert noise.min() < 0.1
+        assert 0.2 < noise.max() < 0.4
+
+    def test_same_generator_same_views(self, batch):
+        for preset in AUGMENTATIONS.values():
+            views = [preset(batch, torch.Generator().manual_seed(3)) for _ in "ab"]
+            assert_array_equal(*views)
+
+    @pytest.mark.parametrize(
+        "params", [{"crop": 0.0}, {"crop": 1.5}, {"noise": -1.0}, {"gamma": np.inf}]
+    )
+    def test_bad_settings(self, params):
+        with pytest.raises(ValueError, match=f"{next(iter(params))}="):
+            ImageAugmentation(**params)
+
+
+def test_network_is_small_for_large_images():
+    network = ConvNet((224, 160, 3), (16,), 4, torch.Generator().manual_seed(0))
+    assert sum(p.numel() for p in network.parameters()) < 200_000
+    assert network.eval()(torch.zeros(1, 224 * 160 * 3)).shape == (1, 16)
+
+
+def test_training_in_half_precision_keeps_single_outside(images):
+    network = ConvNet((8, 8, 1), (16,), 4, torch.Generator().manual_seed(0))
+    rows = torch.from_numpy(flatten_images(images)[0])
+    in_training = network.train()(rows)
+    assert in_training.dtype == torch.float32
+    assert network.double().eval()(rows.double()).dtype == torch.float64
