@@ -22,6 +22,12 @@ from skgmje.embedding._code_density import fit_codes
 from skgmje.embedding._decoder_answers import DecoderAnswers
 from skgmje.embedding._decoder_cost import KERNELS, OBJECTIVES
 from skgmje.embedding._diagnosis import CollapseWarning
+from skgmje.embedding._images import (
+    ImageFormat,
+    agree_on_shape,
+    check_image_shape,
+    flatten_images,
+)
 
 _LARGEST_SEED = 2**31 - 1
 # Share of a batch that must carry the gradient.
@@ -64,7 +70,7 @@ class KernelDecoder(DecoderAnswers, EstimatorMixin, BaseEstimator):
 
     image_shape : tuple of int or None, default=None
         Height, width and maybe channels (last) of the images that rows are, for
-        ``kernel="patches"``.
+        ``kernel="patches"``. Where `X` holds images, its own shape is taken.
 
     patch_size : int, default=4
         Pixels along the side of a patch; it divides height and width.
@@ -77,7 +83,7 @@ class KernelDecoder(DecoderAnswers, EstimatorMixin, BaseEstimator):
     kappa : float, default=0.5
         See `variance`; smaller values keep centres apart.
 
-    code_noise : float, default=0.1
+    code_noise : float, default=0.05
         Standard deviation of the noise on codes in training; codes themselves
         have variance 1.
 
@@ -103,7 +109,7 @@ class KernelDecoder(DecoderAnswers, EstimatorMixin, BaseEstimator):
     batch_size : int, default=256
         Rows per step, all if there are fewer.
 
-    learning_rate : float, default=0.002
+    learning_rate : float, default=0.004
         Step size of Adam at the start of its cosine.
 
     device : str, default='auto'
@@ -232,14 +238,14 @@ class KernelDecoder(DecoderAnswers, EstimatorMixin, BaseEstimator):
         patch_size=4,
         variance="auto",
         kappa=0.5,
-        code_noise=0.1,
+        code_noise=0.05,
         n_components=20,
         hidden_layer_sizes=(512, 256),
         bounded=True,
         standardize=False,
         max_iter=800,
         batch_size=256,
-        learning_rate=2e-3,
+        learning_rate=4e-3,
         device="auto",
         callbacks=None,
         net_params=None,
@@ -281,8 +287,10 @@ class KernelDecoder(DecoderAnswers, EstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows, at least two.
+        X : array-like of shape (n_samples, n_features) or \
+                (n_samples, height, width[, channels])
+            Rows or images, at least two. Of images, answers are images too, and of
+            single precision.
 
         y : None
             Not used.
@@ -293,12 +301,13 @@ class KernelDecoder(DecoderAnswers, EstimatorMixin, BaseEstimator):
             The fitted estimator.
         """
         given = X
-        X = check_rows(self, X, reset=True, min_samples=2)
+        X = self._read(X)
         # Late: importing the package needs no torch.
         from skgmje.embedding._decoder_training import check_decoder, train_decoder
         from skgmje.modules._schedule import Schedule
 
-        self._patches = KERNELS[self.kernel](self, X.shape[1])
+        image_shape = self._format and self._format.shape
+        self._patches = KERNELS[self.kernel](self, X.shape[1], image_shape)
         device = check_decoder(self, X)
         task = FitTask(self, given, y, n_steps=Schedule(self.max_iter).n_epochs)
         task.checkpoint = self._open_checkpoint(X)
@@ -320,6 +329,17 @@ class KernelDecoder(DecoderAnswers, EstimatorMixin, BaseEstimator):
         self._judge(trained, trouble, is_one=bool((X == X[0]).all()))
         task.end()
         return self
+
+    def _read(self, X):
+        """Return rows, and remember what images they were, if any."""
+        rows, shape = flatten_images(X)
+        rows = check_rows(self, rows, reset=True, min_samples=2)
+        self._format, self._axes = None, rows.shape[1:]
+        if shape is None:
+            return rows
+        agree_on_shape(check_image_shape(self.image_shape), shape)
+        self._format, self._axes = ImageFormat.of(rows, shape), tuple(np.shape(X)[1:])
+        return rows.astype(np.float32, copy=False)
 
     @property
     def _unit(self):

@@ -18,8 +18,17 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Codes of rows, centres of codes, samples and bounds, from two networks."""
 
     def _check_predict(self, X):
+        """Return rows like those of fit, also of images."""
         check_is_fitted(self)
-        return check_rows(self, X, reset=False)
+        # Older files know of no images.
+        known = vars(self).get("_format")
+        if known is None:
+            return check_rows(self, X, reset=False)
+        return known.checked(check_rows(self, known.flatten(X), reset=False))
+
+    def _as_given(self, rows):
+        """Return rows, or images if fit saw images."""
+        return rows.reshape(len(rows), *vars(self).get("_axes", rows.shape[1:]))
 
     def _check_codes(self, codes):
         check_is_fitted(self)
@@ -70,7 +79,7 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Rows, or images if fit saw images.
 
         Returns
         -------
@@ -92,10 +101,10 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         rows : ndarray of shape (n_samples, n_features)
-            Means over the centres.
+            Means over the centres; images if fit saw images.
         """
         codes = self._check_codes(X)
-        return self._mean(codes).astype(codes.dtype, copy=False)
+        return self._as_given(self._mean(codes).astype(codes.dtype, copy=False))
 
     def decode(self, codes):
         """Return the density of rows, given each code.
@@ -130,13 +139,13 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Rows, or images if fit saw images.
 
         Returns
         -------
         rows : ndarray of shape (n_samples, n_features)
             With one centre what `inverse_transform` makes of the codes; with
-            more, a choice that has seen the row.
+            more, a choice that has seen the row. Images if fit saw images.
         """
         X = self._check_predict(X)
         rows = self._units.standardise(X)
@@ -146,7 +155,7 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             return centers[np.arange(len(centers)), nearest]
 
         found = self._decode_to(self._encode(rows), choose)
-        return found.astype(X.dtype, copy=False)
+        return self._as_given(found.astype(X.dtype, copy=False))
 
     @staticmethod
     def _squares(rows, centers):
@@ -168,7 +177,8 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Centres, without the noise that ``decode(codes).sample()`` adds.
+            Centres, without the noise that ``decode(codes).sample()`` adds; images if
+            fit saw images.
 
         component : ndarray of shape (n_samples,)
             The component of `latent_mixture_` that each code comes from.
@@ -189,7 +199,7 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         def choose(part, centers):
             return centers[np.arange(len(centers)), center[part]]
 
-        return self._decode_to(codes, choose), component
+        return self._as_given(self._decode_to(codes, choose)), component
 
     def bound_samples(self, X):
         r"""Compute the Schwarz bound of each row: how well its centres say it.
@@ -205,7 +215,7 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Rows, or images if fit saw images.
 
         Returns
         -------
@@ -230,7 +240,7 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Rows, or images if fit saw images.
 
         y : None
             Not used.

@@ -150,21 +150,22 @@ def batch_objective(terms):
 OBJECTIVES = {"sample": sample_objective, "batch": batch_objective}
 
 
-def _whole(estimator, n_features):
+def _whole(estimator, n_features, image_shape=None):
     """Return the cut of a kernel that compares whole rows."""
     return Patches(1, 1, n_features, 1)
 
 
-def _patches(estimator, n_features):
+def _patches(estimator, n_features, image_shape=None):
     """Return the cut of one that compares patches; raise if there is none."""
-    shape, size = estimator.image_shape, estimator.patch_size
+    shape, size = image_shape or estimator.image_shape, estimator.patch_size
     sizes = () if shape is None else tuple(shape)
     numbers = all(isinstance(n, Integral) and n > 0 for n in sizes)
     if len(sizes) not in (2, 3) or not numbers or math.prod(sizes) != n_features:
         raise ValueError(
             f"image_shape={shape!r} must be (height, width) or (height, width, "
             f"channels) of images of n_features={n_features} values in all, with "
-            "kernel='patches'. Set it, or use kernel='isotropic'."
+            "kernel='patches'. Set it, pass X of shape (n_samples, height, width[, "
+            "channels]), or use kernel='isotropic'."
         )
     height, width, channels = (*sizes, 1)[:3]
     if height % size or width % size:

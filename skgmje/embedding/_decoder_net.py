@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from skgmje.embedding._convnet import _fast
 from skgmje.embedding._encoder import perceptron_layers
 from skgmje.modules._device import load_tensors
 from skgmje.modules._group import by_rows
@@ -148,6 +149,9 @@ class Decoded:
 class Autoencoder(nn.Module):
     """Encode rows, add noise, decode; and tune the variance of the kernel.
 
+    Training multiplies bfloat16 where the processor does so faster; codes, centres
+    and costs are of single precision.
+
     Parameters
     ----------
     encoder, decoder : nn.Module
@@ -185,12 +189,15 @@ class Autoencoder(nn.Module):
         return torch.full_like(self.error, self.fixed)
 
     def forward(self, X):
-        codes = by_rows(self.encoder, X)
+        with _fast(self, X):
+            codes = by_rows(self.encoder, X).to(X.dtype)
         if self.training:
             options = {"dtype": X.dtype, "device": X.device}
             noise = torch.randn(codes.shape, generator=self.random_state, **options)
             codes = codes + self.code_noise * noise
-        centers = by_rows(self.decoder, codes).unflatten(1, (self.n_centers, -1))
+        with _fast(self, X):
+            centers = by_rows(self.decoder, codes).to(X.dtype)
+        centers = centers.unflatten(1, (self.n_centers, -1))
         if self.training:
             self._follow(X, centers.detach())
         least = _LEAST_VARIANCE * X.shape[1]
