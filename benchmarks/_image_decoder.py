@@ -56,7 +56,9 @@ def decoder(seeds=SEEDS, budget=None, *, validate=False):
         make = partial(KernelDecoder, **params)
         seconds = budget or seconds
         n_steps = steps_within(
-            lambda n, make=make: make(max_iter=n, random_state=0).fit(rows), seconds
+            lambda n, make=make: make(max_iter=n, random_state=0).fit(rows),
+            seconds,
+            rounds=5,
         )
         results[label] = [
             _measure(make(max_iter=n_steps, random_state=seed), rows, held_out, pca)

@@ -21,19 +21,25 @@ def quiet(function, *args):
 FEW_STEPS, MORE_STEPS = 30, 60
 
 
-def steps_within(fit, seconds):
+def steps_within(fit, seconds, rounds=1):
     """Return how many gradient steps ``fit(n_steps)`` makes in `seconds` on the CPU.
 
-    Two short fits tell what a step costs, and what the rest of a fit does.
+    Two short fits tell what a step costs, and what the rest of a fit does; the
+    median over rounds, because on a busy machine the same costs more at times.
     """
     quiet(fit, 1)  # the first one pays for what the library loads
-    times = []
-    for n_steps in (FEW_STEPS, MORE_STEPS):
-        start = time.process_time()
-        quiet(fit, n_steps)
-        times.append(time.process_time() - start)
-    step = max((times[1] - times[0]) / (MORE_STEPS - FEW_STEPS), 1e-4)
-    return max(1, round((seconds - times[0]) / step) + FEW_STEPS)
+    found = []
+    for _ in range(rounds):
+        few, more = (_seconds(fit, n_steps) for n_steps in (FEW_STEPS, MORE_STEPS))
+        step = max((more - few) / (MORE_STEPS - FEW_STEPS), 1e-4)
+        found.append((seconds - few) / step + FEW_STEPS)
+    return max(1, round(np.median(found)))
+
+
+def _seconds(fit, n_steps):
+    start = time.process_time()
+    quiet(fit, n_steps)
+    return time.process_time() - start
 
 
 def energy_distance(first, second):

@@ -83,7 +83,9 @@ def _measure(split, seed, budget, steps):
         model = make(loss=loss, **ENCODERS[loss])
         if loss not in steps:
             steps[loss] = steps_within(
-                lambda n, model=model: model.set_params(max_iter=n).fit(*train), budget
+                lambda n, model=model: model.set_params(max_iter=n).fit(*train),
+                budget,
+                rounds=5,
             )
         start = time.process_time()
         embedder = quiet(model.set_params(max_iter=steps[loss]).fit, *train)
