@@ -66,14 +66,9 @@ def decoder(seeds=SEEDS, budget=None, *, validate=False):
         ]
         print(label, results[label], flush=True)
     results["ratios"] = _ratios(results)
-    table = [
-        [label, *(_cell(runs, name) for name in FIGURES)]
-        for label, runs in results.items()
-        if label != "ratios"
-    ]
-    print({k: figure(v) for k, v in results["ratios"].items()})
     is_whole = tuple(seeds) == SEEDS and budget is None and not validate
-    hand_over("images-decoder", results, ["model", *FIGURES], table, keep=is_whole)
+    header = ["model", *FIGURES]
+    hand_over("images-decoder", results, header, _rows(results), keep=is_whole)
 
 
 def _pixels(images):
@@ -124,6 +119,19 @@ def _ratios(results):
             run[name] / run[other] for run in results["code 8, 1 centre"]
         ],
     }
+
+
+def _rows(results):
+    """Return the rows of the table; ratios stand below their energy distances."""
+    rows = [
+        [label, *(_cell(runs, name) for name in FIGURES)]
+        for label, runs in results.items()
+        if label != "ratios"
+    ]
+    blank = [""] * (len(FIGURES) - 3)
+    for label, values in results["ratios"].items():
+        rows.append([f"ratio: {label}", "", "", figure(values), *blank])
+    return rows
 
 
 def _cell(runs, name):
