@@ -169,7 +169,7 @@ class _Draw:
 
 
 AUGMENTATIONS = {
-    "aligned": ImageAugmentation(flip=True, gamma=0.7, contrast=0.3, noise=0.3),
+    "aligned": ImageAugmentation(flip=True, gamma=1.0, contrast=0.5, noise=0.3),
     "scene": ImageAugmentation(flip=True, turn=True, crop=0.4),
 }
 

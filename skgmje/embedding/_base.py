@@ -34,9 +34,8 @@ from skgmje.embedding._losses import LOSSES
 from skgmje.embedding._views import VIEWS
 
 _BATCH_ROWS = 256
-# Rows of a batch for each dimension of the embedding; of fewer, covariances are
-# averaged over so many.
-_FEWEST_ROWS, _ROWS_PER_DIMENSION = 4, 8
+# Rows of a batch for each dimension of the embedding.
+_ROWS_PER_DIMENSION = 8
 # Correlations of the views that serve rows and images best.
 _RHO, _RHO_OF_IMAGES = 0.9, 0.5
 # Linear features beside the embedding, and rows that tell their scale.
@@ -57,7 +56,7 @@ PARAMETER_CONSTRAINTS = {
     "loss": [StrOptions(set(LOSSES)), callable],
     "rho": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
     "logdet_weight": [Interval(Real, 0, None, closed="left")],
-    "moment_decay": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
+    "moment_decay": [Interval(Real, 0, 1, closed="left")],
     "target": [StrOptions({"shared", "ema"})],
     "norm": [StrOptions({"sphere", "batch"}), None],
     "standardize": ["boolean"],
@@ -89,7 +88,7 @@ class Widest(NamedTuple):
     rows_per_dimension: int
 
 
-_WIDEST, _WIDEST_OF_IMAGES = Widest(32, _ROWS_PER_DIMENSION), Widest(64, _FEWEST_ROWS)
+_WIDEST, _WIDEST_OF_IMAGES = Widest(32, _ROWS_PER_DIMENSION), Widest(64, 4)
 
 
 class Size(NamedTuple):
@@ -102,14 +101,10 @@ class Size(NamedTuple):
 
     batch_size : int
         Rows per gradient step.
-
-    moment_decay : float
-        Share of themselves that averaged covariances keep in a step.
     """
 
     embedding_dim: int
     batch_size: int
-    moment_decay: float
 
 
 def choose_size(estimator, n_pairs, widest):
@@ -127,19 +122,16 @@ def choose_size(estimator, n_pairs, widest):
     if dim == "auto":
         most = batch_size // widest.rows_per_dimension
         dim = max(1, min(widest.embedding_dim, most))
-    decay = estimator.moment_decay
-    if decay == "auto":
-        is_small = batch_size < min(_FEWEST_ROWS * dim, n_pairs)
-        decay = 1 - batch_size / (_ROWS_PER_DIMENSION * dim) if is_small else 0.0
-    n_rows = n_pairs if decay else batch_size
+    # Averages over batches have a full rank that a batch alone has not.
+    n_rows = n_pairs if estimator.moment_decay else batch_size
     if n_rows < 2 * dim:
         raise ValueError(
             f"embedding_dim={dim} needs at least {2 * dim} rows in a batch, because "
             f"the log-determinants of fewer are of no full rank; got {n_rows} "
             f"(batch_size={estimator.batch_size!r}, {n_pairs} rows or pairs). Decrease "
-            "embedding_dim, or increase batch_size."
+            "embedding_dim, increase batch_size, or average them: moment_decay=0.5."
         )
-    return Size(dim, batch_size, decay)
+    return Size(dim, batch_size)
 
 
 class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):

@@ -143,10 +143,11 @@ class ConvNet(nn.Module):
 
     def multi(self, X):
         """Return pooled maps of all stages side by side."""
-        pairs = zip(self.maps(X), _POOLED, strict=True)
-        return torch.cat(
-            [functional.adaptive_avg_pool2d(m, side).flatten(1) for m, side in pairs], 1
-        )
+        found = []
+        for stage, side in zip(self.maps(X), _POOLED, strict=True):
+            size = [min(side, length) for length in stage.shape[2:]]
+            found.append(functional.adaptive_avg_pool2d(stage, size).flatten(1))
+        return torch.cat(found, dim=1)
 
 
 def _convolution(n_in, n_out, kernel, stride, random_state):

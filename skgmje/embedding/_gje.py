@@ -91,10 +91,11 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         Weight of the marginal log-determinants in 'gje' and 'joint'. They keep
         the embeddings from collapse.
 
-    moment_decay : float or 'auto', default='auto'
+    moment_decay : float, default=0.0
         Share of themselves that the covariances in these keep from batch to
-        batch, below one. 'auto' is zero, unless a batch has fewer than four rows
-        for each dimension of the embedding: then it averages over eight.
+        batch, below one; their gradient is that of the batch. About 0.5 allows
+        batches with fewer rows than twice `embedding_dim`. Averages over many
+        batches lag behind the encoder, which then shrinks directions.
 
     target : {'shared', 'ema'}, default='shared'
         Whether the second view has the same encoder, or one that follows it as
@@ -240,7 +241,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         loss="gje",
         rho="auto",
         logdet_weight=1.0,
-        moment_decay="auto",
+        moment_decay=0.0,
         target="shared",
         norm=None,
         standardize=True,

@@ -130,7 +130,7 @@ def train_encoders(estimator, pairs, size, device, seed, task):
         training = Training(np.empty(0))
         # A frozen encoder is used as it is.
         if any(p.requires_grad for p in module.parameters()):
-            if size.moment_decay:
+            if estimator.moment_decay:
                 module.moments.copy_(torch.stack(before.moments))
             if estimator.max_iter:
                 settings = (size, random_state, device, task)
@@ -199,7 +199,7 @@ def _build(estimator, pairs, size, device, seed):
         random_state=torch.Generator(device).manual_seed(seed),
         mixture=mixture,
         embedding_dim=embedding_dim,
-        moment_decay=size.moment_decay,
+        moment_decay=estimator.moment_decay,
     )
 
 

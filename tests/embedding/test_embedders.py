@@ -251,7 +251,7 @@ def test_own_augmentation_is_used(X):
         ({"augmentation": lambda b, g: b / 0}, "not finite"),
         ({"embedding_dim": 101}, "at least 202 rows in a batch.*got 200"),
         (
-            {"embedding_dim": 5, "batch_size": 9, "moment_decay": 0.0},
+            {"embedding_dim": 5, "batch_size": 9},
             "at least 10 rows in a batch.*got 9",
         ),
         ({"hidden_layer_sizes": ()}, "at least one"),
