@@ -76,6 +76,10 @@ EMBEDDERS = [
     GJEEmbedder(max_iter=5),
     *(GJEEmbedder(**SMALL_EMBEDDER, loss=loss) for loss in LOSSES),
     GJEEmbedder(**SMALL_EMBEDDER, views="neighbors", target="ema"),
+    GJEEmbedder(
+        **SMALL_EMBEDDER, embedding_layer="multi", passthrough=True, moment_decay=0.5
+    ),
+    GJEEmbedder(**{**SMALL_EMBEDDER, "max_iter": 0}),
     *(
         GMJEEmbedder(**SMALL_LATENT, mixture=mixture)
         for mixture in ("prototypes", "network", "neural-gas", "memory-bank")

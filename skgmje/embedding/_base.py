@@ -219,6 +219,7 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         seed, self._seed = random_state.randint(_LARGEST_SEED, size=2).tolist()
         trained = train_encoders(self, pairs, size, device, seed, task)
         self._keep(trained, X.dtype)
+        self._directions = None
         if self.passthrough:
             self._directions = self._find_directions(X)
         views = self._draw_views(pairs, seed)

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from skgmje.embedding._augmentation import ImageAugmentation, find_augmentation
 from skgmje.modules import mlp
+from skgmje.modules._device import fast_training
 
 # Channels of the first maps, and the sides of those that dense layers see.
 _WIDTH = 24
@@ -136,7 +137,7 @@ class ConvNet(nn.Module):
         return maps[1:]
 
     def forward(self, X):
-        with _fast(self, X):
+        with fast_training(self, X):
             last = functional.adaptive_avg_pool2d(self.maps(X)[-1], self.size)
             hidden = self.top(last.flatten(1))
         return hidden.to(X.dtype)
@@ -166,18 +167,3 @@ def side_of(augmentation, shape):
     """
     found = find_augmentation(augmentation, shape)
     return 1 if isinstance(found, ImageAugmentation) and found.moves else _SIDE
-
-
-def _fast(module, X):
-    """Return a context in which training multiplies bfloat16, if that is faster."""
-    enabled = module.training and X.dtype == torch.float32 and _has_bfloat16(X.device)
-    return torch.autocast(X.device.type, torch.bfloat16, enabled=enabled)
-
-
-def _has_bfloat16(device):
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Older versions of torch cannot tell.
-    return (
-        device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
-    )

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from skgmje.embedding._convnet import _fast
 from skgmje.embedding._encoder import perceptron_layers
-from skgmje.modules._device import load_tensors
+from skgmje.modules._device import fast_training, load_tensors
 from skgmje.modules._group import by_rows
 
 # Share of its past that the running error keeps in each step.
@@ -189,13 +188,13 @@ class Autoencoder(nn.Module):
         return torch.full_like(self.error, self.fixed)
 
     def forward(self, X):
-        with _fast(self, X):
+        with fast_training(self, X):
             codes = by_rows(self.encoder, X).to(X.dtype)
         if self.training:
             options = {"dtype": X.dtype, "device": X.device}
             noise = torch.randn(codes.shape, generator=self.random_state, **options)
             codes = codes + self.code_noise * noise
-        with _fast(self, X):
+        with fast_training(self, X):
             centers = by_rows(self.decoder, codes).to(X.dtype)
         centers = centers.unflatten(1, (self.n_centers, -1))
         if self.training:

@@ -6,10 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from skgmje._backend import from_tensor
-from skgmje._units import Units, standardization
+from skgmje._units import Units
 
 # Numbers of channels by which an image with channels first is recognised.
 _USUAL_CHANNELS = (1, 2, 3, 4)
+# A variance below this share of the mean square is that of rounding.
+_ROUNDING = 1e-12
 
 
 class ImageFormat(NamedTuple):
@@ -106,12 +108,22 @@ class ImageFormat(NamedTuple):
             The same for all pixels.
         """
         height, width, channels = self.shape
-        pixels = rows.reshape(-1, channels)
-        loc, scale, _ = standardization(pixels, None, per_feature=per_channel)
-        times = height * width
-        return Units(
-            np.tile(loc, times), np.tile(scale, times) if per_channel else scale
-        )
+
+        def mean(values):
+            return values.reshape(-1, channels).mean(axis=0)
+
+        loc = mean(rows.mean(axis=0, dtype=np.float64))
+        squares = np.einsum("ij,ij->j", rows, rows, dtype=np.float64) / len(rows)
+        variance = mean(squares) - loc**2
+        constant = variance <= _ROUNDING * mean(squares)
+        variance = np.where(constant, 1.0, variance)
+        if not per_channel:
+            varies = variance[~constant]
+            return Units(
+                np.tile(loc, height * width),
+                np.sqrt(varies.mean() if varies.size else 1.0),
+            )
+        return Units(*(np.tile(v, height * width) for v in (loc, np.sqrt(variance))))
 
 
 def flatten_images(X, name="X"):

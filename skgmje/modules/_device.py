@@ -146,3 +146,32 @@ def own_random_state(seed, device=None):
             torch.set_rng_state(state)
             if on_cuda:
                 torch.cuda.set_rng_state(cuda_state, device)
+
+
+def fast_training(module, X):
+    """Return a context in which training multiplies bfloat16, if that is faster here.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Only in training mode; answers keep their precision.
+
+    X : tensor
+        What it is evaluated for; only single precision.
+
+    Returns
+    -------
+    context : context manager
+        Its results may be of bfloat16.
+    """
+    enabled = module.training and X.dtype == torch.float32 and _has_bfloat16(X.device)
+    return torch.autocast(X.device.type, torch.bfloat16, enabled=enabled)
+
+
+def _has_bfloat16(device):
+    if device.type == "cuda":
+        # An emulated one is slower than single precision; they came with 8.0.
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # Older versions of torch cannot tell.
+    is_supported = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)
+    return device.type == "cpu" and is_supported()

@@ -36,6 +36,7 @@ from skgmje import (
 )
 from skgmje._joint import SOURCES
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
+from skgmje.embedding import ImageAugmentation
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.modules import Prototypes
 
@@ -119,6 +120,16 @@ CASES = {
     ),
     "gje-ema": (GJEEmbedder(2, target="ema", views="neighbors", **SMALL),),
     "gje-pair": (GJEEmbedder(2, views="pair", embedding_layer="hidden", **SMALL),),
+    "gje-images": (
+        GJEEmbedder(
+            2,
+            image_shape=(3, 1),
+            augmentation=ImageAugmentation(noise=0.5),
+            embedding_layer="multi",
+            passthrough=True,
+            **SMALL,
+        ),
+    ),
     "gmje": (GMJEEmbedder(2, n_components=2, **SMALL),),
     "gmje-network": (
         GMJEEmbedder(
