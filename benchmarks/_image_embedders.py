@@ -18,6 +18,7 @@ from sklearn.decomposition import PCA
 from sklearn.kernel_approximation import Nystroem
 
 from skgmje import GJEEmbedder
+from skgmje.embedding import ImageAugmentation
 
 LOSSES = {"GJE": "gje", "SimCLR": "infonce", "VICReg": "vicreg", "Barlow": "barlow"}
 LAYERS = ("hidden", "multi", "output")
@@ -29,21 +30,36 @@ COLUMNS = {**dict.fromkeys(PROBES, 3), "fit, CPU s": 1, "steps": 0}
 
 
 class Task(NamedTuple):
-    """Images, CPU seconds of each training, what all losses are told, and GJE."""
+    """Images, CPU seconds of each training, what all losses are told, and GJE.
+
+    `others` are trained too, for a share of the seconds: what not to do, and what a
+    part of the recipe brings.
+    """
 
     load: Any
     seconds: float
     params: dict
     gje: dict
+    others: dict
 
 
+# Those of contrastive learning.
+CROPS = ImageAugmentation(flip=True, crop=0.5)
 # Chosen on validation rows.
 TASKS = {
     "fashion": Task(
-        fashion, 80.0, {"augmentation": "aligned", "views": "neighbors"}, {"rho": 0.5}
+        fashion,
+        80.0,
+        {"augmentation": "aligned", "views": "neighbors"},
+        {"rho": 0.5},
+        {
+            "GJE without neighbours": {"views": "augment"},
+            "GJE, crops": {"augmentation": CROPS, "views": "augment"},
+        },
     ),
-    "eurosat": Task(eurosat, 16.0, {"augmentation": "scene"}, {"rho": 0.9}),
+    "eurosat": Task(eurosat, 16.0, {"augmentation": "scene"}, {"rho": 0.9}, {}),
 }
+SHARE = 0.25
 
 
 def embedders(seeds=SEEDS, budget=None, *, validate=False):
@@ -125,14 +141,19 @@ def _trained(split, task, seconds, seeds):
     """Yield scores of each network by layer, the first of one without training."""
     make = partial(GJEEmbedder, 64, encoder="convnet", batch_size=256)
     yield _over_seeds("untrained", make(max_iter=0, **task.params), split, seeds)
-    for label, loss in LOSSES.items():
-        params = task.params | (task.gje if loss == "gje" else {})
-        model = make(loss=loss, **params)
+    runs = {
+        label: (seconds, {"loss": loss} | (task.gje if loss == "gje" else {}))
+        for label, loss in LOSSES.items()
+    }
+    for label, params in task.others.items():
+        runs[f"{label}, {SHARE:.0%} of the time"] = SHARE * seconds, task.gje | params
+    for label, (budget, params) in runs.items():
+        model = make(**task.params | params)
 
         def fit(n_steps, model=model):
             model.set_params(max_iter=n_steps, random_state=0).fit(split.X)
 
-        model.set_params(max_iter=steps_within(fit, seconds))
+        model.set_params(max_iter=steps_within(fit, budget))
         yield _over_seeds(label, model, split, seeds)
     runs = [supervised(split, task.params["augmentation"], seconds, s) for s in seeds]
     yield {"network that sees all labels": runs}
