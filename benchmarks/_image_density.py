@@ -3,11 +3,13 @@
 An embedder learns from Fashion-MNIST without labels; a mixture is fitted to 32
 principal components of one of its layers. What is it as a density, as a sampler, and
 does it tell images of another kind? The distance to the fifth nearest training row, and
-the same on layers without training and on pixels, are the controls. The settings were
-chosen on validation rows; labels only name the components of finished mixtures.
+the same on a layer without training and on pixels, are the controls; views without
+noise show what an encoder is blind to. The settings were chosen on validation rows;
+labels only name the components of finished mixtures.
 """
 
 import time
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,11 +21,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from skgmje import GaussianMixture, GJEEmbedder
+from skgmje.embedding._augmentation import AUGMENTATIONS
 
 SIZES = (1, 10, 20, 40, "auto")
 N_DIRECTIONS = 32
 N_NEIGHBORS = 5
-LAYERS = ("hidden", "multi", "output")
 PIXELS = f"pixels, PCA {N_DIRECTIONS}"
 EMBEDDER = {
     "encoder": "convnet",
@@ -31,6 +33,15 @@ EMBEDDER = {
     "views": "neighbors",
     "max_iter": 300,
     "batch_size": 256,
+}
+# What is changed of it, and layers.
+VARIANTS = {
+    "": ({}, ("hidden", "multi", "output")),
+    "views without noise, ": (
+        {"augmentation": replace(AUGMENTATIONS["aligned"], noise=0.0)},
+        ("hidden", "multi"),
+    ),
+    "untrained, ": ({"max_iter": 0}, ("hidden",)),
 }
 # In squared units of the layers, whose directions have deviations of about 1 to 5.
 MIXTURE = {"reg_covar": 1e-3}
@@ -92,12 +103,12 @@ def _others(split, seed):
 
 def _encoders(split, seed):
     """Yield name and function of each kind of features."""
-    for prefix, max_iter in ("", EMBEDDER["max_iter"]), ("untrained, ", 0):
-        embedder = GJEEmbedder(64, **EMBEDDER | {"max_iter": max_iter})
+    for prefix, (params, layers) in VARIANTS.items():
+        embedder = GJEEmbedder(64, **EMBEDDER | params, random_state=seed)
         start = time.process_time()
-        quiet(embedder.set_params(random_state=seed).fit, split.X)
+        quiet(embedder.fit, split.X)
         print(f"{prefix}embedder: {time.process_time() - start:.0f} CPU s", flush=True)
-        for layer in LAYERS if max_iter else LAYERS[:1]:
+        for layer in layers:
             yield prefix + layer, embedder.set_params(embedding_layer=layer).transform
     yield PIXELS, lambda X: X.reshape(len(X), -1) / 255
 
