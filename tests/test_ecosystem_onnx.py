@@ -50,6 +50,16 @@ def test_context_model_transforms(setting, dtype):
         np.testing.assert_allclose(Z, embedder.transform(part), 1e-5, 1e-5)
 
 
+@pytest.mark.parametrize("layer", ["output", "hidden", "multi"])
+def test_model_of_images_takes_any_number_of_rows(layer):
+    images = np.random.default_rng(0).uniform(size=(30, 8, 6, 3)).astype(np.float32)
+    embedder = GJEEmbedder(2, embedding_layer=layer, passthrough=True, **SMALL)
+    model = export_onnx(embedder.fit(images))
+    for part in (images, images[:1]):
+        Z = run(model, part.reshape(len(part), -1))
+        np.testing.assert_allclose(Z, embedder.transform(part), 1e-5, 1e-5)
+
+
 def test_target_model_transforms_the_other_view(tmp_path):
     embedder = GJEEmbedder(2, views="pair", **SMALL).fit(X, Y)
     path = tmp_path / "target.onnx"

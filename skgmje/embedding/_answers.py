@@ -195,6 +195,10 @@ class EmbedderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def score_samples(self, X, y=None):
         """Compute the log-density of the embeddings, never comparable between encoders.
 
+        One Gaussian of all classes may give rows of no class more density than real
+        ones: to find those take :class:`GMJEEmbedder` with several components, or a
+        mixture of the embeddings.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)

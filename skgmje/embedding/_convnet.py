@@ -54,12 +54,12 @@ def to_images(X, shape):
     images : tensor of shape (n_samples, channels, height, width)
         In memory channels are last.
     """
-    return X.reshape(len(X), *shape).permute(0, 3, 1, 2)
+    return X.unflatten(1, shape).permute(0, 3, 1, 2)
 
 
 def to_rows(images):
     """Return images with channels first as rows with channels last."""
-    return images.permute(0, 2, 3, 1).reshape(len(images), -1)
+    return images.permute(0, 2, 3, 1).flatten(1)
 
 
 class OnImages:

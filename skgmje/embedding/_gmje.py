@@ -61,7 +61,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         What makes another view. Of images: 'aligned' mirrors them and changes
         light and noise, for objects that fill the picture; 'scene' mirrors, turns
         and crops them, for things that may be anywhere; an
-        :class:`ImageAugmentation` says what else. ``augmentation(batch,
+        :class:`~skgmje.embedding.ImageAugmentation` says what else. ``augmentation(batch,
         generator)`` returns a view of a batch, a tensor in the units of `X`, of
         shape (n, channels, height, width) for images; randomness is drawn from the
         :class:`torch.Generator`. None is noise of 0.8 standard deviations, a
@@ -235,7 +235,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
     See Also
     --------
     GJEEmbedder : With one Gaussian.
-    ImageAugmentation : Other views of images.
+    skgmje.embedding.ImageAugmentation : Other views of images.
     diagnose : Tells whether embeddings have collapsed.
 
     Notes
