@@ -38,9 +38,20 @@ class Units(NamedTuple):
 
     def standardise(self, X, dtype=np.float64):
         """Return rows in these units, of data type `dtype`; far ones on a border."""
+        if np.dtype(dtype) == np.float64 or X.size <= _CHUNK_ENTRIES:
+            return self._standardise(X).astype(dtype, copy=False)
+        # Never all of them in double precision beside the narrow ones.
+        found = np.empty(X.shape, dtype)
+        step = max(1, _CHUNK_ENTRIES // X.shape[1])
+        for start in range(0, len(X), step):
+            rows = slice(start, start + step)
+            found[rows] = self._standardise(X[rows])
+        return found
+
+    def _standardise(self, X):
         rows = X - self.loc
         rows /= self.scale
-        return np.clip(rows, -FURTHEST, FURTHEST, out=rows).astype(dtype, copy=False)
+        return np.clip(rows, -FURTHEST, FURTHEST, out=rows)
 
 
 def drop_weightless(X, sample_weight):

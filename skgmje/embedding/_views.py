@@ -119,7 +119,7 @@ class NeighborViews(Views):
     def fit(self, X, y):
         check_varies(X, "X")
         n_directions = min(*X.shape, _MAX_DIRECTIONS)
-        self.pca_ = PCA(n_directions, svd_solver="full").fit(X.astype(np.float64))
+        self.pca_ = PCA(n_directions, random_state=0).fit(X.astype(np.float64))
         return self
 
     def pairs(self, X, y):
