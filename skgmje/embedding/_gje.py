@@ -39,8 +39,9 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         :class:`~skgmje.embedding.ImageAugmentation` says what else.
         ``augmentation(batch, generator)`` returns a view of a batch, a tensor in
         the units of `X`, of shape (n, channels, height, width) for images;
-        randomness is drawn from the :class:`torch.Generator`. None is noise of 0.8 standard deviations, a
-        fifth of the features set to their means, and a random gain of a tenth.
+        randomness is drawn from the :class:`torch.Generator`. None is noise of 0.8
+        standard deviations, a fifth of the features set to their means, and a random
+        gain of a tenth.
         With 'pair' it only regularises the training: None is noise of 0.5
         standard deviations on both views, everything else changes `X` alone.
 
