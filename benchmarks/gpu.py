@@ -15,6 +15,7 @@ import warnings
 
 import numpy as np
 import torch
+from _gpu_images import image_rows
 from _report import markdown, publish
 
 from skgmje import KernelMixtureDensity, Mixture
@@ -237,7 +238,12 @@ def _cells(figures):
     ]
 
 
-PARTS = {"dense": dense_rows, "costs": cost_rows, "training": training_rows}
+PARTS = {
+    "dense": dense_rows,
+    "costs": cost_rows,
+    "training": training_rows,
+    "images": image_rows,
+}
 
 
 def main(device, sizes, parts):
@@ -272,6 +278,7 @@ if __name__ == "__main__":
     parser.add_argument("--device", default="cuda", help="'cpu' tries the script")
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--cost-rows", type=int, default=4096)
+    parser.add_argument("--images", type=int, default=60_000)
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
@@ -281,5 +288,6 @@ if __name__ == "__main__":
         "dense": arguments.rows,
         "costs": arguments.cost_rows,
         "training": 20_000,
+        "images": arguments.images,
     }
     main(arguments.device, sizes, arguments.parts or list(PARTS))

@@ -32,8 +32,10 @@ from skgmje.modules._device import load_tensors, own_random_state
 from skgmje.modules._memory import DefaultGenerator
 from skgmje.modules._schedule import Hooks, Schedule
 
-# Rows on which marginal entropies are compared before and after training.
+# Rows on which marginal entropies are compared before and after training, and values
+# of rows that are wider; never fewer rows than a batch.
 _SAMPLE_ROWS = 2000
+_SAMPLE_ENTRIES = 2**23
 # Rows of which both views exist at a time.
 _DRAWN_ROWS = 2**16
 _DRAWN_ENTRIES = 2**22
@@ -123,7 +125,7 @@ def train_encoders(estimator, pairs, size, device, seed, task):
         random_state = torch.Generator().manual_seed(seed)
         module = _build(estimator, pairs, size, device, seed)
         rows = load_rows([pairs.stacked()], np.float32, device, math.inf)
-        sample = rows[draw_rows(len(rows), _SAMPLE_ROWS, random_state).to(device)][0]
+        sample = _draw_sample(rows, size.batch_size, random_state)
         module.to(device)
         _check_views(estimator, module, sample)
         before = _look(estimator, module, sample, seed)
@@ -147,6 +149,13 @@ def train_encoders(estimator, pairs, size, device, seed, task):
         before.log_dets - after.log_dets,
         np.array([before.information, after.information]),
     )
+
+
+def _draw_sample(rows, batch_size, random_state):
+    """Return some rows, so few that both views fit into memory like a batch does."""
+    n_features = rows[:1][0].shape[1]
+    n_rows = max(batch_size, min(_SAMPLE_ROWS, _SAMPLE_ENTRIES // n_features))
+    return rows[draw_rows(len(rows), n_rows, random_state).to(rows.device)][0]
 
 
 def foreign_random_state(estimator, seed, device):
