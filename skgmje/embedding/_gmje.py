@@ -67,8 +67,8 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         randomness is drawn from the :class:`torch.Generator`. None is noise of 0.8
         standard deviations, a fifth of the features set to their means, and a random
         gain of a tenth.
-        With 'pair' it only regularises the training: None is noise of 0.5
-        standard deviations on both views, everything else changes `X` alone.
+        With 'pair' it only regularises the training: None changes both views,
+        everything else `X` alone.
 
     mixture : {'prototypes', 'network', 'neural-gas', 'memory-bank'}, \
             default='prototypes'

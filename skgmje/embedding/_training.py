@@ -22,7 +22,6 @@ from skgmje.embedding._view_pair import (
     Objective,
     OwnAugmentation,
     ViewPair,
-    add_noise,
     augmented,
     jitter,
 )
@@ -176,7 +175,7 @@ def augmentations_of(estimator, pairs):
     shape = estimator._shapes[0]
     own = find_augmentation(estimator.augmentation, shape)
     if own is None:
-        return (add_noise, add_noise) if pairs.views.needs_y else (jitter, jitter)
+        return jitter, jitter
     if isinstance(own, ImageAugmentation):
         own = OnImages(own, shape)
     else:

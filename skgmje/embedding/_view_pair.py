@@ -64,28 +64,6 @@ def jitter(batch, random_state):
     return batch * kept * gain + 0.8 * torch.randn(batch.shape, **options)
 
 
-def add_noise(batch, random_state):
-    """Add noise of half a standard deviation to standardised rows.
-
-    Two real views differ already; what else changes rows hides what they share.
-
-    Parameters
-    ----------
-    batch : tensor of shape (n_samples, n_features)
-        Standardised rows.
-
-    random_state : torch.Generator
-        The source of randomness, on the batch's device.
-
-    Returns
-    -------
-    view : tensor of shape (n_samples, n_features)
-        Rows with noise.
-    """
-    options = {"generator": random_state, "dtype": batch.dtype, "device": batch.device}
-    return batch + 0.5 * torch.randn(batch.shape, **options)
-
-
 def augmented(views, augmentations, random_state):
     """Return views of standardised rows, each made by its augmentation, if any."""
     pairs = zip(views, augmentations, strict=True)
