@@ -243,7 +243,8 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
     -----
     Training of 'convnet' multiplies in bfloat16 where the processor does that
     faster; normalisations and the loss are in single precision. Images become
-    single precision.
+    single precision. The same seed gives the same bits if torch has the same number
+    of threads; other roundings lead to another network that is as good.
 
     An encoder or augmentation of others that draws random numbers from torch's
     global state holds a lock while it trains: one such fit at a time.
