@@ -8,13 +8,13 @@ from dataclasses import dataclass
 class ImageAugmentation:
     r"""Draw another view of each image of a batch.
 
-    .. math:: x' = a\, m + b\, (g(x(A u)) - m) + c + s \epsilon
+    .. math:: x' = m + b\, (g(x(A u)) - m) + c + s \epsilon
 
     The map A of pixel coordinates u flips, turns and crops, by one resampling; g is
     a power of brightness between the darkest and the brightest value of an image;
-    b is its contrast around its mean m, c its brightness; noise :math:`\epsilon` is
-    standard normal. It is what ``augmentation="aligned"`` and ``"scene"`` of
-    :class:`GJEEmbedder` do.
+    b is the contrast around the mean m of what g gives, c the brightness; noise
+    :math:`\epsilon` is standard normal. It is what ``augmentation="aligned"`` and
+    ``"scene"`` of :class:`GJEEmbedder` do.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ class ImageAugmentation:
         square are turned by 0 or 180.
 
     crop : float, default=1.0
-        Least share of the area that is cut out and enlarged again, with ratios of
-        the sides up to 4/3.
+        Least share of the area that is cut out and enlarged again. One side may be
+        cut more than the other, by a ratio up to 4/3.
 
     gamma : float, default=0.0
         The logarithm of the power of brightness lies between minus and plus this.
@@ -121,9 +121,10 @@ class ImageAugmentation:
         from torch.nn import functional
 
         area = self.crop + (1 - self.crop) * draw.uniform()
-        ratio = (math.log(4 / 3) * (self.crop < 1) * draw.signed()).exp()
-        width = (area * ratio).sqrt().clamp(max=1.0)
-        height = (area / ratio).sqrt().clamp(max=1.0)
+        # Neither side is longer than that of the image, and the area stays.
+        limit = (-area.log()).clamp(max=math.log(4 / 3))
+        ratio = (limit * draw.signed()).exp()
+        width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
         x, y = draw.signed() * (1 - width), draw.signed() * (1 - height)
         if self.flip:
             width = torch.where(draw.uniform() < 0.5, -width, width)

@@ -301,6 +301,18 @@ class TestAugmentation:
         width = found[:, 0, 0, -1] - found[:, 0, 0, 0]
         assert width.min() < 0.7 < width.max() <= 1.01
 
+    @pytest.mark.parametrize("crop", [0.3, 0.8, 0.95])
+    def test_crops_have_the_area_that_is_said(self, crop):
+        ramp = torch.arange(12.0).expand(12, 12)
+        found = self.draw(torch.stack([ramp, ramp.T]).expand(500, 2, 12, 12), crop=crop)
+        width = found[:, 0, 6, 6] - found[:, 0, 6, 5]
+        height = found[:, 1, 6, 6] - found[:, 1, 5, 6]
+        share = (width * height - crop) / (1 - crop)
+        assert -1e-3 < share.min() < 0.05
+        assert 0.95 < share.max() < 1.001
+        assert max(width.max(), height.max()) < 1 + 1e-5
+        assert 1 + (1 - crop) / 4 < (width / height).max() < 4 / 3 + 1e-4
+
     def test_light_keeps_geometry(self, batch):
         found = self.draw(batch, gamma=0.7)
         low, high = batch.amin((1, 2, 3)), batch.amax((1, 2, 3))
