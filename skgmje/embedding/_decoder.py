@@ -70,7 +70,8 @@ class KernelDecoder(DecoderAnswers, EstimatorMixin, BaseEstimator):
 
     image_shape : tuple of int or None, default=None
         Height, width and maybe channels (last) of the images that rows are, for
-        ``kernel="patches"``. Where `X` holds images, its own shape is taken.
+        ``kernel="patches"``. Images say it themselves; a shape that `X` does not
+        have is an error.
 
     patch_size : int, default=4
         Pixels along the side of a patch; it divides height and width.
@@ -289,8 +290,8 @@ class KernelDecoder(DecoderAnswers, EstimatorMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features) or \
                 (n_samples, height, width[, channels])
-            Rows or images, at least two. Of images, answers are images too, and of
-            single precision.
+            Rows or images, at least two. After images, decoded and drawn rows are
+            images too, of single precision; :meth:`decode` is of flat rows.
 
         y : None
             Not used.

@@ -27,8 +27,10 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return known.checked(check_rows(self, known.flatten(X), reset=False))
 
     def _as_given(self, rows):
-        """Return rows, or images if fit saw images."""
-        return rows.reshape(len(rows), *vars(self).get("_axes", rows.shape[1:]))
+        """Return rows, or images of single precision if fit saw images."""
+        if vars(self).get("_format") is None:
+            return rows
+        return rows.reshape(len(rows), *self._axes).astype(np.float32, copy=False)
 
     def _check_codes(self, codes):
         check_is_fitted(self)

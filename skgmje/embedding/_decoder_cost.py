@@ -1,10 +1,10 @@
 """How far the centres that codes are decoded to are from the rows, by a kernel."""
 
 import math
-from numbers import Integral
 from typing import Any, NamedTuple
 
 from skgmje._backend import logsumexp, namespace
+from skgmje.embedding._images import check_image_shape
 
 
 class Patches(NamedTuple):
@@ -150,30 +150,39 @@ def batch_objective(terms):
 OBJECTIVES = {"sample": sample_objective, "batch": batch_objective}
 
 
-def _whole(estimator, n_features, image_shape=None):
+def _shape(estimator, n_features, found):
+    """Return height, width and channels, or None; raise if rows are not of it."""
+    shape = found or check_image_shape(estimator.image_shape)
+    if shape is not None and math.prod(shape) != n_features:
+        raise ValueError(
+            f"image_shape={estimator.image_shape!r} has {math.prod(shape)} values, but "
+            f"X has n_features={n_features}. Both must be the same."
+        )
+    return shape
+
+
+def _whole(estimator, n_features, found=None):
     """Return the cut of a kernel that compares whole rows."""
+    _shape(estimator, n_features, found)
     return Patches(1, 1, n_features, 1)
 
 
-def _patches(estimator, n_features, image_shape=None):
+def _patches(estimator, n_features, found=None):
     """Return the cut of one that compares patches; raise if there is none."""
-    shape, size = image_shape or estimator.image_shape, estimator.patch_size
-    sizes = () if shape is None else tuple(shape)
-    numbers = all(isinstance(n, Integral) and n > 0 for n in sizes)
-    if len(sizes) not in (2, 3) or not numbers or math.prod(sizes) != n_features:
+    shape, size = _shape(estimator, n_features, found), estimator.patch_size
+    if shape is None:
         raise ValueError(
-            f"image_shape={shape!r} must be (height, width) or (height, width, "
-            f"channels) of images of n_features={n_features} values in all, with "
-            "kernel='patches'. Set it, pass X of shape (n_samples, height, width[, "
-            "channels]), or use kernel='isotropic'."
+            "image_shape=None must be (height, width) or (height, width, channels) "
+            "with kernel='patches'. Set it, pass X of shape (n_samples, height, "
+            "width[, channels]), or use kernel='isotropic'."
         )
-    height, width, channels = (*sizes, 1)[:3]
+    height, width, channels = shape
     if height % size or width % size:
         raise ValueError(
             f"patch_size={size} must divide height and width of "
             f"image_shape={shape!r}. Use a common divisor of the two."
         )
-    return Patches(int(height), int(width), int(channels), int(size))
+    return Patches(height, width, channels, int(size))
 
 
 KERNELS = {"isotropic": _whole, "patches": _patches}

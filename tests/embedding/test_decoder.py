@@ -174,6 +174,13 @@ def test_patches_that_do_not_fit(X, params, message):
         KernelDecoder(kernel="patches", **params).fit(X)
 
 
+@pytest.mark.parametrize("kernel", ["isotropic", "patches"])
+@pytest.mark.parametrize("shape", [(5, 5), (4, 8), (8, 8, 3)])
+def test_rows_of_another_image_shape_are_refused(X, kernel, shape):
+    with pytest.raises(ValueError, match=r"image_shape=.* n_features=64"):
+        KernelDecoder(kernel=kernel, image_shape=shape).fit(X)
+
+
 def test_dead_gradient_is_said(X):
     decoder = KernelDecoder(
         4, n_centers=4, objective="batch", variance=1.0, **{**SMALL, "max_iter": 30}
@@ -355,6 +362,8 @@ def test_images_are_rows_of_another_shape(X, shape, tmp_path):
         )
         assert model.reconstruct(images).shape == images.shape
         assert model.sample(3)[0].shape == (3, *shape)
+        decoded = model.inverse_transform(codes.astype(np.float64))
+        assert decoded.dtype == model.sample(3)[0].dtype == np.float32
 
 
 def test_images_say_how_patches_are_cut(X):
