@@ -79,6 +79,10 @@ class EmbedderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         directions = vars(self).get("_directions")
         return layer if directions is None else Beside(layer, directions)
 
+    @property
+    def _n_features_out(self):
+        return self._encode(self._layer, np.zeros((1, self.n_features_in_))).shape[1]
+
     def transform(self, X):
         """Embed rows.
 

@@ -34,8 +34,6 @@ from skgmje.embedding._losses import LOSSES
 from skgmje.embedding._views import VIEWS
 
 _BATCH_ROWS = 256
-# Rows of a batch for each dimension of the embedding.
-_ROWS_PER_DIMENSION = 8
 # Correlations of the views that serve rows and images best.
 _RHO, _RHO_OF_IMAGES = 0.9, 0.5
 # Linear features beside the embedding, and rows that tell their scale.
@@ -72,8 +70,8 @@ PARAMETER_CONSTRAINTS = {
 }
 
 
-class Widest(NamedTuple):
-    """Embeddings that are chosen for rows, or for images.
+class AutoSize(NamedTuple):
+    """What 'auto' chooses for rows, or for images.
 
     Parameters
     ----------
@@ -88,7 +86,7 @@ class Widest(NamedTuple):
     rows_per_dimension: int
 
 
-_WIDEST, _WIDEST_OF_IMAGES = Widest(32, _ROWS_PER_DIMENSION), Widest(64, 4)
+_OF_ROWS, _OF_IMAGES = AutoSize(32, 8), AutoSize(64, 4)
 
 
 class Size(NamedTuple):
@@ -107,7 +105,7 @@ class Size(NamedTuple):
     batch_size: int
 
 
-def choose_size(estimator, n_pairs, widest):
+def choose_size(estimator, n_pairs, auto):
     """Return the size that the rows allow.
 
     Raises
@@ -117,11 +115,12 @@ def choose_size(estimator, n_pairs, widest):
     """
     batch_size, dim = estimator.batch_size, estimator.embedding_dim
     if batch_size == "auto":
-        batch_size = max(_BATCH_ROWS, 0 if dim == "auto" else _ROWS_PER_DIMENSION * dim)
+        fewest = 0 if dim == "auto" else auto.rows_per_dimension * dim
+        batch_size = max(_BATCH_ROWS, fewest)
     batch_size = min(batch_size, n_pairs)
     if dim == "auto":
-        most = batch_size // widest.rows_per_dimension
-        dim = max(1, min(widest.embedding_dim, most))
+        most = batch_size // auto.rows_per_dimension
+        dim = max(1, min(auto.embedding_dim, most))
     # Averages over batches have a full rank that a batch alone has not.
     n_rows = n_pairs if estimator.moment_decay else batch_size
     if n_rows < 2 * dim:
@@ -129,7 +128,8 @@ def choose_size(estimator, n_pairs, widest):
             f"embedding_dim={dim} needs at least {2 * dim} rows in a batch, because "
             f"the log-determinants of fewer are of no full rank; got {n_rows} "
             f"(batch_size={estimator.batch_size!r}, {n_pairs} rows or pairs). Decrease "
-            "embedding_dim, increase batch_size, or average them: moment_decay=0.5."
+            "embedding_dim, increase batch_size, or let loss='gje' average them: "
+            "moment_decay=0.5."
         )
     return Size(dim, batch_size)
 
@@ -214,8 +214,8 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
             target_units = self._find_units(self._views.pairs(X, y)[1], 1)
         self._units = context_units, target_units
         pairs = self._pair(X, y)
-        widest = _WIDEST_OF_IMAGES if self._image_formats[0] else _WIDEST
-        size = choose_size(self, len(pairs.context), widest)
+        auto = _OF_IMAGES if self._image_formats[0] else _OF_ROWS
+        size = choose_size(self, len(pairs.context), auto)
         seed, self._seed = random_state.randint(_LARGEST_SEED, size=2).tolist()
         trained = train_encoders(self, pairs, size, device, seed, task)
         self._keep(trained, X.dtype)
@@ -241,12 +241,14 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         X = check_rows(self, X, reset=True, min_samples=2)
         shape = agree_on_shape(check_image_shape(self.image_shape), found)
         self.image_shape_ = shape
-        context = target = None if shape is None else ImageFormat.of(X, shape)
-        if context is not None:
+        context = target = None
+        if shape is not None:
+            context = target = ImageFormat.of(X, shape)
             X = X.astype(np.float32, copy=False)
         if VIEWS[self.views].needs_y:
-            y, shape = flatten_images(y, "y")
-            target = None if shape is None else ImageFormat.of(y, shape)
+            (y, shape), target = flatten_images(y, "y"), None
+            if shape is not None:
+                target, y = ImageFormat.of(y, shape), y.astype(np.float32, copy=False)
         self._formats = context, target
         return X, y
 
@@ -302,8 +304,6 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         self.logdet_marginals_ = np.array(
             [np.linalg.slogdet(view.covariances[0])[1] for view in views]
         )
-        row = np.zeros((1, self.n_features_in_))
-        self._n_features_out = self._encode(self._layer, row).shape[1]
         self.embedding_dim_ = z_context.shape[1]
         name = type(self).__name__
         troubles = [trouble for trouble in troubles if trouble]

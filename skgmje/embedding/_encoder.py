@@ -99,8 +99,13 @@ class Multi(nn.Module):
         return self.body.multi(X)
 
 
+def is_ours(body):
+    """Tell whether a body was built here, and so has layers that are known."""
+    return hasattr(body, "multi")
+
+
 def _all_layers(encoder):
-    if not hasattr(encoder.body, "multi"):
+    if not is_ours(encoder.body):
         raise ValueError(
             "embedding_layer='multi' puts the layers of 'mlp' or 'convnet' side by "
             "side; of an encoder of your own nobody knows them. Use "
@@ -232,10 +237,12 @@ def _build_convnet(view, estimator, random_state):
     if view.image_shape is None:
         raise ValueError(
             f"{view.parameter}='convnet' is for images, but {_DATA[view.parameter]} "
-            "holds rows. Pass images of shape (n_samples, height, width[, channels]), "
-            "or say which image_shape the rows of X have."
+            "holds rows. Pass images of shape (n_samples, height, width[, channels])"
+            + (", or image_shape." if view.parameter == "encoder" else ".")
         )
-    side = side_of(estimator.augmentation, view.image_shape)
+    # Other views are those of X.
+    moved = estimator.augmentation if view.parameter == "encoder" else None
+    side = side_of(moved, view.image_shape)
     sizes = _hidden_sizes(estimator, _LAYERS_ON_MAPS)
     return ConvNet(view.image_shape, sizes, side, random_state)
 
@@ -249,7 +256,7 @@ def _hidden_sizes(estimator, default):
     return default if isinstance(sizes, str) else sizes
 
 
-def build_encoder(view, embedding_dim, estimator, random_state):
+def build_encoder(view, embedding_dim, estimator, random_state, *, on_top):
     """Return the encoder of a view, on the CPU, float32.
 
     Parameters
@@ -267,6 +274,9 @@ def build_encoder(view, embedding_dim, estimator, random_state):
 
     random_state : torch.Generator
         The source of randomness, on the CPU.
+
+    on_top : bool
+        Whether a module of the user's is a hidden layer, and needs a head.
 
     Returns
     -------
@@ -287,19 +297,19 @@ def build_encoder(view, embedding_dim, estimator, random_state):
         head = mlp([body.width, embedding_dim], random_state)
         return Encoder(body, nn.Sequential(*head, norm))
     body = _build_foreign(view, own, embedding_dim)
-    hidden = estimator.embedding_layer == "hidden"
     answer = _answer(body, view)
-    _check_answer(view, own, answer, None if hidden else embedding_dim)
+    _check_answer(view, own, answer, None if on_top else embedding_dim)
     if view.image_shape is not None:
         body = AsImages(body, view.image_shape)
     head = []
-    if hidden:
+    if on_top:
         # A body of others may end anywhere.
         width = answer.shape[1]
         cut = [nn.BatchNorm1d(width), nn.ReLU()]
         head = [*cut, *mlp([width, embedding_dim], random_state)]
     encoder = Encoder(body, nn.Sequential(*head, norm))
-    LAYERS[estimator.embedding_layer](encoder)
+    if view.parameter == "encoder":
+        LAYERS[estimator.embedding_layer](encoder)
     return encoder
 
 

@@ -140,10 +140,11 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         the embeddings from collapse.
 
     moment_decay : float, default=0.0
-        Share of themselves that the covariances in these keep from batch to
-        batch, below one; their gradient is that of the batch. About 0.5 allows
-        batches with fewer rows than twice `embedding_dim`. Averages over many
-        batches lag behind the encoder, which then shrinks directions.
+        Share of themselves that the covariances of both views keep from batch to
+        batch in 'gje' and 'joint', below one; the gradient is that of the batch.
+        About 0.5 allows batches with fewer rows than twice `embedding_dim`.
+        Averages over many batches lag behind the encoder, which then shrinks
+        directions.
 
     target : {'shared', 'ema'}, default='shared'
         Whether the second view has the same encoder, or one that follows it as
@@ -161,8 +162,8 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         that any encoder should be compared to.
 
     batch_size : int or 'auto', default='auto'
-        Rows per step, at least twice `embedding_dim`. 'auto': 256, or eight
-        times `embedding_dim`.
+        Rows per step, without `moment_decay` at least twice `embedding_dim`.
+        'auto': 256, or eight times `embedding_dim`, of images four times.
 
     learning_rate : float, default=0.002
         Step size of Adam at the start of its cosine.

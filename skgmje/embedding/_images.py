@@ -12,6 +12,10 @@ from skgmje._units import Units
 _USUAL_CHANNELS = (1, 2, 3, 4)
 # A variance below this share of the mean square is that of rounding.
 _ROUNDING = 1e-12
+# Fractions above this are no pixels from 0 to 1 that have been standardised.
+_BRIGHT = 64.0
+_LARGEST = 1e15
+_CHUNK_ENTRIES = 2**22
 
 
 class ImageFormat(NamedTuple):
@@ -40,14 +44,15 @@ class ImageFormat(NamedTuple):
         Raises
         ------
         ValueError
-            If the rows do not have as many columns as an image has values.
+            If the rows do not have as many columns as an image has values, or squares
+            of these overflow.
         """
         if np.prod(shape) != rows.shape[1]:
             raise ValueError(
                 f"image_shape={shape} has {np.prod(shape)} values, but X has "
                 f"{rows.shape[1]} columns. Both must be the same."
             )
-        return cls(tuple(shape), _is_whole(rows), _largest(rows))
+        return cls(tuple(shape), _is_whole(rows), _check_largest(rows, "X"))
 
     def flatten(self, X, name="X"):
         """Return further images as rows; raise ValueError if of another shape."""
@@ -74,14 +79,15 @@ class ImageFormat(NamedTuple):
         Raises
         ------
         ValueError
-            If pixels up to 255 meet pixels up to 1.
+            If pixels up to 255 meet pixels up to 1, or their squares overflow.
         """
-        whole, largest = _is_whole(rows), _largest(rows)
-        if self.is_whole and self.largest > 1 and 0 < largest <= 1 and not whole:
+        whole, largest = _is_whole(rows), _check_largest(rows, name)
+        bright = self.largest > (1 if self.is_whole else _BRIGHT)
+        if bright and 0 < largest <= 1 and not whole:
             raise ValueError(
-                f"{name} holds fractions up to {largest:.3g}, but fit saw whole "
-                f"numbers up to {self.largest:.4g}. Give both the same scale, for "
-                "example multiply these by 255."
+                f"{name} holds fractions up to {largest:.3g}, but fit saw values up "
+                f"to {self.largest:.4g}. Give both the same scale, for example "
+                "multiply these by 255."
             )
         if not self.is_whole and self.largest <= 1 < largest and whole:
             raise ValueError(
@@ -194,6 +200,12 @@ def check_image_shape(image_shape):
             f"image_shape={image_shape!r} must be (height, width) or (height, width, "
             "channels), positive integers."
         )
+    if _has_channels_first(sizes):
+        raise ValueError(
+            f"image_shape={image_shape!r} seems to have its channels first; it is "
+            "(height, width, channels), and so is the order of values in a row. "
+            "Transpose the images before they become rows."
+        )
     return tuple(map(int, (*sizes, 1)[:3]))
 
 
@@ -241,9 +253,15 @@ def _as_array(X):
     return X if is_array else None
 
 
+def _has_channels_first(sizes):
+    if len(sizes) < 3:
+        return False
+    first, height, last = sizes
+    return first in _USUAL_CHANNELS and last not in _USUAL_CHANNELS and first < height
+
+
 def _check_channels(shape, name):
-    first, height, last = shape[1:]
-    if first in _USUAL_CHANNELS and last not in _USUAL_CHANNELS and first < height:
+    if _has_channels_first(shape[1:]):
         raise ValueError(
             f"{name} of shape {shape} seems to have its channels first; images have "
             "shape (n_samples, height, width, channels). Pass "
@@ -252,8 +270,18 @@ def _check_channels(shape, name):
 
 
 def _is_whole(rows):
-    return bool((rows == np.rint(rows)).all())
+    step = max(1, _CHUNK_ENTRIES // rows.shape[1])
+    parts = (rows[start : start + step] for start in range(0, len(rows), step))
+    return all((part == np.rint(part)).all() for part in parts)
 
 
-def _largest(rows):
-    return float(np.abs(rows).max(initial=0.0))
+def _check_largest(rows, name):
+    """Return the largest absolute value that single precision can square."""
+    largest = max(float(rows.max(initial=0.0)), -float(rows.min(initial=0.0)))
+    if largest > _LARGEST:
+        raise ValueError(
+            f"{name} has a pixel of size {largest:.3g}; images are of single "
+            f"precision, where squares of values above {_LARGEST:g} overflow. "
+            "Rescale it."
+        )
+    return largest

@@ -16,7 +16,7 @@ from skgmje.embedding._augmentation import ImageAugmentation, find_augmentation
 from skgmje.embedding._convnet import OnImages
 from skgmje.embedding._density import PairMoments
 from skgmje.embedding._diagnosis import log_det
-from skgmje.embedding._encoder import View, build_encoder, embed
+from skgmje.embedding._encoder import View, build_encoder, embed, is_ours
 from skgmje.embedding._moments import covariance
 from skgmje.embedding._view_pair import (
     Objective,
@@ -188,11 +188,12 @@ def _build(estimator, pairs, size, device, seed):
     n_context, embedding_dim = pairs.context.shape[1], size.embedding_dim
     common = (embedding_dim, estimator, random_state)
     shape, target_shape = estimator._shapes
-    context = build_encoder(View("encoder", n_context, shape), *common)
+    on_top = estimator.embedding_layer == "hidden"
+    context = build_encoder(View("encoder", n_context, shape), *common, on_top=on_top)
     target = None
     if pairs.views.needs_y:
         view = View("target_encoder", pairs.target.shape[1], target_shape)
-        target = build_encoder(view, *common)
+        target = build_encoder(view, *common, on_top=on_top)
     elif estimator.target == "ema":
         target = copy.deepcopy(context)
     mixture = None
@@ -234,7 +235,7 @@ def _check_views(estimator, module, sample):
         raise ValueError(
             f"views={estimator.views!r}: both views of every row are identical, so "
             "their mutual information has no bound and there is nothing to learn. Use "
-            "an augmentation that draws from the generator it is given."
+            "an augmentation that changes these rows, by draws from its generator."
         )
 
 
@@ -285,8 +286,10 @@ def _run(estimator, module, rows, size, random_state, device, task):
 
 
 def _settle(module, rows, n_steps, batch_size, random_state):
-    """Let a network see more batches, for the statistics that it normalises by."""
+    """Let our networks see more batches, for the statistics that they normalise by."""
     module.train()
+    for encoder in (module.context, module.target or module.context):
+        encoder.body.train(is_ours(encoder.body))
     with torch.no_grad():
         for _ in range(n_steps):
             drawn = draw_rows(len(rows), batch_size, random_state)
@@ -320,7 +323,8 @@ def restore_encoders(estimator):
     with foreign_random_state(estimator, 0, torch.device("cpu")):
         for view, tensors in wanted:
             settings = (estimator.embedding_dim_, estimator, torch.Generator())
-            encoder = build_encoder(view, *settings)
+            # The layer may be another one by now.
+            encoder = build_encoder(view, *settings, on_top="head.0.weight" in tensors)
             encoders.append(load_tensors(encoder, tensors))
     return encoders[0], encoders[-1]
 
@@ -384,6 +388,12 @@ def check_settings(estimator):
     """
     device = check_engine(estimator, (256, 128))
     find_augmentation(estimator.augmentation, estimator._shapes[0])
+    if estimator.moment_decay and "moments" not in Objective(estimator.loss).named:
+        raise ValueError(
+            f"moment_decay={estimator.moment_decay!r} is for losses with covariances "
+            "of each view alone, 'gje' and 'joint', and for your own that take "
+            f"moments; loss={estimator.loss!r} takes none. Leave it 0."
+        )
     pair = estimator.views == "pair"
     if pair and estimator.target == "ema":
         raise ValueError(

@@ -100,7 +100,9 @@ class OwnAugmentation:
         on_rows = self._checked
         if self.image_shape is not None:
             on_rows = OnImages(self._checked, self.image_shape)
-        return (on_rows(rows, random_state).to(batch) - loc) / scale
+        # Nothing that it has learned is learned here.
+        view = on_rows(rows, random_state).detach()
+        return (view.to(batch) - loc) / scale
 
     def _checked(self, batch, random_state):
         view = self.function(batch, random_state)
@@ -112,6 +114,10 @@ class OwnAugmentation:
                 "same shape."
             )
         return view
+
+
+def _learns(parameter):
+    return parameter.requires_grad
 
 
 class ViewPair(nn.Module):
@@ -178,8 +184,17 @@ class ViewPair(nn.Module):
             self.register_buffer(
                 "moments", torch.zeros(2, embedding_dim, embedding_dim)
             )
+        bodies = [part.body for part in (context, target) if part is not None]
+        self.frozen = [b for b in bodies if not any(map(_learns, b.parameters()))]
         if follows:
             target.requires_grad_(False)  # noqa: FBT003
+
+    def train(self, mode=True):  # noqa: FBT002
+        """Switch to training, but for encoders that are used as they are."""
+        super().train(mode)
+        for body in self.frozen:
+            body.eval()
+        return self
 
     def views(self, batch):
         """Return the rows of both views."""

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -164,8 +164,9 @@ def fast_training(module, X):
     context : context manager
         Its results may be of bfloat16.
     """
-    enabled = module.training and X.dtype == torch.float32 and _has_bfloat16(X.device)
-    return torch.autocast(X.device.type, torch.bfloat16, enabled=enabled)
+    if module.training and X.dtype == torch.float32 and _has_bfloat16(X.device):
+        return torch.autocast(X.device.type, torch.bfloat16)
+    return nullcontext()
 
 
 def _has_bfloat16(device):

@@ -50,6 +50,18 @@ def _moved(value, device):
     return value
 
 
+def _lay_out(optimizer):
+    """Give what an optimiser remembers of parameters their order in memory.
+
+    Files have another one, and fused optimisers go through memory.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if torch.is_tensor(value) and value.shape == parameter.shape:
+                whole = torch.empty_like(parameter, dtype=value.dtype)
+                state[name] = whole.copy_(value)
+
+
 class RunRecord:
     """Keeps the state of a run in a checkpoint, epoch by epoch, if there is one.
 
@@ -70,6 +82,7 @@ class RunRecord:
         if known is not None:
             module.load_state_dict(known["module"])
             optimizer.load_state_dict(known["optimizer"])
+            _lay_out(optimizer)
             restore(parts, known["parts"], device)
 
     def write(self, parts, module, optimizer):

@@ -1,5 +1,7 @@
 """Images in, embeddings out: shapes, scales, layers and other views."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,11 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import skgmje
-from skgmje.embedding import GJEEmbedder, GMJEEmbedder, ImageAugmentation
+from skgmje.embedding import GJEEmbedder, GMJEEmbedder, ImageAugmentation, _convnet
 from skgmje.embedding._augmentation import AUGMENTATIONS
+from skgmje.embedding._base import _OF_IMAGES, _OF_ROWS, choose_size
 from skgmje.embedding._convnet import ConvNet, to_images, to_rows
+from skgmje.embedding._encoder import Encoder
 from skgmje.embedding._images import ImageFormat, flatten_images
 from skgmje.embedding._moments import covariance
 from skgmje.embedding._view_pair import ViewPair
@@ -162,7 +166,7 @@ def test_averaged_moments_have_the_gradient_of_the_batch():
     z = torch.randn((2, 30, 3), generator=torch.Generator().manual_seed(0))
     z.requires_grad_()
     pair = ViewPair(
-        *(nn.Identity(), None),
+        *(Encoder(nn.Linear(3, 3), nn.Identity()), None),
         follows=False,
         augmentations=(None, None),
         n_context=3,
@@ -184,6 +188,103 @@ def test_averaged_moments_have_the_gradient_of_the_batch():
     assert_allclose(pair.moments, torch.stack(averages).detach())
 
 
+@pytest.mark.parametrize("shape", [(16, 8), (2, 2), (3, 1), (28, 5)])
+def test_narrow_images_train_as_others_do(shape, images):
+    """Half precision gets their convolutions wrong on some processors."""
+    X = np.resize(images, (200, *shape)).astype(float)
+    fits = [GJEEmbedder(2, max_iter=20, random_state=0).fit(X) for _ in "ab"]
+    assert np.isfinite(fits[0].loss_curve_).all()
+    assert_array_equal(fits[0].loss_curve_, fits[1].loss_curve_)
+
+
+def test_narrow_images_are_multiplied_in_single_precision(monkeypatch):
+    seen = []
+
+    def fast(module, X):
+        seen.append(module.shape)
+        return nullcontext()
+
+    monkeypatch.setattr(_convnet, "fast_training", fast)
+    for shape in ((9, 9, 1), (8, 9, 1), (9, 8, 1)):
+        network = ConvNet(shape, (4,), 4, torch.Generator().manual_seed(0))
+        network.eval()(torch.zeros(2, shape[0] * shape[1]))
+    assert seen == [(9, 9, 1)]
+
+
+def test_fit_leaves_the_global_random_state(images, tmp_path):
+    pytest.importorskip("safetensors")
+    state = torch.get_rng_state()
+    fitted = GJEEmbedder(4, augmentation="scene", **SMALL).fit(images)
+    fitted.save(tmp_path / "embedder")
+    skgmje.load(tmp_path / "embedder")
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_two_identical_views_are_refused(images):
+    with pytest.raises(ValueError, match="identical"):
+        GJEEmbedder(4, views="pair", **SMALL).fit(images + 0.1, images + 0.1)
+
+
+def test_moments_are_averaged_for_losses_that_take_them(images):
+    with pytest.raises(ValueError, match="loss='pmi' takes none"):
+        GJEEmbedder(4, loss="pmi", moment_decay=0.5, **SMALL).fit(images)
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("layers", [("hidden", "output"), ("output", "hidden")])
+def test_layer_may_change_after_the_fit(own, layers, images, tmp_path):
+    pytest.importorskip("safetensors")
+    pytest.importorskip("pandas")
+    custom = {"encoder": nn.Sequential(nn.Flatten(), nn.Linear(64, 4))} if own else {}
+    embedder = GJEEmbedder(4, embedding_layer=layers[0], **SMALL, **custom).fit(images)
+    embedder.set_params(embedding_layer=layers[1]).set_output(transform="pandas")
+    Z = embedder.transform(images)
+    assert list(Z.columns) == list(embedder.get_feature_names_out())
+    embedder.save(tmp_path / "embedder")
+    loaded = skgmje.load(tmp_path / "embedder", custom=custom)
+    assert_array_equal(loaded.transform(images), Z)
+
+
+def test_networks_of_others_are_used_as_they_are(images):
+    body = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.BatchNorm1d(4))
+    body[2].running_mean += 5
+    untrained = GJEEmbedder(4, encoder=body, max_iter=0, random_state=0).fit(images)
+    assert_array_equal(untrained.encoder_.body.network[2].running_mean, 5 * np.ones(4))
+    body.requires_grad_(False)
+    frozen = GJEEmbedder(4, encoder=body, embedding_layer="hidden", **SMALL).fit(images)
+    assert_array_equal(frozen.encoder_.body.network[2].running_mean, 5 * np.ones(4))
+
+
+def test_augmentation_may_be_a_network(images):
+    class Blur(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv2d(1, 1, 3, padding=1)
+
+        def forward(self, batch, generator):
+            return self.layer(batch) + torch.randn(batch.shape, generator=generator)
+
+    fitted = GJEEmbedder(4, augmentation=Blur(), **SMALL).fit(images)
+    assert np.isfinite(fitted.score(images))
+
+
+def test_other_view_has_its_own_pooling_and_layers(images):
+    big = np.kron(images[:40], np.ones((1, 4, 4)))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(1024, 4))
+    params = {"views": "pair", "augmentation": "scene", **SMALL}
+    fitted = GJEEmbedder(4, **params).fit(big, big[:, ::-1])
+    assert fitted.encoder_.body.size == [1, 1]
+    assert fitted.target_encoder_.body.size == [4, 4]
+    own = GJEEmbedder(4, target_encoder=network, embedding_layer="multi", **params)
+    assert own.fit(big, big[:, ::-1]).transform(big).shape[0] == 40
+
+
+def test_width_that_is_chosen_may_be_written_out():
+    for auto, dim in ((_OF_IMAGES, 64), (_OF_ROWS, 32)):
+        sizes = [choose_size(GJEEmbedder(d), 5000, auto) for d in ("auto", dim)]
+        assert sizes[0] == sizes[1] == (dim, 256)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -193,6 +294,7 @@ def test_averaged_moments_have_the_gradient_of_the_batch():
         (lambda X: np.where(X > 8, np.nan, X), "NaN"),
         (lambda X: np.full_like(X, 3), "constant"),
         (lambda X: X[:1], "minimum of 2"),
+        (lambda X: X * 1e60, "pixel of size"),
     ],
 )
 def test_images_that_are_none(images, change, words):
@@ -206,6 +308,7 @@ def test_images_that_are_none(images, change, words):
         ({"image_shape": (4, 8)}, r"image_shape=\(4, 8, 1\) has 32 values"),
         ({"image_shape": (8,)}, "must be .height, width"),
         ({"image_shape": (8.0, 8)}, "must be .height, width"),
+        ({"image_shape": (1, 8, 8)}, "channels first"),
         ({"encoder": "convnet"}, "'convnet' is for images"),
         ({"augmentation": "aligned"}, "'aligned' is for images"),
         ({"augmentation": ImageAugmentation(flip=True)}, "is for images"),
@@ -222,10 +325,14 @@ def test_scales_that_do_not_fit(fitted, images):
     """Whole numbers up to 255 and fractions up to 1 are the usual mistake."""
     bright = images * 15
     whole = clone(fitted).fit(bright)
-    with pytest.raises(ValueError, match=r"fractions up to .* whole numbers"):
+    with pytest.raises(ValueError, match=r"fractions up to .* values up to"):
         whole.transform(bright / 255)
     with pytest.raises(ValueError, match=r"whole numbers up to .* fractions"):
         clone(fitted).fit(bright / 255).transform(bright)
+    with pytest.raises(ValueError, match=r"fractions up to .* values up to"):
+        clone(fitted).fit(images * 15.9).transform(images / 16.1)
+    with pytest.raises(ValueError, match="pixel of size"):
+        whole.transform(bright * 1e60)
     assert np.isfinite(whole.transform(bright.astype(float))).all()
     assert np.isfinite(whole.transform(np.zeros((1, 8, 8)))).all()
     with pytest.raises(ValueError, match="image_shape before fit"):

@@ -31,6 +31,14 @@ LEARNERS = {
         "network", n_members=2, max_iter=60, **SMALL
     ),
     "embedder": GJEEmbedder(2, batch_size=64, target="ema", max_iter=60, **SMALL),
+    "images": GJEEmbedder(
+        2,
+        image_shape=(3, 1),
+        batch_size=64,
+        moment_decay=0.5,
+        max_iter=60,
+        **SMALL,
+    ),
     "gas": GrowingNeuralGasMixture(
         30, shrinkage=2.0, insertion_interval=300, random_state=0
     ),
