@@ -2,13 +2,18 @@
 
 from abc import ABC, abstractmethod
 
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._base import check_rows
 
 
-class CoordinatesMixin(ABC):
-    """A change of coordinates whose map and log-determinant come together."""
+class CoordinatesMixin(OneToOneFeatureMixin, TransformerMixin, ABC):
+    """A change of coordinates whose map and log-determinant come together.
+
+    ``set_output`` changes only what the class that defines `transform` inherits
+    it for.
+    """
 
     @abstractmethod
     def _forward(self, X):

@@ -1,7 +1,7 @@
 """Normal scores of each column under a flexible density of it."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._base import _fit_context, check_rows, check_weights
@@ -11,13 +11,7 @@ from skgmje.compose._column_density import fit_column
 from skgmje.compose._coordinates import CoordinatesMixin
 
 
-class MarginalGaussianizer(
-    CoordinatesMixin,
-    EstimatorMixin,
-    OneToOneFeatureMixin,
-    TransformerMixin,
-    BaseEstimator,
-):
+class MarginalGaussianizer(CoordinatesMixin, EstimatorMixin, BaseEstimator):
     r"""Map each column to normal scores, with an exact Jacobian.
 
     .. math:: z_j = \Phi^{-1}(F_j(x_j)), \qquad

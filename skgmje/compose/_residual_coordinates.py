@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -37,13 +37,7 @@ class RemovedColumn(NamedTuple):
     gain: float
 
 
-class ResidualCoordinates(
-    CoordinatesMixin,
-    EstimatorMixin,
-    OneToOneFeatureMixin,
-    TransformerMixin,
-    BaseEstimator,
-):
+class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
     r"""Replace predictable columns by their residuals given the others.
 
     .. math:: r_j = (z_j - g_j(x_{\text{rest}})) / s_j, \qquad

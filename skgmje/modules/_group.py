@@ -160,9 +160,17 @@ def by_rows(network, X):
 
 
 def _let_see(module, gather, share):
-    """Give a batch normalisation all rows, and what follows the share of its rows."""
-    yield module.register_forward_pre_hook(lambda _, args: (gather(args[0]),))
-    yield module.register_forward_hook(lambda _, args, out: out.narrow(-2, *share))
+    """Give a batch normalisation all rows, and what follows the share of its rows.
+
+    Its rows, vectors or maps, stand along the first axis.
+    """
+
+    def see_all(_, args):
+        own = args[0]
+        return (gather(own.flatten(1)).unflatten(1, own.shape[1:]),)
+
+    yield module.register_forward_pre_hook(see_all)
+    yield module.register_forward_hook(lambda _, args, out: out.narrow(0, *share))
 
 
 def average_gradients(parameters):

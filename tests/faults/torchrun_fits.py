@@ -16,9 +16,10 @@ from torch import distributed
 from skgmje._net import train
 from skgmje.costs import COSTS, svd_cost
 from skgmje.embedding import GJEEmbedder
-from skgmje.embedding._encoder import Encoder, perceptron, projection
+from skgmje.embedding._encoder import Encoder, Perceptron
 from skgmje.embedding._view_pair import Objective, ViewPair, jitter
 from skgmje.mixture import ConditionalMixtureDensity, KernelMixtureDensity
+from skgmje.modules import mlp
 from skgmje.modules._batches import TensorRows
 from skgmje.modules._schedule import Hooks, Schedule
 
@@ -41,15 +42,19 @@ def fit_all():
     learned["single: network"] = conditional.fit(X[:, :2], X[:, 2]).predict(X[:, :2])
     embedder = GJEEmbedder(2, **SMALL).fit(X)
     learned["single: embedder"] = embedder.loss_curve_
+    for kind, side in (("single", 8), ("half", 12)):
+        images = np.random.default_rng(0).normal(size=(60, side, side))
+        curve = GJEEmbedder(2, **SMALL).fit(images).loss_curve_
+        learned[f"{kind}: images"] = curve[:5]
     return learned
 
 
 def train_views():
     """Return the parameters of an encoder with the loss of `GJEEmbedder`."""
     generator = torch.Generator().manual_seed(0)
-    head = torch.nn.Sequential(*projection(8, 2, generator))
+    head = mlp([8, 2], generator)
     module = ViewPair(
-        Encoder(perceptron([3, 8], generator), head).double(),
+        Encoder(Perceptron([3, 8], generator), head).double(),
         None,
         follows=False,
         augmentations=(jitter, jitter),
