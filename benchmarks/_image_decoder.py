@@ -5,12 +5,19 @@ principal components of the training images; 2000 training images are 0.00 ± 0.
 from them, so that smaller differences mean nothing.
 """
 
-import time
 from functools import partial
 
 import numpy as np
 from _image_data import fashion
-from _image_tables import SEEDS, energy_distance, figure, hand_over, quiet, steps_within
+from _image_tables import (
+    SEEDS,
+    cells,
+    energy_distance,
+    figure,
+    hand_over,
+    seconds_of,
+    steps_within,
+)
 from sklearn.decomposition import PCA
 
 from skgmje.embedding import KernelDecoder
@@ -82,9 +89,7 @@ def _distance(pca, rows, held_out):
 
 def _measure(model, rows, held_out, pca):
     """Fit a decoder; return its figures by name."""
-    start = time.process_time()
-    quiet(model.fit, rows)
-    seconds = time.process_time() - start
+    seconds = seconds_of(model.fit, rows)
     rng = np.random.default_rng(model.random_state)
     normal = rng.normal(size=(N_SAMPLES, model.code_dim)).astype(np.float32)
     nearest = model.reconstruct(held_out)
@@ -124,7 +129,7 @@ def _ratios(results):
 def _rows(results):
     """Return the rows of the table; ratios stand below their energy distances."""
     rows = [
-        [label, *(_cell(runs, name) for name in FIGURES)]
+        [label, *cells(runs, FIGURES)]
         for label, runs in results.items()
         if label != "ratios"
     ]
@@ -132,8 +137,3 @@ def _rows(results):
     for label, values in results["ratios"].items():
         rows.append([f"ratio: {label}", "", "", figure(values), *blank])
     return rows
-
-
-def _cell(runs, name):
-    values = [run.get(name, np.nan) for run in runs]
-    return figure(values, FIGURES[name])

@@ -8,13 +8,12 @@ noise show what an encoder is blind to. The settings were chosen on validation r
 labels only name the components of finished mixtures.
 """
 
-import time
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from _image_data import eurosat, fashion
-from _image_tables import SEEDS, energy_distance, figure, quiet
+from _image_tables import SEEDS, cells, energy_distance, seconds_of
 from _report import markdown, publish
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
@@ -105,9 +104,8 @@ def _encoders(split, seed):
     """Yield name and function of each kind of features."""
     for prefix, (params, layers) in VARIANTS.items():
         embedder = GJEEmbedder(64, **EMBEDDER | params, random_state=seed)
-        start = time.process_time()
-        quiet(embedder.fit, split.X)
-        print(f"{prefix}embedder: {time.process_time() - start:.0f} CPU s", flush=True)
+        seconds = seconds_of(embedder.fit, split.X)
+        print(f"{prefix}embedder: {seconds:.0f} CPU s", flush=True)
         for layer in layers:
             yield prefix + layer, embedder.set_params(embedding_layer=layer).transform
     yield PIXELS, lambda X: X.reshape(len(X), -1) / 255
@@ -132,9 +130,7 @@ def _measure(features, split, seed):
     first = None
     for size in SIZES:
         mixture = GaussianMixture(size, random_state=seed, **MIXTURE)
-        start = time.process_time()
-        quiet(mixture.fit, features.train)
-        seconds = time.process_time() - start
+        seconds = seconds_of(mixture.fit, features.train)
         score = mixture.score(features.test)
         first = score if first is None else first
         draws, _ = mixture.sample(2000)
@@ -175,14 +171,9 @@ def _areas(score, features):
     return found
 
 
-def _cells(runs, columns):
-    values = {name: [run.get(name, np.nan) for run in runs] for name in columns}
-    return [figure(values[name], digits) for name, digits in columns.items()]
-
-
 def _density_table(results):
     rows = [
-        [label, _size(K, runs), *_cells(runs, DENSITY)]
+        [label, _size(K, runs), *cells(runs, DENSITY)]
         for label, by_size in results.items()
         for K, runs in by_size.items()
         if "components" in runs[0]
@@ -193,7 +184,7 @@ def _density_table(results):
 def _shift_table(results):
     columns = dict.fromkeys(SHIFTS, 3)
     rows = [
-        [label, _size(K, runs), *_cells(runs, columns)]
+        [label, _size(K, runs), *cells(runs, columns)]
         for label, by_size in results.items()
         for K, runs in by_size.items()
     ]

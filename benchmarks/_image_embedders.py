@@ -5,7 +5,6 @@ into the seconds. The network without training is the control, one trained with 
 labels on the same views the ceiling.
 """
 
-import time
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 from _image_data import eurosat, fashion
 from _image_probes import PROBES, few_labels, probe
 from _image_supervised import supervised
-from _image_tables import SEEDS, figure, hand_over, quiet, steps_within
+from _image_tables import SEEDS, cells, hand_over, seconds_of, steps_within
 from sklearn.decomposition import PCA
 from sklearn.kernel_approximation import Nystroem
 
@@ -74,14 +73,9 @@ def embedders(seeds=SEEDS, budget=None, *, validate=False):
         for found in _trained(split, task, budget or task.seconds, seeds):
             results |= found
             # A long run: what it has reached must not be lost.
-            rows = [[label, *_cells(runs)] for label, runs in results.items()]
+            rows = [[label, *cells(runs, COLUMNS)] for label, runs in results.items()]
             header = ["features", *COLUMNS]
             hand_over(f"images-{name}", results, header, rows, keep=is_whole)
-
-
-def _cells(runs):
-    values = {column: [run.get(column, np.nan) for run in runs] for column in COLUMNS}
-    return [figure(values[column], digits) for column, digits in COLUMNS.items()]
 
 
 def _bars(split):
@@ -163,9 +157,8 @@ def _over_seeds(label, model, split, seeds):
     """Return the scores of all layers of a network, for each seed."""
     found = {f"{label}, {layer}": [] for layer in LAYERS}
     for seed in seeds:
-        start = time.process_time()
-        quiet(model.set_params(random_state=seed).fit, split.X)
-        costs = {"fit, CPU s": time.process_time() - start, "steps": model.max_iter}
+        seconds = seconds_of(model.set_params(random_state=seed).fit, split.X)
+        costs = {"fit, CPU s": seconds, "steps": model.max_iter}
         for layer in LAYERS:
             model.set_params(embedding_layer=layer)
             parts = model.transform(split.X), model.transform(split.X_test)

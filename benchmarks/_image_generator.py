@@ -5,15 +5,13 @@ rows. The learning rate of every row of the table is the better one on a fifth o
 training rows, by one seed: at some bandwidths a high one ends in a single point.
 """
 
-import time
 from functools import partial
 
 import numpy as np
 from _gas_data import ring
 from _image_data import fashion
-from _image_tables import SEEDS, quiet
+from _image_tables import SEEDS, energy_distance, seconds_of
 from _report import markdown, publish
-from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_moons
 from sklearn.decomposition import PCA
@@ -46,14 +44,6 @@ PEERS = {
 }
 
 
-def energy_distance(first, second):
-    """Return the unbiased estimate of the squared energy distance."""
-    n, m = len(first), len(second)
-    within = cdist(first, first).sum() / (n * (n - 1))
-    within += cdist(second, second).sum() / (m * (m - 1))
-    return float(2 * cdist(first, second).mean() - within)
-
-
 def principal_components(split):
     """Return the rows to fit and to test in 50 principal components of the former."""
     parts = [X.reshape(len(X), -1) / np.float32(255) for X in (split.X, split.X_test)]
@@ -67,17 +57,10 @@ def cell_variance(X):
     return 0.5 * cells.inertia_ / len(X)
 
 
-def timed(model, X):
-    """Fit a model; return the CPU seconds that it took."""
-    start = time.process_time()
-    quiet(model.fit, X)
-    return time.process_time() - start
-
-
 def judge(X, X_test, seed, **params):
     """Fit a network of noise; return distances of its draws, and seconds."""
     model = KernelMixtureDensity(random_state=seed, **params)
-    seconds = timed(model, X)
+    seconds = seconds_of(model.fit, X)
     centers = model.sample_generator(N_SAMPLES, random_state=seed + 100)
     mixture = model.sample(N_SAMPLES, random_state=seed)[0]
     return [
@@ -90,7 +73,7 @@ def judge(X, X_test, seed, **params):
 def judge_peer(build, X, X_test, seed):
     """Fit a plain mixture; return the distance of its draws, and seconds."""
     model = build(random_state=seed)
-    seconds = timed(model, X)
+    seconds = seconds_of(model.fit, X)
     return [np.nan, energy_distance(model.sample(N_SAMPLES)[0], X_test), seconds]
 
 

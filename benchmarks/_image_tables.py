@@ -30,15 +30,16 @@ def steps_within(fit, seconds, rounds=1):
     quiet(fit, 1)  # the first one pays for what the library loads
     found = []
     for _ in range(rounds):
-        few, more = (_seconds(fit, n_steps) for n_steps in (FEW_STEPS, MORE_STEPS))
+        few, more = (seconds_of(fit, n_steps) for n_steps in (FEW_STEPS, MORE_STEPS))
         step = max((more - few) / (MORE_STEPS - FEW_STEPS), 1e-4)
         found.append((seconds - few) / step + FEW_STEPS)
     return max(1, round(np.median(found)))
 
 
-def _seconds(fit, n_steps):
+def seconds_of(function, *args):
+    """Call `function`; return the CPU seconds that it took."""
     start = time.process_time()
-    quiet(fit, n_steps)
+    quiet(function, *args)
     return time.process_time() - start
 
 
@@ -57,6 +58,14 @@ def figure(values, digits=3):
         return ""
     spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
     return f"{values.mean():.{digits}f}{spread}"
+
+
+def cells(runs, columns):
+    """Return figures of the runs, in words; `columns` are names and their digits."""
+    return [
+        figure([run.get(name, np.nan) for run in runs], digits)
+        for name, digits in columns.items()
+    ]
 
 
 def hand_over(name, results, header, rows, *, keep):

@@ -33,13 +33,12 @@ def check_engine(estimator, example, *, may_be_empty=False):
     check_net_params(estimator.net_params)
     check_callbacks(estimator.callbacks)
     sizes = estimator.hidden_layer_sizes
-    if isinstance(sizes, str):  # what suits the rows
-        return resolve_device(estimator.device)
-    has_layers = may_be_empty or len(sizes)
-    if not has_layers or not all(isinstance(n, Integral) and n > 0 for n in sizes):
-        least = "" if may_be_empty else " and at least one"
-        raise ValueError(
-            f"hidden_layer_sizes={sizes!r} must hold positive integers, one per "
-            f"layer{least}, for example {example}."
-        )
+    if not isinstance(sizes, str):  # which is what suits the rows
+        has_layers = may_be_empty or len(sizes)
+        if not has_layers or not all(isinstance(n, Integral) and n > 0 for n in sizes):
+            least = "" if may_be_empty else " and at least one"
+            raise ValueError(
+                f"hidden_layer_sizes={sizes!r} must hold positive integers, one per "
+                f"layer{least}, for example {example}."
+            )
     return resolve_device(estimator.device)

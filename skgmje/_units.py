@@ -42,10 +42,8 @@ class Units(NamedTuple):
             return self._standardise(X).astype(dtype, copy=False)
         # Never all of them in double precision beside the narrow ones.
         found = np.empty(X.shape, dtype)
-        step = max(1, _CHUNK_ENTRIES // X.shape[1])
-        for start in range(0, len(X), step):
-            rows = slice(start, start + step)
-            found[rows] = self._standardise(X[rows])
+        for rows, chunk in _chunks(X):
+            found[rows] = self._standardise(chunk)
         return found
 
     def _standardise(self, X):

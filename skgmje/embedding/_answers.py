@@ -5,7 +5,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skgmje._backend import as_generator
-from skgmje._base import check_rows
+from skgmje.embedding._images import check_like_fit
 from skgmje.embedding._views import Pairs, check_target
 
 # Rows whose mixtures exist at a time.
@@ -29,12 +29,6 @@ class EmbedderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """Heights, widths and channels of both views' images, or None."""
         return tuple(known and known.shape for known in self._image_formats)
 
-    def _pair(self, X, y):
-        """Return pairs of rows, of checked rows and whatever the user calls y."""
-        if self._views.needs_y and y is not None:
-            y = self._check_target(y)
-        return Pairs(self._views, *self._views.pairs(X, y), *self._units)
-
     def _encode(self, encoder, rows, view=0):
         """Return the embeddings of rows of a view, float64."""
         from skgmje.embedding._encoder import embed
@@ -50,11 +44,7 @@ class EmbedderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _check_predict(self, X):
         """Return rows like those of fit."""
         check_is_fitted(self)
-        known = self._image_formats[0]
-        if known is None:
-            return check_rows(self, X, reset=False)
-        X = check_rows(self, known.flatten(X), reset=False)
-        return known.checked(X)
+        return check_like_fit(self, X, self._image_formats[0])
 
     def _check_target(self, y):
         """Return rows like those of the target view in fit."""
@@ -245,7 +235,10 @@ class EmbedderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             Mean pointwise mutual information, in nats; higher is better.
         """
         X = self._check_predict(X)
-        views = self._draw_views(self._pair(X, y), self._seed)
+        if self._views.needs_y and y is not None:
+            y = self._check_target(y)
+        pairs = Pairs(self._views, *self._views.pairs(X, y), *self._units)
+        views = self._draw_views(pairs, self._seed)
         return float(self._moments.information(*views).mean())
 
     def sample(self, n_samples=1, random_state=None):

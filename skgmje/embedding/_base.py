@@ -31,7 +31,7 @@ from skgmje.embedding._images import (
     flatten_images,
 )
 from skgmje.embedding._losses import LOSSES
-from skgmje.embedding._views import VIEWS
+from skgmje.embedding._views import VIEWS, Pairs
 
 _BATCH_ROWS = 256
 # Correlations of the views that serve rows and images best.
@@ -209,11 +209,11 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         task.checkpoint = self._open_checkpoint(*data)
         random_state = check_random_state(self.random_state)
         self._views = VIEWS[self.views]().fit(X, y)
-        context_units = target_units = self._find_units(X, 0)
-        if self._views.needs_y:
-            target_units = self._find_units(self._views.pairs(X, y)[1], 1)
-        self._units = context_units, target_units
-        pairs = self._pair(X, y)
+        context, target = self._views.pairs(X, y)
+        units = self._find_units(X, 0)
+        is_pair = self._views.needs_y
+        self._units = units, self._find_units(target, 1) if is_pair else units
+        pairs = Pairs(self._views, context, target, *self._units)
         auto = _OF_IMAGES if self._image_formats[0] else _OF_ROWS
         size = choose_size(self, len(pairs.context), auto)
         seed, self._seed = random_state.randint(_LARGEST_SEED, size=2).tolist()

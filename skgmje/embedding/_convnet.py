@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from skgmje.embedding._augmentation import ImageAugmentation, find_augmentation
-from skgmje.modules import mlp
+from skgmje.embedding._perceptron import hidden_layers
 from skgmje.modules._device import fast_training
 
 # Channels of the first maps, and the sides of those that dense layers see.
@@ -124,12 +124,7 @@ class ConvNet(nn.Module):
         size = [math.ceil(length / math.prod(strides)) for length in shape[:2]]
         self.size = [min(side, length) for length in size]
         sizes = (4 * width * math.prod(self.size), *hidden_layer_sizes)
-        layers = []
-        for layer in mlp(sizes, random_state):
-            layers.append(layer)
-            if isinstance(layer, nn.Linear):
-                layers.append(nn.BatchNorm1d(layer.out_features))
-        self.top = nn.Sequential(*layers, nn.ReLU())
+        self.top = nn.Sequential(*hidden_layers(sizes, random_state))
         self.width = sizes[-1]
         self.to(memory_format=torch.channels_last)
 

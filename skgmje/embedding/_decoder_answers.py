@@ -5,8 +5,8 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skgmje._backend import as_generator, from_tensor
-from skgmje._base import check_rows
 from skgmje.embedding._decoder_cost import kernel_terms
+from skgmje.embedding._images import check_like_fit
 from skgmje.gaussian import Mixture
 
 # Entries of centres that exist at a time, and batches that are encoded together.
@@ -21,10 +21,7 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """Return rows like those of fit, also of images."""
         check_is_fitted(self)
         # Older files know of no images.
-        known = vars(self).get("_format")
-        if known is None:
-            return check_rows(self, X, reset=False)
-        return known.checked(check_rows(self, known.flatten(X), reset=False))
+        return check_like_fit(self, X, vars(self).get("_format"))
 
     def _as_given(self, rows):
         """Return rows, or images of single precision if fit saw images."""
@@ -48,13 +45,9 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         from skgmje.embedding._encoder import embed
         from skgmje.modules._device import naming_batch_size
 
-        step = _CHUNK_BATCHES * self.batch_size
+        most = _CHUNK_BATCHES * self.batch_size
         with naming_batch_size(self.batch_size):
-            parts = [
-                embed(self.encoder_, rows[start : start + step], self.device)
-                for start in range(0, len(rows), step)
-            ]
-        return np.concatenate(parts)
+            return embed(self.encoder_, rows, self.device, max_rows=most)
 
     def _decode(self, codes):
         """Yield slices of codes, and their centres in units of standardised rows."""

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from skgmje.embedding._encoder import perceptron_layers
+from skgmje.embedding._perceptron import perceptron_layers
 from skgmje.modules._device import fast_training, load_tensors
 from skgmje.modules._group import by_rows
 
@@ -98,9 +98,9 @@ def build_networks(estimator, n_features, random_state, bounds=None):
         From codes to standardised rows.
     """
     hidden, width = list(estimator.hidden_layer_sizes), estimator.code_dim
-    layers = _layers([n_features, *hidden, width], random_state)
+    layers = perceptron_layers([n_features, *hidden, width], random_state)
     encoder = nn.Sequential(*layers, nn.BatchNorm1d(width, affine=False))
-    layers = _layers([width, *hidden[::-1], n_features], random_state)
+    layers = perceptron_layers([width, *hidden[::-1], n_features], random_state)
     shared = nn.Sequential(*layers)
     output = nn.Identity()
     nn.init.zeros_(shared[-1].bias)
@@ -111,17 +111,12 @@ def build_networks(estimator, n_features, random_state, bounds=None):
     return encoder, Decoder(shared, _own(estimator, n_features, random_state), output)
 
 
-def _layers(sizes, random_state):
-    """Return the layers of a perceptron whose input is standardised already."""
-    return perceptron_layers(sizes, random_state)
-
-
 def _own(estimator, n_features, random_state):
     n_centers, last = estimator.n_centers, estimator.hidden_layer_sizes[-1]
     if n_centers == 1:
         return None
     sizes = [estimator.code_dim, last, max(1, last // 2), n_centers * n_features]
-    layers = _layers(sizes, random_state)
+    layers = perceptron_layers(sizes, random_state)
     nn.init.zeros_(layers[-1].bias)
     with torch.no_grad():
         layers[-1].weight.normal_(std=_SPREAD, generator=random_state)

@@ -9,6 +9,7 @@ from torch import nn
 
 from skgmje._units import FURTHEST
 from skgmje.embedding._convnet import AsImages, ConvNet, side_of
+from skgmje.embedding._perceptron import Perceptron, normalised_relu
 from skgmje.modules import mlp
 from skgmje.modules._device import resolve_device
 
@@ -172,62 +173,6 @@ def precision(network):
     return next(network.parameters(), torch.zeros(())).dtype
 
 
-class Perceptron(nn.Sequential):
-    """Hidden layers, each of a linear map, batch normalisation and ReLU units.
-
-    What comes in is normalised too: augmented rows have other variances than
-    rows.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Widths of the input and the hidden layers.
-
-    random_state : torch.Generator
-        The source of randomness, on the CPU.
-    """
-
-    def __init__(self, sizes, random_state):
-        last = [nn.BatchNorm1d(sizes[-1]), nn.ReLU()]
-        layers = perceptron_layers(sizes, random_state)
-        super().__init__(nn.BatchNorm1d(sizes[0], affine=False), *layers, *last)
-        self.width = sizes[-1]
-
-    def multi(self, X):
-        """Return all hidden layers side by side."""
-        found = []
-        for layer in self:
-            X = layer(X)
-            if isinstance(layer, nn.ReLU):
-                found.append(X)
-        return torch.cat(found, dim=1)
-
-
-def perceptron_layers(sizes, random_state):
-    """Return the layers of a perceptron with batch normalisation before its ReLUs.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Widths of the input, the hidden layers and the output.
-
-    random_state : torch.Generator
-        The source of randomness, on the CPU.
-
-    Returns
-    -------
-    layers : list of nn.Module
-        From the first linear map to the last.
-    """
-    layers = []
-    widths = iter(sizes[1:])
-    for layer in mlp(sizes, random_state):
-        if isinstance(layer, nn.ReLU):
-            layers.append(nn.BatchNorm1d(next(widths)))
-        layers.append(layer)
-    return layers
-
-
 def _build_perceptron(view, estimator, random_state):
     sizes = [view.n_features, *_hidden_sizes(estimator, _LAYERS)]
     return Perceptron(sizes, random_state)
@@ -305,8 +250,8 @@ def build_encoder(view, embedding_dim, estimator, random_state, *, on_top):
     if on_top:
         # A body of others may end anywhere.
         width = answer.shape[1]
-        cut = [nn.BatchNorm1d(width), nn.ReLU()]
-        head = [*cut, *mlp([width, embedding_dim], random_state)]
+        linear = mlp([width, embedding_dim], random_state)
+        head = [*normalised_relu(width), *linear]
     encoder = Encoder(body, nn.Sequential(*head, norm))
     if view.parameter == "encoder":
         LAYERS[estimator.embedding_layer](encoder)
@@ -353,7 +298,7 @@ def _check_answer(view, own, answer, embedding_dim):
     )
 
 
-def embed(network, rows, device, units=None):
+def embed(network, rows, device, units=None, *, max_rows=_CHUNK_ROWS):
     """Return the outputs of a network in evaluation mode, float64.
 
     Parameters
@@ -370,6 +315,9 @@ def embed(network, rows, device, units=None):
     units : Units or None, default=None
         To standardise rows in.
 
+    max_rows : int, default=8192
+        Rows that are embedded at a time, at most.
+
     Returns
     -------
     Z : ndarray of shape (n_samples, n_outputs)
@@ -382,7 +330,7 @@ def embed(network, rows, device, units=None):
         dtype = torch.float32 if device.type == "mps" else dtype
         network = copy.deepcopy(network).to(device, dtype)
     parts = []
-    step = max(1, min(_CHUNK_ROWS, _CHUNK_ENTRIES // rows.shape[1]))
+    step = max(1, min(max_rows, _CHUNK_ENTRIES // rows.shape[1]))
     with torch.inference_mode():
         for start in range(0, len(rows), step):
             chunk = rows[start : start + step]

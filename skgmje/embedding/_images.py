@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skgmje._backend import from_tensor
+from skgmje._base import check_rows
 from skgmje._units import Units
 
 # Numbers of channels by which an image with channels first is recognised.
@@ -171,6 +172,31 @@ def flatten_images(X, name="X"):
     shape = (*images.shape[1:], 1)[:3]
     rows = images.reshape(len(images), int(np.prod(shape)))
     return rows if rows.dtype.kind == "f" else rows.astype(np.float32), shape
+
+
+def check_like_fit(estimator, X, known):
+    """Return rows like those of a fit to images of a known format, or to rows.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose ``n_features_in_`` is checked.
+
+    X : array-like of shape (n_samples, n_features) or \
+            (n_samples, height, width[, channels])
+        Further rows, or images.
+
+    known : ImageFormat or None
+        What fit has seen; None for rows.
+
+    Returns
+    -------
+    rows : ndarray of shape (n_samples, n_features)
+        Those of images in single precision.
+    """
+    if known is None:
+        return check_rows(estimator, X, reset=False)
+    return known.checked(check_rows(estimator, known.flatten(X), reset=False))
 
 
 def check_image_shape(image_shape):

@@ -83,13 +83,13 @@ class Snapshot:
     information : float
         Their mutual information, in nats.
 
-    moments : list of tensor of shape (embedding_dim, embedding_dim)
+    moments : tensor of shape (2, embedding_dim, embedding_dim)
         Their covariances.
     """
 
     log_dets: np.ndarray
     information: float
-    moments: list
+    moments: torch.Tensor
 
 
 def train_encoders(estimator, pairs, size, device, seed, task):
@@ -132,7 +132,7 @@ def train_encoders(estimator, pairs, size, device, seed, task):
         # A frozen encoder is used as it is.
         if any(p.requires_grad for p in module.parameters()):
             if estimator.moment_decay:
-                module.moments.copy_(torch.stack(before.moments))
+                module.keep_moments(before.moments, estimator.moment_decay)
             if estimator.max_iter:
                 settings = (size, random_state, device, task)
                 training = _run(estimator, module, rows, *settings)
@@ -207,8 +207,6 @@ def _build(estimator, pairs, size, device, seed):
         n_context=n_context,
         random_state=torch.Generator(device).manual_seed(seed),
         mixture=mixture,
-        embedding_dim=embedding_dim,
-        moment_decay=estimator.moment_decay,
     )
 
 
@@ -258,7 +256,7 @@ def _look(estimator, module, sample, seed):
     return Snapshot(
         np.array([log_det(z) for z in arrays]),
         float(PairMoments.from_pairs(*arrays).information(*arrays).mean()),
-        [covariance(z)[1] for z in views],
+        torch.stack([covariance(z)[1] for z in views]),
     )
 
 

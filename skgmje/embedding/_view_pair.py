@@ -147,13 +147,6 @@ class ViewPair(nn.Module):
 
     mixture : MixtureModule or None, default=None
         Joint density of both embeddings.
-
-    embedding_dim : int, default=0
-        Width of the embedding.
-
-    moment_decay : float, default=0.0
-        Share of themselves that averages of both views' covariances keep in each
-        step; 0 keeps none.
     """
 
     remembered = ("random_state",)
@@ -168,8 +161,6 @@ class ViewPair(nn.Module):
         n_context,
         random_state,
         mixture=None,
-        embedding_dim=0,
-        moment_decay=0.0,
     ):
         super().__init__()
         self.context = context
@@ -179,15 +170,19 @@ class ViewPair(nn.Module):
         self.augmentations = augmentations
         self.n_context = n_context
         self.random_state = random_state
-        self.moment_decay = moment_decay
-        if moment_decay:
-            self.register_buffer(
-                "moments", torch.zeros(2, embedding_dim, embedding_dim)
-            )
+        self.moment_decay = 0.0
         bodies = [part.body for part in (context, target) if part is not None]
         self.frozen = [b for b in bodies if not any(map(_learns, b.parameters()))]
         if follows:
             target.requires_grad_(False)  # noqa: FBT003
+
+    def keep_moments(self, moments, decay):
+        """Average both views' covariances from now on, beginning with `moments`.
+
+        They keep the share `decay` of themselves in each step.
+        """
+        self.register_buffer("moments", moments)
+        self.moment_decay = decay
 
     def train(self, mode=True):  # noqa: FBT002
         """Switch to training, but for encoders that are used as they are."""

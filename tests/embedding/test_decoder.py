@@ -325,7 +325,7 @@ def test_lack_of_memory_names_a_smaller_batch(X, monkeypatch):
 
     decoder = KernelDecoder(batch_size=1000, **QUICK).fit(X)
 
-    def greedy(*args):
+    def greedy(*args, **params):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(_encoder, "embed", greedy)

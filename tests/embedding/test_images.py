@@ -171,10 +171,8 @@ def test_averaged_moments_have_the_gradient_of_the_batch():
         augmentations=(None, None),
         n_context=3,
         random_state=None,
-        embedding_dim=3,
-        moment_decay=0.25,
     )
-    pair.moments.copy_(torch.eye(3).expand(2, 3, 3))
+    pair.keep_moments(torch.eye(3).repeat(2, 1, 1), 0.25)
     averages = pair._average(*z)
     own = [covariance(view)[1] for view in z]
     for average, alone in zip(averages, own, strict=True):

@@ -16,7 +16,8 @@ from torch import distributed
 from skgmje._net import train
 from skgmje.costs import COSTS, svd_cost
 from skgmje.embedding import GJEEmbedder
-from skgmje.embedding._encoder import Encoder, Perceptron
+from skgmje.embedding._encoder import Encoder
+from skgmje.embedding._perceptron import Perceptron
 from skgmje.embedding._view_pair import Objective, ViewPair, jitter
 from skgmje.mixture import ConditionalMixtureDensity, KernelMixtureDensity
 from skgmje.modules import mlp
