@@ -27,6 +27,12 @@ def xp(request):
     return importlib.import_module(request.param)
 
 
+@pytest.fixture(autouse=True)
+def seed_global_states():
+    """Let networks of users, whose first weights are torch's, be the same in a test."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def rng():
     """A NumPy generator, the same in every test."""

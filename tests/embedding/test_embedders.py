@@ -405,9 +405,8 @@ def test_progress_is_printed(X, capsys):
 
 def test_pipeline_with_labels_before_a_classifier():
     X, y = load_digits(return_X_y=True)
-    pipeline = make_pipeline(
-        GMJEEmbedder(8, n_components=2, **SMALL), LogisticRegression(max_iter=500)
-    )
+    embedder = GMJEEmbedder(8, n_components=2, **{**SMALL, "max_iter": 80})
+    pipeline = make_pipeline(embedder, LogisticRegression(max_iter=500))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         assert pipeline.fit(X[:600], y[:600]).score(X[600:], y[600:]) > 0.6
