@@ -316,17 +316,22 @@ class KernelDecoder(DecoderAnswers, EstimatorMixin, BaseEstimator):
         self._units = standardization(X, None, per_feature=self.standardize)
         seed = int(random_state.randint(_LARGEST_SEED))
         variance = None if self.variance == "auto" else self.variance / self._unit
-        rows = self._units.standardise(X, np.float32)
         trained = train_decoder(
-            self, rows, self._bounds(X), variance, self._patches, device, seed, task
+            self,
+            self._units.standardise(X, np.float32),
+            self._bounds(X),
+            variance,
+            self._patches,
+            device,
+            seed,
+            task,
         )
         self._keep(trained, X.dtype)
-        rows = self._units.standardise(X)
-        codes = self._encode(rows)
+        codes = self._encode(X)
         self.latent_mixture_, trouble = fit_codes(
             codes, self.n_components, random_state
         )
-        self.residual_variance_ = self._residual_variance(rows, codes)
+        self.residual_variance_ = self._residual_variance(X, codes)
         self._judge(trained, trouble, is_one=bool((X == X[0]).all()))
         task.end()
         return self
@@ -374,14 +379,14 @@ class KernelDecoder(DecoderAnswers, EstimatorMixin, BaseEstimator):
         self.encoder_, self.decoder_ = restore_networks(self)
         self.decode(self._encode(np.zeros((1, self.n_features_in_))))
 
-    def _residual_variance(self, rows, codes):
+    def _residual_variance(self, X, codes):
         """Return the mean squared residual at the nearest centre, for each feature."""
         total = sum(
-            self._squares(rows[part], centers).min(axis=1).sum()
+            self._squares(X[part], centers).min(axis=1).sum()
             for part, centers in self._decode(codes)
         )
         # Rows that the network knows by heart have some variance too.
-        return max(float(total) / rows.size, 1e-12)
+        return max(float(total) / X.size, 1e-12)
 
     def _judge(self, trained, trouble, *, is_one):
         """Warn of what is wrong."""

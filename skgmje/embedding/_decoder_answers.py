@@ -40,14 +40,14 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             )
         return codes
 
-    def _encode(self, rows):
-        """Return the codes of standardised rows, float64."""
+    def _encode(self, X):
+        """Return the codes of rows, float64."""
         from skgmje.embedding._encoder import embed
         from skgmje.modules._device import naming_batch_size
 
         most = _CHUNK_BATCHES * self.batch_size
         with naming_batch_size(self.batch_size):
-            return embed(self.encoder_, rows, self.device, max_rows=most)
+            return embed(self.encoder_, X, self.device, self._units, max_rows=most)
 
     def _decode(self, codes):
         """Yield slices of codes, and their centres in units of standardised rows."""
@@ -82,8 +82,7 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             Their codes; over the training rows each has about unit variance.
         """
         X = self._check_predict(X)
-        codes = self._encode(self._units.standardise(X))
-        return codes.astype(X.dtype, copy=False)
+        return self._encode(X).astype(X.dtype, copy=False)
 
     def inverse_transform(self, X):
         """Decode codes to the means of their centres.
@@ -143,18 +142,17 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             more, a choice that has seen the row. Images if fit saw images.
         """
         X = self._check_predict(X)
-        rows = self._units.standardise(X)
 
         def choose(part, centers):
-            nearest = self._squares(rows[part], centers).argmin(axis=1)
+            nearest = self._squares(X[part], centers).argmin(axis=1)
             return centers[np.arange(len(centers)), nearest]
 
-        found = self._decode_to(self._encode(rows), choose)
+        found = self._decode_to(self._encode(X), choose)
         return self._as_given(found.astype(X.dtype, copy=False))
 
-    @staticmethod
-    def _squares(rows, centers):
-        """Return squared distances of standardised rows to their centres, (n, k)."""
+    def _squares(self, X, centers):
+        """Return squared distances of rows to standardised centres, (n, n_centers)."""
+        rows = self._units.standardise(X)
         return np.square(centers - rows[:, None]).sum(axis=-1)
 
     def sample(self, n_samples=1, random_state=None):
@@ -218,11 +216,11 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             In nats.
         """
         X = self._check_predict(X)
-        rows = self._units.standardise(X)
         variance, n_patches = self._variance, self._patches.n_patches
-        bound = np.empty(len(rows))
-        for part, centers in self._decode(self._encode(rows)):
-            terms = kernel_terms(rows[part], centers, variance, self._patches)
+        bound = np.empty(len(X))
+        for part, centers in self._decode(self._encode(X)):
+            rows = self._units.standardise(X[part])
+            terms = kernel_terms(rows, centers, variance, self._patches)
             bound[part] = terms.log_ratio.mean(axis=1)
         n_features = self.n_features_in_
         heights = n_features / 2 * np.log(np.pi * variance / n_patches)
@@ -247,5 +245,4 @@ class DecoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             :meth:`inverse_transform` leaves; higher is better.
         """
         X = self._check_predict(X)
-        codes = self._encode(self._units.standardise(X))
-        return -float(np.mean((self._mean(codes) - X) ** 2))
+        return -float(np.mean((self._mean(self._encode(X)) - X) ** 2))

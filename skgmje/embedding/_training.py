@@ -1,7 +1,6 @@
 """Train encoders on pairs of views. Imports torch: import it late."""
 
 import copy
-import math
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +25,7 @@ from skgmje.embedding._view_pair import (
     jitter,
 )
 from skgmje.modules import Prototypes
-from skgmje.modules._batches import draw_rows, load_rows
+from skgmje.modules._batches import TensorRows, draw_rows
 from skgmje.modules._device import load_tensors, own_random_state
 from skgmje.modules._memory import DefaultGenerator
 from skgmje.modules._schedule import Hooks, Schedule
@@ -123,7 +122,7 @@ def train_encoders(estimator, pairs, size, device, seed, task):
     with foreign_random_state(estimator, seed, device):
         random_state = torch.Generator().manual_seed(seed)
         module = _build(estimator, pairs, size, device, seed)
-        rows = load_rows([pairs.stacked()], np.float32, device, math.inf)
+        rows = TensorRows(torch.from_numpy(pairs.stacked()).to(device))
         sample = _draw_sample(rows, size.batch_size, random_state)
         module.to(device)
         _check_views(estimator, module, sample)
