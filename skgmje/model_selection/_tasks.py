@@ -50,12 +50,12 @@ def dask_tasks(client=None):
     >>> from sklearn.model_selection import GridSearchCV
     >>> from skgmje import GaussianMixture
     >>> from skgmje.model_selection import dask_tasks
-    >>> search = GridSearchCV(GaussianMixture(random_state=0), {"shrinkage": [2, 9]})
+    >>> search = GridSearchCV(GaussianMixture(random_state=0), {"n_components": [1, 2]})
     >>> client = Client(processes=False, dashboard_address="127.0.0.1:0")
     >>> with client, dask_tasks(client):
     ...     best = search.fit(load_iris().data).best_params_
     >>> best
-    {'shrinkage': 9}
+    {'n_components': 2}
     """
     try:
         from distributed import get_client

