@@ -30,7 +30,7 @@ def xp(request):
 @pytest.fixture(autouse=True)
 def seed_global_states():
     """Let networks of users, whose first weights are torch's, be the same in a test."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
 
 
 @pytest.fixture
