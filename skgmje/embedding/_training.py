@@ -15,7 +15,7 @@ from skgmje.embedding._augmentation import ImageAugmentation, find_augmentation
 from skgmje.embedding._convnet import OnImages
 from skgmje.embedding._density import PairMoments
 from skgmje.embedding._diagnosis import log_det
-from skgmje.embedding._encoder import View, build_encoder, embed, is_ours
+from skgmje.embedding._encoder import View, build_encoder, embed, is_ours, precision
 from skgmje.embedding._moments import covariance
 from skgmje.embedding._view_pair import (
     Objective,
@@ -351,10 +351,11 @@ def embed_views(estimator, pairs, seed):
         augmentations = augmentations_of(estimator, pairs)
     random_state = torch.Generator().manual_seed(seed)
     parts = []
+    dtype = np.float64 if precision(encoders[0]) == torch.float64 else np.float32
     step = min(_DRAWN_ROWS, max(1, _DRAWN_ENTRIES // pairs.context.shape[1]))
     with foreign_random_state(estimator, seed, torch.device("cpu")):
         for start in range(0, len(pairs.context), step):
-            rows = pairs.part(slice(start, start + step)).standardised()
+            rows = pairs.part(slice(start, start + step)).standardised(dtype)
             views = augmented(map(torch.from_numpy, rows), augmentations, random_state)
             parts.append(
                 [
