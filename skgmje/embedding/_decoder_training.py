@@ -127,7 +127,7 @@ def train_decoder(estimator, rows, bounds, variance, patches, device, seed, task
     module = Autoencoder(*networks, estimator, variance, noise).to(device)
     objective = Objective(estimator.objective, patches)
     batch_size = min(estimator.batch_size, len(rows))
-    rows = TensorRows(torch.from_numpy(rows).to(device))
+    rows = TensorRows(torch.from_numpy(rows).to(device).contiguous())
     hooks = _hooks(estimator, task)
     schedule = Schedule(estimator.max_iter, batch_size, estimator.learning_rate)
     training = train(module, objective, rows, schedule, hooks, random_state, device)

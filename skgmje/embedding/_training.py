@@ -122,7 +122,7 @@ def train_encoders(estimator, pairs, size, device, seed, task):
     with foreign_random_state(estimator, seed, device):
         random_state = torch.Generator().manual_seed(seed)
         module = _build(estimator, pairs, size, device, seed)
-        rows = TensorRows(torch.from_numpy(pairs.stacked()).to(device))
+        rows = TensorRows(torch.from_numpy(pairs.stacked()).to(device).contiguous())
         sample = _draw_sample(rows, size.batch_size, random_state)
         module.to(device)
         _check_views(estimator, module, sample)
