@@ -34,8 +34,6 @@ from skgmje.embedding._losses import LOSSES
 from skgmje.embedding._views import VIEWS, Pairs
 
 _BATCH_ROWS = 256
-# Correlations of the views that serve rows and images best.
-_RHO, _RHO_OF_IMAGES = 0.9, 0.5
 # Linear features beside the embedding, and rows that tell their scale.
 _MAX_DIRECTIONS = 128
 _SCALE_ROWS = 2000
@@ -52,7 +50,7 @@ PARAMETER_CONSTRAINTS = {
     "embedding_layer": [StrOptions({"output", "hidden", "multi"})],
     "passthrough": ["boolean"],
     "loss": [StrOptions(set(LOSSES)), callable],
-    "rho": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
+    "rho": [Interval(Real, 0, 1, closed="left")],
     "logdet_weight": [Interval(Real, 0, None, closed="left")],
     "moment_decay": [Interval(Real, 0, 1, closed="left")],
     "target": [StrOptions({"shared", "ema"})],
@@ -251,13 +249,6 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
                 target, y = ImageFormat.of(y, shape), y.astype(np.float32, copy=False)
         self._formats = context, target
         return X, y
-
-    @property
-    def _rho(self):
-        """Correlation that the views should have."""
-        if self.rho != "auto":
-            return self.rho
-        return _RHO_OF_IMAGES if self._image_formats[0] else _RHO
 
     def _find_units(self, X, view):
         """Return the units of a view: one scale for each channel of images."""

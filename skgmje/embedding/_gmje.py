@@ -130,10 +130,9 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         `logdet_weight`, `mixture` and `moments` (averaged covariances) that it
         names. 'naive' shows the trap: it collapses.
 
-    rho : float or 'auto', default='auto'
+    rho : float, default=0.9
         Correlation of the views in ``loss="gje"``, below one. The lower, the more
-        are directions shrunk in which views differ. 'auto' is 0.9, and 0.5 for
-        images.
+        are directions shrunk in which views differ.
 
     logdet_weight : float, default=1.0
         Weight of the marginal log-determinants in 'gje' and 'joint'. They keep
@@ -297,7 +296,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         embedding_layer="output",
         passthrough=False,
         loss="gje",
-        rho="auto",
+        rho=0.9,
         logdet_weight=1.0,
         moment_decay=0.0,
         target="shared",

@@ -277,7 +277,7 @@ def _run(estimator, module, rows, size, random_state, device, task):
         memories=(progress, DefaultGenerator()) if foreign else (progress,),
     )
     objective = Objective(
-        estimator.loss, rho=estimator._rho, logdet_weight=estimator.logdet_weight
+        estimator.loss, rho=estimator.rho, logdet_weight=estimator.logdet_weight
     )
     return train(module, objective, rows, schedule, hooks, random_state, device)
 
