@@ -20,7 +20,7 @@ from skgmje.embedding._images import ImageFormat, flatten_images
 from skgmje.embedding._moments import covariance
 from skgmje.embedding._view_pair import ViewPair
 
-SMALL = {"max_iter": 3, "hidden_layer_sizes": (8,), "random_state": 0}
+SMALL = {"max_iter": 10, "hidden_layer_sizes": (8,), "random_state": 0}
 
 
 @pytest.fixture(scope="module")
