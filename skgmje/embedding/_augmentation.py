@@ -1,4 +1,4 @@
-"""Other views of images: geometry by one resampling, then light and noise."""
+"""Other views of images: geometry by one resampling, then blur, light and noise."""
 
 import math
 from dataclasses import dataclass
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 class ImageAugmentation:
     r"""Draw another view of each image of a batch.
 
-    .. math:: x' = m + b\, (g(x(A u)) - m) + c + s \epsilon
+    .. math:: x' = m + b\, (g(x_a(A u)) - m) + c + s \epsilon, \qquad
+        x_a = (1 - a)\, x + a\, \bar x
 
-    The map A of pixel coordinates u flips, turns and crops, by one resampling; g is
-    a power of brightness between the darkest and the brightest value of an image;
-    b is the contrast around the mean m of what g gives, c the brightness; noise
-    :math:`\epsilon` is standard normal. It is what ``augmentation="aligned"`` and
-    ``"scene"`` of :class:`GJEEmbedder` do.
+    The map A of pixel coordinates u flips, turns and crops, by one resampling;
+    :math:`\bar x` are means over 3 x 3 pixels; g is a power of brightness between
+    the darkest and the brightest value of an image; b is the contrast around the mean
+    m of what g gives, c the brightness; noise :math:`\epsilon` is standard normal. It
+    is what ``augmentation="aligned"`` and ``"scene"`` of :class:`GJEEmbedder` do.
 
     Parameters
     ----------
@@ -28,6 +29,9 @@ class ImageAugmentation:
     crop : float, default=1.0
         Least share of the area that is cut out and enlarged again. One side may be
         cut more than the other, by a ratio up to 4/3.
+
+    blur : float, default=0.0
+        Largest share a of the means over neighbouring pixels, at most one.
 
     gamma : float, default=0.0
         The logarithm of the power of brightness lies between minus and plus this.
@@ -63,6 +67,7 @@ class ImageAugmentation:
     flip: bool = False
     turn: bool = False
     crop: float = 1.0
+    blur: float = 0.0
     gamma: float = 0.0
     contrast: float = 0.0
     noise: float = 0.0
@@ -72,6 +77,8 @@ class ImageAugmentation:
             raise ValueError(
                 f"crop={self.crop!r} must be a share of the area in (0, 1]."
             )
+        if not 0 <= self.blur <= 1:
+            raise ValueError(f"blur={self.blur!r} must be a share in [0, 1].")
         for name in ("gamma", "contrast", "noise"):
             value = getattr(self, name)
             if not (0 <= value < math.inf):
@@ -101,6 +108,8 @@ class ImageAugmentation:
         draw = _Draw(images, generator)
         if self.flip or self.moves:
             images = self._resample(images, draw)
+        if self.blur:
+            images = images.lerp(_soft(images), self.blur * draw.uniform(1, 1, 1))
         if self.gamma:
             low = images.amin((1, 2, 3), keepdim=True)
             span = images.amax((1, 2, 3), keepdim=True) - low + 1e-3
@@ -144,6 +153,13 @@ class ImageAugmentation:
         )
 
 
+def _soft(images):
+    """Return means over 3 x 3 pixels."""
+    from torch.nn import functional
+
+    return functional.avg_pool2d(images, 3, 1, padding=1, count_include_pad=False)
+
+
 class _Draw:
     """Random numbers, one or more for each image of a batch."""
 
@@ -170,7 +186,9 @@ class _Draw:
 
 
 AUGMENTATIONS = {
-    "aligned": ImageAugmentation(flip=True, gamma=1.0, contrast=0.5, noise=0.3),
+    "aligned": ImageAugmentation(
+        flip=True, blur=1.0, gamma=1.0, contrast=0.5, noise=0.3
+    ),
     "scene": ImageAugmentation(flip=True, turn=True, crop=0.4),
 }
 

@@ -432,6 +432,17 @@ class TestAugmentation:
         assert 0.7 <= ratio.min() < 0.85
         assert 1.15 < ratio.max() <= 1.3
 
+    def test_blur_mixes_an_image_with_means_of_its_neighbourhoods(self, batch):
+        padded = np.pad(
+            batch.numpy(), [(0, 0)] * 2 + [(1, 1)] * 2, constant_values=np.nan
+        )
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
+        change = np.nanmean(windows, axis=(-2, -1)) - batch.numpy()
+        share = (self.draw(batch, blur=0.8).numpy() - batch.numpy()) / change
+        assert_allclose(np.ptp(share, axis=(1, 2, 3)), 0, atol=1e-2)
+        assert 0 <= share.min() < 0.1
+        assert 0.7 < share.max() < 0.81
+
     def test_noise_differs_between_images(self, batch):
         noise = (self.draw(batch, noise=0.3) - batch).std((1, 2, 3))
         assert noise.min() < 0.1
@@ -443,7 +454,14 @@ class TestAugmentation:
             assert_array_equal(*views)
 
     @pytest.mark.parametrize(
-        "params", [{"crop": 0.0}, {"crop": 1.5}, {"noise": -1.0}, {"gamma": np.inf}]
+        "params",
+        [
+            {"crop": 0.0},
+            {"crop": 1.5},
+            {"blur": 1.1},
+            {"noise": -1.0},
+            {"gamma": np.inf},
+        ],
     )
     def test_bad_settings(self, params):
         with pytest.raises(ValueError, match=f"{next(iter(params))}="):
