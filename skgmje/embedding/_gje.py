@@ -33,8 +33,8 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         'pair': the row of `X` and that of `y`, which is then 2-d.
 
     augmentation : {'aligned', 'scene'}, callable or None, default=None
-        What makes another view. Of images: 'aligned' mirrors them and changes
-        light and noise, for objects that fill the picture; 'scene' mirrors, turns
+        What makes another view. Of images: 'aligned' mirrors and blurs them
+        and changes light and noise, for objects that fill the picture; 'scene' mirrors, turns
         and crops them, for things that may be anywhere; an
         :class:`~skgmje.embedding.ImageAugmentation` says what else.
         ``augmentation(batch, generator)`` returns a view of a batch, a tensor in
