@@ -33,9 +33,9 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         'pair': the row of `X` and that of `y`, which is then 2-d.
 
     augmentation : {'aligned', 'scene'}, callable or None, default=None
-        What makes another view. Of images: 'aligned' mirrors and blurs them
-        and changes light and noise, for objects that fill the picture; 'scene' mirrors, turns
-        and crops them, for things that may be anywhere; an
+        What makes another view. Of images: 'aligned' mirrors and blurs them and
+        changes light and noise, for objects that fill the picture; 'scene' mirrors,
+        turns and crops them, for things that may be anywhere; an
         :class:`~skgmje.embedding.ImageAugmentation` says what else.
         ``augmentation(batch, generator)`` returns a view of a batch, a tensor in
         the units of `X`, of shape (n, channels, height, width) for images;
