@@ -31,8 +31,7 @@ COLUMNS = {**dict.fromkeys(PROBES, 3), "fit, CPU s": 1, "steps": 0}
 class Task(NamedTuple):
     """Images, CPU seconds of each training, and what all losses are told.
 
-    `others` are trained too, for a share of the seconds: what not to do, and what a
-    part of the recipe brings.
+    `others` are trained too: what not to do, and what a part of the recipe brings.
     """
 
     load: Any
@@ -56,7 +55,6 @@ TASKS = {
     ),
     "eurosat": Task(eurosat, 16.0, {"embedding_dim": 64, "augmentation": "scene"}, {}),
 }
-SHARE = 0.25
 
 
 def embedders(seeds=SEEDS, budget=None, *, validate=False):
@@ -133,16 +131,14 @@ def _trained(split, task, seconds, seeds):
     """Yield scores of each network by layer, the first of one without training."""
     make = partial(GJEEmbedder, encoder="convnet", batch_size=256)
     yield _over_seeds("untrained", make(max_iter=0, **task.params), split, seeds)
-    runs = {label: (seconds, {"loss": loss}) for label, loss in LOSSES.items()}
-    for label, params in task.others.items():
-        runs[f"{label}, {SHARE:.0%} of the time"] = SHARE * seconds, params
-    for label, (budget, params) in runs.items():
+    losses = {label: {"loss": loss} for label, loss in LOSSES.items()}
+    for label, params in (losses | task.others).items():
         model = make(**task.params | params)
 
         def fit(n_steps, model=model):
             model.set_params(max_iter=n_steps, random_state=0).fit(split.X)
 
-        model.set_params(max_iter=steps_within(fit, budget))
+        model.set_params(max_iter=steps_within(fit, seconds))
         yield _over_seeds(label, model, split, seeds)
     runs = [supervised(split, task.params["augmentation"], seconds, s) for s in seeds]
     yield {"network that sees all labels": runs}
