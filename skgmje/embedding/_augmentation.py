@@ -8,11 +8,11 @@ from dataclasses import dataclass
 class ImageAugmentation:
     r"""Draw another view of each image of a batch.
 
-    .. math:: x' = m + b\, (g(x_a(A u)) - m) + c + s \epsilon, \qquad
-        x_a = (1 - a)\, x + a\, \bar x
+    .. math:: x' = m + b\, (g(y_a) - m) + c + s \epsilon, \qquad
+        y_a = (1 - a)\, y + a\, \bar y, \quad y(u) = x(A u)
 
     The map A of pixel coordinates u flips, turns and crops, by one resampling;
-    :math:`\bar x` are means over 3 x 3 pixels; g is a power of brightness between
+    :math:`\bar y` are means over 3 x 3 pixels; g is a power of brightness between
     the darkest and the brightest value of an image; b is the contrast around the mean
     m of what g gives, c the brightness; noise :math:`\epsilon` is standard normal. It
     is what ``augmentation="aligned"`` and ``"scene"`` of :class:`GJEEmbedder` do.
