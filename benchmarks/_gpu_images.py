@@ -4,11 +4,10 @@ import time
 
 from _image_data import fashion
 from _image_probes import probe
-from _image_tables import quiet
+from _image_tables import LOSSES, quiet
 
 from skgmje import GJEEmbedder
 
-LOSSES = {"GJE": "gje", "SimCLR": "infonce", "VICReg": "vicreg", "Barlow": "barlow"}
 EPOCHS, BATCH_ROWS, DIMENSIONS = 100, 1024, 128
 # The part of an epoch whose steps are timed on the CPU.
 CPU_STEPS = 4

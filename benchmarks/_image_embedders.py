@@ -12,14 +12,13 @@ import numpy as np
 from _image_data import eurosat, fashion
 from _image_probes import PROBES, few_labels, probe
 from _image_supervised import supervised
-from _image_tables import SEEDS, cells, hand_over, seconds_of, steps_within
+from _image_tables import LOSSES, SEEDS, cells, hand_over, seconds_of, steps_within
 from sklearn.decomposition import PCA
 from sklearn.kernel_approximation import Nystroem
 
 from skgmje import GJEEmbedder
 from skgmje.embedding import ImageAugmentation
 
-LOSSES = {"GJE": "gje", "SimCLR": "infonce", "VICReg": "vicreg", "Barlow": "barlow"}
 LAYERS = ("hidden", "multi", "output")
 N_DIRECTIONS = 128
 N_LANDMARKS = 512

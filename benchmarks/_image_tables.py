@@ -8,6 +8,8 @@ from _report import markdown, publish
 from scipy.spatial.distance import cdist
 
 SEEDS = (0, 1, 2)
+# Of embedders, by the names of the tables.
+LOSSES = {"GJE": "gje", "SimCLR": "infonce", "VICReg": "vicreg", "Barlow": "barlow"}
 
 
 def quiet(function, *args):

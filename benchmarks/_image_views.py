@@ -6,7 +6,15 @@ from functools import partial
 import numpy as np
 from _image_data import two_views
 from _image_probes import few_labels, scaled
-from _image_tables import SEEDS, figure, hand_over, quiet, steps_within
+from _image_tables import (
+    LOSSES,
+    SEEDS,
+    figure,
+    hand_over,
+    quiet,
+    seconds_of,
+    steps_within,
+)
 from sklearn.cross_decomposition import CCA
 from sklearn.decomposition import PCA
 
@@ -15,7 +23,6 @@ from skgmje import GJEEmbedder
 PAIRS = (("fou", "kar"), ("pix", "mor"))
 SECONDS = 2.0
 LAYERS = ("hidden", "output")
-LOSSES = {"gje": "GJE", "infonce": "SimCLR", "vicreg": "VICReg", "barlow": "Barlow"}
 # Rows at most: principal components of both views, and of each one before CCA.
 WIDTHS = (8, 16, 24, 32)
 # Chosen for GJE on validation rows of each pair, and the same for all losses.
@@ -81,19 +88,17 @@ def _measure(split, seed, budget, steps, encoder):
     for layer in LAYERS:
         answers = [_both(untrained, layer, rows) for rows in (train, test)]
         found[f"untrained, {layer}"] = [*score(*answers), 0.0]
-    for loss, name in LOSSES.items():
+    for name, loss in LOSSES.items():
         model = make(loss=loss)
-        if loss not in steps:
-            steps[loss] = steps_within(
+        if name not in steps:
+            steps[name] = steps_within(
                 lambda n, model=model: model.set_params(max_iter=n).fit(*train),
                 budget,
                 rounds=2,
             )
-        start = time.process_time()
-        embedder = quiet(model.set_params(max_iter=steps[loss]).fit, *train)
-        seconds = time.process_time() - start
+        seconds = seconds_of(model.set_params(max_iter=steps[name]).fit, *train)
         for layer in LAYERS:
-            answers = [_both(embedder, layer, rows) for rows in (train, test)]
+            answers = [_both(model, layer, rows) for rows in (train, test)]
             found[f"{name}, {layer}"] = [*score(*answers), seconds]
     return found
 

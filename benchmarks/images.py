@@ -1,6 +1,6 @@
 """Images and pairs of views: embeddings, densities and decoders against peers.
 
-Run ``python benchmarks/images.py`` for all parts (about an hour on one core), or
+Run ``python benchmarks/images.py`` for all parts (more than an hour on one core), or
 name some: embedders, views, density, decoder, generator. Tables and figures go to
 `benchmarks/results/images-*`, if neither ``--seeds`` nor ``--budget`` nor
 ``--validate`` is given. All on one thread: budgets are seconds of the processor.

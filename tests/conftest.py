@@ -28,7 +28,7 @@ def xp(request):
 
 
 @pytest.fixture(autouse=True)
-def seed_global_states():
+def seed_torch():
     """Let networks of users, whose first weights are torch's, be the same in a test."""
     torch.default_generator.manual_seed(0)
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").rglob("plot_*.py"))
-# They take below ten seconds of an idle core; this only ends what hangs.
+# The longest takes fifty seconds of an idle core; this only ends what hangs.
 SECONDS = 400
 # The figure of an example has its name; the quick start has several.
 FIGURES = {"quickstart": "scores"}

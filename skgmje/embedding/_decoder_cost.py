@@ -4,7 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 from skgmje._backend import logsumexp, namespace
-from skgmje.embedding._images import check_image_shape
+from skgmje.embedding._images import check_image_shape, check_size
 
 
 class Patches(NamedTuple):
@@ -153,11 +153,8 @@ OBJECTIVES = {"sample": sample_objective, "batch": batch_objective}
 def _shape(estimator, n_features, found):
     """Return height, width and channels, or None; raise if rows are not of it."""
     shape = found or check_image_shape(estimator.image_shape)
-    if shape is not None and math.prod(shape) != n_features:
-        raise ValueError(
-            f"image_shape={estimator.image_shape!r} has {math.prod(shape)} values, but "
-            f"X has n_features={n_features}. Both must be the same."
-        )
+    if shape is not None:
+        check_size(shape, n_features)
     return shape
 
 

@@ -12,7 +12,7 @@ from skgmje._net import Training, train
 from skgmje._progress import Progress
 from skgmje.embedding._decoder_cost import OBJECTIVES, KernelTerms, kernel_terms
 from skgmje.embedding._decoder_net import Autoencoder, build_networks
-from skgmje.modules._batches import TensorRows, draw_rows
+from skgmje.modules._batches import draw_rows, share_rows
 from skgmje.modules._schedule import Hooks, Schedule
 
 # Copies of a batch of centres, and of the weights of the last layer, in a step.
@@ -96,7 +96,7 @@ def train_decoder(estimator, rows, bounds, variance, patches, device, seed, task
         Its parameters are read.
 
     rows : ndarray of shape (n_samples, n_features)
-        Standardised rows, single precision; on the CPU used without a copy.
+        Standardised rows, single precision; on the CPU shared.
 
     bounds : tuple of array of shape (n_features,)
         Their least and largest values.
@@ -127,7 +127,7 @@ def train_decoder(estimator, rows, bounds, variance, patches, device, seed, task
     module = Autoencoder(*networks, estimator, variance, noise).to(device)
     objective = Objective(estimator.objective, patches)
     batch_size = min(estimator.batch_size, len(rows))
-    rows = TensorRows(torch.from_numpy(rows).to(device).contiguous())
+    rows = share_rows(rows, device)
     hooks = _hooks(estimator, task)
     schedule = Schedule(estimator.max_iter, batch_size, estimator.learning_rate)
     training = train(module, objective, rows, schedule, hooks, random_state, device)

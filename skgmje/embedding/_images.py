@@ -1,5 +1,6 @@
 """Images as rows: their shapes, channels last, and what is wrong with them."""
 
+import math
 from numbers import Integral
 from typing import NamedTuple
 
@@ -48,11 +49,7 @@ class ImageFormat(NamedTuple):
             If the rows do not have as many columns as an image has values, or squares
             of these overflow.
         """
-        if np.prod(shape) != rows.shape[1]:
-            raise ValueError(
-                f"image_shape={shape} has {np.prod(shape)} values, but X has "
-                f"{rows.shape[1]} columns. Both must be the same."
-            )
+        check_size(shape, rows.shape[1])
         return cls(tuple(shape), _is_whole(rows), _check_largest(rows, "X"))
 
     def flatten(self, X, name="X"):
@@ -233,6 +230,15 @@ def check_image_shape(image_shape):
             "Transpose the images before they become rows."
         )
     return tuple(map(int, (*sizes, 1)[:3]))
+
+
+def check_size(shape, n_features):
+    """Raise ValueError if rows have not as many features as images have values."""
+    if math.prod(shape) != n_features:
+        raise ValueError(
+            f"image_shape={shape} has {math.prod(shape)} values, but X has "
+            f"n_features={n_features}. Both must be the same."
+        )
 
 
 def agree_on_shape(wanted, found, name="X"):

@@ -25,7 +25,7 @@ from skgmje.embedding._view_pair import (
     jitter,
 )
 from skgmje.modules import Prototypes
-from skgmje.modules._batches import TensorRows, draw_rows
+from skgmje.modules._batches import draw_rows, share_rows
 from skgmje.modules._device import load_tensors, own_random_state
 from skgmje.modules._memory import DefaultGenerator
 from skgmje.modules._schedule import Hooks, Schedule
@@ -122,7 +122,7 @@ def train_encoders(estimator, pairs, size, device, seed, task):
     with foreign_random_state(estimator, seed, device):
         random_state = torch.Generator().manual_seed(seed)
         module = _build(estimator, pairs, size, device, seed)
-        rows = TensorRows(torch.from_numpy(pairs.stacked()).to(device).contiguous())
+        rows = share_rows(pairs.stacked(), device)
         sample = _draw_sample(rows, size.batch_size, random_state)
         module.to(device)
         _check_views(estimator, module, sample)

@@ -37,7 +37,7 @@ class Pairs(NamedTuple):
     context_units: Any
     target_units: Any
 
-    def standardised(self, dtype=np.float64):
+    def standardised(self, dtype):
         """Return the rows of both views in their units."""
         context = self.context_units.standardise(self.context, dtype)
         if self.target is self.context:

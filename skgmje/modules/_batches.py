@@ -108,6 +108,25 @@ def load_rows(arrays, dtype, device, max_bytes):
     return TensorRows(*whole)
 
 
+def share_rows(array, device):
+    """Return an array as rows for training, on the CPU without a copy of it.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_samples, n_features)
+        Single precision; nobody changes it while training goes on.
+
+    device : torch.device
+        Where the rows go.
+
+    Returns
+    -------
+    rows : TensorRows
+        Row by row in memory: other orders are multiplied to other bits.
+    """
+    return TensorRows(torch.from_numpy(array).to(device).contiguous())
+
+
 def draw_rows(n_rows, size, random_state):
     """Return indices of random rows; of very many some may come twice.
 
