@@ -28,7 +28,10 @@ def to_numpy(x):
 
 
 def from_tensor(x):
-    """Return a torch tensor as a NumPy array, and anything else as it is."""
+    """Return a tensor as an array, masked entries as NaN, anything else as it is."""
+    if isinstance(x, np.ma.MaskedArray):
+        # NumPy itself would show what is under the mask.
+        return np.ma.filled(x.astype(np.result_type(x.dtype, np.float32)), np.nan)
     return to_numpy(x) if is_torch_array(x) else x
 
 

@@ -8,6 +8,9 @@ from skgmje.adaptation import RowBlocks
 # Squares of larger numbers, summed over the rows, overflow.
 LARGEST = 1e150
 
+# Columns that an error names.
+_MOST_NAMED = 5
+
 
 def as_blocks(X, sample_weight=None):
     """Return rows that an engine holds as :class:`RowBlocks`, and None for others.
@@ -95,12 +98,54 @@ def check_blocks(estimator, blocks, *, allow_nan=False, min_samples=2):
             "as missing. Drop such rows, for example by X.dropna()."
         )
     ends = np.stack([overview.smallest, overview.largest])
-    check_magnitude(np.where(overview.weight > 0, ends, np.nan))
+    ends = np.where(overview.weight > 0, ends, np.nan)
+    check_magnitude(ends)
+    check_values(estimator, ends, blocks.shape[0])
     return blocks
 
 
+def check_values(estimator, X, n_samples=None):
+    """Raise if a feature has no value: nothing can be learned of it.
+
+    Whoever takes NaN as missing calls it with all that is learned from, once what
+    has no weight is gone. Parts of it (folds, chunks, later samples of a stream)
+    may lack a feature.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Knows the names of the features, if they have names.
+
+    X : ndarray of shape (n_samples, n_features)
+        What is learned from, or the extremes of it.
+
+    n_samples : int, default=None
+        Number of samples that `X` stands for; None means its own.
+
+    Raises
+    ------
+    ValueError
+        If so; it names the features.
+    """
+    empty = np.flatnonzero(np.isnan(np.fmax.reduce(X, axis=0)))
+    if not len(empty):
+        return
+    n_samples = len(X) if n_samples is None else n_samples
+    names = getattr(estimator, "feature_names_in_", None)
+    named = [int(j) if names is None else str(names[j]) for j in empty[:_MOST_NAMED]]
+    more = f" and {len(empty) - len(named)} more" if len(empty) > len(named) else ""
+    lead = "X has no value"
+    if len(empty) == X.shape[1]:
+        lead = "X has only missing entries (NaN), no value"
+    raise ValueError(
+        f"{lead} in column {', '.join(map(repr, named))}{more}: all {n_samples} "
+        "samples that count are NaN there, and nothing can be learned of it. Drop the "
+        "column, or give samples that have a value (a positive weight, too)."
+    )
+
+
 def check_magnitude(X):
-    """Raise if rows to learn from are all missing, or their squares overflow.
+    """Raise if the squares of rows to learn from overflow.
 
     Parameters
     ----------
@@ -115,11 +160,6 @@ def check_magnitude(X):
     largest = max(
         float(np.fmax.reduce(X, axis=None)), -float(np.fmin.reduce(X, axis=None))
     )
-    if np.isnan(largest):
-        raise ValueError(
-            f"X of shape {X.shape} has only missing entries (NaN). Give at least "
-            "some values."
-        )
     if largest > LARGEST:
         raise ValueError(
             f"X has an entry of size {largest:.3g}; the squares of entries above "

@@ -8,7 +8,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from skgmje.adaptation import expectation_maximization, start_mixture
-from skgmje.adaptation._e_step import row_mean
+from skgmje.adaptation._e_step import missing_moments, row_mean
 
 # Candidates of n_components="auto"; a component needs eight rows.
 N_COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 32, 50, 80)
@@ -246,6 +246,9 @@ def select_mixture(
         The best setting and the table of all.
     """
     seed = np.random.RandomState() if random_state is None else random_state
+    if em_params.get("moments") is None:
+        # A fold may lack all values of a feature, though the rows have some.
+        em_params["moments"] = missing_moments(X, sample_weight)
     folds, n_train = _folds(X, seed)
     sizes = _sizes(n_components, n_components_grid, n_train)
     settings = _settings(covariance_type, shrinkage, X.shape[1])
@@ -333,14 +336,14 @@ def _held_out(
     X, sample_weight, train, labels, covariance_type, shrinkage, judge, em_params
 ):
     params = dict(em_params)
-    rank = params.pop("rank", 1)
+    first = {"rank": params.pop("rank", 1), "moments": params.pop("moments")}
     common = {
         "sample_weight": _rows(sample_weight, train),
         "shrinkage": shrinkage,
         "shrinkage_target": params.pop("shrinkage_target", "pooled"),
         "reg_covar": params.pop("reg_covar", 1e-6),
     }
-    start = start_mixture(X[train], labels, covariance_type, rank=rank, **common)
+    start = start_mixture(X[train], labels, covariance_type, **first, **common)
     mixture = expectation_maximization(X[train], start, **common, **params).mixture
     test = _test_rows(train)
     log_prob = judge(mixture, X[test])

@@ -256,6 +256,24 @@ def row_mean(X, sample_weight=None):
         return total / count
 
 
+def observed_moments(X, sample_weight=None):
+    """Return weighted mean and variance of the observed entries, (n_features,) each.
+
+    They are NaN where a feature has no value; of blocks, which an engine holds, 0.
+    """
+    if isinstance(X, RowBlocks):
+        return X.overview.mean, X.overview.variance
+    center = row_mean(X, sample_weight)
+    return center, row_mean((X - center) ** 2, sample_weight)
+
+
+def missing_moments(X, sample_weight=None):
+    """Return what a start takes missing entries for, and None if none is missing."""
+    blocks = isinstance(X, RowBlocks)
+    missing = X.overview.has_missing if blocks else has_missing(X)
+    return observed_moments(X, sample_weight) if missing else None
+
+
 def has_missing(X):
     """Tell whether an entry is NaN, by blocks."""
     return any(

@@ -17,6 +17,7 @@ from skgmje._base import (
 from skgmje._estimator import FitTask
 from skgmje._selection import Selection, select_mixture
 from skgmje.adaptation import expectation_maximization
+from skgmje.adaptation._e_step import missing_moments
 from skgmje.adaptation._prior import SHRINKAGE_TARGETS
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture._base import MixtureDensityMixin
@@ -294,9 +295,11 @@ class GaussianMixture(
         random_state = check_random_state(self.random_state)
         reg_covar = regularisation(self.reg_covar, X, weight)
         part = start_rows(self, X, weight, random_state)
-        selection = self._select(*part, reg_covar, random_state)
+        # Of all rows: a part may lack all values of a feature.
+        prior = {"reg_covar": reg_covar, "moments": missing_moments(X, weight)}
+        selection = self._select(*part, prior, random_state)
         best = None
-        starts = self._starts(*part, reg_covar, selection, random_state)
+        starts = self._starts(*part, prior, selection, random_state)
         for i, start in enumerate(starts):
             result = expectation_maximization(
                 X,
@@ -343,7 +346,7 @@ class GaussianMixture(
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
-    def _select(self, X, weight, reg_covar, random_state):
+    def _select(self, X, weight, prior, random_state):
         wanted = (self.n_components, self.covariance_type, self.shrinkage)
         if "auto" not in wanted:
             return Selection(*wanted, cv_results=None, start=None)
@@ -356,10 +359,10 @@ class GaussianMixture(
             random_state=random_state,
             shrinkage_target=self.shrinkage_target,
             annealing=self.annealing,
-            reg_covar=reg_covar,
             tol=self.tol,
             max_iter=self.max_iter,
             rank=self.rank,
+            **prior,
         )
 
     def _goes_on(self):
@@ -368,7 +371,7 @@ class GaussianMixture(
             return ()
         return self.weights_, self.means_, self.precisions_
 
-    def _starts(self, X, weight, reg_covar, selection, random_state):
+    def _starts(self, X, weight, prior, selection, random_state):
         if self._goes_on():
             yield last_solution(self, X, selection)
             return
@@ -387,8 +390,8 @@ class GaussianMixture(
                 covariance_type=selection.covariance_type,
                 shrinkage=selection.shrinkage,
                 shrinkage_target=self.shrinkage_target,
-                reg_covar=reg_covar,
                 rank=self.rank,
+                **prior,
             )
             yield override(
                 start, self.weights_init, self.means_init, self.precisions_init
