@@ -1,5 +1,7 @@
 """Rows that an engine holds: who takes them, and what is wrong with them."""
 
+import warnings
+
 import numpy as np
 from sklearn.utils.validation import validate_data
 
@@ -100,11 +102,12 @@ def check_blocks(estimator, blocks, *, allow_nan=False, min_samples=2):
     ends = np.stack([overview.smallest, overview.largest])
     ends = np.where(overview.weight > 0, ends, np.nan)
     check_magnitude(ends)
-    check_values(estimator, ends, blocks.shape[0])
+    single = overview.has_missing & (overview.weight == 1)
+    check_values(estimator, ends, blocks.shape[0], single)
     return blocks
 
 
-def check_values(estimator, X, n_samples=None):
+def check_values(estimator, X, n_samples=None, single=None):
     """Raise if a feature has no value: nothing can be learned of it.
 
     Whoever takes NaN as missing calls it with all that is learned from, once what
@@ -122,26 +125,49 @@ def check_values(estimator, X, n_samples=None):
     n_samples : int, default=None
         Number of samples that `X` stands for; None means its own.
 
+    single : ndarray of bool, shape (n_features,), default=None
+        Which features have one value; None means to look at `X`.
+
     Raises
     ------
     ValueError
         If so; it names the features.
+
+    Warns
+    -----
+    UserWarning
+        If a feature has a single value.
     """
-    empty = np.flatnonzero(np.isnan(np.fmax.reduce(X, axis=0)))
-    if not len(empty):
-        return
+    low, high = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
     n_samples = len(X) if n_samples is None else n_samples
-    names = getattr(estimator, "feature_names_in_", None)
-    named = [int(j) if names is None else str(names[j]) for j in empty[:_MOST_NAMED]]
-    more = f" and {len(empty) - len(named)} more" if len(empty) > len(named) else ""
-    lead = "X has no value"
-    if len(empty) == X.shape[1]:
-        lead = "X has only missing entries (NaN), no value"
-    raise ValueError(
-        f"{lead} in column {', '.join(map(repr, named))}{more}: all {n_samples} "
-        "samples that count are NaN there, and nothing can be learned of it. Drop the "
-        "column, or give samples that have a value (a positive weight, too)."
-    )
+    empty = np.isnan(high)
+    if empty.any():
+        only = "only missing entries (NaN), " if empty.all() else ""
+        raise ValueError(
+            f"X has {only}no value in {_named(estimator, empty)}: all {n_samples} "
+            "samples that count are NaN there, and nothing can be learned of it. Drop "
+            "it, or give samples that have a value and a positive weight."
+        )
+    if single is None:
+        single = low == high
+        single[single] = (~np.isnan(X[:, single])).sum(axis=0) == 1
+    if single.any() and n_samples > 1:
+        warnings.warn(
+            f"X has a single value in {_named(estimator, single)}, and {n_samples - 1} "
+            "samples without: it tells nothing of a spread, and the density there is "
+            "as narrow as reg_covar. Drop it, or give more values.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _named(estimator, chosen):
+    """Return the names of columns, or their numbers if they have none."""
+    names = getattr(estimator, "feature_names_in_", range(len(chosen)))
+    chosen = np.flatnonzero(chosen)
+    named = ", ".join(repr(names[j]) for j in chosen[:_MOST_NAMED].tolist())
+    more = f" and {len(chosen) - _MOST_NAMED} more" * (len(chosen) > _MOST_NAMED)
+    return f"column{'s' * (len(chosen) > 1)} {named}{more}"
 
 
 def check_magnitude(X):

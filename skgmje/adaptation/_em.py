@@ -102,7 +102,8 @@ def expectation_maximization(
     Parameters
     ----------
     X : array of shape (n_samples, n_features), or RowBlocks
-        Rows; NaN means missing. The E-step over a torch tensor runs on its
+        Rows; NaN means missing: a component, or a feature, that sees no value keeps
+        what `start` says of it. The E-step over a torch tensor runs on its
         device, in double precision, without missing entries; that over
         :class:`RowBlocks`, which have their own weights, where the blocks are.
 
@@ -162,7 +163,7 @@ def expectation_maximization(
     >>> result.mixture.means.round(3).ravel().tolist()
     [-1.1, 1.1]
     """
-    take_stats = statistics_pass(X, sample_weight)
+    take_stats = statistics_pass(X, sample_weight, reg_covar)
     start = start.to_numpy() if is_torch(start.means) else start
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
     plan = prior, annealing, tol, max_iter, callback, checkpoint

@@ -254,7 +254,8 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Contexts; NaN means missing, except for networks and modules.
+            Contexts; NaN means missing, except for networks and modules. A feature
+            without any value raises ValueError.
 
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.

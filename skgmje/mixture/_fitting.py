@@ -59,9 +59,12 @@ def fit_rows(estimator, X, sample_weight, *, reset=True):
         X = check_rows(
             estimator, X, reset=reset, allow_nan=True, min_samples=least, fitting=True
         )
-        X, weight = _that_count(X, check_weights(sample_weight, X))
+        weight = check_weights(sample_weight, X)
+        if weight is not None and not weight.all():
+            X, weight = X[weight > 0], weight[weight > 0]
+        given, (X, weight) = X, _with_values(X, weight)
         if reset or not len(X):
-            check_values(estimator, X)
+            check_values(estimator, given)
     n_components, n_samples = estimator.n_components, X.shape[0]
     if reset and n_components != "auto" and n_samples < n_components:
         raise ValueError(
@@ -72,15 +75,14 @@ def fit_rows(estimator, X, sample_weight, *, reset=True):
     return X, weight
 
 
-def _that_count(X, weight):
-    """Return the rows that have a weight and a value, and their weights."""
-    counts = None if weight is None or weight.all() else weight > 0
-    if has_missing(X):
-        valued = ~np.isnan(X).all(axis=1)
-        counts = valued if counts is None else counts & valued
-    if counts is None or counts.all():
+def _with_values(X, weight):
+    """Return the rows that have a value, and their weights."""
+    if not has_missing(X):
         return X, weight
-    return X[counts], None if weight is None else weight[counts]
+    valued = ~np.isnan(X).all(axis=1)
+    if valued.all():
+        return X, weight
+    return X[valued], None if weight is None else weight[valued]
 
 
 def start_rows(estimator, X, weight, random_state):

@@ -273,8 +273,10 @@ class GaussianMixture(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or Dask collection
-            The samples; NaN means missing. Of a Dask array or dataframe the start
-            and what is 'auto' come from a random part, EM sees all rows.
+            The samples; NaN means missing. A feature without any value raises
+            ValueError, a sample without any is as good as absent. Of a Dask array
+            or dataframe the start and what is 'auto' come from a random part, EM
+            sees all rows.
 
         y : Ignored
             Not used, present for API consistency by convention.

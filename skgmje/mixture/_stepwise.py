@@ -26,8 +26,9 @@ class StepwiseMixin:
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or Dask collection
-            The chunk; NaN means missing. The first needs `n_components` rows. Of a
-            Dask array or dataframe, each block is a chunk.
+            The chunk; NaN means missing. The first needs `n_components` rows,
+            and a value of each feature, which later ones may lack. Of a Dask array or
+            dataframe, each block is a chunk.
 
         y : Ignored
             Not used, present for API consistency by convention.
@@ -48,10 +49,10 @@ class StepwiseMixin:
         if not hasattr(self, "means_"):
             return self.fit(X, sample_weight=sample_weight)
         X, weight = fit_rows(self, X, sample_weight, reset=False)
-        kernel, fresh = statistics_pass(X, weight)(self.mixture_)
         reg_covar = vars(self).get("_reg_covar")
         if reg_covar is None:
             reg_covar = regularisation(self.reg_covar, X, weight)
+        kernel, fresh = statistics_pass(X, weight, reg_covar)(self.mixture_)
         old = vars(self).get("_stats") or self._implied_stats(kernel, reg_covar)
         stats = fresh if old is None else blend(kernel, old, fresh)
         prior = make_prior(
