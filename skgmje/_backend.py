@@ -29,10 +29,15 @@ def to_numpy(x):
 
 def from_tensor(x):
     """Return a tensor as an array, masked entries as NaN, anything else as it is."""
-    if isinstance(x, np.ma.MaskedArray):
-        # NumPy itself would show what is under the mask.
-        return np.ma.filled(x.astype(np.result_type(x.dtype, np.float32)), np.nan)
-    return to_numpy(x) if is_torch_array(x) else x
+    return to_numpy(x) if is_torch_array(x) else unmasked(x)
+
+
+def unmasked(x):
+    """Return a masked array with NaN for what is masked, anything else as it is."""
+    if not isinstance(x, np.ma.MaskedArray):
+        return x
+    # NumPy itself would show what is under the mask.
+    return np.ma.filled(x.astype(np.result_type(x.dtype, np.float32)), np.nan)
 
 
 def asarray_like(values, like):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import from_tensor
+from skgmje._backend import unmasked
 
 # Entries of the part that stands for all rows where a part will do.
 MAX_SAMPLED = 2**20
@@ -320,7 +320,7 @@ def as_rows(X):
     ValueError
         If it is no table of numbers.
     """
-    X = np.asarray(from_tensor(X))
+    X = np.asarray(unmasked(X))
     if X.ndim != 2 or X.dtype.kind not in "fiub":
         raise ValueError(
             f"A block of X is an array of shape {X.shape} and type {X.dtype}; it must "

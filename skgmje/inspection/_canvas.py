@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_array
 
+from skgmje._backend import unmasked
 from skgmje._base import as_mixture
 from skgmje.metrics._scorers import predict_mixture
 
@@ -48,7 +49,7 @@ def read_rows(X):
     """Return rows as floats, NaN where they are missing, and the columns' names."""
     names = getattr(X, "columns", None)
     rows = check_array(
-        X, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
+        unmasked(X), dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
     )
     if names is None:
         names = number_columns(rows.shape[1])
