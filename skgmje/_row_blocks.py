@@ -146,7 +146,7 @@ def check_values(estimator, X, n_samples=None, single=None):
         raise ValueError(
             f"X has {only}no value in {_named(estimator, empty)}: all {n_samples} "
             "samples that count are NaN there, and nothing can be learned of it. Drop "
-            "it, or give samples that have a value and a positive weight."
+            "such a column, or give samples that have a value and a positive weight."
         )
     if single is None:
         single = low == high
@@ -155,7 +155,7 @@ def check_values(estimator, X, n_samples=None, single=None):
         warnings.warn(
             f"X has a single value in {_named(estimator, single)}, and {n_samples - 1} "
             "samples without: it tells nothing of a spread, and the density there is "
-            "as narrow as reg_covar. Drop it, or give more values.",
+            "as narrow as reg_covar. Drop such a column, or give more values.",
             UserWarning,
             stacklevel=4,
         )
@@ -163,11 +163,13 @@ def check_values(estimator, X, n_samples=None, single=None):
 
 def _named(estimator, chosen):
     """Return the names of columns, or their numbers if they have none."""
-    names = getattr(estimator, "feature_names_in_", range(len(chosen)))
+    names = getattr(estimator, "feature_names_in_", None)
     chosen = np.flatnonzero(chosen)
-    named = ", ".join(repr(names[j]) for j in chosen[:_MOST_NAMED].tolist())
+    first = chosen[:_MOST_NAMED].tolist()
+    named = ", ".join(str(j) if names is None else repr(names[j]) for j in first)
     more = f" and {len(chosen) - _MOST_NAMED} more" * (len(chosen) > _MOST_NAMED)
-    return f"column{'s' * (len(chosen) > 1)} {named}{more}"
+    counted = " (counted from 0)" if names is None else ""
+    return f"column{'s' * (len(chosen) > 1)} {named}{more}{counted}"
 
 
 def check_magnitude(X):

@@ -113,7 +113,7 @@ def test_empty_column_is_named(name, way):
     come_in, column = WAYS[way]
     if way in IN_BLOCKS and name not in ("mixture", "automatic"):
         pytest.skip("a regressor takes arrays in memory")
-    with pytest.raises(ValueError, match=f"no value in .*{column}.*NaN.*Drop it"):
+    with pytest.raises(ValueError, match=f"no value in .*{column}.*NaN.*Drop"):
         fitted(MODELS[name], come_in(EMPTY))
 
 

@@ -5,7 +5,6 @@ import numpy as np
 from skgmje._joint._models import Fit, JointConditional, conditional_log_prob
 from skgmje._selection import kmeans_labels, select_mixture
 from skgmje.adaptation import expectation_maximization, start_mixture
-from skgmje.adaptation._e_step import missing_moments
 
 # A row of many features tells little about one component of many.
 GRID = (1, 2, 3, 5, 8, 12, 20, 30, 50)
@@ -50,7 +49,6 @@ def fit_prototypes(X, Y, settings, sample_weight=None, random_state=None):
         "max_iter": MAX_ITER if settings.max_iter == "auto" else settings.max_iter,
     }
     prior = {"sample_weight": sample_weight, "reg_covar": settings.reg_covar}
-    moments = missing_moments(rows, sample_weight)
     selection = select_mixture(
         rows,
         n_components=settings.n_components,
@@ -59,7 +57,6 @@ def fit_prototypes(X, Y, settings, sample_weight=None, random_state=None):
         random_state=random_state,
         n_components_grid=grid,
         judge=lambda mixture, held: conditional_log_prob(mixture, held, n_context),
-        moments=moments,
         **prior,
         **steps,
     )
@@ -73,9 +70,7 @@ def fit_prototypes(X, Y, settings, sample_weight=None, random_state=None):
             random_state=random_state.randint(2**31 - 1),
             scale=True,
         )
-        start = start_mixture(
-            rows, labels, selection.covariance_type, moments=moments, **prior
-        )
+        start = start_mixture(rows, labels, selection.covariance_type, **prior)
     result = expectation_maximization(rows, start, **prior, **steps)
     info = {
         "n_iter": result.n_iter,

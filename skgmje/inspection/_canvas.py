@@ -113,6 +113,11 @@ def choose_features(features, names, counts):
 
 def padded_range(values, share=0.1):
     """Return the ends of the values with a margin at both sides."""
+    if np.isnan(values).all():
+        raise ValueError(
+            "X has no value in a column that the picture shows: all of it is NaN. "
+            "Choose other features, or drop the column."
+        )
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     margin = share * (high - low) if high > low else 1.0
     return low - margin, high + margin
