@@ -266,7 +266,7 @@ def test_samples_without_a_value_are_as_good_as_absent(come_in, covariance_type)
     rows = X.copy()
     rows[::4, 2] = np.nan
     more = np.vstack([rows, np.full((5 * N, 3), np.nan)])
-    more = more[RNG.permutation(len(more))]
+    more = more[np.random.default_rng(1).permutation(len(more))]
     seen = more[~np.isnan(more).all(axis=1)]
     model = GaussianMixture(
         2, covariance_type=covariance_type, shrinkage=5, random_state=0, n_init=3
@@ -280,7 +280,7 @@ def test_samples_without_a_value_are_as_good_as_absent(come_in, covariance_type)
 
 
 def test_masked_entries_are_missing_everywhere():
-    rows = np.where(RNG.random(X.shape) < 0.2, np.nan, X)
+    rows = np.where(np.random.default_rng(1).random(X.shape) < 0.2, np.nan, X)
     model = fitted(MIXTURE, masked(rows))
     assert_allclose(model.means_, fitted(MIXTURE, rows).means_)
     assert_allclose(model.score_samples(masked(rows)), model.score_samples(rows))
