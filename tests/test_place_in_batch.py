@@ -146,6 +146,8 @@ def differences(estimator, X, y, tol):
                 wanted = expected[rows].astype(np.float64)
                 gap = np.abs(part.astype(np.float64) - wanted)
                 gap[part == expected[rows]] = 0.0
+                if part.dtype == np.float32:
+                    tol = max(tol, TOL[np.float32])
                 worst = np.max(gap / np.maximum(1.0, np.abs(wanted)), initial=0.0)
                 if not worst <= tol:
                     yield f"{name} {place}: {worst:.1e}"
