@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ class ModuleConditional(Conditional):
     Parameters
     ----------
     module : MixtureModule
-        On the CPU, in evaluation mode.
+        On the CPU, in evaluation mode, in double precision if it computes in it: in
+        single precision the place of a sample in the batch shows.
 
     n_context : int
         Number of context features.
@@ -42,7 +44,7 @@ class ModuleConditional(Conditional):
 
     def predict_mixture(self, X):
         with torch.no_grad():
-            mixture = self.module(_tensor(X)).to_numpy()
+            mixture = self.module(_tensor(X, _precision(self.module))).to_numpy()
         weights = np.broadcast_to(mixture.weights, (len(X), mixture.n_components))
         return replace(mixture, weights=weights)
 
@@ -101,6 +103,7 @@ def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
 
     module = copy.deepcopy(module)
     training = _train(module, criterion, tensors, settings, random_state)
+    module = _in_double(module, X)
     model = ModuleConditional(module, n_context, n_targets)
     if joint:
         with torch.no_grad():
@@ -126,7 +129,8 @@ def restore_module(model, module):
     model : ModuleConditional
         Ready to be asked.
     """
-    return replace(model, module=load_tensors(copy.deepcopy(module), model.module))
+    module = load_tensors(copy.deepcopy(module), model.module)
+    return replace(model, module=_in_double(module, np.zeros((1, model.n_context))))
 
 
 def _width(module, X):
@@ -178,5 +182,23 @@ def _follow(module, criterion, tensors, schedule, random_state):
     return _net.Training(np.array(losses))
 
 
-def _tensor(array):
-    return torch.from_numpy(np.asarray(array, np.float32))
+def _in_double(module, X):
+    """Return a module in double precision, or as it is if it knows another only."""
+    double = copy.deepcopy(module).double()
+    try:
+        with torch.no_grad():
+            mixture = double(_tensor(X[:1], np.float64))
+    except RuntimeError:  # torch's word for data types that do not meet
+        return module
+    return double if mixture.means.dtype == torch.float64 else module
+
+
+def _precision(module):
+    """Return the data type of a module's parameters; double precision without."""
+    known = chain(module.parameters(), module.buffers())
+    parameter = next(known, torch.zeros((), dtype=torch.float64))
+    return np.float64 if parameter.dtype == torch.float64 else np.float32
+
+
+def _tensor(array, dtype=np.float32):
+    return torch.from_numpy(np.asarray(array, dtype))

@@ -85,15 +85,16 @@ class NetworkConditional(Conditional):
             If a context is missing.
         """
         check_complete(X)
-        context = clip_context(X).astype(self.skip.dtype)
-        starts = range(0, max(1, len(X)), CHUNK_ROWS)
-        parts = [
-            perceptrons(
-                self.weights, self.biases, self.skip, context[i : i + CHUNK_ROWS]
-            )
-            for i in starts
+        # In single precision the place of a sample in the batch would show.
+        layers = [
+            tuple(map(as_double, self.weights)),
+            tuple(map(as_double, self.biases)),
+            as_double(self.skip),
         ]
-        outputs = as_double(np.concatenate(parts, axis=1))
+        context = clip_context(as_double(X))
+        starts = range(0, max(1, len(X)), CHUNK_ROWS)
+        parts = [perceptrons(*layers, context[i : i + CHUNK_ROWS]) for i in starts]
+        outputs = np.concatenate(parts, axis=1)
         return split_outputs(outputs, self.n_components, self.n_targets, self.min_scale)
 
     def member(self, m):
