@@ -5,6 +5,7 @@ import numpy as np
 from skgmje._backend import (
     LOG_2PI,
     as_double,
+    as_floats,
     asarray_like,
     detach,
     eye_like,
@@ -55,6 +56,7 @@ def gaussian_log_gram(X, Y, variance, blocks=None):
     array([[-0.919, -2.919],
            [-2.919, -0.919]])
     """
+    X, Y = as_points(X, Y)
     variance = as_array_of(variance, X)
     bumps = log_bumps(X, Y, variance, blocks)
     logs = (LOG_2PI + namespace(X).log(variance)) / 2
@@ -113,6 +115,16 @@ def _squared_distances(X, Y, variance):
     from scipy.spatial.distance import cdist
 
     return cdist(X, Y, "sqeuclidean").astype(X.dtype, copy=False)
+
+
+def as_points(X, Y):
+    """Return two sets of points as floats of one data type."""
+    X, Y = as_floats(X, Y)
+    xp = namespace(X, Y)
+    if X.dtype != Y.dtype:
+        dtype = xp.result_type(X, Y)
+        X, Y = xp.astype(X, dtype), xp.astype(Y, dtype)
+    return X, Y
 
 
 def as_array_of(values, like):
