@@ -13,6 +13,7 @@ LOG_2PI = math.log(2 * math.pi)
 
 # Types in which is computed; numbers of others are converted.
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+_ARRAYS = (np.ndarray, np.generic)
 
 
 def namespace(*arrays):
@@ -52,8 +53,10 @@ def as_float(values):
         if values.is_complex():
             raise TypeError(f"{values.dtype} holds no real numbers. Take its parts.")
         return as_double(values)
-    if isinstance(values, np.ndarray) and values.dtype in _FLOATS:
-        return values
+    if hasattr(values, "dtype") and values.dtype in _FLOATS:
+        # Rows that are computed where they are asked for are no array, and stay so.
+        if isinstance(values, _ARRAYS) or not hasattr(values, "__array__"):
+            return values
     try:
         values = np.asarray(values)
         if values.dtype.kind not in "biufO":
@@ -206,7 +209,9 @@ def unit_of(*arrays):
     vanish, whatever range their type has.
     """
     xp = namespace(*arrays)
-    ends = [end for a in arrays if math.prod(a.shape) for end in (xp.max(a), -xp.min(a))]
+    ends = [
+        end for a in arrays if math.prod(a.shape) for end in (xp.max(a), -xp.min(a))
+    ]
     largest = max(map(float, ends), default=0.0)
     if not 0 < largest < math.inf:
         return 1.0

@@ -6,8 +6,14 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from skgmje._backend import is_torch, namespace, to_numpy
-from skgmje.adaptation._gas_steps import Gas, GasRules, check_rules
+from skgmje._backend import (
+    as_float,
+    is_torch,
+    namespace,
+    to_numpy,
+    unit_of,
+)
+from skgmje.adaptation._gas_steps import Gas, GasRules, check_rules, like_nodes
 
 
 class GasState(NamedTuple):
@@ -74,6 +80,17 @@ class GasState(NamedTuple):
         """
         return GasState(*map(to_numpy, self[:-2]), int(self.n_seen), int(self.n_born))
 
+    def to_float(self):
+        """Return the gas with nodes, errors and utilities that are no integers.
+
+        Returns
+        -------
+        state : GasState
+            Integers in double precision, floats as they are.
+        """
+        names = "nodes", "errors", "utilities"
+        return self._replace(**{name: as_float(getattr(self, name)) for name in names})
+
 
 def start_gas(rows):
     """Return a gas of two nodes and the edge between them.
@@ -102,11 +119,10 @@ def start_gas(rows):
     """
     if not len(rows):
         raise ValueError("A gas starts with a row, but there is none. Give some.")
+    rows = as_float(rows)
     xp = namespace(rows)
     where = {"device": rows.device} if is_torch(rows) else {}
     nodes = xp.asarray(rows[[0, min(1, len(rows) - 1)]], copy=True)
-    if not xp.isdtype(nodes.dtype, "real floating"):
-        nodes = xp.astype(nodes, xp.float64)
     pair = xp.arange(2, dtype=xp.int64, **where)
     return GasState(
         nodes=nodes,
@@ -225,9 +241,10 @@ def adapt_gas(
         utility_threshold,
     )
     check_rules(rules)
+    state = state.to_float()
     origin = ORIGINS[mode](state.nodes)
-    gas = Gas(state, rules, origin)
-    X = namespace(X).astype(X, state.nodes.dtype, copy=False)
+    X = like_nodes(X, state.nodes)
+    gas = Gas(state, rules, origin, unit_of(state.nodes, X))
     LEARN[mode](gas, X)
     return GasState(*gas.parts())
 

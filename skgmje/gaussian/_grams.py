@@ -319,7 +319,16 @@ def _as_variance(bandwidth, like, name):
             f"The {name} bandwidth is a standard deviation and must be positive, got "
             f"{to_numpy(bandwidth)}."
         )
-    return bandwidth**2
+    variance = bandwidth**2
+    xp = namespace(variance)
+    if not bool(((variance > 0) & xp.isfinite(variance)).all()):
+        limits = xp.finfo(variance.dtype)
+        raise ValueError(
+            f"The {name} bandwidth is {to_numpy(bandwidth)}, and its square lies "
+            f"beyond the range of {variance.dtype}, {limits.smallest_normal:.2g} to "
+            f"{limits.max:.2g}. Use float64, or rescale X."
+        )
+    return variance
 
 
 def _check_shape(variance, points, blocks, name):

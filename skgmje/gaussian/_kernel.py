@@ -66,6 +66,11 @@ def gaussian_log_gram(X, Y, variance, blocks=None):
 def log_bumps(X, Y, variance, blocks=None):
     """Compute the exponents of `gaussian_log_gram`, without its constant."""
     if blocks is None:
+        # In these units squares overflow in no data type where exponents do not.
+        xp = namespace(X)
+        unit = xp.exp2(xp.round(xp.log2(xp.max(detach(variance))) / 2))
+        X, Y = _both(lambda Z: Z / unit, X, Y)
+        variance = variance / unit / unit
         return -_squared_distances(X, Y, variance) / (2 * variance)
     if variance.ndim == 3:
         return sum(
