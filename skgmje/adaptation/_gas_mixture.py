@@ -13,6 +13,7 @@ from skgmje._backend import (
 from skgmje.adaptation._gas_steps import (
     MAX_DISTANCES,
     like_nodes,
+    middle,
     totals,
     two_nearest,
 )
@@ -53,7 +54,8 @@ def nearest_nodes(nodes, X):
     nodes = as_float(nodes)
     xp = namespace(nodes)
     X = like_nodes(X, nodes)
-    origin, unit = xp.mean(nodes, axis=0), unit_of(nodes)
+    unit = unit_of(nodes)
+    origin = middle(nodes, unit)
     step = max(1, MAX_DISTANCES // len(nodes))
     places = (nodes - origin) / unit
     # The squares of very far rows overflow.
@@ -258,7 +260,8 @@ def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
 def _tensor_mixture(X, labels, covariance_type, shrinkage, reg_covar, sample_weight):
     """Return a mixture with the means and the variances of the labels."""
     xp, k = namespace(X), int(labels.max()) + 1
-    center, unit = xp.mean(X, axis=0), unit_of(X)
+    unit = unit_of(X)
+    center = middle(X, unit)
     weight = xp.ones_like(X[:, 0]) if sample_weight is None else sample_weight
     weight = weight.to(X.dtype)[:, None]
     sums = [0, 0, 0]

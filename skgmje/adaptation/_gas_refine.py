@@ -15,6 +15,7 @@ from skgmje._backend import (
 from skgmje.adaptation._gas_steps import (
     MAX_DISTANCES,
     like_nodes,
+    middle,
     totals,
     two_nearest,
 )
@@ -85,7 +86,8 @@ def refine_gas(state, X, *, sample_weight=None, max_age=50, n_rounds=8):
     xp, X = namespace(state.nodes), like_nodes(X, state.nodes)
     weight = xp.ones_like(X[:, 0]) if sample_weight is None else sample_weight
     weight = xp.astype(weight, state.nodes.dtype, copy=False)
-    rows = _Rows(X, weight, xp.mean(X, axis=0), unit_of(X))
+    unit = unit_of(X)
+    rows = _Rows(X, weight, middle(X, unit), unit)
     nodes, found = _settle(rows, rows.within(state.nodes))
     ids, n_born, failures = state.ids, state.n_born, 0
     for turn in range(n_rounds):

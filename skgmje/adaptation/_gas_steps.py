@@ -274,6 +274,17 @@ def like_nodes(X, nodes):
     return converted
 
 
+def middle(rows, unit):
+    """Return the mean of rows, of which also the sum may be beyond their data type."""
+    step = max(1, MAX_DISTANCES // rows.shape[1])
+    blocks = (rows[start : start + step] for start in range(0, len(rows), step))
+    xp = namespace(rows)
+    parts = [
+        xp.mean(block / unit, axis=0) * (len(block) / len(rows)) for block in blocks
+    ]
+    return unit * sum(parts[1:], start=parts[0])
+
+
 def two_nearest(X, nodes):
     """Return the two nearest nodes of each row, and the squared distances.
 

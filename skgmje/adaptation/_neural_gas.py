@@ -13,7 +13,7 @@ from skgmje._backend import (
     to_numpy,
     unit_of,
 )
-from skgmje.adaptation._gas_steps import Gas, GasRules, check_rules, like_nodes
+from skgmje.adaptation._gas_steps import Gas, GasRules, check_rules, like_nodes, middle
 
 
 class GasState(NamedTuple):
@@ -242,9 +242,9 @@ def adapt_gas(
     )
     check_rules(rules)
     state = state.to_float()
-    origin = ORIGINS[mode](state.nodes)
     X = like_nodes(X, state.nodes)
-    gas = Gas(state, rules, origin, unit_of(state.nodes, X))
+    unit = unit_of(state.nodes, X)
+    gas = Gas(state, rules, ORIGINS[mode](state.nodes, unit), unit)
     LEARN[mode](gas, X)
     return GasState(*gas.parts())
 
@@ -280,14 +280,10 @@ def label_components(ends, n_nodes):
     return connected_components(links, directed=False)[1]
 
 
-def _mean(nodes):
-    return namespace(nodes).mean(nodes, axis=0)
-
-
-def _zero(nodes):
+def _zero(nodes, unit):
     # Single rows lose no digits, and the same rows in other chunks give the same.
     return namespace(nodes).zeros_like(nodes[0])
 
 
 LEARN = {"batch": Gas.learn, "sequential": Gas.learn_singly}
-ORIGINS = {"batch": _mean, "sequential": _zero}
+ORIGINS = {"batch": middle, "sequential": _zero}
