@@ -17,7 +17,7 @@ from skgmje.adaptation._gas_steps import (
     totals,
     two_nearest,
 )
-from skgmje.adaptation._neural_gas import gas_components
+from skgmje.adaptation._neural_gas import floating, gas_components
 from skgmje.adaptation._start import start_mixture
 from skgmje.gaussian import Mixture
 
@@ -244,7 +244,7 @@ def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
     >>> gas_labels(start_gas(X), X, min_hits=1)
     array([0, 1, 1])
     """
-    state, (X, sample_weight) = state.to_float(), as_floats(X, sample_weight)
+    state, (X, sample_weight) = floating(state), as_floats(X, sample_weight)
     xp = namespace(X)
     where = {"device": X.device} if is_torch(X) else {}
     groups = xp.asarray(GRANULARITIES[granularity](state), dtype=xp.int64, **where)

@@ -19,7 +19,7 @@ from skgmje.adaptation._gas_steps import (
     totals,
     two_nearest,
 )
-from skgmje.adaptation._neural_gas import label_components
+from skgmje.adaptation._neural_gas import floating, label_components
 
 # A round ends after so many passes, or when the error falls by less than this share.
 PASSES = 15
@@ -82,7 +82,7 @@ def refine_gas(state, X, *, sample_weight=None, max_age=50, n_rounds=8):
     >>> refine_gas(start_gas(X), X).nodes.round(2).ravel()
     array([0.1, 1.1])
     """
-    state, sample_weight = state.to_float(), as_floats(sample_weight)[0]
+    state, sample_weight = floating(state), as_floats(sample_weight)[0]
     xp, X = namespace(state.nodes), like_nodes(X, state.nodes)
     weight = xp.ones_like(X[:, 0]) if sample_weight is None else sample_weight
     weight = xp.astype(weight, state.nodes.dtype, copy=False)

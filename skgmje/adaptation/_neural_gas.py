@@ -80,16 +80,11 @@ class GasState(NamedTuple):
         """
         return GasState(*map(to_numpy, self[:-2]), int(self.n_seen), int(self.n_born))
 
-    def to_float(self):
-        """Return the gas with nodes, errors and utilities that are no integers.
 
-        Returns
-        -------
-        state : GasState
-            Integers in double precision, floats as they are.
-        """
-        names = "nodes", "errors", "utilities"
-        return self._replace(**{name: as_float(getattr(self, name)) for name in names})
+def floating(state):
+    """Return a gas whose nodes, errors and utilities are floats."""
+    names = "nodes", "errors", "utilities"
+    return state._replace(**{name: as_float(getattr(state, name)) for name in names})
 
 
 def start_gas(rows):
@@ -241,7 +236,7 @@ def adapt_gas(
         utility_threshold,
     )
     check_rules(rules)
-    state = state.to_float()
+    state = floating(state)
     X = like_nodes(X, state.nodes)
     unit = unit_of(state.nodes, X)
     gas = Gas(state, rules, ORIGINS[mode](state.nodes, unit), unit)

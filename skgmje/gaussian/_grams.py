@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from skgmje._backend import LOG_2PI, detach, logsumexp, namespace, to_numpy
-from skgmje.gaussian._kernel import as_array_of, as_points, sum_over_columns
+from skgmje.gaussian._kernel import (
+    as_array_of,
+    as_points,
+    check_variance,
+    sum_over_columns,
+)
 from skgmje.gaussian._pairs import column_sums, log_correlation
 
 _OF_DATA_ALONE = {
@@ -319,16 +324,9 @@ def _as_variance(bandwidth, like, name):
             f"The {name} bandwidth is a standard deviation and must be positive, got "
             f"{to_numpy(bandwidth)}."
         )
-    variance = bandwidth**2
-    xp = namespace(variance)
-    if not bool(((variance > 0) & xp.isfinite(variance)).all()):
-        limits = xp.finfo(variance.dtype)
-        raise ValueError(
-            f"The {name} bandwidth is {to_numpy(bandwidth)}, and its square lies "
-            f"beyond the range of {variance.dtype}, {limits.smallest_normal:.2g} to "
-            f"{limits.max:.2g}. Use float64, or rescale X."
-        )
-    return variance
+    with np.errstate(over="ignore", under="ignore"):
+        variance = bandwidth**2
+    return check_variance(variance, f"The square of the {name} bandwidth")
 
 
 def _check_shape(variance, points, blocks, name):

@@ -11,6 +11,7 @@ from skgmje._backend import (
     eye_like,
     is_torch,
     namespace,
+    to_numpy,
 )
 
 # Up to this many features differences are as fast as a matrix product, and exact.
@@ -47,6 +48,11 @@ def gaussian_log_gram(X, Y, variance, blocks=None):
     log_gram : array of shape (n, k)
         Log-densities, finite where the exact values are.
 
+    Raises
+    ------
+    ValueError
+        If a variance is not positive, or beyond the range of the data type.
+
     Examples
     --------
     >>> import numpy as np
@@ -57,7 +63,8 @@ def gaussian_log_gram(X, Y, variance, blocks=None):
            [-2.919, -0.919]])
     """
     X, Y = as_points(X, Y)
-    variance = as_array_of(variance, X)
+    with np.errstate(over="ignore", under="ignore"):
+        variance = check_variance(as_array_of(variance, X), "variance")
     bumps = log_bumps(X, Y, variance, blocks)
     logs = (LOG_2PI + namespace(X).log(variance)) / 2
     return bumps - sum_over_columns(logs, X, blocks)
@@ -130,6 +137,20 @@ def as_points(X, Y):
         dtype = xp.result_type(X, Y)
         X, Y = xp.astype(X, dtype), xp.astype(Y, dtype)
     return X, Y
+
+
+def check_variance(variance, name):
+    """Return variances; raise ValueError if one is not a positive, finite number."""
+    xp = namespace(variance)
+    if not bool(xp.all((variance > 0) & xp.isfinite(variance))):
+        limits = xp.finfo(variance.dtype)
+        raise ValueError(
+            f"{name} has entries that are no positive, finite numbers of "
+            f"{variance.dtype}, which holds {float(limits.smallest_normal):.2g} to "
+            f"{float(limits.max):.2g}: {to_numpy(variance)}. Give float64, or rescale "
+            "X."
+        )
+    return variance
 
 
 def as_array_of(values, like):
