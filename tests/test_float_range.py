@@ -1,12 +1,12 @@
 """Single precision holds 1e-38 to 1e38, but not the squares: nobody may need them."""
 
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from sklearn.cluster import KMeans
 
 from skgmje.adaptation import (
     adapt_gas,
@@ -30,7 +30,8 @@ from skgmje.mixture import (
 SCALES = [2.0**-99, 2.0**-83, 2.0**-60, 2.0**60, 2.0**83, 2.0**99, 2.0**122]
 _RNG = np.random.default_rng(0)
 X = np.r_[_RNG.normal(size=(100, 2)), _RNG.normal(size=(100, 2)) + 8]
-X = _RNG.permutation(X).astype(np.float32)
+_ORDER = _RNG.permutation(200)
+X, GROUP = X[_ORDER].astype(np.float32), _ORDER // 100
 GAUSSIAN = np.array([0.3, 0.7]), np.array([[0.0, 1.0], [4.0, 2.0]]), np.array([1.0, 2])
 
 
@@ -38,27 +39,39 @@ def single(scale, asarray=np.asarray):
     return asarray((X * scale).astype(np.float32))
 
 
+def grown(rows, mode):
+    gas = GrowingNeuralGasMixture(
+        16, mode=mode, insertion_interval=20, shrinkage=1.0, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return gas.fit(rows)
+
+
+reference = cache(lambda mode: grown(X, mode))
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("mode", ["batch", "sequential"])
 def test_a_neural_gas_knows_no_units(scale, mode):
-    def fit(rows):
-        gas = GrowingNeuralGasMixture(20, mode=mode, random_state=0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            return gas.fit(rows)
-
-    one, other = fit(X), fit(single(scale))
+    one, other = reference(mode), grown(single(scale), mode)
     assert_allclose(other.nodes_ / np.float32(scale), one.nodes_, 1e-4, 1e-4)
     assert np.array_equal(other.labels_, one.labels_)
+    # As many clusters at least as there are groups, and none of two groups.
+    assert len({*zip(GROUP.tolist(), other.labels_.tolist(), strict=True)}) == (
+        other.labels_.max() + 1
+    )
     assert_allclose(other.quantization_error_, one.quantization_error_ * scale, 1e-5)
     assert other.topographic_error_ == one.topographic_error_
     gap = other.score(single(scale)) + 2 * np.log(scale) - one.score(X)
     assert abs(gap) < 1e-3
     streams = [
-        GrowingNeuralGasMixture(20, mode=mode).partial_fit(rows)
+        GrowingNeuralGasMixture(8, mode=mode).partial_fit(rows[:60])
         for rows in (X, single(scale))
     ]
-    assert streams[0].n_nodes_ == streams[1].n_nodes_
+    assert_allclose(
+        streams[1].nodes_ / np.float32(scale), streams[0].nodes_, 1e-4, 1e-4
+    )
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -129,16 +142,15 @@ def test_gram_matrices_reach_as_far_as_variances(scale, asarray):
 @pytest.mark.parametrize("scale", [2.0**-83, 2.0**83])
 def test_bandwidths_whose_squares_have_no_place_are_refused(scale, asarray):
     rows = single(scale, asarray)
-    with pytest.raises(ValueError, match="finite numbers of .*float32.*float64"):
+    with pytest.raises(ValueError, match=r"finite numbers of .*float32.*float64"):
         grams(rows, rows[:3], scale)
-    with pytest.raises(ValueError, match="finite numbers of .*float32.*float64"):
+    with pytest.raises(ValueError, match=r"finite numbers of .*float32.*float64"):
         gaussian_log_gram(rows, rows[:3], scale**2)
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_scores_know_no_units(scale):
     w, means, scales = GAUSSIAN
-    y = X[:20]
     for metric in (crps, lambda m, y: energy_score(m, y, random_state=0)):
         one, other = (
             metric(
@@ -152,26 +164,21 @@ def test_scores_know_no_units(scale):
         for rows in (X, single(scale))
     ]
     assert_allclose(results[1].statistic, results[0].statistic, 1e-4)
-    assert y.dtype == np.float32
 
 
-@pytest.mark.parametrize("scale", [2.0**-99, 2.0**99, 2.0**122])
+@pytest.mark.parametrize("scale", [2.0**-99, 2.0**122])
 def test_other_mixtures_know_no_units(scale):
     rows = single(scale)
-    estimator = KernelMixtureDensity(2, max_iter=5, random_state=0)
+    estimator = KernelMixtureDensity(
+        2, covariance_type="diag", shrinkage=1.0, max_iter=5, random_state=0
+    )
     gap = (
         estimator.fit(rows).score(rows) + 2 * np.log(scale) - estimator.fit(X).score(X)
     )
     assert abs(gap) < 1e-2
-    estimator = ConditionalMixtureDensity("prototypes", n_components=2, random_state=0)
+    estimator = ConditionalMixtureDensity(
+        "prototypes", n_components=2, max_iter=5, random_state=0
+    )
     one = estimator.fit(X, X[:, 1]).score(X, X[:, 1])
     other = estimator.fit(rows, rows[:, 1]).score(rows, rows[:, 1])
     assert abs(other + np.log(scale) - one) < 1e-2
-
-
-def test_two_groups_are_two_clusters_at_any_scale():
-    truth = KMeans(2, n_init=1, random_state=0).fit_predict(X)
-    for scale in SCALES:
-        gas = GrowingNeuralGasMixture(20, random_state=0).fit(single(scale))
-        pairs = {*zip(truth.tolist(), gas.labels_.tolist(), strict=True)}
-        assert len(pairs) == len({*gas.labels_.tolist()}) >= 2

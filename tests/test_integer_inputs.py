@@ -383,7 +383,7 @@ def fitted(estimator, g):
 
 def displayed(g):
     density = mixture_of_rows().fit(numbers(False, 24, 2, 0))
-    display = DensityDisplay.from_estimator(density, g.rows(), grid_resolution=5)
+    display = DensityDisplay.from_estimator(density, g.rows(), grid_resolution=2)
     plt.close("all")
     return display.log_density, display.grid
 
@@ -448,10 +448,14 @@ VALUES = {
     "MixtureDisplay": plotted,
     "GaussianMixture": lambda g: fitted(mixture_of_rows(), g),
     "GrowingNeuralGasMixture": lambda g: fitted(
-        GrowingNeuralGasMixture(4, random_state=0), g
+        GrowingNeuralGasMixture(4, insertion_interval=5, shrinkage=1.0, random_state=0),
+        g,
     ),
     "ConditionalMixtureDensity": lambda g: fitted(
-        ConditionalMixtureDensity("prototypes", n_components=2, random_state=0), g
+        ConditionalMixtureDensity(
+            "prototypes", n_components=2, shrinkage=1.0, max_iter=3, random_state=0
+        ),
+        g,
     ),
 }
 
