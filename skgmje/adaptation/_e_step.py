@@ -4,7 +4,7 @@ from functools import partial, reduce
 
 import numpy as np
 
-from skgmje._backend import is_torch, namespace, to_numpy
+from skgmje._backend import as_floats, is_torch, namespace, to_numpy
 from skgmje._kernels import KERNELS, device_stats
 from skgmje._kernels import block_stats as kernel_stats
 from skgmje._kernels import merge_stats as merge_kernel_stats
@@ -142,6 +142,7 @@ def block_stats(
     >>> merge_stats(mixture, *stats).means
     array([[3.]])
     """
+    X, sample_weight, center = as_floats(X, sample_weight, center)
     kernel = _pass_kernel(mixture, center, missing=missing)
     return _stats(kernel, mixture, X, sample_weight, temper, missing, reg_covar)
 

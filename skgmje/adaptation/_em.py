@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import is_torch
+from skgmje._backend import as_floats, is_torch
 from skgmje._kernels import Prior, m_step
 from skgmje.adaptation._e_step import make_kernel, statistics_pass
 from skgmje.adaptation._prior import SHRINKAGE_TARGETS
@@ -163,6 +163,7 @@ def expectation_maximization(
     >>> result.mixture.means.round(3).ravel().tolist()
     [-1.1, 1.1]
     """
+    X, sample_weight = as_floats(X, sample_weight)
     take_stats = statistics_pass(X, sample_weight, reg_covar)
     start = start.to_numpy() if is_torch(start.means) else start
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)

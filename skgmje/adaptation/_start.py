@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skgmje._backend import as_floats, from_tensor, to_numpy
 from skgmje._kernels import KERNELS, assigned_stats, block_stats
 from skgmje.adaptation._e_step import (
     has_missing,
@@ -76,6 +77,8 @@ def start_mixture(
     >>> start_mixture(X, np.array([0, 0, 1, 1]), "diag").means.round(2).ravel().tolist()
     [-1.1, 1.1]
     """
+    X, sample_weight = map(from_tensor, as_floats(X, sample_weight))
+    resp = to_numpy(resp)
     n_components = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
     unknown = None
     if has_missing(X):
@@ -197,6 +200,8 @@ def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
     >>> weights_only(X, np.array([[-1.1], [1.1]])).weights.round(2).tolist()
     [0.4, 0.6]
     """
+    arrays = as_floats(X, centers, sample_weight)
+    X, centers, sample_weight = map(from_tensor, arrays)
     n_components, n_features = centers.shape
     center = row_mean(X, sample_weight)
     blocks = (X[start : start + 8192] for start in range(0, len(X), 8192))

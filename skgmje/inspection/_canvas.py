@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from skgmje._backend import unmasked
+from skgmje._backend import to_numpy, unmasked
 from skgmje._base import as_mixture
 from skgmje.metrics._scorers import predict_mixture
 
@@ -198,4 +198,4 @@ def add_colorbar(surface, ax, label):
 def show_points(ax, points, **kwargs):
     """Draw at most `SHOWN_ROWS` points of the data, beneath what is fitted."""
     style = {"s": 7, "color": GREY, "linewidths": 0, "zorder": 0.5, **kwargs}
-    return ax.scatter(*thin_out(points).T, **style)
+    return ax.scatter(*thin_out(to_numpy(points)).T, **style)
