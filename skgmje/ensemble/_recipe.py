@@ -6,8 +6,9 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import StandardScaler
 
-from skgmje._selection import count_distinct, shrinkage_grid
+from skgmje._selection import count_distinct
 from skgmje.adaptation._quick_em import quick_mixture
+from skgmje.adaptation._shrinkages import shrinkage_grid
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
 
 LLOYD_STEPS = 10
