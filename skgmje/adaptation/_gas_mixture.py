@@ -152,9 +152,9 @@ def gas_mixture(
         Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`; of tensors 'full', 'diag'
         or 'spherical'.
 
-    granularity : {'node', 'connected'}, default='node'
-        Whether each node, or each connected component of the graph, becomes a
-        component of the mixture.
+    granularity : {'node', 'connected', 'one'}, default='node'
+        Whether each node, each connected component of the graph, or all nodes
+        together become a component of the mixture.
 
     min_hits : int, default=5
         Components with fewer rows are left out; their rows go elsewhere.
@@ -221,7 +221,7 @@ def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
     X : array of shape (n_samples, n_features)
         Rows, of the library and device of the state.
 
-    granularity : {'node', 'connected'}, default='node'
+    granularity : {'node', 'connected', 'one'}, default='node'
         Which of them are numbered.
 
     min_hits : int, default=5
@@ -285,7 +285,11 @@ def _each_node(state):
     return np.arange(len(state.nodes))
 
 
-GRANULARITIES = {"node": _each_node, "connected": gas_components}
+def _all_nodes(state):
+    return np.zeros(len(state.nodes), int)
+
+
+GRANULARITIES = {"node": _each_node, "connected": gas_components, "one": _all_nodes}
 WIDEN = {
     "diag": lambda variances: variances,
     "full": lambda variances: variances[:, None] * np.eye(variances.shape[1]),

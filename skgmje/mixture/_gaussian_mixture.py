@@ -21,6 +21,7 @@ from skgmje.adaptation._e_step import missing_moments
 from skgmje.adaptation._prior import SHRINKAGE_TARGETS
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture._base import MixtureDensityMixin
+from skgmje.mixture._few_samples import warn_of_few_samples
 from skgmje.mixture._fitting import (
     fit_rows,
     last_solution,
@@ -104,7 +105,8 @@ class GaussianMixture(
 
     shrinkage : float or 'auto', default=0
         Pseudo-count s of the target :math:`T_k`, in rows; 0 is maximum
-        likelihood.
+        likelihood. Below ten samples per feature the s rows also shrink all
+        correlations towards zero. 'auto' is chosen by held-out likelihood.
 
     shrinkage_target : {'pooled', 'neighbors'}, default='pooled'
         The pooled within-covariance, or that of the eight nearest components.
@@ -324,6 +326,8 @@ class GaussianMixture(
                 break
         self._store(best, selection, reg_covar)
         warn_about(best, selection.n_components, self.tol)
+        fitted = self.mixture_, self.shrinkage_, reg_covar
+        warn_of_few_samples(X, weight, *fitted)
         task.end()
         return self
 

@@ -62,7 +62,9 @@ class GrowingNeuralGasMixture(
 
     component : {'node', 'connected'}, default='node'
         What becomes a component of the mixture: each node, or each connected
-        component of the graph.
+        component of the graph. Below 100 samples, or ten per feature, held-out
+        samples may make all nodes one, where `shrinkage` or another setting is
+        'auto'.
 
     covariance_type : {'full', 'tied', 'diag', 'spherical', 'auto'}, default='full'
         Shape of the covariances; in a stream 'auto' is 'full'.
@@ -336,7 +338,9 @@ class GrowingNeuralGasMixture(
             tol=self.tol,
             max_iter=self._n_steps(),
         )
-        size = self._chosen_nodes = check_nodes(selection.n_components, X)
+        asked = self.max_nodes
+        asked = selection.n_components if asked == "auto" else asked
+        size = self._chosen_nodes = check_nodes(asked, X)
         part = on_device(self.device, X, weight)
         saved = checkpoint and checkpoint.part("gas")
         gas = grow(*part, size, random_state, checkpoint=saved, **gas_params)
@@ -364,7 +368,8 @@ class GrowingNeuralGasMixture(
     def _polished(self, gas, part, given, selection, reg_covar, task):
         prior = {"shrinkage": selection.shrinkage, "reg_covar": reg_covar}
         X, weight = part
-        kind, granularity = selection.covariance_type, self.component
+        kind = selection.covariance_type
+        granularity = "one" if selection.n_components == 1 else self.component
         start = gas_mixture(
             gas, X, kind, granularity=granularity, sample_weight=weight, **prior
         )
