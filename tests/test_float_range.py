@@ -10,13 +10,16 @@ from numpy.testing import assert_allclose
 
 from skgmje.adaptation import (
     adapt_gas,
+    bank_mixture,
     gas_errors,
     gas_labels,
     gas_mixture,
     kernel_bandwidth,
     nearest_nodes,
     refine_gas,
+    start_bank,
     start_gas,
+    weights_only,
 )
 from skgmje.gaussian import Mixture, gaussian_log_gram, grams
 from skgmje.metrics import crps, energy_score, two_sample_test
@@ -125,6 +128,21 @@ def test_bandwidths_know_no_units(scale):
     expected = kernel_bandwidth(X) * scale
     assert_allclose(kernel_bandwidth(rows), expected, 1e-3)
     assert_allclose(kernel_bandwidth(torch.asarray(rows)), expected, 1e-3)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_weights_of_given_centers_know_no_units(scale):
+    one, other = (weights_only(rows, rows[:3]) for rows in (X, single(scale)))
+    assert_allclose(other.weights, one.weights, 1e-5)
+    assert_allclose(other.covariances / scale / scale, one.covariances, 1e-5)
+
+
+@pytest.mark.parametrize("scale", [2.0**-83, 2.0**83])
+@pytest.mark.parametrize("asarray", [np.asarray, torch.asarray])
+def test_a_bank_refuses_a_bandwidth_whose_square_has_no_place(scale, asarray):
+    bank = start_bank(single(scale, asarray))
+    with pytest.raises(ValueError, match=r"bandwidth has .* of .*float32"):
+        bank_mixture(bank, scale)
 
 
 @pytest.mark.parametrize("asarray", [np.asarray, torch.asarray])

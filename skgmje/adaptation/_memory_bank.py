@@ -14,6 +14,7 @@ from skgmje._backend import (
 )
 from skgmje.adaptation._resampling import RESAMPLING, effective_sample_size
 from skgmje.gaussian import Mixture
+from skgmje.gaussian._kernel import check_variance
 
 # Smallest weight, in equal shares: what has lost all weight may come back.
 FLOOR = 1e-8
@@ -144,7 +145,10 @@ def bank_mixture(state, bandwidth):
     if root.ndim == 2:
         covariance = root @ xp.matrix_transpose(root)
         return Mixture(state.weights, state.particles, covariance, "tied")
-    variances = xp.full_like(state.weights, float(root) ** 2)
+    with np.errstate(over="ignore"):
+        variance = asarray_like(float(root) ** 2, root)
+    variance = check_variance(variance, "The square of bandwidth")
+    variances = xp.zeros_like(state.weights) + variance
     return Mixture(state.weights, state.particles, variances, "spherical")
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skgmje._backend import as_floats, from_tensor, to_numpy
+from skgmje._backend import as_double, as_floats, from_tensor, to_numpy
 from skgmje._kernels import KERNELS, assigned_stats, block_stats
 from skgmje.adaptation._e_step import (
     has_missing,
@@ -202,11 +202,14 @@ def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
     """
     arrays = as_floats(X, centers, sample_weight)
     X, centers, sample_weight = map(from_tensor, arrays)
+    # The variance of rows in single precision may be beyond its range.
+    centers = as_double(centers)
     n_components, n_features = centers.shape
     center = row_mean(X, sample_weight)
     blocks = (X[start : start + 8192] for start in range(0, len(X), 8192))
     squares = sum(float(((block - center) ** 2).sum()) for block in blocks)
     variance = squares / (len(X) * n_features) or 1.0
+    floor = 1e-12 * float((center**2).max(initial=variance))
     weights, previous = np.full(n_components, 1 / n_components), -np.inf
     for _ in range(max_iter):
         mixture = Mixture(
@@ -215,7 +218,6 @@ def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
         stats = block_stats(make_kernel(mixture, center), X, sample_weight)
         moved = (stats.counts * ((stats.means - centers) ** 2).sum(axis=1)).sum()
         total = stats.scatter[0].sum() + moved
-        floor = 1e-12 * float((center**2).max(initial=1.0))
         variance = max(float(total) / (stats.weight * n_features), floor)
         weights = stats.counts / stats.counts.sum()
         bound = stats.log_likelihood / stats.weight
