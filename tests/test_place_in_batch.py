@@ -87,11 +87,8 @@ def methods_of(estimator):
     """Return the names of the methods that answer for each sample."""
     found = []
     for name in dir(type(estimator)):
-        if (
-            name == "score"
-            or name.startswith(("_", *NO_ANSWERS))
-            or not hasattr(estimator, name)
-        ):
+        silent = name == "score" or name.startswith(("_", *NO_ANSWERS))
+        if silent or not hasattr(estimator, name):
             continue
         method = getattr(estimator, name)
         if callable(method):
@@ -117,7 +114,7 @@ def ask(estimator, name, X, y):
         args = (X,)
     elif name in ("inverse_transform", "decode"):
         width = estimator.transform(X[:1]).shape[1]
-        args = (X[:, np.arange(width) % X.shape[1]],)
+        args = (np.clip(X[:, np.arange(width) % X.shape[1]], -3, 3),)
     elif parameters[1:2] == ["y"] and name == "log_prob":
         args = (X, y)
     else:
@@ -279,7 +276,7 @@ def test_every_public_estimator_is_asked():
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="no AVX")
 def test_nothing_depends_on_wide_instructions():
     found = np.show_config("dicts")["SIMD Extensions"].get("found", [])
-    disabled = [name for name in found if "AVX512" in name]
+    disabled = [name for name in found if name[:6] in ("AVX512", "X86_V4")]
     settings = {
         "NPY_DISABLE_CPU_FEATURES": " ".join(disabled),
         "OPENBLAS_CORETYPE": "Haswell",
