@@ -1,25 +1,65 @@
 """What a sample is answered depends on the sample alone, not on its place."""
 
 import inspect
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from test_common import ESTIMATORS, FIRST, OTHERS
 
-from skgmje.embedding import GJEEmbedder, KernelDecoder
+from skgmje.embedding import GJEEmbedder, GMJEEmbedder, KernelDecoder
 from skgmje.ensemble import StackingConditionalDensity
 from skgmje.gaussian import Mixture
-from skgmje.mixture import ConditionalMixtureDensity
+from skgmje.mixture import ConditionalMixtureDensity, GaussianMixture
 from skgmje.modules import MixtureDensityNetwork
-from skgmje.outlier import DensityOutlierDetector
+from skgmje.outlier import DensityOutlierDetector, conformal_p_values
 from skgmje.utils import all_estimators
+from tests.test_common import DEFAULTS, FIRST, OTHERS, SMALL_STACK
 
 # Of all samples at once, or of a fit.
-NO_ANSWERS = ("fit", "aic", "bic", "score", "sample", "save", "set_", "partial_", "get_")
+NO_ANSWERS = (
+    "fit",
+    "aic",
+    "bic",
+    "score",
+    "sample",
+    "save",
+    "set_",
+    "partial_",
+    "get_",
+)
 TOL = {np.float64: 1e-12, np.float32: 1e-6}
 N_TRAIN = 60
+HERE = Path(__file__).parent
+
+NETWORK = MixtureDensityNetwork(3, 1, torch.Generator().manual_seed(0))
+# What other settings evaluate on the way to a prediction.
+FURTHER = [
+    ConditionalMixtureDensity("network", max_iter=30),
+    ConditionalMixtureDensity(NETWORK, max_iter=30),
+    GMJEEmbedder(2, mixture="network", max_iter=5, mixture_params={"max_iter": 5}),
+    *(
+        StackingConditionalDensity([expert], **SMALL_STACK)
+        for expert in ("gp", "trees", "boosting", "network")
+    ),
+]
+HARD = [
+    GaussianMixture(3),
+    *(
+        StackingConditionalDensity([expert], **SMALL_STACK)
+        for expert in ("gp", "trees", "boosting")
+    ),
+]
+OF_IMAGES = [
+    GJEEmbedder(2, encoder="convnet", image_shape=(8, 8), max_iter=5),
+    KernelDecoder(n_centers=3, max_iter=20, hidden_layer_sizes=(64,)),
+]
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore:{warning}")
@@ -47,7 +87,8 @@ def methods_of(estimator):
     """Return the names of the methods that answer for each sample."""
     found = []
     for name in dir(type(estimator)):
-        if name.startswith(("_", *NO_ANSWERS)) or not hasattr(estimator, name):
+        silent = name == "score" or name.startswith(("_", *NO_ANSWERS))
+        if silent or not hasattr(estimator, name):
             continue
         method = getattr(estimator, name)
         if callable(method):
@@ -73,7 +114,7 @@ def ask(estimator, name, X, y):
         args = (X,)
     elif name in ("inverse_transform", "decode"):
         width = estimator.transform(X[:1]).shape[1]
-        args = (X[:, np.arange(width) % X.shape[1]],)
+        args = (np.clip(X[:, np.arange(width) % X.shape[1]], -3, 3),)
     elif parameters[1:2] == ["y"] and name == "log_prob":
         args = (X, y)
     else:
@@ -82,7 +123,8 @@ def ask(estimator, name, X, y):
         answer = method(*args, **options)
     except (TypeError, AttributeError) as error:
         # A density that has no closed form says so; all else is a fault.
-        assert any(words in str(error) for words in NO_CLOSED_FORM), error
+        if not any(words in str(error) for words in NO_CLOSED_FORM):
+            raise
         return None
     return list(arrays_of(answer, len(X)))
 
@@ -153,24 +195,105 @@ def differences(estimator, X, y, tol):
                     yield f"{name} {place}: {worst:.1e}"
 
 
-def check_places(estimator, dtype, *, images=False):
-    """Fit an estimator and ask it in many ways."""
-    if images:
-        X = load_digits().data[:200].astype(dtype)
-        y, X_new = X[:, 0], X[100:141] + dtype(0.5)
-        y_new = y[:41]
-        estimator = clone(estimator).fit(X)
-    else:
-        X, y = rows_of(N_TRAIN, dtype)
-        X_new, y_new = rows_of(31, dtype, seed=1)
-        # Samples that were learned from, and one that is far from all.
-        X_new, y_new = np.vstack([X[:9], X_new]), np.append(y[:9], y_new)
-        X_new[-1] += 30
-        estimator = clone(estimator)
-        if "random_state" in estimator.get_params():
-            estimator.set_params(random_state=0)
-        estimator.fit(X, y) if hasattr(estimator, "predict_mixture") and not hasattr(
-            estimator, "transform"
-        ) else estimator.fit(X)
-    found = list(differences(estimator, X_new, y_new, TOL[dtype]))
+def is_conditional(estimator):
+    """Tell whether an estimator learns targets of samples."""
+    return hasattr(estimator, "log_prob")
+
+
+def check_places(estimator, X, y, X_new):
+    """Fit an estimator, and ask it in many ways of samples old and new."""
+    estimator = clone(estimator)
+    if "random_state" in estimator.get_params():
+        estimator.set_params(random_state=0)
+    estimator.fit(*((X, y) if is_conditional(estimator) else (X,)))
+    asked, tol = np.vstack([X[:9], X_new]), TOL[X.dtype.type]
+    targets = np.resize(X[:, 0] if y is None else y, len(asked))
+    found = list(differences(estimator, asked, targets, tol))
     assert not found, found
+
+
+def table(dtype):
+    """Return samples to fit, their targets, and others, one of them far away."""
+    X, y = rows_of(N_TRAIN, dtype)
+    X_new = rows_of(16, dtype, seed=1)[0]
+    X_new[-1] += 30
+    return X, y, X_new
+
+
+def hard_table():
+    """Return nearly collinear samples far from zero, whose targets have no noise."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(100, 2)) @ rng.normal(size=(2, 8))
+    X += 1e-2 * rng.normal(size=X.shape) + 100
+    X_new = X[20:32] + 1e-2 * rng.normal(size=(12, 8))
+    return X, np.sin(2 * X[:, 0]) + 0.3 * X[:, 1], X_new
+
+
+@pytest.mark.parametrize("estimator", FIRST + FURTHER, ids=repr)
+def test_the_place_of_a_sample_does_not_matter(estimator):
+    check_places(estimator, *table(np.float64))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", OTHERS + DEFAULTS, ids=repr)
+def test_the_place_of_a_sample_does_not_matter_in_other_settings(estimator):
+    check_places(estimator, *table(np.float64))
+
+
+@pytest.mark.parametrize("estimator", FIRST, ids=repr)
+def test_the_place_of_a_sample_does_not_matter_in_single_precision(estimator):
+    check_places(estimator, *table(np.float32))
+
+
+@pytest.mark.parametrize("estimator", HARD, ids=repr)
+def test_rounding_does_not_grow_where_samples_are_nearly_collinear(estimator):
+    check_places(estimator, *hard_table())
+
+
+@pytest.mark.parametrize("dtype", TOL)
+@pytest.mark.parametrize("estimator", OF_IMAGES, ids=repr)
+def test_the_place_of_an_image_does_not_matter(estimator, dtype):
+    X = load_digits().data[:120].astype(dtype)
+    check_places(estimator, X[:100], None, X[100:])
+
+
+def test_outliers_at_the_threshold_are_told_alike():
+    X = hard_table()[0]
+    detector = DensityOutlierDetector(random_state=0).fit(X)
+    alone = [detector.predict(X[i : i + 1])[0] for i in range(len(X))]
+    assert list(detector.predict(np.asfortranarray(X))) == alone
+    known = conformal_p_values(detector, X, X)
+    lone = [conformal_p_values(detector, X, X[i : i + 1])[0] for i in range(len(X))]
+    assert list(known) == lone
+
+
+def test_every_public_estimator_is_asked():
+    asked = {type(estimator) for estimator in FIRST}
+    assert asked == {cls for _, cls in all_estimators()}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="no AVX")
+def test_nothing_depends_on_wide_instructions():
+    found = np.show_config("dicts")["SIMD Extensions"].get("found", [])
+    disabled = [name for name in found if name[:6] in ("AVX512", "X86_V4")]
+    settings = {
+        "NPY_DISABLE_CPU_FEATURES": " ".join(disabled),
+        "OPENBLAS_CORETYPE": "Haswell",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+    }
+    chosen = "does_not or do_not or alike or grow or (default and invariance)"
+    files = [HERE / "test_common.py", HERE / "test_place_in_batch.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    command += ["-k", chosen, *map(str, files)]
+    done = subprocess.run(
+        command,
+        env=os.environ | settings,
+        cwd=HERE.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "passed" in done.stdout
