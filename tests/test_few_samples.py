@@ -105,9 +105,7 @@ def gap(make, kind, n, d, seed):
 @pytest.mark.parametrize("kind", ["normal", "breast cancer"])
 @pytest.mark.parametrize("name", DENSITIES)
 def test_no_automatic_choice_is_far_below_a_diagonal_gaussian(name, kind):
-    for n, d in ((6, 3), (16, 20)):
-        gaps = [gap(DENSITIES[name], kind, n, d, seed) for seed in range(2)]
-        assert np.mean(gaps) > -QUICK_BAR, (n, d, gaps)
+    assert gap(DENSITIES[name], kind, 16, 20, 0) > -QUICK_BAR
 
 
 @pytest.mark.slow
