@@ -11,7 +11,7 @@ from skgmje.gaussian import COVARIANCE_TYPES
 # What is left of a component's mass or covariance without a sample is never below.
 LEAST_LEFT = 1e-9
 # Nats by which a diagonal Gaussian must be better: per feature, and at least.
-FAR_PER_FEATURE, FAR = 0.1, 1.0
+FAR_PER_FEATURE, FAR = 0.1, 2.0
 KINDS = ("full", "tied")
 
 
@@ -45,9 +45,12 @@ def warn_of_few_samples(X, weight, mixture, shrinkage, reg_covar):
         return
     weight = np.ones(n_samples) if weight is None else weight
     X = X.astype(np.float64, copy=False)
-    own = np.average(leave_one_out(X, weight, mixture, shrinkage), weights=weight)
-    diagonal = np.average(diagonal_leave_one_out(X, weight, reg_covar), weights=weight)
-    if own >= diagonal - max(FAR, FAR_PER_FEATURE * n_features):
+    with np.errstate(all="ignore"):
+        own = leave_one_out(X, weight, mixture, shrinkage)
+        diagonal = diagonal_leave_one_out(X, weight, reg_covar)
+    own, diagonal = (np.average(part, weights=weight) for part in (own, diagonal))
+    # Of rows so large that these are NaN nothing is said.
+    if not own < diagonal - max(FAR, FAR_PER_FEATURE * n_features):
         return
     warnings.warn(
         f"n_samples={n_samples} are few for n_features={n_features} and "

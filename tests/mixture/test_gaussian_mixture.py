@@ -230,6 +230,7 @@ def test_verbose_prints_the_likelihood(capsys):
         "d > n", "two values in a column", "no value in samples",
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:n_samples=10 are few:UserWarning")
 def test_ugly_data_give_finite_answers(rows, covariance_type):
     for params in ({}, {"shrinkage": 2, "reg_covar": "auto"}):
         model = GaussianMixture(
@@ -376,6 +377,7 @@ def test_weights_of_any_scale():
     assert_allclose(one.means_, GaussianMixture(2, random_state=0).fit(X).means_)
 
 
+@pytest.mark.filterwarnings("ignore:n_samples=32 are few:UserWarning")
 @pytest.mark.parametrize("n_samples", [32, 1600])
 def test_searching_for_other_settings_keeps_the_number_of_components(n_samples):
     rows = np.random.default_rng(0).normal(size=(n_samples, 2))
