@@ -37,7 +37,8 @@ class Runner:
         Raises
         ------
         Interrupted
-            If Ctrl-C comes; with the results of the first tasks, a list.
+            If Ctrl-C comes; with a list of the results that are complete, the first
+            ones, or of what the first task had learned if none is.
         """
         if not tasks:
             return []
@@ -51,7 +52,12 @@ class Runner:
                     results.append(result)
                     report([len(results)])
         except KeyboardInterrupt as stop:
-            when = f"after {len(results)} of {len(tasks)} {word}"
+            n_done = len(results)
+            if not results:
+                if not isinstance(stop, Interrupted):
+                    raise
+                results = [stop.result]
+            when = f"after {n_done} of {len(tasks)} {word}"
             raise Interrupted(when, results) from stop
         return results
 

@@ -16,9 +16,9 @@ from skgmje._base import (
 from skgmje._estimator import FitTask
 from skgmje._row_blocks import as_blocks, check_blocks
 from skgmje.adaptation import (
-    RowBlocks,
     EMResult,
     GasState,
+    RowBlocks,
     expectation_maximization,
     gas_components,
     gas_errors,
