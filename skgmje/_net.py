@@ -1,7 +1,6 @@
 """The training loop: the one file that knows skorch."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from skgmje.modules._batches import TensorBatches, TensorRows
 from skgmje.modules._device import naming_batch_size
 from skgmje.modules._group import agree, average_gradients, training_together
 from skgmje.modules._memory import RunRecord
+from skgmje.modules._schedule import Training
 
 _GRADIENT_NORM = 5.0
 # How many times its first value, or 1, a loss may reach: it only ever falls.
@@ -26,24 +26,6 @@ _OURS = (
 
 class NonFiniteLossError(FloatingPointError):
     """Training met a loss that is not a finite number, with nothing to go back to."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a run leaves behind, beside the trained module.
-
-    Parameters
-    ----------
-    loss_curve : ndarray of shape (n_steps,)
-        Loss before each gradient step, up to a failure.
-
-    trouble : str
-        Why the run failed or went back to earlier parameters, and what to
-        do, in sentences; empty if it did not.
-    """
-
-    loss_curve: np.ndarray
-    trouble: str = ""
 
 
 # What bad parameters may raise; of ValueError only some.
