@@ -57,7 +57,7 @@ class Runner:
                 if not isinstance(stop, Interrupted):
                     raise
                 results = [stop.result]
-            when = f"after {n_done} of {len(tasks)} {word}"
+            when = f"with {n_done} of {len(tasks)} tasks of {word} done"
             raise Interrupted(when, results) from stop
         return results
 

@@ -437,7 +437,7 @@ def test_interruption_leaves_a_usable_density():
                 raise KeyboardInterrupt
 
     fitted = density(callbacks=[Interrupt()])
-    with pytest.raises(KeyboardInterrupt, match="interrupted at step 7 .* is kept"):
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted at step 7 .* is kept"):
         fitted.fit(X)
     assert np.isfinite(fitted.score(X))
 
