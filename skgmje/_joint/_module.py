@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from skgmje import _net
+from skgmje._interrupt import Interrupted, learn_then
 from skgmje._joint._models import Conditional, Fit, JointConditional
 from skgmje.modules import MixtureModule
 from skgmje.modules._batches import TensorBatches, TensorRows
@@ -102,15 +103,18 @@ def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
         return -(weight * mixture.log_prob(context if joint else targets)).mean()
 
     module = copy.deepcopy(module)
-    training = _train(module, criterion, tensors, settings, random_state)
-    module = _in_double(module, X)
-    model = ModuleConditional(module, n_context, n_targets)
-    if joint:
-        with torch.no_grad():
-            model = JointConditional(module().to_numpy(), n_context)
-    n_iter = len(training.loss_curve)
-    info = {"loss_curve": training.loss_curve, "n_iter": n_iter}
-    return Fit(model, None, info, training.trouble)
+
+    def describe(training):
+        model = ModuleConditional(_in_double(module.cpu(), X), n_context, n_targets)
+        if joint:
+            with torch.no_grad():
+                model = JointConditional(model.module().to_numpy(), n_context)
+        n_iter = len(training.loss_curve)
+        info = {"loss_curve": training.loss_curve, "n_iter": n_iter}
+        return Fit(model, None, info, training.trouble)
+
+    data = module, criterion, tensors, settings, random_state
+    return learn_then(describe, _net.Training, _train, *data)
 
 
 def restore_module(model, module):
@@ -145,7 +149,7 @@ def _width(module, X):
 
 
 def _train(module, criterion, tensors, settings, random_state):
-    """Train a module in place, by gradient if it has one; leave it on the CPU."""
+    """Train a module in place, by gradient if it has one."""
     schedule = Schedule(
         MAX_ITER if settings.max_iter == "auto" else settings.max_iter,
         BATCH_SIZE if settings.batch_size == "auto" else settings.batch_size,
@@ -161,11 +165,7 @@ def _train(module, criterion, tensors, settings, random_state):
         net_params=settings.net_params,
     )
     device = settings.device or torch.device("cpu")
-    training = _net.train(
-        module, criterion, tensors, schedule, hooks, generator, device
-    )
-    module.cpu()
-    return training
+    return _net.train(module, criterion, tensors, schedule, hooks, generator, device)
 
 
 def _follow(module, criterion, tensors, schedule, random_state):
@@ -175,10 +175,17 @@ def _follow(module, criterion, tensors, schedule, random_state):
         rows, schedule.batch_size, schedule.max_iter, random_state=random_state
     )
     losses = []
-    with torch.no_grad():
-        for batch, others in batches:
-            losses.append(float(criterion(module(batch), batch, *others)))
-            module.update(batch, random_state)
+    try:
+        with torch.no_grad():
+            for batch, others in batches:
+                loss = float(criterion(module(batch), batch, *others))
+                module.update(batch, random_state)
+                losses.append(loss)
+    except KeyboardInterrupt as stop:
+        if not losses:
+            raise
+        when = f"after {len(losses)} of {schedule.max_iter} batches"
+        raise Interrupted(when, _net.Training(np.array(losses))) from stop
     return _net.Training(np.array(losses))
 
 

@@ -3,11 +3,13 @@
 import numpy as np
 
 from skgmje._backend import asarray_like, is_torch, namespace
+from skgmje._interrupt import learn_then
 from skgmje._joint._choice import choose
 from skgmje._joint._models import Fit, JointConditional
 from skgmje._joint._prototypes import fit_prototypes
 from skgmje._selection import ROWS_PER_COMPONENT
 from skgmje.adaptation import (
+    EMResult,
     adapt_gas,
     expectation_maximization,
     gas_labels,
@@ -88,9 +90,13 @@ def fit_neural_gas(X, Y, settings, sample_weight=None, random_state=None):
         size, shrinkage = choice.params.values()
         held_out, info["cv_results"] = choice.held_out, choice.cv_results
     gas = _grow(rows, size, sample_weight, random_state)
-    result = _polish(gas, rows, shrinkage, settings, sample_weight, moments)
-    info |= {"n_iter": result.n_iter, "shrinkage": shrinkage}
-    return Fit(JointConditional(result.mixture, X.shape[1]), held_out, info)
+
+    def describe(result):
+        more = {"n_iter": result.n_iter, "shrinkage": shrinkage}
+        return Fit(JointConditional(result.mixture, X.shape[1]), held_out, info | more)
+
+    data = gas, rows, shrinkage, settings, sample_weight, moments
+    return learn_then(describe, EMResult, _polish, *data)
 
 
 def _sizes(n_components, n_rows):

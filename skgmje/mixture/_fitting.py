@@ -261,12 +261,7 @@ def warn_about(result, n_components, tol):
         The tolerance of the run.
     """
     problems = []
-    if result.interrupted:
-        problems.append(
-            f"EM was interrupted after {result.n_iter} iterations. Fit again to go "
-            "further."
-        )
-    elif not result.converged:
+    if not result.converged:
         gain = np.diff(result.lower_bounds[-2:]).sum()
         problems.append(
             f"EM did not converge in {result.n_iter} iterations (last gain "

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skgmje._backend import is_torch, to_numpy
+from skgmje._interrupt import Interrupted
 from skgmje._kernels._kernel import FEW_ROWS_PER_FEATURE
 from skgmje._selection import (
     N_COMPONENTS,
@@ -134,14 +135,22 @@ def grow(X, weight, max_nodes, random_state, *, refine, checkpoint=None, **rules
     gas, first = (start_gas(X[rows[:2]]), 0) if known is None else known
     if is_torch(X):
         gas = GasState(*(p.to(X.device) if is_torch(p) else p for p in gas))
-    for start in range(first, len(rows), STEP):
-        part = X[rows[start : start + STEP]]
-        gas = adapt_gas(gas, part, max_nodes=max_nodes, **rules)
-        if checkpoint is not None:
-            checkpoint.write((gas, start + STEP))
-    if not refine:
-        return gas
-    return refine_gas(gas, X, sample_weight=weight, max_age=rules["max_age"])
+    n_seen, max_age = first, rules["max_age"]
+    try:
+        for start in range(first, len(rows), STEP):
+            part = X[rows[start : start + STEP]]
+            gas = adapt_gas(gas, part, max_nodes=max_nodes, **rules)
+            n_seen = min(start + STEP, len(rows))
+            if checkpoint is not None:
+                checkpoint.write((gas, start + STEP))
+        if not refine:
+            return gas
+        return refine_gas(gas, X, sample_weight=weight, max_age=max_age)
+    except KeyboardInterrupt as stop:
+        if not n_seen:
+            raise
+        when = f"after {n_seen} of the {len(rows)} rows that a gas is shown"
+        raise Interrupted(when, gas) from stop
 
 
 def select_nodes(

@@ -16,7 +16,7 @@ from skgmje._base import (
 )
 from skgmje._estimator import FitTask
 from skgmje._selection import Selection, select_mixture
-from skgmje.adaptation import expectation_maximization
+from skgmje.adaptation import EMResult, expectation_maximization
 from skgmje.adaptation._e_step import missing_moments
 from skgmje.adaptation._prior import SHRINKAGE_TARGETS
 from skgmje.gaussian import COVARIANCE_TYPES
@@ -292,43 +292,20 @@ class GaussianMixture(
             The fitted estimator.
         """
         n_steps = self.n_init * self.max_iter
-        task = FitTask(self, X, y, sample_weight, n_steps=n_steps)
-        X, weight = fit_rows(self, X, sample_weight)
-        checkpoint = self._open_checkpoint(X, weight, *self._goes_on())
-        task.checkpoint = checkpoint
-        random_state = check_random_state(self.random_state)
-        reg_covar = regularisation(self.reg_covar, X, weight)
-        part = start_rows(self, X, weight, random_state)
-        # Of all rows: a part may lack all values of a feature.
-        prior = {"reg_covar": reg_covar, "moments": missing_moments(X, weight)}
-        selection = self._select(*part, prior, random_state)
-        best = None
-        starts = self._starts(*part, prior, selection, random_state)
-        for i, start in enumerate(starts):
-            result = expectation_maximization(
-                X,
-                start,
-                sample_weight=weight,
-                shrinkage=selection.shrinkage,
-                shrinkage_target=self.shrinkage_target,
-                annealing=self.annealing,
-                reg_covar=reg_covar,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                checkpoint=checkpoint and checkpoint.part(f"start-{i}"),
-                stop_on_interrupt=True,
-                callback=partial(self._report, task),
-            )
-            if best is None or result.lower_bounds[-1] > best.lower_bounds[-1]:
-                best = result
-            if result.interrupted:
-                task.keep_checkpoint()
-                break
-        self._store(best, selection, reg_covar)
+        with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
+            X, weight = fit_rows(self, X, sample_weight)
+            task.checkpoint = self._open_checkpoint(X, weight, *self._goes_on())
+            random_state = check_random_state(self.random_state)
+            reg_covar = regularisation(self.reg_covar, X, weight)
+            part = start_rows(self, X, weight, random_state)
+            # Of all samples: a part may lack all values of a feature.
+            prior = {"reg_covar": reg_covar, "moments": missing_moments(X, weight)}
+            selection = self._select(*part, prior, random_state)
+            starts = self._starts(*part, prior, selection, random_state)
+            best = self._best(task, X, weight, starts, selection, reg_covar)
+            task.end(self._store, best, selection, reg_covar)
         warn_about(best, selection.n_components, self.tol)
-        fitted = self.mixture_, self.shrinkage_, reg_covar
-        warn_of_few_samples(X, weight, *fitted)
-        task.end()
+        warn_of_few_samples(X, weight, self.mixture_, self.shrinkage_, reg_covar)
         return self
 
     def fit_predict(self, X, y=None, sample_weight=None):
@@ -402,6 +379,36 @@ class GaussianMixture(
             yield override(
                 start, self.weights_init, self.means_init, self.precisions_init
             )
+
+    def _best(self, task, X, weight, starts, selection, reg_covar):
+        """Run EM from each start; return the best result, or the best by Ctrl-C."""
+        best = None
+        try:
+            for i, start in enumerate(starts):
+                result = task.learn(
+                    EMResult,
+                    expectation_maximization,
+                    X,
+                    start,
+                    sample_weight=weight,
+                    shrinkage=selection.shrinkage,
+                    shrinkage_target=self.shrinkage_target,
+                    annealing=self.annealing,
+                    reg_covar=reg_covar,
+                    tol=self.tol,
+                    max_iter=self.max_iter,
+                    checkpoint=task.checkpoint and task.checkpoint.part(f"start-{i}"),
+                    callback=partial(self._report, task),
+                )
+                if best is None or result.lower_bounds[-1] > best.lower_bounds[-1]:
+                    best = result
+                if task.when:
+                    break
+        except KeyboardInterrupt:
+            if best is None:
+                raise
+            task.when = f"before EM had begun at another of n_init={self.n_init} starts"
+        return best
 
     def _store(self, result, selection, reg_covar):
         self._set_mixture(result.mixture)
