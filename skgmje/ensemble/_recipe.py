@@ -146,7 +146,8 @@ def make_candidates(n_rows, n_features, spaces, effort, *, shifted=False):
     candidates : list of Candidate
         The most expensive ones first.
     """
-    few = 1 < n_features and n_rows < ROWS_PER_FEATURE * n_features
+    # One row leaves nothing to choose by.
+    few = 1 < n_features and 1 < n_rows < ROWS_PER_FEATURE * n_features
     single = shrinkage_grid("full", n_rows, n_features) if few else (2.0,)
     single = [(count, False) for count in single]
     if n_rows < FEW_ROWS:

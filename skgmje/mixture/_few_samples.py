@@ -11,7 +11,7 @@ from skgmje.gaussian import COVARIANCE_TYPES
 # What is left of a component's mass or covariance without a sample is never below.
 LEAST_LEFT = 1e-9
 # Nats by which a diagonal Gaussian must be better: per feature, and at least.
-FAR_PER_FEATURE, FAR = 0.1, 2.0
+FAR_PER_FEATURE, FAR = 0.1, 5.0
 KINDS = ("full", "tied")
 
 
