@@ -74,7 +74,7 @@ def learn_then(function, kind, learn, *args, **kwargs):
     return work.end(function, work.learn(kind, learn, *args, **kwargs))
 
 
-def fit(estimator, *args, **kwargs):
+def fit_whole(estimator, *args, **kwargs):
     """Fit an estimator; what only a part of it had learned is lost if interrupted."""
     try:
         return estimator.fit(*args, **kwargs)

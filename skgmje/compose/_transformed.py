@@ -20,7 +20,7 @@ from skgmje._base import (
     mean_score,
 )
 from skgmje._estimator import EstimatorMixin, FitTask
-from skgmje._interrupt import fit
+from skgmje._interrupt import fit_whole
 from skgmje.compose._bijections import bijection, type_of
 from skgmje.compose._mass import draw, image_mass
 
@@ -253,7 +253,7 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
                 )
             density = clone(self.density)
             with task.part(density, "fit-density"):
-                self.density_ = task.learn(object, fit, density, Z, **for_density)
+                self.density_ = task.learn(object, fit_whole, density, Z, **for_density)
             task.end(self._measure, Z.shape[1])
         return self
 

@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
-from skgmje._interrupt import Work, fit
+from skgmje._interrupt import Work, fit_whole
 from skgmje.ensemble._fitted import FINAL, Failure, Fitted, take, usable
 from skgmje.ensemble._tasks import task_seed
 
@@ -95,7 +95,7 @@ def _fit_estimator(estimator, X, weight, seed):
     weights = {} if weight is None else {"sample_weight": weight}
     # Whatever an estimator of the user's raises, the others go on without it.
     try:
-        return fit(estimator, X, **weights)
+        return fit_whole(estimator, X, **weights)
     except Exception as error:
         return Failure(f"{type(error).__name__}: {error}")
 

@@ -16,7 +16,7 @@ from skgmje._base import (
     mean_score,
 )
 from skgmje._estimator import EstimatorMixin, FitTask
-from skgmje._interrupt import fit
+from skgmje._interrupt import fit_whole
 from skgmje._units import drop_weightless
 from skgmje.outlier._marginals import check_density, find_marginals
 from skgmje.outlier._threshold import threshold
@@ -184,7 +184,7 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
                 weights = {} if sample_weight is None else {"sample_weight": weight}
                 density = clone(self.density)
                 with task.part(density, "fit-density"):
-                    self.density_ = task.learn(object, fit, density, X, **weights)
+                    self.density_ = task.learn(object, fit_whole, density, X, **weights)
             task.end(self._judge, X, weight)
         return self
 
