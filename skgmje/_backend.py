@@ -11,6 +11,10 @@ from array_api_compat import array_namespace, is_torch_array
 
 LOG_2PI = math.log(2 * math.pi)
 
+# Types in which is computed; numbers of others are converted.
+_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+_ARRAYS = (np.ndarray, np.generic)
+
 
 def namespace(*arrays):
     """Return the array-API namespace shared by `arrays`."""
@@ -28,8 +32,54 @@ def to_numpy(x):
 
 
 def from_tensor(x):
-    """Return a torch tensor as a NumPy array, and anything else as it is."""
-    return to_numpy(x) if is_torch_array(x) else x
+    """Return a tensor as an array, masked entries as NaN, anything else as it is."""
+    return to_numpy(x) if is_torch_array(x) else unmasked(x)
+
+
+def unmasked(x):
+    """Return a masked array with NaN for what is masked, anything else as it is."""
+    if not isinstance(x, np.ma.MaskedArray):
+        return x
+    # NumPy itself would show what is under the mask.
+    return np.ma.filled(x.astype(np.result_type(x.dtype, np.float32)), np.nan)
+
+
+def as_float(values):
+    """Return numbers as an array of floats; arrays of floats stay as they are.
+
+    Integers, truth values and lists become double precision, of either library, so
+    that both compute the same; so do floats other than float32 and float64.
+
+    Raises
+    ------
+    TypeError
+        If `values` are no real numbers.
+    """
+    if is_torch_array(values):
+        if values.is_floating_point() and values.element_size() in (4, 8):
+            return values
+        if values.is_complex():
+            raise TypeError(f"{values.dtype} holds no real numbers. Take its parts.")
+        return as_double(values)
+    if hasattr(values, "dtype") and values.dtype in _FLOATS:
+        # Rows that are computed where they are asked for are no array, and stay so.
+        if isinstance(values, _ARRAYS) or not hasattr(values, "__array__"):
+            return values
+    try:
+        values = np.asarray(values)
+        if values.dtype.kind not in "biufO":
+            raise TypeError(f"{values.dtype} holds no real numbers")
+        return values if values.dtype in _FLOATS else values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"Expected an array of real numbers: {error}. Convert it."
+        ) from error
+
+
+def as_floats(*arrays):
+    """Return each by :func:`as_float`; None stays, and what is one array stays one."""
+    known = {id(a): None if a is None else as_float(a) for a in arrays}
+    return tuple(known[id(array)] for array in arrays)
 
 
 def asarray_like(values, like):
@@ -153,6 +203,25 @@ def detach(x):
 
 def as_double(x):
     """Return `x` in double precision where its device has it (Apple's has not)."""
+    if not is_torch_array(x):
+        return as_float(x).astype(np.float64)
     xp = namespace(x)
-    single = is_torch_array(x) and x.device.type == "mps"
-    return x if single else xp.astype(x, xp.float64)
+    single = x.device.type == "mps"
+    return xp.astype(x, xp.float32 if single else xp.float64)
+
+
+def unit_of(*arrays):
+    """Return a power of two near the largest size among the entries of all arrays.
+
+    Numbers divided by it keep their digits, and their squares neither overflow nor
+    vanish, whatever range their type has.
+    """
+    xp = namespace(*arrays)
+    ends = [
+        end for a in arrays if math.prod(a.shape) for end in (xp.max(a), -xp.min(a))
+    ]
+    largest = max(map(float, ends), default=0.0)
+    if not 0 < largest < math.inf:
+        return 1.0
+    smallest = float(xp.finfo(arrays[0].dtype).smallest_normal)
+    return max(math.ldexp(1.0, math.frexp(largest)[1] - 1), smallest)

@@ -6,6 +6,7 @@ from numbers import Integral
 
 from sklearn.utils.validation import check_is_fitted
 
+from skgmje._interrupt import Interrupted, Work
 from skgmje.adaptation import RowBlocks
 
 try:
@@ -35,7 +36,7 @@ except ImportError:  # before scikit-learn 1.9
 class EstimatorMixin(CallbackSupportMixin):
     """A public estimator: its page in the documentation, and callbacks of its fits.
 
-    ``fit`` makes a :class:`FitTask`, tells it of steps, and ends it.
+    ``fit`` happens in a :class:`FitTask`, which it tells of steps, and ends.
     """
 
     _doc_link_module = "skgmje"
@@ -102,8 +103,58 @@ def _is_first():
     return distributed.get_rank() == 0
 
 
-class FitTask:
-    """Tell scikit-learn's callbacks of a fit and of its steps.
+class Change(Work):
+    """All of what is done to an estimator, or nothing of it.
+
+    Used in a ``with`` statement: an exception, Ctrl-C too, leaves the estimator as it
+    was before, unless :meth:`end` has completed the change.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Who is being changed.
+    """
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+        self.is_complete = False
+        self.before = dict(vars(estimator))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if error is None or self.is_complete:
+            return
+        # One step, which no signal can cut in two.
+        self.estimator.__dict__ = self.before
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(
+                f"{type(self.estimator).__name__} was interrupted with nothing to "
+                "keep: it is as it was before."
+            ) from error
+
+    def end(self, function=None, *args):
+        """Let a function complete the change, and return what it returns.
+
+        Raises
+        ------
+        Interrupted
+            If Ctrl-C has come; its result is the estimator.
+        """
+        answer = None if function is None else self.finish(function, *args)
+        self.is_complete = True
+        if self.when:
+            raise Interrupted(
+                f"{type(self.estimator).__name__} was interrupted {self.when}. What it "
+                "had learned is kept: it is fitted.",
+                self.estimator,
+            )
+        return answer
+
+
+class FitTask(Change):
+    """A fit: tells scikit-learn's callbacks of it and of its steps.
 
     Parameters
     ----------
@@ -124,6 +175,7 @@ class FitTask:
         self.has_listeners = hasattr(estimator, "_skl_callbacks")
         # Where the estimator keeps its state, if it does; gone when the fit ends.
         self.checkpoint = None
+        super().__init__(estimator)
         self.context.call_on_fit_task_begin(**self.news)
 
     def step(self, name, attributes=None):
@@ -168,13 +220,13 @@ class FitTask:
             yield
             task.call_on_fit_task_end(**self.news)
 
-    def keep_checkpoint(self):
-        """Leave the checkpoint for another fit: the user has interrupted this one."""
-        if self.checkpoint is not None:
-            self.checkpoint.keep()
+    def end(self, store=None, *args):
+        """Let the estimator store what it has learned; then it is fitted.
 
-    def end(self):
-        """Report the end of the fit; the estimator is fitted."""
+        After Ctrl-C the checkpoint stays: the same fit may go on.
+        """
+        answer = super().end(store, *args)
         if self.checkpoint is not None:
             self.checkpoint.finish()
         self.context.call_on_fit_task_end(**self.news, reconstruction_attributes={})
+        return answer

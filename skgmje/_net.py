@@ -1,7 +1,6 @@
 """The training loop: the one file that knows skorch."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,10 +8,12 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, Checkpoint, LRScheduler
 from torch import nn
 
+from skgmje._interrupt import Work
 from skgmje.modules._batches import TensorBatches, TensorRows
 from skgmje.modules._device import naming_batch_size
 from skgmje.modules._group import agree, average_gradients, training_together
 from skgmje.modules._memory import RunRecord
+from skgmje.modules._schedule import Training
 
 _GRADIENT_NORM = 5.0
 # How many times its first value, or 1, a loss may reach: it only ever falls.
@@ -27,24 +28,8 @@ class NonFiniteLossError(FloatingPointError):
     """Training met a loss that is not a finite number, with nothing to go back to."""
 
 
-@dataclass(frozen=True)
-class Training:
-    """What a run leaves behind, beside the trained module.
-
-    Parameters
-    ----------
-    loss_curve : ndarray of shape (n_steps,)
-        Loss before each gradient step, up to a failure.
-
-    trouble : str
-        Why the run ended early or went back to earlier parameters, and what to
-        do, in sentences; empty if it did not.
-    """
-
-    loss_curve: np.ndarray
-    trouble: str = ""
-
-
+# What bad parameters may raise; of ValueError only some.
+_FAILURES = (NonFiniteLossError, ValueError, torch.linalg.LinAlgError)
 _NUMERICAL = NonFiniteLossError | torch.linalg.LinAlgError | np.linalg.LinAlgError
 
 
@@ -95,18 +80,35 @@ class _MixtureNet(NeuralNet):
         self.rates_ = [group["lr"] for group in self.optimizer_.param_groups]
         self.losses_ = []
         self.n_steps_ = 0
-        self.inside_epoch_ = False
+        self.when_ = ""
+        self.is_told_to_stop_ = False
         self.first_loss_ = self.best_loss_ = math.inf
         self.state_ = self.best_state_ = self._state()
         self.record_ = RunRecord(self.hooks.checkpoint)
         self.max_epochs -= self.record_.n_epochs
+
+    def fit_loop(self, *args, **kwargs):
+        try:
+            return super().fit_loop(*args, **kwargs)
+        except KeyboardInterrupt:
+            # skorch ends a run in silence, whoever interrupts it.
+            if not self.is_told_to_stop_:
+                self.when_ = f"at step {self.n_steps_} of {self.schedule.max_iter}"
+            raise
+
+    def notify(self, method_name, **kwargs):
+        try:
+            return super().notify(method_name, **kwargs)
+        except KeyboardInterrupt:
+            # Between two epochs it is skorch's callbacks that stop a run so.
+            self.is_told_to_stop_ = method_name in ("on_epoch_begin", "on_epoch_end")
+            raise
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         if not training:
             return super().run_single_epoch(
                 iterator, training, prefix, step_fn, **fit_params
             )
-        self.inside_epoch_ = True
         parts = [self, self.module_, iterator, *self.hooks.memories]
         self.record_.resume(parts, self.module_, self.optimizer_, self.device)
         n_before = len(self.losses_)
@@ -114,8 +116,8 @@ class _MixtureNet(NeuralNet):
         run(iterator, prefix, step_fn, **fit_params)
         losses = self.losses_[n_before:] = agree(self.losses_[n_before:], self.device)
         self._check_losses(losses)
-        self.inside_epoch_ = False
         if self.hooks.on_epoch is not None and self.hooks.on_epoch(losses):
+            self.is_told_to_stop_ = True
             raise KeyboardInterrupt  # skorch's word for "stop here"
         # Who goes on from the last epoch would not know its last batch.
         if len(iterator):
@@ -377,8 +379,8 @@ def train(module, criterion, tensors, schedule, hooks, random_state, device):
         If the device cannot hold a step; it names a smaller `batch_size`.
 
     KeyboardInterrupt
-        If the user interrupted it before the first loss; later interruptions
-        end the training only.
+        If the user interrupts it; with the `training` so far as its attribute
+        `result`, if there is a loss.
 
     Notes
     -----
@@ -391,26 +393,29 @@ def train(module, criterion, tensors, schedule, hooks, random_state, device):
     if isinstance(tensors, tuple | list):
         rows = TensorRows(*(tensor.to(device) for tensor in tensors))
     net = _make_net(module, criterion, len(rows), schedule, hooks, random_state, device)
+    work = Work()
     try:
         with (
             naming_batch_size(net.batch_size),
             training_together(module, rows, random_state, device),
         ):
             net.partial_fit(rows)
-            trouble = _describe_end(net)
-    except (NonFiniteLossError, ValueError, torch.linalg.LinAlgError) as error:
-        if not (net.losses_ and net.is_numerical(error)):
-            raise
+            if not net.losses_:
+                raise KeyboardInterrupt  # skorch has swallowed it
+            work.when = net.when_
+            trouble = work.finish(_describe_end, net)
+    except _FAILURES as error:
         trouble = _describe_failure(net, error)
     module.eval()
-    return Training(net.good_losses(), trouble)
+    return work.end(lambda: Training(net.good_losses(), trouble))
 
 
 def _describe_end(net):
-    """Go back to the best parameters; say why if the run ended badly or early."""
-    if not net.losses_:
-        raise KeyboardInterrupt  # skorch has swallowed it; nothing was learned
-    net.check_end()
+    """Go back to the best parameters; say why if the run ended badly."""
+    try:
+        net.check_end()
+    except _FAILURES as error:
+        return _describe_failure(net, error)
     # The least of several losses: one alone may be high by chance.
     last = min(net.losses_[-math.ceil(net.schedule.max_iter / 10) :])
     if last > net.best_loss_:
@@ -420,16 +425,13 @@ def _describe_end(net):
                 f"The loss rose from {net.first_loss_:.4g} to {last:.4g}, so the best "
                 "parameters were restored. Decrease learning_rate."
             )
-    # skorch ends a run in silence, whoever interrupts it; its callbacks do so
-    # between two epochs.
-    if net.inside_epoch_:
-        net.record_.keep()
-        return f"It was interrupted at step {net.n_steps_}. Fit again to go further."
     return ""
 
 
 def _describe_failure(net, error):
     """Go back to the best parameters, or raise if there are none."""
+    if not (net.losses_ and net.is_numerical(error)):
+        raise error
     if not math.isfinite(net.losses_[0]):
         raise NonFiniteLossError(
             f"The loss was {net.losses_[0]:.3g} before the first step, so that there "

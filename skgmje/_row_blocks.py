@@ -1,5 +1,7 @@
 """Rows that an engine holds: who takes them, and what is wrong with them."""
 
+import warnings
+
 import numpy as np
 from sklearn.utils.validation import validate_data
 
@@ -7,6 +9,9 @@ from skgmje.adaptation import RowBlocks
 
 # Squares of larger numbers, summed over the rows, overflow.
 LARGEST = 1e150
+
+# Columns that an error names.
+_MOST_NAMED = 5
 
 
 def as_blocks(X, sample_weight=None):
@@ -95,12 +100,80 @@ def check_blocks(estimator, blocks, *, allow_nan=False, min_samples=2):
             "as missing. Drop such rows, for example by X.dropna()."
         )
     ends = np.stack([overview.smallest, overview.largest])
-    check_magnitude(np.where(overview.weight > 0, ends, np.nan))
+    ends = np.where(overview.weight > 0, ends, np.nan)
+    check_magnitude(ends)
+    single = overview.has_missing & (overview.weight == 1)
+    check_values(estimator, ends, blocks.shape[0], single)
     return blocks
 
 
+def check_values(estimator, X, n_samples=None, single=None):
+    """Raise if a feature has no value: nothing can be learned of it.
+
+    Whoever takes NaN as missing calls it with all that is learned from, once what
+    has no weight is gone. Parts of it (folds, chunks, later samples of a stream)
+    may lack a feature.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Knows the names of the features, if they have names.
+
+    X : ndarray of shape (n_samples, n_features)
+        What is learned from, or the extremes of it.
+
+    n_samples : int, default=None
+        Number of samples that `X` stands for; None means its own.
+
+    single : ndarray of bool, shape (n_features,), default=None
+        Which features have one value; None means to look at `X`.
+
+    Raises
+    ------
+    ValueError
+        If so; it names the features.
+
+    Warns
+    -----
+    UserWarning
+        If a feature has a single value.
+    """
+    low, high = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
+    n_samples = len(X) if n_samples is None else n_samples
+    empty = np.isnan(high)
+    if empty.any():
+        only = "only missing entries (NaN), " if empty.all() else ""
+        raise ValueError(
+            f"X has {only}no value in {_named(estimator, empty)}: all {n_samples} "
+            "samples that count are NaN there, and nothing can be learned of it. Drop "
+            "such a column, or give samples that have a value and a positive weight."
+        )
+    if single is None:
+        single = low == high
+        single[single] = (~np.isnan(X[:, single])).sum(axis=0) == 1
+    if single.any() and n_samples > 1:
+        warnings.warn(
+            f"X has a single value in {_named(estimator, single)}, and {n_samples - 1} "
+            "samples without: it tells nothing of a spread, and the density there is "
+            "as narrow as reg_covar. Drop such a column, or give more values.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _named(estimator, chosen):
+    """Return the names of columns, or their numbers if they have none."""
+    names = getattr(estimator, "feature_names_in_", None)
+    chosen = np.flatnonzero(chosen)
+    first = chosen[:_MOST_NAMED].tolist()
+    named = ", ".join(str(j) if names is None else repr(names[j]) for j in first)
+    more = f" and {len(chosen) - _MOST_NAMED} more" * (len(chosen) > _MOST_NAMED)
+    counted = " (counted from 0)" if names is None else ""
+    return f"column{'s' * (len(chosen) > 1)} {named}{more}{counted}"
+
+
 def check_magnitude(X):
-    """Raise if rows to learn from are all missing, or their squares overflow.
+    """Raise if the squares of rows to learn from overflow.
 
     Parameters
     ----------
@@ -115,11 +188,6 @@ def check_magnitude(X):
     largest = max(
         float(np.fmax.reduce(X, axis=None)), -float(np.fmin.reduce(X, axis=None))
     )
-    if np.isnan(largest):
-        raise ValueError(
-            f"X of shape {X.shape} has only missing entries (NaN). Give at least "
-            "some values."
-        )
     if largest > LARGEST:
         raise ValueError(
             f"X has an entry of size {largest:.3g}; the squares of entries above "

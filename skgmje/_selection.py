@@ -1,29 +1,19 @@
 """Starts and settings that estimators take from scikit-learn or from the data."""
 
-import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
+from skgmje._kernels._kernel import FEW_ROWS_PER_FEATURE
 from skgmje.adaptation import expectation_maximization, start_mixture
-from skgmje.adaptation._e_step import row_mean
+from skgmje.adaptation._e_step import missing_moments, row_mean
+from skgmje.adaptation._shrinkages import candidate_settings
 
 # Candidates of n_components="auto"; a component needs eight rows.
 N_COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 32, 50, 80)
 ROWS_PER_COMPONENT = 8
-
-# Candidates of covariance_type="auto" with the pseudo-counts worth trying:
-# moderate shrinkage hardly changes few parameters, and none changes a tied type.
-SHRINKAGES = {
-    "full": (0.0, 2.0, 20.0, 100.0),
-    "tied": (0.0,),
-    "diag": (2.0,),
-    "spherical": (2.0,),
-    "low-rank": (2.0, 20.0),
-}
-AUTO_TYPES = ("full", "tied", "diag", "spherical")
 
 # Few rows need many folds, all of them held out once; of many, one part will do.
 FIVE_FOLDS_BELOW = 500
@@ -210,8 +200,8 @@ def select_mixture(
     X : ndarray of shape (n_samples, n_features)
         Rows; NaN means missing.
 
-    n_components : int or 'auto', default='auto'
-        Number of components.
+    n_components : int, tuple of int or 'auto', default='auto'
+        Number of components, or numbers to choose from.
 
     covariance_type : str, default='auto'
         Covariance type, or 'auto'.
@@ -246,10 +236,15 @@ def select_mixture(
         The best setting and the table of all.
     """
     seed = np.random.RandomState() if random_state is None else random_state
+    if em_params.get("moments") is None:
+        # A fold may lack all values of a feature, though the rows have some.
+        em_params["moments"] = missing_moments(X, sample_weight)
     folds, n_train = _folds(X, seed)
     sizes = _sizes(n_components, n_components_grid, n_train)
-    settings = _settings(covariance_type, shrinkage, X.shape[1])
-    table, best_mean, best = {}, -np.inf, None
+    settings = candidate_settings(covariance_type, shrinkage, n_train, X.shape[1])
+    several = isinstance(n_components, tuple)
+    cautious = several or n_train < FEW_ROWS_PER_FEATURE * X.shape[1]
+    table, best = {}, None
     alive = {setting: [] for setting in settings}
     for size in sizes:
         starts = [
@@ -267,14 +262,16 @@ def select_mixture(
             table[(size, *setting)] = scores
             mean = float(np.mean(scores))
             alive[setting].append(mean)
-            if best is None or mean > best_mean:
-                best_mean, best = mean, fits
+            candidate = _Candidate((size, *setting), mean, fits)
+            if best is None or candidate.is_better(best, cautious):
+                best = candidate
             if _is_hopeless(alive[setting]):
                 del alive[setting]
     # One split tries one start of each candidate: the best has proved itself.
-    start = best[0].mixture if len(folds) == 1 else None
-    chosen = _best(table)._replace(start=start, held_out=_gather(X, folds, best))
-    if n_components in ("auto", chosen.n_components):
+    start = best.fits[0].mixture if len(folds) == 1 else None
+    held_out = _gather(X, folds, best.fits)
+    chosen = Selection(*best.key, _results(table), start, held_out)
+    if several or n_components in ("auto", chosen.n_components):
         return chosen
     # A fold has fewer rows than all: it may have had to do with fewer components.
     return chosen._replace(n_components=n_components, start=None)
@@ -299,22 +296,12 @@ def _folds(X, random_state):
 
 
 def _sizes(n_components, grid, n_train):
+    if isinstance(n_components, tuple):
+        return sorted({min(k, n_train) for k in n_components})
     if n_components != "auto":
         return [min(n_components, n_train)]
     sizes = [k for k in grid if k * ROWS_PER_COMPONENT <= n_train]
     return sizes or [1]
-
-
-def _settings(covariance_type, shrinkage, n_features):
-    types = AUTO_TYPES if n_features > 1 else ("full",)
-    types = types if covariance_type == "auto" else (covariance_type,)
-    if shrinkage != "auto":
-        return [(kind, float(shrinkage)) for kind in types]
-    return [
-        setting
-        for kind in types
-        for setting in itertools.product([kind], SHRINKAGES[kind])
-    ]
 
 
 def _rows(sample_weight, mask):
@@ -329,18 +316,38 @@ class _HeldOut(NamedTuple):
     log_prob: Any
 
 
+class _Candidate(NamedTuple):
+    """A setting with its fits to all folds."""
+
+    key: tuple
+    mean: float
+    fits: list
+
+    def is_better(self, other, cautious):
+        """Tell whether held-out rows prefer it; of few rows more components need more.
+
+        Then the gain must exceed its standard error.
+        """
+        gain = self.mean - other.mean
+        if not (cautious and self.key[0] > other.key[0]) or gain <= 0:
+            return gain > 0
+        pairs = zip(self.fits, other.fits, strict=True)
+        gains = np.concatenate([a.log_prob - b.log_prob for a, b in pairs])
+        return gain > gains.std() / np.sqrt(len(gains))
+
+
 def _held_out(
     X, sample_weight, train, labels, covariance_type, shrinkage, judge, em_params
 ):
     params = dict(em_params)
-    rank = params.pop("rank", 1)
+    first = {"rank": params.pop("rank", 1), "moments": params.pop("moments")}
     common = {
         "sample_weight": _rows(sample_weight, train),
         "shrinkage": shrinkage,
         "shrinkage_target": params.pop("shrinkage_target", "pooled"),
         "reg_covar": params.pop("reg_covar", 1e-6),
     }
-    start = start_mixture(X[train], labels, covariance_type, rank=rank, **common)
+    start = start_mixture(X[train], labels, covariance_type, **first, **common)
     mixture = expectation_maximization(X[train], start, **common, **params).mixture
     test = _test_rows(train)
     log_prob = judge(mixture, X[test])
@@ -366,8 +373,8 @@ def _is_hopeless(scores):
     return len(scores) > 2 and max(scores[-2:]) < max(scores) - HOPELESS
 
 
-def _best(table):
-    """Return the candidate with the best mean score and the table of all."""
+def _results(table):
+    """Return the table of all candidates."""
     keys = list(table)
     scores = np.array([table[key] for key in keys])
     mean = scores.mean(axis=1)
@@ -386,4 +393,4 @@ def _best(table):
         results[f"split{i}_test_score"] = column
     for i, name in enumerate(("n_components", "covariance_type", "shrinkage")):
         results[f"param_{name}"] = [key[i] for key in keys]
-    return Selection(*keys[int(mean.argmax())], results)
+    return results

@@ -225,6 +225,32 @@ def test_scikit_learn_checks_of_other_settings(estimator, check):
     check(estimator)
 
 
+def with_defaults(cls):
+    """Return an estimator with nothing but the arguments that it requires."""
+    required = (StandardScaler(), GaussianMixture())
+    return cls(*required) if cls is TransformedDensity else cls()
+
+
+DEFAULTS = [with_defaults(cls) for _, cls in all_estimators()]
+# Each of their checks takes 5 and 10 seconds by default: only those that networks of
+# another size may fail.
+COSTLY = (ConditionalMixtureDensity, KernelDecoder)
+OF_SIZE = (
+    *("check_methods_sample_order_invariance", "check_methods_subset_invariance"),
+    *("check_fit_idempotent", "check_fit2d_1feature", "check_estimators_pickle"),
+    *("check_transformer_general", "check_regressors_train"),
+)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(DEFAULTS, expected_failed_checks=expected_failures)
+def test_scikit_learn_checks_of_default_settings(estimator, check):
+    name = getattr(check, "func", check).__name__
+    if isinstance(estimator, COSTLY) and name not in OF_SIZE:
+        pytest.skip(f"{type(estimator).__name__} trains long by default")
+    check(estimator)
+
+
 def test_every_public_estimator_is_checked():
     checked = {type(estimator) for estimator in ESTIMATORS}
     assert checked == {cls for _, cls in all_estimators()}

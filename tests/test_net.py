@@ -145,10 +145,20 @@ def test_interruption_keeps_the_steps_so_far_and_says_so():
         if fraction >= 0.5:
             raise KeyboardInterrupt
 
-    module, training = run(on_step=interrupt)
-    assert "interrupted at step 30. Fit again" in training.trouble
+    with pytest.raises(KeyboardInterrupt, match="at step 30 of 60") as stop:
+        run(on_step=interrupt)
+    training = stop.value.result
+    assert training.trouble == ""
     assert len(training.loss_curve) == 30
-    assert torch.isfinite(module.means).all()
+    assert np.isfinite(training.loss_curve).all()
+
+
+def test_interruption_between_two_epochs_is_no_normal_stop():
+    def interrupt(losses):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="at step 1 of 60"):
+        run(on_epoch=interrupt)
 
 
 def test_interruption_before_the_first_loss_ends_the_fit():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from skgmje._backend import logsumexp
+from skgmje._interrupt import Interrupted, Work
 from skgmje._joint._models import Fit
 from skgmje._joint._network import N_FOLDS, fit_network
 from skgmje._joint._pool import PooledConditional, pool_weights
@@ -52,11 +53,21 @@ def fit_auto(X, Y, settings, sample_weight=None, random_state=None):
         A :class:`PooledConditional`, or the only one of weight.
     """
     settings = replace(settings, judged=True)
-    joint = fit_prototypes(X, Y, settings, sample_weight, random_state)
+    work = Work()
+    data = X, Y, settings, sample_weight, random_state
+    joint = work.learn(Fit, fit_prototypes, *data)
     n_distinct = len(np.unique(np.hstack([X, Y]), axis=0))
-    if n_distinct < FEWEST_ROWS or np.isnan(X).any():
-        return joint
-    network = fit_network(X, Y, settings, sample_weight, random_state)
+    if work.when or n_distinct < FEWEST_ROWS or np.isnan(X).any():
+        return work.end(lambda: joint)
+    try:
+        network = work.learn(Fit, fit_network, *data)
+    except KeyboardInterrupt as stop:
+        raise Interrupted("before a network had learned", joint) from stop
+    return work.end(_pool, joint, network, X, sample_weight, random_state)
+
+
+def _pool(joint, network, X, sample_weight, random_state):
+    """Weigh the two by what they say of held-out rows."""
     held_out = np.stack([joint.held_out, network.held_out], axis=1)
     judged = np.isfinite(held_out).all(axis=1)
     row_weight = None if sample_weight is None else sample_weight[judged]

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from skgmje import _net
+from skgmje._interrupt import learn_then
 from skgmje._joint._network import MANY_TARGETS
 from skgmje.modules import MixtureDensityNetwork
 from skgmje.modules._schedule import Hooks, Schedule
@@ -151,12 +152,15 @@ class Members(nn.Module):
             self.best = [p.clone() for p in self.average]
             self.scores = scores
             self.best_steps = torch.full_like(scores, self.n_steps)
-        better = scores > self.scores
-        self.scores = torch.where(better, scores, self.scores)
-        self.best_steps[better] = self.n_steps
-        for best, average in zip(self.best, self.average, strict=True):
-            best[better] = average[better]
         self._load(current)
+        better = scores > self.scores
+        where = better[:, None, None]
+        pairs = zip(self.best, self.average, strict=True)
+        best = [torch.where(where, average, best) for best, average in pairs]
+        steps = torch.where(better, self.n_steps, self.best_steps)
+        # All at once, should Ctrl-C come.
+        self.best, self.scores = best, torch.where(better, scores, self.scores)
+        self.best_steps = steps
         return self.n_steps - int(self.best_steps.max()) > self.patience
 
     @torch.no_grad()
@@ -255,14 +259,16 @@ def train_members(
     patience = settings.patience * schedule.max_iter
     members = Members(network, judged_on, schedule.warmup, drop, patience)
     hooks = _make_hooks(members, data[0], settings)
-    training = _net.train(
-        members, members.loss, train, schedule, hooks, generator, device
-    )
-    members.finish()
-    steps = members.best_steps
-    if steps is None:
-        steps = torch.full((settings.n_members,), members.n_steps)
-    return _layers(network), training, steps.cpu().numpy().astype(int)
+
+    def describe(training):
+        members.finish()
+        steps = members.best_steps
+        if steps is None:
+            steps = torch.full((settings.n_members,), members.n_steps)
+        return _layers(network), training, steps.cpu().numpy().astype(int)
+
+    plan = members, members.loss, train, schedule, hooks, generator, device
+    return learn_then(describe, _net.Training, _net.train, *plan)
 
 
 def _make_hooks(members, context, settings):

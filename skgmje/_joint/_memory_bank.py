@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skgmje._interrupt import Interrupted
 from skgmje._joint._choice import choose
 from skgmje._joint._models import Fit, JointConditional
 from skgmje.adaptation import (
@@ -93,10 +94,18 @@ def fit_memory_bank(X, Y, settings, sample_weight=None, random_state=None):
         choice = choose(candidates, rows, n_context, sample_weight, random_state)
         held_out, info["cv_results"] = choice.held_out, choice.cv_results
         sizes, steps = ((value,) for value in choice.params.values())
-    [(params, mixture)] = candidates(rows, sample_weight, random_state)
-    info["n_iter"] = params["max_iter"]
-    model = JointConditional(mixture, n_context)
-    return Fit(model, held_out, info, "" if _complete(rows).any() else INCOMPLETE)
+
+    def describe(mixture, n_iter):
+        trouble = "" if _complete(rows).any() else INCOMPLETE
+        model = JointConditional(mixture, n_context)
+        return Fit(model, held_out, info | {"n_iter": n_iter}, trouble)
+
+    try:
+        [(params, mixture)] = candidates(rows, sample_weight, random_state)
+    except Interrupted as stop:
+        mixture, n_iter = stop.result.mixture, stop.result.n_iter
+        raise Interrupted(str(stop), describe(mixture, n_iter)) from stop
+    return describe(mixture, params["max_iter"])
 
 
 def _complete(rows):

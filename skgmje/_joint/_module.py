@@ -2,12 +2,14 @@
 
 import copy
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 
 from skgmje import _net
+from skgmje._interrupt import Interrupted, learn_then
 from skgmje._joint._models import Conditional, Fit, JointConditional
 from skgmje.modules import MixtureModule
 from skgmje.modules._batches import TensorBatches, TensorRows
@@ -27,7 +29,8 @@ class ModuleConditional(Conditional):
     Parameters
     ----------
     module : MixtureModule
-        On the CPU, in evaluation mode.
+        On the CPU, in evaluation mode, in double precision if it computes in it: in
+        single precision the place of a sample in the batch shows.
 
     n_context : int
         Number of context features.
@@ -42,7 +45,7 @@ class ModuleConditional(Conditional):
 
     def predict_mixture(self, X):
         with torch.no_grad():
-            mixture = self.module(_tensor(X)).to_numpy()
+            mixture = self.module(_tensor(X, _precision(self.module))).to_numpy()
         weights = np.broadcast_to(mixture.weights, (len(X), mixture.n_components))
         return replace(mixture, weights=weights)
 
@@ -100,14 +103,18 @@ def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
         return -(weight * mixture.log_prob(context if joint else targets)).mean()
 
     module = copy.deepcopy(module)
-    training = _train(module, criterion, tensors, settings, random_state)
-    model = ModuleConditional(module, n_context, n_targets)
-    if joint:
-        with torch.no_grad():
-            model = JointConditional(module().to_numpy(), n_context)
-    n_iter = len(training.loss_curve)
-    info = {"loss_curve": training.loss_curve, "n_iter": n_iter}
-    return Fit(model, None, info, training.trouble)
+
+    def describe(training):
+        model = ModuleConditional(_in_double(module.cpu(), X), n_context, n_targets)
+        if joint:
+            with torch.no_grad():
+                model = JointConditional(model.module().to_numpy(), n_context)
+        n_iter = len(training.loss_curve)
+        info = {"loss_curve": training.loss_curve, "n_iter": n_iter}
+        return Fit(model, None, info, training.trouble)
+
+    data = module, criterion, tensors, settings, random_state
+    return learn_then(describe, _net.Training, _train, *data)
 
 
 def restore_module(model, module):
@@ -126,7 +133,8 @@ def restore_module(model, module):
     model : ModuleConditional
         Ready to be asked.
     """
-    return replace(model, module=load_tensors(copy.deepcopy(module), model.module))
+    module = load_tensors(copy.deepcopy(module), model.module)
+    return replace(model, module=_in_double(module, np.zeros((1, model.n_context))))
 
 
 def _width(module, X):
@@ -141,7 +149,7 @@ def _width(module, X):
 
 
 def _train(module, criterion, tensors, settings, random_state):
-    """Train a module in place, by gradient if it has one; leave it on the CPU."""
+    """Train a module in place, by gradient if it has one."""
     schedule = Schedule(
         MAX_ITER if settings.max_iter == "auto" else settings.max_iter,
         BATCH_SIZE if settings.batch_size == "auto" else settings.batch_size,
@@ -157,11 +165,7 @@ def _train(module, criterion, tensors, settings, random_state):
         net_params=settings.net_params,
     )
     device = settings.device or torch.device("cpu")
-    training = _net.train(
-        module, criterion, tensors, schedule, hooks, generator, device
-    )
-    module.cpu()
-    return training
+    return _net.train(module, criterion, tensors, schedule, hooks, generator, device)
 
 
 def _follow(module, criterion, tensors, schedule, random_state):
@@ -171,12 +175,37 @@ def _follow(module, criterion, tensors, schedule, random_state):
         rows, schedule.batch_size, schedule.max_iter, random_state=random_state
     )
     losses = []
-    with torch.no_grad():
-        for batch, others in batches:
-            losses.append(float(criterion(module(batch), batch, *others)))
-            module.update(batch, random_state)
+    try:
+        with torch.no_grad():
+            for batch, others in batches:
+                loss = float(criterion(module(batch), batch, *others))
+                module.update(batch, random_state)
+                losses.append(loss)
+    except KeyboardInterrupt as stop:
+        if not losses:
+            raise
+        when = f"after {len(losses)} of {schedule.max_iter} batches"
+        raise Interrupted(when, _net.Training(np.array(losses))) from stop
     return _net.Training(np.array(losses))
 
 
-def _tensor(array):
-    return torch.from_numpy(np.asarray(array, np.float32))
+def _in_double(module, X):
+    """Return a module in double precision, or as it is if it knows another only."""
+    double = copy.deepcopy(module).double()
+    try:
+        with torch.no_grad():
+            mixture = double(_tensor(X[:1], np.float64))
+    except RuntimeError:  # torch's word for data types that do not meet
+        return module
+    return double if mixture.means.dtype == torch.float64 else module
+
+
+def _precision(module):
+    """Return the data type of a module's parameters; double precision without."""
+    known = chain(module.parameters(), module.buffers())
+    parameter = next(known, torch.zeros((), dtype=torch.float64))
+    return np.float64 if parameter.dtype == torch.float64 else np.float32
+
+
+def _tensor(array, dtype=np.float32):
+    return torch.from_numpy(np.asarray(array, dtype))

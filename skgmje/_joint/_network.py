@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from skgmje._backend import as_double, logsumexp
+from skgmje._interrupt import learn_then
 from skgmje._joint._models import Conditional, Fit
 from skgmje.gaussian._heads import join_members, perceptrons, split_outputs
 
@@ -85,15 +86,16 @@ class NetworkConditional(Conditional):
             If a context is missing.
         """
         check_complete(X)
-        context = clip_context(X).astype(self.skip.dtype)
-        starts = range(0, max(1, len(X)), CHUNK_ROWS)
-        parts = [
-            perceptrons(
-                self.weights, self.biases, self.skip, context[i : i + CHUNK_ROWS]
-            )
-            for i in starts
+        # In single precision the place of a sample in the batch would show.
+        layers = [
+            tuple(map(as_double, self.weights)),
+            tuple(map(as_double, self.biases)),
+            as_double(self.skip),
         ]
-        outputs = as_double(np.concatenate(parts, axis=1))
+        context = clip_context(as_double(X))
+        starts = range(0, max(1, len(X)), CHUNK_ROWS)
+        parts = [perceptrons(*layers, context[i : i + CHUNK_ROWS]) for i in starts]
+        outputs = np.concatenate(parts, axis=1)
         return split_outputs(outputs, self.n_components, self.n_targets, self.min_scale)
 
     def member(self, m):
@@ -207,11 +209,14 @@ def fit_network(X, Y, settings, sample_weight=None, random_state=None):
             "be judged on. Use mixture='prototypes'."
         )
     fold = assign_folds(X, Y, random_state)
-    model, unseen, training, _ = train_network(
-        X, Y, fold, settings, sample_weight, random_state
-    )
-    info = {"loss_curve": training.loss_curve, "n_iter": len(training.loss_curve)}
-    return Fit(model, _held_out(model, X, Y, unseen), info, training.trouble)
+
+    def describe(trained):
+        model, unseen, training, _ = trained
+        info = {"loss_curve": training.loss_curve, "n_iter": len(training.loss_curve)}
+        return Fit(model, _held_out(model, X, Y, unseen), info, training.trouble)
+
+    data = X, Y, fold, settings, sample_weight, random_state
+    return learn_then(describe, tuple, train_network, *data)
 
 
 def train_network(
@@ -265,7 +270,16 @@ def train_network(
     own_fold = np.arange(settings.n_members) % (fold.max() + 1)
     unseen = own_fold[:, None] == fold
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
-    layers, training, best_steps = train_members(
+
+    def describe(trained):
+        layers, training, best_steps = trained
+        model = NetworkConditional(*layers, k, Y.shape[1], settings.min_scale)
+        return model, unseen, training, best_steps
+
+    return learn_then(
+        describe,
+        tuple,
+        train_members,
         (clip_context(X), Y, weight / weight.mean()),
         unseen,
         k,
@@ -274,8 +288,6 @@ def train_network(
         random_state,
         start,
     )
-    model = NetworkConditional(*layers, k, Y.shape[1], settings.min_scale)
-    return model, unseen, training, best_steps
 
 
 def held_out_mixture(model, X, unseen):

@@ -3,17 +3,22 @@
 import numpy as np
 
 from skgmje._backend import asarray_like, is_torch, namespace
+from skgmje._interrupt import learn_then
 from skgmje._joint._choice import choose
 from skgmje._joint._models import Fit, JointConditional
 from skgmje._joint._prototypes import fit_prototypes
 from skgmje._selection import ROWS_PER_COMPONENT
 from skgmje.adaptation import (
+    EMResult,
     adapt_gas,
     expectation_maximization,
+    gas_labels,
     gas_mixture,
     refine_gas,
     start_gas,
+    start_mixture,
 )
+from skgmje.adaptation._e_step import missing_moments
 
 GRID = (2, 3, 5, 8, 12, 20, 30, 50)
 SHRINKAGES = (2.0, 20.0)
@@ -67,12 +72,14 @@ def fit_neural_gas(X, Y, settings, sample_weight=None, random_state=None):
     if settings.n_components == 1:
         return fit_prototypes(X, Y, settings, sample_weight, random_state)
     rows = namespace(X, Y).concat([X, Y], axis=1)
+    # Of all rows: a fold may lack all values of a feature.
+    moments = None if is_torch(rows) else missing_moments(rows, sample_weight)
 
     def candidates(rows, sample_weight, random_state):
         for size in _sizes(settings.n_components, len(rows)):
             gas = _grow(rows, size, sample_weight, random_state)
             for shrinkage in _shrinkages(settings.shrinkage):
-                result = _polish(gas, rows, shrinkage, settings, sample_weight)
+                result = _polish(gas, rows, shrinkage, settings, sample_weight, moments)
                 params = {"n_components": size, "shrinkage": shrinkage}
                 yield params, result.mixture
 
@@ -83,9 +90,13 @@ def fit_neural_gas(X, Y, settings, sample_weight=None, random_state=None):
         size, shrinkage = choice.params.values()
         held_out, info["cv_results"] = choice.held_out, choice.cv_results
     gas = _grow(rows, size, sample_weight, random_state)
-    result = _polish(gas, rows, shrinkage, settings, sample_weight)
-    info |= {"n_iter": result.n_iter, "shrinkage": shrinkage}
-    return Fit(JointConditional(result.mixture, X.shape[1]), held_out, info)
+
+    def describe(result):
+        more = {"n_iter": result.n_iter, "shrinkage": shrinkage}
+        return Fit(JointConditional(result.mixture, X.shape[1]), held_out, info | more)
+
+    data = gas, rows, shrinkage, settings, sample_weight, moments
+    return learn_then(describe, EMResult, _polish, *data)
 
 
 def _sizes(n_components, n_rows):
@@ -116,7 +127,7 @@ def _grow(rows, size, sample_weight, random_state):
     return refine_gas(gas, rows, sample_weight=sample_weight, n_rounds=0)
 
 
-def _polish(gas, rows, shrinkage, settings, sample_weight):
+def _polish(gas, rows, shrinkage, settings, sample_weight, moments):
     """Return the result of EM from the gas."""
     kind = settings.covariance_type
     if sample_weight is not None:
@@ -126,7 +137,12 @@ def _polish(gas, rows, shrinkage, settings, sample_weight):
         "reg_covar": settings.reg_covar,
         "sample_weight": sample_weight,
     }
-    start = gas_mixture(gas, rows, "full" if kind == "auto" else kind, **prior)
+    kind = "full" if kind == "auto" else kind
+    if is_torch(rows):
+        start = gas_mixture(gas, rows, kind, **prior)
+    else:
+        labels = gas_labels(gas, np.nan_to_num(rows), sample_weight=sample_weight)
+        start = start_mixture(rows, labels, kind, moments=moments, **prior)
     max_iter = MAX_ITER if settings.max_iter == "auto" else settings.max_iter
     return expectation_maximization(
         rows, start, tol=settings.tol, max_iter=max_iter, **prior

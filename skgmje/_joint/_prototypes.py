@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from skgmje._interrupt import learn_then
 from skgmje._joint._models import Fit, JointConditional, conditional_log_prob
 from skgmje._selection import kmeans_labels, select_mixture
-from skgmje.adaptation import expectation_maximization, start_mixture
+from skgmje.adaptation import EMResult, expectation_maximization, start_mixture
 
 # A row of many features tells little about one component of many.
 GRID = (1, 2, 3, 5, 8, 12, 20, 30, 50)
@@ -71,11 +72,12 @@ def fit_prototypes(X, Y, settings, sample_weight=None, random_state=None):
             scale=True,
         )
         start = start_mixture(rows, labels, selection.covariance_type, **prior)
-    result = expectation_maximization(rows, start, **prior, **steps)
-    info = {
-        "n_iter": result.n_iter,
-        "cv_results": selection.cv_results,
-        "shrinkage": selection.shrinkage,
-    }
-    model = JointConditional(result.mixture, n_context)
-    return Fit(model, selection.held_out, info)
+    info = {"cv_results": selection.cv_results, "shrinkage": selection.shrinkage}
+
+    def describe(result):
+        model = JointConditional(result.mixture, n_context)
+        return Fit(model, selection.held_out, info | {"n_iter": result.n_iter})
+
+    return learn_then(
+        describe, EMResult, expectation_maximization, rows, start, **prior, **steps
+    )

@@ -6,7 +6,14 @@ import numpy as np
 from scipy.linalg.blas import dtrmm
 
 from skgmje._backend import cholesky
-from skgmje._kernels._kernel import GROUP, LOG_2PI, Kernel, buffer
+from skgmje._kernels._kernel import (
+    GROUP,
+    LOG_2PI,
+    Kernel,
+    buffer,
+    decorrelate,
+    lost_correlation,
+)
 
 # The products x_i x_j of a row are written once and read by every component:
 # for many features and few components, differences are cheaper.
@@ -166,6 +173,8 @@ class FullKernel(Kernel):
         target = prior.target(scatter, stats.counts, stats.means, pool)
         count = (stats.counts + prior.shrinkage)[:, None, None]
         covariances = (scatter + prior.shrinkage * target) / count
+        share = lost_correlation(stats.weight, self.n_features, prior.shrinkage)
+        decorrelate(covariances, share)
         diagonal = np.arange(self.n_features)
         covariances[:, diagonal, diagonal] += prior.reg_covar
         return covariances

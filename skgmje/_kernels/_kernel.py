@@ -75,6 +75,50 @@ class Prior(NamedTuple):
     reg_covar: Any
 
 
+# Fewer rows per feature leave correlations uncertain.
+FEW_ROWS_PER_FEATURE = 10
+
+
+def lost_correlation(n_rows, n_features, shrinkage):
+    r"""Return the share by which correlations shrink where rows are few.
+
+    .. math:: \lambda = \frac{s'}{n + s'}, \qquad
+        s' = s \min(1, 2 (1 - n / 10 d))
+
+    The pool of all rows is itself a guess below ten rows per feature: there the s
+    rows of the shrinkage also say that features are uncorrelated.
+
+    Parameters
+    ----------
+    n_rows : float
+        Sum of the row weights.
+
+    n_features : int
+        Number of features.
+
+    shrinkage : float
+        Pseudo-count s.
+
+    Returns
+    -------
+    share : float
+        In [0, 1), and exactly 0 from ten rows per feature on.
+    """
+    ample = n_rows / (FEW_ROWS_PER_FEATURE * n_features)
+    pseudo = shrinkage * min(1.0, 2 * max(0.0, 1.0 - ample))
+    return pseudo / (n_rows + pseudo) if pseudo else 0.0
+
+
+def decorrelate(covariances, share):
+    """Shrink the correlations of covariances (..., d, d), which are changed."""
+    if share:
+        i = np.arange(covariances.shape[-1])
+        variances = covariances[..., i, i]
+        covariances *= 1 - share
+        covariances[..., i, i] = variances
+    return covariances
+
+
 class Kernel(ABC):
     """Precomputed linear maps of one mixture, evaluated a block at a time.
 

@@ -3,7 +3,13 @@
 import numpy as np
 
 from skgmje._backend import cholesky
-from skgmje._kernels._kernel import LOG_2PI, Kernel, buffer, check_positive
+from skgmje._kernels._kernel import (
+    LOG_2PI,
+    Kernel,
+    buffer,
+    check_positive,
+    lost_correlation,
+)
 
 
 class LowRankKernel(Kernel):
@@ -156,6 +162,10 @@ class LowRankKernel(Kernel):
             moment.transpose(0, 2, 1), latent.transpose(0, 2, 1)
         ).transpose(0, 2, 1)
         noise = diagonal - np.einsum("kdr,kdr->kd", factors, latent)
+        share = lost_correlation(stats.weight, self.n_features, prior.shrinkage)
+        if share:
+            noise += share * (factors**2).sum(axis=2)
+            factors = np.sqrt(1 - share) * factors
         # The fixed point keeps the diagonal of the second moment; rounding of
         # a perfectly explained feature may take it below zero.
         return factors, np.maximum(noise, 0.0) + prior.reg_covar

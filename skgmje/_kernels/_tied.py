@@ -3,7 +3,13 @@
 import numpy as np
 
 from skgmje._backend import cholesky
-from skgmje._kernels._kernel import LOG_2PI, Kernel, buffer
+from skgmje._kernels._kernel import (
+    LOG_2PI,
+    Kernel,
+    buffer,
+    decorrelate,
+    lost_correlation,
+)
 
 
 class TiedKernel(Kernel):
@@ -88,4 +94,5 @@ class TiedKernel(Kernel):
     def estimate(self, stats, prior):
         covariance = stats.scatter[0] / stats.weight
         covariance = 0.5 * (covariance + covariance.T)
-        return covariance + np.diag(prior.reg_covar)
+        share = lost_correlation(stats.weight, self.n_features, prior.shrinkage)
+        return decorrelate(covariance, share) + np.diag(prior.reg_covar)

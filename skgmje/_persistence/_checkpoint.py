@@ -33,12 +33,11 @@ class Checkpoint:
         Whether this process writes and removes files, or only reads them.
     """
 
-    def __init__(self, folder, name, fingerprint, *, writes=True, _kept=None):
+    def __init__(self, folder, name, fingerprint, *, writes=True):
         self.folder = os.fspath(folder)
         self.name = name
         self.fingerprint = fingerprint
         self.writes = writes
-        self._kept = _kept if _kept is not None else []
         os.makedirs(self.folder, exist_ok=True)
 
     @property
@@ -49,8 +48,7 @@ class Checkpoint:
     def part(self, name):
         """Return the checkpoint of a part of the fit."""
         name = f"{self.name}.{name}"
-        shared = {"writes": self.writes, "_kept": self._kept}
-        return Checkpoint(self.folder, name, self.fingerprint, **shared)
+        return Checkpoint(self.folder, name, self.fingerprint, writes=self.writes)
 
     def read(self):
         """Return what was written last, or None.
@@ -89,13 +87,9 @@ class Checkpoint:
         document = {"fingerprint": self.fingerprint, "state": encoder.encode(state)}
         write_file(self.path, pack(document, encoder.arrays))
 
-    def keep(self):
-        """Leave all as it is when the fit ends: its user has interrupted it."""
-        self._kept.append(self.name)
-
     def finish(self):
         """Remove what this fit and its parts have written; it is complete."""
-        if self._kept or not self.writes:
+        if not self.writes:
             return
         for file in os.listdir(self.folder):
             ours = file.lstrip(".").startswith(f"{self.name}.")

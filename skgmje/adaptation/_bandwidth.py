@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from skgmje._backend import LOG_2PI
+from skgmje._backend import LOG_2PI, as_double, as_float, to_numpy
 
 # Squared bandwidths below this share of the total variance are points.
 NARROWEST = 1e-6
@@ -48,11 +48,13 @@ def kernel_bandwidth(X, particles=None, weights=None):
     >>> 0.1 < kernel_bandwidth(X) < 0.5
     True
     """
-    particles = X if particles is None else particles
+    X = to_numpy(as_double(as_float(X)))
+    particles = X if particles is None else to_numpy(as_double(as_float(particles)))
     squares = cdist(X, particles, "sqeuclidean")
     total = float(X.var(axis=0).sum()) or 1.0
     squares[squares == 0] = np.inf
     squares = squares[np.isfinite(squares).any(axis=1)]
+    weights = None if weights is None else to_numpy(as_float(weights))
     if weights is None:
         weights = np.full(len(particles), 1 / len(particles))
     n_features = X.shape[1]

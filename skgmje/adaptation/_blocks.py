@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skgmje._backend import unmasked
+
 # Entries of the part that stands for all rows where a part will do.
 MAX_SAMPLED = 2**20
 
@@ -247,6 +249,30 @@ class StandardizedBlocks(RowBlocks):
         )
 
 
+class BlocksWithValues(RowBlocks):
+    """Rows less those that have no value, which tell nothing.
+
+    Parameters
+    ----------
+    blocks : RowBlocks
+        The rows; NaN means missing.
+    """
+
+    def __init__(self, blocks):
+        self.blocks = blocks
+
+    @property
+    def header(self):
+        return self.blocks.header
+
+    def reduce(self, function, merge):
+        return self.blocks.reduce(partial(_on_values, function), merge)
+
+    def __iter__(self):
+        for X, weight in self.blocks:
+            yield _with_values(X, weight)
+
+
 def tree_reduce(merge, results):
     """Merge results in groups of eight neighbours until one is left.
 
@@ -294,7 +320,7 @@ def as_rows(X):
     ValueError
         If it is no table of numbers.
     """
-    X = np.asarray(X)
+    X = np.asarray(unmasked(X))
     if X.ndim != 2 or X.dtype.kind not in "fiub":
         raise ValueError(
             f"A block of X is an array of shape {X.shape} and type {X.dtype}; it must "
@@ -335,6 +361,19 @@ def _merge_any(merge, *results):
 
 def _on_standardized(function, loc, scale, index, X, sample_weight):
     return function(index, (as_rows(X) - loc) / scale, sample_weight)
+
+
+def _on_values(function, index, X, sample_weight):
+    return function(index, *_with_values(X, sample_weight))
+
+
+def _with_values(X, sample_weight):
+    X = as_rows(X)
+    valued = ~np.isnan(X).all(axis=1)
+    if valued.all():
+        return X, sample_weight
+    weight = None if sample_weight is None else np.asarray(sample_weight)[valued]
+    return X[valued], weight
 
 
 def _draw(quotas, seed, index, X, sample_weight):

@@ -4,7 +4,7 @@ from functools import partial, reduce
 
 import numpy as np
 
-from skgmje._backend import is_torch, namespace, to_numpy
+from skgmje._backend import as_floats, is_torch, namespace, to_numpy
 from skgmje._kernels import KERNELS, device_stats
 from skgmje._kernels import block_stats as kernel_stats
 from skgmje._kernels import merge_stats as merge_kernel_stats
@@ -16,7 +16,7 @@ from skgmje.adaptation._missing import missing_stats
 PASS_LIMIT = 1e8
 
 
-def statistics_pass(X, sample_weight=None):
+def statistics_pass(X, sample_weight=None, reg_covar=0.0):
     """Return a function that takes the E-step of a mixture on all rows.
 
     Parameters
@@ -27,13 +27,16 @@ def statistics_pass(X, sample_weight=None):
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights of the rows.
 
+    reg_covar : float or ndarray of shape (n_features,), default=0.0
+        What the M-step will add to the variances.
+
     Returns
     -------
     take_stats : callable
         ``take_stats(mixture, temper=1.0)`` gives ``(kernel, stats)``.
     """
     if isinstance(X, RowBlocks):
-        return _blocks_pass(X)
+        return _blocks_pass(X, reg_covar)
     if is_torch(X):
         return _device_pass(X, sample_weight)
     center = row_mean(X, sample_weight)
@@ -44,7 +47,8 @@ def statistics_pass(X, sample_weight=None):
 
     def take_stats(mixture, temper=1.0):
         kernel = _pass_kernel(mixture, center, missing=missing)
-        return kernel, _stats(kernel, mixture, X, sample_weight, temper, missing)
+        rows = X, sample_weight, temper
+        return kernel, _stats(kernel, mixture, *rows, missing, reg_covar)
 
     return take_stats
 
@@ -53,22 +57,22 @@ def _pass_kernel(mixture, center, *, missing):
     return make_kernel(mixture, center, -1.0 if missing else PASS_LIMIT)
 
 
-def _stats(kernel, mixture, X, sample_weight, temper, missing):
+def _stats(kernel, mixture, X, sample_weight, temper, missing, reg_covar):
     if not missing:
         return kernel_stats(kernel, X, sample_weight, temper)
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
-    return missing_stats(
-        kernel, mixture.covariance_type, mixture.weights, X, weight, temper
-    )
+    kind, weights = mixture.covariance_type, mixture.weights
+    return missing_stats(kernel, kind, weights, X, weight, temper, reg_covar)
 
 
-def _blocks_pass(blocks):
+def _blocks_pass(blocks, reg_covar):
     """Return the E-step over rows that an engine holds."""
     overview = blocks.overview
-    given = {"center": overview.mean, "missing": overview.has_missing}
+    missing = overview.has_missing
+    given = {"center": overview.mean, "missing": missing, "reg_covar": reg_covar}
 
     def take_stats(mixture, temper=1.0):
-        kernel = _pass_kernel(mixture, overview.mean, missing=overview.has_missing)
+        kernel = _pass_kernel(mixture, overview.mean, missing=missing)
         function = partial(_numbered_stats, mixture, temper=temper, **given)
         return kernel, blocks.over_rows(function, partial(merge_kernel_stats, kernel))
 
@@ -79,7 +83,16 @@ def _numbered_stats(mixture, index, X, sample_weight, **params):
     return block_stats(mixture, X, sample_weight=sample_weight, **params)
 
 
-def block_stats(mixture, X, *, center, sample_weight=None, temper=1.0, missing=False):
+def block_stats(
+    mixture,
+    X,
+    *,
+    center,
+    sample_weight=None,
+    temper=1.0,
+    missing=False,
+    reg_covar=0.0,
+):
     """Take the E-step of one block: its sufficient statistics under a mixture.
 
     A pure function of arrays that can be pickled: any engine may call it where
@@ -105,6 +118,10 @@ def block_stats(mixture, X, *, center, sample_weight=None, temper=1.0, missing=F
     missing : bool, default=False
         Whether NaN means missing; the same for all blocks.
 
+    reg_covar : float or ndarray of shape (n_features,), default=0.0
+        What the M-step will add to the variances: the missing entries of `X` have
+        it from the last step already.
+
     Returns
     -------
     stats : Statistics
@@ -125,8 +142,9 @@ def block_stats(mixture, X, *, center, sample_weight=None, temper=1.0, missing=F
     >>> merge_stats(mixture, *stats).means
     array([[3.]])
     """
+    X, sample_weight, center = as_floats(X, sample_weight, center)
     kernel = _pass_kernel(mixture, center, missing=missing)
-    return _stats(kernel, mixture, X, sample_weight, temper, missing)
+    return _stats(kernel, mixture, X, sample_weight, temper, missing, reg_covar)
 
 
 def merge_stats(mixture, *stats):
@@ -254,6 +272,24 @@ def row_mean(X, sample_weight=None):
         count += weight @ observed
     with np.errstate(invalid="ignore", divide="ignore"):
         return total / count
+
+
+def observed_moments(X, sample_weight=None):
+    """Return weighted mean and variance of the observed entries, (n_features,) each.
+
+    They are NaN where a feature has no value; of blocks, which an engine holds, 0.
+    """
+    if isinstance(X, RowBlocks):
+        return X.overview.mean, X.overview.variance
+    center = row_mean(X, sample_weight)
+    return center, row_mean((X - center) ** 2, sample_weight)
+
+
+def missing_moments(X, sample_weight=None):
+    """Return what a start takes missing entries for, and None if none is missing."""
+    blocks = isinstance(X, RowBlocks)
+    missing = X.overview.has_missing if blocks else has_missing(X)
+    return observed_moments(X, sample_weight) if missing else None
 
 
 def has_missing(X):

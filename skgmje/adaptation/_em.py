@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import is_torch
+from skgmje._backend import as_floats, is_torch
+from skgmje._interrupt import Interrupted
 from skgmje._kernels import Prior, m_step
 from skgmje.adaptation._e_step import make_kernel, statistics_pass
 from skgmje.adaptation._prior import SHRINKAGE_TARGETS
@@ -46,9 +47,6 @@ class EMResult(NamedTuple):
     stats : Statistics
         Sufficient statistics of the last pass.
 
-    interrupted : bool
-        Whether Ctrl-C ended the run.
-
     See Also
     --------
     expectation_maximization : Returns it.
@@ -70,7 +68,6 @@ class EMResult(NamedTuple):
     n_dropped: int
     reg_covar: float
     stats: Any
-    interrupted: bool = False
 
 
 def expectation_maximization(
@@ -86,7 +83,6 @@ def expectation_maximization(
     max_iter=100,
     callback=None,
     checkpoint=None,
-    stop_on_interrupt=False,
 ):
     r"""Fit a Gaussian mixture by (maximum a posteriori) EM.
 
@@ -102,7 +98,8 @@ def expectation_maximization(
     Parameters
     ----------
     X : array of shape (n_samples, n_features), or RowBlocks
-        Rows; NaN means missing. The E-step over a torch tensor runs on its
+        Rows; NaN means missing: a component, or a feature, that sees no value keeps
+        what `start` says of it. The E-step over a torch tensor runs on its
         device, in double precision, without missing entries; that over
         :class:`RowBlocks`, which have their own weights, where the blocks are.
 
@@ -138,13 +135,16 @@ def expectation_maximization(
         ``checkpoint.write(state)`` is called before each iteration but the first,
         and what ``checkpoint.read()`` gives, unless it is None, is gone on from.
 
-    stop_on_interrupt : bool, default=False
-        Whether Ctrl-C ends the run with the last mixture, once there is one.
-
     Returns
     -------
     result : EMResult
         The mixture and how it was reached.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If Ctrl-C ends the run; with the `result` of the iterations so far as its
+        attribute, if there are any.
 
     References
     ----------
@@ -162,7 +162,8 @@ def expectation_maximization(
     >>> result.mixture.means.round(3).ravel().tolist()
     [-1.1, 1.1]
     """
-    take_stats = statistics_pass(X, sample_weight)
+    X, sample_weight = as_floats(X, sample_weight)
+    take_stats = statistics_pass(X, sample_weight, reg_covar)
     start = start.to_numpy() if is_torch(start.means) else start
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
     plan = prior, annealing, tol, max_iter, callback, checkpoint
@@ -170,10 +171,11 @@ def expectation_maximization(
     try:
         for step in _iterate(take_stats, start, *plan):
             result = step
-    except KeyboardInterrupt:
-        if result is None or not stop_on_interrupt:
-            raise
-        result = result._replace(converged=False, interrupted=True)
+    except KeyboardInterrupt as stop:
+        if result is None:
+            raise KeyboardInterrupt(*stop.args) from stop
+        when = f"after {result.n_iter} iterations of EM"
+        raise Interrupted(when, result._replace(converged=False)) from stop
     return result
 
 

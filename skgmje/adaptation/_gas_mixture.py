@@ -2,11 +2,27 @@
 
 import numpy as np
 
-from skgmje._backend import is_torch, namespace, to_numpy
-from skgmje.adaptation._gas_steps import MAX_DISTANCES, totals, two_nearest
-from skgmje.adaptation._neural_gas import gas_components
+from skgmje._backend import (
+    as_float,
+    as_floats,
+    is_torch,
+    namespace,
+    to_numpy,
+    unit_of,
+)
+from skgmje.adaptation._gas_steps import (
+    MAX_DISTANCES,
+    like_nodes,
+    middle,
+    totals,
+    two_nearest,
+)
+from skgmje.adaptation._neural_gas import floating, gas_components
 from skgmje.adaptation._start import start_mixture
 from skgmje.gaussian import Mixture
+
+# Compared with nodes of about one this is far, in every data type.
+FAR = 1e16
 
 
 def nearest_nodes(nodes, X):
@@ -35,18 +51,33 @@ def nearest_nodes(nodes, X):
     >>> nearest_nodes(np.array([[0.0], [2.0], [9.0]]), np.array([[3.0]]))
     (array([1]), array([0]), array([1.]))
     """
+    nodes = as_float(nodes)
     xp = namespace(nodes)
-    X = xp.astype(X, nodes.dtype, copy=False)
-    origin = xp.mean(nodes, axis=0)
+    X = like_nodes(X, nodes)
+    unit = unit_of(nodes)
+    origin = middle(nodes, unit)
     step = max(1, MAX_DISTANCES // len(nodes))
-    # The squares of very far rows overflow: their distance is infinite.
+    places = (nodes - origin) / unit
+    # The squares of very far rows overflow.
     with np.errstate(over="ignore", invalid="ignore"):
         found = [
-            two_nearest(X[start : start + step] - origin, nodes - origin)
+            two_nearest((X[start : start + step] - origin) / unit, places)
             for start in range(0, len(X), step)
         ]
     first, second, squares, _ = map(xp.concat, zip(*found, strict=True))
-    return first, second, xp.sqrt(squares)
+    distances = unit * xp.sqrt(squares)
+    far = ~xp.isfinite(squares)
+    if bool(xp.any(far)):
+        first[far], second[far], distances[far] = _far_nearest(X[far] - origin, places)
+    return first, second, distances
+
+
+def _far_nearest(diff, places):
+    """Return nearest nodes and distances of rows so far that directions say all."""
+    xp = namespace(diff)
+    size = xp.max(xp.abs(diff), axis=1)
+    first, second, squares, _ = two_nearest(FAR * (diff / size[:, None]), places)
+    return first, second, size * (xp.sqrt(squares) / FAR)
 
 
 def gas_errors(state, X, *, sample_weight=None):
@@ -121,9 +152,9 @@ def gas_mixture(
         Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`; of tensors 'full', 'diag'
         or 'spherical'.
 
-    granularity : {'node', 'connected'}, default='node'
-        Whether each node, or each connected component of the graph, becomes a
-        component of the mixture.
+    granularity : {'node', 'connected', 'one'}, default='node'
+        Whether each node, each connected component of the graph, or all nodes
+        together become a component of the mixture.
 
     min_hits : int, default=5
         Components with fewer rows are left out; their rows go elsewhere.
@@ -155,6 +186,7 @@ def gas_mixture(
     >>> gas_mixture(state, X).n_components
     8
     """
+    X, sample_weight = as_floats(X, sample_weight)
     labels = gas_labels(
         state,
         X,
@@ -189,7 +221,7 @@ def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
     X : array of shape (n_samples, n_features)
         Rows, of the library and device of the state.
 
-    granularity : {'node', 'connected'}, default='node'
+    granularity : {'node', 'connected', 'one'}, default='node'
         Which of them are numbered.
 
     min_hits : int, default=5
@@ -212,6 +244,7 @@ def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
     >>> gas_labels(start_gas(X), X, min_hits=1)
     array([0, 1, 1])
     """
+    state, (X, sample_weight) = floating(state), as_floats(X, sample_weight)
     xp = namespace(X)
     where = {"device": X.device} if is_torch(X) else {}
     groups = xp.asarray(GRANULARITIES[granularity](state), dtype=xp.int64, **where)
@@ -227,22 +260,24 @@ def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
 def _tensor_mixture(X, labels, covariance_type, shrinkage, reg_covar, sample_weight):
     """Return a mixture with the means and the variances of the labels."""
     xp, k = namespace(X), int(labels.max()) + 1
-    center = xp.mean(X, axis=0)
+    unit = unit_of(X)
+    center = middle(X, unit)
     weight = xp.ones_like(X[:, 0]) if sample_weight is None else sample_weight
     weight = weight.to(X.dtype)[:, None]
     sums = [0, 0, 0]
     step = max(1, MAX_DISTANCES // k)
     for start in range(0, len(X), step):
         rows = slice(start, start + step)
-        diff, share = X[rows] - center, weight[rows]
+        diff, share = (X[rows] - center) / unit, weight[rows]
         parts = totals(labels[rows], k, share, share * diff, share * diff**2)[1:]
         sums = [old + new for old, new in zip(sums, parts, strict=True)]
     counts, shifts, squares = (to_numpy(part).astype(float) for part in sums)
     shifts /= counts
     scatter = np.maximum(squares - counts * shifts**2, 0.0)
     pool = scatter.sum(axis=0) / counts.sum()
-    variances = (scatter + shrinkage * pool) / (counts + shrinkage) + reg_covar
-    weights, means = counts[:, 0] / counts.sum(), shifts + to_numpy(center)
+    variances = (scatter + shrinkage * pool) / (counts + shrinkage) * unit**2
+    variances = variances + reg_covar
+    weights, means = counts[:, 0] / counts.sum(), shifts * unit + to_numpy(center)
     return Mixture(weights, means, WIDEN[covariance_type](variances), covariance_type)
 
 
@@ -250,7 +285,11 @@ def _each_node(state):
     return np.arange(len(state.nodes))
 
 
-GRANULARITIES = {"node": _each_node, "connected": gas_components}
+def _all_nodes(state):
+    return np.zeros(len(state.nodes), int)
+
+
+GRANULARITIES = {"node": _each_node, "connected": gas_components, "one": _all_nodes}
 WIDEN = {
     "diag": lambda variances: variances,
     "full": lambda variances: variances[:, None] * np.eye(variances.shape[1]),

@@ -4,9 +4,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import is_torch, namespace, to_numpy
-from skgmje.adaptation._gas_steps import MAX_DISTANCES, totals, two_nearest
-from skgmje.adaptation._neural_gas import label_components
+from skgmje._backend import (
+    as_double,
+    as_floats,
+    is_torch,
+    namespace,
+    to_numpy,
+    unit_of,
+)
+from skgmje.adaptation._gas_steps import (
+    MAX_DISTANCES,
+    like_nodes,
+    middle,
+    totals,
+    two_nearest,
+)
+from skgmje.adaptation._neural_gas import floating, label_components
 
 # A round ends after so many passes, or when the error falls by less than this share.
 PASSES = 15
@@ -69,12 +82,13 @@ def refine_gas(state, X, *, sample_weight=None, max_age=50, n_rounds=8):
     >>> refine_gas(start_gas(X), X).nodes.round(2).ravel()
     array([0.1, 1.1])
     """
-    xp = namespace(state.nodes)
+    state, sample_weight = floating(state), as_floats(sample_weight)[0]
+    xp, X = namespace(state.nodes), like_nodes(X, state.nodes)
     weight = xp.ones_like(X[:, 0]) if sample_weight is None else sample_weight
     weight = xp.astype(weight, state.nodes.dtype, copy=False)
-    origin = xp.mean(X, axis=0)
-    rows = _Rows(xp.astype(X, state.nodes.dtype, copy=False), weight, origin)
-    nodes, found = _settle(rows, state.nodes - origin)
+    unit = unit_of(X)
+    rows = _Rows(X, weight, middle(X, unit), unit)
+    nodes, found = _settle(rows, rows.within(state.nodes))
     ids, n_born, failures = state.ids, state.n_born, 0
     for turn in range(n_rounds):
         places, others = _elsewhere(rows, nodes, found, turn)
@@ -91,7 +105,8 @@ def refine_gas(state, X, *, sample_weight=None, max_age=50, n_rounds=8):
     alive = _alive(found.wins)
     found = _pass(rows, nodes[alive])
     edges, ages = _known_edges(state, to_numpy(alive), to_numpy(ids == state.ids))
-    state = state._replace(nodes=nodes[alive] + origin, ids=ids[alive], n_born=n_born)
+    nodes = nodes[alive] * rows.unit + rows.origin
+    state = state._replace(nodes=nodes, ids=ids[alive], n_born=n_born)
     return _linked(state._replace(edges=edges, ages=ages), found, weight, max_age)
 
 
@@ -99,6 +114,11 @@ class _Rows(NamedTuple):
     X: Any
     weight: Any
     origin: Any
+    unit: float
+
+    def within(self, points):
+        """Return points in coordinates whose squares no data type overflows."""
+        return (points - self.origin) / self.unit
 
 
 class _Found(NamedTuple):
@@ -137,7 +157,7 @@ def _pass(rows, nodes):
     nearest, sums = [], 0
     for start in range(0, len(rows.X), step):
         block = slice(start, start + step)
-        X = rows.X[block] - rows.origin
+        X = rows.within(rows.X[block])
         nearest.append(two_nearest(X, nodes))
         first, weight = nearest[-1][0], rows.weight[block]
         sums = sums + totals(first, k, X * weight[:, None])[1]
@@ -157,7 +177,7 @@ def _elsewhere(rows, nodes, found, turn):
     others = xp.asarray(nodes, copy=True)
     for place, node in zip(idle, worst, strict=True):
         own = xp.where(found.first == node, found.squares, -xp.ones_like(found.squares))
-        farthest = rows.X[own.argmax()] - rows.origin
+        farthest = rows.within(rows.X[own.argmax()])
         others[place] = nodes[node] + STEP * (farthest - nodes[node])
     return idle, others
 
@@ -214,4 +234,6 @@ def _with_known(ends, ages, state):
 
 def _like(totals, faded):
     """Return totals over all rows at the level that fading ones have."""
-    return totals * (faded.sum() / (totals.sum() + TINY))
+    totals = as_double(totals)
+    totals = totals * (as_double(faded).sum() / (totals.sum() + TINY))
+    return namespace(faded).astype(totals, faded.dtype, copy=False)

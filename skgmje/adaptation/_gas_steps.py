@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import asarray_like, is_torch, namespace
+from skgmje._backend import as_double, as_float, asarray_like, is_torch, namespace
 from skgmje.adaptation._gas_edges import make_edges
 
 # Rows per node in a block that moves the nodes at once: more of them would tie
@@ -78,15 +78,17 @@ class Gas:
         digits.
     """
 
-    def __init__(self, state, rules, origin):
+    def __init__(self, state, rules, origin, unit):
         self.rules = rules
         self.xp = namespace(state.nodes)
         self.n_nodes = len(state.nodes)
-        self.origin = origin
+        self.origin, self.unit = origin, unit
         n_places = max(rules.max_nodes, self.n_nodes)
-        self.all_nodes = self._places(state.nodes - origin, n_places)
-        self.all_errors = self._places(state.errors, n_places)
-        self.all_utilities = self._places(state.utilities, n_places)
+        self.all_nodes = self._places((state.nodes - origin) / unit, n_places)
+        self.all_errors, self.all_utilities = (
+            self._places(self._without_unit(part), n_places)
+            for part in (state.errors, state.utilities)
+        )
         self.all_hits = self._places(state.hits, n_places)
         self.all_ids = self._places(state.ids, n_places)
         self.edges = make_edges(
@@ -99,13 +101,30 @@ class Gas:
         free = self.xp.zeros_like(array[:1])
         return self.xp.concat([array, *[free] * (n_places - len(array))])
 
+    def _without_unit(self, squares):
+        """Return squares in units in which no data type overflows."""
+        squares = as_double(squares) / self.unit / self.unit
+        return self.xp.astype(squares, self.all_nodes.dtype)
+
+    def _with_unit(self, squares):
+        """Return squares in the units of the rows, if need be in double precision."""
+        xp, dtype = self.xp, self.all_nodes.dtype
+        limits = xp.finfo(dtype)
+        squares = as_double(squares) * self.unit * self.unit
+        # Sums of many of them, and a small share of one, are to be held, too.
+        held = limits.smallest_normal**0.25 < self.unit < limits.max**0.25
+        return xp.astype(squares, dtype) if held else squares
+
     def parts(self):
         """Return what a `GasState` consists of, as arrays of its own."""
         k = slice(self.n_nodes)
-        places = (self.all_errors, self.all_utilities, self.all_hits, self.all_ids)
+        squares = [
+            self._with_unit(part[k]) for part in (self.all_errors, self.all_utilities)
+        ]
+        places = (self.all_hits, self.all_ids)
         copies = [self.xp.asarray(part[k], copy=True) for part in places]
-        nodes = self.all_nodes[k] + self.origin
-        return nodes, *copies, *self.edges.listed(), self.n_seen, self.n_born
+        nodes = self.all_nodes[k] * self.unit + self.origin
+        return nodes, *squares, *copies, *self.edges.listed(), self.n_seen, self.n_born
 
     def learn(self, X):
         """See the rows in their order, as many at once as the nodes allow."""
@@ -126,7 +145,7 @@ class Gas:
                 self.see(X[i : i + 1])
             return
         for row in X:
-            self._see_one(row - self.origin)
+            self._see_one((row - self.origin) / self.unit)
 
     def _see_one(self, row):
         """Do what :meth:`see` does with a single row, without what blocks cost."""
@@ -150,7 +169,7 @@ class Gas:
     def see(self, X):
         """Let nodes, errors and edges learn from some rows at once."""
         rules, nodes, k = self.rules, self.all_nodes[: self.n_nodes], self.n_nodes
-        X = X - self.origin
+        X = (X - self.origin) / self.unit
         first, second, squares, seconds = two_nearest(X, nodes)
         fade = self._fade(len(X))
         gains = (squares * fade, (seconds - squares) * fade)
@@ -237,6 +256,33 @@ class Gas:
         self.edges.split(worst, other, new)
         self.n_nodes += 1
         self.n_born += 1
+
+
+def like_nodes(X, nodes):
+    """Return rows as floats of the data type of the nodes, if it can hold them."""
+    X = as_float(X)
+    if X.dtype == nodes.dtype:
+        return X
+    xp = namespace(X, nodes)
+    with np.errstate(over="ignore"):
+        converted = xp.astype(X, nodes.dtype)
+    if bool(xp.any(xp.isinf(converted) & ~xp.isinf(X))):
+        raise ValueError(
+            f"X has entries beyond {xp.finfo(nodes.dtype).max:.3g}, the largest of the "
+            f"nodes' {nodes.dtype}. Give nodes and X in float64."
+        )
+    return converted
+
+
+def middle(rows, unit):
+    """Return the mean of rows, of which also the sum may be beyond their data type."""
+    step = max(1, MAX_DISTANCES // rows.shape[1])
+    blocks = (rows[start : start + step] for start in range(0, len(rows), step))
+    xp = namespace(rows)
+    parts = [
+        xp.mean(block / unit, axis=0) * (len(block) / len(rows)) for block in blocks
+    ]
+    return unit * sum(parts[1:], start=parts[0])
 
 
 def two_nearest(X, nodes):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skgmje._backend import (
+    as_float,
     as_generator,
     asarray_like,
     detach,
@@ -13,6 +14,7 @@ from skgmje._backend import (
 )
 from skgmje.adaptation._resampling import RESAMPLING, effective_sample_size
 from skgmje.gaussian import Mixture
+from skgmje.gaussian._kernel import check_variance
 
 # Smallest weight, in equal shares: what has lost all weight may come back.
 FLOOR = 1e-8
@@ -105,8 +107,8 @@ def start_bank(rows):
     >>> start_bank(np.zeros((4, 2))).weights
     array([0.25, 0.25, 0.25, 0.25])
     """
-    xp = namespace(rows)
-    particles = detach(rows)
+    particles = detach(as_float(rows))
+    xp = namespace(particles)
     weights = xp.full_like(particles[:, 0], 1 / len(rows))
     return BankState(particles, weights, xp.zeros_like(weights, dtype=xp.int64))
 
@@ -137,12 +139,16 @@ def bank_mixture(state, bandwidth):
     >>> bank_mixture(start_bank(np.zeros((4, 2))), 0.5)
     Mixture(n_components=4, n_features=2, covariance_type='spherical')
     """
+    state = _floating(state)
     root = asarray_like(bandwidth, state.particles)
     xp = namespace(root)
     if root.ndim == 2:
         covariance = root @ xp.matrix_transpose(root)
         return Mixture(state.weights, state.particles, covariance, "tied")
-    variances = xp.full_like(state.weights, float(root) ** 2)
+    with np.errstate(over="ignore"):
+        variance = asarray_like(float(root) ** 2, root)
+    variance = check_variance(variance, "The square of bandwidth")
+    variances = xp.zeros_like(state.weights) + variance
     return Mixture(state.weights, state.particles, variances, "spherical")
 
 
@@ -231,7 +237,7 @@ def step_bank(
     array([0.17, 0.33, 0.49])
     """
     random_state = as_generator(random_state)
-    batch = detach(batch)
+    state, batch = _floating(state), detach(as_float(batch))
     weights, log_likelihood, stretch = _reweight(state, batch, bandwidth, rate)
     ages = state.ages + 1
     if max_age is not None:
@@ -245,6 +251,12 @@ def step_bank(
         )
     state = _put_in(state, batch, REPLACEMENTS[replacement])
     return state, BankInfo(log_likelihood, size, resampled, stretch)
+
+
+def _floating(state):
+    return state._replace(
+        particles=as_float(state.particles), weights=as_float(state.weights)
+    )
 
 
 def _reweight(state, batch, bandwidth, rate):

@@ -8,7 +8,9 @@ from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.gaussian._checks import patterns
 
 
-def missing_stats(kernel, covariance_type, weights, X, sample_weight, temper=1.0):
+def missing_stats(
+    kernel, covariance_type, weights, X, sample_weight, temper=1.0, reg_covar=0.0
+):
     """Take the exact E-step of rows with missing entries.
 
     Given the observed part :math:`x_o`, component k expects the missing part
@@ -35,6 +37,10 @@ def missing_stats(kernel, covariance_type, weights, X, sample_weight, temper=1.0
     temper : float, default=1.0
         Power of the joint densities before they become responsibilities.
 
+    reg_covar : float or ndarray of shape (n_features,), default=0.0
+        What the M-step adds to the variances. What is missing has it from the last
+        step already, and must not get it again and again.
+
     Returns
     -------
     stats : Statistics
@@ -47,6 +53,9 @@ def missing_stats(kernel, covariance_type, weights, X, sample_weight, temper=1.0
     sums = np.zeros((n_components, n_features))
     second = np.zeros((n_components, n_features, n_features))
     log_likelihood = 0.0
+    reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
+    if covariance_type == "spherical":
+        reg_covar = np.full(n_features, reg_covar.mean())
     for rows, observed in patterns(X):
         weight = sample_weight[rows]
         log_norm, resp = _observed(
@@ -57,6 +66,7 @@ def missing_stats(kernel, covariance_type, weights, X, sample_weight, temper=1.0
         counts += resp.sum(axis=0)
         for k in range(n_components):
             diff, spread = _complete(X[rows], observed, kernel.means[k], dense[k])
+            np.fill_diagonal(spread, np.diagonal(spread) - reg_covar * ~observed)
             weighted = diff * resp[:, k, None]
             sums[k] += weighted.sum(axis=0)
             second[k] += weighted.T @ diff + resp[:, k].sum() * spread

@@ -6,8 +6,14 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from skgmje._backend import is_torch, namespace, to_numpy
-from skgmje.adaptation._gas_steps import Gas, GasRules, check_rules
+from skgmje._backend import (
+    as_float,
+    is_torch,
+    namespace,
+    to_numpy,
+    unit_of,
+)
+from skgmje.adaptation._gas_steps import Gas, GasRules, check_rules, like_nodes, middle
 
 
 class GasState(NamedTuple):
@@ -75,6 +81,12 @@ class GasState(NamedTuple):
         return GasState(*map(to_numpy, self[:-2]), int(self.n_seen), int(self.n_born))
 
 
+def floating(state):
+    """Return a gas whose nodes, errors and utilities are floats."""
+    names = "nodes", "errors", "utilities"
+    return state._replace(**{name: as_float(getattr(state, name)) for name in names})
+
+
 def start_gas(rows):
     """Return a gas of two nodes and the edge between them.
 
@@ -102,11 +114,10 @@ def start_gas(rows):
     """
     if not len(rows):
         raise ValueError("A gas starts with a row, but there is none. Give some.")
+    rows = as_float(rows)
     xp = namespace(rows)
     where = {"device": rows.device} if is_torch(rows) else {}
     nodes = xp.asarray(rows[[0, min(1, len(rows) - 1)]], copy=True)
-    if not xp.isdtype(nodes.dtype, "real floating"):
-        nodes = xp.astype(nodes, xp.float64)
     pair = xp.arange(2, dtype=xp.int64, **where)
     return GasState(
         nodes=nodes,
@@ -225,9 +236,10 @@ def adapt_gas(
         utility_threshold,
     )
     check_rules(rules)
-    origin = ORIGINS[mode](state.nodes)
-    gas = Gas(state, rules, origin)
-    X = namespace(X).astype(X, state.nodes.dtype, copy=False)
+    state = floating(state)
+    X = like_nodes(X, state.nodes)
+    unit = unit_of(state.nodes, X)
+    gas = Gas(state, rules, ORIGINS[mode](state.nodes, unit), unit)
     LEARN[mode](gas, X)
     return GasState(*gas.parts())
 
@@ -263,14 +275,10 @@ def label_components(ends, n_nodes):
     return connected_components(links, directed=False)[1]
 
 
-def _mean(nodes):
-    return namespace(nodes).mean(nodes, axis=0)
-
-
-def _zero(nodes):
+def _zero(nodes, unit):
     # Single rows lose no digits, and the same rows in other chunks give the same.
     return namespace(nodes).zeros_like(nodes[0])
 
 
 LEARN = {"batch": Gas.learn, "sequential": Gas.learn_singly}
-ORIGINS = {"batch": _mean, "sequential": _zero}
+ORIGINS = {"batch": middle, "sequential": _zero}

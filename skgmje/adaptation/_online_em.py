@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skgmje._backend import as_float
 from skgmje._kernels import Statistics, merge_stats
 from skgmje.adaptation._e_step import statistics_pass
 from skgmje.adaptation._em import make_prior, maximise
@@ -30,7 +31,8 @@ def online_em(mixture, X, *, rate=0.05, reg_covar=1e-6, dead_share=0.1):
         The mixture so far, of NumPy arrays.
 
     X : ndarray of shape (n_samples, n_features)
-        The batch.
+        The batch; NaN means missing: of a feature without a value the mixture
+        keeps what it knows.
 
     rate : float, default=0.05
         Rate r, from 0 to 1; 1 is a step of EM on the batch alone.
@@ -61,9 +63,9 @@ def online_em(mixture, X, *, rate=0.05, reg_covar=1e-6, dead_share=0.1):
     >>> online_em(mixture, np.array([[1.0], [3.0]]), rate=0.5).means.item()
     1.0
     """
-    mixture = _double(mixture)
+    mixture, X = _double(mixture), as_float(X)
     prior = make_prior(X.shape[1], 0.0, "pooled", reg_covar)
-    kernel, fresh = statistics_pass(X)(mixture)
+    kernel, fresh = statistics_pass(X, reg_covar=reg_covar)(mixture)
     old = _implied(mixture, kernel, prior.reg_covar)
     if rate == 0:
         stats = old

@@ -7,6 +7,7 @@ in the noise of these counts; if in doubt, use the systematic one.
 
 from skgmje._backend import (
     as_double,
+    as_float,
     as_generator,
     asarray_like,
     is_torch,
@@ -41,8 +42,9 @@ def effective_sample_size(weights):
     >>> effective_sample_size(np.array([0.5, 0.5, 0.0])).item()
     2.0
     """
+    weights = as_double(as_float(weights))
     xp = namespace(weights)
-    weights = as_double(weights) / xp.max(weights, axis=-1, keepdims=True)
+    weights = weights / xp.max(weights, axis=-1, keepdims=True)
     return xp.sum(weights, axis=-1) ** 2 / xp.sum(weights**2, axis=-1)
 
 
@@ -239,8 +241,8 @@ def residual_resampling(weights, n_samples, random_state=None):
 
 def _check_weights(weights):
     """Return the weights in double precision, divided by their maximum."""
+    weights = as_double(as_float(weights))
     xp = namespace(weights)
-    weights = as_double(weights)
     top = float(xp.max(weights))
     if not (top > 0 and float(xp.min(weights)) >= 0 and top < float("inf")):
         raise ValueError(

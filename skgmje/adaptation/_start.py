@@ -2,8 +2,14 @@
 
 import numpy as np
 
+from skgmje._backend import as_double, as_floats, from_tensor, to_numpy
 from skgmje._kernels import KERNELS, assigned_stats, block_stats
-from skgmje.adaptation._e_step import has_missing, make_kernel, row_mean
+from skgmje.adaptation._e_step import (
+    has_missing,
+    make_kernel,
+    observed_moments,
+    row_mean,
+)
 from skgmje.adaptation._em import make_prior, maximise
 from skgmje.gaussian import Mixture
 
@@ -18,13 +24,15 @@ def start_mixture(
     shrinkage_target="pooled",
     reg_covar=1e-6,
     rank=1,
+    moments=None,
 ):
     """Take one M-step from given labels or responsibilities.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        Rows. Missing entries (NaN) count as the mean of their feature.
+        Rows. Missing entries (NaN) count as the mean of their feature, with its
+        variance: a component that sees no value of a feature starts with these.
 
     resp : ndarray of shape (n_samples,) or (n_samples, n_components)
         Labels from 0, or responsibilities.
@@ -47,10 +55,19 @@ def start_mixture(
     rank : int, default=1
         Number of factors of a low-rank covariance.
 
+    moments : tuple of ndarray of shape (n_features,), default=None
+        Means and variances of the features, where `X` is a part of the rows; None
+        means those of the values in `X`.
+
     Returns
     -------
     mixture : Mixture
         Without labels that have no rows.
+
+    Raises
+    ------
+    ValueError
+        If a feature has no value and `moments` are not given.
 
     Examples
     --------
@@ -60,20 +77,47 @@ def start_mixture(
     >>> start_mixture(X, np.array([0, 0, 1, 1]), "diag").means.round(2).ravel().tolist()
     [-1.1, 1.1]
     """
-    center = row_mean(X, sample_weight)
-    if has_missing(X):
-        X = np.where(np.isnan(X), np.where(np.isfinite(center), center, 0.0), X)
-        center = row_mean(X, sample_weight)
+    X, sample_weight = map(from_tensor, as_floats(X, sample_weight))
+    resp = to_numpy(resp)
     n_components = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
+    unknown = None
+    if has_missing(X):
+        missing = np.isnan(X)
+        mean, variance = _checked_moments(X, sample_weight, moments)
+        X = np.where(missing, mean, X)
+        unknown = variance * _missing_counts(missing, resp, n_components, sample_weight)
+    labelled = X, resp, n_components, sample_weight, unknown
     build = FIRST_STEPS.get(covariance_type, _first_step)
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
-    return build(
-        X, resp, n_components, covariance_type, sample_weight, center, prior, rank
-    )
+    return build(labelled, covariance_type, prior, rank)
 
 
-def _take(X, resp, n_components, covariance_type, sample_weight, center):
+def _checked_moments(X, sample_weight, moments):
+    if moments is not None:
+        return moments
+    mean, variance = observed_moments(X, sample_weight)
+    empty = np.flatnonzero(np.isnan(mean))
+    if len(empty):
+        raise ValueError(
+            f"X has no value in column {', '.join(map(str, empty[:5]))}: a mixture "
+            "cannot start there. Drop the column, or give moments."
+        )
+    return mean, variance
+
+
+def _missing_counts(missing, resp, n_components, sample_weight):
+    """Return the weight of each component's missing entries, (k, n_features)."""
+    weight = np.ones(len(missing)) if sample_weight is None else sample_weight
+    if resp.ndim == 2:
+        return (resp.T * weight) @ missing
+    labels = range(n_components)
+    return np.stack([weight[resp == k] @ missing[resp == k] for k in labels])
+
+
+def _take(labelled, covariance_type):
     """Return statistics of `resp`, by raw moments where they keep their digits."""
+    X, resp, n_components, sample_weight, unknown = labelled
+    center = row_mean(X, sample_weight)
     kernel_class = KERNELS[covariance_type]
     n_features = X.shape[1]
     weights = np.full(n_components, 1 / n_components)
@@ -86,28 +130,28 @@ def _take(X, resp, n_components, covariance_type, sample_weight, center):
     if spread < 1e-8 * offset * stats.weight:
         kernel = kernel_class(weights, stats.means, unit, center, -1.0)
         stats = assigned_stats(kernel, X, resp, sample_weight)
+    if unknown is not None:
+        added = kernel.pack(unknown[:, :, None] * np.eye(n_features))
+        pairs = zip(stats.scatter, added, strict=True)
+        stats = stats._replace(scatter=tuple(a + b for a, b in pairs))
     return kernel, stats
 
 
-def _first_step(
-    X, resp, n_components, covariance_type, sample_weight, center, prior, rank
-):
-    kernel, stats = _take(X, resp, n_components, covariance_type, sample_weight, center)
+def _first_step(labelled, covariance_type, prior, rank):
+    kernel, stats = _take(labelled, covariance_type)
     return maximise(kernel, stats, prior, covariance_type)[0]
 
 
-def _first_factors(
-    X, resp, n_components, covariance_type, sample_weight, center, prior, rank
-):
+def _first_factors(labelled, covariance_type, prior, rank):
     """Return the principal axes of each component's full covariance.
 
     A component with few rows borrows from the pool with the weight of as many
     rows as there are features; without it, factors would start at zero, which
     is a fixed point.
     """
-    n_features = X.shape[1]
+    n_features = labelled[0].shape[1]
     borrowed = prior._replace(shrinkage=max(prior.shrinkage, float(n_features)))
-    kernel, stats = _take(X, resp, n_components, "full", sample_weight, center)
+    kernel, stats = _take(labelled, "full")
     full, _ = maximise(kernel, stats, borrowed, "full")
     rank = min(rank, n_features)
     factors = np.empty((full.n_components, n_features, rank))
@@ -156,11 +200,16 @@ def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
     >>> weights_only(X, np.array([[-1.1], [1.1]])).weights.round(2).tolist()
     [0.4, 0.6]
     """
+    arrays = as_floats(X, centers, sample_weight)
+    X, centers, sample_weight = map(from_tensor, arrays)
+    # The variance of rows in single precision may be beyond its range.
+    centers = as_double(centers)
     n_components, n_features = centers.shape
     center = row_mean(X, sample_weight)
     blocks = (X[start : start + 8192] for start in range(0, len(X), 8192))
     squares = sum(float(((block - center) ** 2).sum()) for block in blocks)
     variance = squares / (len(X) * n_features) or 1.0
+    floor = 1e-12 * float((center**2).max(initial=variance))
     weights, previous = np.full(n_components, 1 / n_components), -np.inf
     for _ in range(max_iter):
         mixture = Mixture(
@@ -169,7 +218,6 @@ def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
         stats = block_stats(make_kernel(mixture, center), X, sample_weight)
         moved = (stats.counts * ((stats.means - centers) ** 2).sum(axis=1)).sum()
         total = stats.scatter[0].sum() + moved
-        floor = 1e-12 * float((center**2).max(initial=1.0))
         variance = max(float(total) / (stats.weight * n_features), floor)
         weights = stats.counts / stats.counts.sum()
         bound = stats.log_likelihood / stats.weight

@@ -89,12 +89,12 @@ class MarginalGaussianizer(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         self : MarginalGaussianizer
             The fitted transformer.
         """
-        task = FitTask(self, X, y, sample_weight)
-        rows = check_rows(self, X, reset=True)
-        rows, weight = drop_weightless(rows, check_weights(sample_weight, rows))
-        rows = rows.astype(np.float64, copy=False)
-        self.columns_ = [fit_column(column, weight) for column in rows.T]
-        task.end()
+        with FitTask(self, X, y, sample_weight) as task:
+            rows = check_rows(self, X, reset=True)
+            rows, weight = drop_weightless(rows, check_weights(sample_weight, rows))
+            rows = rows.astype(np.float64, copy=False)
+            columns = [fit_column(column, weight) for column in rows.T]
+            task.end(setattr, self, "columns_", columns)
         return self
 
     def inverse_transform(self, Z):

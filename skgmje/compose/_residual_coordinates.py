@@ -162,9 +162,8 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         self : ResidualCoordinates
             The fitted transformer.
         """
-        task = FitTask(self, X, y, sample_weight)
-        self._fit(check_rows(self, X, reset=True), sample_weight)
-        task.end()
+        with FitTask(self, X, y, sample_weight) as task:
+            task.end(self._fit, check_rows(self, X, reset=True), sample_weight)
         return self
 
     def _fit(self, X, sample_weight, gaussianizer=None):

@@ -20,6 +20,7 @@ from skgmje._base import (
     mean_score,
 )
 from skgmje._estimator import EstimatorMixin, FitTask
+from skgmje._interrupt import fit_whole
 from skgmje.compose._bijections import bijection, type_of
 from skgmje.compose._mass import draw, image_mass
 
@@ -231,31 +232,33 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             If the transformer drops columns, is flat, or has no image of a row; or
             the density gives its image less than a millionth.
         """
-        task = FitTask(self, X, y, sample_weight, n_steps=1)
-        rows = check_rows(self, X, reset=True, min_samples=2)
-        weight = check_weights(sample_weight, rows)
-        type_of(self.transformer)
-        for_transformer, for_density = self._route(weight)
-        # Names may be all that tells a ColumnTransformer its columns.
-        raw = X if "feature_names_in_" in vars(self) else rows
-        transformer = clone(self.transformer)
-        with np.errstate(all="ignore"):
-            self.transformer_ = transformer.fit(raw, **for_transformer)
-            self._bijection = bijection(self.transformer_, self.log_det)
-            Z, _ = self._bijection.forward_training(rows)
-        known = np.isfinite(Z).all(axis=1)
-        if not known.all():
-            raise ValueError(
-                f"Row {known.argmin()} of X, one of {np.sum(~known)}, has no finite "
-                f"image under {self.transformer!r}. Drop such rows, or change the "
-                "transformer."
-            )
-        density = clone(self.density)
-        with task.part(density, "fit-density"):
-            self.density_ = density.fit(Z, **for_density)
-        self._set_mass(image_mass(self.density_, self._bijection, Z.shape[1]))
-        task.end()
+        with FitTask(self, X, y, sample_weight, n_steps=1) as task:
+            rows = check_rows(self, X, reset=True, min_samples=2)
+            weight = check_weights(sample_weight, rows)
+            type_of(self.transformer)
+            for_transformer, for_density = self._route(weight)
+            # Names may be all that tells a ColumnTransformer its columns.
+            raw = X if "feature_names_in_" in vars(self) else rows
+            transformer = clone(self.transformer)
+            with np.errstate(all="ignore"):
+                self.transformer_ = transformer.fit(raw, **for_transformer)
+                self._bijection = bijection(self.transformer_, self.log_det)
+                Z, _ = self._bijection.forward_training(rows)
+            known = np.isfinite(Z).all(axis=1)
+            if not known.all():
+                raise ValueError(
+                    f"Row {known.argmin()} of X, one of {np.sum(~known)}, has no "
+                    f"finite image under {self.transformer!r}. Drop such rows, or "
+                    "change the transformer."
+                )
+            density = clone(self.density)
+            with task.part(density, "fit-density"):
+                self.density_ = task.learn(object, fit_whole, density, Z, **for_density)
+            task.end(self._measure, Z.shape[1])
         return self
+
+    def _measure(self, n_features):
+        self._set_mass(image_mass(self.density_, self._bijection, n_features))
 
     def _route(self, weight):
         """Return what the ``fit`` of transformer and density are passed, two dicts."""

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from skgmje._backend import as_float
+
 
 @dataclass(frozen=True)
 class ImageAugmentation:
@@ -105,6 +107,7 @@ class ImageAugmentation:
         views : tensor of shape (n_samples, channels, height, width)
             Another view of each.
         """
+        images = as_float(images)
         draw = _Draw(images, generator)
         if self.flip or self.moves:
             images = self._resample(images, draw)

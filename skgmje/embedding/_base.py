@@ -143,7 +143,7 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         """Return what :meth:`_fit_density` is told; raise if it is wrong."""
 
     @abstractmethod
-    def _fit_density(self, settings, z_context, z_target, random_state):
+    def _fit_density(self, settings, z_context, z_target, random_state, task):
         """Return the density of pairs of embeddings.
 
         Parameters
@@ -156,6 +156,9 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
 
         random_state : RandomState instance
             Source of randomness.
+
+        task : FitTask
+            Its `when` tells whether Ctrl-C has come, so that there is no time.
 
         Returns
         -------
@@ -195,27 +198,34 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         self : estimator
             The fitted estimator.
         """
-        given = X
-        X, y = self._read(X, y)
         # Late: importing the package needs no torch.
         from skgmje.embedding._training import check_settings, train_encoders
         from skgmje.modules._schedule import Schedule
 
-        task = FitTask(self, given, y, n_steps=Schedule(self.max_iter).n_epochs)
-        device, settings = check_settings(self), self._density_settings()
-        data = (X,) if y is None else (X, np.asarray(y))
-        task.checkpoint = self._open_checkpoint(*data)
-        random_state = check_random_state(self.random_state)
-        self._views = VIEWS[self.views]().fit(X, y)
-        context, target = self._views.pairs(X, y)
-        units = self._find_units(X, 0)
-        is_pair = self._views.needs_y
-        self._units = units, self._find_units(target, 1) if is_pair else units
-        pairs = Pairs(self._views, context, target, *self._units)
-        auto = _OF_IMAGES if self._image_formats[0] else _OF_ROWS
-        size = choose_size(self, len(pairs.context), auto)
-        seed, self._seed = random_state.randint(_LARGEST_SEED, size=2).tolist()
-        trained = train_encoders(self, pairs, size, device, seed, task)
+        n_steps = Schedule(self.max_iter).n_epochs
+        with FitTask(self, X, y, n_steps=n_steps) as task:
+            X, y = self._read(X, y)
+            device, settings = check_settings(self), self._density_settings()
+            data = (X,) if y is None else (X, np.asarray(y))
+            task.checkpoint = self._open_checkpoint(*data)
+            random_state = check_random_state(self.random_state)
+            self._views = VIEWS[self.views]().fit(X, y)
+            context, target = self._views.pairs(X, y)
+            units = self._find_units(X, 0)
+            is_pair = self._views.needs_y
+            self._units = units, self._find_units(target, 1) if is_pair else units
+            pairs = Pairs(self._views, context, target, *self._units)
+            auto = _OF_IMAGES if self._image_formats[0] else _OF_ROWS
+            size = choose_size(self, len(pairs.context), auto)
+            seed, self._seed = random_state.randint(_LARGEST_SEED, size=2).tolist()
+            trained = train_encoders(self, pairs, size, device, seed, task)
+            more = seed, settings, random_state
+            troubles, words = task.end(self._store, task, trained, X, pairs, *more)
+        self._warn(troubles, words)
+        return self
+
+    def _store(self, task, trained, X, pairs, seed, settings, random_state):
+        """Store encoders and the density of what they make; return what is wrong."""
         self._keep(trained, X.dtype)
         self._directions = None
         if self.passthrough:
@@ -225,13 +235,11 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         # What will be asked for is the row as it is.
         z_context = self._encode(self.encoder_, pairs.context)
         density, trouble = self._fit_density(
-            settings, z_context, views[1], random_state
+            settings, z_context, views[1], random_state, task
         )
         self._density = density
         self.occupancy_ = density.marginal.responsibilities(z_context).mean(axis=0)
-        self._judge(z_context, [trained.training.trouble, trouble])
-        task.end()
-        return self
+        return [trained.training.trouble, trouble], self._judge(z_context)
 
     def _read(self, X, y):
         """Return the rows of `X` and `y`, and remember which of them are images."""
@@ -286,8 +294,8 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
         self._encode(self._layer, rows)
         self._density.predict_mixture(self._encode(self.encoder_, rows))
 
-    def _judge(self, z_context, troubles):
-        """Store what is known of the embeddings, and warn of what is wrong."""
+    def _judge(self, z_context):
+        """Store what is known of the embeddings; return what is wrong, in words."""
         figures = measure(z_context)
         self.effective_rank_ = figures["effective_rank"]
         self.std_ = figures["std"]
@@ -296,6 +304,10 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
             [np.linalg.slogdet(view.covariances[0])[1] for view in views]
         )
         self.embedding_dim_ = z_context.shape[1]
+        return describe(figures, len(z_context), self.logdet_drop_.max())
+
+    def _warn(self, troubles, words):
+        """Warn of what is wrong."""
         name = type(self).__name__
         troubles = [trouble for trouble in troubles if trouble]
         if troubles:
@@ -304,5 +316,4 @@ class EmbedderMixin(EmbedderAnswers, EstimatorMixin, ABC):
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        words = describe(figures, len(z_context), self.logdet_drop_.max())
         warn_of_collapse(name, words)

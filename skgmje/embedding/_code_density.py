@@ -3,7 +3,7 @@
 import numpy as np
 
 from skgmje._selection import ROWS_PER_COMPONENT, kmeans_labels, select_mixture
-from skgmje.adaptation import expectation_maximization, start_mixture
+from skgmje.adaptation import EMResult, expectation_maximization, start_mixture
 
 _KIND = "full"
 # Rows that each component borrows from all, and a floor, in standard units.
@@ -14,7 +14,7 @@ _N_STEPS = 200
 _LEAST_STD = 1e-4
 
 
-def fit_codes(codes, n_components, random_state):
+def fit_codes(codes, n_components, random_state, task):
     """Fit a mixture to codes by expectation-maximisation.
 
     Parameters
@@ -29,6 +29,9 @@ def fit_codes(codes, n_components, random_state):
     random_state : RandomState instance
         Source of starts and folds.
 
+    task : FitTask
+        Its `when` tells whether Ctrl-C has come; 'auto' is then one component.
+
     Returns
     -------
     mixture : Mixture
@@ -42,6 +45,8 @@ def fit_codes(codes, n_components, random_state):
     scale = np.where(varies, scale, _LEAST_STD)
     rows = np.where(varies, (codes - loc) / scale, 0.0)
     start = None
+    if n_components == "auto" and task.when:
+        n_components = 1
     if n_components == "auto":
         kind = {"covariance_type": _KIND}
         chosen = select_mixture(rows, random_state=random_state, **kind, **_PRIOR)
@@ -51,7 +56,8 @@ def fit_codes(codes, n_components, random_state):
         seed = random_state.randint(2**31 - 1)
         labels = kmeans_labels(rows, size, random_state=seed)
         start = start_mixture(rows, labels, _KIND, **_PRIOR)
-    result = expectation_maximization(rows, start, max_iter=_N_STEPS, **_PRIOR)
+    steps = {"max_iter": _N_STEPS, **_PRIOR}
+    result = task.learn(EMResult, expectation_maximization, rows, start, **steps)
     trouble = ""
     if not result.converged:
         trouble = (

@@ -1,6 +1,6 @@
 """Losses of other methods, for comparison."""
 
-from skgmje._backend import logsumexp, namespace
+from skgmje._backend import as_floats, logsumexp, namespace
 from skgmje.embedding._moments import covariance
 
 # Under the square root of a variance, whose gradient at zero would be infinite.
@@ -46,6 +46,7 @@ def infonce_loss(z_context, z_target, temperature=0.2):
     >>> bool(infonce_loss(z, z) < infonce_loss(z, z[::-1]))
     True
     """
+    z_context, z_target = as_floats(z_context, z_target)
     xp = namespace(z_context, z_target)
     logits = _normalised(z_context) @ _normalised(z_target).T / temperature
     pairs = xp.mean(xp.linalg.diagonal(logits))
@@ -90,6 +91,7 @@ def vicreg_loss(z_context, z_target, weights=(25.0, 25.0, 1.0)):
     >>> bool(vicreg_loss(z, z) < vicreg_loss(z, z[::-1]))
     True
     """
+    z_context, z_target = as_floats(z_context, z_target)
     xp = namespace(z_context, z_target)
     invariance, variance, decorrelation = weights
     loss = invariance * xp.mean((z_context - z_target) ** 2)
@@ -136,6 +138,7 @@ def barlow_loss(z_context, z_target, redundancy_weight=0.01):
     >>> bool(barlow_loss(z, z) < barlow_loss(z, z[::-1]))
     True
     """
+    z_context, z_target = as_floats(z_context, z_target)
     xp = namespace(z_context, z_target)
     matrix = _standardised(z_context).T @ _standardised(z_target) / len(z_context)
     matches = xp.sum((1 - xp.linalg.diagonal(matrix)) ** 2)

@@ -301,40 +301,43 @@ class KernelDecoder(DecoderAnswers, EstimatorMixin, BaseEstimator):
         self : KernelDecoder
             The fitted estimator.
         """
-        given = X
-        X = self._read(X)
         # Late: importing the package needs no torch.
         from skgmje.embedding._decoder_training import check_decoder, train_decoder
         from skgmje.modules._schedule import Schedule
 
-        image_shape = self._format and self._format.shape
-        self._patches = KERNELS[self.kernel](self, X.shape[1], image_shape)
-        device = check_decoder(self, X)
-        task = FitTask(self, given, y, n_steps=Schedule(self.max_iter).n_epochs)
-        task.checkpoint = self._open_checkpoint(X)
-        random_state = check_random_state(self.random_state)
-        self._units = standardization(X, None, per_feature=self.standardize)
-        seed = int(random_state.randint(_LARGEST_SEED))
-        variance = None if self.variance == "auto" else self.variance / self._unit
-        trained = train_decoder(
-            self,
-            self._units.standardise(X, np.float32),
-            self._bounds(X),
-            variance,
-            self._patches,
-            device,
-            seed,
-            task,
-        )
+        with FitTask(self, X, y, n_steps=Schedule(self.max_iter).n_epochs) as task:
+            X = self._read(X)
+            image_shape = self._format and self._format.shape
+            self._patches = KERNELS[self.kernel](self, X.shape[1], image_shape)
+            device = check_decoder(self, X)
+            task.checkpoint = self._open_checkpoint(X)
+            random_state = check_random_state(self.random_state)
+            self._units = standardization(X, None, per_feature=self.standardize)
+            seed = int(random_state.randint(_LARGEST_SEED))
+            variance = None if self.variance == "auto" else self.variance / self._unit
+            trained = train_decoder(
+                self,
+                self._units.standardise(X, np.float32),
+                self._bounds(X),
+                variance,
+                self._patches,
+                device,
+                seed,
+                task,
+            )
+            trouble = task.end(self._store, task, trained, X, random_state)
+        self._warn(trained, trouble, is_one=bool((X == X[0]).all()))
+        return self
+
+    def _store(self, task, trained, X, random_state):
+        """Store the networks, and the density of codes; return what is wrong."""
         self._keep(trained, X.dtype)
         codes = self._encode(X)
         self.latent_mixture_, trouble = fit_codes(
-            codes, self.n_components, random_state
+            codes, self.n_components, random_state, task
         )
         self.residual_variance_ = self._residual_variance(X, codes)
-        self._judge(trained, trouble, is_one=bool((X == X[0]).all()))
-        task.end()
-        return self
+        return trouble
 
     def _read(self, X):
         """Return rows, and remember what images they were, if any."""
@@ -388,7 +391,7 @@ class KernelDecoder(DecoderAnswers, EstimatorMixin, BaseEstimator):
         # Rows that the network knows by heart have some variance too.
         return max(float(total) / X.size, 1e-12)
 
-    def _judge(self, trained, trouble, *, is_one):
+    def _warn(self, trained, trouble, *, is_one):
         """Warn of what is wrong."""
         name = type(self).__name__
         troubles = [words for words in (trained.training.trouble, trouble) if words]

@@ -130,17 +130,22 @@ def train_decoder(estimator, rows, bounds, variance, patches, device, seed, task
     rows = share_rows(rows, device)
     hooks = _hooks(estimator, task)
     schedule = Schedule(estimator.max_iter, batch_size, estimator.learning_rate)
-    training = train(module, objective, rows, schedule, hooks, random_state, device)
-    sample = rows[draw_rows(len(rows), batch_size, random_state).to(device)][0]
-    with torch.no_grad():
-        decoded = module.eval()(sample)
-    effective = objective.effective_samples(decoded, sample)
+    plan = schedule, hooks, random_state, device
+    training = task.learn(Training, train, module, objective, rows, *plan)
+
+    def look():
+        sample = rows[draw_rows(len(rows), batch_size, random_state).to(device)][0]
+        with torch.no_grad():
+            decoded = module.eval()(sample)
+        return objective.effective_samples(decoded, sample), float(decoded.variance)
+
+    effective, variance = task.finish(look)
     module.cpu()
     return Trained(
         module.encoder,
         module.decoder,
         training,
-        float(decoded.variance),
+        variance,
         effective,
         batch_size,
     )

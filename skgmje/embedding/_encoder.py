@@ -301,6 +301,10 @@ def _check_answer(view, own, answer, embedding_dim):
 def embed(network, rows, device, units=None, *, max_rows=_CHUNK_ROWS):
     """Return the outputs of a network in evaluation mode, float64.
 
+    They are computed in double precision, whatever that of the parameters: in
+    single precision the place of a row in the batch shows. Who knows single precision
+    only, such as a user's network that asks for it and Apple's devices, computes so.
+
     Parameters
     ----------
     network : nn.Module
@@ -324,19 +328,27 @@ def embed(network, rows, device, units=None, *, max_rows=_CHUNK_ROWS):
         Outputs.
     """
     device = _present_device(device)
-    dtype = precision(network)
-    if device.type != "cpu":
-        # Apple's devices have no double precision.
-        dtype = torch.float32 if device.type == "mps" else dtype
+    step = max(1, min(max_rows, _CHUNK_ENTRIES // rows.shape[1]))
+    chunks = [rows[i : i + step] for i in range(0, len(rows), step)]
+    if device.type != "mps":
+        try:
+            return _evaluate(network, chunks, device, units, torch.float64)
+        except RuntimeError:
+            if precision(network) == torch.float64:
+                raise
+    return _evaluate(network, chunks, device, units, torch.float32)
+
+
+def _evaluate(network, chunks, device, units, dtype):
+    """Return the outputs of a network for chunks of rows in one precision."""
+    if device.type != "cpu" or precision(network) != dtype:
         network = copy.deepcopy(network).to(device, dtype)
     parts = []
-    step = max(1, min(max_rows, _CHUNK_ENTRIES // rows.shape[1]))
     with torch.inference_mode():
-        for start in range(0, len(rows), step):
-            chunk = rows[start : start + step]
-            chunk = chunk if units is None else units.standardise(chunk)
-            chunk = torch.tensor(chunk, dtype=dtype)
-            parts.append(network(chunk.to(device)).cpu().double().numpy())
+        for chunk in chunks:
+            rows = chunk if units is None else units.standardise(chunk)
+            rows = torch.tensor(rows, dtype=dtype)
+            parts.append(network(rows.to(device)).cpu().double().numpy())
     return np.concatenate(parts)
 
 

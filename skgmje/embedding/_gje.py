@@ -289,7 +289,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
     def _density_settings(self):
         return None
 
-    def _fit_density(self, settings, z_context, z_target, random_state):
+    def _fit_density(self, settings, z_context, z_target, random_state, task):
         mixture = gaussian(z_context, z_target)
         self.mean_, self.covariance_ = mixture.means[0], mixture.covariances[0]
         context, target = embedding_units(z_context), embedding_units(z_target)

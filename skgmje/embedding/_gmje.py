@@ -20,6 +20,8 @@ from skgmje.gaussian import COVARIANCE_TYPES
 N_PROTOTYPES = 20
 
 # Fields of the settings that are not parameters of their own.
+# Of EM, where there is no time.
+_HURRIED_STEPS = 5
 _AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _MIXTURE_PARAMS = {
@@ -344,12 +346,20 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit_density(self, settings, z_context, z_target, random_state):
+    def _fit_density(self, settings, z_context, z_target, random_state, task):
         from skgmje._joint._fits import fit_joint
+        from skgmje._joint._models import Fit
 
         context, target = embedding_units(z_context), embedding_units(z_target)
         rows = context.standardise(z_context), target.standardise(z_target)
-        fit = fit_joint(self.mixture, *rows, settings, random_state=random_state)
+        source = self.mixture
+        if task.when:
+            size = 1 if settings.n_components == "auto" else settings.n_components
+            settings = replace(settings, n_components=size, max_iter=_HURRIED_STEPS)
+            source = "prototypes"
+        fit = task.learn(
+            Fit, fit_joint, source, *rows, settings, random_state=random_state
+        )
         density = latent_density(
             fit.model, z_context, context, target, settings, random_state
         )

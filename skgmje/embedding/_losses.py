@@ -2,7 +2,7 @@
 
 import math
 
-from skgmje._backend import namespace
+from skgmje._backend import as_floats, namespace
 from skgmje.embedding._contrast import barlow_loss, infonce_loss, vicreg_loss
 from skgmje.embedding._moments import (
     gaussian_mutual_information,
@@ -71,6 +71,7 @@ def gje_loss(z_context, z_target, rho=0.9, logdet_weight=1.0, moments=None):
     >>> bool(gje_loss(z, z) < gje_loss(z, z[::-1]))
     True
     """
+    z_context, z_target = as_floats(z_context, z_target)
     xp = namespace(z_context, z_target)
     apart = z_context - z_target
     together = z_context + z_target
@@ -123,6 +124,7 @@ def naive_loss(z_context, z_target):
     >>> bool(naive_loss(z[:, :2] / 10, z[:, 2:] / 10) < naive_loss(z[:, :2], z[:, 2:]))
     True
     """
+    z_context, z_target = as_floats(z_context, z_target)
     z = namespace(z_context, z_target).concat([z_context, z_target], axis=1)
     return (mahalanobis_term(z, _RIDGE) + logdet_term(z, _RIDGE)) / 2
 
@@ -226,6 +228,7 @@ def joint_loss(z_context, z_target, mixture, logdet_weight=1.0, moments=None):
     >>> bool(np.isclose(loss, -prior.log_prob(z).mean()))
     True
     """
+    z_context, z_target = as_floats(z_context, z_target)
     xp = namespace(z_context, z_target)
     log_prob = mixture.log_prob(xp.concat([z_context, z_target], axis=1))
     return -xp.mean(log_prob) - logdet_weight * _entropy(z_context, z_target, moments)

@@ -1,6 +1,6 @@
 """Second moments of two views: the Gaussian terms that losses are made of."""
 
-from skgmje._backend import cholesky, eye_like, namespace, solve_triangular
+from skgmje._backend import as_floats, cholesky, eye_like, namespace, solve_triangular
 
 
 def covariance(z):
@@ -73,6 +73,7 @@ def mahalanobis_term(z, ridge=0.0, covariance_matrix=None):
     >>> round(float(mahalanobis_term(5 * z)), 10)
     3.0
     """
+    z, covariance_matrix = as_floats(z, covariance_matrix)
     diff, own = covariance(z)
     matrix = own if covariance_matrix is None else covariance_matrix
     xp = namespace(z)
@@ -121,6 +122,7 @@ def logdet_term(z, ridge=0.0, covariance_matrix=None):
     >>> float(logdet_term(z).round(3))  # log(4)
     1.386
     """
+    z, covariance_matrix = as_floats(z, covariance_matrix)
     matrix = covariance(z)[1] if covariance_matrix is None else covariance_matrix
     return _log_det(_factor(matrix, ridge))
 
@@ -177,6 +179,7 @@ def gaussian_mutual_information(z_context, z_target, ridge=0.0):
     >>> float(gaussian_mutual_information(z, noisy).round(2))  # near log(2)
     0.68
     """
+    z_context, z_target = as_floats(z_context, z_target)
     xp = namespace(z_context, z_target)
     diff, joint = covariance(xp.concat([z_context, z_target], axis=1))
     # Of a feature that is constant only the ridge is left.

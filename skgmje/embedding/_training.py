@@ -129,15 +129,18 @@ def train_encoders(estimator, pairs, size, device, seed, task):
         before = _look(estimator, module, sample, seed)
         training = Training(np.empty(0))
         # A frozen encoder is used as it is.
+        n_more = 0
         if any(p.requires_grad for p in module.parameters()):
             if estimator.moment_decay:
                 module.keep_moments(before.moments, estimator.moment_decay)
             if estimator.max_iter:
                 settings = (size, random_state, device, task)
-                training = _run(estimator, module, rows, *settings)
+                training = task.learn(
+                    Training, _run, estimator, module, rows, *settings
+                )
             n_more = _SETTLING_STEPS - estimator.max_iter
-            _settle(module, rows, n_more, size.batch_size, random_state)
-        after = _look(estimator, module, sample, seed)
+        batches = rows, n_more, size.batch_size, random_state
+        after = task.finish(_settle_and_look, estimator, module, sample, seed, batches)
     module.eval().cpu()
     target = module.context if module.target is None else module.target
     return Trained(
@@ -282,8 +285,15 @@ def _run(estimator, module, rows, size, random_state, device, task):
     return train(module, objective, rows, schedule, hooks, random_state, device)
 
 
+def _settle_and_look(estimator, module, sample, seed, batches):
+    _settle(module, *batches)
+    return _look(estimator, module, sample, seed)
+
+
 def _settle(module, rows, n_steps, batch_size, random_state):
     """Let our networks see more batches, for the statistics that they normalise by."""
+    if n_steps <= 0:
+        return
     module.train()
     for encoder in (module.context, module.target or module.context):
         encoder.body.train(is_ours(encoder.body))

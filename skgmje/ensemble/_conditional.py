@@ -281,27 +281,29 @@ class StackingConditionalDensity(
         ValueError
             If `experts` names something that there is not, or twice.
         """
-        task = FitTask(self, X, y, sample_weight, n_steps=None)
-        if groups is not None:
-            check_consistent_length(X, groups)
-            groups = _of_positive_weight(groups, sample_weight)
-        X, y, sample_weight = check_pairs(self, X, y, sample_weight, allow_nan=False)
-        self._y_ndim = y.ndim
-        Y = y.reshape(len(y), -1)
-        self.n_outputs_ = Y.shape[1]
-        self.tie_share_ = _tie_share(Y)
-        warn_about_ties(Y, type(self).__name__)
-        random_state = check_random_state(self.random_state)
-        units = location_scale(X, sample_weight), location_scale(Y, sample_weight)
-        rows = self._rows(X, Y, sample_weight, groups, units, random_state)
-        # Late: a fitted estimator needs no torch.
-        from skgmje.ensemble._conditional_fit import Stacking
+        with FitTask(self, X, y, sample_weight, n_steps=None) as task:
+            if groups is not None:
+                check_consistent_length(X, groups)
+                groups = _of_positive_weight(groups, sample_weight)
+            checked = check_pairs(self, X, y, sample_weight, allow_nan=False)
+            X, y, sample_weight = checked
+            self._y_ndim = y.ndim
+            Y = y.reshape(len(y), -1)
+            self.n_outputs_ = Y.shape[1]
+            self.tie_share_ = _tie_share(Y)
+            warn_about_ties(Y, type(self).__name__)
+            random_state = check_random_state(self.random_state)
+            units = location_scale(X, sample_weight), location_scale(Y, sample_weight)
+            rows = self._rows(X, Y, sample_weight, groups, units, random_state)
+            # Late: a fitted estimator needs no torch.
+            from skgmje.ensemble._conditional_fit import Stacking
+            from skgmje.ensemble._conditional_model import StackedConditional
 
-        plan = self._plan(rows, units[1], lambda: task.step("part"))
-        stacking = Stacking(rows, plan, random_state)
-        self._model = stacking.fit(units)
-        self._record(stacking, rows)
-        task.end()
+            plan = self._plan(rows, units[1], lambda: task.step("part"))
+            stacking = Stacking(rows, plan, random_state)
+            self._model = task.learn(StackedConditional, stacking.fit, units)
+            task.end(self._record, stacking, rows)
+        self._warn(stacking)
         return self
 
     def _rows(self, X, Y, sample_weight, groups, units, random_state):
@@ -364,7 +366,7 @@ class StackingConditionalDensity(
         )
 
     def _record(self, stacking, rows):
-        """Store how the density was reached, and warn of what went wrong."""
+        """Store how the density was reached."""
         model, held_out = self._model, stacking.held_out
         scale = model.y_units[1]
         self.experts_ = list(stacking.experts)
@@ -383,6 +385,9 @@ class StackingConditionalDensity(
         self.best_steps_ = stacking.best_steps
         self.n_iter_ = max([1, *(int(s.max()) for s in self.best_steps_.values())])
         self.fit_times_ = stacking.seconds
+
+    def _warn(self, stacking):
+        """Warn of what went wrong."""
         for name, fault in stacking.dropped.items():
             warnings.warn(
                 f"{type(self).__name__}: the expert {name!r} was dropped: {fault}.",

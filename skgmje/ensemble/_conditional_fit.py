@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, is_regressor
 
+from skgmje._interrupt import Work, learn_then
 from skgmje._joint._pool import join_mixtures
 from skgmje.ensemble._conditional_calibration import Calibration, calibrate
 from skgmje.ensemble._conditional_model import (
@@ -163,15 +164,26 @@ class Stacking:
         self.best_steps, self.seconds, self.trouble = {}, {}, ""
 
     def fit(self, units):
-        """Fit experts, what sees them, and the pool; return the model."""
-        self._fit_experts()
-        if len(self.rows.X) < FEWEST_ROWS and seen(self.answers):
-            stack, pool = self._fit_blend()
+        """Fit experts, what sees them, and the pool; return the model.
+
+        When Ctrl-C comes, a blend takes the place of networks of which none is done.
+        """
+        work = Work()
+        self._fit_experts(work)
+        is_short = len(self.rows.X) < FEWEST_ROWS or work.when
+        if is_short and seen(self.answers):
+            stack, pool = work.finish(self._fit_blend)
+        elif work.when:
+            raise KeyboardInterrupt("before an expert or a network was done")
         else:
-            stack, pool = self._fit_networks()
+            stack, pool = self._fit_networks(work)
         self.plan.tell()
+        return work.end(self._join, stack, pool, units, next(self._seeds))
+
+    def _join(self, stack, pool, units, seed):
+        """Weigh the densities and set their width; return the model."""
         start = time.thread_time()
-        weights = self._weigh(pool)
+        weights = self._weigh(pool, seed)
         used = [(weight, pool[name]) for name, weight in weights.items() if weight]
         held_out = join_mixtures(used, *self.rows.Y.shape)
         calibration = Calibration()
@@ -182,14 +194,16 @@ class Stacking:
         self.plan.tell()
         return StackedConditional(self.experts, stack, weights, *units, calibration)
 
-    def _fit_experts(self):
+    def _fit_experts(self, work):
         plan = self.plan
         tasks = [
             (fit, self.rows, plan.settings, next(self._seeds))
             for fit in plan.fits.values()
         ]
-        outcomes = plan.run(_attempt, tasks, "experts")
-        for name, (fit, fault, seconds) in zip(plan.fits, outcomes, strict=True):
+        outcomes = work.learn(list, plan.run, _attempt, tasks, "experts")
+        # Of the last ones there are no outcomes if Ctrl-C has come.
+        pairs = zip(plan.fits, outcomes, strict=False)
+        for name, (fit, fault, seconds) in pairs:
             self.seconds[name] = seconds
             plan.tell()
             if fault:
@@ -208,13 +222,20 @@ class Stacking:
         self.seconds[STACK] = time.thread_time() - start
         return blend, {STACK: held_out} | self._mixtures(())
 
-    def _fit_networks(self):
+    def _fit_networks(self, work):
         answers = seen(self.answers)
         tasks = [
             (self.rows, answers, self.plan.settings, next(self._seeds))
             for _ in range(self.plan.n_repeats)
         ]
-        results = self.plan.run(_timed_stack, tasks, "networks")
+        run = self.plan.run
+        try:
+            results = work.learn(list, run, _timed_stack, tasks, "networks")
+        except KeyboardInterrupt:
+            if not answers:
+                raise
+            work.when = "before a network was done"
+            return work.finish(self._fit_blend)
         parts = [part for part, _ in results]
         self.seconds[STACK] = sum(seconds for _, seconds in results)
         self.best_steps[STACK] = np.concatenate([part[3] for part in parts])
@@ -230,13 +251,13 @@ class Stacking:
             if answer.mixture is not None and name not in left_out
         }
 
-    def _weigh(self, pool):
+    def _weigh(self, pool, seed):
         """Return the weight of each density."""
         if len(pool) == 1:
             return dict.fromkeys(pool, 1.0)
         rows = self.rows
         log_prob = np.stack([m.log_prob(rows.Y) for m in pool.values()], axis=1)
-        order = np.random.RandomState(next(self._seeds)).permutation(len(rows.Y))
+        order = np.random.RandomState(seed).permutation(len(rows.Y))
         judged = order[:N_JUDGED]
         some = [_take(mixture, judged) for mixture in pool.values()]
         terms = crps_terms(some, rows.Y[judged], rows.weight[judged])
@@ -251,6 +272,9 @@ def _attempt(fit, rows, settings, seed):
     try:
         found = fit(rows, settings, seed)
         fault = "" if found.held_out.is_finite() else "it predicts NaN or infinity"
+    except KeyboardInterrupt as stop:
+        # Only whole experts count.
+        raise KeyboardInterrupt(*stop.args) from stop
     except Exception as error:
         # Whatever it is: the others go on without this expert, and the user is told.
         found, fault = None, f"{type(error).__name__}: {error}"
@@ -259,7 +283,9 @@ def _attempt(fit, rows, settings, seed):
 
 def _timed_stack(*args):
     start = time.thread_time()
-    return train_stack(*args), time.thread_time() - start
+    return learn_then(
+        lambda part: (part, time.thread_time() - start), tuple, train_stack, *args
+    )
 
 
 def _take(mixture, rows):

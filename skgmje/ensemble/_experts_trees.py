@@ -26,6 +26,8 @@ N_BINS = 16
 BANDWIDTHS = (0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)
 # Rows whose neighbours exist at a time.
 CHUNK_ROWS = 1000
+# Entries of their weights that are split into bins at a time.
+CHUNK_ENTRIES = 2**20
 # Leaves know nothing of targets that were never seen.
 BROAD_STD = 2.0
 
@@ -218,18 +220,38 @@ def _leaves(nodes, rows, y, counts):
 
 def _bins(weights, y):
     """Return means and variances of equal parts of weighted, sorted targets."""
-    n = weights.shape[0]
-    target = y[weights.indices]
-    sums = np.asarray(weights.sum(axis=1), np.float64).ravel()
-    data = weights.data / np.repeat(sums, np.diff(weights.indptr))
-    # All rows in one line: row i lies between i and i + 1.
-    ends = np.arange(n * N_BINS + 1) / N_BINS
-    mass = np.cumsum(data)
-    entry = np.minimum(np.searchsorted(mass, ends), len(mass) - 1)
-    rest = ends - np.concatenate([[0.0], mass])[entry]
+    lengths = np.diff(weights.indptr)
+    step = max(1, CHUNK_ENTRIES // lengths.max(initial=1))
+    starts = range(0, max(1, len(lengths)), step)
+    parts = [_bins_of_few(weights[i : i + step], y) for i in starts]
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+def _bins_of_few(weights, y):
+    """Return the same of so few samples that their entries fit side by side.
+
+    Each sample has sums of its own: those of one that came after others would be
+    rounded by what the others are.
+    """
+    n, lengths = weights.shape[0], np.diff(weights.indptr)
+    width = lengths.max(initial=1)
+    own = np.arange(width) < lengths[:, None]
+    data, target = np.zeros(own.shape), np.zeros(own.shape)
+    data[own], target[own] = weights.data, y[weights.indices]
+    mass = np.cumsum(data, axis=1)
+    mass /= mass[:, -1:]
+    # A cell begins where the mass reaches its end, or at the last entry.
+    ends = np.arange(N_BINS + 1) / N_BINS
+    entry = np.stack([(mass < end).sum(axis=1) for end in ends], axis=1)
+    entry = np.minimum(entry, lengths[:, None] - 1)
+    before = np.concatenate([np.zeros((n, 1)), mass], axis=1)
+    rest = ends - np.take_along_axis(before, entry, axis=1)
+    share = np.diff(before, axis=1)
     moments = []
     for power in (target, target * target):
-        sums = np.concatenate([[0.0], np.cumsum(data * power)])[entry]
-        moments.append(np.diff(sums + rest * power[entry]).reshape(n, -1) * N_BINS)
+        sums = np.concatenate([np.zeros((n, 1)), np.cumsum(share * power, axis=1)], 1)
+        sums = np.take_along_axis(sums, entry, axis=1)
+        sums += rest * np.take_along_axis(power, entry, axis=1)
+        moments.append(np.diff(sums, axis=1) * N_BINS)
     means, squares = moments
     return means, np.maximum(squares - means**2, 0.0)

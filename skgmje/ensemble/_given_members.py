@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
+from skgmje._interrupt import Work, fit_whole
 from skgmje.ensemble._fitted import FINAL, Failure, Fitted, take, usable
 from skgmje.ensemble._tasks import task_seed
 
@@ -62,16 +63,9 @@ class Given:
             (candidate.estimator, X, weight, task_seed(self._seed, FINAL, i))
             for i, candidate in enumerate(candidates)
         ]
-        fits = self._run(_fit_estimator, tasks, "fit")
-        alive = [i for i, fit in enumerate(fits) if not isinstance(fit, Failure)]
-        failed = {
-            candidate.name: fit.reason
-            for candidate, fit in zip(candidates, fits, strict=True)
-            if isinstance(fit, Failure)
-        }
-        kept = np.array([weights[i] for i in alive])
-        members = [(candidates[i].name, fits[i]) for i in alive]
-        return Fitted(members, kept / max(kept.sum(), 1e-300), failed)
+        work = Work()
+        fits = work.learn(list, self._run, _fit_estimator, tasks, "fit")
+        return work.end(_gather, candidates, weights, fits)
 
 
 class _Named(NamedTuple):
@@ -79,6 +73,16 @@ class _Named(NamedTuple):
 
     name: str
     estimator: Any
+
+
+def _gather(candidates, weights, fits):
+    """Return the stack of all fits that succeeded; the last ones may be missing."""
+    rows = [*zip(candidates, weights, fits, strict=False)]
+    failed = {c.name: fit.reason for c, _, fit in rows if isinstance(fit, Failure)}
+    alive = [row for row in rows if not isinstance(row[2], Failure)]
+    kept = np.array([weight for _, weight, _ in alive])
+    members = [(candidate.name, fit) for candidate, _, fit in alive]
+    return Fitted(members, kept / max(kept.sum(), 1e-300), failed)
 
 
 def _fit_estimator(estimator, X, weight, seed):
@@ -91,7 +95,7 @@ def _fit_estimator(estimator, X, weight, seed):
     weights = {} if weight is None else {"sample_weight": weight}
     # Whatever an estimator of the user's raises, the others go on without it.
     try:
-        return estimator.fit(X, **weights)
+        return fit_whole(estimator, X, **weights)
     except Exception as error:
         return Failure(f"{type(error).__name__}: {error}")
 

@@ -8,6 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skgmje._selection import count_distinct
 from skgmje.adaptation._quick_em import quick_mixture
+from skgmje.adaptation._shrinkages import shrinkage_grid
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
 
 LLOYD_STEPS = 10
@@ -145,9 +146,15 @@ def make_candidates(n_rows, n_features, spaces, effort, *, shifted=False):
     candidates : list of Candidate
         The most expensive ones first.
     """
+    # One row leaves nothing to choose by.
+    few = 1 < n_features and 1 < n_rows < ROWS_PER_FEATURE * n_features
+    single = shrinkage_grid("full", n_rows, n_features) if few else (2.0,)
+    single = [(count, False) for count in single]
     if n_rows < FEW_ROWS:
-        sizes = (1, 2) if n_rows >= FEWEST_ROWS else (1,)
-        return [Candidate("identity", size) for size in sizes]
+        found = [Candidate("identity", 1, *setting) for setting in single]
+        found += [Candidate("identity", 2)] * (n_rows >= FEWEST_ROWS)
+        found += [Candidate("identity", 1, covariance_type="diag")] * few
+        return found
     sizes = _sizes(n_rows, n_features)
     settings = [
         (max(2.0, base + slope * n_features), annealed)
@@ -165,10 +172,9 @@ def make_candidates(n_rows, n_features, spaces, effort, *, shifted=False):
             if n_features > MAX_RESIDUAL_FEATURES:
                 continue
         for size in wanted:
-            some = several if size > 1 else settings[:1]
+            some = several if size > 1 else single
             found += [Candidate(space, size, *setting) for setting in some]
         # Independent columns, and blobs of them where full covariances are a guess.
-        few = n_rows < ROWS_PER_FEATURE * n_features
         wanted = sizes if few else [1] * (space == "marginal")
         if n_features > 1 and space != "residual":
             found += [Candidate(space, size, covariance_type="diag") for size in wanted]

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
+from skgmje._interrupt import Work
 from skgmje.compose import TransformedDensity
 from skgmje.ensemble._fitted import FINAL, Failure, Fitted, take, usable
 from skgmje.ensemble._parts import pool
@@ -157,13 +158,16 @@ class Recipe:
                     owners.append(group_b)
         mixtures = [[] for _ in candidates]
         reasons = {}
-        for group, fits in zip(owners, self._run(_fits, tasks, "fit"), strict=True):
+        work = Work()
+        results = work.learn(list, self._run, _fits, tasks, "fit")
+        # Of the last ones there are no results if Ctrl-C has come.
+        for group, fits in zip(owners, results, strict=False):
             for i, fit in zip(group, fits, strict=True):
                 if isinstance(fit, Failure):
                     reasons[i] = fit.reason
                 else:
                     mixtures[i].append(fit)
-        return _assemble(candidates, weights, mixtures, found, reasons)
+        return work.end(_assemble, candidates, weights, mixtures, found, reasons)
 
     def _n_starts(self, candidate, weight):
         if candidate.n_components == 1:

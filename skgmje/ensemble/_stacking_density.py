@@ -15,6 +15,7 @@ from skgmje._base import (
 )
 from skgmje._estimator import EstimatorMixin, FitTask
 from skgmje._units import drop_weightless
+from skgmje.ensemble._fitted import Fitted
 from skgmje.ensemble._folds import (
     copies,
     distinct_rows,
@@ -242,25 +243,29 @@ class StackingDensity(StackAnswersMixin, EstimatorMixin, DensityMixin, BaseEstim
             If there is one group only, all members fail, or all rows that were held
             out have the density zero.
         """
-        task = FitTask(self, X, y, sample_weight, n_steps=2)
-        X, weight, groups = self._check_fit(X, sample_weight, groups)
-        random_state = check_random_state(self.random_state)
-        rows, find_folds = self._rows(X, weight, groups, random_state)
-        shifted = groups is not None or is_splitter(self.cv)
-        library = self._library(random_state, shifted)
-        candidates, weights = library.candidates(rows.X), np.ones(1)
-        self.cv_results_ = None
-        if len(candidates) > 1:
-            folds = [*map(_indices, find_folds())]
-            candidates, weights = self._select(library, rows, folds, candidates)
-        task.step("selection")
-        fitted = library.fit(rows.X, rows.weight, candidates, weights)
-        warn_about_failures(fitted.failed, len(candidates))
+        with FitTask(self, X, y, sample_weight, n_steps=2) as task:
+            X, weight, groups = self._check_fit(X, sample_weight, groups)
+            random_state = check_random_state(self.random_state)
+            rows, find_folds = self._rows(X, weight, groups, random_state)
+            shifted = groups is not None or is_splitter(self.cv)
+            library = self._library(random_state, shifted)
+            candidates, weights = library.candidates(rows.X), np.ones(1)
+            self.cv_results_ = None
+            if len(candidates) > 1:
+                folds = [*map(_indices, find_folds())]
+                candidates, weights = self._select(library, rows, folds, candidates)
+            task.step("selection")
+            data = rows.X, rows.weight, candidates, weights
+            fitted = task.learn(Fitted, library.fit, *data)
+            if not task.when:
+                warn_about_failures(fitted.failed, len(candidates))
+            task.end(self._store, fitted)
+        return self
+
+    def _store(self, fitted):
         self.members_, self.weights_ = fitted.members, fitted.weights
         self._groups = group_members(self.members_)
         self._rebuild()
-        task.end()
-        return self
 
     def _check_fit(self, X, sample_weight, groups):
         unknown = sorted(set(self.spaces) - set(SPACES))

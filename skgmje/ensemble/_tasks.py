@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import ThreadpoolController
 
+from skgmje._interrupt import Interrupted
 from skgmje._progress import Progress
 
 
@@ -32,6 +33,12 @@ class Runner:
 
         Matrix products run on one thread, so that bits do not depend on how many
         there are.
+
+        Raises
+        ------
+        Interrupted
+            If Ctrl-C comes; with a list of the results that are complete, the first
+            ones, or of what the first task had learned if none is.
         """
         if not tasks:
             return []
@@ -39,10 +46,19 @@ class Runner:
         parallel = Parallel(self._n_jobs, prefer="threads", return_as="generator")
         calls = (delayed(_on_one_thread)(function, task) for task in tasks)
         results = []
-        with _libraries().limit(limits=1):
-            for result in parallel(calls):
-                results.append(result)
-                report([len(results)])
+        try:
+            with _libraries().limit(limits=1):
+                for result in parallel(calls):
+                    results.append(result)
+                    report([len(results)])
+        except KeyboardInterrupt as stop:
+            n_done = len(results)
+            if not results:
+                if not isinstance(stop, Interrupted):
+                    raise
+                results = [stop.result]
+            when = f"with {n_done} of {len(tasks)} tasks of {word} done"
+            raise Interrupted(when, results) from stop
         return results
 
 

@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from skgmje._backend import asarray_like, is_torch, namespace, to_numpy
+from skgmje._backend import (
+    asarray_like,
+    is_torch,
+    namespace,
+    to_numpy,
+    unmasked,
+)
 from skgmje.gaussian._arrays import collapse, map_arrays
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
@@ -35,7 +41,7 @@ def convert(values, like, name):
 def _as_numbers(values, name):
     """Return a NumPy array of real numbers, single precision if it was given so."""
     try:
-        values = np.asarray(values)
+        values = np.asarray(unmasked(values))
         if values.dtype.kind == "c":
             raise TypeError("they are complex")
         single = values.dtype == np.float32

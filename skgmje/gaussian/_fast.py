@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 
 from skgmje import _kernels
-from skgmje._backend import is_torch, logsumexp
+from skgmje._backend import is_torch, logsumexp, unmasked
 from skgmje.gaussian._arrays import map_arrays
 from skgmje.gaussian._checks import (
     check_missing,
@@ -106,8 +106,8 @@ def score_rows(mixture, X, missing, score, nothing):
         In the data type of the mixture.
     """
     check_missing(missing)
-    if not isinstance(X, np.ndarray):
-        X = np.asarray(X)
+    if type(X) is not np.ndarray:
+        X = np.asarray(unmasked(X))
     is_ready = X.dtype.kind == "f" and X.shape[1] == mixture.n_features
     out = np.empty((len(X), *np.shape(nothing)), mixture.means.dtype)
     entries = MANY_ROWS if is_ready else CHUNK_ENTRIES // max(1, X.shape[1])

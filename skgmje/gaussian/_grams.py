@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from skgmje._backend import LOG_2PI, detach, logsumexp, namespace, to_numpy
-from skgmje.gaussian._kernel import as_array_of, sum_over_columns
+from skgmje.gaussian._kernel import (
+    as_array_of,
+    as_points,
+    check_variance,
+    sum_over_columns,
+)
 from skgmje.gaussian._pairs import column_sums, log_correlation
 
 _OF_DATA_ALONE = {
@@ -70,6 +75,19 @@ class Grams:
     model_variance: Any
     blocks: Any = None
     log_data_weights: Any = None
+
+    def __post_init__(self):
+        X, centers = as_points(self.X, self.centers)
+        values = {
+            "X": X,
+            "centers": centers,
+            "data_variance": as_array_of(self.data_variance, X),
+            "model_variance": as_array_of(self.model_variance, centers),
+        }
+        if self.log_data_weights is not None:
+            values["log_data_weights"] = as_array_of(self.log_data_weights, X)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     @cached_property
     def log_xx(self):
@@ -155,6 +173,7 @@ class Grams:
         grams : Grams
             Gram matrices with the new centres.
         """
+        centers = as_array_of(centers, self.X)
         variance = self.model_variance
         if model_bandwidth is not None:
             variance = _as_variance(model_bandwidth, centers, "model")
@@ -254,11 +273,10 @@ def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
            [-1.57, -0.57],
            [-4.57, -1.57]])
     """
-    xp = namespace(X, centers)
-    if X.dtype != centers.dtype:
-        dtype = xp.result_type(X, centers)
-        X, centers = xp.astype(X, dtype), xp.astype(centers, dtype)
+    X, centers = as_points(X, centers)
     _check_points(X, centers)
+    if log_data_weights is not None:
+        log_data_weights = as_array_of(log_data_weights, X)
     _check_log_weights(log_data_weights, X)
     blocks = None if blocks is None else _check_blocks(blocks, X.shape[1])
     pair = bandwidth if isinstance(bandwidth, tuple) else (bandwidth, bandwidth)
@@ -306,7 +324,9 @@ def _as_variance(bandwidth, like, name):
             f"The {name} bandwidth is a standard deviation and must be positive, got "
             f"{to_numpy(bandwidth)}."
         )
-    return bandwidth**2
+    with np.errstate(over="ignore", under="ignore"):
+        variance = bandwidth**2
+    return check_variance(variance, f"The square of the {name} bandwidth")
 
 
 def _check_shape(variance, points, blocks, name):

@@ -8,6 +8,7 @@ import numpy as np
 from skgmje._backend import (
     LOG_2PI,
     as_double,
+    as_float,
     asarray_like,
     is_torch,
     logsumexp,
@@ -65,6 +66,7 @@ class Heads(NamedTuple):
         log_prob : array of shape (...,)
             In nats.
         """
+        y = as_float(y)
         white = y[..., None, :] - self.means
         if self.lower is not None:
             first, second = _pair_maps(self.means)
@@ -92,7 +94,7 @@ class Heads(NamedTuple):
         distortion : array of shape (...,)
             About half the squared distance.
         """
-        diff = y[..., None, :] - self.means
+        diff = as_float(y)[..., None, :] - self.means
         joint = self.log_weights - (diff * diff).sum(-1) / (2 * scale**2)
         return -(scale**2) * _logsumexp(joint)
 

@@ -5,11 +5,13 @@ import numpy as np
 from skgmje._backend import (
     LOG_2PI,
     as_double,
+    as_floats,
     asarray_like,
     detach,
     eye_like,
     is_torch,
     namespace,
+    to_numpy,
 )
 
 # Up to this many features differences are as fast as a matrix product, and exact.
@@ -46,6 +48,11 @@ def gaussian_log_gram(X, Y, variance, blocks=None):
     log_gram : array of shape (n, k)
         Log-densities, finite where the exact values are.
 
+    Raises
+    ------
+    ValueError
+        If a variance is not positive, or beyond the range of the data type.
+
     Examples
     --------
     >>> import numpy as np
@@ -55,7 +62,9 @@ def gaussian_log_gram(X, Y, variance, blocks=None):
     array([[-0.919, -2.919],
            [-2.919, -0.919]])
     """
-    variance = as_array_of(variance, X)
+    X, Y = as_points(X, Y)
+    with np.errstate(over="ignore", under="ignore"):
+        variance = check_variance(as_array_of(variance, X), "variance")
     bumps = log_bumps(X, Y, variance, blocks)
     logs = (LOG_2PI + namespace(X).log(variance)) / 2
     return bumps - sum_over_columns(logs, X, blocks)
@@ -64,6 +73,11 @@ def gaussian_log_gram(X, Y, variance, blocks=None):
 def log_bumps(X, Y, variance, blocks=None):
     """Compute the exponents of `gaussian_log_gram`, without its constant."""
     if blocks is None:
+        # In these units squares overflow in no data type where exponents do not.
+        xp = namespace(X)
+        unit = xp.exp2(xp.round(xp.log2(xp.max(detach(variance))) / 2))
+        X, Y = _both(lambda Z: Z / unit, X, Y)
+        variance = variance / unit / unit
         return -_squared_distances(X, Y, variance) / (2 * variance)
     if variance.ndim == 3:
         return sum(
@@ -113,6 +127,30 @@ def _squared_distances(X, Y, variance):
     from scipy.spatial.distance import cdist
 
     return cdist(X, Y, "sqeuclidean").astype(X.dtype, copy=False)
+
+
+def as_points(X, Y):
+    """Return two sets of points as floats of one data type."""
+    X, Y = as_floats(X, Y)
+    xp = namespace(X, Y)
+    if X.dtype != Y.dtype:
+        dtype = xp.result_type(X, Y)
+        X, Y = xp.astype(X, dtype), xp.astype(Y, dtype)
+    return X, Y
+
+
+def check_variance(variance, name):
+    """Return variances; raise ValueError if one is not a positive, finite number."""
+    xp = namespace(variance)
+    if not bool(xp.all((variance > 0) & xp.isfinite(variance))):
+        limits = xp.finfo(variance.dtype)
+        raise ValueError(
+            f"{name} has entries that are no positive, finite numbers of "
+            f"{variance.dtype}, which holds {float(limits.smallest_normal):.2g} to "
+            f"{float(limits.max):.2g}: {to_numpy(variance)}. Give float64, or rescale "
+            "X."
+        )
+    return variance
 
 
 def as_array_of(values, like):

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_array
 
+from skgmje._backend import to_numpy, unmasked
 from skgmje._base import as_mixture
 from skgmje.metrics._scorers import predict_mixture
 
@@ -48,7 +49,7 @@ def read_rows(X):
     """Return rows as floats, NaN where they are missing, and the columns' names."""
     names = getattr(X, "columns", None)
     rows = check_array(
-        X, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
+        unmasked(X), dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
     )
     if names is None:
         names = number_columns(rows.shape[1])
@@ -112,6 +113,11 @@ def choose_features(features, names, counts):
 
 def padded_range(values, share=0.1):
     """Return the ends of the values with a margin at both sides."""
+    if np.isnan(values).all():
+        raise ValueError(
+            "X has no value in a column that the picture shows: all of it is NaN. "
+            "Choose other features, or drop the column."
+        )
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     margin = share * (high - low) if high > low else 1.0
     return low - margin, high + margin
@@ -192,4 +198,4 @@ def add_colorbar(surface, ax, label):
 def show_points(ax, points, **kwargs):
     """Draw at most `SHOWN_ROWS` points of the data, beneath what is fitted."""
     style = {"s": 7, "color": GREY, "linewidths": 0, "zorder": 0.5, **kwargs}
-    return ax.scatter(*thin_out(points).T, **style)
+    return ax.scatter(*thin_out(to_numpy(points)).T, **style)

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_array
 
+from skgmje._backend import unmasked
 from skgmje._base import as_mixture
 
 # Rows whose conditional densities exist at a time.
@@ -138,7 +139,9 @@ def _each_pattern(density, X, function, relative):
 def _check_rows(mixture, X):
     if mixture.means.ndim > 2:
         raise ValueError(f"{mixture!r} holds several mixtures. Ask one at a time.")
-    X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X")
+    X = check_array(
+        unmasked(X), dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
+    )
     if X.shape[1] != mixture.n_features:
         raise ValueError(
             f"X has {X.shape[1]} columns but the density has {mixture.n_features} "

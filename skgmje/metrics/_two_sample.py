@@ -8,7 +8,7 @@ from scipy.spatial.distance import pdist
 from sklearn.base import clone
 from sklearn.utils.validation import check_array
 
-from skgmje._backend import as_generator
+from skgmje._backend import as_generator, unmasked
 from skgmje.gaussian._kernel import log_bumps
 from skgmje.metrics._distances import cauchy_schwarz_divergence, l2_distance
 
@@ -154,7 +154,7 @@ def _check_samples(X, Y, density):
     finite = True if density is None else "allow-nan"
     X, Y = (
         check_array(
-            rows,
+            unmasked(rows),
             dtype=np.float64,
             ensure_all_finite=finite,
             ensure_min_samples=2,

@@ -254,7 +254,8 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Contexts; NaN means missing, except for networks and modules.
+            Contexts; NaN means missing, except for networks and modules. A feature
+            without any value raises ValueError.
 
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
@@ -267,32 +268,41 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         self : ConditionalMixtureDensity
             The fitted estimator.
         """
-        task = FitTask(self, X, y, sample_weight, n_steps=None)
-        X, y, sample_weight = check_pairs(
-            self, X, y, sample_weight, allow_nan=self._takes_missing()
-        )
-        task.checkpoint = self._open_checkpoint(X, y, sample_weight)
-        self._y_ndim = y.ndim
-        y = y.reshape(len(y), -1)
-        self.n_outputs_ = y.shape[1]
-        warn_about_ties(y, type(self).__name__)
-        # Late: a fitted estimator needs no torch.
-        from skgmje._joint._fits import fit_joint
+        with FitTask(self, X, y, sample_weight, n_steps=None) as task:
+            X, y, sample_weight = check_pairs(
+                self, X, y, sample_weight, allow_nan=self._takes_missing()
+            )
+            task.checkpoint = self._open_checkpoint(X, y, sample_weight)
+            self._y_ndim = y.ndim
+            y = y.reshape(len(y), -1)
+            self.n_outputs_ = y.shape[1]
+            warn_about_ties(y, type(self).__name__)
+            # Late: a fitted estimator needs no torch.
+            from skgmje._joint._fits import fit_joint
+            from skgmje._joint._models import Fit
 
-        settings = self._settings(task)
-        self._units = location_scale(X, sample_weight), location_scale(y, sample_weight)
-        (x_loc, x_scale), (y_loc, y_scale) = self._units
-        fit = fit_joint(
-            self.mixture,
-            (X - x_loc) / x_scale,
-            (y - y_loc) / y_scale,
-            settings,
-            sample_weight,
-            check_random_state(self.random_state),
-        )
-        self._model = fit.model
-        self._record(fit, sample_weight)
-        task.end()
+            settings = self._settings(task)
+            units = self._units = (
+                location_scale(X, sample_weight),
+                location_scale(y, sample_weight),
+            )
+            pairs = zip((X, y), units, strict=True)
+            fit = task.learn(
+                Fit,
+                fit_joint,
+                self.mixture,
+                *((a - loc) / scale for a, (loc, scale) in pairs),
+                settings,
+                sample_weight,
+                check_random_state(self.random_state),
+            )
+            trouble = task.end(self._store, fit, sample_weight)
+        if trouble:
+            warnings.warn(
+                f"{type(self).__name__}: {trouble.strip()}",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         return self
 
     def _settings(self, task):
@@ -320,8 +330,9 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
             self._model = restore_module(self._model, self.mixture)
         self._mixture_of(np.zeros((1, self.n_features_in_)))._rebuild()
 
-    def _record(self, fit, sample_weight):
-        """Store how the density was reached, and warn of what went wrong."""
+    def _store(self, fit, sample_weight):
+        """Store the density and how it was reached; return what went wrong."""
+        self._model = fit.model
         self.cv_results_ = fit.info.get("cv_results")
         self.loss_curve_ = fit.info.get("loss_curve")
         self.n_iter_ = fit.info["n_iter"]
@@ -337,12 +348,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
             self.held_out_score_ = float(score - np.log(self._units[1][1]).sum())
             if score < LOWEST_SCORE * self.n_outputs_:
                 trouble += TOO_NARROW
-        if trouble:
-            warnings.warn(
-                f"{type(self).__name__}: {trouble.strip()}",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        return trouble
 
     def _check_predict(self, X):
         check_is_fitted(self)

@@ -7,8 +7,8 @@ from sklearn.utils.validation import validate_data
 
 from skgmje._backend import from_tensor
 from skgmje._base import LARGEST, check_magnitude, check_weights
-from skgmje._row_blocks import refuse_blocks
-from skgmje.adaptation._e_step import row_mean
+from skgmje._row_blocks import check_values, refuse_blocks
+from skgmje.adaptation._e_step import observed_moments
 
 # Above this share of repeated targets a likelihood says little.
 TIE_SHARE = 0.05
@@ -72,6 +72,7 @@ def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
         )
     sample_weight = check_weights(sample_weight, X)
     if sample_weight is None or sample_weight.all():
+        check_values(estimator, X)
         return X, y, sample_weight
     counts = sample_weight > 0
     if counts.sum() < 2:
@@ -79,6 +80,7 @@ def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
             "sample_weight: only one row has a positive weight, which tells nothing "
             "of the spread. Give at least two."
         )
+    check_values(estimator, X[counts])
     return X[counts], y[counts], sample_weight[counts]
 
 
@@ -98,8 +100,7 @@ def location_scale(X, sample_weight):
     loc, scale : ndarray of shape (n_features,)
         Of what is not missing.
     """
-    loc = np.nan_to_num(row_mean(X, sample_weight))
-    variance = np.nan_to_num(row_mean((X - loc) ** 2, sample_weight))
+    loc, variance = observed_moments(X, sample_weight)
     varies = variance > _CONSTANT * loc**2
     return loc, np.sqrt(np.where(varies, variance, 1.0))
 

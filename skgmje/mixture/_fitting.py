@@ -7,10 +7,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skgmje._base import check_rows, check_weights
 from skgmje._kernels import merge_stats
-from skgmje._row_blocks import as_blocks, check_blocks
-from skgmje.adaptation import RowBlocks
-from skgmje.adaptation._blocks import part_of
-from skgmje.adaptation._e_step import row_mean
+from skgmje._row_blocks import as_blocks, check_blocks, check_values
+from skgmje.adaptation._blocks import BlocksWithValues, part_of
+from skgmje.adaptation._e_step import has_missing, observed_moments
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.mixture._starts import ROWS_PER_COMPONENT
 
@@ -23,7 +22,10 @@ STEP_EXPONENT = 0.7
 
 
 def fit_rows(estimator, X, sample_weight, *, reset=True):
-    """Return checked rows and their weights; those without weight are dropped.
+    """Return checked rows and their weights; those without weight or value are dropped.
+
+    A row without any value tells nothing: kept, it would slow EM down, and count
+    as a row beside the pseudo-count of the prior.
 
     Parameters
     ----------
@@ -50,6 +52,8 @@ def fit_rows(estimator, X, sample_weight, *, reset=True):
     blocks = as_blocks(X, sample_weight)
     if blocks is not None:
         X, weight = check_blocks(estimator, blocks, allow_nan=True), None
+        if X.overview.has_missing:
+            X = BlocksWithValues(X)
     else:
         least = 2 if reset else 1
         X = check_rows(
@@ -58,6 +62,9 @@ def fit_rows(estimator, X, sample_weight, *, reset=True):
         weight = check_weights(sample_weight, X)
         if weight is not None and not weight.all():
             X, weight = X[weight > 0], weight[weight > 0]
+        given, (X, weight) = X, _with_values(X, weight)
+        if reset or not len(X):
+            check_values(estimator, given)
     n_components, n_samples = estimator.n_components, X.shape[0]
     if reset and n_components != "auto" and n_samples < n_components:
         raise ValueError(
@@ -66,6 +73,16 @@ def fit_rows(estimator, X, sample_weight, *, reset=True):
             "samples."
         )
     return X, weight
+
+
+def _with_values(X, weight):
+    """Return the rows that have a value, and their weights."""
+    if not has_missing(X):
+        return X, weight
+    valued = ~np.isnan(X).all(axis=1)
+    if valued.all():
+        return X, weight
+    return X[valued], None if weight is None else weight[valued]
 
 
 def start_rows(estimator, X, weight, random_state):
@@ -96,11 +113,7 @@ def regularisation(reg_covar, X, weight):
     """
     if reg_covar != "auto":
         return np.full(X.shape[1], float(reg_covar))
-    if isinstance(X, RowBlocks):
-        center, variance = X.overview.mean, X.overview.variance
-    else:
-        center = np.nan_to_num(row_mean(X, weight))
-        variance = np.nan_to_num(row_mean((X - center) ** 2, weight))
+    center, variance = map(np.nan_to_num, observed_moments(X, weight))
     # Rounding leaves a constant feature a variance, but not one of its size.
     constant = variance <= 1e-28 * center**2
     typical = variance[~constant].mean() if not constant.all() else 1.0
@@ -248,12 +261,7 @@ def warn_about(result, n_components, tol):
         The tolerance of the run.
     """
     problems = []
-    if result.interrupted:
-        problems.append(
-            f"EM was interrupted after {result.n_iter} iterations. Fit again to go "
-            "further."
-        )
-    elif not result.converged:
+    if not result.converged:
         gain = np.diff(result.lower_bounds[-2:]).sum()
         problems.append(
             f"EM did not converge in {result.n_iter} iterations (last gain "

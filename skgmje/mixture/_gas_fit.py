@@ -3,6 +3,8 @@
 import numpy as np
 
 from skgmje._backend import is_torch, to_numpy
+from skgmje._interrupt import Interrupted
+from skgmje._kernels._kernel import FEW_ROWS_PER_FEATURE
 from skgmje._selection import (
     N_COMPONENTS,
     Selection,
@@ -27,6 +29,9 @@ STEP = 2**14
 
 # A table carries at most one node for so many distinct rows.
 ROWS_PER_NODE = 3
+
+# So many rows, and ten for each feature, are enough to be grown on as it is asked.
+FEW_ROWS = 100
 
 # What max_nodes="auto" tries; a gas begins with two nodes.
 SIZES = tuple(k for k in N_COMPONENTS if k > 1)
@@ -130,14 +135,22 @@ def grow(X, weight, max_nodes, random_state, *, refine, checkpoint=None, **rules
     gas, first = (start_gas(X[rows[:2]]), 0) if known is None else known
     if is_torch(X):
         gas = GasState(*(p.to(X.device) if is_torch(p) else p for p in gas))
-    for start in range(first, len(rows), STEP):
-        part = X[rows[start : start + STEP]]
-        gas = adapt_gas(gas, part, max_nodes=max_nodes, **rules)
-        if checkpoint is not None:
-            checkpoint.write((gas, start + STEP))
-    if not refine:
-        return gas
-    return refine_gas(gas, X, sample_weight=weight, max_age=rules["max_age"])
+    n_seen, max_age = first, rules["max_age"]
+    try:
+        for start in range(first, len(rows), STEP):
+            part = X[rows[start : start + STEP]]
+            gas = adapt_gas(gas, part, max_nodes=max_nodes, **rules)
+            n_seen = min(start + STEP, len(rows))
+            if checkpoint is not None:
+                checkpoint.write((gas, start + STEP))
+        if not refine:
+            return gas
+        return refine_gas(gas, X, sample_weight=weight, max_age=max_age)
+    except KeyboardInterrupt as stop:
+        if not n_seen:
+            raise
+        when = f"after {n_seen} of the {len(rows)} rows that a gas is shown"
+        raise Interrupted(when, gas) from stop
 
 
 def select_nodes(
@@ -171,13 +184,22 @@ def select_nodes(
     Returns
     -------
     selection : Selection
-        The best setting, `n_components` being the number of nodes.
+        The best setting, `n_components` being the number of nodes; 1 means that
+        all nodes are one component.
     """
     wanted = max_nodes, params["covariance_type"], params["shrinkage"]
     if "auto" not in wanted:
         return Selection(*wanted, cv_results=None)
 
+    # Of few rows each node would have a handful: all may better be one component.
+    few = len(X) < max(FEW_ROWS_PER_FEATURE * X.shape[1], FEW_ROWS)
+    grid = (1, *SIZES) if few else SIZES
+    if few and max_nodes != "auto":
+        max_nodes = (1, max_nodes)
+
     def first_labels(X, n_nodes, weight, seed):
+        if n_nodes == 1:
+            return np.zeros(len(X), int)
         source = np.random.RandomState(seed)
         gas = grow(X, weight, check_nodes(n_nodes, X), source, **gas_params)
         return gas_labels(gas, X, granularity=component, sample_weight=weight)
@@ -185,7 +207,7 @@ def select_nodes(
     return select_mixture(
         X,
         n_components=max_nodes,
-        n_components_grid=SIZES,
+        n_components_grid=grid,
         sample_weight=weight,
         random_state=random_state,
         first_labels=first_labels,

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skgmje._base import _fit_context
+from skgmje._estimator import Change
 from skgmje._row_blocks import as_blocks
 from skgmje.adaptation import adapt_gas, nearest_nodes, start_gas
 from skgmje.mixture._fitting import blend
@@ -39,7 +40,8 @@ class GasStreamMixin:
         statistics by stepwise EM, and a new node takes its share from the nodes
         around it. With a `utility_threshold` older rows fade over the time in
         which half of the nodes could be new. The order of chunks and rows decides
-        everything: nothing is drawn at random.
+        everything: nothing is drawn at random. A chunk that Ctrl-C interrupts is as
+        if not given.
 
         Parameters
         ----------
@@ -64,19 +66,22 @@ class GasStreamMixin:
             for rows, weight in blocks:
                 self.partial_fit(rows, sample_weight=weight)
             return self
-        is_first = not hasattr(self, "_gas")
-        X, weight = self._check_chunk(X, sample_weight, reset=is_first, min_samples=1)
-        if is_first:
-            self._start_stream(X, weight)
-        for start in range(0, len(X), PART_ROWS):
-            rows = slice(start, start + PART_ROWS)
-            self._follow(X[rows], None if weight is None else weight[rows])
-        self._set_gas(self._gas)
-        groups = self._stats
-        if self.component == "connected":
-            groups = group_nodes(groups, self.node_labels_, self.covariance_type_)
-        self._set_mixture(self._mixture_of(groups))
-        self._judge(X, weight)
+        with Change(self):
+            is_first = not hasattr(self, "_gas")
+            X, weight = self._check_chunk(
+                X, sample_weight, reset=is_first, min_samples=1
+            )
+            if is_first:
+                self._start_stream(X, weight)
+            for start in range(0, len(X), PART_ROWS):
+                rows = slice(start, start + PART_ROWS)
+                self._follow(X[rows], None if weight is None else weight[rows])
+            self._set_gas(self._gas)
+            groups = self._stats
+            if self.component == "connected":
+                groups = group_nodes(groups, self.node_labels_, self.covariance_type_)
+            self._set_mixture(self._mixture_of(groups))
+            self._judge(X, weight)
         return self
 
     def _start_stream(self, X, weight):

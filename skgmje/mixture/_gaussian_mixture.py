@@ -16,10 +16,12 @@ from skgmje._base import (
 )
 from skgmje._estimator import FitTask
 from skgmje._selection import Selection, select_mixture
-from skgmje.adaptation import expectation_maximization
+from skgmje.adaptation import EMResult, expectation_maximization
+from skgmje.adaptation._e_step import missing_moments
 from skgmje.adaptation._prior import SHRINKAGE_TARGETS
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture._base import MixtureDensityMixin
+from skgmje.mixture._few_samples import warn_of_few_samples
 from skgmje.mixture._fitting import (
     fit_rows,
     last_solution,
@@ -103,7 +105,8 @@ class GaussianMixture(
 
     shrinkage : float or 'auto', default=0
         Pseudo-count s of the target :math:`T_k`, in rows; 0 is maximum
-        likelihood.
+        likelihood. Below ten samples per feature the s rows also shrink all
+        correlations towards zero. 'auto' is chosen by held-out likelihood.
 
     shrinkage_target : {'pooled', 'neighbors'}, default='pooled'
         The pooled within-covariance, or that of the eight nearest components.
@@ -272,8 +275,10 @@ class GaussianMixture(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or Dask collection
-            The samples; NaN means missing. Of a Dask array or dataframe the start
-            and what is 'auto' come from a random part, EM sees all rows.
+            The samples; NaN means missing. A feature without any value raises
+            ValueError, a sample without any is as good as absent. Of a Dask array
+            or dataframe the start and what is 'auto' come from a random part, EM
+            sees all rows.
 
         y : Ignored
             Not used, present for API consistency by convention.
@@ -287,39 +292,20 @@ class GaussianMixture(
             The fitted estimator.
         """
         n_steps = self.n_init * self.max_iter
-        task = FitTask(self, X, y, sample_weight, n_steps=n_steps)
-        X, weight = fit_rows(self, X, sample_weight)
-        checkpoint = self._open_checkpoint(X, weight, *self._goes_on())
-        task.checkpoint = checkpoint
-        random_state = check_random_state(self.random_state)
-        reg_covar = regularisation(self.reg_covar, X, weight)
-        part = start_rows(self, X, weight, random_state)
-        selection = self._select(*part, reg_covar, random_state)
-        best = None
-        starts = self._starts(*part, reg_covar, selection, random_state)
-        for i, start in enumerate(starts):
-            result = expectation_maximization(
-                X,
-                start,
-                sample_weight=weight,
-                shrinkage=selection.shrinkage,
-                shrinkage_target=self.shrinkage_target,
-                annealing=self.annealing,
-                reg_covar=reg_covar,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                checkpoint=checkpoint and checkpoint.part(f"start-{i}"),
-                stop_on_interrupt=True,
-                callback=partial(self._report, task),
-            )
-            if best is None or result.lower_bounds[-1] > best.lower_bounds[-1]:
-                best = result
-            if result.interrupted:
-                task.keep_checkpoint()
-                break
-        self._store(best, selection, reg_covar)
+        with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
+            X, weight = fit_rows(self, X, sample_weight)
+            task.checkpoint = self._open_checkpoint(X, weight, *self._goes_on())
+            random_state = check_random_state(self.random_state)
+            reg_covar = regularisation(self.reg_covar, X, weight)
+            part = start_rows(self, X, weight, random_state)
+            # Of all samples: a part may lack all values of a feature.
+            prior = {"reg_covar": reg_covar, "moments": missing_moments(X, weight)}
+            selection = self._select(*part, prior, random_state)
+            starts = self._starts(*part, prior, selection, random_state)
+            best = self._best(task, X, weight, starts, selection, reg_covar)
+            task.end(self._store, best, selection, reg_covar)
         warn_about(best, selection.n_components, self.tol)
-        task.end()
+        warn_of_few_samples(X, weight, self.mixture_, self.shrinkage_, reg_covar)
         return self
 
     def fit_predict(self, X, y=None, sample_weight=None):
@@ -343,7 +329,7 @@ class GaussianMixture(
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
-    def _select(self, X, weight, reg_covar, random_state):
+    def _select(self, X, weight, prior, random_state):
         wanted = (self.n_components, self.covariance_type, self.shrinkage)
         if "auto" not in wanted:
             return Selection(*wanted, cv_results=None, start=None)
@@ -356,10 +342,10 @@ class GaussianMixture(
             random_state=random_state,
             shrinkage_target=self.shrinkage_target,
             annealing=self.annealing,
-            reg_covar=reg_covar,
             tol=self.tol,
             max_iter=self.max_iter,
             rank=self.rank,
+            **prior,
         )
 
     def _goes_on(self):
@@ -368,7 +354,7 @@ class GaussianMixture(
             return ()
         return self.weights_, self.means_, self.precisions_
 
-    def _starts(self, X, weight, reg_covar, selection, random_state):
+    def _starts(self, X, weight, prior, selection, random_state):
         if self._goes_on():
             yield last_solution(self, X, selection)
             return
@@ -387,12 +373,42 @@ class GaussianMixture(
                 covariance_type=selection.covariance_type,
                 shrinkage=selection.shrinkage,
                 shrinkage_target=self.shrinkage_target,
-                reg_covar=reg_covar,
                 rank=self.rank,
+                **prior,
             )
             yield override(
                 start, self.weights_init, self.means_init, self.precisions_init
             )
+
+    def _best(self, task, X, weight, starts, selection, reg_covar):
+        """Run EM from each start; return the best result, or the best by Ctrl-C."""
+        best = None
+        try:
+            for i, start in enumerate(starts):
+                result = task.learn(
+                    EMResult,
+                    expectation_maximization,
+                    X,
+                    start,
+                    sample_weight=weight,
+                    shrinkage=selection.shrinkage,
+                    shrinkage_target=self.shrinkage_target,
+                    annealing=self.annealing,
+                    reg_covar=reg_covar,
+                    tol=self.tol,
+                    max_iter=self.max_iter,
+                    checkpoint=task.checkpoint and task.checkpoint.part(f"start-{i}"),
+                    callback=partial(self._report, task),
+                )
+                if best is None or result.lower_bounds[-1] > best.lower_bounds[-1]:
+                    best = result
+                if task.when:
+                    break
+        except KeyboardInterrupt:
+            if best is None:
+                raise
+            task.when = f"before EM had begun at another of n_init={self.n_init} starts"
+        return best
 
     def _store(self, result, selection, reg_covar):
         self._set_mixture(result.mixture)

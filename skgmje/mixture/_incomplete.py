@@ -6,7 +6,10 @@ from skgmje.gaussian._checks import patterns
 
 
 class IncompleteDataMixin:
-    """Scores rows with NaN under their exact marginal, and fills them in."""
+    """Scores rows with NaN under their exact marginal, and fills them in.
+
+    A row without any value has the marginal of nothing: a log-density of zero.
+    """
 
     _missing = "marginal"
 
@@ -21,7 +24,8 @@ class IncompleteDataMixin:
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The samples; NaN means missing.
+            The samples; NaN means missing. One without any value becomes the mean
+            of the mixture.
 
         Returns
         -------

@@ -344,46 +344,42 @@ class KernelMixtureDensity(
         self : KernelMixtureDensity
             The fitted estimator.
         """
-        given = X, y, sample_weight
-        X, sample_weight = training_rows(self, X, sample_weight)
         # Late: a fitted estimator needs no torch.
         from skgmje._engine import check_engine
         from skgmje.mixture._placement import train_centers
+        from skgmje.modules._schedule import Schedule
 
-        check_size(self.n_components, X.shape[0])
-        device = check_engine(self, (128, 128), may_be_empty=True)
-        checkpoint = self._open_checkpoint(X, sample_weight)
-        random_state = check_random_state(self.random_state)
-        units = standardization(X, sample_weight, per_feature=self.standardize)
-        loc, scale = self._loc, self._scale = units.loc, units.scale
-        unit = 1.0 if self.standardize else float(scale)
-        size = self.n_components
-        data = standardized_data(X, sample_weight, units, size, random_state)
-        settings = choose_settings(self, data, random_state)
-        recipe = choose_recipe(
-            self,
-            data,
-            n_components=settings.n_components,
-            unit=unit,
-            random_state=random_state,
-        )
-        task = FitTask(self, *given, n_steps=recipe.schedule.n_epochs)
-        task.checkpoint = checkpoint
-        placement = train_centers(
-            self, data, X.dtype, settings.n_components, recipe, task, device
-        )
-        polished = POLISHES[self.polish](data, placement.model, settings, self)
+        n_steps = Schedule(self.max_iter).n_epochs
+        with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
+            X, sample_weight = training_rows(self, X, sample_weight)
+            check_size(self.n_components, X.shape[0])
+            device = check_engine(self, (128, 128), may_be_empty=True)
+            task.checkpoint = self._open_checkpoint(X, sample_weight)
+            random_state = check_random_state(self.random_state)
+            units = standardization(X, sample_weight, per_feature=self.standardize)
+            self._loc, self._scale = units.loc, units.scale
+            unit = 1.0 if self.standardize else float(units.scale)
+            size = self.n_components
+            data = standardized_data(X, sample_weight, units, size, random_state)
+            settings = choose_settings(self, data, random_state)
+            size = settings.n_components
+            source = {"unit": unit, "random_state": random_state}
+            recipe = choose_recipe(self, data, n_components=size, **source)
+            placement = train_centers(self, data, X.dtype, size, recipe, task, device)
+            found = placement, recipe.bumps.variance**0.5 * unit
+            trouble = task.end(self._store, task, data, settings, *found)
+        self._warn(placement, trouble)
+        return self
+
+    def _store(self, task, data, settings, placement, bandwidth):
+        """Polish the centres; store them and how they were reached."""
+        polished = POLISHES[self.polish](data, placement.model, settings, self, task)
+        scale, loc = self._scale, self._loc
         self._set_mixture(polished.mixture.affine(scale, loc))
         self._n_parameters = polished.n_parameters
         self.centers_ = placement.model.means * scale + loc
-        self.bandwidth_ = recipe.bumps.variance**0.5 * unit
+        self.bandwidth_ = bandwidth
         self.cv_results_ = settings.cv_results
-        self._record(placement, polished.trouble)
-        task.end()
-        return self
-
-    def _record(self, placement, trouble):
-        """Store how the centres were reached."""
         self.loss_curve_ = placement.training.loss_curve
         self.n_iter_ = max(1, len(self.loss_curve_))
         for name in ("bound_gap", "pair_ess", "effective_rank"):
@@ -393,6 +389,11 @@ class KernelMixtureDensity(
         if placement.network is not None:
             self.generator_ = placement.network
         self._n_features_out = len(self.weights_)
+        self.converged_ = False
+        return polished.trouble
+
+    def _warn(self, placement, trouble):
+        """Say what did not go well in a fit that was not interrupted."""
         unsettled = describe_drop(self.loss_curve_, self.max_iter, self.tol)
         troubles = [placement.training.trouble or unsettled, trouble]
         self.converged_ = not any(troubles)

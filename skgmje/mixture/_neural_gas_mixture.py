@@ -16,6 +16,8 @@ from skgmje._base import (
 from skgmje._estimator import FitTask
 from skgmje._row_blocks import as_blocks, check_blocks
 from skgmje.adaptation import (
+    EMResult,
+    GasState,
     RowBlocks,
     expectation_maximization,
     gas_components,
@@ -62,7 +64,9 @@ class GrowingNeuralGasMixture(
 
     component : {'node', 'connected'}, default='node'
         What becomes a component of the mixture: each node, or each connected
-        component of the graph.
+        component of the graph. Below 100 samples, or ten per feature, held-out
+        samples may make all nodes one, where `shrinkage` or another setting is
+        'auto'.
 
     covariance_type : {'full', 'tied', 'diag', 'spherical', 'auto'}, default='full'
         Shape of the covariances; in a stream 'auto' is 'full'.
@@ -316,33 +320,44 @@ class GrowingNeuralGasMixture(
         self : object
             The fitted estimator.
         """
-        task = FitTask(self, X, y, sample_weight, n_steps=self._n_steps())
-        given, weight = self._check_chunk(X, sample_weight, reset=True, min_samples=2)
-        checkpoint = task.checkpoint = self._open_checkpoint(given, weight)
-        random_state = check_random_state(self.random_state)
-        gas_params = {"refine": self.refine, **self._rules()}
-        reg_covar = regularisation(self.reg_covar, given, weight)
-        X, weight = part_of(given, weight, random_state)
-        selection = select_nodes(
-            X,
-            weight,
-            random_state,
-            max_nodes=self.max_nodes,
-            component=self.component,
-            gas_params=gas_params,
-            covariance_type=self.covariance_type,
-            shrinkage=self.shrinkage,
-            reg_covar=reg_covar,
-            tol=self.tol,
-            max_iter=self._n_steps(),
-        )
-        size = self._chosen_nodes = check_nodes(selection.n_components, X)
-        part = on_device(self.device, X, weight)
-        saved = checkpoint and checkpoint.part("gas")
-        gas = grow(*part, size, random_state, checkpoint=saved, **gas_params)
-        if selection.covariance_type not in WIDEN:
-            gas, part = gas.to_numpy(), (X, weight)
-        result = self._polished(gas, part, given, selection, reg_covar, task)
+        with FitTask(self, X, y, sample_weight, n_steps=self._n_steps()) as task:
+            read = {"reset": True, "min_samples": 2}
+            given, weight = self._check_chunk(X, sample_weight, **read)
+            checkpoint = task.checkpoint = self._open_checkpoint(given, weight)
+            random_state = check_random_state(self.random_state)
+            gas_params = {"refine": self.refine, **self._rules()}
+            reg_covar = regularisation(self.reg_covar, given, weight)
+            rows = part_of(given, weight, random_state)
+            selection = select_nodes(
+                *rows,
+                random_state,
+                max_nodes=self.max_nodes,
+                component=self.component,
+                gas_params=gas_params,
+                covariance_type=self.covariance_type,
+                shrinkage=self.shrinkage,
+                reg_covar=reg_covar,
+                tol=self.tol,
+                max_iter=self._n_steps(),
+            )
+            asked = self.max_nodes
+            asked = selection.n_components if asked == "auto" else asked
+            size = self._chosen_nodes = check_nodes(asked, rows[0])
+            part = on_device(self.device, *rows)
+            gas_params["checkpoint"] = checkpoint and checkpoint.part("gas")
+            gas = task.learn(GasState, grow, *part, size, random_state, **gas_params)
+            if selection.covariance_type not in WIDEN:
+                gas, part = gas.to_numpy(), rows
+            more = selection, reg_covar, task
+            result, size = task.end(self._store, gas, part, given, rows, *more)
+        if self.polish is not None:
+            warn_about(result, size, self.tol)
+        return self
+
+    def _store(self, gas, part, given, rows, selection, reg_covar, task):
+        """Make a mixture of the gas; store both."""
+        X, weight = rows
+        result, size = self._polished(gas, part, given, selection, reg_covar, task)
         self._set_gas(gas.to_numpy())
         self._judge(X, weight)
         self._set_mixture(result.mixture)
@@ -352,8 +367,7 @@ class GrowingNeuralGasMixture(
         if selection.cv_results is not None:
             self.cv_results_ = selection.cv_results
         self._begin_stream(self._gas, X, weight, self._assignment(result.mixture))
-        task.end()
-        return self
+        return result, size
 
     def _assignment(self, mixture):
         """Return the function that assigns rows to nodes."""
@@ -364,7 +378,8 @@ class GrowingNeuralGasMixture(
     def _polished(self, gas, part, given, selection, reg_covar, task):
         prior = {"shrinkage": selection.shrinkage, "reg_covar": reg_covar}
         X, weight = part
-        kind, granularity = selection.covariance_type, self.component
+        kind = selection.covariance_type
+        granularity = "one" if selection.n_components == 1 else self.component
         start = gas_mixture(
             gas, X, kind, granularity=granularity, sample_weight=weight, **prior
         )
@@ -372,16 +387,17 @@ class GrowingNeuralGasMixture(
             X, weight = given, None
         steps = {
             "tol": self.tol,
-            "max_iter": self._n_steps(),
+            "max_iter": 1 if task.when else self._n_steps(),
             "sample_weight": weight,
             "checkpoint": task.checkpoint and task.checkpoint.part("em"),
             "callback": lambda *_: task.step("iteration"),
         }
-        result = expectation_maximization(X, start, **prior, **steps)
+        result = task.learn(
+            EMResult, expectation_maximization, X, start, **prior, **steps
+        )
         if self.polish is None:
-            return result._replace(mixture=start)
-        warn_about(result, start.n_components, self.tol)
-        return result
+            result = result._replace(mixture=start)
+        return result, start.n_components
 
     def _n_steps(self):
         return self.max_iter if self.polish == "em" else 1

@@ -200,10 +200,11 @@ def train_centers(estimator, data, dtype, n_components, recipe, task, device):
     whole = (recipe.schedule.batch_size or n_rows) >= n_rows
     dtype = np.float32 if device.type == "mps" else dtype
     rows = load_rows(arrays, dtype, device, math.inf if whole else estimator.max_bytes)
-    return _place(rows, n_components, objective, generator, hooks, recipe, device)
+    plan = objective, generator, hooks, recipe, device
+    return _place(rows, n_components, *plan, task)
 
 
-def _place(rows, n_components, objective, generator, hooks, recipe, device):
+def _place(rows, n_components, objective, generator, hooks, recipe, device, task):
     schedule, seed = recipe.schedule, recipe.seed
     random_state = torch.Generator().manual_seed(seed)
     foreign = generator.is_foreign
@@ -212,22 +213,30 @@ def _place(rows, n_components, objective, generator, hooks, recipe, device):
         module = generator.build(
             first.shape[1], objective.bumps, random_state, first.dtype
         )
-        training = train(module, objective, rows, schedule, hooks, random_state, device)
-        with torch.no_grad():
-            sample = _sample(rows, random_state)
-            diagnostics = _diagnose(objective, module(), sample)
-            model = module()
-            if generator.kind != "codes":
-                model = _draw_model(module, n_components, random_state)
-            weights = objective.model_weights(model, *sample)
-    weights, centers = (to_numpy(a).astype(np.float64) for a in (weights, model.means))
-    variances = np.full(n_components, float(model.covariances[0]))
+        plan = schedule, hooks, random_state, device
+        training = task.learn(Training, train, module, objective, rows, *plan)
+        own = generator.kind != "codes"
+        size = n_components if own else None
+        found = module, objective, rows, size, random_state
+        model, diagnostics = task.finish(_look, *found)
     return Placement(
-        Mixture(weights / weights.sum(), centers, variances, "spherical"),
-        diagnostics,
-        None if generator.kind == "codes" else module.network.cpu(),
-        training,
+        model, diagnostics, module.network.cpu() if own else None, training
     )
+
+
+def _look(module, objective, rows, n_components, random_state):
+    """Return the model and diagnostics; `n_components` are drawn unless it is None."""
+    with torch.no_grad():
+        sample = _sample(rows, random_state)
+        diagnostics = _diagnose(objective, module(), sample)
+        model = module()
+        if n_components is not None:
+            model = _draw_model(module, n_components, random_state)
+        weights = objective.model_weights(model, *sample)
+    weights, centers = (to_numpy(a).astype(np.float64) for a in (weights, model.means))
+    variances = np.full(len(centers), float(model.covariances[0]))
+    model = Mixture(weights / weights.sum(), centers, variances, "spherical")
+    return model, diagnostics
 
 
 def _sample(rows, random_state):

@@ -4,7 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skgmje.adaptation import expectation_maximization, start_mixture, weights_only
+from skgmje.adaptation import (
+    EMResult,
+    expectation_maximization,
+    start_mixture,
+    weights_only,
+)
 from skgmje.gaussian import Mixture
 from skgmje.mixture._bandwidth import nearest_centers
 
@@ -33,7 +38,7 @@ class Polished(NamedTuple):
     trouble: str = ""
 
 
-def polish_em(data, model, settings, estimator):
+def polish_em(data, model, settings, estimator, task):
     """Fit means, weights and covariances by MAP-EM from the centres.
 
     Parameters
@@ -50,6 +55,9 @@ def polish_em(data, model, settings, estimator):
     estimator : KernelMixtureDensity
         Its `rank`, `reg_covar` and `tol` are read.
 
+    task : FitTask
+        After Ctrl-C there is one M-step, or no more than there have been.
+
     Returns
     -------
     polished : Polished
@@ -62,11 +70,13 @@ def polish_em(data, model, settings, estimator):
     start = start_mixture(
         data.part, labels, kind, rank=rank, sample_weight=data.part_weight, **shared
     )
-    result = expectation_maximization(
+    result = task.learn(
+        EMResult,
+        expectation_maximization,
         data.X,
         start,
         tol=tol,
-        max_iter=_MAX_ITER,
+        max_iter=1 if task.when else _MAX_ITER,
         sample_weight=data.sample_weight,
         **shared,
     )
@@ -80,7 +90,7 @@ def polish_em(data, model, settings, estimator):
     return Polished(result.mixture, result.mixture.n_parameters, trouble)
 
 
-def polish_weights(data, model, settings, estimator):
+def polish_weights(data, model, settings, estimator, task):
     """Fit the weights and one shared variance by likelihood; keep the centres.
 
     Of very many rows a part is looked at. Parameters and results are those of
@@ -91,7 +101,7 @@ def polish_weights(data, model, settings, estimator):
     )
 
 
-def keep(data, model, settings, estimator):
+def keep(data, model, settings, estimator, task):
     """Return the model as it stands.
 
     Parameters and results are those of :func:`polish_em`.

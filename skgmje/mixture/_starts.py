@@ -2,10 +2,11 @@
 
 import numpy as np
 from sklearn.cluster import kmeans_plusplus
+from sklearn.metrics import pairwise_distances_argmin
 
 from skgmje._selection import kmeans_labels
 from skgmje.adaptation import start_mixture
-from skgmje.adaptation._e_step import row_mean
+from skgmje.adaptation._e_step import has_missing, row_mean
 
 # K-means copies its rows; a start on more of them than this would not be better.
 MAX_START_ENTRIES = 2**21
@@ -33,7 +34,7 @@ def _from_plusplus(X, weight, n_components, random_state):
         sample_weight=weight,
         random_state=random_state,
     )[1]
-    return X[rows], np.arange(n_components), None
+    return _from_rows(X, weight, rows)
 
 
 def _from_data(X, weight, n_components, random_state):
@@ -41,7 +42,21 @@ def _from_data(X, weight, n_components, random_state):
     if share is not None and np.count_nonzero(share) < n_components:
         share = None
     rows = random_state.choice(len(X), size=n_components, replace=False, p=share)
-    return X[rows], np.arange(n_components), None
+    return _from_rows(X, weight, rows)
+
+
+def _from_rows(X, weight, rows):
+    """Begin at some rows; where entries are missing, with all rows nearest to them.
+
+    Of what one row lacks it would tell nothing.
+    """
+    labels = np.arange(len(rows))
+    if not has_missing(X):
+        return X[rows], labels, None
+    filled = _complete(X, weight)
+    nearest = pairwise_distances_argmin(filled, filled[rows])
+    nearest[rows] = labels
+    return X, nearest, weight
 
 
 def _from_random(X, weight, n_components, random_state):

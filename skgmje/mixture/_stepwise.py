@@ -3,6 +3,7 @@
 import numpy as np
 
 from skgmje._base import _fit_context
+from skgmje._estimator import Change
 from skgmje._kernels import Statistics
 from skgmje._row_blocks import as_blocks
 from skgmje.adaptation._e_step import statistics_pass
@@ -21,13 +22,14 @@ class StepwiseMixin:
         A fitted mixture is the start; without one the first chunk is fitted as
         by :meth:`fit`, which also settles what is 'auto'. Chunks are mixed into
         the sufficient statistics; older ones fade slowly, so that a drifting
-        stream is followed.
+        stream is followed. A chunk that Ctrl-C interrupts is as if not given.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or Dask collection
-            The chunk; NaN means missing. The first needs `n_components` rows. Of a
-            Dask array or dataframe, each block is a chunk.
+            The chunk; NaN means missing. The first needs `n_components` rows,
+            and a value of each feature, which later ones may lack. Of a Dask array or
+            dataframe, each block is a chunk.
 
         y : Ignored
             Not used, present for API consistency by convention.
@@ -47,22 +49,25 @@ class StepwiseMixin:
             return self
         if not hasattr(self, "means_"):
             return self.fit(X, sample_weight=sample_weight)
-        X, weight = fit_rows(self, X, sample_weight, reset=False)
-        kernel, fresh = statistics_pass(X, weight)(self.mixture_)
-        reg_covar = vars(self).get("_reg_covar")
-        if reg_covar is None:
-            reg_covar = regularisation(self.reg_covar, X, weight)
-        old = vars(self).get("_stats") or self._implied_stats(kernel, reg_covar)
-        stats = fresh if old is None else blend(kernel, old, fresh)
-        prior = make_prior(
-            self.n_features_in_, self.shrinkage_, self.shrinkage_target, reg_covar
-        )
-        mixture, _ = maximise(kernel, stats, prior, self.covariance_type_, drop=False)
-        self._set_mixture(mixture)
-        self._stats, self._reg_covar = stats, reg_covar
-        self.n_iter_ += 1
-        self.lower_bound_ = fresh.log_likelihood / fresh.weight
-        self.lower_bounds_ = [*self.lower_bounds_, self.lower_bound_]
+        with Change(self):
+            X, weight = fit_rows(self, X, sample_weight, reset=False)
+            reg_covar = vars(self).get("_reg_covar")
+            if reg_covar is None:
+                reg_covar = regularisation(self.reg_covar, X, weight)
+            kernel, fresh = statistics_pass(X, weight, reg_covar)(self.mixture_)
+            old = vars(self).get("_stats") or self._implied_stats(kernel, reg_covar)
+            stats = fresh if old is None else blend(kernel, old, fresh)
+            prior = make_prior(
+                self.n_features_in_, self.shrinkage_, self.shrinkage_target, reg_covar
+            )
+            mixture, _ = maximise(
+                kernel, stats, prior, self.covariance_type_, drop=False
+            )
+            self._set_mixture(mixture)
+            self._stats, self._reg_covar = stats, reg_covar
+            self.n_iter_ += 1
+            self.lower_bound_ = fresh.log_likelihood / fresh.weight
+            self.lower_bounds_ = [*self.lower_bounds_, self.lower_bound_]
         return self
 
     def _implied_stats(self, kernel, reg_covar):

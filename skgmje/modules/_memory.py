@@ -97,8 +97,3 @@ class RunRecord:
                     "parts": recall(parts),
                 }
             )
-
-    def keep(self):
-        """Leave it where it is: the run was interrupted, and may go on."""
-        if self.checkpoint is not None:
-            self.checkpoint.keep()

@@ -2,7 +2,7 @@
 
 import torch
 
-from skgmje._backend import as_generator, to_numpy
+from skgmje._backend import as_generator, detach, to_numpy
 from skgmje.adaptation import (
     BankState,
     bank_mixture,
@@ -10,6 +10,7 @@ from skgmje.adaptation import (
     start_bank,
     step_bank,
 )
+from skgmje.gaussian._kernel import as_array_of
 from skgmje.modules._base import MixtureModule
 
 # Rows of the first batch of which the bandwidth looks at all pairs.
@@ -141,7 +142,7 @@ class MemoryBank(MixtureModule):
         random_state : torch.Generator
             The source of randomness, on the CPU.
         """
-        batch = batch.detach().to(self.particles)
+        batch = detach(as_array_of(batch, self.particles))
         seed = int(torch.randint(2**31 - 1, (), generator=random_state))
         random_state = as_generator(seed)
         step = self._step if self.n_steps else self._fill

@@ -13,6 +13,7 @@ from skgmje.gaussian._heads import (
     perceptrons,
     split_outputs,
 )
+from skgmje.gaussian._kernel import as_array_of
 from skgmje.modules._base import MixtureModule
 from skgmje.modules._group import by_rows
 
@@ -156,6 +157,7 @@ class MixtureDensityNetwork(MixtureModule):
         heads : Heads
             Tensors of shape (n_members, n_samples, n_components, ...).
         """
+        context = as_array_of(context, self.skip)
         layers = list(self.weights), list(self.biases), self.skip
         if drop is None:
             outputs = by_rows(partial(perceptrons, *layers), context)
@@ -197,7 +199,7 @@ class MixtureDensityNetwork(MixtureModule):
         log_prob : tensor of shape (n_members, n_samples)
             In nats.
         """
-        return self.heads(context).log_prob(y)
+        return self.heads(context).log_prob(as_array_of(y, self.skip))
 
 
 def _spread_components(bias, n_components, n_targets, random_state):

@@ -2,10 +2,11 @@
 
 import torch
 
-from skgmje._backend import eye_like
+from skgmje._backend import detach, eye_like
 from skgmje.adaptation import GasState, adapt_gas, nearest_nodes, start_gas
 from skgmje.adaptation._gas_steps import totals
 from skgmje.gaussian import Mixture
+from skgmje.gaussian._kernel import as_array_of
 from skgmje.modules._base import MixtureModule
 
 # What a gas holds of each node.
@@ -162,7 +163,7 @@ class NeuralGas(MixtureModule):
         random_state : torch.Generator
             Draws the first two nodes from the first batch; on the CPU.
         """
-        batch = batch.detach().to(self.nodes)
+        batch = detach(as_array_of(batch, self.nodes))
         state = self._state()
         if not self.n_seen and len(batch) > 1:
             rows = torch.randperm(len(batch), generator=random_state)

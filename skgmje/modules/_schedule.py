@@ -1,9 +1,11 @@
-"""When a training run does what, and what it calls."""
+"""When a training run does what, what it calls, and what it leaves."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 # How often a run reports, checks itself and may be stopped.
 _N_EPOCHS = 100
@@ -94,3 +96,21 @@ class Hooks:
     clip_gradients: Callable | None = None
     checkpoint: Any = None
     memories: tuple = ()
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a run leaves behind, beside the trained module.
+
+    Parameters
+    ----------
+    loss_curve : ndarray of shape (n_steps,)
+        Loss before each gradient step, up to a failure.
+
+    trouble : str
+        Why the run failed or went back to earlier parameters, and what to
+        do, in sentences; empty if it did not.
+    """
+
+    loss_curve: np.ndarray
+    trouble: str = ""

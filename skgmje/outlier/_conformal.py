@@ -4,6 +4,8 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skgmje.outlier._threshold import rounding
+
 
 def conformal_p_values(
     detector, X_calibration, X, *, randomize=False, random_state=None
@@ -86,10 +88,11 @@ def conformal_p_values(
     check_is_fitted(detector)
     known = np.sort(_scores(detector, X_calibration, "X_calibration"))
     scores = _scores(detector, X, "X")
-    up_to = np.searchsorted(known, scores, side="right")
+    slack = rounding(scores)
+    up_to = np.searchsorted(known, scores + slack, side="right")
     if not randomize:
         return (1 + up_to) / (len(known) + 1)
-    below = np.searchsorted(known, scores, side="left")
+    below = np.searchsorted(known, scores - slack, side="left")
     # In (0, 1], so that no p-value is zero.
     share = 1 - check_random_state(random_state).uniform(size=len(scores))
     return (below + share * (1 + up_to - below)) / (len(known) + 1)

@@ -16,6 +16,7 @@ from skgmje._base import (
     mean_score,
 )
 from skgmje._estimator import EstimatorMixin, FitTask
+from skgmje._interrupt import fit_whole
 from skgmje._units import drop_weightless
 from skgmje.outlier._marginals import check_density, find_marginals
 from skgmje.outlier._threshold import threshold
@@ -170,20 +171,25 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         TypeError
             If `density` has no ``score_samples``, or takes no `sample_weight`.
         """
-        task = FitTask(self, X, y, sample_weight, n_steps=1)
-        X = check_rows(self, X, reset=True, min_samples=2)
-        weight = check_weights(sample_weight, X)
-        check_density(self.density, weight)
-        X, weight = drop_weightless(X, weight)
-        if self.density is None:
-            random_state = check_random_state(self.random_state)
-            self.density_ = fit_union(X, weight, self.max_samples, random_state)
-            task.step("fit-density")
-        else:
-            weights = {} if sample_weight is None else {"sample_weight": weight}
-            density = clone(self.density)
-            with task.part(density, "fit-density"):
-                self.density_ = density.fit(X, **weights)
+        with FitTask(self, X, y, sample_weight, n_steps=1) as task:
+            X = check_rows(self, X, reset=True, min_samples=2)
+            weight = check_weights(sample_weight, X)
+            check_density(self.density, weight)
+            X, weight = drop_weightless(X, weight)
+            if self.density is None:
+                random_state = check_random_state(self.random_state)
+                self.density_ = fit_union(X, weight, self.max_samples, random_state)
+                task.step("fit-density")
+            else:
+                weights = {} if sample_weight is None else {"sample_weight": weight}
+                density = clone(self.density)
+                with task.part(density, "fit-density"):
+                    self.density_ = task.learn(object, fit_whole, density, X, **weights)
+            task.end(self._judge, X, weight)
+        return self
+
+    def _judge(self, X, weight):
+        """Set the threshold by the scores of the rows."""
         self._rebuild()
         vars(self).pop("baseline_", None)
         self.marginal_weight_ = 0.0
@@ -193,8 +199,6 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
             self.baseline_ = np.median(self._each_chunk(part, self._terms), axis=0)
         scores = self._each_chunk(X, self._score)
         self.offset_ = threshold(scores, weight, self.contamination)
-        task.end()
-        return self
 
     def _rebuild(self):
         self._marginals = find_marginals(self.density_)

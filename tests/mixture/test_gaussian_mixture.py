@@ -221,14 +221,16 @@ def test_verbose_prints_the_likelihood(capsys):
         (X * 1e20).astype(np.float32),
         X + 1e8,
         np.random.default_rng(0).normal(size=(10, 40)),
-        np.column_stack([X, np.full(len(X), np.nan)]),
+        np.column_stack([X, np.where(np.arange(len(X)) < 2, X[:, 0], np.nan)]),
+        np.vstack([X, np.full(X.shape, np.nan)]),
     ],
     ids=[
         "all equal", "all zero", "duplicates", "collinear", "constant column", "n = K",
         "huge", "tiny", "mixed scales", "float32 squares overflow", "far from zero",
-        "d > n", "empty column",
+        "d > n", "two values in a column", "no value in samples",
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:n_samples=10 are few:UserWarning")
 def test_ugly_data_give_finite_answers(rows, covariance_type):
     for params in ({}, {"shrinkage": 2, "reg_covar": "auto"}):
         model = GaussianMixture(
@@ -375,6 +377,7 @@ def test_weights_of_any_scale():
     assert_allclose(one.means_, GaussianMixture(2, random_state=0).fit(X).means_)
 
 
+@pytest.mark.filterwarnings("ignore:n_samples=32 are few:UserWarning")
 @pytest.mark.parametrize("n_samples", [32, 1600])
 def test_searching_for_other_settings_keeps_the_number_of_components(n_samples):
     rows = np.random.default_rng(0).normal(size=(n_samples, 2))

@@ -1,0 +1,84 @@
+"""What becomes of work that Ctrl-C interrupts: nothing is lost, and nothing goes on."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with what had been learned by then.
+
+    Who does not ask for it stops as for any other Ctrl-C.
+
+    Parameters
+    ----------
+    when : str
+        When it came.
+
+    result : object
+        What would have been returned, of the part that was done.
+    """
+
+    def __init__(self, when, result=None):
+        super().__init__(when)
+        self.result = result
+
+
+class Work:
+    """Steps that learn and steps that finish, of which Ctrl-C loses nothing.
+
+    Its `when` says when Ctrl-C came, and is empty before it does.
+    """
+
+    when = ""
+
+    def learn(self, kind, function, *args, **kwargs):
+        """Return what a function returns, or had learned when it was interrupted.
+
+        It is of the type `kind`. What a step on the way had learned is none of it:
+        then, as if it had learned nothing, the interruption goes on.
+        """
+        try:
+            return function(*args, **kwargs)
+        except Interrupted as stop:
+            if not isinstance(stop.result, kind):
+                raise KeyboardInterrupt(*stop.args) from stop
+            self.when = str(stop)
+            return stop.result
+
+    def finish(self, function, *args):
+        """Return what a function returns, which begins anew if it is interrupted.
+
+        A second Ctrl-C ends it. So does an error once there was one: what was cut
+        short may be too little, and who wants to stop must not be taken for wrong.
+        """
+        while True:
+            try:
+                return function(*args)
+            except KeyboardInterrupt:
+                if self.when:
+                    raise
+                self.when = "when it was nearly done"
+            except Exception as error:
+                if not self.when:
+                    raise
+                raise KeyboardInterrupt(str(error)) from error
+
+    def end(self, function, *args):
+        """Finish by a function; return its result, or raise with it if interrupted."""
+        result = self.finish(function, *args)
+        if self.when:
+            raise Interrupted(self.when, result)
+        return result
+
+
+def learn_then(function, kind, learn, *args, **kwargs):
+    """Return ``function(learn(...))``, of what there is if Ctrl-C interrupts it."""
+    work = Work()
+    return work.end(function, work.learn(kind, learn, *args, **kwargs))
+
+
+def fit_whole(estimator, *args, **kwargs):
+    """Fit an estimator; what only a part of it had learned is lost if interrupted."""
+    try:
+        return estimator.fit(*args, **kwargs)
+    except Interrupted as stop:
+        if stop.result is estimator:
+            raise
+        raise KeyboardInterrupt(*stop.args) from stop
