@@ -7,11 +7,11 @@ import torch
 from _harness import Case
 from torch import nn
 
-from skgmje._net import train
+from skgmje._training._loop import train
+from skgmje._training._schedule import Hooks, Schedule
 from skgmje.costs import matrix_matrix_cost, scalar_cost, svd_cost
 from skgmje.gaussian import grams
 from skgmje.modules import MixtureModule
-from skgmje.modules._schedule import Hooks, Schedule
 
 
 def _points(n, m, d, dtype=torch.float64):
@@ -185,7 +185,7 @@ def training(n_steps, batch_size):
 
 
 def bare_loop(module, X, y, schedule, generator):
-    """Train as `skgmje._net.train` does: same batches, clipping and step sizes."""
+    """Train as `skgmje._training._loop.train` does: same batches, clipping and step sizes."""
     optimizer = torch.optim.Adam(module.parameters(), schedule.learning_rate)
     order = torch.empty(0, dtype=torch.long)
     losses = []

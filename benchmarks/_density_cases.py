@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from sklearn.neighbors import KernelDensity
 
 from skgmje import GaussianMixture, Mixture, as_mixture, to_sklearn
-from skgmje.adaptation import expectation_maximization
+from skgmje.em import expectation_maximization
 
 # Candidates of the automatic number of components that the peer goes through.
 N_COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 32)

@@ -19,8 +19,8 @@ from _gpu_images import image_rows
 from _report import markdown, publish
 
 from skgmje import KernelMixtureDensity, Mixture
-from skgmje.adaptation import expectation_maximization
 from skgmje.costs import COSTS
+from skgmje.em import expectation_maximization
 from skgmje.gaussian import grams
 
 SHAPES = [(d, k) for d in (16, 64) for k in (64, 512)]

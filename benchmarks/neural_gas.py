@@ -28,7 +28,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from skgmje import GaussianMixture, GrowingNeuralGasMixture
-from skgmje.adaptation import (
+from skgmje.neural_gas import (
     GasState,
     adapt_gas,
     gas_components,

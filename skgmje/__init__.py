@@ -6,7 +6,7 @@ __version__ = "0.1.0.dev0"
 
 # Loaded on first use (PEP 562): importing skgmje must not import torch.
 _HOME = {
-    "ConditionalMixtureDensity": "skgmje.mixture",
+    "ConditionalMixtureDensity": "skgmje.conditional",
     "DensityOutlierDetector": "skgmje.outlier",
     "GJEEmbedder": "skgmje.embedding",
     "GMJEEmbedder": "skgmje.embedding",
@@ -15,31 +15,15 @@ _HOME = {
     "KernelDecoder": "skgmje.embedding",
     "KernelMixtureDensity": "skgmje.mixture",
     "Mixture": "skgmje.gaussian",
-    "StackingConditionalDensity": "skgmje.ensemble",
+    "StackingConditionalDensity": "skgmje.conditional",
     "StackingDensity": "skgmje.ensemble",
     "TransformedDensity": "skgmje.compose",
-    "as_mixture": "skgmje._base",
+    "as_mixture": "skgmje._bridges",
     "load": "skgmje._persistence",
-    "to_sklearn": "skgmje._base",
+    "to_sklearn": "skgmje._bridges",
 }
 
-__all__ = [
-    "ConditionalMixtureDensity",
-    "DensityOutlierDetector",
-    "GJEEmbedder",
-    "GMJEEmbedder",
-    "GaussianMixture",
-    "GrowingNeuralGasMixture",
-    "KernelDecoder",
-    "KernelMixtureDensity",
-    "Mixture",
-    "StackingConditionalDensity",
-    "StackingDensity",
-    "TransformedDensity",
-    "as_mixture",
-    "load",
-    "to_sklearn",
-]
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name):

@@ -1,8 +1,4 @@
-"""The one place that knows which array library an array belongs to.
-
-Functions of the lower layers begin with ``xp = namespace(X)`` and then read
-the same for NumPy arrays (fitted estimators) and torch tensors (training).
-"""
+"""Array namespaces: what NumPy and torch do alike."""
 
 import math
 
@@ -11,8 +7,11 @@ from array_api_compat import array_namespace, is_torch_array
 
 LOG_2PI = math.log(2 * math.pi)
 
+
 # Types in which is computed; numbers of others are converted.
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+
+
 _ARRAYS = (np.ndarray, np.generic)
 
 

@@ -1,11 +1,11 @@
-"""Dask collections as blocks of rows. A leaf: imported when such rows are given."""
+"""Dask collections as blocks of samples; imported when such samples are given."""
 
 import dask
 import dask.array as da
 import numpy as np
 from dask.utils import is_dataframe_like
 
-from skgmje.adaptation import RowBlocks, tree_reduce
+from skgmje.em._blocks import RowBlocks, tree_reduce
 
 
 class DaskRows(RowBlocks):

@@ -1,4 +1,4 @@
-"""What becomes of work that Ctrl-C interrupts: nothing is lost, and nothing goes on."""
+"""Ctrl-C: what was learned is kept, and nothing goes on."""
 
 
 class Interrupted(KeyboardInterrupt):

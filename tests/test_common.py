@@ -8,23 +8,19 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer, QuantileTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skgmje._joint import SOURCES
-from skgmje.compose import (
-    MarginalGaussianizer,
-    ResidualCoordinates,
-    TransformedDensity,
-)
+from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, TransformedDensity
+from skgmje.conditional import ConditionalMixtureDensity
+from skgmje.conditional._settings import SOURCES
 from skgmje.costs import COSTS
 from skgmje.embedding import LOSSES, GJEEmbedder, GMJEEmbedder, KernelDecoder
 from skgmje.ensemble import StackingConditionalDensity, StackingDensity
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import (
-    ConditionalMixtureDensity,
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
 )
-from skgmje.mixture._gas_moments import MOMENTS
+from skgmje.mixture._gas_fit import MOMENTS
 from skgmje.outlier import DensityOutlierDetector
 from skgmje.utils import all_estimators
 

@@ -13,8 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 
-from skgmje._row_blocks import as_blocks
-from skgmje.adaptation import RowBlocks, tree_reduce
+from skgmje._validation import as_blocks
+from skgmje.em import RowBlocks, tree_reduce
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import (
     GaussianMixture,
@@ -207,8 +207,8 @@ def test_sample_is_in_proportion_and_without_repetition():
 
 
 def test_fit_of_more_rows_than_the_sample(estimator, monkeypatch):
-    monkeypatch.setattr("skgmje.adaptation._blocks.MAX_SAMPLED", 250 * 4)
-    monkeypatch.setattr("skgmje.mixture._rows.MAX_ENTRIES", 250 * 4)
+    monkeypatch.setattr("skgmje.em._blocks.MAX_SAMPLED", 250 * 4)
+    monkeypatch.setattr("skgmje.mixture._kernel_training.MAX_ENTRIES", 250 * 4)
     fitted = estimator.fit(LAZY)
     again = clone(estimator).fit(LAZY)
     assert parameters(fitted) == parameters(again)

@@ -17,15 +17,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
 from skgmje import ConditionalMixtureDensity, GaussianMixture, Mixture
-from skgmje.adaptation import (
+from skgmje.em import (
     RowBlocks,
     expectation_maximization,
     online_em,
     start_mixture,
     tree_reduce,
 )
+from skgmje.em._start import STARTS
 from skgmje.gaussian import COVARIANCE_TYPES
-from skgmje.mixture._starts import STARTS
 from skgmje.utils import all_estimators
 
 RNG = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from skgmje.adaptation import RowBlocks, tree_reduce
+from skgmje.em import RowBlocks, tree_reduce
 from skgmje.mixture import GaussianMixture
 
 X = np.random.default_rng(0).normal(size=(900, 3))

@@ -8,26 +8,21 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skgmje.adaptation import (
+from skgmje.conditional import ConditionalMixtureDensity
+from skgmje.em import kernel_bandwidth, weights_only
+from skgmje.gaussian import Mixture, gaussian_log_gram, grams
+from skgmje.metrics import crps, energy_score, two_sample_test
+from skgmje.mixture import GrowingNeuralGasMixture, KernelMixtureDensity
+from skgmje.neural_gas import (
     adapt_gas,
-    bank_mixture,
     gas_errors,
     gas_labels,
     gas_mixture,
-    kernel_bandwidth,
     nearest_nodes,
     refine_gas,
-    start_bank,
     start_gas,
-    weights_only,
 )
-from skgmje.gaussian import Mixture, gaussian_log_gram, grams
-from skgmje.metrics import crps, energy_score, two_sample_test
-from skgmje.mixture import (
-    ConditionalMixtureDensity,
-    GrowingNeuralGasMixture,
-    KernelMixtureDensity,
-)
+from skgmje.particles import bank_mixture, start_bank
 
 # Powers of two near powers of ten, so that the same digits are scaled.
 SCALES = [2.0**-99, 2.0**-83, 2.0**-60, 2.0**60, 2.0**83, 2.0**99, 2.0**122]

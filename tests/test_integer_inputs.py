@@ -15,7 +15,7 @@ from sklearn.base import is_regressor
 from sklearn.datasets import load_digits
 
 from skgmje import adaptation, costs, embedding, metrics, modules
-from skgmje.adaptation import RESAMPLING, BankState, GasState
+from skgmje.conditional import ConditionalMixtureDensity
 from skgmje.costs import COSTS, approximate_identity
 from skgmje.datasets import ALIGNMENT_TASKS
 from skgmje.embedding import LOSSES, ImageAugmentation
@@ -23,12 +23,10 @@ from skgmje.ensemble import StackingDensity
 from skgmje.gaussian import Grams, Mixture, gaussian_log_gram, grams
 from skgmje.gaussian._heads import Heads
 from skgmje.inspection import DensityDisplay, GraphDisplay, MixtureDisplay
-from skgmje.mixture import (
-    ConditionalMixtureDensity,
-    GaussianMixture,
-    GrowingNeuralGasMixture,
-)
+from skgmje.mixture import GaussianMixture, GrowingNeuralGasMixture
+from skgmje.neural_gas import GasState
 from skgmje.outlier import DensityOutlierDetector, conformal_p_values
+from skgmje.particles import RESAMPLING, BankState
 from skgmje.utils import all_functions
 from skgmje.utils._discovery import public_objects
 
@@ -333,7 +331,7 @@ NO_ARRAYS = {
     "skgmje.metrics.monte_carlo_kl",
     "skgmje.metrics.monte_carlo_l2",
     "skgmje.metrics.mutual_information",
-    "skgmje.model_selection.dask_tasks",
+    "skgmje.model_selection._tasks.dask_tasks",
     "skgmje.modules.mlp",
     "skgmje.to_sklearn",
     "skgmje.utils.all_estimators",

@@ -30,12 +30,21 @@ from skgmje import (
     StackingDensity,
     TransformedDensity,
 )
-from skgmje._estimator import EstimatorMixin
-from skgmje._net import _MixtureNet
-from skgmje.adaptation import _em
+from skgmje._callbacks import EstimatorMixin
+from skgmje._training._loop import _MixtureNet
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
-from skgmje.ensemble import _conditional_fit, _given_members
-from skgmje.mixture import _gas_fit, _gas_stream, _stepwise
+from skgmje.conditional import _stack_fit as _conditional_fit
+from skgmje.em import _em
+from skgmje.ensemble import _candidates as _given_members
+from skgmje.mixture import (
+    _gas_fit,
+)
+from skgmje.mixture import (
+    _gaussian_mixture as _stepwise,
+)
+from skgmje.mixture import (
+    _neural_gas_mixture as _gas_stream,
+)
 from skgmje.modules import Prototypes
 from skgmje.utils import all_estimators
 
@@ -314,7 +323,7 @@ def test_an_error_of_what_was_cut_short_is_no_reason_to_go_on(monkeypatch):
         raise ValueError("too little")
 
     Interrupter.of(monkeypatch, _em, "maximise", 4)
-    monkeypatch.setattr("skgmje.compose._transformed.image_mass", broken)
+    monkeypatch.setattr("skgmje.compose._mass.image_mass", broken)
     with pytest.raises(KeyboardInterrupt, match="nothing to keep"):
         fit(clone(ALL["TransformedDensity"]))
 

@@ -10,16 +10,15 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch import nn
 
 from skgmje._backend import cholesky
-from skgmje._net import (
+from skgmje._training._loop import (
     NonFiniteLossError,
-    Training,
     check_callbacks,
     check_net_params,
     train,
 )
+from skgmje._training._schedule import Hooks, Schedule, Training
 from skgmje.gaussian import Mixture
 from skgmje.modules import CodeGenerator, MixtureModule
-from skgmje.modules._schedule import Hooks, Schedule
 
 X = np.random.default_rng(0).normal(size=(40, 2))
 CPU = torch.device("cpu")

@@ -13,10 +13,11 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
+from skgmje.conditional import ConditionalMixtureDensity
 from skgmje.embedding import GJEEmbedder, GMJEEmbedder, KernelDecoder
 from skgmje.ensemble import StackingConditionalDensity
 from skgmje.gaussian import Mixture
-from skgmje.mixture import ConditionalMixtureDensity, GaussianMixture
+from skgmje.mixture import GaussianMixture
 from skgmje.modules import MixtureDensityNetwork
 from skgmje.outlier import DensityOutlierDetector, conformal_p_values
 from skgmje.utils import all_estimators

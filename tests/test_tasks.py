@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 from dask.distributed import Client
 from numpy.testing import assert_array_equal
+from skgmje.model_selection._tasks import _TaskBackend, dask_tasks
 from sklearn.datasets import load_digits, load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KernelDensity
 
 from skgmje.mixture import GaussianMixture, KernelMixtureDensity
-from skgmje.model_selection import dask_tasks
-from skgmje.model_selection._tasks import _TaskBackend
 
 X = load_iris().data
 GRID = {"n_components": [1, 2, 3], "shrinkage": [0, 9]}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje import _units
-from skgmje._units import drop_weightless, standardization
+from skgmje import _standardize as _units
+from skgmje._standardize import drop_weightless, standardization
 
 X = np.random.default_rng(0).normal(size=(50, 3))
 

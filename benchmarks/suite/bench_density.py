@@ -3,7 +3,7 @@
 import numpy as np
 
 from skgmje import GaussianMixture, Mixture
-from skgmje.adaptation import expectation_maximization
+from skgmje.em import expectation_maximization
 
 COVARIANCES = {
     "full": lambda k, d: np.tile(np.eye(d), (k, 1, 1)),

@@ -3,12 +3,12 @@
 import sys
 
 from dask.distributed import Client
+from skgmje.model_selection._tasks import dask_tasks
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
 
 from skgmje import GaussianMixture
-from skgmje.model_selection import dask_tasks
 
 
 def main(*scheduler):

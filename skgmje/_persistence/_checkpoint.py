@@ -1,4 +1,4 @@
-"""How far a fit has come, in a folder: to go on after a crash with the same bits."""
+"""States of unfinished fits."""
 
 import hashlib
 import json
@@ -6,12 +6,13 @@ import os
 
 import numpy as np
 
+from skgmje._persistence._codec import Decoder, Encoder
 from skgmje._persistence._container import pack, unpack, write_file
-from skgmje._persistence._decode import Decoder
-from skgmje._persistence._encode import Encoder
 
 # What a fit says or where it keeps its state does not change its result.
 _SILENT = ("checkpoint_dir", "verbose", "verbose_interval")
+
+
 _CHUNK_ROWS = 2**16
 
 

@@ -1,13 +1,12 @@
-"""Save an estimator, and load it again."""
+"""Files of fitted models."""
 
 import os
 import platform
 from contextlib import contextmanager
 from importlib.metadata import version
 
+from skgmje._persistence._codec import Decoder, Encoder, NotStorable
 from skgmje._persistence._container import pack, unpack, write_file
-from skgmje._persistence._decode import Decoder
-from skgmje._persistence._encode import Encoder, NotStorable
 from skgmje._persistence._registry import class_of, name_of
 
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")

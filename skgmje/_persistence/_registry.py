@@ -1,15 +1,11 @@
-"""The classes that a file may hold, by the names that stand in it.
-
-A name stays for ever, wherever its class moves. Nothing else is ever made when
-a file is read.
-"""
+"""PLACEHOLDER"""
 
 import importlib
 
 CLASSES = {
     # Public estimators
     "ConditionalMixtureDensity": (
-        "skgmje.mixture._conditional_mixture.ConditionalMixtureDensity"
+        "skgmje.conditional._conditional_mixture.ConditionalMixtureDensity"
     ),
     "DensityOutlierDetector": "skgmje.outlier._detector.DensityOutlierDetector",
     "GJEEmbedder": "skgmje.embedding._gje.GJEEmbedder",
@@ -25,48 +21,48 @@ CLASSES = {
     ),
     "ResidualCoordinates": ("skgmje.compose._residual_coordinates.ResidualCoordinates"),
     "StackingConditionalDensity": (
-        "skgmje.ensemble._conditional.StackingConditionalDensity"
+        "skgmje.conditional._stack.StackingConditionalDensity"
     ),
     "StackingDensity": "skgmje.ensemble._stacking_density.StackingDensity",
     "TransformedDensity": "skgmje.compose._transformed.TransformedDensity",
     # Values that they are made of
-    "Blend": "skgmje.ensemble._conditional_network.Blend",
-    "Boosted": "skgmje.ensemble._experts_models.Boosted",
-    "BoostingExpert": "skgmje.ensemble._experts_models.BoostingExpert",
-    "Calibration": "skgmje.ensemble._conditional_calibration.Calibration",
-    "Forest": "skgmje.ensemble._experts_trees.Forest",
-    "ForestExpert": "skgmje.ensemble._experts_trees.ForestExpert",
-    "JointExpert": "skgmje.ensemble._experts_joint.JointExpert",
-    "NetworkExpert": "skgmje.ensemble._experts_models.NetworkExpert",
-    "Process": "skgmje.ensemble._experts_gp.Process",
-    "ProcessExpert": "skgmje.ensemble._experts_gp.ProcessExpert",
-    "StackNetwork": "skgmje.ensemble._conditional_network.StackNetwork",
-    "StackedConditional": "skgmje.ensemble._conditional_model.StackedConditional",
-    "TargetLogarithm": "skgmje.ensemble._experts_gp.Logarithm",
-    "TreeNodes": "skgmje.ensemble._experts.Nodes",
+    "Blend": "skgmje.conditional._stack_network.Blend",
+    "Boosted": "skgmje.conditional._member_models.Boosted",
+    "BoostingExpert": "skgmje.conditional._member_models.BoostingExpert",
+    "Calibration": "skgmje.conditional._stack_model.Calibration",
+    "Forest": "skgmje.conditional._member_trees.Forest",
+    "ForestExpert": "skgmje.conditional._member_trees.ForestExpert",
+    "JointExpert": "skgmje.conditional._member_models.JointExpert",
+    "NetworkExpert": "skgmje.conditional._member_models.NetworkExpert",
+    "Process": "skgmje.conditional._member_process.Process",
+    "ProcessExpert": "skgmje.conditional._member_process.ProcessExpert",
+    "StackNetwork": "skgmje.conditional._stack_network.StackNetwork",
+    "StackedConditional": "skgmje.conditional._stack_model.StackedConditional",
+    "TargetLogarithm": "skgmje.conditional._member_process.Logarithm",
+    "TreeNodes": "skgmje.conditional._member.Nodes",
     "AugmentedViews": "skgmje.embedding._views.AugmentedViews",
-    "Coordinates": "skgmje.outlier._coordinates.Coordinates",
+    "Coordinates": "skgmje.outlier._union.Coordinates",
     "ColumnDensity": "skgmje.compose._column_density.ColumnDensity",
     "ColumnShift": "skgmje.compose._column_density.Shift",
-    "ImageAugmentation": "skgmje.embedding._augmentation.ImageAugmentation",
+    "ImageAugmentation": "skgmje.embedding._images.ImageAugmentation",
     "ImageFormat": "skgmje.embedding._images.ImageFormat",
-    "GasState": "skgmje.adaptation._neural_gas.GasState",
+    "GasState": "skgmje.neural_gas._state.GasState",
     "GivenViews": "skgmje.embedding._views.GivenViews",
-    "JointConditional": "skgmje._joint._models.JointConditional",
+    "JointConditional": "skgmje.conditional._models.JointConditional",
     "KernelRidge": "skgmje.compose._kernel_ridge.KernelRidge",
-    "LatentDensity": "skgmje.embedding._density.LatentDensity",
+    "LatentDensity": "skgmje.embedding._latent_density.LatentDensity",
     "Mixture": "skgmje.gaussian._mixture.Mixture",
-    "ModuleConditional": "skgmje._joint._module.ModuleConditional",
+    "ModuleConditional": "skgmje.conditional._module_source.ModuleConditional",
     "NeighborViews": "skgmje.embedding._views.NeighborViews",
-    "NetworkConditional": "skgmje._joint._network.NetworkConditional",
-    "PairMoments": "skgmje.embedding._density.PairMoments",
-    "Patches": "skgmje.embedding._decoder_cost.Patches",
-    "PooledConditional": "skgmje._joint._pool.PooledConditional",
+    "NetworkConditional": "skgmje.conditional._network.NetworkConditional",
+    "PairMoments": "skgmje.embedding._latent_density.PairMoments",
+    "Patches": "skgmje.embedding._decoder_training.Patches",
+    "PooledConditional": "skgmje.conditional._models.PooledConditional",
     "RemovedColumn": "skgmje.compose._residual_coordinates.RemovedColumn",
-    "Selection": "skgmje._selection.Selection",
-    "Statistics": "skgmje._kernels._kernel.Statistics",
+    "Selection": "skgmje.em._select.Selection",
+    "Statistics": "skgmje.gaussian._loops.Statistics",
     "UnionDensity": "skgmje.outlier._union.UnionDensity",
-    "Units": "skgmje._units.Units",
+    "Units": "skgmje._standardize.Units",
     # scikit-learn's, as parts of compositions
     "sklearn.BayesianGaussianMixture": (
         "sklearn.mixture._bayesian_mixture.BayesianGaussianMixture"
@@ -87,6 +83,7 @@ CLASSES = {
     "sklearn.RobustScaler": "sklearn.preprocessing._data.RobustScaler",
     "sklearn.StandardScaler": "sklearn.preprocessing._data.StandardScaler",
 }
+
 
 _NAMES = {path: name for name, path in CLASSES.items()}
 

@@ -1,14 +1,60 @@
-"""Normal scores of each column under a flexible density of it."""
+"""Normal scores of each column."""
+
+from abc import ABC, abstractmethod
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skgmje._base import _fit_context, check_rows, check_weights
-from skgmje._estimator import EstimatorMixin, FitTask
-from skgmje._units import drop_weightless
+from skgmje._callbacks import EstimatorMixin, FitTask
+from skgmje._sklearn import _fit_context
+from skgmje._standardize import drop_weightless
+from skgmje._validation import check_rows, check_weights
 from skgmje.compose._column_density import fit_column
-from skgmje.compose._coordinates import CoordinatesMixin
+
+
+class CoordinatesMixin(OneToOneFeatureMixin, TransformerMixin, ABC):
+    """A change of coordinates whose map and log-determinant come together.
+
+    ``set_output`` changes only what the class that defines `transform` inherits
+    it for.
+    """
+
+    @abstractmethod
+    def _forward(self, X):
+        """Return coordinates and log-determinants of checked rows."""
+
+    def transform(self, X):
+        """Return the coordinates of the rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_features)
+            Their coordinates.
+        """
+        check_is_fitted(self)
+        return self._forward(check_rows(self, X, reset=False))[0]
+
+    def log_det(self, X):
+        r"""Compute the log-determinant of the Jacobian.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        log_det : ndarray of shape (n_samples,)
+            :math:`\log |\det dz / dx|` of each row.
+        """
+        check_is_fitted(self)
+        return self._forward(check_rows(self, X, reset=False))[1]
 
 
 class MarginalGaussianizer(CoordinatesMixin, EstimatorMixin, BaseEstimator):
@@ -57,7 +103,7 @@ class MarginalGaussianizer(CoordinatesMixin, EstimatorMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.compose import MarginalGaussianizer
+
     >>> X = np.random.default_rng(0).exponential(size=(500, 1))
     >>> gaussianizer = MarginalGaussianizer().fit(X)
     >>> Z = gaussianizer.transform(X)

@@ -1,4 +1,4 @@
-"""The probability that a density gives to the image of a map."""
+"""The mass of a density on the image of a map."""
 
 import inspect
 from typing import NamedTuple
@@ -7,16 +7,21 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
-from skgmje._base import as_mixture
-from skgmje.compose._bijections import is_everywhere
-from skgmje.compose._columns import WHOLE_LINE
-from skgmje.gaussian import COVARIANCE_TYPES
+from skgmje._bridges import as_mixture
+from skgmje.compose._bijections import WHOLE_LINE, is_everywhere
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
 # Independently scrambled sets of Sobol points; their scatter is the error.
 _REPLICATES = 8
+
+
 _LOG2_POINTS = 13
+
+
 # Of all or none inside, the standard error is no smaller than one of them.
 _N_POINTS = _REPLICATES * 2**_LOG2_POINTS
+
+
 # Coordinates that Sobol's sequence has.
 _MAX_NORMALS = 20_000
 

@@ -1,5 +1,6 @@
-"""Columns replaced by what the other columns do not tell of them."""
+"""Columns replaced by their residuals given the other columns."""
 
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,22 +8,17 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skgmje._base import (
-    Integral,
-    Interval,
-    Real,
-    _fit_context,
-    check_rows,
-    check_weights,
-)
-from skgmje._estimator import EstimatorMixin, FitTask
-from skgmje._units import drop_weightless, standardization
-from skgmje.compose._coordinates import CoordinatesMixin
+from skgmje._callbacks import EstimatorMixin, FitTask
+from skgmje._sklearn import Interval, _fit_context
+from skgmje._standardize import drop_weightless, standardization
+from skgmje._validation import check_rows, check_weights
 from skgmje.compose._kernel_ridge import fit_kernel_ridge
-from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
+from skgmje.compose._marginal_gaussianizer import CoordinatesMixin, MarginalGaussianizer
 
 # Screening looks at so many rows, landmarks and bandwidths.
 _SCREENED_ROWS, _SCREENED_LANDMARKS, _SCREENED_BANDWIDTH = 1500, 150, (1.4,)
+
+
 # A copy of another column has no residual, only rounding.
 _LEAST_SCALE = 1e-3
 
@@ -106,7 +102,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
 
     >>> import numpy as np
     >>> from skgmje import GaussianMixture, TransformedDensity
-    >>> from skgmje.compose import ResidualCoordinates
+
     >>> rng = np.random.default_rng(0)
     >>> x = rng.uniform(0, 6, size=(600, 1))
     >>> X = np.hstack([x, np.sin(x) + 0.1 * rng.normal(size=(600, 1))])

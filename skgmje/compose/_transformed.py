@@ -1,4 +1,6 @@
-"""A density in the coordinates that a transformer gives."""
+"""A density behind a transformer."""
+
+from numbers import Integral
 
 import numpy as np
 from sklearn import get_config
@@ -12,19 +14,16 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skgmje._backend import as_generator
-from skgmje._base import (
-    Integral,
-    _fit_context,
-    check_rows,
-    check_weights,
-    mean_score,
-)
-from skgmje._estimator import EstimatorMixin, FitTask
+from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
+from skgmje._sklearn import _fit_context
+from skgmje._validation import check_rows, check_weights, mean_score
 from skgmje.compose._bijections import bijection, type_of
 from skgmje.compose._mass import draw, image_mass
 
 _LARGEST_SEED = 2**31 - 1
+
+
 # Below, samples inside the image are too rare to wait for.
 _SMALLEST_MASS = 1e-6
 

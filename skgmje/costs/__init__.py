@@ -4,31 +4,24 @@ Four costs in one form, `COSTS`, to be minimised; the values and bounds behind
 them, variants, and diagnostics of the bandwidth.
 """
 
-from skgmje.costs._bounds import (
-    density_bound,
-    nuclear_bound,
-    trace_bound,
-)
-from skgmje.costs._diagnostics import (
-    effective_rank,
-    pair_ess,
-)
-from skgmje.costs._identity import (
-    IdentityApproximation,
-    approximate_identity,
-)
-from skgmje.costs._kernel import (
+from skgmje.costs._costs import (
     COSTS,
     matrix_matrix_cost,
     scalar_cost,
     svd_cost,
     vector_matrix_cost,
 )
+from skgmje.costs._identity import IdentityApproximation, approximate_identity
 from skgmje.costs._values import (
+    density_bound,
+    effective_rank,
     matrix_matrix_value,
+    nuclear_bound,
     optimal_weights,
+    pair_ess,
     scalar_value,
     svd_value,
+    trace_bound,
     vector_matrix_value,
 )
 from skgmje.costs._whitened import (

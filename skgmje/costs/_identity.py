@@ -1,4 +1,4 @@
-"""Approximation of the identity function 1{X = X'} by Gaussian bumps."""
+"""The approximation of the identity by kernels."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from skgmje.costs._terms import (
     log_component_weights,
     unit_optimum,
 )
-from skgmje.gaussian import grams
+from skgmje.gaussian._grams import grams
 
 
 class IdentityApproximation(NamedTuple):
@@ -34,7 +34,7 @@ class IdentityApproximation(NamedTuple):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.costs import approximate_identity
+
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> result = approximate_identity(X, X, bandwidth=0.1)
     >>> round(float(result.identity_error), 6)
@@ -110,7 +110,7 @@ def approximate_identity(
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.costs import COSTS, approximate_identity
+    >>> from skgmje.costs._costs import COSTS
     >>> X = np.linspace(0, 9, 10)[:, None]
     >>> for method in COSTS:
     ...     result = approximate_identity(X, X[::2], 1.0, method)

@@ -1,11 +1,7 @@
-"""Costs of whitened Gram matrices: the angles between the spans of the bumps."""
+"""Whitened variants of the matrix costs."""
 
 from skgmje._backend import namespace, solve_triangular
-from skgmje.costs._terms import (
-    center_factor,
-    nuclear_norm,
-    ridge_factor,
-)
+from skgmje.costs._terms import center_factor, nuclear_norm, ridge_factor
 
 
 def whitened_trace_cost(grams, weights=None, jitter=None):
@@ -47,8 +43,8 @@ def whitened_trace_cost(grams, weights=None, jitter=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.costs import whitened_trace_cost
-    >>> from skgmje.gaussian import grams
+
+    >>> from skgmje.gaussian._grams import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(whitened_trace_cost(grams(X, X[:2] + 0.5, bandwidth=0.5))), 3)
     0.144
@@ -97,8 +93,8 @@ def whitened_svd_cost(grams, weights=None, jitter=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.costs import whitened_svd_cost
-    >>> from skgmje.gaussian import grams
+
+    >>> from skgmje.gaussian._grams import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(whitened_svd_cost(grams(X, X[:2] + 0.5, bandwidth=0.5))), 3)
     0.077
@@ -148,8 +144,8 @@ def logdet_cost(grams, weights=None, jitter=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.costs import logdet_cost
-    >>> from skgmje.gaussian import grams
+
+    >>> from skgmje.gaussian._grams import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(logdet_cost(grams(X, X[:2] + 0.5, bandwidth=0.5))), 3)
     -5.303
@@ -189,8 +185,8 @@ def principal_cosines(grams, jitter=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.costs import principal_cosines
-    >>> from skgmje.gaussian import grams
+
+    >>> from skgmje.gaussian._grams import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> principal_cosines(grams(X, X[:2] + 0.5, bandwidth=0.5)).round(3)
     array([0.991, 0.855])

@@ -1,13 +1,15 @@
-"""What an alignment task must answer; the tasks stand in the file beside."""
+"""Alignment tasks with a known conditional density."""
 
 from abc import ABC, abstractmethod
 from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
+from scipy.special import i0e
 from sklearn.utils.validation import check_array, check_consistent_length
 
-from skgmje._backend import as_generator
+from skgmje._backend import LOG_2PI, as_generator, logsumexp
+from skgmje.gaussian._mixture import Mixture
 
 
 class AlignmentTask(ABC):
@@ -22,7 +24,7 @@ class AlignmentTask(ABC):
 
     Examples
     --------
-    >>> from skgmje.datasets import ALIGNMENT_TASKS
+
     >>> task = ALIGNMENT_TASKS["sqrt"]
     >>> X, Y = task.sample(500, random_state=0)
     >>> X.shape, Y.shape
@@ -147,3 +149,256 @@ class MixtureTask(AlignmentTask):
 
     def _log_prob(self, X, Y):
         return self._mixture(X).log_prob(Y)
+
+
+# Standard deviation of the noise of most tasks.
+NOISE = 0.05
+
+
+# Rows of a table of nodes that are held at a time.
+BLOCK_ROWS = 1024
+
+
+class Sqrt(MixtureTask):
+    r"""Two branches, :math:`y = \pm \sqrt x`, which the mean lies between."""
+
+    domain = (0.0, 1.0)
+
+    def _contexts(self, n_samples, generator):
+        return generator.random((n_samples, 1))
+
+    def _mixture(self, X):
+        root = np.sqrt(X)
+        return _branches([0.5, 0.5], [root, -root], NOISE)
+
+
+class Cross(MixtureTask):
+    r"""Two branches that cross, :math:`y = \pm x`."""
+
+    domain = (-1.0, 1.0)
+
+    def _contexts(self, n_samples, generator):
+        return generator.uniform(-1, 1, (n_samples, 1))
+
+    def _mixture(self, X):
+        return _branches([0.5, 0.5], [X, -X], NOISE)
+
+
+class Branch(MixtureTask):
+    r"""Three branches of unequal weight, with noise that grows."""
+
+    domain = (-1.0, 1.0)
+
+    def _contexts(self, n_samples, generator):
+        return generator.uniform(-1, 1, (n_samples, 1))
+
+    def _mixture(self, X):
+        wave = np.sin(3 * X)
+        return _branches([0.5, 0.3, 0.2], [wave, wave + 2, -1 - X], 0.08 + 0.05 * X)
+
+
+class Heteroscedastic(MixtureTask):
+    r"""One branch, :math:`y = 0.8 x + 0.2 e^{x / 2} \epsilon`: the control."""
+
+    def _contexts(self, n_samples, generator):
+        return generator.standard_normal((n_samples, 1))
+
+    def _mixture(self, X):
+        return _branches([1.0], [0.8 * X], 0.2 * np.exp(0.5 * X))
+
+
+class High5(MixtureTask):
+    r"""Five contexts, two targets, two branches :math:`\pm (1 + \tanh(W x))`."""
+
+    n_context = 5
+    n_targets = 2
+
+    def _contexts(self, n_samples, generator):
+        return generator.standard_normal((n_samples, 5))
+
+    def _mixture(self, X):
+        W = np.array([[1, 0.5, 0, -0.5, 0], [0, 1, -1, 0, 0.5]])
+        branch = 1 + np.tanh(X @ W.T)
+        return _branches([0.5, 0.5], [branch, -branch], 2 * NOISE)
+
+
+class JointMixture(MixtureTask):
+    """A Gaussian mixture of two contexts and two targets, five components."""
+
+    n_context = 2
+    n_targets = 2
+
+    def _joint(self):
+        means = [
+            [-2.0, -1.0, 1.0, 2.0],
+            [0.0, 2.0, -2.0, 0.0],
+            [2.0, -1.0, 0.0, -2.0],
+            [1.0, 1.0, 2.0, 1.0],
+            [-1.0, 1.0, -1.0, -1.0],
+        ]
+        factors = 0.6 * np.cos(np.arange(40.0) ** 1.5).reshape(5, 4, 2)
+        covariances = factors @ np.swapaxes(factors, 1, 2) + 0.05 * np.eye(4)
+        return Mixture([0.3, 0.25, 0.2, 0.15, 0.1], means, covariances)
+
+    def _contexts(self, n_samples, generator):
+        return self._joint().marginal([0, 1]).sample(n_samples, generator)[0]
+
+    def _mixture(self, X):
+        return self._joint().condition([0, 1], X)
+
+
+class Bishop(AlignmentTask):
+    r"""The inverse of :math:`x = y + 0.3 \sin(2 \pi y)`: one or three branches.
+
+    Targets are uniform between 0 and 1, so that
+
+    .. math:: p(y | x) = N(x; f(y), \sigma^2) / \int_0^1 N(x; f(u), \sigma^2) du
+
+    of which the integral is a Gauss-Legendre sum.
+    """
+
+    def _curve(self, y):
+        return y + 0.3 * np.sin(2 * np.pi * y)
+
+    def _draw(self, n_samples, generator):
+        Y = generator.random((n_samples, 1))
+        return self._curve(Y) + NOISE * generator.standard_normal(Y.shape), Y
+
+    def _log_prob(self, X, Y):
+        nodes, weights = np.polynomial.legendre.leggauss(400)
+        curve = self._curve(0.5 * (nodes + 1))
+        total = _log_mean_density(X, curve, np.log(0.5 * weights))
+        inside = (Y >= 0) & (Y <= 1)
+        log_prob = _log_normal(X - self._curve(Y)) - total[:, None]
+        return np.where(inside, log_prob, -np.inf)[:, 0]
+
+
+class Ring(AlignmentTask):
+    r"""A noisy circle: two branches, or one, or nearly none.
+
+    With the radius r the joint density is
+
+    .. math::
+
+        p(x, y) = \frac{1}{2 \pi \sigma^2} e^{-(r^2 + 1) / (2 \sigma^2)}
+        I_0(r / \sigma^2),
+
+    and that of x the mean of :math:`N(x; \cos t, \sigma^2)` over the angle t, a
+    sum over equal steps.
+    """
+
+    def _draw(self, n_samples, generator):
+        angle = 2 * np.pi * generator.random(n_samples)
+        points = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        points += NOISE * generator.standard_normal(points.shape)
+        return points[:, :1], points[:, 1:]
+
+    def _log_prob(self, X, Y):
+        radius = np.hypot(X, Y)[:, 0]
+        joint = np.log(i0e(radius / NOISE**2)) + _log_normal(radius - 1)
+        joint -= 0.5 * LOG_2PI + np.log(NOISE)
+        cosines = np.cos(2 * np.pi * (np.arange(1024) + 0.5) / 1024)
+        return joint - _log_mean_density(X, cosines, -np.log(1024))
+
+
+def _branches(weights, means, scale):
+    """Return mixtures of branches (n, n_targets) with one scale, or one per row."""
+    means = np.stack(means, axis=1)
+    shape = (len(means), len(weights))
+    variances = np.broadcast_to(np.asarray(scale) ** 2, shape)
+    return Mixture(weights, means, variances, "spherical")
+
+
+def _log_normal(diff):
+    return -0.5 * (diff / NOISE) ** 2 - np.log(NOISE) - 0.5 * LOG_2PI
+
+
+def _log_mean_density(X, centers, log_weights):
+    """Compute the log of a weighted sum of Gaussians around `centers`, for each row."""
+    blocks = [
+        logsumexp(log_weights + _log_normal(X[i : i + BLOCK_ROWS] - centers), axis=-1)
+        for i in range(0, len(X), BLOCK_ROWS)
+    ]
+    return np.concatenate(blocks)
+
+
+def make_alignment(name="sqrt", n_samples=1000, *, random_state=None):
+    r"""Draw contexts and targets of a synthetic task with known truth.
+
+    ================ ===================================================== =======
+    name             targets given contexts                                columns
+    ================ ===================================================== =======
+    bishop           the branches of :math:`x = y + 0.3 \sin 2 \pi y`      1, 1
+    branch           three branches of unequal weight and noise            1, 1
+    cross            :math:`y = \pm x`                                     1, 1
+    heteroscedastic  one branch, with noise that grows                     1, 1
+    high5            :math:`y = \pm (1 + \tanh W x)`                       5, 2
+    mixture          the conditional of a mixture of five Gaussians        2, 2
+    ring             a circle with noise                                   1, 1
+    sqrt             :math:`y = \pm \sqrt x`                               1, 1
+    ================ ===================================================== =======
+
+    Where there are branches the conditional mean lies between them, where no target
+    is; a model that predicts densities finds them. 'heteroscedastic' is the control.
+
+    Parameters
+    ----------
+    name : str, default='sqrt'
+        Key of :data:`ALIGNMENT_TASKS`, where the true densities are.
+
+    n_samples : int, default=1000
+        Number of pairs.
+
+    random_state : int, numpy.random.Generator, RandomState or None
+        Source of randomness.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_context)
+        Contexts.
+
+    Y : ndarray of shape (n_samples, n_targets)
+        Targets.
+
+    Raises
+    ------
+    ValueError
+        If there is no such task or `n_samples` is no positive integer.
+
+    See Also
+    --------
+    AlignmentTask : What is known of a task.
+    make_paired_views : Pairs with labels, in more dimensions.
+
+    References
+    ----------
+    .. [1] C. M. Bishop, "Mixture density networks", Aston University, 1994 (the
+       task 'bishop').
+
+    Examples
+    --------
+
+    >>> X, Y = make_alignment("ring", n_samples=200, random_state=0)
+    >>> X.shape, Y.shape
+    ((200, 1), (200, 1))
+    >>> ALIGNMENT_TASKS["ring"].log_prob(X, Y).shape
+    (200,)
+    """
+    if name not in ALIGNMENT_TASKS:
+        raise ValueError(
+            f"name={name!r} is no alignment task. Choose one of "
+            f"{sorted(ALIGNMENT_TASKS)}."
+        )
+    return ALIGNMENT_TASKS[name].sample(n_samples, random_state)
+
+
+ALIGNMENT_TASKS = {
+    "bishop": Bishop(),
+    "branch": Branch(),
+    "cross": Cross(),
+    "heteroscedastic": Heteroscedastic(),
+    "high5": High5(),
+    "mixture": JointMixture(),
+    "ring": Ring(),
+    "sqrt": Sqrt(),
+}

@@ -1,22 +1,22 @@
 """Embeddings of two views and their joint density; codes that can be decoded."""
 
-from skgmje.embedding._augmentation import ImageAugmentation
-from skgmje.embedding._contrast import barlow_loss, infonce_loss, vicreg_loss
 from skgmje.embedding._decoder import KernelDecoder
 from skgmje.embedding._diagnosis import CollapseWarning, diagnose
 from skgmje.embedding._gje import GJEEmbedder
 from skgmje.embedding._gmje import GMJEEmbedder
+from skgmje.embedding._images import ImageAugmentation
 from skgmje.embedding._losses import (
     LOSSES,
-    gje_loss,
-    joint_loss,
-    naive_loss,
-    pmi_loss,
-)
-from skgmje.embedding._moments import (
+    barlow_loss,
     gaussian_mutual_information,
+    gje_loss,
+    infonce_loss,
+    joint_loss,
     logdet_term,
     mahalanobis_term,
+    naive_loss,
+    pmi_loss,
+    vicreg_loss,
 )
 from skgmje.embedding._onnx import export_onnx
 

@@ -1,19 +1,419 @@
-"""Train a kernel decoder. Imports torch: import it late."""
+"""Networks, cost and training of a KernelDecoder."""
 
 import math
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from torch import nn
 
-from skgmje._engine import check_engine
-from skgmje._net import Training, train
-from skgmje._progress import Progress
-from skgmje.embedding._decoder_cost import OBJECTIVES, KernelTerms, kernel_terms
-from skgmje.embedding._decoder_net import Autoencoder, build_networks
-from skgmje.modules._batches import draw_rows, share_rows
-from skgmje.modules._schedule import Hooks, Schedule
+from skgmje._backend import logsumexp, namespace
+from skgmje._training._batches import draw_rows, share_rows
+from skgmje._training._distributed import by_rows
+from skgmje._training._hardware import fast_training, load_tensors
+from skgmje._training._loop import check_engine, train
+from skgmje._training._progress import Progress
+from skgmje._training._schedule import Hooks, Schedule, Training
+from skgmje.embedding._encoder import perceptron_layers
+from skgmje.embedding._images import check_image_shape, check_size
+
+
+class Patches(NamedTuple):
+    """How a row is cut into patches; one pixel of all features is no cut at all.
+
+    Parameters
+    ----------
+    height, width, n_channels : int
+        Shape of the image that a row is.
+
+    size : int
+        Pixels along the side of a patch; a divisor of height and width.
+    """
+
+    height: int
+    width: int
+    n_channels: int
+    size: int
+
+    @property
+    def n_patches(self):
+        """Number of patches of a row."""
+        return self.height * self.width // self.size**2
+
+    def split(self, rows):
+        """Cut rows of shape (n, k, n_features) into (n, n_patches, k, n_pixels)."""
+        xp, (n, k, _) = namespace(rows), rows.shape
+        size, down, across = (
+            self.size,
+            self.height // self.size,
+            self.width // self.size,
+        )
+        grid = xp.reshape(rows, (n, k, down, size, across, size, self.n_channels))
+        grid = xp.permute_dims(grid, (0, 2, 4, 1, 3, 5, 6))
+        return xp.reshape(grid, (n, down * across, k, size * size * self.n_channels))
+
+
+class KernelTerms(NamedTuple):
+    r"""Logarithms of both terms of the Schwarz bound, for kernels of height 1.
+
+    Parameters
+    ----------
+    log_fit : array of shape (n_samples, n_patches)
+        :math:`\log \frac1C \sum_c k_v(x_i - x'_{ic})`.
+
+    log_norm : array of shape (n_samples, n_patches)
+        :math:`\log \frac1{C^2} \sum_{cc'} k_{2v}(x'_{ic} - x'_{ic'})`.
+    """
+
+    log_fit: Any
+    log_norm: Any
+
+    @property
+    def log_ratio(self):
+        """Log of the squared fit over the norm, at most 0, shape as the terms."""
+        return 2 * self.log_fit - self.log_norm
+
+
+def kernel_terms(X, centers, variance, patches):
+    r"""Compute both terms of the conditional Schwarz bound, by Gram products.
+
+    With the kernel :math:`k_v(u) = \exp(-\|u\|^2 / 2v)`,
+
+    .. math:: \Big(\frac1C \sum_c k_v(x - x'_c)\Big)^2
+        \le \frac1{C^2} \sum_{cc'} k_{2v}(x'_c - x'_{c'}).
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Rows.
+
+    centers : array of shape (n_samples, n_centers, n_features)
+        Centres that the code of each row is decoded to.
+
+    variance : float or scalar array
+        Variance v of the kernel of whole rows; a patch has its share.
+
+    patches : Patches
+        How rows are cut.
+
+    Returns
+    -------
+    terms : KernelTerms
+        One of each for every row and patch.
+    """
+    xp, n_centers = namespace(X, centers), centers.shape[1]
+    # Seen from the row, one Gram matrix has the distances of both kinds.
+    residuals = patches.split(centers - X[:, None, :])
+    gram = residuals @ xp.permute_dims(residuals, (0, 1, 3, 2))
+    squares = xp.linalg.diagonal(gram)
+    pairs = squares[..., :, None] + squares[..., None, :] - 2 * gram
+    pairs = xp.reshape(xp.clip(pairs, 0.0), (*squares.shape[:2], n_centers**2))
+    share = variance / patches.n_patches
+    log_fit = logsumexp(-squares / (2 * share), -1) - math.log(n_centers)
+    log_norm = logsumexp(-pairs / (4 * share), -1) - 2 * math.log(n_centers)
+    return KernelTerms(log_fit, log_norm)
+
+
+def sample_objective(terms):
+    r"""Compute the mean over rows of the gap to each row's own bound.
+
+    .. math:: \frac1n \sum_i \big(-2 \log f_i + \log g_i\big)
+
+    with the fit f and the norm g of :class:`KernelTerms`; patches are averaged.
+    With one centre it is the mean of :math:`\|x_i - x'_i\|^2 / v`.
+
+    Parameters
+    ----------
+    terms : KernelTerms
+        Of a batch.
+
+    Returns
+    -------
+    cost : scalar array
+        Not negative; 0 where all centres are the rows.
+    """
+    return -namespace(terms.log_fit).mean(terms.log_ratio)
+
+
+def batch_objective(terms):
+    r"""Compute the gap to the bound of the conditional density of all rows.
+
+    .. math:: -2 \log \frac1n \sum_i f_i + \log \frac1n \sum_i g_i
+
+    with the fit f and the norm g of :class:`KernelTerms`; patches are averaged.
+    Rows with the best fit outweigh all others, the more so the smaller v is.
+
+    Parameters
+    ----------
+    terms : KernelTerms
+        Of a batch.
+
+    Returns
+    -------
+    cost : scalar array
+        Not negative; 0 where all centres are the rows.
+    """
+    log_n = math.log(terms.log_fit.shape[0])
+    fit, norm = logsumexp(terms.log_fit, 0), logsumexp(terms.log_norm, 0)
+    return namespace(fit).mean(log_n - 2 * fit + norm)
+
+
+OBJECTIVES = {"sample": sample_objective, "batch": batch_objective}
+
+
+def _shape(estimator, n_features, found):
+    """Return height, width and channels, or None; raise if rows are not of it."""
+    shape = found or check_image_shape(estimator.image_shape)
+    if shape is not None:
+        check_size(shape, n_features)
+    return shape
+
+
+def _whole(estimator, n_features, found=None):
+    """Return the cut of a kernel that compares whole rows."""
+    _shape(estimator, n_features, found)
+    return Patches(1, 1, n_features, 1)
+
+
+def _patches(estimator, n_features, found=None):
+    """Return the cut of one that compares patches; raise if there is none."""
+    shape, size = _shape(estimator, n_features, found), estimator.patch_size
+    if shape is None:
+        raise ValueError(
+            "image_shape=None must be (height, width) or (height, width, channels) "
+            "with kernel='patches'. Set it, pass X of shape (n_samples, height, "
+            "width[, channels]), or use kernel='isotropic'."
+        )
+    height, width, channels = shape
+    if height % size or width % size:
+        raise ValueError(
+            f"patch_size={size} must divide height and width of "
+            f"image_shape={shape!r}. Use a common divisor of the two."
+        )
+    return Patches(height, width, channels, int(size))
+
+
+KERNELS = {"isotropic": _whole, "patches": _patches}
+
+
+# Share of its past that the running error keeps in each step.
+_DECAY = 0.98
+
+
+# Least kernel variance for each feature, in units of the features' variance.
+_LEAST_VARIANCE = 1e-8
+
+
+# Spread of the weights that tell centres apart at first.
+_SPREAD = 0.02
+
+
+class Range(nn.Module):
+    """Keep values between two borders by a sigmoid.
+
+    Parameters
+    ----------
+    low, high : array of shape (n_features,)
+        The borders.
+    """
+
+    def __init__(self, low, high):
+        super().__init__()
+        self.register_buffer("low", torch.as_tensor(low, dtype=torch.float32))
+        width = torch.as_tensor(np.subtract(high, low), dtype=torch.float32)
+        self.register_buffer("width", width)
+
+    def forward(self, values):
+        return self.low + self.width * torch.sigmoid(values)
+
+    def start(self):
+        """Return what becomes 0, the mean, or is as near to it as helps."""
+        share = -self.low / torch.where(self.width > 0, self.width, 1.0)
+        return torch.logit(share.clamp(0.01, 0.99))
+
+
+class Decoder(nn.Module):
+    """Decode codes to centres, side by side in one row.
+
+    Parameters
+    ----------
+    shared : nn.Sequential
+        From codes to what all centres have in common.
+
+    own : nn.Sequential or None
+        From codes to what is added for each centre; None if there is one.
+
+    output : nn.Module
+        What brings values into their range.
+    """
+
+    def __init__(self, shared, own, output):
+        super().__init__()
+        self.shared = shared
+        self.own = own
+        self.output = output
+
+    def forward(self, codes):
+        values = self.shared(codes)[:, None]
+        if self.own is not None:
+            own = self.own(codes)
+            values = values + own.view(len(own), -1, values.shape[-1])
+        return self.output(values).flatten(1)
+
+
+def build_networks(estimator, n_features, random_state, bounds=None):
+    """Return the encoder and the decoder, on the CPU, float32.
+
+    Parameters
+    ----------
+    estimator : KernelDecoder
+        Its parameters are read.
+
+    n_features : int
+        Width of a row.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+
+    bounds : tuple of array of shape (n_features,), default=None
+        Least and largest values of standardised rows; None where a file has them.
+
+    Returns
+    -------
+    encoder : nn.Sequential
+        From standardised rows to standardised codes.
+
+    decoder : Decoder
+        From codes to standardised rows.
+    """
+    hidden, width = list(estimator.hidden_layer_sizes), estimator.code_dim
+    layers = perceptron_layers([n_features, *hidden, width], random_state)
+    encoder = nn.Sequential(*layers, nn.BatchNorm1d(width, affine=False))
+    layers = perceptron_layers([width, *hidden[::-1], n_features], random_state)
+    shared = nn.Sequential(*layers)
+    output = nn.Identity()
+    nn.init.zeros_(shared[-1].bias)
+    if estimator.bounded:
+        output = Range(*(bounds or (np.zeros(n_features), np.ones(n_features))))
+        with torch.no_grad():
+            shared[-1].bias.copy_(output.start())
+    return encoder, Decoder(shared, _own(estimator, n_features, random_state), output)
+
+
+def _own(estimator, n_features, random_state):
+    n_centers, last = estimator.n_centers, estimator.hidden_layer_sizes[-1]
+    if n_centers == 1:
+        return None
+    sizes = [estimator.code_dim, last, max(1, last // 2), n_centers * n_features]
+    layers = perceptron_layers(sizes, random_state)
+    nn.init.zeros_(layers[-1].bias)
+    with torch.no_grad():
+        layers[-1].weight.normal_(std=_SPREAD, generator=random_state)
+    return nn.Sequential(*layers)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the cost sees of a batch.
+
+    Parameters
+    ----------
+    centers : tensor of shape (n_samples, n_centers, n_features)
+        What the codes are decoded to.
+
+    variance : tensor of shape ()
+        Variance of the kernel.
+    """
+
+    centers: Any
+    variance: Any
+
+
+class Autoencoder(nn.Module):
+    """Encode rows, add noise, decode; and tune the variance of the kernel.
+
+    Training multiplies bfloat16 where the processor does so faster; codes, centres
+    and costs are of single precision.
+
+    Parameters
+    ----------
+    encoder, decoder : nn.Module
+        The networks.
+
+    estimator : KernelDecoder
+        Its parameters are read.
+
+    variance : float or None
+        Variance of the kernel; None tunes it.
+
+    random_state : torch.Generator
+        The source of the noise, on the batches' device.
+    """
+
+    remembered = ("random_state",)
+
+    def __init__(self, encoder, decoder, estimator, variance, random_state):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.n_centers = estimator.n_centers
+        self.code_noise = estimator.code_noise
+        self.kappa = estimator.kappa
+        self.fixed = variance
+        self.random_state = random_state
+        # Running mean of the squared distance to the nearest centre.
+        self.register_buffer("error", torch.zeros(()))
+
+    @property
+    def variance(self):
+        """Variance of the kernel of whole standardised rows."""
+        if self.fixed is None:
+            return self.kappa * self.error
+        return torch.full_like(self.error, self.fixed)
+
+    def forward(self, X):
+        with fast_training(self, X):
+            codes = by_rows(self.encoder, X).to(X.dtype)
+        if self.training:
+            options = {"dtype": X.dtype, "device": X.device}
+            noise = torch.randn(codes.shape, generator=self.random_state, **options)
+            codes = codes + self.code_noise * noise
+        with fast_training(self, X):
+            centers = by_rows(self.decoder, codes).to(X.dtype)
+        centers = centers.unflatten(1, (self.n_centers, -1))
+        if self.training:
+            self._follow(X, centers.detach())
+        least = _LEAST_VARIANCE * X.shape[1]
+        return Decoded(centers, self.variance.clamp(min=least))
+
+    def _follow(self, X, centers):
+        error = (centers - X[:, None]).square().sum(-1).amin(1).mean()
+        known = torch.where(self.error > 0, self.error, error)
+        self.error.copy_(_DECAY * known + (1 - _DECAY) * error)
+
+    def update(self, batch, random_state):
+        """Do nothing: all that is learned is learned by the gradient."""
+
+
+def restore_networks(estimator):
+    """Return encoder and decoder from the tensors that a file has of them.
+
+    Parameters
+    ----------
+    estimator : KernelDecoder
+        Whose `encoder_` and `decoder_` are such tensors by name.
+
+    Returns
+    -------
+    encoder, decoder : nn.Module
+        On the CPU, in evaluation mode.
+    """
+    networks = build_networks(estimator, estimator.n_features_in_, torch.Generator())
+    tensors = estimator.encoder_, estimator.decoder_
+    return tuple(map(load_tensors, networks, tensors))
+
 
 # Copies of a batch of centres, and of the weights of the last layer, in a step.
 _COPIES = 6

@@ -1,21 +1,27 @@
-"""Whether embeddings have collapsed, in plain words."""
+"""Collapse and effective rank of embeddings."""
 
 import warnings
 
 import numpy as np
 
-from skgmje.embedding._answers import EmbedderAnswers
-from skgmje.embedding._moments import covariance
+from skgmje.embedding._losses import covariance
 
 # A direction without any spread counts as this variance.
 _SMALLEST_VARIANCE = 1e-20
+
 
 # Share of the dimensions that are used, spread of an embedding, and fall of a
 # marginal log-determinant in nats, in all and for each dimension, beyond which a
 # representation has collapsed. Contrastive losses lower it by one for each.
 LEAST_RANK_SHARE = 0.1
+
+
 LEAST_STD = 1e-2
+
+
 LARGEST_DROP = 5.0
+
+
 LARGEST_DROP_PER_DIMENSION = 3.0
 
 
@@ -28,7 +34,7 @@ class CollapseWarning(UserWarning):
 
     Examples
     --------
-    >>> from skgmje.embedding import CollapseWarning
+
     >>> issubclass(CollapseWarning, UserWarning)
     True
     """
@@ -153,13 +159,13 @@ def diagnose(estimator, X):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
-    >>> from skgmje.embedding import GJEEmbedder, diagnose
+    >>> from skgmje.embedding._gje import GJEEmbedder
     >>> X, _ = load_digits(return_X_y=True)
     >>> embedder = GJEEmbedder(embedding_dim=8, max_iter=50, random_state=0).fit(X)
     >>> diagnose(embedder, X)["collapsed"]
     False
     """
-    if not isinstance(estimator, EmbedderAnswers):
+    if not hasattr(estimator, "transform_target"):
         raise TypeError(
             f"{estimator!r} is no embedder. Pass a fitted GJEEmbedder or GMJEEmbedder; "
             "of a pipeline its step."

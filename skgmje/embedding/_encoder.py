@@ -1,23 +1,279 @@
-"""Networks that embed rows. Imports torch: import it late."""
+"""Networks that embed samples and images."""
 
 import copy
+import math
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
-from skgmje._units import FURTHEST
-from skgmje.embedding._convnet import AsImages, ConvNet, side_of
-from skgmje.embedding._perceptron import Perceptron, normalised_relu
-from skgmje.modules import mlp
-from skgmje.modules._device import resolve_device
+from skgmje._standardize import FURTHEST
+from skgmje._training._hardware import fast_training, resolve_device
+from skgmje.embedding._images import ImageAugmentation, find_augmentation
+from skgmje.modules._generators import mlp
+
+
+def normalised_relu(width):
+    """Return what stands behind a linear map: a batch normalisation and ReLU units."""
+    return [nn.BatchNorm1d(width), nn.ReLU()]
+
+
+def hidden_layers(sizes, random_state):
+    """Return hidden layers: linear maps, batch normalisations and ReLU units.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Widths of the input and the hidden layers.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+
+    Returns
+    -------
+    layers : list of nn.Module
+        The last are ReLU units.
+    """
+    linear = [m for m in mlp(sizes, random_state) if isinstance(m, nn.Linear)]
+    return [part for m in linear for part in (m, *normalised_relu(m.out_features))]
+
+
+def perceptron_layers(sizes, random_state):
+    """Return the layers of a perceptron with batch normalisation before its ReLUs.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Widths of the input, the hidden layers and the output.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+
+    Returns
+    -------
+    layers : list of nn.Module
+        From the first linear map to the last.
+    """
+    return hidden_layers(sizes, random_state)[:-2]
+
+
+class Perceptron(nn.Sequential):
+    """Hidden layers, each of a linear map, batch normalisation and ReLU units.
+
+    What comes in is normalised too: augmented rows have other variances than
+    rows.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Widths of the input and the hidden layers.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+    """
+
+    def __init__(self, sizes, random_state):
+        layers = hidden_layers(sizes, random_state)
+        super().__init__(nn.BatchNorm1d(sizes[0], affine=False), *layers)
+        self.width = sizes[-1]
+
+    def multi(self, X):
+        """Return all hidden layers side by side."""
+        found = []
+        for layer in self:
+            X = layer(X)
+            if isinstance(layer, nn.ReLU):
+                found.append(X)
+        return torch.cat(found, dim=1)
+
+
+# Channels of the first maps, and the sides of those that dense layers see.
+_WIDTH = 24
+
+
+_SIDE = 4
+
+
+# Some processors get strided convolutions of bfloat16 wrong whose input is one or two
+# pixels wide; the last of ours sees a quarter.
+_NARROW = 8
+
+
+# Sides to which the maps of the stages are pooled, to be put side by side.
+_POOLED = (3, 3, 2)
+
+
+class AsImages(nn.Module):
+    """A network of images as one of rows with channels last.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Of images of shape (n_samples, channels, height, width).
+
+    shape : tuple of int
+        Height, width and channels.
+    """
+
+    def __init__(self, network, shape):
+        super().__init__()
+        self.network = network
+        self.shape = shape
+
+    def forward(self, X):
+        return self.network(to_images(X, self.shape))
+
+
+def to_images(X, shape):
+    """Return rows as images with channels first, without a copy.
+
+    Parameters
+    ----------
+    X : tensor of shape (n_samples, n_features)
+        Rows, channels last.
+
+    shape : tuple of int
+        Height, width and channels.
+
+    Returns
+    -------
+    images : tensor of shape (n_samples, channels, height, width)
+        In memory channels are last.
+    """
+    return X.unflatten(1, shape).permute(0, 3, 1, 2)
+
+
+def to_rows(images):
+    """Return images with channels first as rows with channels last."""
+    return images.permute(0, 2, 3, 1).flatten(1)
+
+
+class OnImages:
+    """A function of images as one of rows.
+
+    Parameters
+    ----------
+    function : callable
+        Gets images of shape (n_samples, channels, height, width) and a generator.
+
+    shape : tuple of int
+        Height, width and channels.
+    """
+
+    def __init__(self, function, shape):
+        self.function = function
+        self.shape = shape
+
+    def __call__(self, batch, random_state):
+        return to_rows(self.function(to_images(batch, self.shape), random_state))
+
+
+class ConvNet(nn.Module):
+    """Four strided convolutions in three stages, and dense layers on their maps.
+
+    Training uses bfloat16 where the processor multiplies it faster; the outputs are
+    of single precision, and so are statistics of batches.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height, width and channels of the images.
+
+    hidden_layer_sizes : sequence of int
+        Widths of the dense layers.
+
+    side : int
+        Side to which the last maps are pooled, if they are larger.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+    """
+
+    def __init__(self, shape, hidden_layer_sizes, side, random_state):
+        super().__init__()
+        self.shape = shape
+        width, channels = _WIDTH, shape[2]
+        widths = (channels, width, 2 * width, 4 * width, 4 * width)
+        kernels, strides = (5, 3, 3, 3), (2, 2, 1, 2)
+        blocks = [
+            _convolution(*pair, kernel, stride, random_state)
+            for *pair, kernel, stride in zip(
+                widths, widths[1:], kernels, strides, strict=False
+            )
+        ]
+        last = nn.Sequential(*blocks[2:])
+        self.stages = nn.ModuleList([*blocks[:2], last])
+        size = [math.ceil(length / math.prod(strides)) for length in shape[:2]]
+        self.size = [min(side, length) for length in size]
+        sizes = (4 * width * math.prod(self.size), *hidden_layer_sizes)
+        self.top = nn.Sequential(*hidden_layers(sizes, random_state))
+        self.width = sizes[-1]
+        self.to(memory_format=torch.channels_last)
+
+    def maps(self, X):
+        """Return the maps of the stages."""
+        maps = [to_images(X, self.shape)]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps[1:]
+
+    def forward(self, X):
+        wide = min(self.shape[:2]) > _NARROW
+        with fast_training(self, X) if wide else nullcontext():
+            hidden = self.top(_pooled(self.maps(X)[-1], self.size))
+        return hidden.to(X.dtype)
+
+    def multi(self, X):
+        """Return pooled maps of all stages side by side."""
+        found = []
+        for stage, side in zip(self.maps(X), _POOLED, strict=True):
+            size = [min(side, length) for length in stage.shape[2:]]
+            found.append(_pooled(stage, size))
+        return torch.cat(found, dim=1)
+
+
+def _pooled(maps, size):
+    """Return maps as rows, pooled to a size."""
+    # Pooling costs a tenth of a step even where it changes nothing.
+    if list(maps.shape[2:]) != size:
+        maps = functional.adaptive_avg_pool2d(maps, size)
+    return to_rows(maps)
+
+
+def _convolution(n_in, n_out, kernel, stride, random_state):
+    """Return a convolution, its normalisation and ReLU units."""
+    # Its own start would draw from the random state that torch keeps for all.
+    sizes = (n_in, n_out, kernel, stride, kernel // 2)
+    layer = nn.utils.skip_init(nn.Conv2d, *sizes, bias=False)
+    bound = 1 / math.sqrt(n_in * kernel**2)
+    with torch.no_grad():
+        layer.weight.uniform_(-bound, bound, generator=random_state)
+    return nn.Sequential(layer, nn.BatchNorm2d(n_out), nn.ReLU())
+
+
+def side_of(augmentation, shape):
+    """Return the side of the maps that dense layers see.
+
+    Where objects may be anywhere, one: the mean over all positions.
+    """
+    found = find_augmentation(augmentation, shape)
+    return 1 if isinstance(found, ImageAugmentation) and found.moves else _SIDE
+
 
 # Rows and values that are embedded at a time.
 _CHUNK_ROWS = 8192
+
+
 _CHUNK_ENTRIES = 2**20
+
+
 # Hidden layers, unless the user says which.
 _LAYERS = (256, 128)
+
+
 _LAYERS_ON_MAPS = (512,)
 
 
@@ -193,6 +449,8 @@ def _build_convnet(view, estimator, random_state):
 
 
 _DATA = {"encoder": "X", "target_encoder": "y"}
+
+
 ENCODERS = {"mlp": _build_perceptron, "convnet": _build_convnet}
 
 

@@ -1,11 +1,11 @@
-"""Gaussian joint embeddings: encoders, and one Gaussian of both views."""
+"""Gaussian joint embeddings: one component."""
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skgmje._joint import JointConditional
+from skgmje.conditional._models import JointConditional
 from skgmje.embedding._base import PARAMETER_CONSTRAINTS, EmbedderMixin
-from skgmje.embedding._density import embedding_units, gaussian, latent_density
+from skgmje.embedding._latent_density import embedding_units, gaussian, latent_density
 
 
 class GJEEmbedder(EmbedderMixin, BaseEstimator):

@@ -1,29 +1,31 @@
-"""Gaussian mixture joint embeddings: encoders, and a mixture of both views."""
+"""Gaussian mixture joint embeddings."""
 
 from dataclasses import replace
+from numbers import Integral, Real
 
 from sklearn.base import BaseEstimator
 
-from skgmje._base import (
-    Integral,
-    Interval,
-    Real,
-    StrOptions,
-    validate_parameter_constraints,
-)
-from skgmje._joint import CLOSED_FORM, Settings
+from skgmje._sklearn import Interval, StrOptions, validate_parameter_constraints
+from skgmje.conditional._settings import CLOSED_FORM, Settings
 from skgmje.embedding._base import PARAMETER_CONSTRAINTS, EmbedderMixin
-from skgmje.embedding._density import embedding_units, latent_density
-from skgmje.gaussian import COVARIANCE_TYPES
+from skgmje.embedding._latent_density import embedding_units, latent_density
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
 # Components of loss="joint", while n_components="auto" has nothing to go by.
 N_PROTOTYPES = 20
 
+
 # Fields of the settings that are not parameters of their own.
 # Of EM, where there is no time.
 _HURRIED_STEPS = 5
+
+
 _AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
+
+
 _POSITIVE = Interval(Real, 0, None, closed="neither")
+
+
 _MIXTURE_PARAMS = {
     "max_iter": [_AT_LEAST_ONE, StrOptions({"auto"})],
     "tol": [Interval(Real, 0, None, closed="left")],
@@ -347,8 +349,8 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         self.verbose = verbose
 
     def _fit_density(self, settings, z_context, z_target, random_state, task):
-        from skgmje._joint._fits import fit_joint
-        from skgmje._joint._models import Fit
+        from skgmje.conditional._models import Fit
+        from skgmje.conditional._sources import fit_joint
 
         context, target = embedding_units(z_context), embedding_units(z_target)
         rows = context.standardise(z_context), target.standardise(z_target)
@@ -371,7 +373,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         return N_PROTOTYPES if self.n_components == "auto" else self.n_components
 
     def _density_settings(self):
-        from skgmje.modules._device import resolve_device
+        from skgmje._training._hardware import resolve_device
 
         params = dict(self.mixture_params or {})
         unknown = sorted(set(params) - set(_MIXTURE_PARAMS))

@@ -1,17 +1,379 @@
-"""Losses of two views' embeddings, to be minimised."""
+"""Losses of two views."""
 
 import math
 
-from skgmje._backend import as_floats, namespace
-from skgmje.embedding._contrast import barlow_loss, infonce_loss, vicreg_loss
-from skgmje.embedding._moments import (
-    gaussian_mutual_information,
-    logdet_term,
-    mahalanobis_term,
+from skgmje._backend import (
+    as_floats,
+    cholesky,
+    eye_like,
+    logsumexp,
+    namespace,
+    solve_triangular,
 )
+
+
+def covariance(z):
+    """Return the centred rows and their covariance, with divisor n.
+
+    Parameters
+    ----------
+    z : array of shape (n_samples, n_features)
+        Rows.
+
+    Returns
+    -------
+    diff : array of shape (n_samples, n_features)
+        Rows minus their mean.
+
+    covariance : array of shape (n_features, n_features)
+        Mean of the outer products.
+    """
+    diff = z - namespace(z).mean(z, axis=0)
+    return diff, diff.T @ diff / diff.shape[0]
+
+
+def mahalanobis_term(z, ridge=0.0, covariance_matrix=None):
+    r"""Compute the mean squared Mahalanobis distance of the rows to their mean.
+
+    .. math:: \frac{1}{n} \sum_i (z_i - \bar z)^T (C + \epsilon I)^{-1}
+        (z_i - \bar z)
+
+    With the covariance C of the same rows and no ridge it is the number of
+    features, whatever the rows are, so that its gradient is zero: the trap of
+    likelihoods that take C from the batch.
+
+    Parameters
+    ----------
+    z : array of shape (n_samples, n_features)
+        Rows.
+
+    ridge : float, default=0.0
+        :math:`\epsilon`.
+
+    covariance_matrix : array of shape (n_features, n_features), default=None
+        C; None is the covariance of the rows, with divisor n.
+
+    Returns
+    -------
+    term : scalar array
+        Not negative.
+
+    Raises
+    ------
+    ValueError
+        If :math:`C + \epsilon I` is not positive definite.
+
+    See Also
+    --------
+    logdet_term : The other half of a Gaussian log-likelihood.
+
+    References
+    ----------
+    .. [1] Y. Huang, "Gaussian Joint Embeddings For Self-Supervised
+       Representation Learning", 2026. :arxiv:`2603.26799`
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> z = np.random.default_rng(0).normal(size=(20, 3))
+    >>> round(float(mahalanobis_term(z)), 10)
+    3.0
+    >>> round(float(mahalanobis_term(5 * z)), 10)
+    3.0
+    """
+    z, covariance_matrix = as_floats(z, covariance_matrix)
+    diff, own = covariance(z)
+    matrix = own if covariance_matrix is None else covariance_matrix
+    xp = namespace(z)
+    white = solve_triangular(_factor(matrix, ridge), diff.T)
+    return xp.sum(white * white) / diff.shape[0]
+
+
+def logdet_term(z, ridge=0.0, covariance_matrix=None):
+    r"""Compute the log-determinant of the rows' covariance.
+
+    .. math:: \log |C + \epsilon I|
+
+    Up to constants it is twice the entropy of a Gaussian with this covariance:
+    it falls to minus infinity where rows collapse.
+
+    Parameters
+    ----------
+    z : array of shape (n_samples, n_features)
+        Rows.
+
+    ridge : float, default=0.0
+        :math:`\epsilon`.
+
+    covariance_matrix : array of shape (n_features, n_features), default=None
+        C; None is the covariance of the rows, with divisor n.
+
+    Returns
+    -------
+    term : scalar array
+        In nats.
+
+    Raises
+    ------
+    ValueError
+        If :math:`C + \epsilon I` is not positive definite.
+
+    See Also
+    --------
+    mahalanobis_term : The other half of a Gaussian log-likelihood.
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> z = np.array([[1.0, 2.0], [1.0, -2.0], [-1.0, 2.0], [-1.0, -2.0]])
+    >>> float(logdet_term(z).round(3))  # log(4)
+    1.386
+    """
+    z, covariance_matrix = as_floats(z, covariance_matrix)
+    matrix = covariance(z)[1] if covariance_matrix is None else covariance_matrix
+    return _log_det(_factor(matrix, ridge))
+
+
+def gaussian_mutual_information(z_context, z_target, ridge=0.0):
+    r"""Compute the mutual information of two views, as if they were Gaussian.
+
+    .. math:: I = \tfrac12 \log |C_{cc}| + \tfrac12 \log |C_{tt}|
+        - \tfrac12 \log |C| = -\tfrac12 \sum_j \log(1 - r_j^2)
+
+    with the canonical correlations :math:`r_j`. Invertible linear maps of
+    either view leave it as it is, up to the ridge.
+
+    Parameters
+    ----------
+    z_context : array of shape (n_samples, n_context)
+        Rows of one view.
+
+    z_target : array of shape (n_samples, n_targets)
+        The same rows of the other.
+
+    ridge : float, default=0.0
+        Added to the diagonal of the correlation matrix, where it bounds what
+        perfectly correlated views would count for.
+
+    Returns
+    -------
+    information : scalar array
+        In nats, not negative.
+
+    Raises
+    ------
+    ValueError
+        If the joint covariance is not positive definite, for example because
+        there are fewer rows than features.
+
+    See Also
+    --------
+    pmi_loss : The same, to be minimised.
+    skgmje.costs.logdet_cost : Minus twice this of Gram matrices.
+
+    References
+    ----------
+    .. [1] Y. Huang, "Gaussian Joint Embeddings For Self-Supervised
+       Representation Learning", 2026. :arxiv:`2603.26799`
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> rng = np.random.default_rng(0)
+    >>> z = rng.normal(size=(1000, 2))
+    >>> noisy = z + rng.normal(size=(1000, 2))
+    >>> float(gaussian_mutual_information(z, noisy).round(2))  # near log(2)
+    0.68
+    """
+    z_context, z_target = as_floats(z_context, z_target)
+    xp = namespace(z_context, z_target)
+    diff, joint = covariance(xp.concat([z_context, z_target], axis=1))
+    # Of a feature that is constant only the ridge is left.
+    smallest = float(xp.finfo(diff.dtype).tiny) ** 0.5
+    scale = (xp.linalg.diagonal(joint) + smallest) ** 0.5
+    factor = _factor(joint / scale / scale[:, None], ridge)
+    n_context = z_context.shape[1]
+    # The context comes first, so the last block's factor is the conditional's.
+    conditional = _log_det(factor[n_context:, n_context:])
+    target = diff[:, n_context:] / scale[n_context:]
+    marginal = _log_det(_factor(target.T @ target / diff.shape[0], ridge))
+    return (marginal - conditional) / 2
+
+
+def _factor(matrix, ridge):
+    return cholesky(matrix + ridge * eye_like(matrix), "The embeddings' covariance")
+
+
+def _log_det(factor):
+    xp = namespace(factor)
+    return 2 * xp.sum(xp.log(xp.linalg.diagonal(factor)))
+
+
+# Under the square root of a variance, whose gradient at zero would be infinite.
+_SMALLEST_VARIANCE = 1e-4
+
+
+def infonce_loss(z_context, z_target, temperature=0.2):
+    r"""Compute the contrastive loss of the normalised pairs, in both directions.
+
+    .. math:: -\tfrac1n \sum_i \log \frac{\exp(z_{c,i} \cdot z_{t,i} / \tau)}
+        {\sum_j \exp(z_{c,i} \cdot z_{t,j} / \tau)}
+
+    and the same with the views exchanged, averaged. It is the limit of a
+    mixture with one narrow component for each stored pair: minus the logarithm
+    of the responsibility of the right one.
+
+    Parameters
+    ----------
+    z_context : array of shape (n_samples, embedding_dim)
+        Embeddings of one view.
+
+    z_target : array of shape (n_samples, embedding_dim)
+        Embeddings of the other.
+
+    temperature : float, default=0.2
+        :math:`\tau`, the variance of a component.
+
+    Returns
+    -------
+    loss : scalar array
+        In nats.
+
+    References
+    ----------
+    .. [1] A. van den Oord, Y. Li and O. Vinyals, "Representation Learning with
+       Contrastive Predictive Coding", 2018. :arxiv:`1807.03748`
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> z = np.eye(3)
+    >>> bool(infonce_loss(z, z) < infonce_loss(z, z[::-1]))
+    True
+    """
+    z_context, z_target = as_floats(z_context, z_target)
+    xp = namespace(z_context, z_target)
+    logits = _normalised(z_context) @ _normalised(z_target).T / temperature
+    pairs = xp.mean(xp.linalg.diagonal(logits))
+    others = xp.mean(logsumexp(logits, axis=0)) + xp.mean(logsumexp(logits, axis=1))
+    return others / 2 - pairs
+
+
+def vicreg_loss(z_context, z_target, weights=(25.0, 25.0, 1.0)):
+    r"""Compute the loss of variance, invariance and covariance.
+
+    .. math:: a\, \tfrac{1}{nd} \sum_i \|z_{c,i} - z_{t,i}\|^2
+        + b \sum_v \tfrac1d \sum_j \max(0, 1 - \sigma_{v,j})
+        + c \sum_v \tfrac1d \sum_{j \ne k} C_{v,jk}^2
+
+    Parameters
+    ----------
+    z_context : array of shape (n_samples, embedding_dim)
+        Embeddings of one view.
+
+    z_target : array of shape (n_samples, embedding_dim)
+        Embeddings of the other.
+
+    weights : tuple of float, default=(25.0, 25.0, 1.0)
+        The weights a, b and c.
+
+    Returns
+    -------
+    loss : scalar array
+        Not negative.
+
+    References
+    ----------
+    .. [1] A. Bardes, J. Ponce and Y. LeCun, "VICReg: Variance-Invariance-
+       Covariance Regularization for Self-Supervised Learning", ICLR 2022.
+       :arxiv:`2105.04906`
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> z = np.random.default_rng(0).normal(size=(50, 2))
+    >>> bool(vicreg_loss(z, z) < vicreg_loss(z, z[::-1]))
+    True
+    """
+    z_context, z_target = as_floats(z_context, z_target)
+    xp = namespace(z_context, z_target)
+    invariance, variance, decorrelation = weights
+    loss = invariance * xp.mean((z_context - z_target) ** 2)
+    for z in (z_context, z_target):
+        matrix = covariance(z)[1]
+        spread = (xp.linalg.diagonal(matrix) + _SMALLEST_VARIANCE) ** 0.5
+        loss = loss + variance * xp.mean(xp.clip(1 - spread, 0.0, None))
+        loss = loss + decorrelation * _off_diagonal(matrix) / z.shape[1]
+    return loss
+
+
+def barlow_loss(z_context, z_target, redundancy_weight=0.01):
+    r"""Compute how far the cross-correlation of the views is from the identity.
+
+    .. math:: \sum_j (1 - R_{jj})^2 + \lambda \sum_{j \ne k} R_{jk}^2
+
+    Parameters
+    ----------
+    z_context : array of shape (n_samples, embedding_dim)
+        Embeddings of one view.
+
+    z_target : array of shape (n_samples, embedding_dim)
+        Embeddings of the other.
+
+    redundancy_weight : float, default=0.01
+        :math:`\lambda`.
+
+    Returns
+    -------
+    loss : scalar array
+        Not negative.
+
+    References
+    ----------
+    .. [1] J. Zbontar, L. Jing, I. Misra, Y. LeCun and S. Deny, "Barlow Twins:
+       Self-Supervised Learning via Redundancy Reduction", ICML 2021.
+       :arxiv:`2103.03230`
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> z = np.random.default_rng(0).normal(size=(50, 2))
+    >>> bool(barlow_loss(z, z) < barlow_loss(z, z[::-1]))
+    True
+    """
+    z_context, z_target = as_floats(z_context, z_target)
+    xp = namespace(z_context, z_target)
+    matrix = _standardised(z_context).T @ _standardised(z_target) / len(z_context)
+    matches = xp.sum((1 - xp.linalg.diagonal(matrix)) ** 2)
+    return matches + redundancy_weight * _off_diagonal(matrix)
+
+
+def _off_diagonal(matrix):
+    xp = namespace(matrix)
+    return xp.sum(matrix**2) - xp.sum(xp.linalg.diagonal(matrix) ** 2)
+
+
+def _normalised(z):
+    # The length of a row of zeros has no gradient.
+    xp = namespace(z)
+    return z / (xp.sum(z**2, axis=1, keepdims=True) + 1e-12) ** 0.5
+
+
+def _standardised(z):
+    diff, matrix = covariance(z)
+    return diff / (namespace(z).linalg.diagonal(matrix) + 1e-10) ** 0.5
+
 
 # Ridges keep single precision from failing; they do not keep from collapse.
 _RIDGE = 1e-3
+
+
 _MARGINAL_RIDGE = 1e-4
 
 
@@ -66,7 +428,7 @@ def gje_loss(z_context, z_target, rho=0.9, logdet_weight=1.0, moments=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.embedding import gje_loss
+
     >>> z = np.random.default_rng(0).normal(size=(50, 2))
     >>> bool(gje_loss(z, z) < gje_loss(z, z[::-1]))
     True
@@ -119,7 +481,7 @@ def naive_loss(z_context, z_target):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.embedding import naive_loss
+
     >>> z = np.random.default_rng(0).normal(size=(50, 4))
     >>> bool(naive_loss(z[:, :2] / 10, z[:, 2:] / 10) < naive_loss(z[:, :2], z[:, 2:]))
     True
@@ -166,7 +528,7 @@ def pmi_loss(z_context, z_target, ridge=_RIDGE):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.embedding import gaussian_mutual_information, pmi_loss
+
     >>> z = np.random.default_rng(0).normal(size=(50, 4))
     >>> information = gaussian_mutual_information(z[:, :2], z[:, 2:])
     >>> bool(pmi_loss(z[:, :2], z[:, 2:], ridge=0.0) == -information)
@@ -221,7 +583,7 @@ def joint_loss(z_context, z_target, mixture, logdet_weight=1.0, moments=None):
     --------
     >>> import numpy as np
     >>> from skgmje import Mixture
-    >>> from skgmje.embedding import joint_loss
+
     >>> z = np.random.default_rng(0).normal(size=(50, 4))
     >>> prior = Mixture(np.ones(1), np.zeros((1, 4)), np.ones(1), "spherical")
     >>> loss = joint_loss(z[:, :2], z[:, 2:], prior, logdet_weight=0.0)

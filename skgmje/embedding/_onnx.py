@@ -1,4 +1,4 @@
-"""Trained encoders as ONNX models, for those who have neither torch nor skgmje."""
+"""Encoders as ONNX models."""
 
 import warnings
 
@@ -69,7 +69,7 @@ def export_onnx(embedder, path=None, *, view="context"):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.embedding import GJEEmbedder, export_onnx
+    >>> from skgmje.embedding._gje import GJEEmbedder
     >>> X = np.random.default_rng(0).normal(size=(100, 3))
     >>> embedder = GJEEmbedder(2, max_iter=5, random_state=0).fit(X)
     >>> model = export_onnx(embedder)

@@ -1,4 +1,4 @@
-"""Where the two views of a row come from."""
+"""Pairs of views to learn from."""
 
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
@@ -9,10 +9,12 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_array, check_consistent_length
 
 from skgmje._backend import from_tensor
-from skgmje._base import LARGEST
+from skgmje._validation import LARGEST
 
 # Neighbours are sought in this many principal directions, among this many rows.
 _MAX_DIRECTIONS = 50
+
+
 _N_NEIGHBORS = 10
 
 

@@ -1,4 +1,4 @@
-"""What a stack tries by default: coordinates, sizes, shrinkage, annealing."""
+"""The candidates of a stack by default: coordinates, sizes, shrinkage, annealing."""
 
 from typing import NamedTuple
 
@@ -6,26 +6,44 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import StandardScaler
 
-from skgmje._selection import count_distinct
-from skgmje.adaptation._quick_em import quick_mixture
-from skgmje.adaptation._shrinkages import shrinkage_grid
-from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
+from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
+from skgmje.compose._residual_coordinates import ResidualCoordinates
+from skgmje.em._kmeans import count_distinct
+from skgmje.em._quick import quick_mixture
+from skgmje.em._select import shrinkage_grid
 
 LLOYD_STEPS = 10
+
+
 # Annealing takes twenty iterations, the last of which are hardly tempered.
 ANNEALING_EXTRA = 10
 
+
 # Rows that a component needs, and the largest numbers of components.
 ROWS_PER_COMPONENT = 6
+
+
 FEW_FEATURES, MAX_COMPONENTS, MAX_COMPONENTS_FEW = 6, 128, 256
+
+
 # Sizes that are always tried: few components cost little, and may be all there are.
 SIMPLE_SIZES = (1, 4)
+
+
 # Numbers that describe all components: many features leave room for few.
 MAX_NUMBERS = 2**16
+
+
 MANY_ROWS, SOME_ROWS = 2500, 400
+
+
 FEW_ROWS, FEWEST_ROWS = 50, 12
+
+
 # Features whose regressions are affordable.
 MAX_RESIDUAL_FEATURES = 64
+
+
 # Full covariances of fewer rows per feature have diagonal ones beside them.
 ROWS_PER_FEATURE = 10
 
@@ -80,6 +98,7 @@ def _residuals(X, sample_weight, known):
 
 # Further settings where groups of rows differ from each other.
 SMOOTH = ((0.0, 10.0, True), (0.0, 100.0, True))
+
 
 # Coordinates by name: each fits its transformer, and may use those before it.
 SPACES = {

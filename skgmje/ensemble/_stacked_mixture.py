@@ -1,10 +1,179 @@
 """The average of densities in several coordinates, as a value."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from scipy.special import logsumexp
+from sklearn.mixture import GaussianMixture
 
 from skgmje._backend import as_generator
-from skgmje.ensemble._parts import MixturePart, pool
+from skgmje._bridges import as_mixture
+from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
+from skgmje.compose._mass import draw, mixture_or_none
+from skgmje.compose._residual_coordinates import ResidualCoordinates
+from skgmje.compose._transformed import TransformedDensity
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._mixture import Mixture
+from skgmje.mixture._base import MixtureDensityMixin
+
+_LARGEST_SEED = 2**31 - 1
+
+
+class Part(ABC):
+    """A density with the weight that it has in a stack."""
+
+    @abstractmethod
+    def log_prob(self, X):
+        """Return log-densities of rows."""
+
+    @abstractmethod
+    def sample(self, n_samples, generator):
+        """Return rows."""
+
+    @abstractmethod
+    def as_mixture(self):
+        """Return the part as a Gaussian mixture of the rows as they are."""
+
+    @abstractmethod
+    def marginal(self, indices):
+        """Return the part for some of the columns."""
+
+    @abstractmethod
+    def condition(self, indices, values):
+        """Return the part for the other columns, given some."""
+
+
+class MixturePart(Part):
+    """A Gaussian mixture behind a map.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        In the coordinates of the map, or one for each row of those given.
+
+    map_ : transformer or None
+        With ``_forward(X)``, ``inverse_transform(Z)``; None means none.
+    """
+
+    def __init__(self, mixture, map_=None):
+        self.mixture, self.map_ = mixture, map_
+
+    def forward(self, X):
+        """Return coordinates and log-determinants."""
+        return (X, 0.0) if self.map_ is None else self.map_._forward(X)
+
+    def log_prob(self, X):
+        Z, log_det = self.forward(X)
+        return self.mixture.log_prob(Z) + log_det
+
+    def sample(self, n_samples, generator):
+        Z = self.mixture.sample(n_samples, generator)[0]
+        if self.map_ is None:
+            return Z
+        rows = Z.reshape(-1, Z.shape[-1])
+        return self.map_.inverse_transform(rows).reshape(Z.shape)
+
+    def as_mixture(self):
+        if self.map_ is not None:
+            raise TypeError(
+                f"The stack has members in the coordinates of {self.map_!r}, so it is "
+                "no Gaussian mixture. Compare it with others by Monte Carlo: "
+                "skgmje.metrics.monte_carlo_kl, or fit it with spaces=('identity',)."
+            )
+        return self.mixture
+
+    def _columns(self, indices):
+        if self.map_ is None:
+            return None
+        select = getattr(self.map_, "_select", None)
+        if select is None:
+            raise TypeError(
+                "The stack has members in residual coordinates, which mix columns: "
+                "marginals and conditionals have no closed form. Fit it with "
+                "spaces=('identity', 'marginal'), or use samples: sample(n)."
+            )
+        return select(indices)
+
+    def marginal(self, indices):
+        return MixturePart(self.mixture.marginal(indices), self._columns(indices))
+
+    def condition(self, indices, values):
+        rest = np.setdiff1d(np.arange(self.mixture.n_features), indices)
+        Z, _ = self.marginal(indices).forward(values)
+        return MixturePart(self.mixture.condition(indices, Z), self._columns(rest))
+
+
+class EstimatorPart(Part):
+    """A fitted density estimator.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        With ``score_samples``.
+    """
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def log_prob(self, X):
+        return np.asarray(self.estimator.score_samples(X), np.float64)
+
+    def sample(self, n_samples, generator):
+        seed = int(generator.integers(_LARGEST_SEED))
+        return draw(self.estimator, n_samples, seed)[0]
+
+    def as_mixture(self):
+        mixture = mixture_or_none(self.estimator)
+        if mixture is None:
+            raise TypeError(
+                f"The stack has the member {self.estimator!r}, which is no Gaussian "
+                "mixture and has no closed forms. Use samples, sample(n), and compare "
+                "by Monte Carlo: skgmje.metrics.monte_carlo_kl."
+            )
+        return mixture
+
+    def marginal(self, indices):
+        return MixturePart(self.as_mixture()).marginal(indices)
+
+    def condition(self, indices, values):
+        return MixturePart(self.as_mixture()).condition(indices, values)
+
+
+def pool(mixtures, weights):
+    """Return the weighted average of mixtures as one.
+
+    Parameters
+    ----------
+    mixtures : list of Mixture
+        In the same coordinates, full or diagonal.
+
+    weights : sequence of float
+        Their weights, summing to one.
+
+    Returns
+    -------
+    mixture : Mixture
+        With full covariances unless all are diagonal.
+    """
+    kinds = {mixture.covariance_type for mixture in mixtures}
+    kind = kinds.pop() if kinds in ({"diag"}, {"spherical"}) else "full"
+    covariances = [_as_kind(mixture, kind) for mixture in mixtures]
+    shares = [w * mixture.weights for w, mixture in zip(weights, mixtures, strict=True)]
+    shares = np.concatenate(shares)
+    means = np.concatenate([mixture.means for mixture in mixtures])
+    # The order in memory decides the last bit of sums; files keep this one.
+    covariances = np.ascontiguousarray(np.concatenate(covariances))
+    shares, means = shares / shares.sum(), np.ascontiguousarray(means)
+    return Mixture(shares, means, covariances, kind)
+
+
+def _as_kind(mixture, kind):
+    if mixture.covariance_type == kind:
+        return mixture.covariances
+    dense = COVARIANCE_TYPES[mixture.covariance_type].dense
+    shape = mixture.n_components, mixture.n_features
+    full = dense(mixture.covariances, *shape)
+    return np.broadcast_to(full, (*shape, mixture.n_features))
 
 
 class StackedMixture:
@@ -31,7 +200,7 @@ class StackedMixture:
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.ensemble import StackingDensity
+    >>> from skgmje.ensemble._stacking_density import StackingDensity
     >>> X = np.exp(np.random.default_rng(0).normal(size=(300, 2)))
     >>> density = StackingDensity(spaces=("identity", "marginal"), random_state=0)
     >>> given = density.fit(X).condition([0], X[:2, :1])
@@ -182,3 +351,74 @@ def _simplest(parts, log_weights):
     if len(parts) == 1 and isinstance(parts[0], MixturePart) and parts[0].map_ is None:
         return parts[0].mixture
     return StackedMixture(parts, log_weights)
+
+
+_MAPS = (MarginalGaussianizer, ResidualCoordinates)
+
+
+def group_members(members):
+    """Number the coordinates that members are in, from 0.
+
+    Parameters
+    ----------
+    members : list of (str, fitted estimator)
+        The densities. Gaussian mixtures behind the same transformer, or behind
+        none, are in the same coordinates; anything else is alone.
+
+    Returns
+    -------
+    groups : list of int
+        One number for each member.
+    """
+    numbers = {}
+    for i, (_, member) in enumerate(members):
+        mixture, map_ = _behind(member)
+        numbers[i] = ("alone", i) if mixture is None else ("map", id(map_))
+    known = list(dict.fromkeys(numbers.values()))
+    return [known.index(key) for key in numbers.values()]
+
+
+def stack_members(members, weights, groups):
+    """Return the stack of fitted densities, one part for each group.
+
+    Parameters
+    ----------
+    members : list of (str, fitted estimator)
+        The densities.
+
+    weights : ndarray of shape (n_members,)
+        Their weights.
+
+    groups : list of int
+        What :func:`group_members` returns.
+
+    Returns
+    -------
+    stack : StackedMixture
+        Their average.
+
+    mixtures : list of Mixture or None
+        Each member in the coordinates of its part, if it is a mixture there.
+    """
+    mixtures = [_behind(member)[0] for _, member in members]
+    parts, shares = [], []
+    for group in range(max(groups) + 1):
+        own = [i for i, number in enumerate(groups) if number == group]
+        share = weights[own]
+        shares.append(share.sum())
+        member = members[own[0]][1]
+        if mixtures[own[0]] is None:
+            parts.append(EstimatorPart(member))
+        else:
+            pooled = pool([mixtures[i] for i in own], share / share.sum())
+            parts.append(MixturePart(pooled, _behind(member)[1]))
+    return StackedMixture(parts, np.log(shares)), mixtures
+
+
+def _behind(member):
+    """Return a member's mixture and the map before it; None for what it has not."""
+    map_ = None
+    if type(member) is TransformedDensity and isinstance(member.transformer_, _MAPS):
+        map_, member = member.transformer_, member.density_
+    exact = isinstance(member, MixtureDensityMixin | GaussianMixture)
+    return (as_mixture(member), map_) if exact else (None, None)

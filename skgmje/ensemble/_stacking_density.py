@@ -1,36 +1,305 @@
 """A density that averages many, with weights by held-out likelihood."""
 
+import warnings
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted
 
-from skgmje._base import (
-    StrOptions,
-    _fit_context,
-    check_rows,
-    check_weights,
-)
-from skgmje._estimator import EstimatorMixin, FitTask
-from skgmje._units import drop_weightless
-from skgmje.ensemble._fitted import Fitted
-from skgmje.ensemble._folds import (
+from skgmje._backend import as_generator
+from skgmje._callbacks import EstimatorMixin, FitTask
+from skgmje._parallel import Runner
+from skgmje._sklearn import StrOptions, _fit_context
+from skgmje._standardize import drop_weightless
+from skgmje._validation import check_rows, check_weights, mean_score
+from skgmje.ensemble._candidates import Given, Recipe, check_estimators
+from skgmje.ensemble._held_out import (
+    Fitted,
+    Table,
     copies,
     distinct_rows,
     given_folds,
     is_splitter,
     make_folds,
+    rounds,
+    warn_about_failures,
 )
-from skgmje.ensemble._given_members import Given, check_estimators
-from skgmje.ensemble._members import group_members, stack_members
 from skgmje.ensemble._recipe import EFFORTS, SPACES
-from skgmje.ensemble._recipe_members import Recipe
-from skgmje.ensemble._results import Table, rounds, warn_about_failures
-from skgmje.ensemble._stack_answers import StackAnswersMixin
-from skgmje.ensemble._tasks import Runner
-from skgmje.ensemble._ties import dequantize, tie_shares, warn_about_ties
+from skgmje.ensemble._stacked_mixture import MixturePart, group_members, stack_members
+
+# Above this share of repeated values a likelihood says little; an atom is one
+# value that holds so much of a column.
+TIE_SHARE, ATOM_SHARE = 0.05, 0.01
+
+
+# Noise is at least so wide, in standard deviations.
+_LEAST_WIDTH = 0.01
+
+
+def tie_shares(X):
+    """Return the share of values that repeat others, and of the commonest value.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+
+    Returns
+    -------
+    ties, atoms : ndarray of shape (n_features,)
+        Shares of each column.
+    """
+    counts = [np.unique(column, return_counts=True)[1] for column in X.T]
+    ties = [1 - len(count) / len(X) for count in counts]
+    atoms = [count.max() / len(X) for count in counts]
+    return np.array(ties), np.array(atoms)
+
+
+def warn_about_ties(ties, atoms):
+    """Warn of columns in which a density has no bound but the regularisation."""
+    constant = np.flatnonzero(atoms == 1)
+    if len(constant):
+        warnings.warn(
+            f"StackingDensity: the columns {constant.tolist()} are constant; their "
+            "density is that of the regularisation, a Gaussian of a standard "
+            "deviation of 0.003 in their own units. Drop them.",
+            UserWarning,
+            stacklevel=3,
+        )
+    tied = np.flatnonzero((ties > TIE_SHARE) & (atoms < 1))
+    if len(tied):
+        shares = ", ".join(f"{j} ({ties[j]:.0%})" for j in tied)
+        warnings.warn(
+            f"StackingDensity: values repeat in the columns {shares}. A log-likelihood "
+            "of ties measures how narrow components may be. Set dequantize=True, "
+            "which spreads them, or drop these columns.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def dequantize(X, ties, atoms, random_state):
+    """Spread the values of columns with ties by uniform noise.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows, float64.
+
+    ties, atoms : ndarray of shape (n_features,)
+        What :func:`tie_shares` returns.
+
+    random_state : RandomState instance
+        Source of the noise.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features)
+        The rows; noise is as wide as the median gap between distinct values, at
+        least a hundredth of a standard deviation.
+
+    columns : list of int
+        The columns that were spread; constant ones are not.
+    """
+    X = X.copy()
+    wanted = ((ties > TIE_SHARE) | (atoms > max(ATOM_SHARE, 2 / len(X)))) & (atoms < 1)
+    for j in np.flatnonzero(wanted):
+        gap = float(np.median(np.diff(np.unique(X[:, j]))))
+        width = max(gap, _LEAST_WIDTH * float(X[:, j].std()))
+        X[:, j] += random_state.uniform(-0.5 * width, 0.5 * width, len(X))
+    return X, np.flatnonzero(wanted).tolist()
+
+
+class NoMixtureError(TypeError, AttributeError):
+    """A density is not one mixture: to who looks for the attribute, it has none."""
+
+
+class StackAnswersMixin:
+    """Answers of an estimator that has members, weights and a stack of them."""
+
+    def score_samples(self, X):
+        """Compute the log-likelihood of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        log_prob : ndarray of shape (n_samples,)
+            Log-density of each sample, in nats, in the units of `X`.
+        """
+        check_is_fitted(self)
+        X = check_rows(self, X, reset=False)
+        return self._stack.log_prob(X).astype(X.dtype, copy=False)
+
+    def score(self, X, y=None, sample_weight=None):
+        """Compute the mean log-likelihood of the samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        log_likelihood : float
+            Weighted mean of :meth:`score_samples`, in nats.
+        """
+        return mean_score(self.score_samples(X).astype(np.float64), sample_weight)
+
+    def predict_proba(self, X):
+        """Compute which members speak for each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_members)
+            Share of each member in the density; rows sum to one.
+        """
+        check_is_fitted(self)
+        X = check_rows(self, X, reset=False)
+        rows = X.astype(np.float64, copy=False)
+        known = [
+            part.forward(rows) if isinstance(part, MixturePart) else None
+            for part in self._stack.parts
+        ]
+        joint = np.empty((len(X), len(self.members_)))
+        for m, (i, mixture) in enumerate(
+            zip(self._groups, self._mixtures, strict=True)
+        ):
+            if mixture is None:
+                joint[:, m] = self._stack.parts[i].log_prob(rows)
+            else:
+                Z, log_det = known[i]
+                joint[:, m] = mixture.log_prob(Z) + log_det
+        joint += np.log(self.weights_)
+        # Where all densities are zero, weights are all that is known.
+        joint[joint.max(axis=1) == -np.inf] = np.log(self.weights_)
+        proba = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+        return proba.astype(X.dtype, copy=False)
+
+    def predict(self, X):
+        """Find the member that gives each sample the largest share of its density.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        member : ndarray of shape (n_samples,)
+            Index into :attr:`members_`.
+        """
+        return self.predict_proba(X).argmax(axis=1)
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw samples from the fitted density.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of samples.
+
+        random_state : int, RandomState instance, Generator or None, default=None
+            Source of randomness; None means the ``random_state`` of the estimator.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            The samples, in no particular order.
+
+        y : ndarray of shape (n_samples,)
+            The coordinate system or estimator that each sample comes from: members
+            in the same coordinates have one number.
+
+        Raises
+        ------
+        TypeError
+            If a member cannot sample with a seed.
+
+        ValueError
+            If `n_samples` is below one.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
+        source = self.random_state if random_state is None else random_state
+        return self._stack.sample(n_samples, as_generator(source))
+
+    def marginal(self, indices):
+        """Return the density of some of the columns.
+
+        Parameters
+        ----------
+        indices : array-like of int
+            Columns to keep, in the order wanted.
+
+        Returns
+        -------
+        density : Mixture or StackedMixture
+            Both have ``log_prob(X)`` and ``sample``.
+
+        Raises
+        ------
+        TypeError
+            If a member has no closed form: one in residual coordinates, or of yours
+            that is no Gaussian mixture. Use :meth:`sample` then.
+        """
+        check_is_fitted(self)
+        return self._stack.marginal(indices)
+
+    def condition(self, indices, values):
+        """Return the density of the other columns, given some.
+
+        Parameters
+        ----------
+        indices : array-like of int
+            Columns that are known.
+
+        values : array-like of shape (n_samples, n_indices) or (n_indices,)
+            Their values.
+
+        Returns
+        -------
+        density : Mixture or StackedMixture
+            Of the remaining columns, one for each row of `values`.
+
+        Raises
+        ------
+        TypeError
+            If a member has no closed form, see :meth:`marginal`.
+        """
+        check_is_fitted(self)
+        return self._stack.condition(indices, values)
+
+    @property
+    def mixture_(self):
+        """The stack as one mixture, if all members are in the same coordinates.
+
+        Otherwise it is no Gaussian mixture, which raises TypeError.
+        """
+        check_is_fitted(self)
+        try:
+            return self._stack.as_mixture()
+        except TypeError as error:
+            raise NoMixtureError(*error.args) from error
 
 
 class Rows(NamedTuple):

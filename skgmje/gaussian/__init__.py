@@ -2,8 +2,8 @@
 
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._grams import Grams, grams
-from skgmje.gaussian._kernel import gaussian_log_gram
 from skgmje.gaussian._mixture import Mixture
+from skgmje.gaussian._pairs import gaussian_log_gram
 
 __all__ = [
     "COVARIANCE_TYPES",

@@ -1,4 +1,4 @@
-"""Views of the arrays of a mixture: leading axes, components, pairs."""
+"""Steps over the arrays of a mixture."""
 
 from skgmje._backend import is_torch, namespace
 

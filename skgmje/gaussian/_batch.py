@@ -1,4 +1,4 @@
-"""Several mixtures as plain arrays with one leading axis, in double precision."""
+"""Batches of mixtures."""
 
 import math
 from typing import Any, NamedTuple

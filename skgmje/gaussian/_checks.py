@@ -1,14 +1,8 @@
-"""Checks of what the caller hands to a mixture; each error names its cure."""
+"""Checks of parameters, samples and indices."""
 
 import numpy as np
 
-from skgmje._backend import (
-    asarray_like,
-    is_torch,
-    namespace,
-    to_numpy,
-    unmasked,
-)
+from skgmje._backend import asarray_like, is_torch, namespace, to_numpy, unmasked
 from skgmje.gaussian._arrays import collapse, map_arrays
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 

@@ -1,9 +1,9 @@
-"""The covariance types by name: the one dictionary to extend."""
+"""The registry of covariance types."""
 
 from skgmje._backend import namespace
-from skgmje.gaussian._dense import Full, Tied
-from skgmje.gaussian._diagonal import Diag, Spherical
-from skgmje.gaussian._low_rank import LowRank
+from skgmje.gaussian._dense import Full, FullKernel, Tied, TiedKernel
+from skgmje.gaussian._diagonal import Diag, DiagKernel, Spherical, SphericalKernel
+from skgmje.gaussian._low_rank import LowRank, LowRankKernel
 
 COVARIANCE_TYPES = {
     "full": Full(),
@@ -45,3 +45,12 @@ def _as_low_rank(kind, covariances, n_components, n_features):
 
 
 _WIDENED = {"full": _as_full, "diag": _as_diag, "low-rank": _as_low_rank}
+
+
+KERNELS = {
+    "full": FullKernel,
+    "tied": TiedKernel,
+    "diag": DiagKernel,
+    "spherical": SphericalKernel,
+    "low-rank": LowRankKernel,
+}

@@ -1,4 +1,4 @@
-"""What a covariance type must answer; the final classes stand in the files beside."""
+"""The contract of a covariance type."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Densities and responsibilities of complete rows and of rows with gaps."""
+"""Densities and responsibilities of complete and incomplete samples."""
 
 from functools import cache, partial
 

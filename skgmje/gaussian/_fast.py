@@ -1,25 +1,23 @@
-"""The fast path: rows of one NumPy mixture, by hot loops, in bounded memory."""
+"""Scoring by hot loops, in bounded memory."""
 
 import zlib
 
 import numpy as np
 
-from skgmje import _kernels
 from skgmje._backend import is_torch, logsumexp, unmasked
+from skgmje.gaussian import _on_device, _passes
 from skgmje.gaussian._arrays import map_arrays
-from skgmje.gaussian._checks import (
-    check_missing,
-    check_rows,
-    find_missing,
-    patterns,
-)
+from skgmje.gaussian._checks import check_missing, check_rows, find_missing, patterns
+from skgmje.gaussian._covariance import KERNELS
 from skgmje.gaussian._density import responsibilities as general_responsibilities
 
 # Entries of the rows that are checked, converted and scored at a time.
 CHUNK_ENTRIES = 2**19
 
+
 # Densities of components from which the maps are worth moving to the device.
 DEVICE_WORK = 2**16
+
 
 # Rows that need no conversion, of which only the answers take memory.
 MANY_ROWS = 2**17
@@ -39,7 +37,7 @@ def applies(mixture, X):
 
 def make_kernel(mixture, weights):
     """Return the hot loops of one NumPy mixture, in double precision."""
-    return _kernels.KERNELS[mixture.covariance_type](
+    return KERNELS[mixture.covariance_type](
         np.asarray(weights, np.float64),
         np.asarray(mixture.means, np.float64),
         map_arrays(lambda part: np.asarray(part, np.float64), mixture.covariances),
@@ -53,7 +51,7 @@ def applies_on_device(mixture, X):
         return False
     large = X.ndim == 2 and X.shape[0] * mixture.n_components >= DEVICE_WORK
     tensors = (mixture.weights, mixture.means, X)
-    kernel = _kernels.KERNELS[mixture.covariance_type]
+    kernel = KERNELS[mixture.covariance_type]
     return large and kernel.on_device and not _records(tensors)
 
 
@@ -69,7 +67,7 @@ def device_log_prob(mixture, X):
     if not kernel.expands:
         return logsumexp(mixture._joint_log_prob(rows), axis=-1)
     find_missing(rows, "raise")
-    return _kernels.device_log_prob(kernel, rows)
+    return _on_device.device_log_prob(kernel, rows)
 
 
 def fingerprint(mixture):
@@ -147,13 +145,13 @@ def _score_odd(mixture, rows, scores, missing, score, nothing):
 
 def log_prob(mixture, rows):
     """Compute the log-density of complete rows, shape (n_samples,)."""
-    return _kernels.log_prob(mixture._kernel, rows)
+    return _passes.log_prob(mixture._kernel, rows)
 
 
 def component_log_prob(mixture, rows):
     """Compute the log-densities of the components, (n_samples, n_components)."""
     unweighted = make_kernel(mixture, np.ones(mixture.n_components))
-    return _kernels.joint_log_prob(unweighted, rows)
+    return _passes.joint_log_prob(unweighted, rows)
 
 
 def responsibilities(mixture, rows):
@@ -162,4 +160,4 @@ def responsibilities(mixture, rows):
     def far(lost):
         return general_responsibilities(mixture, check_rows(lost, mixture))
 
-    return _kernels.responsibilities(mixture._kernel, rows, far=far)
+    return _passes.responsibilities(mixture._kernel, rows, far=far)

@@ -1,4 +1,4 @@
-"""Gram matrices of the bumps around data and centres, in log space."""
+"""Gram matrices of two Gaussian kernel densities."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from skgmje._backend import LOG_2PI, detach, logsumexp, namespace, to_numpy
-from skgmje.gaussian._kernel import (
+from skgmje.gaussian._pairs import (
     as_array_of,
     as_points,
     check_variance,
+    column_sums,
+    log_correlation,
     sum_over_columns,
 )
-from skgmje.gaussian._pairs import column_sums, log_correlation
 
 _OF_DATA_ALONE = {
     "log_xx",
@@ -62,7 +63,7 @@ class Grams:
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.gaussian import grams
+
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> g = grams(X, centers=X[:2], bandwidth=0.5)
     >>> g.log_xx.shape, g.log_xy.shape, g.log_yy.shape
@@ -265,7 +266,7 @@ def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.gaussian import grams
+
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> g = grams(X, centers=X[:2], bandwidth=0.5)
     >>> g.log_xy.round(2)

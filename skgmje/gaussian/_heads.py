@@ -1,4 +1,4 @@
-"""Gaussian mixtures from the outputs of networks, in NumPy or torch."""
+"""Outputs of networks as mixtures."""
 
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ from skgmje.gaussian._mixture import Mixture
 
 # Of the logarithms of the standard deviations; data have a spread of about one.
 LOG_SCALE_RANGE = (-8.0, 3.0)
+
+
 # Keeps a matrix that is singular in the last digit positive definite.
 _RIDGE = 1e-11
 

@@ -1,4 +1,4 @@
-"""Marginals, conditionals, affine images and samples of a mixture."""
+"""Marginals, conditionals, affine images and samples of mixtures."""
 
 import math
 from numbers import Integral
@@ -14,12 +14,7 @@ from skgmje._backend import (
     to_numpy,
 )
 from skgmje.gaussian._arrays import take_components
-from skgmje.gaussian._checks import (
-    check_indices,
-    check_map,
-    check_rows,
-    find_missing,
-)
+from skgmje.gaussian._checks import check_indices, check_map, check_rows, find_missing
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._density import block_rows
 from skgmje.gaussian._fast import fingerprint

@@ -1,12 +1,172 @@
-"""Sums and matrices over all pairs of two sets of bumps, by matrix products."""
+"""Gaussian kernels of all pairs, and sums over them."""
 
-from skgmje._backend import detach, is_torch, namespace
-from skgmje._kernels import _tiles as tiles
-from skgmje.gaussian._kernel import log_bumps, sum_over_columns
+import numpy as np
+
+from skgmje._backend import (
+    LOG_2PI,
+    as_double,
+    as_floats,
+    asarray_like,
+    detach,
+    eye_like,
+    is_torch,
+    namespace,
+    to_numpy,
+)
+from skgmje.gaussian import _tiles as tiles
 from skgmje.gaussian._products import Products
+
+# Up to this many features differences are as fast as a matrix product, and exact.
+_DIRECT_FEATURES = 16
+
+
+# A product of doubles loses about 1e-15 of (radius / bandwidth)^2 in the exponent.
+_PRODUCT_LIMIT = 1e5
+
+
+def gaussian_log_gram(X, Y, variance, blocks=None):
+    r"""Compute the log-density of every row of X under a bump at every row of Y.
+
+    .. math:: L_{ij} = \log N(x_i - y_j; v I)
+        = -\frac{\|x_i - y_j\|^2}{2 v} - \frac{d}{2} \log(2 \pi v)
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+        Points.
+
+    Y : array of shape (k, d)
+        Centres, of the library and data type of `X`.
+
+    variance : array of shape () or broadcastable to (n, k)
+        Variance of the bump. With `blocks`, of shape () or (T,), or
+        broadcastable to (n, k, T): one variance for each block.
+
+    blocks : sequence of T arrays of column indices, default=None
+        Disjoint blocks of columns. The result is then the sum over the blocks
+        of the log-densities of their columns, the logarithm of the product
+        kernel. Columns outside all blocks are ignored.
+
+    Returns
+    -------
+    log_gram : array of shape (n, k)
+        Log-densities, finite where the exact values are.
+
+    Raises
+    ------
+    ValueError
+        If a variance is not positive, or beyond the range of the data type.
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> X = np.array([[0.0], [2.0]])
+    >>> gaussian_log_gram(X, X, variance=1.0).round(3)
+    array([[-0.919, -2.919],
+           [-2.919, -0.919]])
+    """
+    X, Y = as_points(X, Y)
+    with np.errstate(over="ignore", under="ignore"):
+        variance = check_variance(as_array_of(variance, X), "variance")
+    bumps = log_bumps(X, Y, variance, blocks)
+    logs = (LOG_2PI + namespace(X).log(variance)) / 2
+    return bumps - sum_over_columns(logs, X, blocks)
+
+
+def log_bumps(X, Y, variance, blocks=None):
+    """Compute the exponents of `gaussian_log_gram`, without its constant."""
+    if blocks is None:
+        # In these units squares overflow in no data type where exponents do not.
+        xp = namespace(X)
+        unit = xp.exp2(xp.round(xp.log2(xp.max(detach(variance))) / 2))
+        X, Y = _both(lambda Z: Z / unit, X, Y)
+        variance = variance / unit / unit
+        return -_squared_distances(X, Y, variance) / (2 * variance)
+    if variance.ndim == 3:
+        return sum(
+            log_bumps(*_both(lambda Z: Z[:, block], X, Y), variance[:, :, t])  # noqa: B023
+            for t, block in enumerate(blocks)
+        )
+    # Bumps of one shape: a change of units makes one distance of all blocks.
+    columns = np.concatenate(blocks)
+    sizes = [len(block) for block in blocks]
+    index = np.repeat(np.arange(len(sizes)) * (variance.ndim > 0), sizes)
+    scale = namespace(X).sqrt(variance.reshape(-1)[index])
+    pair = _both(lambda Z: Z[:, columns] / scale, X, Y)
+    return log_bumps(*pair, namespace(X).ones_like(scale[0]))
+
+
+def sum_over_columns(logs, like, blocks=None):
+    """Sum over columns what is given once for all, or in the last axis by blocks."""
+    if blocks is None:
+        return like.shape[1] * logs
+    sizes = asarray_like([float(len(block)) for block in blocks], like)
+    return namespace(like).sum(sizes * logs, axis=-1)
+
+
+def _both(change, X, Y):
+    """Apply `change` to X and Y, so that a Gram matrix of X alone stays one."""
+    changed = change(X)
+    return changed, changed if X is Y else change(Y)
+
+
+def _squared_distances(X, Y, variance):
+    """Compute squared distances whose error is small against `variance`."""
+    if X.shape[1] > _DIRECT_FEATURES:
+        xp = namespace(X)
+        center = xp.mean(detach(X), axis=0)
+        X_, Y_ = as_double(X - center), as_double(Y - center)
+        xx, yy = xp.sum(X_ * X_, axis=1), xp.sum(Y_ * Y_, axis=1)
+        radius = xp.max(detach(xx)) + xp.max(detach(yy))
+        if bool(radius <= _PRODUCT_LIMIT * xp.min(detach(variance))):
+            squares = xx[:, None] + yy[None, :] - 2 * (X_ @ Y_.T)
+            squares = xp.where(squares > 0, squares, xp.zeros_like(squares))
+            squares = squares * (1 - eye_like(squares)) if X is Y else squares
+            return xp.astype(squares, X.dtype)
+    if is_torch(X):
+        import torch
+
+        return torch.cdist(X, Y, compute_mode="donot_use_mm_for_euclid_dist") ** 2
+    from scipy.spatial.distance import cdist
+
+    return cdist(X, Y, "sqeuclidean").astype(X.dtype, copy=False)
+
+
+def as_points(X, Y):
+    """Return two sets of points as floats of one data type."""
+    X, Y = as_floats(X, Y)
+    xp = namespace(X, Y)
+    if X.dtype != Y.dtype:
+        dtype = xp.result_type(X, Y)
+        X, Y = xp.astype(X, dtype), xp.astype(Y, dtype)
+    return X, Y
+
+
+def check_variance(variance, name):
+    """Return variances; raise ValueError if one is not a positive, finite number."""
+    xp = namespace(variance)
+    if not bool(xp.all((variance > 0) & xp.isfinite(variance))):
+        limits = xp.finfo(variance.dtype)
+        raise ValueError(
+            f"{name} has entries that are no positive, finite numbers of "
+            f"{variance.dtype}, which holds {float(limits.smallest_normal):.2g} to "
+            f"{float(limits.max):.2g}: {to_numpy(variance)}. Give float64, or rescale "
+            "X."
+        )
+    return variance
+
+
+def as_array_of(values, like):
+    """Return `values` as an array of the kind of `like`, with its gradient."""
+    if is_torch(like) and is_torch(values):
+        return values.to(like)
+    return asarray_like(values, like)
+
 
 # Up to so many differences of columns no time is gained by a product.
 _FEW = 2**16
+
 
 # Pairs of a part of a sum that is not a product.
 _PAIRS = 2**20
@@ -61,7 +221,7 @@ def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
     symmetric = rows[0] is columns[0] and rows[1] is columns[1]
     symmetric = symmetric and row_logs is column_logs
     if is_torch(rows[0]):
-        from skgmje.gaussian._autograd import ColumnSums
+        from skgmje.gaussian._products import ColumnSums
 
         return ColumnSums.apply(products, symmetric, *arrays)
     F, G = products.features
@@ -101,7 +261,7 @@ def correlations(
         return _scaled(logs, axis=1 if by_row else (0, 1))
     dtype = rows[0].dtype
     if is_torch(rows[0]):
-        from skgmje.gaussian._autograd import Exponentials
+        from skgmje.gaussian._products import Exponentials
 
         return Exponentials.apply(products, by_row, *arrays)
     return tiles.exponentials(*products.features, dtype, by_row=by_row)
@@ -133,7 +293,7 @@ def _sums_in_parts(rows, columns, blocks, row_logs, column_logs):
         return xp.sum(E, axis=0), scale[0]
 
     if is_torch(X) and n > height:
-        from skgmje.gaussian._autograd import recomputed
+        from skgmje.gaussian._products import recomputed
 
         sums = recomputed(sums)
     parts = [sums(slice(i, i + height)) for i in range(0, n, height)]

@@ -1,4 +1,4 @@
-"""Distribution functions of mixtures of one feature, and their inverses."""
+"""Distribution functions and quantiles of mixtures of one feature."""
 
 import math
 
@@ -13,6 +13,7 @@ from skgmje.gaussian._density import block_rows
 
 # What Newton leaves of the standard score, a few roundings of it.
 TOLERANCE = 1e-14
+
 
 # Bisection of the longest interval of float64 ends sooner.
 MAX_STEPS = 1200

@@ -1,19 +1,25 @@
-"""What every display needs: axes, colours, columns and their names."""
+"""Axes, colors and samples of displays."""
 
 import numpy as np
 from sklearn.utils.validation import check_array
 
 from skgmje._backend import to_numpy, unmasked
-from skgmje._base import as_mixture
+from skgmje._bridges import as_mixture
 from skgmje.metrics._scorers import predict_mixture
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+
+
 PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#000000", "0.55"
+
+
 COLORS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
+
 
 # Dashes for who prints in grey, or sees no colours.
 DASHES = ("-", "--", "-.", ":")
+
 
 # More points of the data hide each other and fill the files of vector graphics.
 SHOWN_ROWS = 2000

@@ -1,4 +1,4 @@
-"""Scorers: what ``scoring=`` of scikit-learn's model selection takes."""
+"""Scorers for searches and cross-validation."""
 
 from copy import copy
 
@@ -6,10 +6,7 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skgmje.metrics._calibration import interval_coverage
-from skgmje.metrics._crps import crps
-from skgmje.metrics._energy import energy_score
-from skgmje.metrics._points import rmse
+from skgmje.metrics._scores import crps, energy_score, interval_coverage, rmse
 
 
 class _MixtureScorer:
@@ -119,7 +116,7 @@ def make_mixture_scorer(metric, *, greater_is_better=True, **kwargs):
     Examples
     --------
     >>> from skgmje import Mixture
-    >>> from skgmje.metrics import interval_coverage, make_mixture_scorer
+    >>> from skgmje.metrics._scores import interval_coverage
     >>> scorer = make_mixture_scorer(interval_coverage, coverage=0.5)
     >>> scorer
     make_mixture_scorer(interval_coverage, coverage=0.5)
@@ -147,13 +144,16 @@ def _coverage_gap(mixture, y, *, coverage, sample_weight):
 #: Minus the mean continuous ranked probability score.
 crps_scorer = make_mixture_scorer(crps, greater_is_better=False)
 
+
 #: Minus the mean energy score, with the same random numbers in every call.
 energy_scorer = make_mixture_scorer(
     energy_score, greater_is_better=False, random_state=0
 )
 
+
 #: Minus the root mean squared error of the predicted means.
 rmse_scorer = make_mixture_scorer(rmse, greater_is_better=False)
+
 
 #: Minus the difference between the coverage of central 90 % intervals and 0.9.
 coverage_scorer = make_mixture_scorer(

@@ -1,13 +1,16 @@
 """Density estimators."""
 
-from skgmje.mixture._conditional_mixture import ConditionalMixtureDensity
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_mixture import KernelMixtureDensity
 from skgmje.mixture._neural_gas_mixture import GrowingNeuralGasMixture
 
-__all__ = [
-    "ConditionalMixtureDensity",
-    "GaussianMixture",
-    "GrowingNeuralGasMixture",
-    "KernelMixtureDensity",
-]
+__all__ = ["GaussianMixture", "GrowingNeuralGasMixture", "KernelMixtureDensity"]
+
+
+def __getattr__(name):
+    # It stands in skgmje.conditional, which builds on this package.
+    if name == "ConditionalMixtureDensity":
+        from skgmje.conditional import ConditionalMixtureDensity
+
+        return ConditionalMixtureDensity
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,20 +5,22 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from skgmje._base import check_rows, check_weights
-from skgmje._kernels import merge_stats
-from skgmje._row_blocks import as_blocks, check_blocks, check_values
-from skgmje.adaptation._blocks import BlocksWithValues, part_of
-from skgmje.adaptation._e_step import has_missing, observed_moments
-from skgmje.gaussian import COVARIANCE_TYPES, Mixture
-from skgmje.mixture._starts import ROWS_PER_COMPONENT
+from skgmje._validation import (
+    as_blocks,
+    check_blocks,
+    check_rows,
+    check_values,
+    check_weights,
+)
+from skgmje.em._blocks import BlocksWithValues, part_of
+from skgmje.em._e_step import has_missing, make_kernel, observed_moments
+from skgmje.em._start import ROWS_PER_COMPONENT
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE, lost_correlation
+from skgmje.gaussian._mixture import Mixture
 
 # reg_covar="auto" is this share of each feature's variance.
 RELATIVE_REGULARISATION = 1e-6
-
-# A chunk enters the statistics with the step (1 + rows seen / its rows)^-0.7;
-# stochastic approximation needs an exponent in (1/2, 1].
-STEP_EXPONENT = 0.7
 
 
 def fit_rows(estimator, X, sample_weight, *, reset=True):
@@ -208,44 +210,6 @@ def last_solution(estimator, X, selection):
     return mixture
 
 
-def blend(kernel, old, fresh, memory=np.inf):
-    """Mix the statistics of a chunk into those of all earlier ones.
-
-    Parameters
-    ----------
-    kernel : Kernel
-        Of the mixture with which `fresh` was taken.
-
-    old, fresh : Statistics
-        Of the earlier chunks and of this one.
-
-    memory : float, default=inf
-        Rows after which earlier ones count for a third, if not for less already.
-
-    Returns
-    -------
-    stats : Statistics
-        Their weighted mean, scaled to all rows seen.
-    """
-    total = old.weight + fresh.weight
-    step = (1 + old.weight / fresh.weight) ** -STEP_EXPONENT
-    step = max(step, -np.expm1(-fresh.weight / memory))
-    return merge_stats(
-        kernel,
-        _scaled(kernel.restate(old), (1 - step) * total / old.weight),
-        _scaled(fresh, step * total / fresh.weight),
-    )
-
-
-def _scaled(stats, factor):
-    return stats._replace(
-        counts=stats.counts * factor,
-        scatter=tuple(part * factor for part in stats.scatter),
-        log_likelihood=stats.log_likelihood * factor,
-        weight=stats.weight * factor,
-    )
-
-
 def warn_about(result, n_components, tol):
     """Say once, with figures, what a user should know of a fit.
 
@@ -282,3 +246,138 @@ def warn_about(result, n_components, tol):
         )
     if problems:
         warnings.warn(" ".join(problems), ConvergenceWarning, stacklevel=3)
+
+
+# What is left of a component's mass or covariance without a sample is never below.
+LEAST_LEFT = 1e-9
+
+
+# Nats by which a diagonal Gaussian must be better: per feature, and at least.
+FAR_PER_FEATURE, FAR = 0.1, 5.0
+
+
+KINDS = ("full", "tied")
+
+
+def warn_of_few_samples(X, weight, mixture, shrinkage, reg_covar):
+    """Warn if a diagonal Gaussian would predict samples left out far better.
+
+    Nothing is looked at from ten samples per feature and component on, nor of
+    missing entries or of samples that an engine holds.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), or RowBlocks
+        The samples.
+
+    weight : ndarray of shape (n_samples,) or None
+        Their weights, in samples.
+
+    mixture : Mixture
+        What was fitted to them.
+
+    shrinkage : float
+        With which pseudo-count.
+
+    reg_covar : ndarray of shape (n_features,)
+        What was added to the variances.
+    """
+    n_samples, n_features = X.shape
+    ample = FEW_ROWS_PER_FEATURE * n_features * mixture.n_components
+    few = n_samples < ample and mixture.covariance_type in KINDS and n_features > 1
+    if not few or not isinstance(X, np.ndarray) or np.isnan(X).any():
+        return
+    weight = np.ones(n_samples) if weight is None else weight
+    X = X.astype(np.float64, copy=False)
+    with np.errstate(all="ignore"):
+        own = leave_one_out(X, weight, mixture, shrinkage)
+        diagonal = diagonal_leave_one_out(X, weight, reg_covar)
+    own, diagonal = (np.average(part, weights=weight) for part in (own, diagonal))
+    # Of rows so large that these are NaN nothing is said.
+    if not own < diagonal - max(FAR, FAR_PER_FEATURE * n_features):
+        return
+    warnings.warn(
+        f"n_samples={n_samples} are few for n_features={n_features} and "
+        f"{mixture.n_components} {mixture.covariance_type!r} covariance(s): the "
+        f"log-likelihood of a sample left out is about {own:.4g} nats, that of a "
+        f"diagonal Gaussian {diagonal:.4g}. Set covariance_type='auto' and "
+        "shrinkage='auto'.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def leave_one_out(X, weight, mixture, shrinkage):
+    r"""Compute log-densities of samples without their own share of the fit.
+
+    Responsibilities stay; without a sample of share r a component of N samples has
+    the mean :math:`m - r\delta / (N - r)` and one rank less of scatter,
+    :math:`\delta \delta^\top r N / (N - r)`. Of one component that is exact.
+
+    Parameters
+    ----------
+    X, weight : ndarrays
+        Samples and their weights.
+
+    mixture : Mixture
+        Full or tied covariances.
+
+    shrinkage : float
+        Pseudo-count that they were fitted with.
+
+    Returns
+    -------
+    log_prob : ndarray of shape (n_samples,)
+        In nats.
+    """
+    d, center = X.shape[1], np.average(X, axis=0, weights=weight)
+    kernel = make_kernel(mixture, center)
+    distances = kernel.squared_distances((X - center).T)
+    log_det = np.linalg.slogdet(
+        COVARIANCE_TYPES[mixture.covariance_type].dense(
+            mixture.covariances, *mixture.means.shape
+        )
+    )[1][:, None]
+    total = weight.sum()
+    # A weight of two stands for two samples, of which one is left out.
+    share = mixture.responsibilities(X).T * np.minimum(weight, 1.0)
+    count = total * mixture.weights[:, None]
+    left = np.maximum(count - share, LEAST_LEFT)
+    behind = count if mixture.covariance_type == "full" else total
+    behind = behind + shrinkage
+    factor = behind / np.maximum(behind - share, LEAST_LEFT)
+    lost = share * count / left * distances / behind
+    lost = lost * (1 - lost_correlation(total, d, shrinkage))
+    kept = np.maximum(1 - lost, LEAST_LEFT)
+    square = (count / left) ** 2 * distances / factor / kept
+    log_joint = np.log(left / (total - 1)) - 0.5 * (
+        square + d * np.log(2 * np.pi * factor) + log_det + np.log(kept)
+    )
+    return np.logaddexp.reduce(log_joint, axis=0)
+
+
+def diagonal_leave_one_out(X, weight, reg_covar):
+    """Compute the same of a diagonal Gaussian, with a floor of `reg_covar`.
+
+    Parameters
+    ----------
+    X, weight : ndarrays
+        Samples and their weights.
+
+    reg_covar : ndarray of shape (n_features,)
+        Added to the variances.
+
+    Returns
+    -------
+    log_prob : ndarray of shape (n_samples,)
+        In nats.
+    """
+    mean = np.average(X, axis=0, weights=weight)
+    total, share = weight.sum(), np.minimum(weight, 1.0)[:, None]
+    left = np.maximum(total - share, LEAST_LEFT)
+    squares = (X - mean) ** 2
+    scatter = weight @ squares - share * total / left * squares
+    floor = np.maximum(reg_covar, np.finfo(float).tiny)
+    variance = np.maximum(scatter / left, 0.0) + floor
+    squares = squares * (total / left) ** 2
+    return -0.5 * (squares / variance + np.log(2 * np.pi * variance)).sum(axis=1)

@@ -1,40 +1,160 @@
-"""Gaussian mixture whose centres a network places by a kernel cost."""
+"""Mixtures whose centers a network places by a kernel cost."""
 
+import warnings
+from numbers import Integral, Real
+from os import PathLike
+
+import numpy as np
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
-from skgmje._base import (
-    Integral,
-    Interval,
-    PathLike,
-    Real,
-    StrOptions,
-    _fit_context,
-)
-from skgmje._estimator import FitTask
-from skgmje._units import standardization
-from skgmje.costs import COSTS
-from skgmje.gaussian import COVARIANCE_TYPES
+from skgmje._backend import as_generator
+from skgmje._callbacks import FitTask
+from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._standardize import standardization
+from skgmje.costs._costs import COSTS
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.mixture._base import MixtureDensityMixin
-from skgmje.mixture._generator_answers import GeneratorMixin
-from skgmje.mixture._polish import POLISHES
-from skgmje.mixture._recipe import (
+from skgmje.mixture._kernel_recipe import (
     FIRST_CENTERS,
+    POLISHES,
     check_size,
     choose_recipe,
     choose_settings,
 )
-from skgmje.mixture._rows import standardized_data, training_rows
-from skgmje.mixture._troubles import (
-    describe_drop,
-    warn_of_dead_gradient,
-    warn_of_no_density,
-    warn_of_troubles,
-)
+from skgmje.mixture._kernel_training import standardized_data, training_rows
+
+# Frames between these functions and the user's call of fit.
+_STACKLEVEL = 5
+
+
+def describe_drop(loss_curve, max_iter, tol):
+    """Say by how much the cost still fell at the end of a full run, if it did.
+
+    Parameters
+    ----------
+    loss_curve : ndarray of shape (n_iter,)
+        Loss before each step.
+
+    max_iter : int
+        Number of steps allowed; a shorter run ended at a plateau.
+
+    tol : float
+        A hundred times this is no fall, nor is less than the losses scatter.
+
+    Returns
+    -------
+    trouble : str
+        Empty if the run had settled.
+    """
+    if len(loss_curve) < max_iter:
+        return ""
+    quarter = -(-max_iter // 4)
+    before, last = loss_curve[:-quarter], loss_curve[-quarter:]
+    if not len(before):
+        return f"max_iter={max_iter} steps are too few to tell. Increase max_iter."
+    drop = np.mean(before[-quarter:]) - np.mean(last)
+    if drop <= max(100 * tol, np.std(last)):
+        return ""
+    return (
+        f"The cost fell by {drop:.3g} to {np.mean(last):.4g} in the last quarter of "
+        f"max_iter={max_iter} steps. Increase max_iter or tol."
+    )
+
+
+def warn_of_troubles(name, troubles):
+    """Warn once that estimator `name` did not converge, with all reasons."""
+    troubles = [trouble for trouble in troubles if trouble]
+    if troubles:
+        warnings.warn(
+            f"{name} did not converge. {' '.join(troubles)}",
+            ConvergenceWarning,
+            stacklevel=_STACKLEVEL,
+        )
+
+
+def warn_of_dead_gradient(estimator, n_pairs):
+    """Warn if the cost of a fitted estimator saw few pairs of a row and a centre."""
+    if estimator.pair_ess_ < 0.01 * n_pairs:
+        warnings.warn(
+            f"Only {estimator.pair_ess_:.3g} of {n_pairs} pairs of a row and a centre "
+            f"count at bandwidth {estimator.bandwidth_:.3g}, so most rows have no "
+            "gradient. Increase bandwidth, or use bandwidth='cell'.",
+            UserWarning,
+            stacklevel=_STACKLEVEL,
+        )
+
+
+def warn_of_no_density(estimator):
+    """Warn if the variance that is reported belongs to no density."""
+    if estimator.polish is None and estimator.cost in ("matrix-matrix", "svd"):
+        warnings.warn(
+            f"cost={estimator.cost!r} compares operators: its variance is not that of "
+            "a density, and with polish=None likelihoods say little. Use "
+            "polish='weights' or 'em', or cost='scalar'.",
+            UserWarning,
+            stacklevel=_STACKLEVEL,
+        )
+
+
+def _draws_noise(estimator):
+    if estimator.generator == "codes":
+        raise AttributeError(
+            "generator='codes' has one code per component and draws no others; "
+            "sample_generator needs generator='noise' or an own network."
+        )
+    return True
+
+
+class GeneratorMixin:
+    """Draws centres from a network, and makes it anew from a file."""
+
+    def _rebuild(self):
+        """Make a network of what a file says of it."""
+        super()._rebuild()
+        if "generator_" in vars(self):
+            from skgmje.mixture._kernel_training import restore_network
+
+            self.generator_ = restore_network(self)
+
+    @available_if(_draws_noise)
+    def sample_generator(self, n_samples=1, random_state=None):
+        """Draw fresh centres from the trained network.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of centres.
+
+        random_state : int, RandomState instance or None, default=None
+            Source of the noise; None means the `random_state` of the estimator.
+
+        Returns
+        -------
+        centers : ndarray of shape (n_samples, n_features)
+            Outputs of the network for fresh noise, in the units of the data.
+
+        Raises
+        ------
+        AttributeError
+            With ``generator="codes"``.
+        """
+        from skgmje.mixture._kernel_training import sample_network
+
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
+        source = self.random_state if random_state is None else random_state
+        seed = int(as_generator(source).integers(2**31 - 1))
+        centers = sample_network(self.generator_, n_samples, self.code_dim, seed)
+        return centers * self._scale + self._loc
 
 
 class KernelMixtureDensity(
@@ -345,9 +465,9 @@ class KernelMixtureDensity(
             The fitted estimator.
         """
         # Late: a fitted estimator needs no torch.
-        from skgmje._engine import check_engine
-        from skgmje.mixture._placement import train_centers
-        from skgmje.modules._schedule import Schedule
+        from skgmje._training._loop import check_engine
+        from skgmje._training._schedule import Schedule
+        from skgmje.mixture._kernel_training import train_centers
 
         n_steps = Schedule(self.max_iter).n_epochs
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:

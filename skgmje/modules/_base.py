@@ -1,4 +1,4 @@
-"""What every torch module that makes a mixture must answer."""
+"""The base class of modules that return mixtures."""
 
 from abc import ABC, abstractmethod
 
@@ -21,8 +21,8 @@ class MixtureModule(nn.Module, ABC):
     Examples
     --------
     >>> import torch
-    >>> from skgmje.gaussian import Mixture
-    >>> from skgmje.modules import MixtureModule
+    >>> from skgmje.gaussian._mixture import Mixture
+
     >>> class TwoPoints(MixtureModule):
     ...     def __init__(self):
     ...         super().__init__()

@@ -1,17 +1,12 @@
-"""Mixtures whose components are weighted rows of the past."""
+"""A bank of weighted particles as a module."""
 
 import torch
 
 from skgmje._backend import as_generator, detach, to_numpy
-from skgmje.adaptation import (
-    BankState,
-    bank_mixture,
-    kernel_bandwidth,
-    start_bank,
-    step_bank,
-)
-from skgmje.gaussian._kernel import as_array_of
+from skgmje.em._bandwidth import kernel_bandwidth
+from skgmje.gaussian._pairs import as_array_of
 from skgmje.modules._base import MixtureModule
+from skgmje.particles._bank import BankState, bank_mixture, start_bank, step_bank
 
 # Rows of the first batch of which the bandwidth looks at all pairs.
 MAX_PAIRED = 1000
@@ -53,7 +48,7 @@ class MemoryBank(MixtureModule):
         resampling.
 
     resampling : str, default='systematic'
-        Key of :data:`skgmje.adaptation.RESAMPLING`.
+        Key of :data:`skgmje.particles.RESAMPLING`.
 
     jitter : float, default=0.1
         How far copies are moved, in bandwidths.
@@ -69,12 +64,12 @@ class MemoryBank(MixtureModule):
 
     See Also
     --------
-    skgmje.adaptation.step_bank : The step.
+    skgmje.particles.step_bank : The step.
 
     Examples
     --------
     >>> import torch
-    >>> from skgmje.modules import MemoryBank
+
     >>> random_state = torch.Generator().manual_seed(0)
     >>> bank = MemoryBank(64, 2, random_state)
     >>> bank.update(torch.randn((32, 2), generator=random_state), random_state)

@@ -1,4 +1,4 @@
-"""Mixture density networks: the components are functions of a context."""
+"""A mixture density network as a module."""
 
 import math
 from functools import partial
@@ -7,15 +7,10 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from skgmje.gaussian._heads import (
-    join_members,
-    n_outputs,
-    perceptrons,
-    split_outputs,
-)
-from skgmje.gaussian._kernel import as_array_of
+from skgmje._training._distributed import by_rows
+from skgmje.gaussian._heads import join_members, n_outputs, perceptrons, split_outputs
+from skgmje.gaussian._pairs import as_array_of
 from skgmje.modules._base import MixtureModule
-from skgmje.modules._group import by_rows
 
 
 class MixtureDensityNetwork(MixtureModule):
@@ -70,7 +65,7 @@ class MixtureDensityNetwork(MixtureModule):
     Examples
     --------
     >>> import torch
-    >>> from skgmje.modules import MixtureDensityNetwork
+
     >>> random_state = torch.Generator().manual_seed(0)
     >>> network = MixtureDensityNetwork(3, 2, random_state, n_members=4)
     >>> network(torch.zeros(6, 3))

@@ -1,13 +1,14 @@
-"""Mixtures whose components are the nodes of a growing neural gas."""
+"""A growing neural gas as a module."""
 
 import torch
 
 from skgmje._backend import detach, eye_like
-from skgmje.adaptation import GasState, adapt_gas, nearest_nodes, start_gas
-from skgmje.adaptation._gas_steps import totals
-from skgmje.gaussian import Mixture
-from skgmje.gaussian._kernel import as_array_of
+from skgmje.gaussian._mixture import Mixture
+from skgmje.gaussian._pairs import as_array_of
 from skgmje.modules._base import MixtureModule
+from skgmje.neural_gas._nodes import nearest_nodes
+from skgmje.neural_gas._state import GasState, adapt_gas, start_gas
+from skgmje.neural_gas._steps import totals
 
 # What a gas holds of each node.
 _OF_NODES = ("nodes", "errors", "utilities", "hits", "ids")
@@ -46,19 +47,19 @@ class NeuralGas(MixtureModule):
         Root of :math:`\epsilon`, which is added to all variances.
 
     gas_params : dict or None, default=None
-        Further parameters of :func:`skgmje.adaptation.adapt_gas`.
+        Further parameters of :func:`skgmje.neural_gas.adapt_gas`.
 
     dtype : torch.dtype, default=torch.float32
         The data type of the nodes.
 
     See Also
     --------
-    skgmje.adaptation.adapt_gas : The steps of the nodes.
+    skgmje.neural_gas.adapt_gas : The steps of the nodes.
 
     Examples
     --------
     >>> import torch
-    >>> from skgmje.modules import NeuralGas
+
     >>> random_state = torch.Generator().manual_seed(0)
     >>> gas = NeuralGas(8, 2, random_state)
     >>> gas.update(torch.randn((700, 2), generator=random_state), random_state)

@@ -1,4 +1,4 @@
-"""Mixtures whose components are parameters."""
+"""Components that are parameters, as a module."""
 
 import math
 
@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from skgmje._backend import eye_like, solve_triangular, to_numpy
-from skgmje.adaptation import online_em
-from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+from skgmje.em._stepwise import online_em
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._mixture import Mixture
 from skgmje.modules._base import MixtureModule
 
 # What has no logarithm is taken as this.
@@ -110,12 +111,12 @@ class Prototypes(MixtureModule):
 
     See Also
     --------
-    skgmje.adaptation.online_em : The second rule.
+    skgmje.em.online_em : The second rule.
 
     Examples
     --------
     >>> import torch
-    >>> from skgmje.modules import Prototypes
+
     >>> prototypes = Prototypes(4, 2, torch.Generator().manual_seed(0))
     >>> prototypes()
     Mixture(n_components=4, n_features=2, covariance_type='full')

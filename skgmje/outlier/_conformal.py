@@ -1,10 +1,10 @@
-"""How surely a row is an outlier: p-values against rows known to be normal."""
+"""Conformal p-values."""
 
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skgmje.outlier._threshold import rounding
+from skgmje.outlier._detector import rounding
 
 
 def conformal_p_values(
@@ -70,7 +70,7 @@ def conformal_p_values(
 
     >>> import numpy as np
     >>> from scipy.stats import false_discovery_control
-    >>> from skgmje.outlier import DensityOutlierDetector, conformal_p_values
+    >>> from skgmje.outlier._detector import DensityOutlierDetector
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(2000, 3))
     >>> detector = DensityOutlierDetector(random_state=0).fit(X[:1000])

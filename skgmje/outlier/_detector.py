@@ -1,26 +1,156 @@
-"""Rows that a density makes unlikely, judged by columns as well as jointly."""
+"""Outliers by density."""
+
+from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from skgmje._base import (
-    Integral,
-    Interval,
-    Real,
-    StrOptions,
-    _fit_context,
-    check_rows,
-    check_weights,
-    mean_score,
-)
-from skgmje._estimator import EstimatorMixin, FitTask
+from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
-from skgmje._units import drop_weightless
-from skgmje.outlier._marginals import check_density, find_marginals
-from skgmje.outlier._threshold import threshold
-from skgmje.outlier._union import fit_union
+from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._standardize import drop_weightless
+from skgmje._validation import check_rows, check_weights, mean_score
+from skgmje.compose._mass import mixture_or_none
+from skgmje.compose._transformed import TransformedDensity
+from skgmje.outlier._union import UnionDensity, fit_union
+
+# Share of outliers that contamination="auto" stands for.
+AUTO_CONTAMINATION = 0.1
+
+
+# What scores of one sample may differ by, relative to them: its place in a batch
+# changes the last digits.
+ROUNDING = 1e-9
+
+
+def rounding(scores):
+    """Return what finite scores may differ by for the same sample, zero of others."""
+    size = np.where(np.isfinite(scores), np.abs(scores), 0.0)
+    return ROUNDING * np.where(np.isfinite(scores), np.maximum(size, 1.0), 0.0)
+
+
+def threshold(scores, weight, contamination):
+    """Return the score that a share of the rows, by weight, lies below.
+
+    It is finite if any score is: differences from -inf would be NaN. It is lower by
+    what rounding may take from the sample that it belongs to.
+    """
+    share = AUTO_CONTAMINATION if contamination == "auto" else contamination
+    order = np.argsort(scores)
+    mass = np.ones(len(scores)) if weight is None else weight[order]
+    below = np.cumsum(mass, dtype=np.float64)
+    # The product may be a little less than the whole number that it should be.
+    wanted = share * below[-1] * (1 + 1e-12)
+    first = np.searchsorted(below, wanted, side="right")
+    ranked = scores[order]
+    finite = np.flatnonzero(np.isfinite(ranked))
+    if not len(finite):
+        raise ValueError(
+            "The density gives none of the rows to fit a finite score. Use another "
+            "density."
+        )
+    score = ranked[max(min(first, len(ranked) - 1), finite[0])]
+    return float(score - rounding(score))
+
+
+class Marginals(NamedTuple):
+    """Log-densities of columns, where the density is a Gaussian mixture somewhere.
+
+    Parameters
+    ----------
+    columns : list of Mixture
+        Marginals of the mixture, one for each column.
+
+    to_mixture : callable
+        Takes rows to where the mixture is: gives their images, the logarithms of
+        the columns' slopes or 0, and the logarithms of the other factor of the
+        density, (n,) or 0.
+    """
+
+    columns: list
+    to_mixture: object
+
+    def log_prob(self, X):
+        """Return log-densities of columns (n, d), and what is missing (n,)."""
+        Z, log_slope, rest = self.to_mixture(X)
+        parts = [p.log_prob(Z[:, [j]]) for j, p in enumerate(self.columns)]
+        return np.stack(parts, axis=1) + log_slope, rest + np.zeros(len(Z))
+
+
+class _Union:
+    """Rows of a `UnionDensity`: each column has its own slope."""
+
+    def __init__(self, density):
+        self.mixture = density.mixture
+        self._coordinates = density.coordinates
+
+    def __call__(self, X):
+        return *self._coordinates.forward(X), 0.0
+
+
+class _Transformed:
+    """Rows of a `TransformedDensity`: one log-determinant for all columns."""
+
+    def __init__(self, density):
+        self.mixture = mixture_or_none(_best(density.density_))
+        self._bijection = density._bijection
+        self._log_mass = np.log(density.image_mass_)
+
+    def __call__(self, X):
+        with np.errstate(all="ignore"):
+            Z, log_det = self._bijection.forward(X)
+        inside = np.isfinite(log_det) & np.isfinite(Z).all(axis=1)
+        Z = np.where(inside[:, None], Z, 0.0).astype(np.float64)
+        return Z, 0.0, np.where(inside, log_det - self._log_mass, -np.inf)
+
+
+class _Plain:
+    """Rows of anything else stay what they are."""
+
+    def __init__(self, density):
+        self.mixture = mixture_or_none(density)
+
+    def __call__(self, X):
+        return X.astype(np.float64, copy=False), 0.0, 0.0
+
+
+def check_density(density, weight):
+    """Raise if `density`, unless it is None, cannot be fitted or cannot score."""
+    if density is None:
+        return
+    if not callable(getattr(density, "score_samples", None)):
+        raise TypeError(
+            f"density={density!r} has no method score_samples. Give an estimator of a "
+            "density, for example GaussianMixture(), or None."
+        )
+    if weight is not None and not has_fit_parameter(density, "sample_weight"):
+        raise TypeError(
+            f"density={density!r} takes no sample_weight. Use one that does, for "
+            "example skgmje.GaussianMixture(), or None."
+        )
+
+
+def find_marginals(density):
+    """Return the marginals of a fitted density, or None if it has no mixture."""
+    density = _best(density)
+    to_mixture = MAPS.get(type(density), _Plain)(density)
+    mixture = to_mixture.mixture
+    if mixture is None:
+        return None
+    columns = [mixture.marginal([j]) for j in range(mixture.n_features)]
+    return Marginals(columns, to_mixture)
+
+
+def _best(density):
+    """Return what a search has found."""
+    return getattr(density, "best_estimator_", density)
+
+
+MAPS = {UnionDensity: _Union, TransformedDensity: _Transformed}
+
 
 # Rows whose columns' densities exist at a time.
 CHUNK_ROWS = 2**13

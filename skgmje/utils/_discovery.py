@@ -1,4 +1,4 @@
-"""Find what is public, so that tests and documentation need no list of it."""
+"""PLACEHOLDER"""
 
 import importlib
 import inspect
@@ -46,7 +46,7 @@ def all_estimators():
 
     Examples
     --------
-    >>> from skgmje.utils import all_estimators
+
     >>> all(hasattr(Estimator, "fit") for name, Estimator in all_estimators())
     True
     """
@@ -73,7 +73,7 @@ def all_functions():
 
     Examples
     --------
-    >>> from skgmje.utils import all_functions
+
     >>> dict(all_functions())["skgmje.utils.all_functions"] is all_functions
     True
     """

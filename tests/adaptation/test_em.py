@@ -6,11 +6,10 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import make_blobs
 from sklearn.mixture import GaussianMixture
 
-from skgmje._kernels import block_stats
-from skgmje.adaptation import expectation_maximization, start_mixture, weights_only
-from skgmje.adaptation._em import make_kernel
-from skgmje.adaptation._missing import missing_stats
+from skgmje.em import expectation_maximization, start_mixture, weights_only
+from skgmje.em._e_step import make_kernel, missing_stats
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+from skgmje.gaussian._passes import block_stats
 
 X, LABELS = make_blobs(300, 3, centers=3, cluster_std=2.0, random_state=1)
 SKLEARN_TYPES = ["full", "tied", "diag", "spherical"]

@@ -5,9 +5,10 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje.adaptation import (
+from skgmje.em import expectation_maximization
+from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+from skgmje.neural_gas import (
     adapt_gas,
-    expectation_maximization,
     gas_components,
     gas_labels,
     gas_mixture,
@@ -15,8 +16,7 @@ from skgmje.adaptation import (
     refine_gas,
     start_gas,
 )
-from skgmje.adaptation._gas_mixture import GRANULARITIES, WIDEN
-from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+from skgmje.neural_gas._nodes import GRANULARITIES, WIDEN
 
 ANGLES = np.arange(8) * np.pi / 4
 RING = Mixture(

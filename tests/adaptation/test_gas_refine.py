@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs, make_circles
 
-from skgmje.adaptation import (
+from skgmje.neural_gas import (
     adapt_gas,
     gas_components,
     nearest_nodes,

@@ -6,15 +6,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skgmje._backend import to_numpy
-from skgmje.adaptation import (
-    RESAMPLING,
-    BankState,
-    bank_mixture,
-    kernel_bandwidth,
-    start_bank,
-    step_bank,
-)
-from skgmje.adaptation._memory_bank import REPLACEMENTS
+from skgmje.em import kernel_bandwidth
+from skgmje.particles import RESAMPLING, BankState, bank_mixture, start_bank, step_bank
+from skgmje.particles._bank import REPLACEMENTS
 
 FIFO = {"rate": 0.0, "replacement": "oldest"}
 

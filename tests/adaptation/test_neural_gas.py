@@ -7,12 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje.adaptation import (
+from skgmje.neural_gas import (
     GasState,
-    _gas_edges,
     adapt_gas,
     gas_components,
     start_gas,
+)
+from skgmje.neural_gas import (
+    _edges as _gas_edges,
 )
 
 MODES = ("batch", "sequential")

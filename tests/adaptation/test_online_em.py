@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_blobs
 
-from skgmje.adaptation import expectation_maximization, online_em, start_mixture
+from skgmje.em import expectation_maximization, online_em, start_mixture
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 
 X, LABELS = make_blobs(600, 3, centers=4, cluster_std=1.5, random_state=1)

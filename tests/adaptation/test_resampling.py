@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skgmje._backend import to_numpy
-from skgmje.adaptation import RESAMPLING, effective_sample_size
+from skgmje.particles import RESAMPLING, effective_sample_size
 
 
 @pytest.fixture(params=RESAMPLING)

@@ -5,12 +5,14 @@ import torch
 from numpy.testing import assert_allclose
 
 from skgmje.costs import (
-    _autograd,
     _terms,
     matrix_matrix_cost,
     vector_matrix_cost,
 )
-from skgmje.costs._autograd import Explained, GramEigenvalues
+from skgmje.costs import (
+    _terms as _autograd,
+)
+from skgmje.costs._terms import Explained, GramEigenvalues
 from skgmje.gaussian import grams
 
 

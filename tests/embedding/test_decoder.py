@@ -294,7 +294,7 @@ def test_file(tmp_path, X, bounded):
 
 
 def test_fit_goes_on_after_an_interruption(tmp_path, X, monkeypatch):
-    from skgmje.embedding import _decoder_net
+    from skgmje.embedding import _decoder_training as _decoder_net
 
     params = {**QUICK, "max_iter": 6, "checkpoint_dir": tmp_path}
     expected = KernelDecoder(**{**params, "checkpoint_dir": None}).fit(X)
@@ -321,7 +321,8 @@ def test_progress_and_callbacks(X, capsys):
 
 
 def test_lack_of_memory_names_a_smaller_batch(X, monkeypatch):
-    from skgmje.embedding import _decoder_net, _encoder
+    from skgmje.embedding import _decoder_training as _decoder_net
+    from skgmje.embedding import _encoder
 
     decoder = KernelDecoder(batch_size=1000, **QUICK).fit(X)
 

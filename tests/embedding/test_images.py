@@ -11,14 +11,19 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import skgmje
-from skgmje.embedding import GJEEmbedder, GMJEEmbedder, ImageAugmentation, _convnet
-from skgmje.embedding._augmentation import AUGMENTATIONS
+from skgmje.embedding import (
+    GJEEmbedder,
+    GMJEEmbedder,
+    ImageAugmentation,
+)
+from skgmje.embedding import (
+    _encoder as _convnet,
+)
 from skgmje.embedding._base import _OF_IMAGES, _OF_ROWS, choose_size
-from skgmje.embedding._convnet import ConvNet, to_images, to_rows
-from skgmje.embedding._encoder import Encoder
-from skgmje.embedding._images import ImageFormat, flatten_images
-from skgmje.embedding._moments import covariance
-from skgmje.embedding._view_pair import ViewPair
+from skgmje.embedding._encoder import ConvNet, Encoder, to_images, to_rows
+from skgmje.embedding._encoder_training import ViewPair
+from skgmje.embedding._images import AUGMENTATIONS, ImageFormat, flatten_images
+from skgmje.embedding._losses import covariance
 
 SMALL = {"max_iter": 10, "hidden_layer_sizes": (8,), "random_state": 0}
 

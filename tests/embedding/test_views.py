@@ -5,8 +5,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje._units import Units, standardization
-from skgmje.embedding._view_pair import OwnAugmentation, jitter
+from skgmje._standardize import Units, standardization
+from skgmje.embedding._encoder_training import OwnAugmentation, jitter
 from skgmje.embedding._views import VIEWS, Pairs
 
 

@@ -10,13 +10,17 @@ from scipy.optimize import approx_fprime
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
-from skgmje.ensemble._conditional_calibration import Calibration, calibrate
-from skgmje.ensemble._conditional_pool import crps_terms, stack_weights
-from skgmje.ensemble._conditional_prune import prune
-from skgmje.ensemble._experts import Rows
-from skgmje.ensemble._experts_gp import JITTER, Process, _loss, fit_processes
-from skgmje.ensemble._experts_models import _boosters, _join, fit_boosting
-from skgmje.ensemble._experts_trees import _bins, fit_forests
+from skgmje.conditional._member import Rows
+from skgmje.conditional._member_models import _boosters, _join, fit_boosting
+from skgmje.conditional._member_process import JITTER, Process, _loss, fit_processes
+from skgmje.conditional._member_trees import _bins, fit_forests
+from skgmje.conditional._stack_fit import prune
+from skgmje.conditional._stack_model import (
+    Calibration,
+    calibrate,
+    crps_terms,
+    stack_weights,
+)
 from skgmje.gaussian import Mixture
 from skgmje.metrics import crps
 

@@ -128,7 +128,7 @@ def test_a_dead_scheduler_costs_one_iteration(tmp_path, answer_of, record):
 
 SEARCH = """
 from sklearn.model_selection import GridSearchCV
-from skgmje.model_selection import dask_tasks
+from skgmje.model_selection._tasks import dask_tasks
 
 os.environ["CLIENT"] = str(os.getpid())
 

@@ -5,8 +5,8 @@ import pickle
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 from skgmje import *
-from skgmje import _net
-from skgmje.adaptation import _em
+from skgmje._training import _loop as _net
+from skgmje.em import _em
 n_signals = n_calls = number = 0
 
 def interrupt():
@@ -66,7 +66,7 @@ def test_interrupt_leaves_a_usable_model(answer_of, record):
 
 RESUMED = """
 from skgmje import *
-from skgmje.adaptation import _em
+from skgmje.em import _em
 maximise, n_calls = _em.maximise, 0
 def stop(*args, **kwargs):
     global n_calls

@@ -3,7 +3,7 @@
 POISON = """
 import torch
 import skgmje
-from skgmje._net import NonFiniteLossError
+from skgmje._training._loop import NonFiniteLossError
 from skgmje.costs import COSTS
 
 at, n_calls = int(sys.argv[1]), 0

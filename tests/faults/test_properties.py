@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skgmje import GaussianMixture, Mixture
-from skgmje._kernels import block_stats, merge_stats
-from skgmje.adaptation import _em, expectation_maximization
-from skgmje.adaptation._em import make_kernel
 from skgmje.costs import COSTS
+from skgmje.em import _em, expectation_maximization
+from skgmje.em._e_step import make_kernel
 from skgmje.gaussian import COVARIANCE_TYPES, grams
+from skgmje.gaussian._passes import block_stats, merge_stats
 
 N_EXAMPLES = 150
 KINDS = sorted(COVARIANCE_TYPES)

@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch import distributed
 
-from skgmje._net import train
+from skgmje._training._batches import TensorRows
+from skgmje._training._loop import train
+from skgmje._training._schedule import Hooks, Schedule
+from skgmje.conditional import ConditionalMixtureDensity
 from skgmje.costs import COSTS, svd_cost
 from skgmje.embedding import GJEEmbedder
-from skgmje.embedding._encoder import Encoder
-from skgmje.embedding._perceptron import Perceptron
-from skgmje.embedding._view_pair import Objective, ViewPair, jitter
-from skgmje.mixture import ConditionalMixtureDensity, KernelMixtureDensity
+from skgmje.embedding._encoder import Encoder, Perceptron
+from skgmje.embedding._encoder_training import Objective, ViewPair, jitter
+from skgmje.mixture import KernelMixtureDensity
 from skgmje.modules import mlp
-from skgmje.modules._batches import TensorRows
-from skgmje.modules._schedule import Hooks, Schedule
 
 X = np.random.default_rng(0).normal(size=(151, 3)) @ np.diag([1.0, 2.0, 3.0])
 SMALL = {"max_iter": 20, "hidden_layer_sizes": (8,), "random_state": 0}

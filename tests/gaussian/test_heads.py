@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from skgmje.gaussian._heads import (
-    join_members,
-    n_outputs,
-    perceptrons,
-    split_outputs,
-)
+from skgmje.gaussian._heads import join_members, n_outputs, perceptrons, split_outputs
 
 MEMBERS, ROWS, COMPONENTS, CONTEXT = 3, 5, 4, 2
 

@@ -11,9 +11,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skgmje import as_mixture
+from skgmje.conditional import ConditionalMixtureDensity
 from skgmje.inspection import CalibrationDisplay, ConditionalDensityDisplay
 from skgmje.metrics import interval_coverage, probability_integral_transform
-from skgmje.mixture import ConditionalMixtureDensity
 
 
 @pytest.fixture

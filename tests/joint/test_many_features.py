@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from skgmje._joint import Settings
-from skgmje._joint._members import make_schedule
-from skgmje._joint._memory_bank import fit_memory_bank
-from skgmje._joint._network import fit_network
+from skgmje.conditional._joint import fit_memory_bank
+from skgmje.conditional._network_fit import fit_network, make_schedule
+from skgmje.conditional._settings import Settings
 
 
 def test_networks_of_many_targets_are_smaller_and_stop_sooner(rng):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje._joint import Settings
-from skgmje._joint._memory_bank import fit_memory_bank
+from skgmje.conditional._joint import fit_memory_bank
+from skgmje.conditional._settings import Settings
 
 
 def _crossing(n_rows, seed):

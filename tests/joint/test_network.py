@@ -12,13 +12,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
 
-from skgmje._joint._network import (
-    COVARIANCE_TYPES,
-    NetworkConditional,
-    assign_folds,
-    fit_network,
-)
-from skgmje._joint._settings import Settings
+from skgmje.conditional._network import NetworkConditional
+from skgmje.conditional._network_fit import COVARIANCE_TYPES, assign_folds, fit_network
+from skgmje.conditional._settings import Settings
 from skgmje.gaussian import COVARIANCE_TYPES as ALL_TYPES
 
 QUICK = Settings(max_iter=30, n_components=3, hidden_layer_sizes=(8,))

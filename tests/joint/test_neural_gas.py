@@ -5,8 +5,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje._joint import Settings
-from skgmje._joint._neural_gas import fit_neural_gas
+from skgmje.conditional._joint import fit_neural_gas
+from skgmje.conditional._settings import Settings
 
 
 def _crossing(n_rows, seed):

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje._joint._models import JointConditional
-from skgmje._joint._pool import PooledConditional, pool_weights
+from skgmje.conditional._models import JointConditional, PooledConditional, pool_weights
 from skgmje.gaussian import Mixture
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skgmje.adaptation import expectation_maximization
+from skgmje.em import expectation_maximization
 from skgmje.gaussian import Mixture
 
 TYPES = ["full", "diag", "spherical"]

@@ -6,9 +6,10 @@ from numpy.testing import assert_allclose
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from skgmje._kernels import (
-    KERNELS,
-    Prior,
+from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+from skgmje.gaussian._covariance import KERNELS
+from skgmje.gaussian._loops import Prior
+from skgmje.gaussian._passes import (
     assigned_stats,
     block_stats,
     joint_log_prob,
@@ -17,7 +18,6 @@ from skgmje._kernels import (
     merge_stats,
     responsibilities,
 )
-from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 
 N, D, K = 150, 4, 3
 NO_PRIOR = Prior(0.0, lambda scatter, counts, means, pool: pool, np.zeros(D))

@@ -9,10 +9,10 @@ import pytest
 from numpy.testing import assert_array_equal
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from skgmje._kernels import _threads, block_stats
-from skgmje._kernels._threads import WORTHWHILE, map_chunks
-from skgmje.adaptation._em import make_kernel
-from skgmje.gaussian import Mixture
+from skgmje.em._e_step import make_kernel
+from skgmje.gaussian import Mixture, _threads
+from skgmje.gaussian._passes import block_stats
+from skgmje.gaussian._threads import WORTHWHILE, map_chunks
 
 
 def blas_threads():

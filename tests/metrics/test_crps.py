@@ -80,7 +80,7 @@ def test_types_libraries_and_shared_mixtures_agree(covariance_type, rng):
 def test_blocks_change_nothing(rows, monkeypatch):
     mixture, y = rows
     whole = crps_samples(mixture, y)
-    monkeypatch.setattr("skgmje.metrics._crps.BLOCK_SIZE", 11)
+    monkeypatch.setattr("skgmje.metrics._scores.BLOCK_SIZE", 11)
     assert_allclose(crps_samples(mixture, y), whole, rtol=1e-13)
 
 

@@ -67,10 +67,10 @@ def test_differences_are_seen_in_any_units(statistic, scale, rng):
 def test_blocks_make_no_difference(rng, monkeypatch):
     X, Y = rng.normal(size=(2, 30, 2))
     whole = two_sample_test(X, Y, random_state=0)
-    monkeypatch.setattr("skgmje.metrics._two_sample.BLOCK_SIZE", 7 * 60)
+    monkeypatch.setattr("skgmje.metrics._distances.BLOCK_SIZE", 7 * 60)
     cut = two_sample_test(X, Y, random_state=0)
     assert_allclose(cut.null_distribution, whole.null_distribution, atol=1e-9)
-    monkeypatch.setattr("skgmje.metrics._two_sample.MEDIAN_ROWS", 20)
+    monkeypatch.setattr("skgmje.metrics._distances.MEDIAN_ROWS", 20)
     assert 0 < two_sample_test(X, Y, random_state=0).pvalue <= 1
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import trapezoid
+from skgmje.modules._registry import MIXTURE_MODULES
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
@@ -18,9 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skgmje import ConditionalMixtureDensity, Mixture, as_mixture
-from skgmje._joint import CLOSED_FORM, SOURCES
-from skgmje._joint._fits import JOINT_FITS
-from skgmje.modules import MIXTURE_MODULES, MixtureModule, Prototypes
+from skgmje.conditional._settings import CLOSED_FORM, SOURCES
+from skgmje.conditional._sources import JOINT_FITS
+from skgmje.modules import MixtureModule, Prototypes
 
 SMALL = {"max_iter": 60, "n_members": 2, "hidden_layer_sizes": (16,)}
 

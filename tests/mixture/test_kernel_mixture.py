@@ -21,7 +21,13 @@ from torch import nn
 
 from skgmje.costs import COSTS, svd_cost
 from skgmje.gaussian import COVARIANCE_TYPES
-from skgmje.mixture import GaussianMixture, KernelMixtureDensity, _rows
+from skgmje.mixture import (
+    GaussianMixture,
+    KernelMixtureDensity,
+)
+from skgmje.mixture import (
+    _kernel_training as _rows,
+)
 
 ALL_COSTS = [*COSTS, "likelihood"]
 X = StandardScaler().fit_transform(make_moons(200, noise=0.08, random_state=0)[0])

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skgmje import GrowingNeuralGasMixture
 from skgmje.gaussian import Mixture
-from skgmje.mixture._gas_moments import MOMENTS
+from skgmje.mixture._gas_fit import MOMENTS
 
 ANGLES = np.arange(8) * np.pi / 4
 CENTERS = np.column_stack([np.cos(ANGLES), np.sin(ANGLES)])

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from skgmje.costs import COSTS, optimal_weights
+from skgmje.em._bandwidth import Bumps
 from skgmje.gaussian import Mixture, grams
-from skgmje.mixture._bandwidth import Bumps
-from skgmje.mixture._objective import EVALUATIONS, Objective
+from skgmje.mixture._kernel_training import EVALUATIONS, Objective
 
 RNG = np.random.default_rng(0)
 X = torch.from_numpy(RNG.normal(size=(30, 2)))

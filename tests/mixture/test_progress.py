@@ -1,6 +1,6 @@
 """When a long training has come to rest."""
 
-from skgmje.mixture._progress import Plateau
+from skgmje._training._schedule import Plateau
 
 
 def test_plateau_waits_for_a_window_after_the_warmup():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from skgmje.modules import _batches as batches_module
-from skgmje.modules._batches import (
+from skgmje._training import _batches as batches_module
+from skgmje._training._batches import (
     ArrayRows,
     TensorBatches,
     TensorRows,

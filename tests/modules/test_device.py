@@ -6,7 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from skgmje.modules._device import naming_batch_size, own_random_state, resolve_device
+from skgmje._training._hardware import (
+    naming_batch_size,
+    own_random_state,
+    resolve_device,
+)
 
 
 def test_auto_is_a_device_that_is_there():

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from skgmje.modules import GENERATORS, CodeGenerator, MixtureModule, NoiseGenerator, mlp
+from skgmje.modules import CodeGenerator, MixtureModule, NoiseGenerator, mlp
+from skgmje.modules._generators import GENERATORS
 
 SMALL = {"hidden_layer_sizes": (8,), "dtype": torch.float64}
 

@@ -6,9 +6,8 @@ import torch
 from numpy.testing import assert_array_equal
 from torch import distributed, nn
 
-from skgmje.mixture import KernelMixtureDensity
-from skgmje.modules._batches import TensorRows
-from skgmje.modules._group import (
+from skgmje._training._batches import TensorRows
+from skgmje._training._distributed import (
     Gather,
     agree,
     average_gradients,
@@ -16,6 +15,7 @@ from skgmje.modules._group import (
     group_size,
     training_together,
 )
+from skgmje.mixture import KernelMixtureDensity
 
 CPU = torch.device("cpu")
 X = np.random.default_rng(0).normal(size=(60, 2))
@@ -45,7 +45,7 @@ class Pair:
             tensor *= 2
 
         monkeypatch.setattr(distributed, "all_reduce", all_reduce)
-        monkeypatch.setattr("skgmje.modules._group.group_size", lambda: 2)
+        monkeypatch.setattr("skgmje._training._distributed.group_size", lambda: 2)
         monkeypatch.setattr(distributed, "get_rank", lambda: self.rank)
         return self
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from skgmje.adaptation import bank_mixture, kernel_bandwidth, start_bank
+from skgmje.em import kernel_bandwidth
 from skgmje.modules import MemoryBank
+from skgmje.particles import bank_mixture, start_bank
 
 
 def _seed(seed=0):

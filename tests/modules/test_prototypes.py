@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_blobs
 
-from skgmje.adaptation import expectation_maximization, start_mixture
+from skgmje.em import expectation_maximization, start_mixture
 from skgmje.gaussian import Mixture
 from skgmje.modules import Prototypes
 from skgmje.modules._prototypes import PARAMETRISATIONS

@@ -5,9 +5,9 @@ import pickle
 
 import pytest
 import torch
+from skgmje.modules._registry import MIXTURE_MODULES
 
 from skgmje.modules import (
-    MIXTURE_MODULES,
     MemoryBank,
     MixtureDensityNetwork,
     MixtureModule,

@@ -34,8 +34,8 @@ from skgmje import (
     StackingDensity,
     TransformedDensity,
 )
-from skgmje._joint import SOURCES
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
+from skgmje.conditional._settings import SOURCES
 from skgmje.embedding import ImageAugmentation
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.modules import Prototypes

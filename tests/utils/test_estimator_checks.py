@@ -21,7 +21,7 @@ from skgmje.mixture import (
     KernelMixtureDensity,
 )
 from skgmje.utils import all_estimators, check_density_estimator
-from skgmje.utils._density_checks import CHECKS
+from skgmje.utils.estimator_checks import CHECKS
 
 SMALL = {"n_components": 2, "max_iter": 20, "hidden_layer_sizes": (8,)}
 NORMAL = QuantileTransformer(n_quantiles=10, output_distribution="normal")

@@ -1,0 +1,138 @@
+"""Bridges between fitted densities, mixtures and scikit-learn."""
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.mixture import BayesianGaussianMixture
+from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
+from sklearn.neighbors import KernelDensity
+from sklearn.utils.validation import check_is_fitted
+
+from skgmje._backend import to_numpy
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._mixture import Mixture
+
+
+def as_mixture(density):
+    """Return a fitted density as a Gaussian mixture value.
+
+    Parameters
+    ----------
+    density : Mixture or fitted estimator
+        A mixture, an estimator with a ``mixture_`` attribute, scikit-learn's
+        `GaussianMixture`, `BayesianGaussianMixture` (with its expected
+        parameters plugged in; its own ``score_samples`` differs by a term of
+        the posterior's width) or `KernelDensity` with ``kernel="gaussian"``
+        (one component for each stored row).
+
+    Returns
+    -------
+    mixture : Mixture
+        NumPy arrays.
+
+    Raises
+    ------
+    TypeError
+        If `density` is not one Gaussian mixture.
+
+    sklearn.exceptions.NotFittedError
+        If the estimator has not been fitted.
+
+    See Also
+    --------
+    to_sklearn : The way back.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.neighbors import KernelDensity
+    >>> from skgmje import as_mixture
+    >>> kde = KernelDensity(bandwidth=0.5).fit(np.array([[0.0], [1.0]]))
+    >>> as_mixture(kde).n_components
+    2
+    """
+    if isinstance(density, Mixture):
+        return density
+    if isinstance(density, SklearnGaussianMixture | BayesianGaussianMixture):
+        check_is_fitted(density)
+        return Mixture(
+            density.weights_,
+            density.means_,
+            density.covariances_,
+            density.covariance_type,
+        )
+    if isinstance(density, KernelDensity):
+        return _kernel_density_mixture(density)
+    if isinstance(density, BaseEstimator) and hasattr(type(density), "mixture_"):
+        return density.mixture_
+    raise TypeError(
+        f"{density!r} is not one Gaussian mixture. Pass a Mixture, a fitted "
+        "GaussianMixture, BayesianGaussianMixture, KernelDensity(kernel='gaussian') "
+        "or a fitted skgmje estimator that has the attribute mixture_; of a search "
+        "its best_estimator_, of a pipeline its last step."
+    )
+
+
+def _kernel_density_mixture(density):
+    check_is_fitted(density)
+    plain = density.metric in ("euclidean", "l2") or (
+        density.metric in ("minkowski", "p") and not density.metric_params
+    )
+    if density.kernel != "gaussian" or not plain:
+        raise TypeError(
+            f"KernelDensity(kernel={density.kernel!r}, metric={density.metric!r}) is "
+            "no Gaussian mixture. Use kernel='gaussian' and metric='euclidean'."
+        )
+    rows = np.asarray(density.tree_.data)
+    weights = density.tree_.sample_weight
+    weights = np.ones(len(rows)) if weights is None else np.asarray(weights)
+    variances = np.full(len(rows), float(density.bandwidth_) ** 2)
+    return Mixture(weights / weights.sum(), rows, variances, "spherical")
+
+
+def to_sklearn(mixture):
+    """Return a fitted scikit-learn `GaussianMixture` with the same density.
+
+    Parameters
+    ----------
+    mixture : Mixture or fitted estimator
+        Whatever :func:`as_mixture` takes. Low-rank covariances become full.
+
+    Returns
+    -------
+    estimator : sklearn.mixture.GaussianMixture
+        Ready to score and sample; ``lower_bound_`` is -inf, because no data
+        were seen.
+
+    See Also
+    --------
+    as_mixture : The way back.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje import Mixture, to_sklearn
+    >>> mixture = Mixture(np.array([1.0]), np.zeros((1, 2)), np.ones((1, 2)), "diag")
+    >>> to_sklearn(mixture).score_samples(np.zeros((1, 2))).round(3).tolist()
+    [-1.838]
+    """
+    mixture = as_mixture(mixture)
+    kind = mixture.covariance_type
+    covariances = mixture.covariances
+    if kind == "low-rank":
+        covariances = COVARIANCE_TYPES[kind].dense(
+            covariances, mixture.n_components, mixture.n_features
+        )
+        kind = "full"
+    covariances = to_numpy(covariances)
+    estimator = SklearnGaussianMixture(mixture.n_components, covariance_type=kind)
+    estimator.weights_ = to_numpy(mixture.weights)
+    estimator.means_ = to_numpy(mixture.means)
+    estimator.covariances_ = covariances
+    estimator.precisions_cholesky_ = COVARIANCE_TYPES[kind].precisions_cholesky(
+        covariances
+    )
+    estimator.precisions_ = COVARIANCE_TYPES[kind].precisions(covariances)
+    estimator.converged_, estimator.n_iter_ = True, 0
+    estimator.lower_bound_, estimator.lower_bounds_ = -np.inf, []
+    estimator.n_features_in_ = mixture.n_features
+    return estimator

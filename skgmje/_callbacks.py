@@ -1,0 +1,210 @@
+"""What every public estimator tells scikit-learn: its page, and the steps of its fit."""
+
+import sys
+from contextlib import contextmanager
+from numbers import Integral
+
+from sklearn.utils.validation import check_is_fitted
+
+from skgmje._interrupt import Interrupted, Work
+from skgmje._sklearn import CallbackSupportMixin
+from skgmje.em._blocks import RowBlocks
+
+
+class EstimatorMixin(CallbackSupportMixin):
+    """A public estimator: its page in the documentation, and callbacks of its fits.
+
+    ``fit`` happens in a :class:`FitTask`, which it tells of steps, and ends.
+    """
+
+    _doc_link_module = "skgmje"
+    _doc_link_template = (
+        "https://skgmje.readthedocs.io/en/stable/generated/"
+        "{estimator_module}.{estimator_name}.html"
+    )
+
+    def save(self, path):
+        """Write the fitted estimator to a file that :func:`skgmje.load` reads.
+
+        The file is of the safetensors format: numbers and words, no code. It needs
+        the extra ``io``.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to; an old file is replaced once the new one is complete.
+
+        Raises
+        ------
+        TypeError
+            If a fitted part is of a class of others that files do not know.
+
+        sklearn.exceptions.NotFittedError
+            If the estimator has not been fitted.
+        """
+        from skgmje._persistence._model import save
+
+        check_is_fitted(self)
+        save(self, path)
+
+    def _open_checkpoint(self, *data):
+        """Return where a fit to `data` keeps its state; None if it shall not."""
+        if self.checkpoint_dir is None:
+            return None
+        if not isinstance(self.random_state, Integral):
+            raise ValueError(
+                f"checkpoint_dir={self.checkpoint_dir!r} needs random_state to be an "
+                f"integer, got {self.random_state!r}: a fit that starts again must "
+                "draw the same numbers."
+            )
+        if getattr(self, "callbacks", None):
+            raise ValueError(
+                f"checkpoint_dir={self.checkpoint_dir!r} does not keep the state of "
+                f"callbacks={self.callbacks!r}. Leave one of them None."
+            )
+        from skgmje._persistence._checkpoint import Checkpoint, fingerprint
+
+        arrays = []
+        for item in data:
+            arrays += item.digest() if isinstance(item, RowBlocks) else [item]
+        known = fingerprint(self, arrays)
+        name = type(self).__name__
+        return Checkpoint(self.checkpoint_dir, name, known, writes=_is_first())
+
+
+def _is_first():
+    """Tell whether this process writes files: of a group only the first one does."""
+    distributed = sys.modules.get("torch.distributed")
+    together = distributed is not None and distributed.is_available()
+    if not (together and distributed.is_initialized()):
+        return True
+    return distributed.get_rank() == 0
+
+
+class Change(Work):
+    """All of what is done to an estimator, or nothing of it.
+
+    Used in a ``with`` statement: an exception, Ctrl-C too, leaves the estimator as it
+    was before, unless :meth:`end` has completed the change.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Who is being changed.
+    """
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+        self.is_complete = False
+        self.before = dict(vars(estimator))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if error is None or self.is_complete:
+            return
+        # One step, which no signal can cut in two.
+        self.estimator.__dict__ = self.before
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(
+                f"{type(self.estimator).__name__} was interrupted with nothing to "
+                "keep: it is as it was before."
+            ) from error
+
+    def end(self, function=None, *args):
+        """Let a function complete the change, and return what it returns.
+
+        Raises
+        ------
+        Interrupted
+            If Ctrl-C has come; its result is the estimator.
+        """
+        answer = None if function is None else self.finish(function, *args)
+        self.is_complete = True
+        if self.when:
+            raise Interrupted(
+                f"{type(self.estimator).__name__} was interrupted {self.when}. What it "
+                "had learned is kept: it is fitted.",
+                self.estimator,
+            )
+        return answer
+
+
+class FitTask(Change):
+    """A fit: tells scikit-learn's callbacks of it and of its steps.
+
+    Parameters
+    ----------
+    estimator : EstimatorMixin
+        Who is being fitted.
+
+    X, y, sample_weight : array-like or None
+        What ``fit`` got, as it came: callbacks may score with it.
+
+    n_steps : int or None, default=0
+        Largest number of steps; None if it is not known.
+    """
+
+    def __init__(self, estimator, X, y=None, sample_weight=None, *, n_steps=0):
+        self.context = estimator._init_callback_context(max_subtasks=n_steps)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.news = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self.has_listeners = hasattr(estimator, "_skl_callbacks")
+        # Where the estimator keeps its state, if it does; gone when the fit ends.
+        self.checkpoint = None
+        super().__init__(estimator)
+        self.context.call_on_fit_task_begin(**self.news)
+
+    def step(self, name, attributes=None):
+        """Report a step; return whether a callback asks to stop.
+
+        Parameters
+        ----------
+        name : str
+            What the step is.
+
+        attributes : callable, default=None
+            Returns the fitted attributes, a dict, with which the estimator could
+            answer if it stopped here; None if it could not.
+        """
+        if not self.has_listeners:
+            return False
+        task = self.context.subcontext(task_name=name)
+        task.call_on_fit_task_begin(**self.news)
+        return task.call_on_fit_task_end(
+            **self.news, reconstruction_attributes=attributes
+        )
+
+    def end_epoch(self, losses=None):
+        """Report an epoch of a training; return whether a callback asks to stop."""
+        return self.step("epoch")
+
+    @contextmanager
+    def part(self, estimator, name):
+        """Let another estimator be fitted as a step, with the callbacks of this one.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Who is fitted inside the context.
+
+        name : str
+            What the step is.
+        """
+        task = self.context.subcontext(task_name=name)
+        with task.propagate_callback_context(estimator):
+            task.call_on_fit_task_begin(**self.news)
+            yield
+            task.call_on_fit_task_end(**self.news)
+
+    def end(self, store=None, *args):
+        """Let the estimator store what it has learned; then it is fitted.
+
+        After Ctrl-C the checkpoint stays: the same fit may go on.
+        """
+        answer = super().end(store, *args)
+        if self.checkpoint is not None:
+            self.checkpoint.finish()
+        self.context.call_on_fit_task_end(**self.news, reconstruction_attributes={})
+        return answer

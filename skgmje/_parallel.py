@@ -1,0 +1,79 @@
+"""Independent tasks on several threads or processes, with a seed each."""
+
+from functools import cache
+
+import numpy as np
+from sklearn.utils.parallel import Parallel, delayed
+from threadpoolctl import ThreadpoolController
+
+from skgmje._interrupt import Interrupted
+from skgmje._training._progress import Progress
+
+
+class Runner:
+    """Run tasks and say how far they are.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        As in joblib; threads unless a context says otherwise.
+
+    verbose : int
+        As in :class:`skgmje._training._progress.Progress`.
+
+    name : str
+        What is running.
+    """
+
+    def __init__(self, n_jobs, verbose, name):
+        self._n_jobs, self._verbose, self._name = n_jobs, verbose, name
+
+    def __call__(self, function, tasks, word="tasks"):
+        """Return ``function(*task)`` of each task, in their order.
+
+        Matrix products run on one thread, so that bits do not depend on how many
+        there are.
+
+        Raises
+        ------
+        Interrupted
+            If Ctrl-C comes; with a list of the results that are complete, the first
+            ones, or of what the first task had learned if none is.
+        """
+        if not tasks:
+            return []
+        report = Progress(f"{self._name}: {word}", len(tasks), self._verbose, "task")
+        parallel = Parallel(self._n_jobs, prefer="threads", return_as="generator")
+        calls = (delayed(_on_one_thread)(function, task) for task in tasks)
+        results = []
+        try:
+            with _libraries().limit(limits=1):
+                for result in parallel(calls):
+                    results.append(result)
+                    report([len(results)])
+        except KeyboardInterrupt as stop:
+            n_done = len(results)
+            if not results:
+                if not isinstance(stop, Interrupted):
+                    raise
+                results = [stop.result]
+            when = f"with {n_done} of {len(tasks)} tasks of {word} done"
+            raise Interrupted(when, results) from stop
+        return results
+
+
+def _on_one_thread(function, task):
+    # In a worker process the limit of the caller is not known.
+    with _libraries().limit(limits=1):
+        return function(*task)
+
+
+@cache
+def _libraries():
+    """Return the linear algebra and OpenMP libraries of this process."""
+    return ThreadpoolController()
+
+
+def task_seed(base, *place):
+    """Return a seed for one place of many, whatever runs before it."""
+    return int(np.random.SeedSequence([base, *place]).generate_state(1)[0])

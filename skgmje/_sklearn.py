@@ -1,0 +1,52 @@
+"""Private names of scikit-learn, so that a rename there costs one line here."""
+
+from contextlib import nullcontext
+
+import numpy as np
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
+from sklearn.utils.validation import _check_sample_weight
+
+__all__ = [
+    "CallbackSupportMixin",
+    "Interval",
+    "StrOptions",
+    "_check_sample_weight",
+    "_fit_context",
+    "boosted_nodes",
+    "validate_parameter_constraints",
+]
+
+
+def boosted_nodes(model):
+    """Return the nodes of fitted boosted trees, a list of arrays, and their offset."""
+    trees = [tree.nodes for (tree,) in model._predictors]
+    return trees, float(np.ravel(model._baseline_prediction)[0])
+
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # before scikit-learn 1.9
+
+    class CallbackSupportMixin:
+        """Stand-in: there are no callbacks to support."""
+
+        def _init_callback_context(self, **kwargs):
+            return _NoContext()
+
+    class _NoContext:
+        def subcontext(self, **kwargs):
+            return self
+
+        def propagate_callback_context(self, estimator):
+            return nullcontext()
+
+        def call_on_fit_task_begin(self, **kwargs):
+            return self
+
+        def call_on_fit_task_end(self, **kwargs):
+            return False

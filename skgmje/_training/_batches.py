@@ -1,0 +1,224 @@
+"""Batches of samples for training."""
+
+import math
+
+import numpy as np
+import torch
+
+# Permutations of more rows than these would be as large as the rows.
+_MAX_PERMUTED = 2**22
+
+
+# Entries that are converted at a time.
+_CHUNK_ENTRIES = 2**20
+
+
+class TensorRows(torch.utils.data.Dataset):
+    """Tensors that share their rows, already on their device.
+
+    Parameters
+    ----------
+    X : tensor of shape (n_samples, ...)
+        Rows.
+
+    *others : tensors of shape (n_samples, ...)
+        What belongs to the rows.
+    """
+
+    def __init__(self, X, *others):
+        self.X = X
+        self.others = others
+        self.device = X.device
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, rows):
+        return self.X[rows], tuple(other[rows] for other in self.others)
+
+
+class ArrayRows(torch.utils.data.Dataset):
+    """Arrays that share their rows, read and moved when a batch asks for them.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, ...)
+        Rows: what NumPy can index, for example a memory map.
+
+    *others : arrays of shape (n_samples, ...)
+        What belongs to the rows.
+
+    dtype : dtype
+        NumPy's data type of the tensors.
+
+    device : torch.device
+        Where they go.
+    """
+
+    def __init__(self, X, *others, dtype, device):
+        self.arrays = (X, *others)
+        self.dtype = dtype
+        self.device = device
+
+    def __len__(self):
+        return len(self.arrays[0])
+
+    def __getitem__(self, rows):
+        if torch.is_tensor(rows):
+            rows = rows.numpy()
+        X, *others = [
+            torch.from_numpy(np.array(array[rows], self.dtype)).to(self.device)
+            for array in self.arrays
+        ]
+        return X, tuple(others)
+
+
+def load_rows(arrays, dtype, device, max_bytes):
+    """Return rows for training: tensors if they fit, else arrays.
+
+    Parameters
+    ----------
+    arrays : sequence of arrays of shape (n_samples, ...)
+        Arrays that share their rows.
+
+    dtype : dtype
+        NumPy's data type of the tensors.
+
+    device : torch.device
+        Where the tensors go.
+
+    max_bytes : float
+        Bytes that all tensors together may take.
+
+    Returns
+    -------
+    rows : TensorRows or ArrayRows
+        The rows.
+    """
+    rows = ArrayRows(*arrays, dtype=dtype, device=device)
+    size = sum(math.prod(array.shape) for array in arrays) * np.dtype(dtype).itemsize
+    if size > max_bytes:
+        return rows
+    X, others = rows[:1]
+    whole = [part.new_empty((len(rows), *part.shape[1:])) for part in (X, *others)]
+    step = max(1, _CHUNK_ENTRIES // max(1, X[0].numel()))
+    for start in range(0, len(rows), step):
+        chunk = slice(start, start + step)
+        X, others = rows[chunk]
+        for tensor, part in zip(whole, (X, *others), strict=True):
+            tensor[chunk] = part
+    return TensorRows(*whole)
+
+
+def share_rows(array, device):
+    """Return an array as rows for training, on the CPU without a copy of it.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_samples, n_features)
+        Single precision; nobody changes it while training goes on.
+
+    device : torch.device
+        Where the rows go.
+
+    Returns
+    -------
+    rows : TensorRows
+        Row by row in memory: other orders are multiplied to other bits.
+    """
+    return TensorRows(torch.from_numpy(array).to(device).contiguous())
+
+
+def draw_rows(n_rows, size, random_state):
+    """Return indices of random rows; of very many some may come twice.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows to draw from.
+
+    size : int
+        Number of rows to draw.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+
+    Returns
+    -------
+    rows : tensor of shape (size,)
+        Indices.
+    """
+    if n_rows > _MAX_PERMUTED:
+        return torch.randint(n_rows, (size,), generator=random_state)
+    return torch.randperm(n_rows, generator=random_state)[:size]
+
+
+class TensorBatches:
+    """Iterate over batches of tensors without visiting single rows.
+
+    Each pass yields `n_steps` batches of one size and goes on where the last
+    one ended: rows are drawn without replacement until too few are left, then
+    shuffled anew; of more than four million rows each batch is drawn anew. As
+    long as a batch holds all rows, nothing is copied.
+
+    Parameters
+    ----------
+    dataset : TensorRows or ArrayRows
+        The rows.
+
+    batch_size : int
+        Rows per batch.
+
+    n_steps : int, default=1
+        Number of batches in one pass.
+
+    max_steps : int or None, default=None
+        Number of batches after which the passes are empty.
+
+    random_state : torch.Generator, default=None
+        The source of randomness, on the CPU.
+    """
+
+    remembered = ("left", "source", "n_used")
+
+    def __init__(
+        self, dataset, batch_size, n_steps=1, max_steps=None, random_state=None
+    ):
+        self.dataset = dataset
+        self.batch_size = min(batch_size, len(dataset))
+        self.n_steps = n_steps
+        self.left = math.inf if max_steps is None else max_steps
+        self.random_state = random_state
+        # The order follows from the state of the generator that it was drawn by.
+        self.source = self.order = None
+        self.n_used = 0
+
+    def __len__(self):
+        return min(self.n_steps, self.left)
+
+    def __iter__(self):
+        for _ in range(len(self)):
+            self.left -= 1
+            yield self._next()
+
+    def _next(self):
+        size, n_rows = self.batch_size, len(self.dataset)
+        if size == n_rows and isinstance(self.dataset, TensorRows):
+            return self.dataset.X, self.dataset.others
+        if self.order is None and self.source is not None:
+            self.order = self._draw(torch.Generator().set_state(self.source.cpu()))
+        if self.order is None or len(self.order) - self.n_used < size:
+            self.source = self.random_state and self.random_state.get_state()
+            self.order, self.n_used = self._draw(self.random_state), 0
+        rows = self.order[self.n_used : self.n_used + size]
+        self.n_used += size
+        return self.dataset[rows]
+
+    def _draw(self, random_state):
+        """Return the next order of the rows; of very many, of one batch."""
+        n_rows = len(self.dataset)
+        drawn = self.batch_size if n_rows > _MAX_PERMUTED else n_rows
+        order = draw_rows(n_rows, drawn, random_state)
+        if isinstance(self.dataset, TensorRows):
+            order = order.to(self.dataset.device)
+        return order

@@ -1,0 +1,490 @@
+"""The training loop of networks; the only file that knows skorch."""
+
+import math
+from numbers import Integral
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, Checkpoint, LRScheduler
+from torch import nn
+
+from skgmje._interrupt import Work
+from skgmje._training._batches import TensorBatches, TensorRows
+from skgmje._training._distributed import agree, average_gradients, training_together
+from skgmje._training._hardware import naming_batch_size, resolve_device
+from skgmje._training._resume import RunRecord
+from skgmje._training._schedule import Training
+
+_GRADIENT_NORM = 5.0
+
+
+# How many times its first value, or 1, a loss may reach: it only ever falls.
+_EXPLODED = 100.0
+
+
+_OURS = (
+    "batch_size callbacks criterion dataset device iterator_train iterator_valid "
+    "max_epochs module train_split verbose"
+).split()
+
+
+class NonFiniteLossError(FloatingPointError):
+    """Training met a loss that is not a finite number, with nothing to go back to."""
+
+
+# What bad parameters may raise; of ValueError only some.
+_FAILURES = (NonFiniteLossError, ValueError, torch.linalg.LinAlgError)
+
+
+_NUMERICAL = NonFiniteLossError | torch.linalg.LinAlgError | np.linalg.LinAlgError
+
+
+class _Criterion(nn.Module):
+    """A function of the mixture and the batch, as skorch wants it."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, mixture, X, *others):
+        return self.function(mixture, X, *others)
+
+
+def _reads_batches(callback):
+    """Tell whether a skorch callback wants to hear of single batches."""
+    events = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+    # A checkpoint may name its file after the last batch.
+    return isinstance(callback, Checkpoint) or any(
+        getattr(type(callback), event) is not getattr(Callback, event)
+        for event in events
+    )
+
+
+class _MixtureNet(NeuralNet):
+    """skorch's net with lean epochs, a cosine schedule and a memory of the best."""
+
+    # What a run that goes on after a crash must know.
+    remembered = (
+        *("losses_", "n_steps_", "first_loss_", "best_loss_"),
+        *("state_", "best_state_", "random_state"),
+    )
+
+    def __init__(self, *args, schedule, hooks, random_state, **kwargs):
+        self.schedule = schedule
+        self.hooks = hooks
+        self.random_state = random_state
+        super().__init__(*args, **kwargs)
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):  # noqa: FBT002
+        return self.criterion_(y_pred, X, *y_true)
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        super().on_train_begin(net, X=X, y=y, **kwargs)
+        callbacks = [callback for _, callback in self.callbacks_]
+        self.lean_ = not any(map(_reads_batches, callbacks))
+        self.cosine_ = not any(isinstance(cb, LRScheduler) for cb in callbacks)
+        self.rates_ = [group["lr"] for group in self.optimizer_.param_groups]
+        self.losses_ = []
+        self.n_steps_ = 0
+        self.when_ = ""
+        self.is_told_to_stop_ = False
+        self.first_loss_ = self.best_loss_ = math.inf
+        self.state_ = self.best_state_ = self._state()
+        self.record_ = RunRecord(self.hooks.checkpoint)
+        self.max_epochs -= self.record_.n_epochs
+
+    def fit_loop(self, *args, **kwargs):
+        try:
+            return super().fit_loop(*args, **kwargs)
+        except KeyboardInterrupt:
+            # skorch ends a run in silence, whoever interrupts it.
+            if not self.is_told_to_stop_:
+                self.when_ = f"at step {self.n_steps_} of {self.schedule.max_iter}"
+            raise
+
+    def notify(self, method_name, **kwargs):
+        try:
+            return super().notify(method_name, **kwargs)
+        except KeyboardInterrupt:
+            # Between two epochs it is skorch's callbacks that stop a run so.
+            self.is_told_to_stop_ = method_name in ("on_epoch_begin", "on_epoch_end")
+            raise
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        if not training:
+            return super().run_single_epoch(
+                iterator, training, prefix, step_fn, **fit_params
+            )
+        parts = [self, self.module_, iterator, *self.hooks.memories]
+        self.record_.resume(parts, self.module_, self.optimizer_, self.device)
+        n_before = len(self.losses_)
+        run = self._lean_epoch if self.lean_ else self._full_epoch
+        run(iterator, prefix, step_fn, **fit_params)
+        losses = self.losses_[n_before:] = agree(self.losses_[n_before:], self.device)
+        self._check_losses(losses)
+        if self.hooks.on_epoch is not None and self.hooks.on_epoch(losses):
+            self.is_told_to_stop_ = True
+            raise KeyboardInterrupt  # skorch's word for "stop here"
+        # Who goes on from the last epoch would not know its last batch.
+        if len(iterator):
+            self.record_.write(parts, self.module_, self.optimizer_)
+
+    def train_step(self, batch, **fit_params):
+        self._begin_step()
+        step = super().train_step(batch, **fit_params)
+        self._end_step(batch)
+        return step
+
+    def train_step_single(self, batch, **fit_params):
+        step = super().train_step_single(batch, **fit_params)
+        self._clip(list(self.module_.parameters()))
+        return step
+
+    def _full_epoch(self, iterator, prefix, step_fn, **fit_params):
+        super().run_single_epoch(iterator, True, prefix, step_fn, **fit_params)  # noqa: FBT003
+        self.losses_ += self.history[-1, "batches", :, prefix + "_loss"]
+
+    def _lean_epoch(self, iterator, prefix, step_fn, **fit_params):
+        """Train without a word per batch; the losses leave the device once."""
+        self._set_training(True)  # noqa: FBT003
+        parameters = list(self.module_.parameters())
+        losses = []
+        try:
+            for batch in iterator:
+                losses.append(self._lean_step(batch, parameters, **fit_params))
+        finally:
+            self.losses_ += torch.stack(losses).tolist() if losses else []
+        mean = float(np.mean(self.losses_[-len(losses) :]))
+        self.history.record(prefix + "_loss", mean)
+        self.history.record(prefix + "_loss_best", bool(mean <= self.best_loss_))
+        self.history.record(prefix + "_batch_count", len(losses))
+
+    def _lean_step(self, batch, parameters, **fit_params):
+        self._begin_step()
+        X, others = batch
+
+        def closure():
+            self.optimizer_.zero_grad()
+            loss = self.get_loss(self.module_(X, **fit_params), others, X=X)
+            loss.backward()
+            self._clip(parameters)
+            return loss
+
+        loss = self.optimizer_.step(closure)
+        self._end_step(batch)
+        return loss.detach()
+
+    def _clip(self, parameters):
+        average_gradients(parameters)
+        if self.hooks.clip_gradients is None:
+            nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
+        else:
+            self.hooks.clip_gradients()
+
+    def _begin_step(self):
+        fraction = self.n_steps_ / self.schedule.max_iter
+        if self.hooks.on_step is not None:
+            self.hooks.on_step(fraction)
+        if self.cosine_:
+            factor = max(1e-3, (1 + math.cos(math.pi * fraction)) / 2)
+            for group, rate in zip(
+                self.optimizer_.param_groups, self.rates_, strict=True
+            ):
+                group["lr"] = factor * rate
+
+    def _end_step(self, batch):
+        self.n_steps_ += 1
+        self.last_batch_ = batch
+        self.module_.update(batch[0], self.random_state)
+
+    def _state(self):
+        return {k: v.clone() for k, v in self.module_.state_dict().items()}
+
+    def _check_losses(self, losses):
+        """Remember the best parameters; stop if a loss is not finite.
+
+        The first loss of an epoch is that of the parameters before it.
+        """
+        start = self.n_steps_ - len(losses)
+        n_warmup = self.schedule.warmup * self.schedule.max_iter
+        if start < n_warmup + self.schedule.epoch_length:
+            self.best_loss_ = self.first_loss_ = losses[0]
+        self._check_finite(losses[0])
+        if losses[0] <= self.best_loss_:
+            self.best_loss_, self.best_state_ = losses[0], self.state_
+        self._check_finite(float(np.max(losses)))
+        self.state_ = self._state()
+
+    def is_bad(self, loss):
+        """Tell whether a loss is no number, or far above the first."""
+        return not loss <= _EXPLODED * max(1.0, abs(self.losses_[0]))
+
+    def _check_finite(self, loss):
+        if self.is_bad(loss):
+            raise NonFiniteLossError(f"loss {loss:.3g}")
+
+    def check_end(self):
+        """Evaluate the last batch once more: no loss has seen the last step."""
+        if self.losses_:
+            X, others = self.last_batch_
+            loss = self.get_loss(self.infer(X), others, X=X)
+            self._check_finite(loss.item())
+
+    def restore_best(self):
+        """Go back to the best parameters."""
+        self.module_.load_state_dict(self.best_state_)
+
+    def is_numerical(self, error):
+        """Tell whether bad parameters caused an error; all others are the user's."""
+        finite = all(torch.isfinite(p).all() for p in self.module_.parameters())
+        return not finite or isinstance(error.__cause__ or error, _NUMERICAL)
+
+    def good_losses(self):
+        """Return the losses up to the first bad one, an ndarray."""
+        bad = [i for i, loss in enumerate(self.losses_) if self.is_bad(loss)]
+        return np.array(self.losses_[: bad[0] if bad else None])
+
+
+def check_net_params(net_params):
+    """Return the user's parameters of the net, if none of them is ours."""
+    net_params = dict(net_params or {})
+    ours = sorted(key for key in net_params if key.split("__")[0] in _OURS)
+    if ours:
+        raise ValueError(
+            f"net_params sets {ours}, which the estimator sets from its own "
+            "parameters. Set those, or remove the keys from net_params."
+        )
+    return net_params
+
+
+def check_callbacks(callbacks):
+    """Raise if skorch could not call `callbacks`, or if they wait for what never comes.
+
+    Parameters
+    ----------
+    callbacks : list or None
+        Callbacks of skorch, their classes, or pairs of a name and one of them.
+
+    Raises
+    ------
+    ValueError
+        If one is no callback, or monitors a loss of validation data.
+    """
+    for item in callbacks or []:
+        callback = item[-1] if isinstance(item, tuple) else item
+        made = callback() if isinstance(callback, type) else callback
+        if not isinstance(made, Callback):
+            raise ValueError(
+                f"callbacks={callbacks!r} has {item!r}, which is no callback of "
+                "skorch. Use skorch.callbacks.Callback or one of its subclasses."
+            )
+        if str(getattr(made, "monitor", "")).startswith("valid"):
+            raise ValueError(
+                f"callbacks={callbacks!r} has a {type(made).__name__} that monitors "
+                f"{made.monitor!r}, but no rows are held out. Pass it "
+                "monitor='train_loss'."
+            )
+
+
+def _may_be_fused(settings, device):
+    """Tell whether Adam can move all parameters at once; on the CPU since torch 2.4."""
+    optimizer = settings["optimizer"]
+    if optimizer not in (torch.optim.Adam, torch.optim.AdamW):
+        return False
+    foreach = settings.get("optimizer__foreach")
+    try:
+        optimizer([torch.zeros(1, device=device)], foreach=foreach, fused=True)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _make_net(module, criterion, n_rows, schedule, hooks, random_state, device):
+    """Return an initialised net."""
+    batch_size = min(schedule.batch_size or n_rows, n_rows)
+    settings = {
+        "optimizer": torch.optim.Adam,
+        "lr": schedule.learning_rate,
+        "callbacks__print_log": None,
+    } | check_net_params(hooks.net_params)
+    if _may_be_fused(settings, device):
+        settings = {"optimizer__fused": True} | settings
+    fast = {"lr": 5 * settings["lr"]}
+    groups = [(pattern, fast) for pattern in schedule.fast_parameters]
+    settings.setdefault("optimizer__param_groups", groups)
+    net = _MixtureNet(
+        module,
+        criterion=_Criterion,
+        criterion__function=criterion,
+        schedule=schedule,
+        hooks=hooks,
+        random_state=random_state,
+        max_epochs=schedule.n_epochs,
+        batch_size=batch_size,
+        iterator_train=TensorBatches,
+        iterator_train__n_steps=schedule.epoch_length,
+        iterator_train__max_steps=schedule.max_iter,
+        iterator_train__random_state=random_state,
+        train_split=None,
+        callbacks=hooks.callbacks,
+        device=device,
+        verbose=0,
+        **settings,
+    )
+    try:
+        return net.initialize()
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"net_params={hooks.net_params!r} and callbacks={hooks.callbacks!r} do "
+            f"not suit skorch.NeuralNet: {error}. An optimizer without parameter "
+            "groups, such as LBFGS, needs 'optimizer__param_groups': []."
+        ) from error
+
+
+def train(module, criterion, tensors, schedule, hooks, random_state, device):
+    """Train a mixture module by gradient steps, and leave it in evaluation mode.
+
+    Each step draws a batch, evaluates ``criterion(module(X), X, *others)``,
+    clips the gradient, and moves the parameters. Then the module's
+    own `update` is called.
+
+    Parameters
+    ----------
+    module : MixtureModule
+        What to train; changed in place and moved to `device`.
+
+    criterion : callable
+        Gets the module's mixture and the batch, returns the loss.
+
+    tensors : tuple of tensors, or ArrayRows
+        X, which is also the module's context, and others with the same rows.
+
+    schedule : Schedule
+        When to do what.
+
+    hooks : Hooks
+        What to call.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+
+    device : torch.device
+        Where to train.
+
+    Returns
+    -------
+    training : Training
+        The loss curve, and what went wrong.
+
+    Raises
+    ------
+    NonFiniteLossError
+        If the very first loss is not finite.
+
+    MemoryError
+        If the device cannot hold a step; it names a smaller `batch_size`.
+
+    KeyboardInterrupt
+        If the user interrupts it; with the `training` so far as its attribute
+        `result`, if there is a loss.
+
+    Notes
+    -----
+    If a later loss is not finite, or a matrix cannot be factorised, the best
+    parameters are restored. All other errors are those of the user's own
+    functions, and raised. The processes of a `torch.distributed` group train
+    together.
+    """
+    rows = tensors
+    if isinstance(tensors, tuple | list):
+        rows = TensorRows(*(tensor.to(device) for tensor in tensors))
+    net = _make_net(module, criterion, len(rows), schedule, hooks, random_state, device)
+    work = Work()
+    try:
+        with (
+            naming_batch_size(net.batch_size),
+            training_together(module, rows, random_state, device),
+        ):
+            net.partial_fit(rows)
+            if not net.losses_:
+                raise KeyboardInterrupt  # skorch has swallowed it
+            work.when = net.when_
+            trouble = work.finish(_describe_end, net)
+    except _FAILURES as error:
+        trouble = _describe_failure(net, error)
+    module.eval()
+    return work.end(lambda: Training(net.good_losses(), trouble))
+
+
+def _describe_end(net):
+    """Go back to the best parameters; say why if the run ended badly."""
+    try:
+        net.check_end()
+    except _FAILURES as error:
+        return _describe_failure(net, error)
+    # The least of several losses: one alone may be high by chance.
+    last = min(net.losses_[-math.ceil(net.schedule.max_iter / 10) :])
+    if last > net.best_loss_:
+        net.restore_best()
+        if last > net.first_loss_ + net.schedule.tol:
+            return (
+                f"The loss rose from {net.first_loss_:.4g} to {last:.4g}, so the best "
+                "parameters were restored. Decrease learning_rate."
+            )
+    return ""
+
+
+def _describe_failure(net, error):
+    """Go back to the best parameters, or raise if there are none."""
+    if not (net.losses_ and net.is_numerical(error)):
+        raise error
+    if not math.isfinite(net.losses_[0]):
+        raise NonFiniteLossError(
+            f"The loss was {net.losses_[0]:.3g} before the first step, so that there "
+            f"are no good parameters to go back to. {net.hooks.remedy}"
+        ) from error
+    net.restore_best()
+    return (
+        f"Training failed at step {net.n_steps_} of {net.schedule.max_iter} with "
+        f"learning_rate={net.schedule.learning_rate:.3g} ({error}), so the best "
+        "parameters were restored. Decrease learning_rate."
+    )
+
+
+def check_engine(estimator, example, *, may_be_empty=False):
+    """Return the device; what depends on the engine should fail before any work.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its `net_params`, `callbacks`, `hidden_layer_sizes` and `device` are read.
+
+    example : tuple of int
+        Layers that an error message proposes.
+
+    may_be_empty : bool, default=False
+        Whether a network may have no hidden layer.
+
+    Returns
+    -------
+    device : torch.device
+        Where to train.
+
+    Raises
+    ------
+    ValueError
+        If a parameter cannot be used here.
+    """
+    check_net_params(estimator.net_params)
+    check_callbacks(estimator.callbacks)
+    sizes = estimator.hidden_layer_sizes
+    if not isinstance(sizes, str):  # which is what suits the rows
+        has_layers = may_be_empty or len(sizes)
+        if not has_layers or not all(isinstance(n, Integral) and n > 0 for n in sizes):
+            least = "" if may_be_empty else " and at least one"
+            raise ValueError(
+                f"hidden_layer_sizes={sizes!r} must hold positive integers, one per "
+                f"layer{least}, for example {example}."
+            )
+    return resolve_device(estimator.device)

@@ -1,0 +1,306 @@
+"""Checks of samples and sample weights, in memory or held by an engine."""
+
+import warnings
+
+import numpy as np
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    validate_data,
+)
+
+from skgmje._backend import from_tensor
+from skgmje.em._blocks import RowBlocks
+
+# Squares of larger numbers, summed over the rows, overflow.
+LARGEST = 1e150
+
+
+# Columns that an error names.
+_MOST_NAMED = 5
+
+
+def as_blocks(X, sample_weight=None):
+    """Return rows that an engine holds as :class:`RowBlocks`, and None for others.
+
+    Parameters
+    ----------
+    X : array-like, RowBlocks, Dask array or Dask dataframe
+        The rows.
+
+    sample_weight : array-like or Dask array, default=None
+        Their weights; RowBlocks have their own.
+
+    Returns
+    -------
+    blocks : RowBlocks or None
+        The rows and their weights.
+    """
+    if isinstance(X, RowBlocks):
+        if sample_weight is not None:
+            raise ValueError(
+                f"sample_weight cannot be given beside {type(X).__name__}, whose "
+                "blocks have weights. Put it into them."
+            )
+        return X
+    if not is_lazy(X):
+        return None
+    from skgmje._dask import DaskRows
+
+    return DaskRows(X, sample_weight)
+
+
+def is_lazy(X):
+    """Tell whether rows are a Dask collection, without importing Dask."""
+    return hasattr(X, "__dask_graph__")
+
+
+def refuse_blocks(estimator, X):
+    """Raise TypeError for rows that an engine holds: they may not fit into memory."""
+    if is_lazy(X) or isinstance(X, RowBlocks):
+        raise TypeError(
+            f"{type(estimator).__name__} takes no {type(X).__name__} here, but arrays "
+            "in memory: call X.compute() if the rows fit. GaussianMixture, "
+            "KernelMixtureDensity and GrowingNeuralGasMixture fit and score Dask "
+            "collections as they are."
+        )
+
+
+def check_blocks(estimator, blocks, *, allow_nan=False, min_samples=2):
+    """Look at all blocks once, and raise if they cannot be learned from.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose ``n_features_in_`` is set.
+
+    blocks : RowBlocks
+        The rows.
+
+    allow_nan : bool, default=False
+        Whether NaN means missing.
+
+    min_samples : int, default=2
+        Smallest number of rows.
+
+    Returns
+    -------
+    blocks : RowBlocks
+        The same.
+
+    Raises
+    ------
+    ValueError
+        As from :func:`check_rows`.
+    """
+    validate_data(estimator, blocks.header, reset=True, skip_check_array=True)
+    overview = blocks.overview
+    if blocks.shape[0] < min_samples:
+        raise ValueError(
+            f"Found X with {blocks.shape[0]} sample(s) of positive weight while a "
+            f"minimum of {min_samples} is required by {type(estimator).__name__}."
+        )
+    if overview.has_missing and not allow_nan:
+        raise ValueError(
+            f"Input X contains NaN, and {type(estimator).__name__} does not take it "
+            "as missing. Drop such rows, for example by X.dropna()."
+        )
+    ends = np.stack([overview.smallest, overview.largest])
+    ends = np.where(overview.weight > 0, ends, np.nan)
+    check_magnitude(ends)
+    single = overview.has_missing & (overview.weight == 1)
+    check_values(estimator, ends, blocks.shape[0], single)
+    return blocks
+
+
+def check_values(estimator, X, n_samples=None, single=None):
+    """Raise if a feature has no value: nothing can be learned of it.
+
+    Whoever takes NaN as missing calls it with all that is learned from, once what
+    has no weight is gone. Parts of it (folds, chunks, later samples of a stream)
+    may lack a feature.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Knows the names of the features, if they have names.
+
+    X : ndarray of shape (n_samples, n_features)
+        What is learned from, or the extremes of it.
+
+    n_samples : int, default=None
+        Number of samples that `X` stands for; None means its own.
+
+    single : ndarray of bool, shape (n_features,), default=None
+        Which features have one value; None means to look at `X`.
+
+    Raises
+    ------
+    ValueError
+        If so; it names the features.
+
+    Warns
+    -----
+    UserWarning
+        If a feature has a single value.
+    """
+    low, high = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
+    n_samples = len(X) if n_samples is None else n_samples
+    empty = np.isnan(high)
+    if empty.any():
+        only = "only missing entries (NaN), " if empty.all() else ""
+        raise ValueError(
+            f"X has {only}no value in {_named(estimator, empty)}: all {n_samples} "
+            "samples that count are NaN there, and nothing can be learned of it. Drop "
+            "such a column, or give samples that have a value and a positive weight."
+        )
+    if single is None:
+        single = low == high
+        single[single] = (~np.isnan(X[:, single])).sum(axis=0) == 1
+    if single.any() and n_samples > 1:
+        warnings.warn(
+            f"X has a single value in {_named(estimator, single)}, and {n_samples - 1} "
+            "samples without: it tells nothing of a spread, and the density there is "
+            "as narrow as reg_covar. Drop such a column, or give more values.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _named(estimator, chosen):
+    """Return the names of columns, or their numbers if they have none."""
+    names = getattr(estimator, "feature_names_in_", None)
+    chosen = np.flatnonzero(chosen)
+    first = chosen[:_MOST_NAMED].tolist()
+    named = ", ".join(str(j) if names is None else repr(names[j]) for j in first)
+    more = f" and {len(chosen) - _MOST_NAMED} more" * (len(chosen) > _MOST_NAMED)
+    counted = " (counted from 0)" if names is None else ""
+    return f"column{'s' * (len(chosen) > 1)} {named}{more}{counted}"
+
+
+def check_magnitude(X):
+    """Raise if the squares of rows to learn from overflow.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The rows; NaN means missing.
+
+    Raises
+    ------
+    ValueError
+        If so.
+    """
+    largest = max(
+        float(np.fmax.reduce(X, axis=None)), -float(np.fmin.reduce(X, axis=None))
+    )
+    if largest > LARGEST:
+        raise ValueError(
+            f"X has an entry of size {largest:.3g}; the squares of entries above "
+            f"{LARGEST:g} overflow. Rescale X, for example with StandardScaler."
+        )
+
+
+_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+
+
+def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=None):
+    """Return `X` as a float array of rows that the hot loops can square.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose ``n_features_in_`` is set or checked.
+
+    X : array-like of shape (n_samples, n_features)
+        The rows; float64 and float32 are kept. A torch tensor becomes an array,
+        because the hot loops are NumPy's, also under array-API dispatch.
+
+    reset : bool
+        True in ``fit``.
+
+    allow_nan : bool, default=False
+        Whether NaN means missing.
+
+    min_samples : int, default=1
+        Smallest number of rows.
+
+    fitting : bool, default=None
+        Whether the rows are learned from; None means `reset`.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features)
+        Checked rows.
+
+    Raises
+    ------
+    ValueError
+        For NaN where it has no meaning, infinity, or entries whose squares
+        overflow.
+
+    TypeError
+        For rows that an engine holds.
+    """
+    if reset or not _are_plain_rows(estimator, X, min_samples):
+        refuse_blocks(estimator, X)
+        X = validate_data(
+            estimator,
+            from_tensor(X),
+            reset=reset,
+            dtype=[np.float64, np.float32],
+            ensure_min_samples=min_samples,
+            ensure_all_finite="allow-nan" if allow_nan else True,
+        )
+    if fitting or (fitting is None and reset):
+        check_magnitude(X)
+    return X
+
+
+def _are_plain_rows(estimator, X, min_samples):
+    """Tell at once whether validation would find nothing to do, nothing to say.
+
+    It takes longer than the density of a row does.
+    """
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in _FLOATS:
+        return False
+    if len(X) < max(1, min_samples) or hasattr(estimator, "feature_names_in_"):
+        return False
+    if X.shape[1] != getattr(estimator, "n_features_in_", None):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(X.sum()))
+
+
+def check_weights(sample_weight, X):
+    """Return row weights as floats, or None if none are given.
+
+    Those in single precision stay so: a copy of very many would cost memory.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or all are zero.
+    """
+    if sample_weight is None:
+        return None
+    sample_weight = from_tensor(sample_weight)
+    if not np.asarray(sample_weight).any():
+        raise ValueError(
+            "sample_weight: all weights are zero; give at least one row a "
+            "positive weight."
+        )
+    is_single = getattr(sample_weight, "dtype", None) == np.float32
+    dtype = np.float32 if is_single else np.float64
+    return _check_sample_weight(sample_weight, X, dtype=dtype, ensure_non_negative=True)
+
+
+def mean_score(log_prob, sample_weight):
+    """Return the weighted mean of log-densities; rows of weight zero do not count.
+
+    Zero times the -inf of a row far away would be NaN.
+    """
+    weight = check_weights(sample_weight, log_prob)
+    if weight is None:
+        return float(log_prob.mean())
+    counts = weight > 0
+    return float(np.average(log_prob[counts], weights=weight[counts]))

@@ -1,0 +1,381 @@
+"""Gaussian processes as members."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+
+from skgmje.conditional._member import Answer, Expert, ExpertFit, log_std
+from skgmje.gaussian._mixture import Mixture
+
+# Rows that lengths and noise are learned from, and rows that are remembered.
+N_LEARNED, N_REMEMBERED = 500, 2000
+
+
+MAX_ITER = 60
+
+
+JITTER = 1e-5
+
+
+# Logarithms of the kernel's parameters: two amplitudes, noise, lengths.
+START = (np.log(0.7), np.log(0.3), np.log(0.1))
+
+
+BOUNDS = ((-9.0, 5.0), (-9.0, 5.0), (-11.0, 1.0))
+
+
+LENGTH_BOUNDS = (-2.5, 5.0)
+
+
+# Lengths drift out of sight where the likelihood is flat.
+PULL, LENGTH_CENTER = 1e-3, 1.0
+
+
+# One length for each feature needs this many rows for each.
+ROWS_PER_LENGTH = 8
+
+
+# Rows of larger groups are left out by folds instead.
+LARGEST_GROUP = 20
+
+
+# Skewness above which the logarithm of a target is tried too, and its shifts.
+SKEWED = 1.0
+
+
+SHIFTS = (0.02, 0.2)
+
+
+MIN_STD = 5e-3
+
+
+# Samples that are predicted at a time, always so many.
+BLOCK_ROWS = 32
+
+
+@dataclass(frozen=True)
+class Logarithm:
+    """The map ``t = log(sign y - least + shift)`` and its way back."""
+
+    sign: float
+    least: float
+    shift: float
+
+    def forward(self, y):
+        return np.log(np.maximum(self.sign * y - self.least, 0.0) + self.shift)
+
+    def backward(self, t):
+        raised = np.exp(np.clip(t, -20.0, 10.0)) - self.shift
+        return self.sign * (raised + self.least)
+
+
+@dataclass(frozen=True)
+class Process:
+    r"""A Gaussian process of one target, given rows that it remembers.
+
+    .. math::
+
+        k(x, x') = a\, e^{-r^2 / 2} + b (1 + \sqrt3 r) e^{-\sqrt3 r}, \qquad
+        r^2 = \sum_j (x_j - x'_j)^2 / l_j^2
+
+    Parameters
+    ----------
+    params : ndarray of shape (3 + n_lengths,)
+        Logarithms of a, b, the variance of the noise, and the lengths l.
+
+    X : ndarray of shape (n_remembered, n_features)
+        Contexts.
+
+    t : ndarray of shape (n_remembered,)
+        Targets of mean zero and standard deviation one.
+
+    weight : ndarray of shape (n_remembered,)
+        Weights of the rows; they divide the noise.
+
+    units : tuple of float
+        Mean and standard deviation that `t` had.
+
+    logarithm : Logarithm or None
+        What was done to the targets first.
+    """
+
+    params: Any
+    X: Any
+    t: Any
+    weight: Any
+    units: tuple
+    logarithm: Any = None
+
+    def __getstate__(self):
+        # The factor is large, and quickly made again.
+        return {k: v for k, v in vars(self).items() if k != "_factor"}
+
+    def factor(self):
+        """Return the Cholesky factor of the covariance and the solved targets."""
+        if "_factor" not in vars(self):
+            lower = cho_factor(
+                _covariance(self.params, self.X, self.weight), lower=True
+            )
+            vars(self)["_factor"] = lower, cho_solve(lower, self.t)
+        return vars(self)["_factor"]
+
+    def predict(self, X):
+        """Return means and standard deviations, noise included.
+
+        What little noise leaves of the variance is as exact as the place of a sample
+        in its block lets it be, and blocks are all of one size: the libraries of
+        linear algebra round others in other ways.
+        """
+        n_missing = -len(X) % BLOCK_ROWS
+        filled = np.concatenate([X, np.zeros((n_missing, X.shape[1]))])
+        blocks = filled.reshape(-1, BLOCK_ROWS, X.shape[1])
+        found = np.empty((2, len(blocks), BLOCK_ROWS))
+        for i, block in enumerate(blocks):
+            found[:, i] = self._moments(block)
+        return self.in_units(*found.reshape(2, -1)[:, : len(X)])
+
+    def _moments(self, X):
+        """Return means and variances of few samples, in the units of `t`."""
+        lower, solved = self.factor()
+        cross = _kernel(self.params, X, self.X)
+        half = solve_triangular(lower[0], cross.T, lower=True, check_finite=False)
+        prior = np.exp(self.params[:3]).sum() + JITTER
+        variance = prior - np.einsum("ij,ij->j", half, half)
+        return np.einsum("ij,j->i", cross, solved), variance
+
+    def held_out(self, group):
+        r"""Predict the remembered rows, each without its group.
+
+        .. math:: m_G = t_G - (K^{-1})_{GG}^{-1} (K^{-1} t)_G, \qquad
+            V_G = (K^{-1})_{GG}^{-1}
+
+        Parameters
+        ----------
+        group : ndarray of shape (n_remembered,)
+            Number of the group of each row.
+
+        Returns
+        -------
+        mean, std : ndarray of shape (n_remembered,)
+            For a row of weight one.
+        """
+        lower, solved = self.factor()
+        inverse = cho_solve(lower, np.eye(len(self.t)))
+        variance = 1 / np.diagonal(inverse)
+        mean = self.t - solved * variance
+        order = np.argsort(group, kind="stable")
+        starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+        for rows in np.split(order, starts[1:]):
+            if len(rows) > 1:
+                block = np.linalg.inv(inverse[np.ix_(rows, rows)])
+                mean[rows] = self.t[rows] - block @ solved[rows]
+                variance[rows] = np.diagonal(block)
+        noise = np.exp(self.params[2])
+        return self.in_units(mean, variance + noise - noise / self.weight)
+
+    def in_units(self, mean, variance):
+        """Return means and standard deviations in the units of the targets."""
+        loc, scale = self.units
+        mean = loc + scale * mean
+        std = scale * np.sqrt(np.maximum(variance, 1e-8))
+        if self.logarithm is None:
+            return mean, np.maximum(std, MIN_STD)
+        back = self.logarithm.backward
+        spread = 0.5 * np.abs(back(mean + std) - back(mean - std))
+        return back(mean), np.maximum(spread, MIN_STD)
+
+
+@dataclass(frozen=True)
+class ProcessExpert(Expert):
+    """Processes of each target: of the target itself, and of its logarithm.
+
+    Parameters
+    ----------
+    processes : tuple of tuples of Process
+        For each target; all have as many or fewer than the first.
+    """
+
+    processes: tuple
+
+    def answer(self, X, raw):
+        return _gather([[p.predict(X) for p in own] for own in self.processes])
+
+
+def fit_processes(rows, settings, seed):
+    """Fit Gaussian processes.
+
+    Lengths and noise maximise the likelihood of at most 500 rows; at most 2000 are
+    remembered.
+
+    Parameters
+    ----------
+    rows : Rows
+        What to learn from.
+
+    settings : object
+        Not used.
+
+    seed : int
+        Chooses the rows.
+
+    Returns
+    -------
+    fit : ExpertFit
+        Of a :class:`ProcessExpert`.
+    """
+    order = np.random.RandomState(seed).permutation(rows.group.max() + 1)[rows.group]
+    order = np.argsort(order, kind="stable")
+    if np.bincount(rows.group).max() > LARGEST_GROUP:
+        order = np.random.RandomState(seed).permutation(len(order))
+    fits = [_fit_target(rows, y, order) for y in rows.Y.T]
+    expert = ProcessExpert(tuple(tuple(p for p, _ in own) for own in fits))
+    return ExpertFit(expert, _gather([[held for _, held in own] for own in fits]))
+
+
+def _gather(found):
+    """Join means and standard deviations of processes of each target."""
+    most = max(map(len, found))
+    filled = [own + own[:1] * (most - len(own)) for own in found]
+    means = np.stack([np.stack([m for m, _ in own], 1) for own in filled], 1)
+    stds = np.stack([np.stack([s for _, s in own], 1) for own in filled], 1)
+    first = stds[:, :, 0]
+    mixture = Mixture(
+        np.ones((len(means), 1)), means[:, None, :, 0], first[:, None, :] ** 2, "diag"
+    )
+    return Answer(means, log_std(stds.reshape(len(stds), -1)), mixture)
+
+
+def _fit_target(rows, y, order):
+    """Return one or two processes of a target, each with what it holds out."""
+    learned = order[:N_LEARNED]
+    candidates = [[None], []]
+    center = np.average(y, weights=rows.weight)
+    skewness = np.mean((y - center) ** 3) / max(np.std(y), 1e-12) ** 3
+    if abs(skewness) > SKEWED:
+        sign = float(np.sign(skewness))
+        least = (sign * y).min()
+        candidates[1] = [Logarithm(sign, least, shift) for shift in SHIFTS]
+    processes = []
+    for some in filter(None, candidates):
+        fits = [_learn(rows, y, learned, logarithm) for logarithm in some]
+        processes.append(max(fits, key=lambda fit: fit[0])[1])
+    return [_remember(rows, y, order, process) for process in processes]
+
+
+def _learn(rows, y, learned, logarithm):
+    """Maximise the likelihood; return what rows left out say, and the process."""
+    t = y if logarithm is None else logarithm.forward(y)
+    loc, scale = t.mean(), max(t.std(), 1e-12)
+    X, t = rows.X[learned], (t[learned] - loc) / scale
+    weight = rows.weight[learned]
+    # As many lengths as the rows can tell.
+    n_lengths = X.shape[1] if len(X) >= ROWS_PER_LENGTH * X.shape[1] else 1
+    start = [*START, *[0.5 * np.log(max(1, X.shape[1]))] * n_lengths]
+    bounds = [*BOUNDS, *[LENGTH_BOUNDS] * n_lengths]
+    found = minimize(
+        _loss,
+        start,
+        (X, t, weight),
+        "L-BFGS-B",
+        jac=True,
+        bounds=bounds,
+        options={"maxiter": MAX_ITER},
+    )
+    process = Process(found.x, X, t, weight, (loc, scale), logarithm)
+    mean, std = process.held_out(rows.group[learned])
+    score = -0.5 * ((y[learned] - mean) / std) ** 2 - np.log(std)
+    return np.average(score, weights=weight), process
+
+
+def _remember(rows, y, order, process):
+    """Condition on more rows; predict each row without its group."""
+    known = order[:N_REMEMBERED]
+    process = _condition(process, rows, y, known)
+    mean, std = np.empty(len(y)), np.empty(len(y))
+    if np.bincount(rows.group).max() > LARGEST_GROUP:
+        for k in range(rows.n_folds):
+            part = _condition(process, rows, y, known[rows.fold[known] != k])
+            own = rows.fold == k
+            mean[own], std[own] = part.predict(rows.X[own])
+        return process, (mean, std)
+    if len(known) < len(y):
+        # A group of which a part is remembered would be seen.
+        whole = ~np.isin(rows.group[known], rows.group[order[N_REMEMBERED:]])
+        process = _condition(process, rows, y, known[whole])
+        known = known[whole]
+        mean[order], std[order] = process.predict(rows.X[order])
+    mean[known], std[known] = process.held_out(rows.group[known])
+    return process, (mean, std)
+
+
+def _condition(process, rows, y, known):
+    """Return the process given other rows."""
+    logarithm, (loc, scale) = process.logarithm, process.units
+    t = y if logarithm is None else logarithm.forward(y)
+    t = (t[known] - loc) / scale
+    return Process(
+        process.params, rows.X[known], t, rows.weight[known], (loc, scale), logarithm
+    )
+
+
+def _scaled(params, X):
+    lengths = np.exp(params[3:])
+    return X / lengths
+
+
+def _squared_distances(A, B):
+    squares = (A * A).sum(1)[:, None] + (B * B).sum(1) - 2 * A @ B.T
+    return np.maximum(squares, 0.0)
+
+
+def _kernel(params, A, B):
+    """Return the noise-free covariances, shape (n_A, n_B)."""
+    squares = _squared_distances(_scaled(params, A), _scaled(params, B))
+    root = np.sqrt(3 * squares)
+    smooth = np.exp(params[0] - 0.5 * squares)
+    return smooth + np.exp(params[1] - root) * (1 + root)
+
+
+def _covariance(params, X, weight):
+    covariance = _kernel(params, X, X)
+    covariance[np.diag_indices_from(covariance)] += np.exp(params[2]) / weight + JITTER
+    return covariance
+
+
+def _loss(params, X, t, weight):
+    """Return the negative log-likelihood per row, and its gradient."""
+    n, scaled = len(X), _scaled(params, X)
+    squares = _squared_distances(scaled, scaled)
+    root = np.sqrt(3 * squares)
+    smooth, rough = np.exp(params[0] - 0.5 * squares), np.exp(params[1] - root)
+    noise = np.exp(params[2]) / weight
+    covariance = smooth + rough * (1 + root)
+    diagonal = np.diag_indices(n)
+    covariance[diagonal] += noise + JITTER
+    factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
+    inverse = cho_solve((factor, True), np.eye(n), check_finite=False)
+    solved = inverse @ t
+    pull = params[3:] - LENGTH_CENTER
+    loss = 0.5 * t @ solved + np.log(np.diagonal(factor)).sum()
+    # d loss = sum of `slope` times d covariance.
+    slope = 0.5 * (inverse - np.outer(solved, solved))
+    # What a squared distance adds, by -1/2.
+    pairs = slope * (smooth + 3 * rough)
+    moment = pairs.sum(axis=1) @ (scaled * scaled)
+    by_length = 2 * (moment - (scaled * (pairs @ scaled)).sum(axis=0))
+    if len(pull) == 1:
+        by_length = by_length.sum(keepdims=True)
+    gradient = np.concatenate(
+        [
+            [(slope * smooth).sum()],
+            [(slope * rough * (1 + root)).sum()],
+            [slope[diagonal] @ noise],
+            by_length,
+        ]
+    )
+    gradient = gradient / n
+    gradient[3:] += 2 * PULL * pull / len(pull)
+    return loss / n + PULL * np.mean(pull**2), gradient

@@ -1,0 +1,434 @@
+"""The stacked conditional density estimator."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GroupKFold
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from skgmje._callbacks import FitTask
+from skgmje._parallel import Runner
+from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._validation import check_rows
+from skgmje.conditional._base import (
+    ConditionalDensityMixin,
+    check_pairs,
+    location_scale,
+    warn_about_ties,
+)
+from skgmje.conditional._member import Rows
+from skgmje.conditional._network_fit import deal
+from skgmje.conditional._settings import Settings
+from skgmje.conditional._stack_fit import prune
+from skgmje.metrics._scores import crps, interval_coverage
+
+# Of the interval whose coverage of held-out rows is told.
+COVERAGE = 0.9
+
+
+class StackingConditionalDensity(
+    ConditionalDensityMixin, RegressorMixin, BaseEstimator
+):
+    r"""Conditional density p(y|x) by networks that see what regressors say.
+
+    Regressors that are strong on tables, the experts, predict each training row
+    without having seen it. An ensemble of mixture density networks gets the
+    contexts and these predictions, starts from the experts' best blend, and learns
+    what is left: how wide, how skewed, how many branches. A linear pool of
+    densities, chosen by held-out likelihood and CRPS, and one width, chosen by
+    held-out likelihood, end the fit. The prediction is one Gaussian mixture for
+    each row.
+
+    .. math:: p(y | x) = \sum_j v_j\, p_j(y | x, f_1(x), \dots, f_E(x)), \qquad
+        v = \arg\min_v \Big[ -\frac1n \sum_i \log p^{(-i)}(y_i | x_i)
+        + \lambda \frac{\mathrm{CRPS}(v)}{\min_j \mathrm{CRPS}_j} \Big]
+
+    Parameters
+    ----------
+    experts : sequence of str and (str, regressor), \
+            default=('gp', 'trees', 'boosting', 'network')
+        'gp': a Gaussian process, held out in closed form; for skewed targets also
+        one of their logarithm. 'trees': extremely randomised trees, held out by
+        their samples. 'boosting': boosted trees, and 'network': mixture density
+        networks on the contexts alone, held out by folds; up to four columns of
+        contexts and targets, a 'joint' mixture pools with them. Regressors of your own
+        are given as (name, regressor); they see the contexts as they came, and are
+        held out by folds. Empty or None: networks on the contexts alone.
+
+    n_components : int, default=5
+        Number of components of each network.
+
+    n_members : int, default=10
+        Number of networks that see the experts, rounded to a multiple of the
+        folds.
+
+    hidden_layer_sizes : tuple of int, default=(64, 64)
+        Hidden layers of each network.
+
+    covariance_type : {'full', 'diag'}, default='full'
+        Covariances of several targets in a network's component.
+
+    max_iter : int or 'auto', default='auto'
+        Largest number of gradient steps of the networks.
+
+    min_scale : float, default=0.005
+        Smallest standard deviation of a network's component, in those of `y`.
+
+    crps_weight : float, default=3.0
+        Weight of the CRPS beside the likelihood in the choice of the pool; zero
+        rates spikes highest.
+
+    calibrate : bool, default=True
+        Whether one factor of all widths is chosen by held-out likelihood.
+
+    max_components : int, default=None
+        Largest number of components of a prediction: those that are alike are
+        merged, which keeps means and covariances. None keeps all, about a hundred.
+
+    n_folds : int, default=5
+        Number of folds, fewer if there are fewer groups.
+
+    n_jobs : int, default=None
+        Number of threads; bits do not depend on it. For processes see
+        :func:`joblib.parallel_config`.
+
+    verbose : int, default=0
+        1 prints a line every tenth of a stage, 2 one for each task.
+
+    random_state : int, RandomState instance or None, default=None
+        Controls folds, experts, networks and :meth:`sample_y`.
+
+    Attributes
+    ----------
+    experts_ : list of str
+        The experts that are used.
+
+    n_outputs_ : int
+        Number of targets.
+
+    pool_weights_ : dict
+        Weight of each density in the pool; "stack" is that of the networks that
+        see the experts.
+
+    width_ : float
+        The factor of all widths.
+
+    oof_nll_ : float
+        Mean negative log-likelihood of the training rows by models that have not
+        seen them, in nats and in the units of `y`. Weights and width were chosen
+        on these rows, so that it is a little too good.
+
+    oof_crps_ : float
+        Their mean CRPS, in the units of `y`; a mean over the targets.
+
+    oof_coverage_ : float
+        Share of them inside the central 90 % intervals.
+
+    expert_rmse_ : dict
+        Root mean squared error of each expert on rows that it has not seen: a
+        float, or an array of shape (n_targets,).
+
+    tie_share_ : float
+        Largest share of values of a target that repeat others.
+
+    best_steps_ : dict
+        Of each ensemble of networks, after how many steps its members were best.
+
+    fit_times_ : dict
+        CPU seconds of each part of the fit.
+
+    n_iter_ : int
+        Largest of these numbers of steps; 1 without networks.
+
+    n_features_in_ : int
+        Number of context features.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if all are strings.
+
+    See Also
+    --------
+    ConditionalMixtureDensity : Faster, takes missing contexts; no experts.
+
+    Notes
+    -----
+    Rows are held out at random. Rows that belong together, such as those of one
+    recipe, patient or day, tell of each other: pass their `groups` to ``fit``. If
+    half of the rows are copies of others, copies are a group of their own accord.
+
+    With fewer than 50 rows no networks are trained on top: a blend of the experts
+    with Gaussian errors takes their place. ``score`` is a log-likelihood, not R
+    squared. Predictions need no torch.
+
+    References
+    ----------
+    .. [1] D. H. Wolpert, "Stacked Generalization", Neural Networks 5, 1992.
+
+    .. [2] C. M. Bishop, "Mixture Density Networks", 1994.
+
+    .. [3] C. E. Rasmussen and C. K. I. Williams, "Gaussian Processes for Machine
+       Learning", section 5.4.2, 2006.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(-2, 2, size=(200, 2))
+    >>> y = X[:, 0] + np.exp(X[:, 1] / 2) * rng.normal(size=200)
+    >>> density = StackingConditionalDensity(
+    ...     ["gp", ("ridge", Ridge())], max_iter=100, random_state=0
+    ... ).fit(X, y)
+    >>> _, std = density.predict([[0.0, -1.5], [0.0, 1.5]], return_std=True)
+    >>> bool(std[1] > 2 * std[0])
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "experts": ["array-like", None],
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": ["array-like"],
+        "covariance_type": [StrOptions({"full", "diag"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "min_scale": [Interval(Real, 0, None, closed="neither")],
+        "crps_weight": [Interval(Real, 0, None, closed="left")],
+        "calibrate": ["boolean"],
+        "max_components": [Interval(Integral, 1, None, closed="left"), None],
+        "n_folds": [Interval(Integral, 2, None, closed="left")],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        experts=("gp", "trees", "boosting", "network"),
+        *,
+        n_components=5,
+        n_members=10,
+        hidden_layer_sizes=(64, 64),
+        covariance_type="full",
+        max_iter="auto",
+        min_scale=5e-3,
+        crps_weight=3.0,
+        calibrate=True,
+        max_components=None,
+        n_folds=5,
+        n_jobs=None,
+        verbose=0,
+        random_state=None,
+    ):
+        self.experts = experts
+        self.n_components = n_components
+        self.n_members = n_members
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.covariance_type = covariance_type
+        self.max_iter = max_iter
+        self.min_scale = min_scale
+        self.crps_weight = crps_weight
+        self.calibrate = calibrate
+        self.max_components = max_components
+        self.n_folds = n_folds
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True
+        tags.target_tags.multi_output = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Learn the conditional density.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Contexts.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; rows of weight zero are as good as absent. The
+            process takes them as precisions. Regressors of your own that take no
+            weights are fitted without.
+
+        groups : array-like of shape (n_samples,), default=None
+            Which rows belong together: no model predicts a row if it has seen one
+            of its group. Fewer groups than folds are as many folds.
+
+        Returns
+        -------
+        self : StackingConditionalDensity
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If `experts` names something that there is not, or twice.
+        """
+        with FitTask(self, X, y, sample_weight, n_steps=None) as task:
+            if groups is not None:
+                check_consistent_length(X, groups)
+                groups = _of_positive_weight(groups, sample_weight)
+            checked = check_pairs(self, X, y, sample_weight, allow_nan=False)
+            X, y, sample_weight = checked
+            self._y_ndim = y.ndim
+            Y = y.reshape(len(y), -1)
+            self.n_outputs_ = Y.shape[1]
+            self.tie_share_ = _tie_share(Y)
+            warn_about_ties(Y, type(self).__name__)
+            random_state = check_random_state(self.random_state)
+            units = location_scale(X, sample_weight), location_scale(Y, sample_weight)
+            rows = self._rows(X, Y, sample_weight, groups, units, random_state)
+            # Late: a fitted estimator needs no torch.
+            from skgmje.conditional._stack_fit import Stacking
+            from skgmje.conditional._stack_model import StackedConditional
+
+            plan = self._plan(rows, units[1], lambda: task.step("part"))
+            stacking = Stacking(rows, plan, random_state)
+            self._model = task.learn(StackedConditional, stacking.fit, units)
+            task.end(self._record, stacking, rows)
+        self._warn(stacking)
+        return self
+
+    def _rows(self, X, Y, sample_weight, groups, units, random_state):
+        """Return the rows in standard units, with folds that keep groups together."""
+        (x_loc, x_scale), (y_loc, y_scale) = units
+        X = X.astype(np.float64)
+        weight = np.ones(len(X))
+        if sample_weight is not None:
+            weight = sample_weight / sample_weight.mean()
+        group = _copies(X, Y)
+        names = () if groups is None else np.unique(groups)
+        if len(names) == 1:
+            warnings.warn(
+                f"{type(self).__name__}: groups has one value only, so that nothing "
+                "could be held out; rows are taken as independent of each other. "
+                "Give finer groups.",
+                UserWarning,
+                stacklevel=3,
+            )
+        if len(names) > 1:
+            group = np.searchsorted(names, groups)
+        n_folds = min(self.n_folds, int(group.max()) + 1)
+        fold = deal(group, n_folds, random_state)
+        if len(names) > 1:
+            # Groups may be of any size.
+            folds = GroupKFold(n_folds).split(X, groups=group)
+            for k, (_, held) in enumerate(folds):
+                fold[held] = k
+        return Rows(
+            (X - x_loc) / x_scale,
+            (Y - y_loc) / y_scale,
+            weight,
+            group,
+            fold,
+            X,
+            sample_weight is not None,
+        )
+
+    def _plan(self, rows, y_units, tell):
+        """Return how the stack is fitted."""
+        from skgmje.conditional._stack_fit import PATIENCE, Plan, check_experts
+
+        settings = Settings(
+            n_components=self.n_components,
+            covariance_type=self.covariance_type,
+            n_members=rows.n_folds,
+            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            max_iter=self.max_iter,
+            min_scale=self.min_scale,
+            patience=PATIENCE,
+        )
+        return Plan(
+            check_experts(self.experts, y_units, rows.X.shape[1] + rows.Y.shape[1]),
+            settings,
+            max(1, round(self.n_members / rows.n_folds)),
+            self.crps_weight,
+            self.calibrate,
+            Runner(self.n_jobs, self.verbose, type(self).__name__),
+            tell,
+        )
+
+    def _record(self, stacking, rows):
+        """Store how the density was reached."""
+        model, held_out = self._model, stacking.held_out
+        scale = model.y_units[1]
+        self.experts_ = list(stacking.experts)
+        self.pool_weights_ = model.weights
+        self.width_ = model.calibration.width
+        log_prob = np.average(held_out.log_prob(rows.Y), weights=rows.weight)
+        self.oof_nll_ = float(np.log(scale).sum() - log_prob)
+        each = {"sample_weight": rows.weight, "multioutput": "raw_values"}
+        self.oof_crps_ = float(np.mean(scale * crps(held_out, rows.Y, **each)))
+        covered = interval_coverage(held_out, rows.Y, coverage=COVERAGE, **each)
+        self.oof_coverage_ = float(np.mean(covered))
+        self.expert_rmse_ = {
+            name: self._rmse(answer, rows, scale)
+            for name, answer in stacking.answers.items()
+        }
+        self.best_steps_ = stacking.best_steps
+        self.n_iter_ = max([1, *(int(s.max()) for s in self.best_steps_.values())])
+        self.fit_times_ = stacking.seconds
+
+    def _warn(self, stacking):
+        """Warn of what went wrong."""
+        for name, fault in stacking.dropped.items():
+            warnings.warn(
+                f"{type(self).__name__}: the expert {name!r} was dropped: {fault}.",
+                UserWarning,
+                stacklevel=3,
+            )
+        if stacking.trouble:
+            warnings.warn(
+                f"{type(self).__name__}: {stacking.trouble}",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _rmse(self, answer, rows, scale):
+        square = (answer.means[..., 0] - rows.Y) ** 2
+        rmse = scale * np.sqrt(np.average(square, axis=0, weights=rows.weight))
+        return float(rmse[0]) if self._y_ndim == 1 else rmse
+
+    def _check_predict(self, X):
+        check_is_fitted(self)
+        return check_rows(self, X, reset=False)
+
+    def _mixture_of(self, X):
+        """Return the mixtures of checked rows in the units of the targets."""
+        mixture = self._model.predict_mixture(np.asarray(X, np.float64))
+        if self.max_components is None:
+            return mixture
+        return prune(mixture, self.max_components)
+
+
+def _copies(X, Y):
+    """Return the group of each row: its own, but one for all copies if they abound.
+
+    A few rows repeat by chance, and so will new ones; a table of which half the rows
+    are copies of others has been multiplied.
+    """
+    rows = np.hstack([X, Y])
+    distinct, group = np.unique(rows, axis=0, return_inverse=True)
+    multiplied = 1 < len(distinct) <= len(rows) / 2
+    return group.ravel() if multiplied else np.arange(len(rows))
+
+
+def _of_positive_weight(groups, sample_weight):
+    groups = np.asarray(groups)
+    return groups if sample_weight is None else groups[np.asarray(sample_weight) > 0]
+
+
+def _tie_share(Y):
+    return float(max(1 - len(np.unique(column)) / len(column) for column in Y.T))

@@ -1,0 +1,262 @@
+"""Bandwidths of Gaussian kernels from the samples."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import cdist, pdist, squareform
+from scipy.special import logsumexp
+
+from skgmje._backend import LOG_2PI, as_double, as_float, to_numpy
+
+# Squared bandwidths below this share of the total variance are points.
+NARROWEST = 1e-6
+
+
+def kernel_bandwidth(X, particles=None, weights=None):
+    r"""Return the standard deviation of kernels that predicts rows best.
+
+    .. math:: \arg\max_h \sum_i \log \sum_{m: z_m \ne x_i} W_m N(x_i; z_m, h^2 I)
+
+    Particles that equal a row are left out of its density: of the rows
+    themselves this is the leave-one-out choice.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows to predict; all pairs are looked at.
+
+    particles : ndarray of shape (n_particles, n_features) or None, default=None
+        Means of the kernels; None: the rows.
+
+    weights : ndarray of shape (n_particles,) or None, default=None
+        Weights of the kernels; None: equal.
+
+    Returns
+    -------
+    bandwidth : float
+        Positive.
+
+    References
+    ----------
+    .. [1] R. P. W. Duin, "On the Choice of Smoothing Parameters for Parzen
+       Estimators of Probability Density Functions", 1976.
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> X = np.random.default_rng(1).normal(size=(200, 1))
+    >>> 0.1 < kernel_bandwidth(X) < 0.5
+    True
+    """
+    X = to_numpy(as_double(as_float(X)))
+    particles = X if particles is None else to_numpy(as_double(as_float(particles)))
+    squares = cdist(X, particles, "sqeuclidean")
+    total = float(X.var(axis=0).sum()) or 1.0
+    squares[squares == 0] = np.inf
+    squares = squares[np.isfinite(squares).any(axis=1)]
+    weights = None if weights is None else to_numpy(as_float(weights))
+    if weights is None:
+        weights = np.full(len(particles), 1 / len(particles))
+    n_features = X.shape[1]
+
+    def score(log_variance):
+        scaled = squares / (-2 * math.exp(log_variance))
+        top = scaled.max(axis=1)
+        np.exp(scaled - top[:, None], out=scaled)
+        logs = top + np.log(scaled @ weights)
+        return logs.mean() - n_features / 2 * (LOG_2PI + log_variance)
+
+    grid = np.log(total * np.geomspace(NARROWEST, 1.0, 15))
+    while grid[1] - grid[0] > 0.02 and len(squares):
+        best = grid[np.argmax([score(v) for v in grid])]
+        step = (grid[1] - grid[0]) / 2
+        grid = np.clip(best + step * np.array([-1, 0, 1]), grid[0], grid[-1])
+    return math.exp(grid[len(grid) // 2] / 2)
+
+
+# Rows that stand for a larger sample where all pairs are looked at.
+_MAX_ROWS = 1000
+
+
+# Below this share of the data's total variance a bump is a point.
+_FLOOR = 1e-4
+
+
+# Standardised features vary by about 1, or not at all.
+_SMALLEST = 1e-12
+
+
+# From this many features on, noise needs bumps so wide that most see each other.
+_MANY_FEATURES = 16
+
+
+@dataclass(frozen=True)
+class Bumps:
+    """How wide the bumps are, in squared units of the standardised data.
+
+    Parameters
+    ----------
+    variance : float
+        Variance of the data's bumps at the end, and of the model's unless it
+        is learned.
+
+    start_variance : float
+        Variance from which the run cools down to `variance`.
+
+    learn_weights : bool, default=False
+        Whether the model's weights are learned or stay equal.
+
+    learn_variance : bool, default=False
+        Whether the model's variance is learned.
+    """
+
+    variance: float
+    start_variance: float
+    learn_weights: bool = False
+    learn_variance: bool = False
+
+    @property
+    def ratio(self):
+        """How many times the start is wider than the end."""
+        return max(1.0, self.start_variance / self.variance)
+
+
+def total_variance(X, sample_weight):
+    """Return the sum of the features' variances, or 1 if they are all constant.
+
+    It is half the mean squared distance of two rows, the width at which every
+    row sees every other.
+    """
+    mean = np.average(X, axis=0, weights=sample_weight)
+    total = np.average(((X - mean) ** 2).sum(axis=1), weights=sample_weight)
+    return float(total) if total > _SMALLEST else 1.0
+
+
+def nearest_centers(X, centers):
+    """Return the nearest centre of each row, and the squared distance to it.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+
+    centers : ndarray of shape (n_components, n_features)
+        Centres.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,)
+        Indices of centres.
+
+    squares : ndarray of shape (n_samples,)
+        Squared distances.
+    """
+    labels, squares = np.empty(len(X), np.intp), np.empty(len(X))
+    for start in range(0, len(X), 4096):
+        rows = slice(start, start + 4096)
+        distances = cdist(X[rows], centers, "sqeuclidean")
+        labels[rows] = distances.argmin(axis=1)
+        squares[rows] = distances.min(axis=1)
+    return labels, squares
+
+
+def cell_variance(data, centers, random_state=None):
+    r"""Return half the mean squared distance of a row to the nearest centre.
+
+    .. math:: v^* = \tfrac12 \operatorname{mean}_i \min_k \|x_i - c_k\|^2
+
+    The distance is the total one, not per feature: a typical row then has the
+    normalised kernel value :math:`e^{-1/2}` with its own centre, in any number
+    of dimensions, so that gradients neither vanish nor all look alike.
+
+    Parameters
+    ----------
+    data : Data
+        Rows.
+
+    centers : ndarray of shape (n_components, n_features)
+        Centres of the cells.
+
+    random_state : RandomState, default=None
+        Ignored.
+
+    Returns
+    -------
+    variance : float
+        Positive, also where every row is a centre, and no less than that of
+        the rounding of the rows.
+    """
+    squares = nearest_centers(data.part, centers)[1]
+    variance = 0.5 * float(np.average(squares, weights=data.weights))
+    floor = _FLOOR * total_variance(data.part, data.weights)
+    return max(variance, floor, data.resolution)
+
+
+def residual_variance(data, centers, random_state=None):
+    """Return the variance of a feature within the cells, the likeliest one.
+
+    Parameters and results are those of :func:`cell_variance`.
+    """
+    return 2 * cell_variance(data, centers) / data.part.shape[1]
+
+
+def wide_variance(data, centers, random_state=None):
+    """Return the cells' variance, 16 times that in many dimensions.
+
+    Parameters and results are those of :func:`cell_variance`.
+    """
+    factor = 16.0 if data.part.shape[1] >= _MANY_FEATURES else 1.0
+    return factor * cell_variance(data, centers)
+
+
+def loo_variance(data, centers, random_state):
+    r"""Return the variance of the kernel density estimate that predicts best.
+
+    .. math:: \arg\max_v \frac1n \sum_i
+        \log \frac{1}{n-1} \sum_{j \ne i} \mathcal{N}(x_i - x_j; v I)
+
+    Of many rows 1000 are drawn; the variance is then scaled by the known rate
+    :math:`n^{-2/(d+4)}`.
+
+    Parameters
+    ----------
+    data : Data
+        Rows.
+
+    centers : object
+        Ignored.
+
+    random_state : RandomState
+        Draws the rows, if there are many.
+
+    Returns
+    -------
+    variance : float
+        Positive, also where rows are repeated, and no less than that of the
+        rounding of the rows.
+    """
+    rows, weights = data.part, data.weights
+    total = total_variance(rows, weights)
+    if len(rows) > _MAX_ROWS:
+        drawn = random_state.choice(len(rows), _MAX_ROWS, replace=False)
+        rows, weights = rows[drawn], weights[drawn]
+    squares = squareform(pdist(rows, "sqeuclidean"))
+    np.fill_diagonal(squares, np.inf)
+    log_weights = np.log(weights / weights.sum())
+    n_features = rows.shape[1]
+
+    def score(log_variance):
+        logs = logsumexp(log_weights - squares / (2 * np.exp(log_variance)), axis=1)
+        return np.average(logs, weights=weights) - n_features / 2 * (
+            LOG_2PI + log_variance
+        )
+
+    grid = np.log(total * np.geomspace(_FLOOR, 1.0, 13))
+    for _ in range(3):
+        best = grid[np.argmax([score(v) for v in grid])]
+        step = (grid[1] - grid[0]) / 2
+        grid = np.clip(best + step * np.linspace(-1, 1, 5), grid[0], grid[-1])
+    shrinks = (len(rows) / data.X.shape[0]) ** (2 / (n_features + 4))
+    return max(float(np.exp(best) * shrinks), data.resolution)

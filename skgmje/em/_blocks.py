@@ -1,0 +1,442 @@
+"""Samples in blocks, and sums over them by a fixed tree."""
+
+from abc import ABC, abstractmethod
+from functools import cached_property, partial, reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skgmje._backend import unmasked
+
+# Entries of the part that stands for all rows where a part will do.
+MAX_SAMPLED = 2**20
+
+
+# Results that are merged at a time.
+FAN_IN = 8
+
+
+# Rows of a block that are looked at in double precision at a time.
+_CHUNK_ROWS = 8192
+
+
+class RowBlocks(ABC):
+    """Rows in blocks that an engine holds, reached by functions that are sent there.
+
+    The estimators that fit Dask collections fit any subclass. To write one for
+    another engine, implement :meth:`reduce` and ``__iter__``. Results are
+    merged along a tree that the blocks alone decide, so that they have the same
+    bits for any number of workers, whichever of them had to begin again.
+
+    See Also
+    --------
+    tree_reduce : The tree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje import GaussianMixture
+
+    >>> class Blocks(RowBlocks):
+    ...     def __init__(self, blocks):
+    ...         self.blocks = blocks
+    ...     def reduce(self, function, merge):
+    ...         results = [function(i, X, None) for i, X in enumerate(self.blocks)]
+    ...         return tree_reduce(merge, results)
+    ...     def __iter__(self):
+    ...         return iter((X, None) for X in self.blocks)
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> mixture = GaussianMixture().fit(Blocks([X[:70], X[70:]]))
+    >>> bool(np.allclose(mixture.means_, X.mean(axis=0)))
+    True
+    """
+
+    @abstractmethod
+    def reduce(self, function, merge):
+        """Apply a function to each block, and merge the results.
+
+        Parameters
+        ----------
+        function : callable
+            Gets the number of a block, its rows and their weights (or None); it
+            can be pickled.
+
+        merge : callable
+            ``merge(*results)`` of neighbouring blocks; it can be pickled. Its
+            groups must not depend on anything but the number of blocks, as those
+            of :func:`tree_reduce`.
+
+        Returns
+        -------
+        result : object
+            The merged result.
+        """
+
+    @abstractmethod
+    def __iter__(self):
+        """Yield the rows of each block and their weights (or None), in order."""
+
+    @property
+    def header(self):
+        """A table without rows, which has the columns and their names."""
+        return np.empty((0, len(self.overview.mean)))
+
+    @property
+    def shape(self):
+        """Number of rows with a positive weight, and of features."""
+        return sum(self.overview.n_rows.values()), len(self.overview.mean)
+
+    @property
+    def dtype(self):
+        """Data type of the rows."""
+        return self.overview.dtype
+
+    @cached_property
+    def overview(self):
+        """What one pass tells of the rows, an ``Overview``."""
+        return self.over_rows(_look, _merge_overviews)
+
+    def digest(self):
+        """Return arrays that tell these rows from others.
+
+        Returns
+        -------
+        digest : tuple of ndarray
+            Numbers of rows of the blocks, means, squares and extremes.
+        """
+        known = self.overview
+        counts = np.array(sorted(known.n_rows.items()))
+        return counts, known.mean, known.squares, known.smallest, known.largest
+
+    def over_rows(self, function, merge):
+        """Reduce as :meth:`reduce`, with blocks as arrays of rows that count.
+
+        Parameters
+        ----------
+        function : callable
+            Gets a number, an ndarray with one row or more, and positive weights.
+
+        merge : callable
+            ``merge(first, second)`` of two results.
+
+        Returns
+        -------
+        result : object
+            The merged result.
+
+        Raises
+        ------
+        ValueError
+            If no row has a positive weight.
+        """
+        result = self.reduce(partial(_on_rows, function), partial(_merge_any, merge))
+        if result is None:
+            raise ValueError(
+                "X has no rows with a positive weight, in none of its blocks. Check "
+                "the filters of X, and sample_weight."
+            )
+        return result
+
+    def sample(self, n_rows, random_state):
+        """Return random rows without repetition, from each block in proportion.
+
+        Parameters
+        ----------
+        n_rows : int
+            How many; if there are no more, all are returned in their order.
+
+        random_state : RandomState instance
+            Source of randomness; not asked if all rows are returned.
+
+        Returns
+        -------
+        X : ndarray of shape (n_sampled, n_features)
+            Rows.
+
+        weight : ndarray of shape (n_sampled,) or None
+            Their weights.
+        """
+        counts = self.overview.n_rows
+        blocks = sorted(counts)
+        ends = np.cumsum([counts[i] for i in blocks])
+        seed = 0
+        if ends[-1] > n_rows:
+            seed = int(random_state.randint(2**31 - 1))
+            ends = ends * n_rows // ends[-1]
+        quotas = dict(zip(blocks, np.diff(ends, prepend=0).tolist(), strict=True))
+        parts = self.over_rows(partial(_draw, quotas, seed), list.__add__)
+        X, weights = zip(*parts, strict=True)
+        weight = None if weights[0] is None else np.concatenate(weights)
+        return np.concatenate(X), weight
+
+
+class Overview(NamedTuple):
+    """What one pass tells of rows.
+
+    Parameters
+    ----------
+    n_rows : dict
+        Number of rows with a positive weight of each block that has one.
+
+    weight : ndarray of shape (n_features,)
+        Sum of the weights of the observed entries.
+
+    mean : ndarray of shape (n_features,)
+        Weighted mean of the observed entries; 0 if there are none.
+
+    squares : ndarray of shape (n_features,)
+        Weighted sum of the squared differences from the mean.
+
+    smallest, largest : ndarray of shape (n_features,)
+        Extreme entries.
+
+    has_missing : bool
+        Whether an entry is NaN.
+
+    dtype : dtype
+        Data type of the rows.
+    """
+
+    n_rows: dict
+    weight: Any
+    mean: Any
+    squares: Any
+    smallest: Any
+    largest: Any
+    has_missing: bool
+    dtype: Any
+
+    @property
+    def variance(self):
+        """Weighted variance of the observed entries; 0 if there are none."""
+        return self.squares / np.where(self.weight > 0, self.weight, 1.0)
+
+
+class StandardizedBlocks(RowBlocks):
+    """Rows minus a location, over a scale, computed where the blocks are.
+
+    Parameters
+    ----------
+    blocks : RowBlocks
+        The rows.
+
+    loc : ndarray of shape (n_features,)
+        What is subtracted.
+
+    scale : ndarray of shape (n_features,) or ()
+        What they are divided by.
+    """
+
+    def __init__(self, blocks, loc, scale):
+        self.blocks = blocks
+        self.loc = loc
+        self.scale = scale
+
+    def reduce(self, function, merge):
+        function = partial(_on_standardized, function, self.loc, self.scale)
+        return self.blocks.reduce(function, merge)
+
+    def __iter__(self):
+        for X, weight in self.blocks:
+            yield (as_rows(X) - self.loc) / self.scale, weight
+
+    @cached_property
+    def overview(self):
+        of_rows, scale = self.blocks.overview, self.scale
+        return of_rows._replace(
+            mean=(of_rows.mean - self.loc) / scale,
+            squares=of_rows.squares / scale**2,
+            smallest=(of_rows.smallest - self.loc) / scale,
+            largest=(of_rows.largest - self.loc) / scale,
+        )
+
+
+class BlocksWithValues(RowBlocks):
+    """Rows less those that have no value, which tell nothing.
+
+    Parameters
+    ----------
+    blocks : RowBlocks
+        The rows; NaN means missing.
+    """
+
+    def __init__(self, blocks):
+        self.blocks = blocks
+
+    @property
+    def header(self):
+        return self.blocks.header
+
+    def reduce(self, function, merge):
+        return self.blocks.reduce(partial(_on_values, function), merge)
+
+    def __iter__(self):
+        for X, weight in self.blocks:
+            yield _with_values(X, weight)
+
+
+def tree_reduce(merge, results):
+    """Merge results in groups of eight neighbours until one is left.
+
+    Parameters
+    ----------
+    merge : callable
+        ``merge(*results)``, or what has an engine do so.
+
+    results : list
+        In the order of the blocks; promises of an engine will do.
+
+    Returns
+    -------
+    result : object
+        What the last merge returned.
+
+    See Also
+    --------
+    RowBlocks : Whose blocks are reduced by it.
+
+    Examples
+    --------
+
+    >>> tree_reduce(lambda *parts: "(" + "".join(parts) + ")", list("abcdefghij"))
+    '((abcdefgh)(ij))'
+    """
+    while len(results) > 1:
+        groups = range(0, len(results), FAN_IN)
+        results = [merge(*results[i : i + FAN_IN]) for i in groups]
+    return results[0]
+
+
+def part_of(X, sample_weight, random_state, least=0):
+    """Return arrays as they are, and of blocks random rows, at least so many."""
+    if isinstance(X, RowBlocks):
+        return X.sample(max(MAX_SAMPLED // X.shape[1], least), random_state)
+    return X, sample_weight
+
+
+def as_rows(X):
+    """Return a block as an array of floats.
+
+    Raises
+    ------
+    ValueError
+        If it is no table of numbers.
+    """
+    X = np.asarray(unmasked(X))
+    if X.ndim != 2 or X.dtype.kind not in "fiub":
+        raise ValueError(
+            f"A block of X is an array of shape {X.shape} and type {X.dtype}; it must "
+            "be a table of real numbers. Convert its columns, or drop some."
+        )
+    single = X.dtype == np.float32
+    return X if single else X.astype(np.float64, copy=False)
+
+
+def _on_rows(function, index, X, sample_weight):
+    X = as_rows(X)
+    if sample_weight is not None:
+        sample_weight = _as_weights(sample_weight, len(X))
+        if not sample_weight.all():
+            counts = sample_weight > 0
+            X, sample_weight = X[counts], sample_weight[counts]
+    return function(index, X, sample_weight) if len(X) else None
+
+
+def _as_weights(sample_weight, n_rows):
+    weight = np.asarray(sample_weight, np.float64)
+    if weight.shape != (n_rows,):
+        raise ValueError(
+            f"A block of sample_weight has shape {weight.shape}, but that of X has "
+            f"{n_rows} rows. Give both the same chunks."
+        )
+    if not (np.isfinite(weight).all() and (weight >= 0).all()):
+        raise ValueError(
+            "sample_weight: weights must be finite and not negative. Clip or drop them."
+        )
+    return weight
+
+
+def _merge_any(merge, *results):
+    known = [result for result in results if result is not None]
+    return reduce(merge, known) if known else None
+
+
+def _on_standardized(function, loc, scale, index, X, sample_weight):
+    return function(index, (as_rows(X) - loc) / scale, sample_weight)
+
+
+def _on_values(function, index, X, sample_weight):
+    return function(index, *_with_values(X, sample_weight))
+
+
+def _with_values(X, sample_weight):
+    X = as_rows(X)
+    valued = ~np.isnan(X).all(axis=1)
+    if valued.all():
+        return X, sample_weight
+    weight = None if sample_weight is None else np.asarray(sample_weight)[valued]
+    return X[valued], weight
+
+
+def _draw(quotas, seed, index, X, sample_weight):
+    if not quotas[index]:
+        return None
+    rows = slice(None)
+    if quotas[index] < len(X):
+        source = np.random.default_rng([seed, index])
+        rows = np.sort(source.choice(len(X), quotas[index], replace=False))
+    return [(X[rows], None if sample_weight is None else sample_weight[rows])]
+
+
+def _look(index, X, sample_weight):
+    """Return the overview of a block, without a copy of all of it."""
+    parts = []
+    for start in range(0, len(X), _CHUNK_ROWS):
+        rows = slice(start, start + _CHUNK_ROWS)
+        weight = None if sample_weight is None else sample_weight[rows]
+        parts.append(_look_at(X[rows].astype(np.float64, copy=False), weight, X.dtype))
+    return reduce(_merge_overviews, parts)._replace(n_rows={index: len(X)})
+
+
+@np.errstate(over="ignore")  # Whoever learns from the rows says that they are large.
+def _look_at(rows, weight, dtype):
+    if np.isinf(rows).any():
+        raise ValueError(
+            "X contains infinity. Drop such rows, or clip them where they are made."
+        )
+    missing = np.isnan(rows)
+    has_missing = bool(missing.any())
+    observed = np.broadcast_to(~missing, rows.shape)
+    weights = observed * (1.0 if weight is None else weight[:, None])
+    total = weights.sum(axis=0)
+    safe = np.where(total > 0, total, 1.0)
+    mean = (weights * np.where(missing, 0.0, rows)).sum(axis=0) / safe
+    differences = np.where(missing, 0.0, rows - mean)
+    return Overview(
+        {},
+        total,
+        mean,
+        (weights * differences**2).sum(axis=0),
+        np.where(missing, np.inf, rows).min(axis=0),
+        np.where(missing, -np.inf, rows).max(axis=0),
+        has_missing,
+        dtype,
+    )
+
+
+@np.errstate(over="ignore")
+def _merge_overviews(first, second):
+    weight = first.weight + second.weight
+    safe = np.where(weight > 0, weight, 1.0)
+    delta = second.mean - first.mean
+    between = delta**2 * (first.weight * second.weight / safe)
+    return Overview(
+        first.n_rows | second.n_rows,
+        weight,
+        first.mean + delta * (second.weight / safe),
+        first.squares + second.squares + between,
+        np.minimum(first.smallest, second.smallest),
+        np.maximum(first.largest, second.largest),
+        first.has_missing or second.has_missing,
+        np.result_type(first.dtype, second.dtype),
+    )

@@ -1,0 +1,346 @@
+"""First mixtures."""
+
+import numpy as np
+from sklearn.cluster import kmeans_plusplus
+from sklearn.metrics import pairwise_distances_argmin
+
+from skgmje._backend import as_double, as_floats, from_tensor, to_numpy
+from skgmje.em._e_step import has_missing, make_kernel, observed_moments, row_mean
+from skgmje.em._em import make_prior, maximise
+from skgmje.em._kmeans import kmeans_labels
+from skgmje.gaussian._covariance import KERNELS
+from skgmje.gaussian._mixture import Mixture
+from skgmje.gaussian._passes import assigned_stats, block_stats
+
+
+def start_mixture(
+    X,
+    resp,
+    covariance_type="full",
+    *,
+    sample_weight=None,
+    shrinkage=0.0,
+    shrinkage_target="pooled",
+    reg_covar=1e-6,
+    rank=1,
+    moments=None,
+):
+    """Take one M-step from given labels or responsibilities.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows. Missing entries (NaN) count as the mean of their feature, with its
+        variance: a component that sees no value of a feature starts with these.
+
+    resp : ndarray of shape (n_samples,) or (n_samples, n_components)
+        Labels from 0, or responsibilities.
+
+    covariance_type : str, default='full'
+        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    shrinkage : float, default=0.0
+        Pseudo-count of the target covariance.
+
+    shrinkage_target : {'pooled', 'neighbors'}, default='pooled'
+        See :func:`expectation_maximization`.
+
+    reg_covar : float or ndarray of shape (n_features,), default=1e-6
+        Added to the diagonal of every covariance.
+
+    rank : int, default=1
+        Number of factors of a low-rank covariance.
+
+    moments : tuple of ndarray of shape (n_features,), default=None
+        Means and variances of the features, where `X` is a part of the rows; None
+        means those of the values in `X`.
+
+    Returns
+    -------
+    mixture : Mixture
+        Without labels that have no rows.
+
+    Raises
+    ------
+    ValueError
+        If a feature has no value and `moments` are not given.
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> X = np.array([[-1.0], [-1.2], [1.0], [1.2]])
+    >>> start_mixture(X, np.array([0, 0, 1, 1]), "diag").means.round(2).ravel().tolist()
+    [-1.1, 1.1]
+    """
+    X, sample_weight = map(from_tensor, as_floats(X, sample_weight))
+    resp = to_numpy(resp)
+    n_components = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
+    unknown = None
+    if has_missing(X):
+        missing = np.isnan(X)
+        mean, variance = _checked_moments(X, sample_weight, moments)
+        X = np.where(missing, mean, X)
+        unknown = variance * _missing_counts(missing, resp, n_components, sample_weight)
+    labelled = X, resp, n_components, sample_weight, unknown
+    build = FIRST_STEPS.get(covariance_type, _first_step)
+    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
+    return build(labelled, covariance_type, prior, rank)
+
+
+def _checked_moments(X, sample_weight, moments):
+    if moments is not None:
+        return moments
+    mean, variance = observed_moments(X, sample_weight)
+    empty = np.flatnonzero(np.isnan(mean))
+    if len(empty):
+        raise ValueError(
+            f"X has no value in column {', '.join(map(str, empty[:5]))}: a mixture "
+            "cannot start there. Drop the column, or give moments."
+        )
+    return mean, variance
+
+
+def _missing_counts(missing, resp, n_components, sample_weight):
+    """Return the weight of each component's missing entries, (k, n_features)."""
+    weight = np.ones(len(missing)) if sample_weight is None else sample_weight
+    if resp.ndim == 2:
+        return (resp.T * weight) @ missing
+    labels = range(n_components)
+    return np.stack([weight[resp == k] @ missing[resp == k] for k in labels])
+
+
+def _take(labelled, covariance_type):
+    """Return statistics of `resp`, by raw moments where they keep their digits."""
+    X, resp, n_components, sample_weight, unknown = labelled
+    center = row_mean(X, sample_weight)
+    kernel_class = KERNELS[covariance_type]
+    n_features = X.shape[1]
+    weights = np.full(n_components, 1 / n_components)
+    means = np.tile(center, (n_components, 1))
+    unit = kernel_class.unit(n_components, n_features)
+    kernel = kernel_class(weights, means, unit, center, np.inf)
+    stats = assigned_stats(kernel, X, resp, sample_weight)
+    offset = ((stats.means - center) ** 2).sum(axis=1).max()
+    spread = min(float(np.abs(part).max(initial=0)) for part in stats.scatter)
+    if spread < 1e-8 * offset * stats.weight:
+        kernel = kernel_class(weights, stats.means, unit, center, -1.0)
+        stats = assigned_stats(kernel, X, resp, sample_weight)
+    if unknown is not None:
+        added = kernel.pack(unknown[:, :, None] * np.eye(n_features))
+        pairs = zip(stats.scatter, added, strict=True)
+        stats = stats._replace(scatter=tuple(a + b for a, b in pairs))
+    return kernel, stats
+
+
+def _first_step(labelled, covariance_type, prior, rank):
+    kernel, stats = _take(labelled, covariance_type)
+    return maximise(kernel, stats, prior, covariance_type)[0]
+
+
+def _first_factors(labelled, covariance_type, prior, rank):
+    """Return the principal axes of each component's full covariance.
+
+    A component with few rows borrows from the pool with the weight of as many
+    rows as there are features; without it, factors would start at zero, which
+    is a fixed point.
+    """
+    n_features = labelled[0].shape[1]
+    borrowed = prior._replace(shrinkage=max(prior.shrinkage, float(n_features)))
+    kernel, stats = _take(labelled, "full")
+    full, _ = maximise(kernel, stats, borrowed, "full")
+    rank = min(rank, n_features)
+    factors = np.empty((full.n_components, n_features, rank))
+    diagonal = np.empty((full.n_components, n_features))
+    for k, covariance in enumerate(full.covariances):
+        values, vectors = np.linalg.eigh(covariance)
+        rest = values[: n_features - rank].mean() if rank < n_features else 0.0
+        scale = np.sqrt(np.maximum(values[n_features - rank :] - rest, 0.0))
+        factors[k] = vectors[:, n_features - rank :] * scale
+        unexplained = np.diagonal(covariance) - (factors[k] ** 2).sum(axis=1)
+        floor = max(rest, 1e-3 * values.mean())
+        diagonal[k] = np.maximum(unexplained, 1e-2 * floor) + prior.reg_covar
+    return Mixture(full.weights, full.means, (factors, diagonal), "low-rank")
+
+
+def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
+    r"""Fit weights and one shared spherical variance; the centres stay.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+
+    centers : ndarray of shape (n_components, n_features)
+        Means of the components.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    tol : float, default=1e-4
+        Stop when the mean log-likelihood gains less, in nats.
+
+    max_iter : int, default=100
+        Largest number of iterations.
+
+    Returns
+    -------
+    mixture : Mixture
+        Spherical, all variances equal.
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> X = np.array([[-1.0], [-1.2], [1.0], [1.2], [1.1]])
+    >>> weights_only(X, np.array([[-1.1], [1.1]])).weights.round(2).tolist()
+    [0.4, 0.6]
+    """
+    arrays = as_floats(X, centers, sample_weight)
+    X, centers, sample_weight = map(from_tensor, arrays)
+    # The variance of rows in single precision may be beyond its range.
+    centers = as_double(centers)
+    n_components, n_features = centers.shape
+    center = row_mean(X, sample_weight)
+    blocks = (X[start : start + 8192] for start in range(0, len(X), 8192))
+    squares = sum(float(((block - center) ** 2).sum()) for block in blocks)
+    variance = squares / (len(X) * n_features) or 1.0
+    floor = 1e-12 * float((center**2).max(initial=variance))
+    weights, previous = np.full(n_components, 1 / n_components), -np.inf
+    for _ in range(max_iter):
+        mixture = Mixture(
+            weights, centers, np.full(n_components, variance), "spherical"
+        )
+        stats = block_stats(make_kernel(mixture, center), X, sample_weight)
+        moved = (stats.counts * ((stats.means - centers) ** 2).sum(axis=1)).sum()
+        total = stats.scatter[0].sum() + moved
+        variance = max(float(total) / (stats.weight * n_features), floor)
+        weights = stats.counts / stats.counts.sum()
+        bound = stats.log_likelihood / stats.weight
+        if bound - previous < tol:
+            break
+        previous = bound
+    return Mixture(weights, centers, np.full(n_components, variance), "spherical")
+
+
+# Covariance types whose first mixture is not an M-step.
+FIRST_STEPS = {"low-rank": _first_factors}
+
+
+# K-means copies its rows; a start on more of them than this would not be better.
+MAX_START_ENTRIES = 2**21
+
+
+ROWS_PER_COMPONENT = 64
+
+
+def _from_kmeans(X, weight, n_components, random_state):
+    labels = kmeans_labels(
+        X, n_components, sample_weight=weight, random_state=random_state
+    )
+    return X, labels, weight
+
+
+def _from_scaled_kmeans(X, weight, n_components, random_state):
+    labels = kmeans_labels(
+        X, n_components, sample_weight=weight, random_state=random_state, scale=True
+    )
+    return X, labels, weight
+
+
+def _from_plusplus(X, weight, n_components, random_state):
+    rows = kmeans_plusplus(
+        _complete(X, weight),
+        n_components,
+        sample_weight=weight,
+        random_state=random_state,
+    )[1]
+    return _from_rows(X, weight, rows)
+
+
+def _from_data(X, weight, n_components, random_state):
+    share = None if weight is None else weight / weight.sum()
+    if share is not None and np.count_nonzero(share) < n_components:
+        share = None
+    rows = random_state.choice(len(X), size=n_components, replace=False, p=share)
+    return _from_rows(X, weight, rows)
+
+
+def _from_rows(X, weight, rows):
+    """Begin at some rows; where entries are missing, with all rows nearest to them.
+
+    Of what one row lacks it would tell nothing.
+    """
+    labels = np.arange(len(rows))
+    if not has_missing(X):
+        return X[rows], labels, None
+    filled = _complete(X, weight)
+    nearest = pairwise_distances_argmin(filled, filled[rows])
+    nearest[rows] = labels
+    return X, nearest, weight
+
+
+def _from_random(X, weight, n_components, random_state):
+    resp = random_state.uniform(size=(len(X), n_components))
+    return X, resp / resp.sum(axis=1, keepdims=True), weight
+
+
+def _complete(X, weight):
+    mean = np.nan_to_num(row_mean(X, weight))
+    return np.where(np.isnan(X), mean, X)
+
+
+def _some_rows(X, weight, n_components, random_state):
+    """Return a random part of very many rows: a start needs no more."""
+    n_rows = max(MAX_START_ENTRIES // X.shape[1], ROWS_PER_COMPONENT * n_components)
+    rows = slice(None)
+    if n_rows < len(X):
+        rows = np.sort(random_state.randint(len(X), size=n_rows))
+    # In double precision, because weights are divided by their sum.
+    return X[rows], None if weight is None else weight[rows].astype(float, copy=False)
+
+
+# Each returns rows, labels or responsibilities, and row weights for one M-step.
+STARTS = {
+    "kmeans": _from_kmeans,
+    "k-means++": _from_plusplus,
+    "random": _from_random,
+    "random_from_data": _from_data,
+    "kmeans-scaled": _from_scaled_kmeans,
+}
+
+
+def draw_start(X, weight, n_components, init_params, random_state, **step_params):
+    """Return a first mixture.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows; NaN means missing.
+
+    weight : ndarray of shape (n_samples,) or None
+        Weights of the rows.
+
+    n_components : int
+        Number of components; fewer come back if rows repeat.
+
+    init_params : str
+        Key of :data:`STARTS`.
+
+    random_state : RandomState instance
+        Source of randomness.
+
+    **step_params : dict
+        Parameters of :func:`skgmje.em.start_mixture`.
+
+    Returns
+    -------
+    mixture : Mixture
+        Where expectation-maximisation begins.
+    """
+    X, weight = _some_rows(X, weight, n_components, random_state)
+    rows, resp, row_weight = STARTS[init_params](X, weight, n_components, random_state)
+    return start_mixture(rows, resp, sample_weight=row_weight, **step_params)

@@ -1,0 +1,263 @@
+"""Joint densities of embeddings, and densities of codes."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skgmje._standardize import Units
+from skgmje.conditional._models import JointConditional
+from skgmje.em._em import EMResult, expectation_maximization
+from skgmje.em._kmeans import kmeans_labels
+from skgmje.em._select import ROWS_PER_COMPONENT, select_mixture
+from skgmje.em._start import start_mixture
+from skgmje.gaussian._mixture import Mixture
+
+# Relative to the variances, so that collapsed embeddings too have a density.
+RELATIVE_FLOOR = 1e-6
+
+
+# What one view never tells of a direction of the other, as a share of its variance.
+_LEAST_UNEXPLAINED = 1e-3
+
+
+# Rows that stand side by side at a time.
+_CHUNK_ROWS = 2**16
+
+
+class LatentDensity(NamedTuple):
+    """Densities of context and target embeddings.
+
+    Parameters
+    ----------
+    conditional : Conditional
+        Of targets given contexts, in standardised units.
+
+    marginal : Mixture
+        Of context embeddings, in their own units.
+
+    context_units, target_units : Units
+        Units of the embeddings.
+    """
+
+    conditional: Any
+    marginal: Any
+    context_units: Any
+    target_units: Any
+
+    def predict_mixture(self, z_context):
+        """Return the mixtures of the targets, one for each row."""
+        loc, scale = self.target_units[:2]
+        rows = self.context_units.standardise(z_context)
+        return self.conditional.predict_mixture(rows).affine(scale, loc)
+
+    def log_prob(self, z_context, z_target):
+        """Compute the joint log-density by the chain rule."""
+        conditional = self.predict_mixture(z_context).log_prob(z_target)
+        return self.marginal.log_prob(z_context) + conditional
+
+
+def embedding_units(Z):
+    """Return the units of embeddings; a floor holds for dimensions that collapsed."""
+    scale = Z.std(axis=0)
+    top = scale.max()
+    return Units(Z.mean(axis=0), np.maximum(scale, 1e-6 * top) if top else scale + 1.0)
+
+
+def gaussian(*views):
+    """Return the Gaussian of views side by side: moments, with a relative floor."""
+    loc = np.concatenate([Z.mean(axis=0) for Z in views])
+    total = np.zeros((len(loc), len(loc)))
+    for start in range(0, len(views[0]), _CHUNK_ROWS):
+        chunk = slice(start, start + _CHUNK_ROWS)
+        diff = np.hstack([Z[chunk] for Z in views]) - loc
+        total += diff.T @ diff
+    matrix = total / len(views[0])
+    variance = np.diagonal(matrix)
+    floor = RELATIVE_FLOOR * np.where(variance > 0, variance, variance.max() or 1.0)
+    matrix = matrix + np.diag(floor)
+    return Mixture(np.ones(1), loc[None], matrix[None])
+
+
+def latent_density(
+    model, z_context, context_units, target_units, settings=None, random_state=None
+):
+    """Complete a conditional density by the marginal of its contexts.
+
+    Parameters
+    ----------
+    model : Conditional
+        Fitted to standardised embeddings.
+
+    z_context : ndarray of shape (n_samples, embedding_dim)
+        Context embeddings.
+
+    context_units, target_units : Units
+        Units of the embeddings.
+
+    settings : Settings or None, default=None
+        Of the marginal, if the model has none.
+
+    random_state : RandomState instance, default=None
+        Source of its folds and start.
+
+    Returns
+    -------
+    density : LatentDensity
+        Of contexts, and of targets given contexts.
+    """
+    if isinstance(model, JointConditional):
+        marginal = model.mixture.marginal(slice(0, model.n_context))
+    else:
+        rows = context_units.standardise(z_context)
+        marginal = _fit_marginal(rows, settings, random_state)
+    loc, scale = context_units[:2]
+    marginal = marginal.affine(scale, loc)
+    return LatentDensity(model, marginal, context_units, target_units)
+
+
+def _fit_marginal(rows, settings, random_state):
+    """Fit a mixture to contexts by EM."""
+    steps = {"tol": settings.tol, "reg_covar": settings.reg_covar}
+    selection = select_mixture(
+        rows,
+        n_components=settings.n_components,
+        covariance_type=settings.covariance_type,
+        shrinkage=settings.shrinkage,
+        random_state=random_state,
+        **steps,
+    )
+    prior = {"shrinkage": selection.shrinkage, "reg_covar": settings.reg_covar}
+    start = selection.start
+    if start is None:
+        seed = random_state.randint(2**31 - 1)
+        labels = kmeans_labels(rows, selection.n_components, random_state=seed)
+        start = start_mixture(rows, labels, selection.covariance_type, **prior)
+    return expectation_maximization(rows, start, tol=settings.tol, **prior).mixture
+
+
+class PairMoments(NamedTuple):
+    """Gaussians of both views and of the pair.
+
+    Parameters
+    ----------
+    context, target, joint : Mixture
+        One component each.
+    """
+
+    context: Any
+    target: Any
+    joint: Any
+
+    @classmethod
+    def from_pairs(cls, z_context, z_target):
+        """Take the moments of training pairs, and discount what they owe to chance.
+
+        A canonical correlation r becomes smaller, or zero, by Akaike's final
+        prediction error of n rows and d features:
+        ``1 - r**2`` grows by the factor ``(n + d) / (n - d)``.
+        """
+        joint = gaussian(z_context, z_target)
+        matrix, (n, d) = joint.covariances[0].copy(), z_context.shape
+        context, target = joint.marginal(slice(0, d)), joint.marginal(slice(d, None))
+        left, right = (
+            np.linalg.cholesky(part.covariances[0]) for part in (context, target)
+        )
+        cross = np.linalg.solve(left, matrix[:d, d:])
+        U, cosines, V = np.linalg.svd(np.linalg.solve(right, cross.T).T)
+        unexplained = (1 - cosines**2) * (n + d) / max(n - d, 1)
+        cosines = np.sqrt(1 - np.clip(unexplained, _LEAST_UNEXPLAINED, 1.0))
+        matrix[:d, d:] = left @ (U * cosines) @ V @ right.T
+        matrix[d:, :d] = matrix[:d, d:].T
+        return cls(context, target, Mixture(joint.weights, joint.means, matrix[None]))
+
+    def information(self, z_context, z_target):
+        r"""Compute the pointwise mutual information of pairs.
+
+        .. math:: \log p(z_c, z_t) - \log p(z_c) - \log p(z_t)
+
+        Parameters
+        ----------
+        z_context, z_target : ndarray of shape (n_pairs, embedding_dim)
+            Embeddings of pairs that the moments have not seen.
+
+        Returns
+        -------
+        information : ndarray of shape (n_pairs,)
+            In nats; its mean estimates the mutual information from below.
+        """
+        pair = np.hstack([z_context, z_target])
+        return (
+            self.joint.log_prob(pair)
+            - self.context.log_prob(z_context)
+            - self.target.log_prob(z_target)
+        )
+
+
+_KIND = "full"
+
+
+# Rows that each component borrows from all, and a floor, in standard units.
+_SHRINKAGE = 2.0
+
+
+_PRIOR = {"shrinkage": _SHRINKAGE, "reg_covar": 1e-4}
+
+
+_N_STEPS = 200
+
+
+# Codes are trained to have unit variance; what varies less is rounding.
+_LEAST_STD = 1e-4
+
+
+def fit_codes(codes, n_components, random_state, task):
+    """Fit a mixture to codes by expectation-maximisation.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, code_dim)
+        Codes.
+
+    n_components : int or 'auto'
+        Number of components, of which each has eight rows at least; 'auto' takes
+        what held-out likelihood says.
+
+    random_state : RandomState instance
+        Source of starts and folds.
+
+    task : FitTask
+        Its `when` tells whether Ctrl-C has come; 'auto' is then one component.
+
+    Returns
+    -------
+    mixture : Mixture
+        Their density.
+
+    trouble : str
+        What a user should know, in a sentence; empty if all is well.
+    """
+    loc, scale = codes.mean(axis=0), codes.std(axis=0)
+    varies = scale > _LEAST_STD
+    scale = np.where(varies, scale, _LEAST_STD)
+    rows = np.where(varies, (codes - loc) / scale, 0.0)
+    start = None
+    if n_components == "auto" and task.when:
+        n_components = 1
+    if n_components == "auto":
+        kind = {"covariance_type": _KIND}
+        chosen = select_mixture(rows, random_state=random_state, **kind, **_PRIOR)
+        n_components, start = chosen.n_components, chosen.start
+    if start is None:
+        size = max(1, min(n_components, len(rows) // ROWS_PER_COMPONENT))
+        seed = random_state.randint(2**31 - 1)
+        labels = kmeans_labels(rows, size, random_state=seed)
+        start = start_mixture(rows, labels, _KIND, **_PRIOR)
+    steps = {"max_iter": _N_STEPS, **_PRIOR}
+    result = task.learn(EMResult, expectation_maximization, rows, start, **steps)
+    trouble = ""
+    if not result.converged:
+        trouble = (
+            f"The mixture of codes did not converge in {_N_STEPS} steps. Decrease "
+            "n_components."
+        )
+    return result.mixture.affine(scale, loc), trouble

@@ -1,0 +1,364 @@
+"""Folds, held-out results and weights of the candidates."""
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.model_selection import check_cv
+
+from skgmje.em._pooling import stacking_weights
+
+# Of many rows, one part held out tells enough; of few, all are held out once.
+SINGLE_SPLIT_ROWS, THREE_FOLDS_ROWS = 2500, 500
+
+
+SMALLEST_HOLDOUT, HOLDOUT_SHARE = 600, 9
+
+
+def is_splitter(cv):
+    """Tell whether folds come from an object of scikit-learn's or the user's."""
+    return not (cv is None or isinstance(cv, int | np.integer))
+
+
+def given_folds(cv, X, groups):
+    """Return the folds of a splitter.
+
+    Parameters
+    ----------
+    cv : splitter or iterable
+        Whatever :func:`sklearn.model_selection.check_cv` takes.
+
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+
+    groups : ndarray of shape (n_samples,) or None
+        Groups of rows.
+
+    Returns
+    -------
+    folds : list of (ndarray, ndarray)
+        Masks of the rows to fit and to score.
+
+    Raises
+    ------
+    ValueError
+        If a fold has no rows, or fits to rows or groups that it scores.
+    """
+    folds = []
+    for train, test in check_cv(cv).split(X, None, groups):
+        fold = np.zeros((2, len(X)), bool)
+        fold[0, train] = fold[1, test] = True
+        if not fold.any(axis=1).all():
+            raise ValueError("cv gives a fold without rows to fit or to hold out.")
+        if fold.all(axis=0).any():
+            raise ValueError(
+                "cv gives a fold that holds out rows it is fitted on; weights would "
+                "be learned from what members remember. Use disjoint parts."
+            )
+        if groups is not None and np.isin(groups[fold[1]], groups[fold[0]]).any():
+            raise ValueError(
+                "cv gives a fold that holds out rows of a group it is fitted on. Use "
+                "a splitter of groups such as GroupKFold, or an int."
+            )
+        folds.append(fold)
+    return folds
+
+
+def make_folds(n_rows, cv, random_state, *, groups=None, together=None):
+    """Return training and held-out rows of each fold.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+
+    cv : int or None
+        Number of folds. None means one split from 2500 rows on if there are no
+        groups, three folds from 500 on, five below; never more than groups.
+
+    random_state : RandomState instance
+        Draws the folds.
+
+    groups : ndarray of shape (n_rows,), default=None
+        Rows of a group are held out together, in folds of nearly equal sizes.
+
+    together : ndarray of shape (n_rows,), default=None
+        Numbers of rows that are copies of each other, if there are no groups.
+
+    Returns
+    -------
+    folds : list of (ndarray, ndarray)
+        Masks of the rows to fit and to score.
+
+    Raises
+    ------
+    ValueError
+        If there is one group only, or there are fewer groups than folds.
+    """
+    unit = together if groups is None else groups
+    unit = np.arange(n_rows) if unit is None else unit
+    n_units = int(unit.max()) + 1
+    if n_units < 2:
+        raise ValueError(
+            "There is one group of rows, or one row and its copies, so that nothing "
+            "can be held out. Pass groups=None if rows are independent, or give finer "
+            "groups."
+        )
+    if cv is not None and not 2 <= cv <= n_units:
+        raise ValueError(
+            f"cv={cv} must be at least 2 and at most {n_units}, the number of groups "
+            "or distinct rows."
+        )
+    order = random_state.permutation(n_units)
+    if cv is None and groups is None and n_units >= SINGLE_SPLIT_ROWS:
+        n_held_out = max(SMALLEST_HOLDOUT, n_units // HOLDOUT_SHARE)
+        held_out = np.isin(unit, order[:n_held_out])
+        return [(~held_out, held_out)]
+    wanted = (3 if n_units >= THREE_FOLDS_ROWS else 5) if cv is None else cv
+    if groups is not None and cv is None:
+        wanted = 3 if n_rows >= THREE_FOLDS_ROWS else 5
+    n_folds = min(wanted, n_units)
+    fold = np.empty(n_units, int)
+    fold[order] = np.arange(n_units) % n_folds
+    if groups is not None:
+        fold = _balanced(order, np.bincount(unit), n_folds)
+    return [(fold[unit] != j, fold[unit] == j) for j in range(n_folds)]
+
+
+def _balanced(order, sizes, n_folds):
+    """Put groups, the largest first, into the fold of the fewest rows."""
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    rows, fold = np.zeros(n_folds), np.empty(len(order), int)
+    for group in order:
+        fold[group] = rows.argmin()
+        rows[fold[group]] += sizes[group]
+    return fold
+
+
+def copies(X):
+    """Number the distinct rows from 0."""
+    return np.unique(X, axis=0, return_inverse=True)[1].ravel()
+
+
+def distinct_rows(X, sample_weight, kinds=None):
+    """Count copies of a row as its weight, if they are of the same kind.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights of the rows.
+
+    kinds : ndarray of shape (n_samples, n_kinds), default=None
+        Numbers that copies must share: groups, or the folds they are in.
+
+    Returns
+    -------
+    first : ndarray of shape (n_rows,)
+        Where the distinct rows stand, in their order.
+
+    sample_weight : ndarray of shape (n_rows,) or None
+        Their weights; None if all are one.
+    """
+    keyed = X if kinds is None else np.column_stack([X, kinds])
+    _, first, copy = np.unique(keyed, axis=0, return_index=True, return_inverse=True)
+    weight = np.bincount(copy.ravel(), sample_weight).astype(np.float64)
+    return first, None if (weight == 1).all() else weight
+
+
+# Seeds of the final stack come after those of all folds.
+FINAL = 2**20
+
+
+class Failure(NamedTuple):
+    """Why a candidate is of no use."""
+
+    reason: str
+
+
+class Fitted(NamedTuple):
+    """The final stack.
+
+    Parameters
+    ----------
+    members : list of (str, fitted estimator)
+        Each with ``score_samples``; those in the same coordinates share one
+        transformer.
+
+    weights : ndarray of shape (n_members,)
+        Their weights.
+
+    failed : dict
+        Names of those that failed, with the reasons.
+    """
+
+    members: Any
+    weights: Any
+    failed: Any
+
+
+def take(weight, rows):
+    return None if weight is None else weight[rows]
+
+
+def usable(log_prob):
+    """Return log-densities, or why they are none."""
+    log_prob = np.asarray(log_prob, np.float64)
+    if np.isnan(log_prob).any() or (log_prob == np.inf).any():
+        return Failure("held-out rows have a log-density of NaN or infinity")
+    return log_prob
+
+
+# Rows that each candidate is given before the held-out ones speak.
+PSEUDO_COUNT = 0.05
+
+
+# Members of less weight, or of less than a tenth of an equal share, are dropped.
+LEAST_WEIGHT, LEAST_SHARE = 0.01, 0.1
+
+
+def rounds(folds, enough_rows):
+    """Return after how many folds `enough_rows` rows have been held out."""
+    held_out = np.cumsum([len(test) for _, test in folds])
+    return min(int(np.searchsorted(held_out, enough_rows)) + 1, len(folds))
+
+
+class Table:
+    """What is known of the candidates, fold by fold.
+
+    Parameters
+    ----------
+    candidates : list
+        Each with a name.
+
+    folds : list of (ndarray, ndarray)
+        Rows to fit and to hold out.
+
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights of the rows.
+    """
+
+    def __init__(self, candidates, folds, sample_weight):
+        self._names = [candidate.name for candidate in candidates]
+        held_out = np.concatenate([test for _, test in folds])
+        self._stops = np.cumsum([len(test) for _, test in folds])
+        self._weight = np.ones(len(held_out))
+        if sample_weight is not None:
+            self._weight = sample_weight[held_out]
+        self._scores = np.full((len(held_out), len(candidates)), np.nan)
+        self._n_known = 0
+        self.failed = {}
+
+    def alive(self):
+        """Return the candidates that still may get a weight."""
+        if not self._n_known:
+            return np.arange(len(self._names))
+        known = self._known()
+        weights = self._weights(known) if len(known) else np.ones(len(self._names))
+        return np.flatnonzero(weights >= LEAST_SHARE / len(weights))
+
+    def _known(self):
+        """Return the candidates that are known on all rows so far and not zero."""
+        scores = self._scores[: self._n_known]
+        return np.flatnonzero(~np.isnan(scores).any(axis=0) & (scores > -np.inf).any(0))
+
+    def add(self, alive, scores):
+        """Add log-densities of the next rows under some candidates."""
+        lengths = {len(s) for s in scores if not isinstance(s, Failure)}
+        rows = slice(self._n_known, self._n_known + max(lengths, default=0))
+        for i, score in zip(alive, scores, strict=True):
+            if isinstance(score, Failure):
+                self.failed[self._names[i]] = score.reason
+                self._scores[:, i] = np.nan
+            else:
+                self._scores[rows, i] = score
+        self._n_known = rows.stop
+
+    def _weights(self, which):
+        """Return weights of all candidates, zero but for some."""
+        weights = np.zeros(len(self._names))
+        weights[which] = stacking_weights(
+            self._scores[: self._n_known, which],
+            self._weight[: self._n_known],
+            pseudo_count=PSEUDO_COUNT,
+        )
+        return weights
+
+    def chosen_weights(self):
+        """Return the weights of the stack; zero for what is not worth a fit.
+
+        Raises
+        ------
+        ValueError
+            If all held-out rows have the density zero under all candidates.
+        """
+        known = self._known()
+        if not len(known):
+            raise ValueError(
+                "Every member gives all rows that were held out the density zero. "
+                "Use members with tails, or fewer folds."
+            )
+        weights = self._weights(known)
+        keep = weights >= max(LEAST_WEIGHT, LEAST_SHARE / len(weights))
+        keep = keep if keep.any() else weights == weights.max()
+        return self._weights(np.flatnonzero(keep))
+
+    def results(self, weights):
+        """Return a dict in the layout of `GridSearchCV`.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_candidates,)
+            Weights in the stack.
+
+        Returns
+        -------
+        results : dict
+            With ``name``, ``weight``, ``mean_test_score`` over the rows that the
+            candidate was scored on, ``n_test`` of them, ``rank_test_score``, and
+            ``split<i>_test_score``; NaN where it was not.
+        """
+        splits = np.split(np.arange(len(self._weight)), self._stops[:-1])
+        mean = self._means(slice(None))
+        order = np.argsort(-np.nan_to_num(mean, nan=-np.inf), kind="stable")
+        return {
+            "name": self._names,
+            "weight": weights,
+            "mean_test_score": mean,
+            "n_test": (~np.isnan(self._scores)).sum(axis=0),
+            "rank_test_score": np.argsort(order) + 1,
+            **{
+                f"split{i}_test_score": self._means(rows)
+                for i, rows in enumerate(splits)
+            },
+        }
+
+    def _means(self, rows):
+        known = ~np.isnan(self._scores[rows])
+        total = known.T @ self._weight[rows]
+        sums = np.where(known, self._scores[rows], 0.0).T @ self._weight[rows]
+        with np.errstate(invalid="ignore"):
+            return np.where(total > 0, sums / np.where(total > 0, total, 1), np.nan)
+
+
+def warn_about_failures(failed, n_candidates):
+    """Name the candidates that were dropped because they failed, and say why.
+
+    Raises
+    ------
+    ValueError
+        If all of them failed.
+    """
+    if not failed:
+        return
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+    if len(failed) == n_candidates:
+        raise ValueError(f"Every member of the stack failed. {reasons}")
+    warnings.warn(
+        f"StackingDensity drops {len(failed)} of {n_candidates} members that failed. "
+        f"{reasons}",
+        UserWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,204 @@
+"""Mixtures as ellipses."""
+
+import numpy as np
+
+from skgmje._bridges import as_mixture
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.inspection._canvas import (
+    BLUE,
+    check_matplotlib,
+    choose_features,
+    make_axes,
+    number_columns,
+    read_rows,
+    show_points,
+)
+
+# Corners of the polygon that stands for an ellipse.
+N_CORNERS = 100
+
+
+class MixtureDisplay:
+    """Ellipses that hold a given share of each component of a mixture.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_components,)
+        Weights of the components: the heavier, the darker.
+
+    means : ndarray of shape (n_components, 2)
+        Means of the two features shown.
+
+    covariances : ndarray of shape (n_components, 2, 2)
+        Their covariances.
+
+    data : ndarray of shape (n_samples, 2), default=None
+        Rows shown beside the components.
+
+    names : list of str, default=None
+        Names of the two features.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn.
+
+    figure_ : matplotlib Figure
+        The figure of `ax_`.
+
+    ellipses_ : list of matplotlib PolyCollection
+        The ellipses of each share, those of the largest first.
+
+    centers_ : matplotlib PathCollection
+        The means.
+
+    data_ : matplotlib PathCollection or None
+        Points of the data.
+
+    See Also
+    --------
+    DensityDisplay : What the components add up to.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.mixture import GaussianMixture
+
+    >>> X = np.random.default_rng(0).normal(size=(100, 3))
+    >>> mixture = GaussianMixture(2, random_state=0).fit(X)
+    >>> display = MixtureDisplay.from_estimator(mixture, X, features=[0, 2])
+    >>> display.means.shape
+    (2, 2)
+    """
+
+    def __init__(self, weights, means, covariances, *, data=None, names=None):
+        self.weights = weights
+        self.means = means
+        self.covariances = covariances
+        self.data = data
+        self.names = names
+
+    @classmethod
+    def from_estimator(cls, estimator, X=None, *, features=None, ax=None, **kwargs):
+        """Draw the components of a fitted density.
+
+        Parameters
+        ----------
+        estimator : fitted estimator or Mixture
+            Whatever :func:`skgmje.as_mixture` takes.
+
+        X : array-like or data frame of shape (n_samples, n_features), default=None
+            Rows to show, and names of the features.
+
+        features : sequence of two int or str, default=None
+            Columns to show; None if there are only two.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        **kwargs : dict
+            Arguments of :meth:`plot`.
+
+        Returns
+        -------
+        display : MixtureDisplay
+            As drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        TypeError
+            If the density is not one Gaussian mixture.
+
+        ValueError
+            If not two features are chosen.
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        mixture = as_mixture(estimator).to_numpy()
+        rows, names = None, number_columns(mixture.n_features)
+        if X is not None:
+            rows, names = read_rows(X)
+        chosen = choose_features(features, names, (2,))
+        pair = mixture.marginal(chosen)
+        kind = COVARIANCE_TYPES[pair.covariance_type]
+        display = cls(
+            pair.weights,
+            pair.means,
+            kind.dense(pair.covariances, pair.n_components, 2),
+            data=None if rows is None else rows[:, chosen],
+            names=[names[j] for j in chosen],
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, *, coverage=(0.5, 0.9), color=BLUE, show_data=True):
+        """Draw the ellipses.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        coverage : sequence of float, default=(0.5, 0.9)
+            Shares of each component that its ellipses hold.
+
+        color : matplotlib color, default='#0072B2'
+            Colour of the components.
+
+        show_data : bool, default=True
+            Whether to show the data, if there are any.
+
+        Returns
+        -------
+        self : MixtureDisplay
+            With the artists as attributes.
+
+        Raises
+        ------
+        ValueError
+            If a share does not lie between zero and one.
+        """
+        if not all(0 < share < 1 for share in coverage):
+            raise ValueError(
+                f"coverage={coverage!r} must lie strictly between 0 and 1, such as "
+                "(0.5, 0.9)."
+            )
+        self.ax_ = make_axes(ax, f"{type(self).__name__}.plot")
+        self.figure_ = self.ax_.figure
+        self.data_ = None
+        if show_data and self.data is not None:
+            self.data_ = show_points(self.ax_, self.data)
+        shares = sorted(coverage, reverse=True)
+        self.ellipses_ = [self._plot_ellipses(share, color) for share in shares]
+        strength = self.weights / self.weights.max()
+        self.centers_ = self.ax_.scatter(
+            *self.means.T, s=10 + 30 * strength, color=color, marker="+", zorder=3
+        )
+        self.ax_.autoscale_view()
+        names = self.names or number_columns(2)
+        percents = " and ".join(f"{share:.0%}" for share in sorted(coverage))
+        self.ax_.set(
+            xlabel=names[0],
+            ylabel=names[1],
+            title=f"{percents} of each component",
+        )
+        return self
+
+    def _plot_ellipses(self, share, color):
+        from matplotlib.collections import PolyCollection
+        from matplotlib.colors import to_rgba
+
+        angles = np.linspace(0, 2 * np.pi, N_CORNERS, endpoint=False)
+        circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+        radius = (-2 * np.log1p(-share)) ** 0.5
+        roots = np.linalg.cholesky(self.covariances)
+        corners = self.means[:, None] + radius * circle @ np.swapaxes(roots, 1, 2)
+        strength = self.weights / self.weights.max()
+        ellipses = PolyCollection(
+            corners,
+            facecolors=[to_rgba(color, 0.05 + 0.2 * s) for s in strength],
+            edgecolors=[to_rgba(color, 0.25 + 0.75 * s) for s in strength],
+            linewidths=1.2,
+        )
+        return self.ax_.add_collection(ellipses)

@@ -1,0 +1,588 @@
+"""Scores of predicted mixtures against targets."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.special import erf
+from sklearn.utils.validation import check_array
+
+from skgmje._backend import as_generator
+from skgmje._bridges import as_mixture
+from skgmje._validation import check_weights
+from skgmje.gaussian._arrays import map_arrays, take_components
+from skgmje.gaussian._batch import as_batch, take_rows
+from skgmje.gaussian._density import block_rows
+
+
+def check_pair(mixture, y):
+    """Return a mixture of NumPy arrays and targets (n_samples, n_features).
+
+    Raises
+    ------
+    ValueError
+        If the targets are not finite numbers, or do not fit the mixture.
+    """
+    mixture = as_mixture(mixture).to_numpy()
+    targets = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+    columns = targets[:, None] if targets.ndim == 1 else targets
+    leading = mixture.means.shape[:-2]
+    if columns.shape[1] != mixture.n_features:
+        raise ValueError(
+            f"y has shape {targets.shape} but the mixture has {mixture.n_features} "
+            "features. Give one column for each of them."
+        )
+    if leading and leading != (len(columns),):
+        raise ValueError(
+            f"y has {len(columns)} rows but the mixture has leading axes {leading}. "
+            "Give one mixture for each row, or one for all."
+        )
+    return mixture, columns
+
+
+def like_targets(values, y):
+    """Return scores (n_samples, n_features) in the number of axes that `y` has."""
+    return values[:, 0] if np.ndim(y) == 1 else values
+
+
+def each_column(function, mixture, columns):
+    """Apply `function` to the marginal and the values of each target."""
+    return np.stack(
+        [
+            function(mixture.marginal([j]), columns[:, j])
+            for j in range(mixture.n_features)
+        ],
+        axis=1,
+    )
+
+
+def average_rows(values, sample_weight):
+    """Return the weighted mean over the first axis."""
+    return np.average(values, axis=0, weights=check_weights(sample_weight, values))
+
+
+def average_outputs(values, multioutput):
+    """Combine scores of the targets, as scikit-learn's metrics of regression do."""
+    if isinstance(multioutput, str):
+        if multioutput not in ("raw_values", "uniform_average"):
+            raise ValueError(
+                f"multioutput={multioutput!r}; choose 'raw_values', "
+                "'uniform_average' or give weights of the targets."
+            )
+        return values if multioutput == "raw_values" else float(np.mean(values))
+    weights = np.asarray(multioutput, np.float64)
+    if weights.shape != values.shape:
+        raise ValueError(
+            f"multioutput has shape {weights.shape}; give {len(values)} weights, one "
+            "for each target."
+        )
+    return float(np.average(values, weights=weights))
+
+
+def mean_log_likelihood(mixture, y, *, sample_weight=None):
+    r"""Compute the mean log-density of the targets, in nats.
+
+    .. math:: \frac{1}{n} \sum_i \log p_i(y_i)
+
+    Parameters
+    ----------
+    mixture : Mixture
+        One for each row, such as ``estimator.predict_mixture(X)``, or one for all.
+
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        What was observed. Of several targets the joint density counts.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    score : float
+        More is better. It depends on the units of `y`.
+
+    Raises
+    ------
+    ValueError
+        If `y` does not fit the mixture or is not finite.
+
+    See Also
+    --------
+    crps : A score in the units of `y` that forgives single misses.
+
+    Examples
+    --------
+    >>> from skgmje import Mixture
+
+    >>> mixture = Mixture([1.0], [[0.0]], [1.0], "spherical")
+    >>> round(mean_log_likelihood(mixture, [0.0, 0.0]), 3)
+    -0.919
+    """
+    mixture, columns = check_pair(mixture, y)
+    return float(average_rows(mixture.log_prob(columns), sample_weight))
+
+
+def rmse(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
+    r"""Compute the root mean squared error of the mixtures' means.
+
+    .. math:: \Bigl(\frac{1}{n} \sum_i (y_i - E_i[Y])^2\Bigr)^{1/2}
+
+    Parameters
+    ----------
+    mixture : Mixture
+        One for each row, such as ``estimator.predict_mixture(X)``, or one for all.
+
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        What was observed.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    multioutput : {'raw_values', 'uniform_average'} or array-like of shape \
+            (n_targets,), default='uniform_average'
+        How the errors of several targets are combined, after the root.
+
+    Returns
+    -------
+    error : float or ndarray of shape (n_targets,)
+        Less is better. Where the density has several branches the best mean may
+        lie between them.
+
+    Raises
+    ------
+    ValueError
+        If `y` does not fit the mixture or is not finite.
+
+    See Also
+    --------
+    crps : A score of the whole density in the same units.
+
+    Examples
+    --------
+    >>> from skgmje import Mixture
+
+    >>> mixture = Mixture([0.5, 0.5], [[-1.0], [1.0]], [0.01, 0.01], "spherical")
+    >>> rmse(mixture, [1.0, -1.0])
+    1.0
+    """
+    mixture, columns = check_pair(mixture, y)
+    squares = (columns - mixture.mean) ** 2
+    return average_outputs(np.sqrt(average_rows(squares, sample_weight)), multioutput)
+
+
+def probability_integral_transform(mixture, y):
+    r"""Compute the probability that each target had of being lower.
+
+    .. math:: u_i = F_i(y_i)
+
+    Under the true densities the values are uniform between zero and one: a
+    histogram with a hump means densities that are too wide, with horns too
+    narrow.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        One for each row, such as ``estimator.predict_mixture(X)``, or one for all.
+
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        What was observed. Of several targets each has its marginal.
+
+    Returns
+    -------
+    levels : ndarray of the shape of `y`
+        Between zero and one.
+
+    Raises
+    ------
+    ValueError
+        If `y` does not fit the mixture or is not finite.
+
+    See Also
+    --------
+    interval_coverage : How many targets lie in the central interval.
+
+    Examples
+    --------
+    >>> from skgmje import Mixture
+
+    >>> mixture = Mixture([1.0], [[0.0]], [1.0], "spherical")
+    >>> probability_integral_transform(mixture, [-1.645, 0.0]).round(3)
+    array([0.05, 0.5 ])
+    """
+    mixture, columns = check_pair(mixture, y)
+    return like_targets(each_column(_levels, mixture, columns), y)
+
+
+def interval_coverage(
+    mixture, y, *, coverage=0.9, sample_weight=None, multioutput="uniform_average"
+):
+    """Compute the share of targets that lie in their central intervals.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        One for each row, such as ``estimator.predict_mixture(X)``, or one for all.
+
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        What was observed. Of several targets each has its marginal.
+
+    coverage : float, default=0.9
+        Probability of the interval. Half of the rest is left out on each side.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    multioutput : {'raw_values', 'uniform_average'} or array-like of shape \
+            (n_targets,), default='uniform_average'
+        How the shares of several targets are combined.
+
+    Returns
+    -------
+    share : float or ndarray of shape (n_targets,)
+        Near `coverage` if the densities are as wide as they should be.
+
+    Raises
+    ------
+    ValueError
+        If `coverage` does not lie between zero and one, or `y` does not fit.
+
+    See Also
+    --------
+    probability_integral_transform : Where in its density each target lies.
+
+    Examples
+    --------
+    >>> from skgmje import Mixture
+
+    >>> mixture = Mixture([1.0], [[0.0]], [1.0], "spherical")
+    >>> interval_coverage(mixture, [-3.0, -1.0, 0.0, 1.0])
+    0.75
+    """
+    if not (isinstance(coverage, Real) and 0 < coverage < 1):
+        raise ValueError(
+            f"coverage={coverage!r} must lie strictly between 0 and 1, such as 0.9."
+        )
+    mixture, columns = check_pair(mixture, y)
+    levels = each_column(_levels, mixture, columns)
+    inside = np.abs(levels - 0.5) <= 0.5 * coverage
+    return average_outputs(average_rows(inside, sample_weight), multioutput)
+
+
+def _levels(mixture, y):
+    return mixture.cdf(y)
+
+
+# Entries of a temporary array: what stays in the processor's cache.
+BLOCK_SIZE = 2**15
+
+
+def crps(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
+    r"""Compute the mean continuous ranked probability score.
+
+    .. math::
+
+        \mathrm{CRPS}(F, y) = \int (F(t) - 1\{t \ge y\})^2 \, dt
+        = E|Y - y| - \tfrac12 E|Y - Y'|
+
+    It is measured in the units of `y`, is the absolute error for a density that
+    is a point, and is best for the true density. Of a Gaussian mixture both
+    expectations have a closed form [1]_:
+
+    .. math::
+
+        \sum_i w_i A(y - \mu_i, \sigma_i^2) - \tfrac12 \sum_{ij} w_i w_j
+        A(\mu_i - \mu_j, \sigma_i^2 + \sigma_j^2), \qquad
+        A(m, s^2) = m (2 \Phi(m / s) - 1) + 2 s \varphi(m / s)
+
+    Parameters
+    ----------
+    mixture : Mixture
+        One for each row, such as ``estimator.predict_mixture(X)``, or one for all.
+
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        What was observed. Of several targets each is scored under its marginal.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    multioutput : {'raw_values', 'uniform_average'} or array-like of shape \
+            (n_targets,), default='uniform_average'
+        How the scores of several targets are combined.
+
+    Returns
+    -------
+    score : float or ndarray of shape (n_targets,)
+        Not negative; less is better.
+
+    Raises
+    ------
+    ValueError
+        If `y` does not fit the mixture or is not finite.
+
+    See Also
+    --------
+    crps_samples : The score of each row.
+    energy_score : One score for all targets together.
+
+    References
+    ----------
+    .. [1] E. P. Grimit, T. Gneiting, V. J. Berrocal and N. A. Johnson, "The
+       continuous ranked probability score for circular variables and its
+       application to mesoscale forecast ensemble verification", Quarterly Journal
+       of the Royal Meteorological Society 132, 2006.
+
+    Examples
+    --------
+    >>> from skgmje import Mixture
+
+    >>> mixture = Mixture([0.5, 0.5], [[-1.0], [1.0]], [0.01, 0.01], "spherical")
+    >>> round(crps(mixture, [1.0, 0.0]), 3)
+    0.492
+    """
+    mixture, columns = check_pair(mixture, y)
+    scores = average_rows(each_column(_crps_score, mixture, columns), sample_weight)
+    return average_outputs(scores, multioutput)
+
+
+def crps_samples(mixture, y):
+    """Compute the continuous ranked probability score of each row.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        One for each row, or one for all.
+
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        What was observed. Of several targets each is scored under its marginal.
+
+    Returns
+    -------
+    scores : ndarray of the shape of `y`
+        Not negative; less is better.
+
+    Raises
+    ------
+    ValueError
+        If `y` does not fit the mixture or is not finite.
+
+    See Also
+    --------
+    crps : The mean, with the formula.
+
+    Examples
+    --------
+    >>> from skgmje import Mixture
+
+    >>> mixture = Mixture([0.5, 0.5], [[-1.0], [1.0]], [0.01, 0.01], "spherical")
+    >>> crps_samples(mixture, [1.0, 0.0]).round(3)
+    array([0.512, 0.472])
+    """
+    mixture, columns = check_pair(mixture, y)
+    return like_targets(each_column(_crps_score, mixture, columns), y)
+
+
+def _crps_score(mixture, y):
+    """Score values (n,) under mixtures of one feature."""
+    batch = as_batch(mixture)
+    weights = batch.weights / batch.weights.sum(axis=-1, keepdims=True)
+    means, variances = batch.means[..., 0], batch.scales()[..., 0] ** 2
+    if len(means) == 1:
+        spread = _spread(weights, means, variances)
+    scores = np.empty(len(y))
+    step = max(1, BLOCK_SIZE // means.shape[1])
+    for start in range(0, len(y), step):
+        rows = slice(start, start + step)
+        parts = [take_rows(part, rows) for part in (weights, means, variances)]
+        error = _distance(y[rows, None] - parts[1], parts[2])
+        error = (parts[0] * error).sum(axis=-1)
+        scores[rows] = error - 0.5 * (spread if len(means) == 1 else _spread(*parts))
+    # The difference of two numbers that are equal for a narrow density at `y`.
+    return np.maximum(scores, 0.0)
+
+
+def _spread(weights, means, variances):
+    """Compute E|Y - Y'| of mixtures (n, K); one of each two equal pairs is taken."""
+    weights, variances = (np.broadcast_to(a, means.shape) for a in (weights, variances))
+    own = 2.0 / np.sqrt(np.pi) * np.sqrt(variances)
+    total = (weights * weights * own).sum(axis=-1)
+    for i in range(means.shape[1] - 1):
+        others = slice(i + 1, None)
+        distance = _distance(
+            means[:, i, None] - means[:, others],
+            variances[:, i, None] + variances[:, others],
+        )
+        total += 2.0 * weights[:, i] * (weights[:, others] * distance).sum(axis=-1)
+    return total
+
+
+def _distance(mean, variance):
+    """Compute E|D| of a Gaussian D: both terms are positive."""
+    with np.errstate(over="ignore"):
+        half = mean / np.sqrt(2.0 * variance)
+        peak = np.exp(-half * half)
+    return mean * erf(half) + np.sqrt(2.0 / np.pi * variance) * peak
+
+
+def energy_score(mixture, y, *, n_samples=64, sample_weight=None, random_state=None):
+    r"""Compute the mean energy score.
+
+    .. math:: \mathrm{ES}(p, y) = E|Y - y| - \tfrac12 E|Y - Y'|
+
+    with Euclidean distances [1]_. It is best for the true density, and sees how
+    the targets depend on each other. For one target it is the closed form of
+    :func:`crps`. Otherwise each expectation is a mean over samples, drawn from the
+    components in proportion to their weights, so that only the position within
+    the components is left to chance. The estimate has no bias, so that a score
+    near zero may come out negative.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        One for each row, such as ``estimator.predict_mixture(X)``, or one for all.
+
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        What was observed. Large differences of scale between targets count:
+        standardise them if all should matter.
+
+    n_samples : int, default=64
+        Number of draws Y, and of draws Y', of each row. With m of them the
+        standard error for n rows is below :math:`s / \sqrt{n m}`, and in mixtures
+        of many narrow components about a fifth of that, where :math:`s^2` is the
+        trace of the densities' covariance.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    random_state : int, numpy.random.Generator, RandomState or None
+        Source of randomness. The same integer makes scores of two models differ
+        by less chance than different ones do.
+
+    Returns
+    -------
+    score : float
+        Less is better.
+
+    Raises
+    ------
+    ValueError
+        If `y` does not fit the mixture or is not finite, or if `n_samples` is no
+        positive integer.
+
+    See Also
+    --------
+    energy_score_samples : The score of each row.
+    crps : Each target under its marginal, without chance.
+
+    References
+    ----------
+    .. [1] T. Gneiting and A. E. Raftery, "Strictly proper scoring rules,
+       prediction, and estimation", Journal of the American Statistical
+       Association 102(477), 2007.
+
+    Examples
+    --------
+    >>> from skgmje import Mixture
+
+    >>> mixture = Mixture(
+    ...     [0.5, 0.5], [[-1.0, -1.0], [1.0, 1.0]], [0.01, 0.01], "spherical"
+    ... )
+    >>> right = energy_score(mixture, [[1.0, 1.0]], random_state=0)
+    >>> wrong = energy_score(mixture, [[1.0, -1.0]], random_state=0)
+    >>> bool(right < wrong)
+    True
+    """
+    scores = energy_score_samples(
+        mixture, y, n_samples=n_samples, random_state=random_state
+    )
+    return float(average_rows(scores, sample_weight))
+
+
+def energy_score_samples(mixture, y, *, n_samples=64, random_state=None):
+    """Compute the energy score of each row.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        One for each row, or one for all.
+
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        What was observed.
+
+    n_samples : int, default=64
+        Number of draws for each of the two expectations.
+
+    random_state : int, numpy.random.Generator, RandomState or None
+        Source of randomness; of one target nothing is drawn.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_samples,)
+        Less is better.
+
+    Raises
+    ------
+    ValueError
+        If `y` does not fit the mixture or is not finite, or if `n_samples` is no
+        positive integer.
+
+    See Also
+    --------
+    energy_score : The mean, with the formula.
+
+    Examples
+    --------
+    >>> from skgmje import Mixture
+
+    >>> mixture = Mixture([1.0], [[0.0, 0.0]], [1.0], "spherical")
+    >>> scores = energy_score_samples(mixture, [[0.0, 0.0], [9.0, 0.0]], random_state=0)
+    >>> bool(scores[0] < scores[1])
+    True
+    """
+    if not isinstance(n_samples, Integral) or n_samples < 1:
+        raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
+    mixture, columns = check_pair(mixture, y)
+    if mixture.n_features == 1:
+        return crps_samples(mixture, columns[:, 0])
+    generator = as_generator(random_state)
+    batch = as_batch(mixture)
+    step = block_rows(n_samples * max(n_samples, *batch.means.shape[1:]))
+    blocks = []
+    for start in range(0, len(columns), step):
+        rows = slice(start, start + step)
+        y = columns[rows]
+        own = batch if len(batch.means) == 1 else batch.take(rows)
+        draws = [_draw(own, len(y), n_samples, generator) for _ in range(2)]
+        blocks.append(_energy_score(*draws, y))
+    return np.concatenate(blocks)
+
+
+def _draw(batch, n, n_samples, generator):
+    """Draw points (n_samples, n, d), with evenly spread components in each row."""
+    means = np.broadcast_to(batch.means, (n, *batch.means.shape[1:]))
+    covariances = map_arrays(
+        lambda part: np.broadcast_to(part, (n, *part.shape[1:])), batch.covariances
+    )
+    total = np.cumsum(batch.weights, axis=-1)
+    levels = (np.arange(n_samples)[:, None] + generator.random(n)) / n_samples
+    levels = levels * total[:, -1]
+    component = (levels[..., None] >= total).sum(axis=-1)
+    # Rounding may put the last level on the total.
+    component = np.minimum(component, total.shape[-1] - 1)
+    n_normals = batch.kind.n_normals(covariances, means.shape[-1])
+    normals = generator.standard_normal((n_samples, n, n_normals))
+    noise = batch.kind.noise(batch.kind.root(covariances), component, normals)
+    return take_components(means, component) + noise
+
+
+def _energy_score(first, second, y):
+    center = first.mean(axis=0)
+    first, second = (np.moveaxis(draws - center, 0, 1) for draws in (first, second))
+    y = (y - center)[:, None]
+    error = 0.5 * (_distances(first, y) + _distances(second, y))
+    return error - 0.5 * _distances(first, second)
+
+
+def _distances(first, second):
+    """Average the distances of all pairs of rows, (n, p, d) and (n, q, d)."""
+    squares = [(part * part).sum(axis=-1) for part in (first, second)]
+    products = first @ np.swapaxes(second, 1, 2)
+    square = squares[0][:, :, None] + squares[1][:, None, :] - 2.0 * products
+    return np.sqrt(np.maximum(square, 0.0)).mean(axis=(1, 2))

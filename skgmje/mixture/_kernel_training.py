@@ -1,0 +1,557 @@
+"""Training of the centers of a KernelMixtureDensity."""
+
+import copy
+import math
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from skgmje._backend import logsumexp, to_numpy
+from skgmje._standardize import drop_weightless
+from skgmje._training._batches import draw_rows, load_rows
+from skgmje._training._hardware import load_tensors, own_random_state
+from skgmje._training._loop import NonFiniteLossError, train
+from skgmje._training._progress import Progress
+from skgmje._training._resume import DefaultGenerator
+from skgmje._training._schedule import Hooks, Plateau, Training
+from skgmje._validation import as_blocks, check_blocks, check_rows, check_weights
+from skgmje.costs._costs import COSTS
+from skgmje.costs._values import effective_rank, optimal_weights, pair_ess
+from skgmje.em._bandwidth import Bumps
+from skgmje.em._blocks import RowBlocks, StandardizedBlocks
+from skgmje.gaussian._grams import grams
+from skgmje.gaussian._mixture import Mixture
+from skgmje.gaussian._pairs import gaussian_log_gram
+from skgmje.modules._generators import CodeGenerator, NoiseGenerator, draw_centers
+
+# Entries of the part that stands for larger data where a part will do.
+MAX_ENTRIES = 2**20
+
+
+ROWS_PER_COMPONENT = 64
+
+
+class StandardizedRows:
+    """Rows minus a location, over a scale, computed where they are asked for.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows, maybe a memory map.
+
+    loc : ndarray of shape (n_features,)
+        What is subtracted.
+
+    scale : ndarray of shape (n_features,) or ()
+        What they are divided by.
+    """
+
+    dtype = np.dtype(np.float64)
+    ndim = 2
+
+    def __init__(self, X, loc, scale):
+        self.X = X
+        self.loc = loc
+        self.scale = scale
+
+    @property
+    def shape(self):
+        """Number of rows and of features."""
+        return self.X.shape
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, rows):
+        out = self.X[rows] - self.loc
+        out /= self.scale
+        return out
+
+
+@dataclass(frozen=True)
+class Data:
+    """Standardised rows, and the part of them that stands for all.
+
+    Parameters
+    ----------
+    X : ndarray, StandardizedRows or StandardizedBlocks
+        All rows, of shape (n_samples, n_features).
+
+    sample_weight : ndarray of shape (n_samples,) or None
+        Their weights.
+
+    part : ndarray of shape (n_rows, n_features)
+        All rows, or random ones if there are very many.
+
+    part_weight : ndarray of shape (n_rows,) or None
+        Their weights.
+
+    resolution : float
+        Variance of the rounding of a row of the data as they were given.
+    """
+
+    X: Any
+    sample_weight: Any
+    part: np.ndarray
+    part_weight: Any
+    resolution: float
+
+    @property
+    def training(self):
+        """Rows that a network is trained on, and their weights, as a list of arrays.
+
+        All rows, but of those that an engine holds a part.
+        """
+        arrays = [self.X, self.sample_weight]
+        if isinstance(self.X, RowBlocks):
+            arrays = [self.part, self.part_weight]
+        return arrays[: 1 if arrays[1] is None else 2]
+
+    @property
+    def weights(self):
+        """Weights of the rows of `part`, ones if there are none."""
+        ones = self.part_weight is None
+        return np.ones(len(self.part)) if ones else self.part_weight
+
+
+def training_rows(estimator, X, sample_weight):
+    """Return checked rows that count, and their weights; blocks have their own."""
+    blocks = as_blocks(X, sample_weight)
+    if blocks is not None:
+        return check_blocks(estimator, blocks), None
+    X = check_rows(estimator, X, reset=True, min_samples=2)
+    return drop_weightless(X, check_weights(sample_weight, X))
+
+
+def standardized_data(X, sample_weight, units, n_components, random_state):
+    """Return rows in standardised units, without a copy of very many.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), or RowBlocks
+        Rows.
+
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights of the rows.
+
+    units : Units
+        Location and scale.
+
+    n_components : int or 'auto'
+        Number of components; the part has enough rows for each.
+
+    random_state : RandomState
+        Draws the part, if there are very many rows.
+
+    Returns
+    -------
+    data : Data
+        The rows.
+    """
+    per_component = 0 if n_components == "auto" else ROWS_PER_COMPONENT * n_components
+    n_rows = max(MAX_ENTRIES // X.shape[1], per_component)
+    if isinstance(X, RowBlocks):
+        rows = StandardizedBlocks(X, units.loc, units.scale)
+        part, part_weight = X.sample(n_rows, random_state)
+        part = StandardizedRows(part, units.loc, units.scale)[:]
+        return Data(rows, None, part, part_weight, units.resolution)
+    rows = StandardizedRows(X, units.loc, units.scale)
+    if len(X) <= n_rows:
+        part = rows[:]
+        sample_weight = _some(sample_weight, slice(None))
+        return Data(part, sample_weight, part, sample_weight, units.resolution)
+    drawn = np.sort(random_state.randint(len(X), size=n_rows))
+    part_weight = _some(sample_weight, drawn)
+    return Data(rows, sample_weight, rows[drawn], part_weight, units.resolution)
+
+
+def _some(sample_weight, rows):
+    """Return the weights of some rows in double precision, where they are divided."""
+    if sample_weight is None:
+        return None
+    return sample_weight[rows].astype(np.float64, copy=False)
+
+
+# Steps in which the variance falls.
+_N_STAGES = 20
+
+
+class Objective:
+    """The cost of a mixture on a batch of weighted rows, at a falling variance.
+
+    Parameters
+    ----------
+    cost : str or callable
+        Key of :data:`EVALUATIONS`, or a function of
+        :class:`skgmje.gaussian.Grams`.
+
+    bumps : Bumps
+        The variances, and what is learned.
+    """
+
+    def __init__(self, cost, bumps):
+        self.cost = cost
+        self.evaluate = _user_cost(cost) if callable(cost) else EVALUATIONS[cost]
+        self.remedy = (
+            f"Check what cost={cost!r} returns."
+            if callable(cost)
+            else "Increase bandwidth, or scale the input data."
+        )
+        self.bumps = bumps
+        self.factor = bumps.ratio
+        self._last = (None, None, None)
+
+    def set_progress(self, fraction):
+        """Cool down geometrically in the first half of the run, in stages.
+
+        Within a stage, what depends on the data alone is computed once.
+        """
+        stage = np.floor(2 * _N_STAGES * fraction) / _N_STAGES
+        self.factor = self.bumps.ratio ** float(max(0.0, 1.0 - stage))
+
+    def __call__(self, mixture, X, sample_weight=None):
+        weights = mixture.weights if self.bumps.learn_weights else None
+        return self.evaluate(self.grams(mixture, X, sample_weight), weights)
+
+    def model_weights(self, mixture, *rows):
+        """Return the weights of the model: learned, equal or in closed form."""
+        closed_form = OPTIMAL_WEIGHTS.get(self.cost)
+        if closed_form is None:
+            return mixture.weights
+        return closed_form(self.grams(mixture, *rows))
+
+    def grams(self, mixture, X, sample_weight=None):
+        """Return the Gram matrices; what only depends on the rows is shared."""
+        model_bandwidth = None
+        if self.bumps.learn_variance:
+            model_bandwidth = (self.factor * mixture.covariances[0]) ** 0.5
+            if not model_bandwidth > 0:
+                raise NonFiniteLossError(f"model bandwidth {model_bandwidth:.3g}")
+        rows, factor, last = self._last
+        if rows is not X or factor != self.factor:
+            logs = None if sample_weight is None else sample_weight.log()
+            bandwidth = (self.factor * self.bumps.variance) ** 0.5
+            last = grams(X, mixture.means, bandwidth, log_data_weights=logs)
+        last = last.with_centers(mixture.means, model_bandwidth)
+        self._last = (X, self.factor, last)
+        return last
+
+
+def _clipped_optimum(grams):
+    """Return the cost's own weights, as far as they are a density's."""
+    weights = optimal_weights(grams).clamp(min=0)
+    return torch.where(weights.sum() > 0, weights, torch.ones_like(weights))
+
+
+def _likelihood(grams, weights=None):
+    """Compute minus the mean log-likelihood of the rows."""
+    log_joint = gaussian_log_gram(grams.X, grams.centers, grams.model_variance)
+    log_prob = logsumexp(log_joint + weights.log(), axis=1)
+    if grams.log_data_weights is None:
+        return -log_prob.mean()
+    return -(grams.log_data_weights.exp() * log_prob).sum()
+
+
+def _user_cost(cost):
+    def evaluate(grams, weights=None):
+        value = cost(grams)
+        if not (torch.is_tensor(value) and value.numel() == 1):
+            raise ValueError(
+                f"cost={cost!r} must return one number, a tensor made from the "
+                f"Grams by torch operations, got {value!r}."
+            )
+        if grams.centers.requires_grad and not value.requires_grad:
+            raise ValueError(
+                f"cost={cost!r} returned a tensor without a gradient by the centres. "
+                "Make it from log_xy or log_yy of the Grams, without detach."
+            )
+        return value.reshape(())
+
+    return evaluate
+
+
+EVALUATIONS = {**COSTS, "likelihood": _likelihood}
+
+
+# Costs that leave the weights to a closed form.
+OPTIMAL_WEIGHTS = {"vector-matrix": _clipped_optimum}
+
+
+# Rows on which the gap is reported: on a batch it would depend on its size.
+_SAMPLE_ROWS = 2000
+
+
+@dataclass(frozen=True)
+class Generator:
+    """Which network makes the centres.
+
+    Parameters
+    ----------
+    kind : str, torch.nn.Module or callable
+        "codes", "noise", a module, or what builds one from
+        (code_dim, n_features).
+
+    n_centers : int
+        Number of centres per step.
+
+    base : ndarray of shape (n_centers, n_features) or None
+        Where "codes" start.
+
+    code_dim : int
+        Width of a code.
+
+    hidden_layer_sizes : sequence of int
+        Widths of the hidden layers.
+    """
+
+    kind: Any
+    n_centers: int
+    base: np.ndarray | None
+    code_dim: int
+    hidden_layer_sizes: tuple
+
+    @property
+    def is_foreign(self):
+        """Whether the network was not written here."""
+        return not isinstance(self.kind, str)
+
+    def build(self, n_features, bumps, random_state, dtype):
+        """Return the module, on the CPU."""
+        args = (self.n_centers, n_features, bumps.variance, random_state)
+        shared = {
+            "code_dim": self.code_dim,
+            "hidden_layer_sizes": self.hidden_layer_sizes,
+            "learn_variance": bumps.learn_variance,
+            "dtype": dtype,
+        }
+        if self.kind == "codes":
+            base = None if self.base is None else torch.tensor(self.base, dtype=dtype)
+            learn_weights = bumps.learn_weights
+            return CodeGenerator(
+                *args, base=base, learn_weights=learn_weights, **shared
+            )
+        network = self._foreign_network(n_features, dtype) if self.is_foreign else None
+        return NoiseGenerator(*args, network=network, **shared)
+
+    def _foreign_network(self, n_features, dtype):
+        if isinstance(self.kind, torch.nn.Module):
+            network = copy.deepcopy(self.kind)
+        else:
+            network = self.kind(self.code_dim, n_features)
+        if not isinstance(network, torch.nn.Module):
+            raise ValueError(
+                f"generator={self.kind!r} built {type(network).__name__}; it must "
+                "return a torch.nn.Module when called with (code_dim, n_features)."
+            )
+        if not any(p.requires_grad for p in network.parameters()):
+            raise ValueError(
+                f"generator={self.kind!r} has no parameters to learn. Give it layers, "
+                "or use generator='codes'."
+            )
+        network = network.to("cpu", dtype)
+        noise = torch.zeros(2, self.code_dim, dtype=dtype)
+        try:
+            with torch.no_grad():
+                answer = f"shape {tuple(network.eval()(noise).shape)}"
+        except RuntimeError as error:
+            answer = f"an error ({error})"
+        if answer != f"shape {(2, n_features)}":
+            raise ValueError(
+                f"generator={self.kind!r} maps noise of shape (2, {self.code_dim}) to "
+                f"{answer}, but centres have shape (2, {n_features}). Its input "
+                f"width is code_dim={self.code_dim}, its output width the number of "
+                "features."
+            )
+        return network
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What :func:`train_centers` found, in units of the standardised data.
+
+    Parameters
+    ----------
+    model : Mixture
+        The model that the cost trained, float64: equal spheres.
+
+    diagnostics : dict
+        The gap, the effective number of pairs, the effective rank.
+
+    network : torch.nn.Module or None
+        The map from noise to centres, on the CPU.
+
+    training : Training
+        The loss curve, and what went wrong.
+    """
+
+    model: Mixture
+    diagnostics: dict
+    network: Any
+    training: Training
+
+
+def train_centers(estimator, data, dtype, n_components, recipe, task, device):
+    """Train the estimator's network on its cost, and tell those who listen.
+
+    Parameters
+    ----------
+    estimator : KernelMixtureDensity
+        Its parameters are read.
+
+    data : Data
+        Standardised rows.
+
+    dtype : dtype
+        NumPy's data type of the network.
+
+    n_components : int
+        Number of centres to return.
+
+    recipe : Recipe
+        How to place them.
+
+    task : FitTask
+        Hears of epochs.
+
+    device : torch.device
+        Where to train.
+
+    Returns
+    -------
+    placement : Placement
+        The centres and how they were reached.
+    """
+    objective = Objective(estimator.cost, recipe.bumps)
+    generator = Generator(
+        estimator.generator,
+        recipe.n_centers,
+        recipe.base,
+        estimator.code_dim,
+        tuple(estimator.hidden_layer_sizes),
+    )
+    max_iter, warmup = recipe.schedule.max_iter, recipe.schedule.warmup
+    progress = Progress(
+        type(estimator).__name__, max_iter, estimator.verbose, word="cost"
+    )
+    plateau = Plateau(max_iter, estimator.tol, warmup)
+
+    def on_epoch(losses):
+        progress(losses)
+        return task.end_epoch() or plateau(losses)
+
+    hooks = Hooks(
+        objective.set_progress,
+        on_epoch,
+        estimator.callbacks,
+        estimator.net_params,
+        objective.remedy,
+        checkpoint=task.checkpoint,
+        memories=(progress, plateau, *[DefaultGenerator()] * generator.is_foreign),
+    )
+    arrays = data.training
+    n_rows = len(arrays[0])
+    whole = (recipe.schedule.batch_size or n_rows) >= n_rows
+    dtype = np.float32 if device.type == "mps" else dtype
+    rows = load_rows(arrays, dtype, device, math.inf if whole else estimator.max_bytes)
+    plan = objective, generator, hooks, recipe, device
+    return _place(rows, n_components, *plan, task)
+
+
+def _place(rows, n_components, objective, generator, hooks, recipe, device, task):
+    schedule, seed = recipe.schedule, recipe.seed
+    random_state = torch.Generator().manual_seed(seed)
+    foreign = generator.is_foreign
+    with own_random_state(seed, device) if foreign else nullcontext():
+        first = rows[:1][0]
+        module = generator.build(
+            first.shape[1], objective.bumps, random_state, first.dtype
+        )
+        plan = schedule, hooks, random_state, device
+        training = task.learn(Training, train, module, objective, rows, *plan)
+        own = generator.kind != "codes"
+        size = n_components if own else None
+        found = module, objective, rows, size, random_state
+        model, diagnostics = task.finish(_look, *found)
+    return Placement(
+        model, diagnostics, module.network.cpu() if own else None, training
+    )
+
+
+def _look(module, objective, rows, n_components, random_state):
+    """Return the model and diagnostics; `n_components` are drawn unless it is None."""
+    with torch.no_grad():
+        sample = _sample(rows, random_state)
+        diagnostics = _diagnose(objective, module(), sample)
+        model = module()
+        if n_components is not None:
+            model = _draw_model(module, n_components, random_state)
+        weights = objective.model_weights(model, *sample)
+    weights, centers = (to_numpy(a).astype(np.float64) for a in (weights, model.means))
+    variances = np.full(len(centers), float(model.covariances[0]))
+    model = Mixture(weights / weights.sum(), centers, variances, "spherical")
+    return model, diagnostics
+
+
+def _sample(rows, random_state):
+    """Return tensors of a fixed sample of the rows, or of all if there are few."""
+    sample = slice(None)
+    if len(rows) > _SAMPLE_ROWS:
+        sample = draw_rows(len(rows), _SAMPLE_ROWS, random_state)
+    X, others = rows[sample]
+    return [X, *others]
+
+
+def _draw_model(module, n_components, random_state):
+    """Return a model whose centres are drawn once and for all."""
+    like = module.log_weights
+    centers = draw_centers(
+        module.network, n_components, module.code_dim, random_state, like
+    )
+    variances = torch.exp(module.log_variance).expand(n_components)
+    weights = torch.full_like(centers[:, 0], 1 / n_components)
+    return Mixture(weights, centers, variances, "spherical")
+
+
+def restore_network(estimator):
+    """Return the map from noise to centres from the tensors that a file has of it.
+
+    Parameters
+    ----------
+    estimator : KernelMixtureDensity
+        Whose `generator_` is a dict of tensors.
+
+    Returns
+    -------
+    network : torch.nn.Module
+        On the CPU.
+    """
+    sizes = tuple(estimator.hidden_layer_sizes)
+    kind = Generator(estimator.generator, 1, None, estimator.code_dim, sizes)
+    args = (estimator.n_features_in_, Bumps(1.0, 1.0), torch.Generator(), torch.float32)
+    with own_random_state(0):
+        module = kind.build(*args)
+    return load_tensors(module.network, estimator.generator_)
+
+
+def sample_network(network, n_samples, code_dim, seed):
+    """Return fresh outputs of a network, an ndarray (n_samples, n_features)."""
+    random_state = torch.Generator().manual_seed(seed)
+    like = next(network.parameters(), torch.zeros(()))
+    with torch.inference_mode():
+        return draw_centers(network, n_samples, code_dim, random_state, like).numpy()
+
+
+def _diagnose(objective, mixture, rows):
+    """Tell how good a model is, and whether its gradient is alive."""
+    objective.set_progress(1.0)
+    grams = objective.grams(mixture, *rows)
+    weights = mixture.weights if objective.bumps.learn_weights else None
+    return {
+        "bound_gap": float(objective(mixture, *rows)),
+        "pair_ess": float(pair_ess(grams, weights)),
+        "n_pairs": grams.log_xy.shape[0] * grams.log_xy.shape[1],
+        "effective_rank": float(effective_rank(grams)),
+    }

@@ -1,0 +1,336 @@
+"""Networks that put out centers."""
+
+import math
+from abc import abstractmethod
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from skgmje._training._distributed import by_rows
+from skgmje.gaussian._mixture import Mixture
+from skgmje.modules._base import MixtureModule
+
+
+def _linear(n_in, n_out, random_state, dtype):
+    """Return a linear layer drawn from `random_state`, not from the global one."""
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out, dtype=dtype)
+    bound = 1 / math.sqrt(n_in)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.uniform_(-bound, bound, generator=random_state)
+    return layer
+
+
+def mlp(sizes, random_state, *, dtype=torch.float32, zero_output=False):
+    r"""Return a multi-layer perceptron with ReLU units and a linear output.
+
+    Weights and biases are uniform in :math:`\pm 1/\sqrt{n_{in}}`, torch's own
+    rule, but drawn from `random_state`.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Widths of the input, the hidden layers and the output.
+
+    random_state : torch.Generator
+        The source of randomness; it must live on the CPU.
+
+    dtype : torch.dtype, default=torch.float32
+        The data type of the parameters.
+
+    zero_output : bool, default=False
+        Whether the last layer starts at zero, so that the network does.
+
+    Returns
+    -------
+    network : torch.nn.Sequential
+        The perceptron.
+
+    Examples
+    --------
+    >>> import torch
+
+    >>> network = mlp([4, 16, 2], torch.Generator().manual_seed(0))
+    >>> network(torch.zeros(3, 4)).shape
+    torch.Size([3, 2])
+    """
+    layers = []
+    for n_in, n_out in pairwise(sizes):
+        layers += [_linear(n_in, n_out, random_state, dtype), nn.ReLU()]
+    layers.pop()
+    if zero_output:
+        nn.init.zeros_(layers[-1].weight)
+        nn.init.zeros_(layers[-1].bias)
+    return nn.Sequential(*layers)
+
+
+def draw_centers(network, n_centers, code_dim, random_state, like):
+    """Map fresh standard-normal noise to centres.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The map from noise of shape (n, code_dim) to centres.
+
+    n_centers : int
+        How many to draw.
+
+    code_dim : int
+        Width of the noise.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+
+    like : tensor
+        Its data type and device are the noise's.
+
+    Returns
+    -------
+    centers : tensor of shape (n_centers, n_features)
+        The centres.
+    """
+    noise = torch.randn((n_centers, code_dim), generator=random_state, dtype=like.dtype)
+    return by_rows(network, noise.to(like.device))
+
+
+class _CenterGenerator(MixtureModule):
+    """Equal spherical components around the centres a network makes.
+
+    To write one, implement :meth:`centers`; weights and the one variance are
+    parameters here, learned or not.
+    """
+
+    def __init__(self, n_components, variance, *, learn_weights, learn_variance, dtype):
+        super().__init__()
+        self.log_weights = nn.Parameter(
+            torch.zeros(n_components, dtype=dtype), requires_grad=learn_weights
+        )
+        self.log_variance = nn.Parameter(
+            torch.tensor(math.log(variance), dtype=dtype), requires_grad=learn_variance
+        )
+
+    @abstractmethod
+    def centers(self):
+        """Return the centres, a tensor of shape (n_components, n_features)."""
+
+    def forward(self, context=None):
+        """Return the mixture of spherical components around the centres.
+
+        Parameters
+        ----------
+        context : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        mixture : Mixture
+            Spherical components that share one variance.
+        """
+        variances = torch.exp(self.log_variance).expand(len(self.log_weights))
+        weights = torch.softmax(self.log_weights, dim=0)
+        return Mixture(weights, self.centers(), variances, "spherical")
+
+
+class CodeGenerator(_CenterGenerator):
+    r"""One learned code per component, decoded to its centre.
+
+    .. math:: \mu_k = c_k + g_\theta(u_k), \quad k = 1, \dots, K
+
+    with codes :math:`u_k` that are learned together with the perceptron
+    :math:`g_\theta`. If there is a base :math:`c`, the last layer starts at
+    zero, so that training starts exactly there; without one the centres start
+    as noise.
+
+    Parameters
+    ----------
+    n_components : int
+        Number K of components.
+
+    n_features : int
+        Number of features of a centre.
+
+    variance : float
+        The components' variance, or where it starts.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+
+    base : tensor of shape (n_components, n_features) or None, default=None
+        The centres to start from.
+
+    code_dim : int, default=8
+        Width of a code.
+
+    hidden_layer_sizes : sequence of int, default=(128, 128)
+        Widths of the hidden layers.
+
+    learn_weights : bool, default=False
+        Whether the components' weights are learned or stay equal.
+
+    learn_variance : bool, default=False
+        Whether the components' variance is learned.
+
+    dtype : torch.dtype, default=torch.float32
+        The data type of the parameters.
+
+    See Also
+    --------
+    NoiseGenerator : Draws fresh codes each time.
+
+    Examples
+    --------
+    >>> import torch
+
+    >>> base = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+    >>> random_state = torch.Generator().manual_seed(0)
+    >>> CodeGenerator(2, 2, 0.5, random_state, base=base)().means.tolist()
+    [[0.0, 1.0], [2.0, 3.0]]
+    """
+
+    def __init__(
+        self,
+        n_components,
+        n_features,
+        variance,
+        random_state,
+        *,
+        base=None,
+        code_dim=8,
+        hidden_layer_sizes=(128, 128),
+        learn_weights=False,
+        learn_variance=False,
+        dtype=torch.float32,
+    ):
+        super().__init__(
+            n_components,
+            variance,
+            learn_weights=learn_weights,
+            learn_variance=learn_variance,
+            dtype=dtype,
+        )
+        shape = (n_components, code_dim)
+        self.codes = nn.Parameter(
+            torch.randn(shape, generator=random_state, dtype=dtype)
+        )
+        sizes = [code_dim, *hidden_layer_sizes, n_features]
+        self.network = mlp(
+            sizes, random_state, dtype=dtype, zero_output=base is not None
+        )
+        start = torch.zeros(n_features, dtype=dtype) if base is None else base
+        self.register_buffer("base", start.clone())
+
+    def centers(self):
+        """Return the decoded codes.
+
+        Returns
+        -------
+        centers : tensor of shape (n_components, n_features)
+            The centres.
+        """
+        return self.base + by_rows(self.network, self.codes)
+
+
+class NoiseGenerator(_CenterGenerator):
+    r"""Fresh noise at every call, mapped to centres: an implicit generator.
+
+    .. math:: \mu_k = g_\theta(u_k), \quad u_k \sim \mathcal{N}(0, I)
+
+    This is the reading of the paper: what is learned is the map
+    :math:`g_\theta`, from which any number of centres can be drawn.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of centres drawn at every call.
+
+    n_features : int
+        Number of features of a centre.
+
+    variance : float
+        The components' variance, or where it starts.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU: the noise is the same whatever
+        the device.
+
+    network : torch.nn.Module or None, default=None
+        The map from noise of shape (n, code_dim) to centres of shape
+        (n, n_features). None is a perceptron.
+
+    code_dim : int, default=8
+        Width of the noise.
+
+    hidden_layer_sizes : sequence of int, default=(128, 128)
+        Widths of the perceptron's hidden layers.
+
+    learn_variance : bool, default=False
+        Whether the components' variance is learned.
+
+    dtype : torch.dtype, default=torch.float32
+        The data type of the parameters.
+
+    See Also
+    --------
+    CodeGenerator : Learns one code per component.
+
+    References
+    ----------
+    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
+       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+
+    Examples
+    --------
+    >>> import torch
+
+    >>> random_state = torch.Generator().manual_seed(0)
+    >>> generator = NoiseGenerator(5, 2, 0.5, random_state)
+    >>> generator().means.shape
+    torch.Size([5, 2])
+    >>> torch.equal(generator().means, generator().means)
+    False
+    """
+
+    def __init__(
+        self,
+        n_components,
+        n_features,
+        variance,
+        random_state,
+        *,
+        network=None,
+        code_dim=8,
+        hidden_layer_sizes=(128, 128),
+        learn_variance=False,
+        dtype=torch.float32,
+    ):
+        super().__init__(
+            n_components,
+            variance,
+            learn_weights=False,
+            learn_variance=learn_variance,
+            dtype=dtype,
+        )
+        sizes = [code_dim, *hidden_layer_sizes, n_features]
+        self.network = network or mlp(sizes, random_state, dtype=dtype)
+        self.code_dim = code_dim
+        self.random_state = random_state
+
+    def centers(self):
+        """Draw as many centres as there are components.
+
+        Returns
+        -------
+        centers : tensor of shape (n_components, n_features)
+            Fresh centres.
+        """
+        return draw_centers(
+            self.network,
+            len(self.log_weights),
+            self.code_dim,
+            self.random_state,
+            self.log_weights,
+        )
+
+
+GENERATORS = {"codes": CodeGenerator, "noise": NoiseGenerator}

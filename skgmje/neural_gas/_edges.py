@@ -1,0 +1,292 @@
+"""Edges between the nodes of a neural gas."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from skgmje._backend import is_torch, namespace
+
+# A matrix of ages is faster up to so many nodes; a list is smaller above.
+MAX_DENSE_NODES = 256
+
+
+# An edge (i, j) with i < j is held as one number, so that a list can be sorted.
+BITS = 31
+
+
+class Edges(ABC):
+    """Ages of the edges between the first nodes of a gas.
+
+    Wins are numbers of rows, won since the last call; an edge ages by the wins of
+    both its ends.
+    """
+
+    @abstractmethod
+    def around(self, totals):
+        """Return the sums of `totals` over each node's neighbours.
+
+        Its first column, of shape (n_nodes,), is zero where the others are.
+        """
+
+    @abstractmethod
+    def age(self, wins, first, second, max_age):
+        """Let all edges age, renew those of the pairs, cut those that are too old.
+
+        Returns
+        -------
+        alive : array of bool, shape (n_nodes,), or None
+            Which nodes have an edge; None if all have.
+        """
+
+    @abstractmethod
+    def touch(self, first, second, max_age):
+        """Do what :meth:`age` does when `first` has won a single row."""
+
+    @abstractmethod
+    def neighbors(self, node):
+        """Return a mask of the neighbours of a node, shape (n_nodes,)."""
+
+    @abstractmethod
+    def linked(self, among):
+        """Return which nodes of a mask have an edge to another of them."""
+
+    @abstractmethod
+    def split(self, node, other, new):
+        """Put the node `new` into the edge between two nodes."""
+
+    @abstractmethod
+    def keep(self, alive):
+        """Forget nodes, shape (n_nodes,); the others move up in their order."""
+
+    @abstractmethod
+    def listed(self):
+        """Return the ends, (n_edges, 2), sorted, and the ages, (n_edges,)."""
+
+
+class DenseEdges(Edges):
+    """A symmetric matrix of ages, infinitely negative where there is no edge.
+
+    Parameters
+    ----------
+    ends : array of int, shape (n_edges, 2)
+        The nodes of each edge.
+
+    ages : array of int, shape (n_edges,)
+        Their ages.
+
+    n_nodes, max_nodes : int
+        Number of nodes, and of those that there may be.
+
+    like : array
+        Gives library, device and data type.
+    """
+
+    def __init__(self, ends, ages, n_nodes, max_nodes, like):
+        xp = self.xp = namespace(like)
+        # Ages are small numbers of rows: single precision holds them exactly.
+        where = {"device": like.device} if is_torch(like) else {}
+        self.full = xp.full((max_nodes, max_nodes), -xp.inf, dtype=xp.float32, **where)
+        i, j = ends[:, 0], ends[:, 1]
+        self.full[i, j] = self.full[j, i] = xp.astype(ages, xp.float32)
+        self.dtype = like.dtype
+        self.n_nodes = n_nodes
+
+    @property
+    def ages(self):
+        return self.full[: self.n_nodes, : self.n_nodes]
+
+    def around(self, totals):
+        return self.xp.astype(self.ages >= 0, self.dtype) @ totals
+
+    def age(self, wins, first, second, max_age):
+        ages = self.ages
+        wins = self.xp.astype(wins, self.xp.float32)
+        ages += wins[:, None]
+        ages += wins
+        ages[first, second] = 0.0
+        ages[second, first] = 0.0
+        ages[ages > max_age] = -self.xp.inf
+        return self._linked()
+
+    def touch(self, first, second, max_age):
+        row = self.ages[first]
+        row += 1.0
+        row[second] = 0.0
+        old = row > max_age
+        cut = old.any()
+        if cut:
+            row[old] = -np.inf
+        self.ages[:, first] = row
+        return self._linked() if cut else None
+
+    def _linked(self):
+        alive = self.xp.any(self.ages >= 0, axis=1)
+        return None if bool(self.xp.all(alive)) else alive
+
+    def neighbors(self, node):
+        return self.ages[node] >= 0
+
+    def linked(self, among):
+        return self.xp.any((self.ages >= 0) & among, axis=1) & among
+
+    def split(self, node, other, new):
+        self.n_nodes += 1
+        full = self.full
+        full[node, other] = full[other, node] = -self.xp.inf
+        full[node, new] = full[new, node] = 0.0
+        full[other, new] = full[new, other] = 0.0
+
+    def keep(self, alive):
+        rest = self.ages[alive][:, alive]
+        self.full[:] = -self.xp.inf
+        self.n_nodes = len(rest)
+        self.full[: len(rest), : len(rest)] = rest
+
+    def listed(self):
+        xp, ages = self.xp, self.ages
+        i, j = xp.nonzero(ages >= 0)
+        upper = i < j
+        i, j = i[upper], j[upper]
+        return xp.stack([i, j], axis=1), xp.astype(ages[i, j], xp.int64)
+
+
+class ListedEdges(Edges):
+    """Sorted edges with their ages, in NumPy.
+
+    Parameters
+    ----------
+    ends : ndarray of int, shape (n_edges, 2)
+        The nodes of each edge, smaller number first, sorted.
+
+    ages : ndarray of int, shape (n_edges,)
+        Their ages.
+
+    n_nodes : int
+        Number of nodes.
+    """
+
+    def __init__(self, ends, ages, n_nodes):
+        self.keys = _key(ends[:, 0], ends[:, 1])
+        self.ages = ages.astype(np.int64)
+        self.n_nodes = n_nodes
+
+    @property
+    def ends(self):
+        return self.keys >> BITS, self.keys & (2**BITS - 1)
+
+    def around(self, totals):
+        i, j = self.ends
+        source, target = np.concatenate([i, j]), np.concatenate([j, i])
+        # Of many nodes few have won a row of the block.
+        told = (totals[:, 0] != 0)[source]
+        source, target = source[told], target[told]
+        links = csr_matrix(
+            (np.ones(len(source), totals.dtype), (target, source)),
+            shape=(self.n_nodes, self.n_nodes),
+        )
+        return links @ totals
+
+    def age(self, wins, first, second, max_age):
+        i, j = self.ends
+        self.ages += (wins[i] + wins[j]).astype(np.int64)
+        pairs = _key(np.minimum(first, second), np.maximum(first, second))
+        place = np.searchsorted(self.keys, pairs)
+        place[place == len(self.keys)] = 0
+        known = self.keys[place] == pairs
+        self.ages[place[known]] = 0
+        young = self.ages <= max_age
+        fresh = np.unique(pairs[~known])
+        self._set(
+            np.concatenate([self.keys[young], fresh]),
+            np.concatenate([self.ages[young], np.zeros_like(fresh)]),
+        )
+        return self._linked()
+
+    def _set(self, keys, ages):
+        order = np.argsort(keys, kind="stable")
+        self.keys, self.ages = keys[order], ages[order]
+
+    def _linked(self):
+        alive = self.linked(np.ones(self.n_nodes, bool))
+        return None if alive.all() else alive
+
+    def linked(self, among):
+        i, j = self.ends
+        inside = among[i] & among[j]
+        alive = np.zeros(self.n_nodes, bool)
+        alive[i[inside]] = alive[j[inside]] = True
+        return alive
+
+    def touch(self, first, second, max_age):
+        i, j = self.ends
+        self.ages[(i == first) | (j == first)] += 1
+        key = _key(min(first, second), max(first, second))
+        place = np.searchsorted(self.keys, key)
+        if place < len(self.keys) and self.keys[place] == key:
+            self.ages[place] = 0
+        else:
+            self.keys = np.insert(self.keys, place, key)
+            self.ages = np.insert(self.ages, place, 0)
+        young = self.ages <= max_age
+        if young.all():
+            return None
+        self.keys, self.ages = self.keys[young], self.ages[young]
+        return self._linked()
+
+    def neighbors(self, node):
+        i, j = self.ends
+        mask = np.zeros(self.n_nodes, bool)
+        mask[j[i == node]] = True
+        mask[i[j == node]] = True
+        return mask
+
+    def split(self, node, other, new):
+        old = _key(min(node, other), max(node, other))
+        rest = self.keys != old
+        fresh = [_key(node, new), _key(other, new)]
+        self.n_nodes += 1
+        self._set(np.append(self.keys[rest], fresh), np.append(self.ages[rest], [0, 0]))
+
+    def keep(self, alive):
+        number = np.cumsum(alive) - 1
+        i, j = self.ends
+        rest = alive[i] & alive[j]
+        self.keys = _key(number[i[rest]], number[j[rest]])
+        self.ages = self.ages[rest]
+        self.n_nodes = int(alive.sum())
+
+    def listed(self):
+        return np.column_stack(self.ends), self.ages
+
+
+def _key(i, j):
+    return (i << BITS) | j
+
+
+def make_edges(ends, ages, n_nodes, max_nodes, like):
+    """Return the edges in the form that suits the number of nodes and the library.
+
+    Parameters
+    ----------
+    ends : array of int, shape (n_edges, 2)
+        The nodes of each edge.
+
+    ages : array of int, shape (n_edges,)
+        Their ages.
+
+    n_nodes, max_nodes : int
+        Number of nodes, and of those that there may be.
+
+    like : array
+        Gives library, device and data type.
+
+    Returns
+    -------
+    edges : Edges
+        A matrix for few nodes and for tensors, which it needs no numbers of on the
+        CPU; else a list.
+    """
+    if is_torch(like) or max_nodes <= MAX_DENSE_NODES:
+        return DenseEdges(ends, ages, n_nodes, max_nodes, like)
+    return ListedEdges(ends, ages, n_nodes)

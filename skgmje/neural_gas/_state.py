@@ -1,0 +1,280 @@
+"""The state of a growing neural gas and its adaptation to samples."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from skgmje._backend import as_float, is_torch, namespace, to_numpy, unit_of
+from skgmje.neural_gas._steps import Gas, GasRules, check_rules, like_nodes, middle
+
+
+class GasState(NamedTuple):
+    """What a neural gas knows: a value, of NumPy arrays or of tensors.
+
+    Parameters
+    ----------
+    nodes : array of shape (n_nodes, n_features)
+        Positions.
+
+    errors : array of shape (n_nodes,)
+        Squared distances of the rows that each node won, fading.
+
+    utilities : array of shape (n_nodes,)
+        By how much these would grow without the node, fading.
+
+    hits : array of int, shape (n_nodes,)
+        Number of rows that each node won.
+
+    ids : array of int, shape (n_nodes,)
+        A number that a node keeps for life; later nodes have larger ones.
+
+    edges : array of int, shape (n_edges, 2)
+        Nodes that are linked, the smaller number first, sorted.
+
+    ages : array of int, shape (n_edges,)
+        Rows won by the ends of each edge since it was last renewed.
+
+    n_seen : int
+        Number of rows so far.
+
+    n_born : int
+        Number of nodes that there have ever been.
+
+    See Also
+    --------
+    start_gas : Makes the first one.
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> start_gas(np.array([[0.0], [1.0]])).edges
+    array([[0, 1]])
+    """
+
+    nodes: Any
+    errors: Any
+    utilities: Any
+    hits: Any
+    ids: Any
+    edges: Any
+    ages: Any
+    n_seen: Any
+    n_born: Any
+
+    def to_numpy(self):
+        """Return the gas as NumPy arrays.
+
+        Returns
+        -------
+        state : GasState
+            Shares the memory of tensors on the CPU.
+        """
+        return GasState(*map(to_numpy, self[:-2]), int(self.n_seen), int(self.n_born))
+
+
+def floating(state):
+    """Return a gas whose nodes, errors and utilities are floats."""
+    names = "nodes", "errors", "utilities"
+    return state._replace(**{name: as_float(getattr(state, name)) for name in names})
+
+
+def start_gas(rows):
+    """Return a gas of two nodes and the edge between them.
+
+    Parameters
+    ----------
+    rows : array of shape (n_samples, n_features)
+        Rows, of which the first two are the nodes; a single one is both.
+
+    Returns
+    -------
+    state : GasState
+        The gas, of the library, device and data type of the rows.
+
+    Raises
+    ------
+    ValueError
+        If there is no row.
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> start_gas(np.array([[0.0], [1.0]])).nodes.ravel()
+    array([0., 1.])
+    """
+    if not len(rows):
+        raise ValueError("A gas starts with a row, but there is none. Give some.")
+    rows = as_float(rows)
+    xp = namespace(rows)
+    where = {"device": rows.device} if is_torch(rows) else {}
+    nodes = xp.asarray(rows[[0, min(1, len(rows) - 1)]], copy=True)
+    pair = xp.arange(2, dtype=xp.int64, **where)
+    return GasState(
+        nodes=nodes,
+        errors=xp.zeros_like(nodes[:, 0]),
+        utilities=xp.zeros_like(nodes[:, 0]),
+        hits=xp.zeros_like(pair),
+        ids=pair,
+        edges=xp.asarray(pair[None], copy=True),
+        ages=xp.zeros_like(pair[:1]),
+        n_seen=0,
+        n_born=2,
+    )
+
+
+def adapt_gas(
+    state,
+    X,
+    *,
+    max_nodes=100,
+    mode="batch",
+    winner_rate=0.05,
+    neighbor_rate=0.006,
+    max_age=50,
+    insertion_interval=100,
+    error_split=0.5,
+    error_decay=0.9995,
+    utility_threshold=None,
+):
+    r"""Let a gas learn from rows, in their order.
+
+    For each row x the nearest node :math:`w_1` and its neighbours move,
+
+    .. math:: w_1 \leftarrow w_1 + \epsilon_b (x - w_1), \quad
+        w_n \leftarrow w_n + \epsilon_n (x - w_n),
+
+    the edge to the second nearest, :math:`w_2`, is renewed, and the winner's error
+    grows by :math:`|x - w_1|^2`, its utility by
+    :math:`|x - w_2|^2 - |x - w_1|^2`. Edges that were not renewed while their ends
+    won many rows are cut, and nodes without edges vanish. Now and then a node is
+    put between the node of the largest error and its worst neighbour.
+
+    In mode 'batch' some rows are seen at once, at most two per node (but 25 where
+    there are few nodes): all find their winners by one product of matrices, and a
+    node that won c of them moves by :math:`1 - (1 - \epsilon)^c` towards their
+    mean.
+
+    Parameters
+    ----------
+    state : GasState
+        The gas.
+
+    X : array of shape (n_samples, n_features)
+        Rows, of the library and device of the state.
+
+    max_nodes : int, default=100
+        Largest number of nodes.
+
+    mode : {'batch', 'sequential'}, default='batch'
+        Whether some rows or single ones are seen at a time.
+
+    winner_rate : float, default=0.05
+        Rate :math:`\epsilon_b` of the nearest node.
+
+    neighbor_rate : float, default=0.006
+        Rate :math:`\epsilon_n` of its neighbours.
+
+    max_age : int, default=50
+        Largest age :math:`a_{max}` of an edge, in rows won by its ends.
+
+    insertion_interval : int, default=100
+        Number :math:`\lambda` of rows between two new nodes.
+
+    error_split : float, default=0.5
+        Factor :math:`\alpha` of the errors of the two nodes beside a new one.
+
+    error_decay : float, default=0.9995
+        Factor d of all errors and utilities after each row.
+
+    utility_threshold : float or None, default=None
+        If the largest error is so many times the smallest utility, that node is
+        removed, one for each interval; None removes none.
+
+    Returns
+    -------
+    state : GasState
+        The gas after the last row; the old one is left alone.
+
+    Raises
+    ------
+    ValueError
+        If a rate or factor does not lie between 0 and 1, or a number of rows or
+        nodes is too small.
+
+    References
+    ----------
+    .. [1] B. Fritzke, "A Growing Neural Gas Network Learns Topologies", 1995.
+    .. [2] B. Fritzke, "A Self-Organizing Network That Can Follow Non-Stationary
+       Distributions", 1997.
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> X = np.random.default_rng(0).random((1000, 2))
+    >>> len(adapt_gas(start_gas(X), X, max_nodes=8).nodes)
+    8
+    """
+    rules = GasRules(
+        max_nodes,
+        winner_rate,
+        neighbor_rate,
+        max_age,
+        insertion_interval,
+        error_split,
+        error_decay,
+        utility_threshold,
+    )
+    check_rules(rules)
+    state = floating(state)
+    X = like_nodes(X, state.nodes)
+    unit = unit_of(state.nodes, X)
+    gas = Gas(state, rules, ORIGINS[mode](state.nodes, unit), unit)
+    LEARN[mode](gas, X)
+    return GasState(*gas.parts())
+
+
+def gas_components(state):
+    """Number the connected components of the graph.
+
+    Parameters
+    ----------
+    state : GasState
+        The gas.
+
+    Returns
+    -------
+    labels : ndarray of int, shape (n_nodes,)
+        From 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> gas_components(start_gas(np.array([[0.0], [1.0]])))
+    array([0, 0], dtype=int32)
+    """
+    return label_components(to_numpy(state.edges), len(state.nodes))
+
+
+def label_components(ends, n_nodes):
+    """Number the connected components of the edges (n_edges, 2), from 0."""
+    # SciPy before 1.12 fails on wider indices, and only prints so.
+    ends = tuple(ends.T.astype(np.int32))
+    links = coo_array((np.ones(len(ends[0])), ends), shape=(n_nodes, n_nodes))
+    return connected_components(links, directed=False)[1]
+
+
+def _zero(nodes, unit):
+    # Single rows lose no digits, and the same rows in other chunks give the same.
+    return namespace(nodes).zeros_like(nodes[0])
+
+
+LEARN = {"batch": Gas.learn, "sequential": Gas.learn_singly}
+
+
+ORIGINS = {"batch": middle, "sequential": _zero}

@@ -1,0 +1,380 @@
+"""Steps of a neural gas: signals, insertion and removal of nodes."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skgmje._backend import as_double, as_float, asarray_like, is_torch, namespace
+from skgmje.neural_gas._edges import make_edges
+
+# Rows per node in a block that moves the nodes at once: more of them would tie
+# and blur what single rows keep apart.
+ROWS_PER_NODE = 2.0
+
+
+# Few nodes move at most by this many rows at once.
+LEAST_ROWS = 25
+
+
+# Distances that are held at a time.
+MAX_DISTANCES = 2**20
+
+
+class GasRules(NamedTuple):
+    """How a gas learns; see :func:`skgmje.neural_gas.adapt_gas`.
+
+    Parameters
+    ----------
+    max_nodes, winner_rate, neighbor_rate, max_age, insertion_interval, error_split, \
+            error_decay : float
+        Fritzke's constants.
+
+    utility_threshold : float or None
+        Largest error over smallest utility; above, a node is removed.
+    """
+
+    max_nodes: int
+    winner_rate: float
+    neighbor_rate: float
+    max_age: int
+    insertion_interval: int
+    error_split: float
+    error_decay: float
+    utility_threshold: Any
+
+
+# Smallest values of the rules that count something.
+SMALLEST = {"max_nodes": 2, "max_age": 1, "insertion_interval": 1}
+
+
+SHARES = ("winner_rate", "neighbor_rate", "error_split", "error_decay")
+
+
+def check_rules(rules):
+    """Raise ValueError for a rule that no gas can follow."""
+    for name in SHARES:
+        value = getattr(rules, name)
+        if not 0 < value < 1:
+            raise ValueError(
+                f"{name}={value} must lie between 0 and 1, both excluded. "
+                "Choose a smaller or larger one."
+            )
+    for name, smallest in SMALLEST.items():
+        value = getattr(rules, name)
+        if value < smallest:
+            raise ValueError(f"{name}={value} must be at least {smallest}.")
+
+
+class Gas:
+    """A gas at work: places for all nodes, of which the first are taken.
+
+    Parameters
+    ----------
+    state : GasState
+        Where to begin; it is left alone.
+
+    rules : GasRules
+        How it learns.
+
+    origin : array of shape (n_features,)
+        Subtracted from nodes and rows, so that the squares of far rows keep their
+        digits.
+    """
+
+    def __init__(self, state, rules, origin, unit):
+        self.rules = rules
+        self.xp = namespace(state.nodes)
+        self.n_nodes = len(state.nodes)
+        self.origin, self.unit = origin, unit
+        n_places = max(rules.max_nodes, self.n_nodes)
+        self.all_nodes = self._places((state.nodes - origin) / unit, n_places)
+        self.all_errors, self.all_utilities = (
+            self._places(self._without_unit(part), n_places)
+            for part in (state.errors, state.utilities)
+        )
+        self.all_hits = self._places(state.hits, n_places)
+        self.all_ids = self._places(state.ids, n_places)
+        self.edges = make_edges(
+            state.edges, state.ages, self.n_nodes, n_places, state.nodes
+        )
+        self.n_seen, self.n_born = int(state.n_seen), int(state.n_born)
+        self.fades = ()
+
+    def _places(self, array, n_places):
+        free = self.xp.zeros_like(array[:1])
+        return self.xp.concat([array, *[free] * (n_places - len(array))])
+
+    def _without_unit(self, squares):
+        """Return squares in units in which no data type overflows."""
+        squares = as_double(squares) / self.unit / self.unit
+        return self.xp.astype(squares, self.all_nodes.dtype)
+
+    def _with_unit(self, squares):
+        """Return squares in the units of the rows, if need be in double precision."""
+        xp, dtype = self.xp, self.all_nodes.dtype
+        limits = xp.finfo(dtype)
+        squares = as_double(squares) * self.unit * self.unit
+        # Sums of many of them, and a small share of one, are to be held, too.
+        held = limits.smallest_normal**0.25 < self.unit < limits.max**0.25
+        return xp.astype(squares, dtype) if held else squares
+
+    def parts(self):
+        """Return what a `GasState` consists of, as arrays of its own."""
+        k = slice(self.n_nodes)
+        squares = [
+            self._with_unit(part[k]) for part in (self.all_errors, self.all_utilities)
+        ]
+        places = (self.all_hits, self.all_ids)
+        copies = [self.xp.asarray(part[k], copy=True) for part in places]
+        nodes = self.all_nodes[k] * self.unit + self.origin
+        return nodes, *squares, *copies, *self.edges.listed(), self.n_seen, self.n_born
+
+    def learn(self, X):
+        """See the rows in their order, as many at once as the nodes allow."""
+        start = 0
+        while start < len(X):
+            stop = min(start + self._block_size(), len(X))
+            self.see(X[start:stop])
+            start = stop
+
+    def _block_size(self):
+        few = max(LEAST_ROWS, int(ROWS_PER_NODE * self.n_nodes))
+        return max(1, min(few, MAX_DISTANCES // self.n_nodes))
+
+    def learn_singly(self, X):
+        """See the rows one after the other, which is Fritzke's algorithm."""
+        if is_torch(X):
+            for i in range(len(X)):
+                self.see(X[i : i + 1])
+            return
+        for row in X:
+            self._see_one((row - self.origin) / self.unit)
+
+    def _see_one(self, row):
+        """Do what :meth:`see` does with a single row, without what blocks cost."""
+        rules, nodes = self.rules, self.all_nodes[: self.n_nodes]
+        diff = nodes - row
+        squares = np.einsum("ij,ij->i", diff, diff)
+        first = int(squares.argmin())
+        square, squares[first] = squares[first], np.inf
+        second = int(squares.argmin())
+        near = np.flatnonzero(self.edges.neighbors(first))
+        nodes[first] -= rules.winner_rate * diff[first]
+        nodes[near] -= rules.neighbor_rate * diff[near]
+        self.all_errors[first] += square
+        self.all_utilities[first] += squares[second] - square
+        self.all_errors *= rules.error_decay
+        self.all_utilities *= rules.error_decay
+        self.all_hits[first] += 1
+        self._keep(self.edges.touch(first, second, rules.max_age))
+        self._count(1)
+
+    def see(self, X):
+        """Let nodes, errors and edges learn from some rows at once."""
+        rules, nodes, k = self.rules, self.all_nodes[: self.n_nodes], self.n_nodes
+        X = (X - self.origin) / self.unit
+        first, second, squares, seconds = two_nearest(X, nodes)
+        fade = self._fade(len(X))
+        gains = (squares * fade, (seconds - squares) * fade)
+        wins, errors, utilities, sums = totals(first, k, *gains, X)
+        self._move(nodes, wins, sums, rules.winner_rate)
+        near = self.edges.around(self.xp.concat([wins[:, None], sums], axis=1))
+        self._move(nodes, near[:, 0], near[:, 1:], rules.neighbor_rate)
+        for total, part in (
+            (self.all_errors[:k], errors),
+            (self.all_utilities[:k], utilities),
+        ):
+            total *= rules.error_decay ** len(X)
+            total += part
+        self.all_hits[:k] += self.xp.astype(wins, self.all_hits.dtype)
+        alive = self.edges.age(wins, first, second, rules.max_age)
+        self._keep(alive)
+        self._count(len(X))
+
+    def _fade(self, n_rows):
+        """Return by how much the errors of the rows have faded at the last one."""
+        if len(self.fades) < n_rows:
+            powers = np.arange(2 * n_rows, 0, -1.0)
+            fades = np.exp(powers * math.log(self.rules.error_decay))
+            self.fades = asarray_like(fades, self.all_nodes)
+        return self.fades[len(self.fades) - n_rows :]
+
+    def _move(self, nodes, counts, sums, rate):
+        """Move nodes as that many steps at `rate` towards the mean would."""
+        share = -self.xp.expm1(counts * math.log1p(-rate))
+        mean = sums / (counts + (counts == 0))[:, None]
+        nodes += share[:, None] * (mean - nodes)
+
+    def _count(self, n_rows):
+        """Insert the nodes that are due, and remove one of no use."""
+        due = (self.n_seen + n_rows) // self.rules.insertion_interval
+        due -= self.n_seen // self.rules.insertion_interval
+        self.n_seen += n_rows
+        if due and self.rules.utility_threshold is not None:
+            self._drop_useless()
+        for _ in range(min(due, self.rules.max_nodes - self.n_nodes)):
+            self._insert()
+
+    def _drop_useless(self):
+        errors = self.all_errors[: self.n_nodes]
+        utilities = self.all_utilities[: self.n_nodes]
+        threshold = self.rules.utility_threshold
+        if bool(errors.max() > threshold * utilities.min()):
+            others = utilities > -1.0
+            others[utilities.argmin()] = False
+            alive = self.edges.linked(others)
+            # What hangs on a node alone goes with it, but never the last two.
+            if bool(alive.any()):
+                self._keep(alive)
+
+    def _keep(self, alive):
+        if alive is None:
+            return
+        k, self.n_nodes = self.n_nodes, int(alive.sum())
+        for places in (
+            self.all_nodes,
+            self.all_errors,
+            self.all_utilities,
+            self.all_hits,
+            self.all_ids,
+        ):
+            places[: self.n_nodes] = places[:k][alive]
+        self.edges.keep(alive)
+
+    def _insert(self):
+        """Put a node between the worst node and its worst neighbour."""
+        new, xp = self.n_nodes, self.xp
+        nodes, errors = self.all_nodes, self.all_errors
+        worst = errors[:new].argmax()
+        beside = self.edges.neighbors(worst)
+        other = xp.where(beside, errors[:new], -xp.ones_like(errors[:new])).argmax()
+        nodes[new] = (nodes[worst] + nodes[other]) / 2
+        utilities = self.all_utilities
+        utilities[new] = (utilities[worst] + utilities[other]) / 2
+        errors[worst] *= self.rules.error_split
+        errors[other] *= self.rules.error_split
+        errors[new] = errors[worst]
+        self.all_hits[new] = 0
+        self.all_ids[new] = self.n_born
+        self.edges.split(worst, other, new)
+        self.n_nodes += 1
+        self.n_born += 1
+
+
+def like_nodes(X, nodes):
+    """Return rows as floats of the data type of the nodes, if it can hold them."""
+    X = as_float(X)
+    if X.dtype == nodes.dtype:
+        return X
+    xp = namespace(X, nodes)
+    with np.errstate(over="ignore"):
+        converted = xp.astype(X, nodes.dtype)
+    if bool(xp.any(xp.isinf(converted) & ~xp.isinf(X))):
+        raise ValueError(
+            f"X has entries beyond {xp.finfo(nodes.dtype).max:.3g}, the largest of the "
+            f"nodes' {nodes.dtype}. Give nodes and X in float64."
+        )
+    return converted
+
+
+def middle(rows, unit):
+    """Return the mean of rows, of which also the sum may be beyond their data type."""
+    step = max(1, MAX_DISTANCES // rows.shape[1])
+    blocks = (rows[start : start + step] for start in range(0, len(rows), step))
+    xp = namespace(rows)
+    parts = [
+        xp.mean(block / unit, axis=0) * (len(block) / len(rows)) for block in blocks
+    ]
+    return unit * sum(parts[1:], start=parts[0])
+
+
+def two_nearest(X, nodes):
+    """Return the two nearest nodes of each row, and the squared distances.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Rows, near the origin.
+
+    nodes : array of shape (n_nodes, n_features)
+        Two nodes or more, near the origin.
+
+    Returns
+    -------
+    first, second : arrays of int, shape (n_samples,)
+        The nodes.
+
+    squares, seconds : arrays of shape (n_samples,)
+        Squared distances to them.
+    """
+    xp = namespace(X)
+    # One product gives |w|^2 - 2 x'w: the part of the distance that differs.
+    maps = xp.concat([-2 * nodes, xp.sum(nodes * nodes, axis=1)[:, None]], axis=1)
+    where = {"device": X.device} if is_torch(X) else {}
+    rows = xp.concat([X, xp.ones((len(X), 1), dtype=X.dtype, **where)], axis=1)
+    distances = rows @ maps.T
+    everyone = xp.arange(len(X), **where)
+    first = distances.argmin(axis=1)
+    squares = distances[everyone, first]
+    distances[everyone, first] = xp.inf
+    second = distances.argmin(axis=1)
+    norms = xp.sum(X * X, axis=1)
+    # Rounding may leave less than nothing of the distance of a row on a node.
+    squares, seconds = squares + norms, distances[everyone, second] + norms
+    return first, second, squares * (squares > 0), seconds * (seconds > 0)
+
+
+def totals(labels, n_labels, *columns):
+    """Return how many rows have each label, and the sums of columns over them.
+
+    Parameters
+    ----------
+    labels : array of int, shape (n_samples,)
+        Labels from 0.
+
+    n_labels : int
+        Number of labels.
+
+    *columns : arrays of shape (n_samples,) or (n_samples, n_features)
+        What to sum.
+
+    Returns
+    -------
+    counts : array of shape (n_labels,)
+        In the data type of the columns.
+
+    *sums : arrays of shape (n_labels,) or (n_labels, n_features)
+        The sums.
+    """
+    return (_tensor_totals if is_torch(labels) else _array_totals)(
+        labels, n_labels, *columns
+    )
+
+
+def _array_totals(labels, n_labels, *columns):
+    out = [np.bincount(labels, minlength=n_labels)]
+    for column in columns:
+        places = labels
+        if column.ndim == 2:
+            width = column.shape[1]
+            places = (labels[:, None] * width + np.arange(width)).ravel()
+        shape = (n_labels, *column.shape[1:])
+        size = math.prod(shape)
+        total = np.bincount(places, weights=column.ravel(), minlength=size)
+        out.append(total.reshape(shape))
+    return [part.astype(columns[0].dtype, copy=False) for part in out]
+
+
+def _tensor_totals(labels, n_labels, *columns):
+    # A product adds in the same order every time; index_add on CUDA does not.
+    xp = namespace(labels)
+    shares = labels[:, None] == xp.arange(n_labels, device=labels.device)
+    shares = shares.to(columns[0].dtype)
+    parts = [column.reshape(len(labels), -1) for column in columns]
+    parts.insert(0, xp.ones_like(parts[0][:, :1]))
+    sums = shares.T @ xp.concat(parts, axis=1)
+    widths = [part.shape[1] for part in parts]
+    out = sums.split(widths, dim=1)
+    shapes = [(n_labels,), *((n_labels, *column.shape[1:]) for column in columns)]
+    return [part.reshape(shape) for part, shape in zip(out, shapes, strict=True)]
