@@ -28,259 +28,6 @@ from skgmje.gaussian._modes import find_mode
 from skgmje.gaussian._quantiles import cdf, quantile
 
 
-class SummaryMixin:
-    """Numbers that describe a mixture, or each of several."""
-
-    @property
-    def mean(self):
-        r"""Mean :math:`\sum_k w_k \mu_k`, shape (..., n_features)."""
-        return (self.weights[..., None, :] @ self.means)[..., 0, :]
-
-    @property
-    def covariance(self):
-        r"""Covariance by the law of total variance, (..., n_features, n_features).
-
-        It is :math:`\sum_k w_k (\Sigma_k + (\mu_k - \mu)(\mu_k - \mu)^T)`, the sum
-        of :attr:`within_covariance` and :attr:`between_covariance`.
-        """
-        return self.within_covariance + self.between_covariance
-
-    @property
-    def within_covariance(self):
-        r"""Mean covariance of the components, (..., n_features, n_features).
-
-        Of a conditional density :math:`\sum_k w_k \Sigma_k` is the noise that
-        stays if one knows which component is meant (aleatoric).
-        """
-        kind = COVARIANCE_TYPES[self.covariance_type]
-        return kind.pooled(self.covariances, self.weights, self.n_features)
-
-    @property
-    def between_covariance(self):
-        r"""Covariance of the components' means, (..., n_features, n_features).
-
-        It is :math:`\sum_k w_k (\mu_k - \mu)(\mu_k - \mu)^T`, zero for one
-        component.
-        """
-        diff = self.means - self.mean[..., None, :]
-        weighted = self.weights[..., None] * diff
-        return namespace(diff).matrix_transpose(weighted) @ diff
-
-    def mode(self):
-        r"""Find the point of the highest density.
-
-        The means with the highest density are followed uphill by
-
-        .. math::
-
-            x \leftarrow \Bigl(\sum_k r_k(x) \Sigma_k^{-1}\Bigr)^{-1}
-            \sum_k r_k(x) \Sigma_k^{-1} \mu_k
-
-        and by Newton's steps where the density curves down [1]_; the highest
-        point that was reached is the answer. It is at least as high as every
-        mean. Of points of equal density one is returned.
-
-        Returns
-        -------
-        mode : array of shape (..., n_features)
-            Without gradients.
-
-        References
-        ----------
-        .. [1] M. A. Carreira-Perpinan, "Mode-finding for mixtures of Gaussian
-           distributions", IEEE Transactions on Pattern Analysis and Machine
-           Intelligence 22(11), 2000.
-        """
-        return find_mode(self)
-
-    def cdf(self, y):
-        r"""Compute the distribution function of a mixture of one feature.
-
-        .. math:: P(Y \le y) = \sum_k w_k \Phi((y - \mu_k) / \sigma_k)
-
-        Parameters
-        ----------
-        y : float or array
-            Values, without an axis for the feature. If there is one mixture for
-            each sample, the last axes of an array are those of the samples:
-            value i goes with mixture i.
-
-        Returns
-        -------
-        probability : array of the shape of `y` and the mixtures
-            Between zero and one. In the lower tail exact to the last digits; for
-            the upper tail ask ``affine(-1.0).cdf(-y)``.
-
-        Raises
-        ------
-        ValueError
-            If the mixture has more than one feature, or shapes do not fit.
-        """
-        return cdf(self, y)
-
-    def quantile(self, q):
-        """Compute quantiles of a mixture of one feature.
-
-        Parameters
-        ----------
-        q : float or array
-            Probabilities strictly between zero and one.
-
-        Returns
-        -------
-        value : array of shape (*q.shape, ...)
-            The axes of `q`, then those of the mixtures: ``quantile([0.1, 0.9])``
-            of n mixtures has shape (2, n), as :func:`numpy.quantile` has. Without
-            gradients.
-
-        Raises
-        ------
-        ValueError
-            If the mixture has more than one feature, or a probability is not
-            between zero and one.
-        """
-        return quantile(self, q)
-
-
-class AlgebraMixin:
-    """What two mixtures, or a mixture and itself, have to do with each other."""
-
-    def log_inner(self, other):
-        r"""Compute the logarithm of the inner product with another mixture.
-
-        .. math::
-
-            \langle p, q \rangle = \int p(x) q(x) \, dx = \sum_{ij} w_i w'_j
-            N(\mu_i - \mu'_j; \Sigma_i + \Sigma'_j)
-
-        Parameters
-        ----------
-        other : Mixture
-            A mixture over the same features, of any covariance type.
-
-        Returns
-        -------
-        log_inner : array of shape (...,)
-            Finite where the inner product itself would underflow.
-        """
-        check_partner(self, other)
-        # In one sum: a row of zero weight alone has no gradient.
-        return logsumexp(_flat_pairs(self, other), axis=-1)
-
-    def inner(self, other):
-        r"""Compute the inner product :math:`\int p(x) q(x) \, dx`.
-
-        Parameters
-        ----------
-        other : Mixture
-            A mixture over the same features, of any covariance type.
-
-        Returns
-        -------
-        inner : array of shape (...,)
-            May under- or overflow in many dimensions, :meth:`log_inner` does not.
-        """
-        return _exp(self.log_inner(other))
-
-    def norm(self):
-        r"""Compute the norm :math:`\langle p, p \rangle^{1/2}`.
-
-        Returns
-        -------
-        norm : array of shape (...,)
-            Square root of the inner product with itself.
-        """
-        return _exp(0.5 * self.log_inner(self))
-
-    def l2_distance(self, other):
-        r"""Compute the distance :math:`(\int (p(x) - q(x))^2 \, dx)^{1/2}`.
-
-        Parameters
-        ----------
-        other : Mixture
-            A mixture over the same features, of any covariance type.
-
-        Returns
-        -------
-        distance : array of shape (...,)
-            Not negative; 0 where rounding leaves nothing. Equal mixtures are told
-            apart from mixtures that differ by less than 1e-8 of the norm at best.
-        """
-        own, cross, others = self._log_inners(other)
-        xp = namespace(cross)
-        top = xp.maximum(own, others)
-        rest = xp.exp(own - top) + xp.exp(others - top) - 2 * xp.exp(cross - top)
-        apart = rest > 0
-        # Where the square root is 0 its gradient would be NaN.
-        root = xp.where(apart, rest, xp.ones_like(rest)) ** 0.5
-        root = xp.where(apart, root, xp.zeros_like(rest))
-        return _exp(0.5 * top) * root
-
-    def cauchy_schwarz_divergence(self, other):
-        r"""Compute the Cauchy-Schwarz divergence.
-
-        .. math::
-
-            D(p, q) = \log \langle p, p \rangle + \log \langle q, q \rangle
-            - 2 \log \langle p, q \rangle \ge 0
-
-        Parameters
-        ----------
-        other : Mixture
-            A mixture over the same features, of any covariance type.
-
-        Returns
-        -------
-        divergence : array of shape (...,)
-            0 where the densities are equal; symmetric.
-        """
-        own, cross, others = self._log_inners(other)
-        divergence = own + others - 2 * cross
-        xp = namespace(divergence)
-        return xp.where(divergence > 0, divergence, xp.zeros_like(divergence))
-
-    def product(self, other):
-        r"""Return the density proportional to the product of two mixtures.
-
-        .. math::
-
-            \frac{p(x) q(x)}{\langle p, q \rangle} = \sum_{ij} w_{ij}
-            N(x; \mu_{ij}, \Sigma_{ij}), \qquad
-            \Sigma_{ij} = (\Sigma_i^{-1} + \Sigma_j'^{-1})^{-1}
-
-        Parameters
-        ----------
-        other : Mixture
-            A mixture over the same features, of any covariance type.
-
-        Returns
-        -------
-        product : Mixture
-            With K1 * K2 components, those of `other` running fastest. Its type
-            is that of the factors if both have the same, else the narrowest that
-            holds both: spherical < diag < low-rank < full, tied < full. The ranks
-            of low-rank factors add.
-        """
-        check_partner(self, other)
-        covariance_type = common_type(self.covariance_type, other.covariance_type)
-        diff = other.means[..., None, :, :] - self.means[..., :, None, :]
-        xp = namespace(diff)
-        shift, covariances = COVARIANCE_TYPES[covariance_type].product(
-            widen(self, covariance_type), widen(other, covariance_type), diff
-        )
-        means = self.means[..., :, None, :] + shift
-        leading, size = means.shape[:-3], self.n_components * other.n_components
-        return type(self)(
-            softmax(_flat_pairs(self, other), axis=-1),
-            xp.reshape(means, (*leading, size, self.n_features)),
-            covariances,
-            covariance_type,
-        )
-
-    def _log_inners(self, other):
-        return self.log_inner(self), self.log_inner(other), other.log_inner(other)
-
-
 def _flat_pairs(first, second):
     """Compute ``log w_i w'_j N(m_i - m'_j; S_i + S'_j)``, shape (..., I * J)."""
     covariance_type = common_type(first.covariance_type, second.covariance_type)
@@ -312,7 +59,7 @@ def _exp(values):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Mixture(AlgebraMixin, SummaryMixin):
+class Mixture:
     r"""A Gaussian mixture, or one per sample, as a value.
 
     .. math::
@@ -645,6 +392,251 @@ class Mixture(AlgebraMixin, SummaryMixin):
     def _joint_log_prob(self, X):
         """Compute ``log w_k N_k(x)`` of complete, checked rows, (..., K)."""
         return log_weights(self.weights) + _component_log_prob(self, X)
+
+    @property
+    def mean(self):
+        r"""Mean :math:`\sum_k w_k \mu_k`, shape (..., n_features)."""
+        return (self.weights[..., None, :] @ self.means)[..., 0, :]
+
+    @property
+    def covariance(self):
+        r"""Covariance by the law of total variance, (..., n_features, n_features).
+
+        It is :math:`\sum_k w_k (\Sigma_k + (\mu_k - \mu)(\mu_k - \mu)^T)`, the sum
+        of :attr:`within_covariance` and :attr:`between_covariance`.
+        """
+        return self.within_covariance + self.between_covariance
+
+    @property
+    def within_covariance(self):
+        r"""Mean covariance of the components, (..., n_features, n_features).
+
+        Of a conditional density :math:`\sum_k w_k \Sigma_k` is the noise that
+        stays if one knows which component is meant (aleatoric).
+        """
+        kind = COVARIANCE_TYPES[self.covariance_type]
+        return kind.pooled(self.covariances, self.weights, self.n_features)
+
+    @property
+    def between_covariance(self):
+        r"""Covariance of the components' means, (..., n_features, n_features).
+
+        It is :math:`\sum_k w_k (\mu_k - \mu)(\mu_k - \mu)^T`, zero for one
+        component.
+        """
+        diff = self.means - self.mean[..., None, :]
+        weighted = self.weights[..., None] * diff
+        return namespace(diff).matrix_transpose(weighted) @ diff
+
+    def mode(self):
+        r"""Find the point of the highest density.
+
+        The means with the highest density are followed uphill by
+
+        .. math::
+
+            x \leftarrow \Bigl(\sum_k r_k(x) \Sigma_k^{-1}\Bigr)^{-1}
+            \sum_k r_k(x) \Sigma_k^{-1} \mu_k
+
+        and by Newton's steps where the density curves down [1]_; the highest
+        point that was reached is the answer. It is at least as high as every
+        mean. Of points of equal density one is returned.
+
+        Returns
+        -------
+        mode : array of shape (..., n_features)
+            Without gradients.
+
+        References
+        ----------
+        .. [1] M. A. Carreira-Perpinan, "Mode-finding for mixtures of Gaussian
+           distributions", IEEE Transactions on Pattern Analysis and Machine
+           Intelligence 22(11), 2000.
+        """
+        return find_mode(self)
+
+    def cdf(self, y):
+        r"""Compute the distribution function of a mixture of one feature.
+
+        .. math:: P(Y \le y) = \sum_k w_k \Phi((y - \mu_k) / \sigma_k)
+
+        Parameters
+        ----------
+        y : float or array
+            Values, without an axis for the feature. If there is one mixture for
+            each sample, the last axes of an array are those of the samples:
+            value i goes with mixture i.
+
+        Returns
+        -------
+        probability : array of the shape of `y` and the mixtures
+            Between zero and one. In the lower tail exact to the last digits; for
+            the upper tail ask ``affine(-1.0).cdf(-y)``.
+
+        Raises
+        ------
+        ValueError
+            If the mixture has more than one feature, or shapes do not fit.
+        """
+        return cdf(self, y)
+
+    def quantile(self, q):
+        """Compute quantiles of a mixture of one feature.
+
+        Parameters
+        ----------
+        q : float or array
+            Probabilities strictly between zero and one.
+
+        Returns
+        -------
+        value : array of shape (*q.shape, ...)
+            The axes of `q`, then those of the mixtures: ``quantile([0.1, 0.9])``
+            of n mixtures has shape (2, n), as :func:`numpy.quantile` has. Without
+            gradients.
+
+        Raises
+        ------
+        ValueError
+            If the mixture has more than one feature, or a probability is not
+            between zero and one.
+        """
+        return quantile(self, q)
+
+    def log_inner(self, other):
+        r"""Compute the logarithm of the inner product with another mixture.
+
+        .. math::
+
+            \langle p, q \rangle = \int p(x) q(x) \, dx = \sum_{ij} w_i w'_j
+            N(\mu_i - \mu'_j; \Sigma_i + \Sigma'_j)
+
+        Parameters
+        ----------
+        other : Mixture
+            A mixture over the same features, of any covariance type.
+
+        Returns
+        -------
+        log_inner : array of shape (...,)
+            Finite where the inner product itself would underflow.
+        """
+        check_partner(self, other)
+        # In one sum: a row of zero weight alone has no gradient.
+        return logsumexp(_flat_pairs(self, other), axis=-1)
+
+    def inner(self, other):
+        r"""Compute the inner product :math:`\int p(x) q(x) \, dx`.
+
+        Parameters
+        ----------
+        other : Mixture
+            A mixture over the same features, of any covariance type.
+
+        Returns
+        -------
+        inner : array of shape (...,)
+            May under- or overflow in many dimensions, :meth:`log_inner` does not.
+        """
+        return _exp(self.log_inner(other))
+
+    def norm(self):
+        r"""Compute the norm :math:`\langle p, p \rangle^{1/2}`.
+
+        Returns
+        -------
+        norm : array of shape (...,)
+            Square root of the inner product with itself.
+        """
+        return _exp(0.5 * self.log_inner(self))
+
+    def l2_distance(self, other):
+        r"""Compute the distance :math:`(\int (p(x) - q(x))^2 \, dx)^{1/2}`.
+
+        Parameters
+        ----------
+        other : Mixture
+            A mixture over the same features, of any covariance type.
+
+        Returns
+        -------
+        distance : array of shape (...,)
+            Not negative; 0 where rounding leaves nothing. Equal mixtures are told
+            apart from mixtures that differ by less than 1e-8 of the norm at best.
+        """
+        own, cross, others = self._log_inners(other)
+        xp = namespace(cross)
+        top = xp.maximum(own, others)
+        rest = xp.exp(own - top) + xp.exp(others - top) - 2 * xp.exp(cross - top)
+        apart = rest > 0
+        # Where the square root is 0 its gradient would be NaN.
+        root = xp.where(apart, rest, xp.ones_like(rest)) ** 0.5
+        root = xp.where(apart, root, xp.zeros_like(rest))
+        return _exp(0.5 * top) * root
+
+    def cauchy_schwarz_divergence(self, other):
+        r"""Compute the Cauchy-Schwarz divergence.
+
+        .. math::
+
+            D(p, q) = \log \langle p, p \rangle + \log \langle q, q \rangle
+            - 2 \log \langle p, q \rangle \ge 0
+
+        Parameters
+        ----------
+        other : Mixture
+            A mixture over the same features, of any covariance type.
+
+        Returns
+        -------
+        divergence : array of shape (...,)
+            0 where the densities are equal; symmetric.
+        """
+        own, cross, others = self._log_inners(other)
+        divergence = own + others - 2 * cross
+        xp = namespace(divergence)
+        return xp.where(divergence > 0, divergence, xp.zeros_like(divergence))
+
+    def product(self, other):
+        r"""Return the density proportional to the product of two mixtures.
+
+        .. math::
+
+            \frac{p(x) q(x)}{\langle p, q \rangle} = \sum_{ij} w_{ij}
+            N(x; \mu_{ij}, \Sigma_{ij}), \qquad
+            \Sigma_{ij} = (\Sigma_i^{-1} + \Sigma_j'^{-1})^{-1}
+
+        Parameters
+        ----------
+        other : Mixture
+            A mixture over the same features, of any covariance type.
+
+        Returns
+        -------
+        product : Mixture
+            With K1 * K2 components, those of `other` running fastest. Its type
+            is that of the factors if both have the same, else the narrowest that
+            holds both: spherical < diag < low-rank < full, tied < full. The ranks
+            of low-rank factors add.
+        """
+        check_partner(self, other)
+        covariance_type = common_type(self.covariance_type, other.covariance_type)
+        diff = other.means[..., None, :, :] - self.means[..., :, None, :]
+        xp = namespace(diff)
+        shift, covariances = COVARIANCE_TYPES[covariance_type].product(
+            widen(self, covariance_type), widen(other, covariance_type), diff
+        )
+        means = self.means[..., :, None, :] + shift
+        leading, size = means.shape[:-3], self.n_components * other.n_components
+        return type(self)(
+            softmax(_flat_pairs(self, other), axis=-1),
+            xp.reshape(means, (*leading, size, self.n_features)),
+            covariances,
+            covariance_type,
+        )
+
+    def _log_inners(self, other):
+        return self.log_inner(self), self.log_inner(other), other.log_inner(other)
 
 
 def _component_log_prob(mixture, X):

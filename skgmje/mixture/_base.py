@@ -20,81 +20,6 @@ from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 
 
-class MixtureMixin(EstimatorMixin):
-    """Fitted attributes of an estimator that is one Gaussian mixture."""
-
-    # What files leave out, because it follows from the rest.
-    _derived = ("_mixture",)
-
-    def _set_mixture(self, mixture):
-        """Store `mixture` under scikit-learn's names, as float64 arrays."""
-        vars(self).update(mixture_attributes(mixture))
-        self._mixture = self._parameters(), Mixture(*self._parameters())
-
-    def _parameters(self):
-        return self.weights_, self.means_, self.covariances_, self._kind()
-
-    def _kind(self):
-        return getattr(self, "covariance_type_", None) or self.covariance_type
-
-    @property
-    def mixture_(self):
-        """The fitted density as a :class:`skgmje.gaussian.Mixture`."""
-        check_is_fitted(self, "means_")
-        parameters = self._parameters()
-        known, value = vars(self).get("_mixture", ((None,) * 4, None))
-        if all(a is b for a, b in zip(parameters, known, strict=True)):
-            return value
-        # It comes from a file, or somebody has set fitted attributes by hand.
-        self._mixture = parameters, Mixture(*parameters)
-        return self._mixture[1]
-
-    @property
-    def precisions_cholesky_(self):
-        """Cholesky factors of the precisions, in scikit-learn's layout."""
-        *_, covariances, kind = self._checked_parameters()
-        return COVARIANCE_TYPES[kind].precisions_cholesky(covariances)
-
-    @precisions_cholesky_.setter
-    def precisions_cholesky_(self, value):
-        # By hand, as scikit-learn allows: the factor says what the covariance is.
-        factor = np.asarray(value, np.float64)
-        if self._kind() in ("full", "tied"):
-            factor = factor @ np.swapaxes(factor, -1, -2)
-        else:
-            factor = factor**2
-        self.precisions_ = factor
-
-    @property
-    def precisions_(self):
-        """Inverse covariances, in scikit-learn's layout (dense for low-rank)."""
-        *_, covariances, kind = self._checked_parameters()
-        return COVARIANCE_TYPES[kind].precisions(covariances)
-
-    @precisions_.setter
-    def precisions_(self, value):
-        kind = COVARIANCE_TYPES[self._kind()]
-        inverse = kind.precisions(np.asarray(value, np.float64))
-        if self._kind() in ("full", "tied"):
-            inverse = 0.5 * (inverse + np.swapaxes(inverse, -1, -2))
-        self.covariances_ = inverse
-
-    def _checked_parameters(self):
-        check_is_fitted(self, "means_")
-        return self._parameters()
-
-    def _rebuild(self):
-        """Check what a file says; called when the attributes are set."""
-        if {part.dtype.kind for part in (self.weights_, self.means_)} != {"f"}:
-            raise ValueError("weights_ and means_ must hold floating-point numbers")
-        self.mixture_._rebuild()
-        if self.mixture_.n_features != self.n_features_in_:
-            raise ValueError(
-                f"means_ has {self.mixture_.n_features} features, and n_features_in_ "
-                f"is {self.n_features_in_}"
-            )
-
-
 def mixture_attributes(mixture):
     """Return the parameters of `mixture` under scikit-learn's names, a dict."""
     covariances = mixture.covariances
@@ -114,7 +39,7 @@ def mixture_attributes(mixture):
 CHUNK_ROWS = 2**17
 
 
-class MixtureDensityMixin(MixtureMixin, DensityMixin):
+class MixtureDensityMixin(EstimatorMixin, DensityMixin):
     """Prediction methods of an estimator that is one Gaussian mixture.
 
     A subclass that takes NaN as missing overrides ``_missing``.
@@ -354,6 +279,77 @@ class MixtureDensityMixin(MixtureMixin, DensityMixin):
             Density of the remaining features, one for each row of `values`.
         """
         return self.mixture_.condition(indices, np.asarray(values, np.float64))
+
+    # What files leave out, because it follows from the rest.
+    _derived = ("_mixture",)
+
+    def _set_mixture(self, mixture):
+        """Store `mixture` under scikit-learn's names, as float64 arrays."""
+        vars(self).update(mixture_attributes(mixture))
+        self._mixture = self._parameters(), Mixture(*self._parameters())
+
+    def _parameters(self):
+        return self.weights_, self.means_, self.covariances_, self._kind()
+
+    def _kind(self):
+        return getattr(self, "covariance_type_", None) or self.covariance_type
+
+    @property
+    def mixture_(self):
+        """The fitted density as a :class:`skgmje.gaussian.Mixture`."""
+        check_is_fitted(self, "means_")
+        parameters = self._parameters()
+        known, value = vars(self).get("_mixture", ((None,) * 4, None))
+        if all(a is b for a, b in zip(parameters, known, strict=True)):
+            return value
+        # It comes from a file, or somebody has set fitted attributes by hand.
+        self._mixture = parameters, Mixture(*parameters)
+        return self._mixture[1]
+
+    @property
+    def precisions_cholesky_(self):
+        """Cholesky factors of the precisions, in scikit-learn's layout."""
+        *_, covariances, kind = self._checked_parameters()
+        return COVARIANCE_TYPES[kind].precisions_cholesky(covariances)
+
+    @precisions_cholesky_.setter
+    def precisions_cholesky_(self, value):
+        # By hand, as scikit-learn allows: the factor says what the covariance is.
+        factor = np.asarray(value, np.float64)
+        if self._kind() in ("full", "tied"):
+            factor = factor @ np.swapaxes(factor, -1, -2)
+        else:
+            factor = factor**2
+        self.precisions_ = factor
+
+    @property
+    def precisions_(self):
+        """Inverse covariances, in scikit-learn's layout (dense for low-rank)."""
+        *_, covariances, kind = self._checked_parameters()
+        return COVARIANCE_TYPES[kind].precisions(covariances)
+
+    @precisions_.setter
+    def precisions_(self, value):
+        kind = COVARIANCE_TYPES[self._kind()]
+        inverse = kind.precisions(np.asarray(value, np.float64))
+        if self._kind() in ("full", "tied"):
+            inverse = 0.5 * (inverse + np.swapaxes(inverse, -1, -2))
+        self.covariances_ = inverse
+
+    def _checked_parameters(self):
+        check_is_fitted(self, "means_")
+        return self._parameters()
+
+    def _rebuild(self):
+        """Check what a file says; called when the attributes are set."""
+        if {part.dtype.kind for part in (self.weights_, self.means_)} != {"f"}:
+            raise ValueError("weights_ and means_ must hold floating-point numbers")
+        self.mixture_._rebuild()
+        if self.mixture_.n_features != self.n_features_in_:
+            raise ValueError(
+                f"means_ has {self.mixture_.n_features} features, and n_features_in_ "
+                f"is {self.n_features_in_}"
+            )
 
 
 def _score(mixture, missing, index, X, sample_weight):

@@ -38,172 +38,7 @@ from skgmje.mixture._fitting import (
 )
 
 
-class GivenParametersMixin:
-    """Makes a fitted estimator of known parameters."""
-
-    @classmethod
-    def from_parameters(cls, weights, means, covariances, covariance_type="full"):
-        """Return a fitted estimator with known parameters.
-
-        Parameters
-        ----------
-        weights : array-like of shape (n_components,)
-            Weights of the components.
-
-        means : array-like of shape (n_components, n_features)
-            Means of the components.
-
-        covariances : array-like or tuple of array-like
-            Covariances, in the shape that `covariance_type` has.
-
-        covariance_type : str, default='full'
-            Covariance type.
-
-        Returns
-        -------
-        estimator : GaussianMixture
-            Ready to score and sample.
-        """
-        is_pair = covariance_type == "low-rank"
-        parts = covariances if is_pair else (covariances,)
-        parts = tuple(np.asarray(part, np.float64) for part in parts)
-        mixture = Mixture(
-            np.asarray(weights, np.float64),
-            np.asarray(means, np.float64),
-            parts if is_pair else parts[0],
-            covariance_type,
-        )
-        estimator = cls(mixture.n_components, covariance_type=covariance_type)
-        if is_pair:
-            estimator.rank = parts[0].shape[-1]
-        estimator._set_mixture(mixture)
-        estimator._asked = mixture.n_components, covariance_type
-        estimator._weight_seen = 0.0
-        estimator.n_features_in_ = mixture.n_features
-        estimator.shrinkage_, estimator.converged_, estimator.n_iter_ = 0.0, True, 0
-        estimator.lower_bound_, estimator.lower_bounds_ = -np.inf, []
-        return estimator
-
-
-class IncompleteDataMixin:
-    """Scores rows with NaN under their exact marginal, and fills them in.
-
-    A row without any value has the marginal of nothing: a log-density of zero.
-    """
-
-    _missing = "marginal"
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
-
-    def impute(self, X):
-        """Replace missing entries by their expectation given the others.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples; NaN means missing. One without any value becomes the mean
-            of the mixture.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            A copy without NaN.
-        """
-        X = self._check_predict(X).copy()
-        mixture = self.mixture_
-        for rows, observed in patterns(X):
-            known = np.flatnonzero(observed)
-            missing = np.flatnonzero(~observed)
-            if not len(known):
-                X[rows] = mixture.mean
-            elif len(missing):
-                given = mixture.condition(known, X[np.ix_(rows, known)])
-                X[np.ix_(rows, missing)] = given.mean
-        return X
-
-
-class StepwiseMixin:
-    """Keeps the sufficient statistics of EM from one chunk to the next."""
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, sample_weight=None):
-        """Update the mixture with a chunk of samples, by stepwise EM.
-
-        A fitted mixture is the start; without one the first chunk is fitted as
-        by :meth:`fit`, which also settles what is 'auto'. Chunks are mixed into
-        the sufficient statistics; older ones fade slowly, so that a drifting
-        stream is followed. A chunk that Ctrl-C interrupts is as if not given.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or Dask collection
-            The chunk; NaN means missing. The first needs `n_components` rows,
-            and a value of each feature, which later ones may lack. Of a Dask array or
-            dataframe, each block is a chunk.
-
-        y : Ignored
-            Not used, present for API consistency by convention.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples.
-
-        Returns
-        -------
-        self : object
-            The updated estimator.
-        """
-        blocks = as_blocks(X, sample_weight)
-        if blocks is not None:
-            for rows, weight in blocks:
-                self.partial_fit(rows, sample_weight=weight)
-            return self
-        if not hasattr(self, "means_"):
-            return self.fit(X, sample_weight=sample_weight)
-        with Change(self):
-            X, weight = fit_rows(self, X, sample_weight, reset=False)
-            reg_covar = vars(self).get("_reg_covar")
-            if reg_covar is None:
-                reg_covar = regularisation(self.reg_covar, X, weight)
-            kernel, fresh = statistics_pass(X, weight, reg_covar)(self.mixture_)
-            old = vars(self).get("_stats") or self._implied_stats(kernel, reg_covar)
-            stats = fresh if old is None else blend(kernel, old, fresh)
-            prior = make_prior(
-                self.n_features_in_, self.shrinkage_, self.shrinkage_target, reg_covar
-            )
-            mixture, _ = maximise(
-                kernel, stats, prior, self.covariance_type_, drop=False
-            )
-            self._set_mixture(mixture)
-            self._stats, self._reg_covar = stats, reg_covar
-            self.n_iter_ += 1
-            self.lower_bound_ = fresh.log_likelihood / fresh.weight
-            self.lower_bounds_ = [*self.lower_bounds_, self.lower_bound_]
-        return self
-
-    def _implied_stats(self, kernel, reg_covar):
-        """Return the statistics whose M-step is the fitted mixture, if it saw rows."""
-        if not self._weight_seen:
-            return None
-        counts = self.weights_ * self._weight_seen
-        dense = COVARIANCE_TYPES[self.covariance_type_].dense(
-            self.covariances_, *self.means_.shape
-        )
-        scatter = (dense - np.diag(reg_covar)) * counts[:, None, None]
-        return Statistics(
-            counts, self.means_, kernel.pack(scatter), 0.0, self._weight_seen
-        )
-
-
-class GaussianMixture(
-    GivenParametersMixin,
-    IncompleteDataMixin,
-    StepwiseMixin,
-    MixtureDensityMixin,
-    BaseEstimator,
-):
+class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     r"""Gaussian mixture with shrunken covariances, missing values and weights.
 
     The drop-in for :class:`sklearn.mixture.GaussianMixture`: with its defaults
@@ -589,3 +424,147 @@ class GaussianMixture(
         if self.verbose and n_iter % self.verbose_interval == 0:
             print(f"Iteration {n_iter}: log-likelihood {lower_bound:.6f}")
         return task.step("iteration", partial(mixture_attributes, mixture))
+
+    @classmethod
+    def from_parameters(cls, weights, means, covariances, covariance_type="full"):
+        """Return a fitted estimator with known parameters.
+
+        Parameters
+        ----------
+        weights : array-like of shape (n_components,)
+            Weights of the components.
+
+        means : array-like of shape (n_components, n_features)
+            Means of the components.
+
+        covariances : array-like or tuple of array-like
+            Covariances, in the shape that `covariance_type` has.
+
+        covariance_type : str, default='full'
+            Covariance type.
+
+        Returns
+        -------
+        estimator : GaussianMixture
+            Ready to score and sample.
+        """
+        is_pair = covariance_type == "low-rank"
+        parts = covariances if is_pair else (covariances,)
+        parts = tuple(np.asarray(part, np.float64) for part in parts)
+        mixture = Mixture(
+            np.asarray(weights, np.float64),
+            np.asarray(means, np.float64),
+            parts if is_pair else parts[0],
+            covariance_type,
+        )
+        estimator = cls(mixture.n_components, covariance_type=covariance_type)
+        if is_pair:
+            estimator.rank = parts[0].shape[-1]
+        estimator._set_mixture(mixture)
+        estimator._asked = mixture.n_components, covariance_type
+        estimator._weight_seen = 0.0
+        estimator.n_features_in_ = mixture.n_features
+        estimator.shrinkage_, estimator.converged_, estimator.n_iter_ = 0.0, True, 0
+        estimator.lower_bound_, estimator.lower_bounds_ = -np.inf, []
+        return estimator
+
+    _missing = "marginal"
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def impute(self, X):
+        """Replace missing entries by their expectation given the others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples; NaN means missing. One without any value becomes the mean
+            of the mixture.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            A copy without NaN.
+        """
+        X = self._check_predict(X).copy()
+        mixture = self.mixture_
+        for rows, observed in patterns(X):
+            known = np.flatnonzero(observed)
+            missing = np.flatnonzero(~observed)
+            if not len(known):
+                X[rows] = mixture.mean
+            elif len(missing):
+                given = mixture.condition(known, X[np.ix_(rows, known)])
+                X[np.ix_(rows, missing)] = given.mean
+        return X
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Update the mixture with a chunk of samples, by stepwise EM.
+
+        A fitted mixture is the start; without one the first chunk is fitted as
+        by :meth:`fit`, which also settles what is 'auto'. Chunks are mixed into
+        the sufficient statistics; older ones fade slowly, so that a drifting
+        stream is followed. A chunk that Ctrl-C interrupts is as if not given.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or Dask collection
+            The chunk; NaN means missing. The first needs `n_components` rows,
+            and a value of each feature, which later ones may lack. Of a Dask array or
+            dataframe, each block is a chunk.
+
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        self : object
+            The updated estimator.
+        """
+        blocks = as_blocks(X, sample_weight)
+        if blocks is not None:
+            for rows, weight in blocks:
+                self.partial_fit(rows, sample_weight=weight)
+            return self
+        if not hasattr(self, "means_"):
+            return self.fit(X, sample_weight=sample_weight)
+        with Change(self):
+            X, weight = fit_rows(self, X, sample_weight, reset=False)
+            reg_covar = vars(self).get("_reg_covar")
+            if reg_covar is None:
+                reg_covar = regularisation(self.reg_covar, X, weight)
+            kernel, fresh = statistics_pass(X, weight, reg_covar)(self.mixture_)
+            old = vars(self).get("_stats") or self._implied_stats(kernel, reg_covar)
+            stats = fresh if old is None else blend(kernel, old, fresh)
+            prior = make_prior(
+                self.n_features_in_, self.shrinkage_, self.shrinkage_target, reg_covar
+            )
+            mixture, _ = maximise(
+                kernel, stats, prior, self.covariance_type_, drop=False
+            )
+            self._set_mixture(mixture)
+            self._stats, self._reg_covar = stats, reg_covar
+            self.n_iter_ += 1
+            self.lower_bound_ = fresh.log_likelihood / fresh.weight
+            self.lower_bounds_ = [*self.lower_bounds_, self.lower_bound_]
+        return self
+
+    def _implied_stats(self, kernel, reg_covar):
+        """Return the statistics whose M-step is the fitted mixture, if it saw rows."""
+        if not self._weight_seen:
+            return None
+        counts = self.weights_ * self._weight_seen
+        dense = COVARIANCE_TYPES[self.covariance_type_].dense(
+            self.covariances_, *self.means_.shape
+        )
+        scatter = (dense - np.diag(reg_covar)) * counts[:, None, None]
+        return Statistics(
+            counts, self.means_, kernel.pack(scatter), 0.0, self._weight_seen
+        )

@@ -113,54 +113,9 @@ def _draws_noise(estimator):
     return True
 
 
-class GeneratorMixin:
-    """Draws centres from a network, and makes it anew from a file."""
-
-    def _rebuild(self):
-        """Make a network of what a file says of it."""
-        super()._rebuild()
-        if "generator_" in vars(self):
-            from skgmje.mixture._kernel_training import restore_network
-
-            self.generator_ = restore_network(self)
-
-    @available_if(_draws_noise)
-    def sample_generator(self, n_samples=1, random_state=None):
-        """Draw fresh centres from the trained network.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of centres.
-
-        random_state : int, RandomState instance or None, default=None
-            Source of the noise; None means the `random_state` of the estimator.
-
-        Returns
-        -------
-        centers : ndarray of shape (n_samples, n_features)
-            Outputs of the network for fresh noise, in the units of the data.
-
-        Raises
-        ------
-        AttributeError
-            With ``generator="codes"``.
-        """
-        from skgmje.mixture._kernel_training import sample_network
-
-        check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
-        source = self.random_state if random_state is None else random_state
-        seed = int(as_generator(source).integers(2**31 - 1))
-        centers = sample_network(self.generator_, n_samples, self.code_dim, seed)
-        return centers * self._scale + self._loc
-
-
 class KernelMixtureDensity(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    GeneratorMixin,
     MixtureDensityMixin,
     BaseEstimator,
 ):
@@ -539,3 +494,43 @@ class KernelMixtureDensity(
             Posterior probability of each component.
         """
         return self.predict_proba(X)
+
+    def _rebuild(self):
+        """Make a network of what a file says of it."""
+        super()._rebuild()
+        if "generator_" in vars(self):
+            from skgmje.mixture._kernel_training import restore_network
+
+            self.generator_ = restore_network(self)
+
+    @available_if(_draws_noise)
+    def sample_generator(self, n_samples=1, random_state=None):
+        """Draw fresh centres from the trained network.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of centres.
+
+        random_state : int, RandomState instance or None, default=None
+            Source of the noise; None means the `random_state` of the estimator.
+
+        Returns
+        -------
+        centers : ndarray of shape (n_samples, n_features)
+            Outputs of the network for fresh noise, in the units of the data.
+
+        Raises
+        ------
+        AttributeError
+            With ``generator="codes"``.
+        """
+        from skgmje.mixture._kernel_training import sample_network
+
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
+        source = self.random_state if random_state is None else random_state
+        seed = int(as_generator(source).integers(2**31 - 1))
+        centers = sample_network(self.generator_, n_samples, self.code_dim, seed)
+        return centers * self._scale + self._loc
