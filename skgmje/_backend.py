@@ -44,16 +44,7 @@ def unmasked(x):
 
 
 def as_float(values):
-    """Return numbers as an array of floats; arrays of floats stay as they are.
-
-    Integers, truth values and lists become double precision, of either library, so
-    that both compute the same; so do floats other than float32 and float64.
-
-    Raises
-    ------
-    TypeError
-        If `values` are no real numbers.
-    """
+    """Return numbers as an array of floats; arrays of floats stay as they are."""
     if is_torch_array(values):
         if values.is_floating_point() and values.element_size() in (4, 8):
             return values
@@ -116,15 +107,7 @@ def softmax(x, axis):
 
 
 def cholesky(matrices, name, *, overwrite=False):
-    """Return the lower Cholesky factors of `matrices`, shape (..., d, d).
-
-    With `overwrite` the matrices may be lost.
-
-    Raises
-    ------
-    ValueError
-        If a matrix is not positive definite; it names `name` and the cure.
-    """
+    """Return the lower Cholesky factors of `matrices`, shape (..., d, d)."""
     try:
         if _is_one_in_memory(matrices):
             return _cholesky_of_one(matrices, overwrite)
@@ -175,19 +158,7 @@ def solve_triangular(lower, right):
 
 
 def as_generator(random_state):
-    """Return a NumPy generator that owes nothing to the global random state.
-
-    Parameters
-    ----------
-    random_state : int, numpy.random.Generator, numpy.random.RandomState or None
-        A generator is used as it is; a `RandomState` gives one integer; None
-        asks the operating system.
-
-    Returns
-    -------
-    generator : numpy.random.Generator
-        The source of randomness.
-    """
+    """Return a NumPy generator that owes nothing to the global random state."""
     if isinstance(random_state, np.random.Generator):
         return random_state
     if isinstance(random_state, np.random.RandomState):
@@ -210,11 +181,7 @@ def as_double(x):
 
 
 def unit_of(*arrays):
-    """Return a power of two near the largest size among the entries of all arrays.
-
-    Numbers divided by it keep their digits, and their squares neither overflow nor
-    vanish, whatever range their type has.
-    """
+    """Return a power of two near the largest size among the entries of all arrays."""
     xp = namespace(*arrays)
     ends = [
         end for a in arrays if math.prod(a.shape) for end in (xp.max(a), -xp.min(a))

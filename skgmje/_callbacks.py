@@ -82,16 +82,7 @@ def _is_first():
 
 
 class Change(Work):
-    """All of what is done to an estimator, or nothing of it.
-
-    Used in a ``with`` statement: an exception, Ctrl-C too, leaves the estimator as it
-    was before, unless :meth:`end` has completed the change.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Who is being changed.
-    """
+    """All of what is done to an estimator, or nothing of it."""
 
     def __init__(self, estimator):
         self.estimator = estimator
@@ -113,13 +104,7 @@ class Change(Work):
             ) from error
 
     def end(self, function=None, *args):
-        """Let a function complete the change, and return what it returns.
-
-        Raises
-        ------
-        Interrupted
-            If Ctrl-C has come; its result is the estimator.
-        """
+        """Let a function complete the change, and return what it returns."""
         answer = None if function is None else self.finish(function, *args)
         self.is_complete = True
         if self.when:
@@ -132,19 +117,7 @@ class Change(Work):
 
 
 class FitTask(Change):
-    """A fit: tells scikit-learn's callbacks of it and of its steps.
-
-    Parameters
-    ----------
-    estimator : EstimatorMixin
-        Who is being fitted.
-
-    X, y, sample_weight : array-like or None
-        What ``fit`` got, as it came: callbacks may score with it.
-
-    n_steps : int or None, default=0
-        Largest number of steps; None if it is not known.
-    """
+    """A fit: tells scikit-learn's callbacks of it and of its steps."""
 
     def __init__(self, estimator, X, y=None, sample_weight=None, *, n_steps=0):
         self.context = estimator._init_callback_context(max_subtasks=n_steps)
@@ -157,17 +130,7 @@ class FitTask(Change):
         self.context.call_on_fit_task_begin(**self.news)
 
     def step(self, name, attributes=None):
-        """Report a step; return whether a callback asks to stop.
-
-        Parameters
-        ----------
-        name : str
-            What the step is.
-
-        attributes : callable, default=None
-            Returns the fitted attributes, a dict, with which the estimator could
-            answer if it stopped here; None if it could not.
-        """
+        """Report a step; return whether a callback asks to stop."""
         if not self.has_listeners:
             return False
         task = self.context.subcontext(task_name=name)
@@ -182,16 +145,7 @@ class FitTask(Change):
 
     @contextmanager
     def part(self, estimator, name):
-        """Let another estimator be fitted as a step, with the callbacks of this one.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Who is fitted inside the context.
-
-        name : str
-            What the step is.
-        """
+        """Let another estimator be fitted as a step, with the callbacks of this one."""
         task = self.context.subcontext(task_name=name)
         with task.propagate_callback_context(estimator):
             task.call_on_fit_task_begin(**self.news)
@@ -199,10 +153,7 @@ class FitTask(Change):
             task.call_on_fit_task_end(**self.news)
 
     def end(self, store=None, *args):
-        """Let the estimator store what it has learned; then it is fitted.
-
-        After Ctrl-C the checkpoint stays: the same fit may go on.
-        """
+        """Let the estimator store what it has learned; then it is fitted."""
         answer = super().end(store, *args)
         if self.checkpoint is not None:
             self.checkpoint.finish()

@@ -9,21 +9,7 @@ from skgmje.em._blocks import RowBlocks, tree_reduce
 
 
 class DaskRows(RowBlocks):
-    """The partitions of a Dask array or dataframe.
-
-    Parameters
-    ----------
-    X : Dask array or Dask dataframe of shape (n_samples, n_features)
-        Rows; how many a block has need not be known.
-
-    sample_weight : Dask array, Dask series or ndarray, default=None
-        Their weights, with the same chunks.
-
-    Raises
-    ------
-    ValueError
-        If blocks do not have whole rows, or other chunks than the weights.
-    """
+    """The partitions of a Dask array or dataframe."""
 
     def __init__(self, X, sample_weight=None):
         self.array = _check_chunks(_as_array(X))
@@ -61,24 +47,7 @@ class DaskRows(RowBlocks):
             yield X, weight
 
     def map(self, answer, shape, dtype):
-        """Return the answers to all rows as a lazy Dask array.
-
-        Parameters
-        ----------
-        answer : callable
-            Gets rows, returns an array with as many.
-
-        shape : tuple
-            Shape of the answer to one row, with one axis or none.
-
-        dtype : dtype or None
-            Of the answers; None is that of the rows, if they are floats.
-
-        Returns
-        -------
-        answers : Dask array of shape (n_samples, *shape)
-            With the chunks of the rows.
-        """
+        """Return the answers to all rows as a lazy Dask array."""
         rows = self.array
         if dtype is None:
             dtype = rows.dtype if rows.dtype == np.float32 else np.float64

@@ -2,18 +2,7 @@
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with what had been learned by then.
-
-    Who does not ask for it stops as for any other Ctrl-C.
-
-    Parameters
-    ----------
-    when : str
-        When it came.
-
-    result : object
-        What would have been returned, of the part that was done.
-    """
+    """Ctrl-C, with what had been learned by then."""
 
     def __init__(self, when, result=None):
         super().__init__(when)
@@ -21,19 +10,12 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Work:
-    """Steps that learn and steps that finish, of which Ctrl-C loses nothing.
-
-    Its `when` says when Ctrl-C came, and is empty before it does.
-    """
+    """Steps that learn and steps that finish, of which Ctrl-C loses nothing."""
 
     when = ""
 
     def learn(self, kind, function, *args, **kwargs):
-        """Return what a function returns, or had learned when it was interrupted.
-
-        It is of the type `kind`. What a step on the way had learned is none of it:
-        then, as if it had learned nothing, the interruption goes on.
-        """
+        """Return what a function returns, or had learned when it was interrupted."""
         try:
             return function(*args, **kwargs)
         except Interrupted as stop:
@@ -43,11 +25,7 @@ class Work:
             return stop.result
 
     def finish(self, function, *args):
-        """Return what a function returns, which begins anew if it is interrupted.
-
-        A second Ctrl-C ends it. So does an error once there was one: what was cut
-        short may be too little, and who wants to stop must not be taken for wrong.
-        """
+        """Return what a function returns, which begins anew if it is interrupted."""
         while True:
             try:
                 return function(*args)

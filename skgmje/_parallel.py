@@ -11,35 +11,13 @@ from skgmje._training._progress import Progress
 
 
 class Runner:
-    """Run tasks and say how far they are.
-
-    Parameters
-    ----------
-    n_jobs : int or None
-        As in joblib; threads unless a context says otherwise.
-
-    verbose : int
-        As in :class:`skgmje._training._progress.Progress`.
-
-    name : str
-        What is running.
-    """
+    """Run tasks and say how far they are."""
 
     def __init__(self, n_jobs, verbose, name):
         self._n_jobs, self._verbose, self._name = n_jobs, verbose, name
 
     def __call__(self, function, tasks, word="tasks"):
-        """Return ``function(*task)`` of each task, in their order.
-
-        Matrix products run on one thread, so that bits do not depend on how many
-        there are.
-
-        Raises
-        ------
-        Interrupted
-            If Ctrl-C comes; with a list of the results that are complete, the first
-            ones, or of what the first task had learned if none is.
-        """
+        """Return ``function(*task)`` of each task, in their order."""
         if not tasks:
             return []
         report = Progress(f"{self._name}: {word}", len(tasks), self._verbose, "task")

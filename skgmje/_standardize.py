@@ -23,20 +23,7 @@ _LARGEST_WEIGHT = 1e30
 
 
 class Units(NamedTuple):
-    """Location and scale of rows.
-
-    Parameters
-    ----------
-    loc : ndarray of shape (n_features,)
-        Means of the features.
-
-    scale : ndarray of shape (n_features,) or ()
-        Standard deviations, or the root of their mean square; 1 where the
-        feature, or everything, is constant.
-
-    resolution : float, default=0.0
-        Variance of the rounding of a row, in units of `scale`.
-    """
+    """Location and scale of rows."""
 
     loc: Any
     scale: Any
@@ -59,25 +46,7 @@ class Units(NamedTuple):
 
 
 def drop_weightless(X, sample_weight):
-    """Return the rows that count, and their weights unless all are one.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows; copied only if one has no weight.
-
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the rows, not all zero.
-
-    Returns
-    -------
-    X : ndarray of shape (n_rows, n_features)
-        Rows of positive weight.
-
-    sample_weight : ndarray of shape (n_rows,) or None
-        Their weights; all of them are scaled if the largest is beyond 1e-30 to
-        1e30, where they would overflow, or count for nothing.
-    """
+    """Return the rows that count, and their weights unless all are one."""
     if sample_weight is None:
         return X, None
     counts = sample_weight > 0
@@ -91,25 +60,7 @@ def drop_weightless(X, sample_weight):
 
 
 def standardization(X, sample_weight, *, per_feature):
-    """Return location and scale of the rows, without overflow or a copy.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features), or RowBlocks
-        Rows.
-
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the rows.
-
-    per_feature : bool
-        Whether each feature has its own scale. Otherwise all share one, which
-        keeps the geometry of the rows.
-
-    Returns
-    -------
-    units : Units
-        Location, scale and resolution.
-    """
+    """Return location and scale of the rows, without overflow or a copy."""
     if isinstance(X, RowBlocks):
         loc, scale, size, varies = _moments_of_blocks(X.overview)
     else:

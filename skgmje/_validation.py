@@ -20,21 +20,7 @@ _MOST_NAMED = 5
 
 
 def as_blocks(X, sample_weight=None):
-    """Return rows that an engine holds as :class:`RowBlocks`, and None for others.
-
-    Parameters
-    ----------
-    X : array-like, RowBlocks, Dask array or Dask dataframe
-        The rows.
-
-    sample_weight : array-like or Dask array, default=None
-        Their weights; RowBlocks have their own.
-
-    Returns
-    -------
-    blocks : RowBlocks or None
-        The rows and their weights.
-    """
+    """Return rows that an engine holds as :class:`RowBlocks`, and None for others."""
     if isinstance(X, RowBlocks):
         if sample_weight is not None:
             raise ValueError(
@@ -66,32 +52,7 @@ def refuse_blocks(estimator, X):
 
 
 def check_blocks(estimator, blocks, *, allow_nan=False, min_samples=2):
-    """Look at all blocks once, and raise if they cannot be learned from.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Whose ``n_features_in_`` is set.
-
-    blocks : RowBlocks
-        The rows.
-
-    allow_nan : bool, default=False
-        Whether NaN means missing.
-
-    min_samples : int, default=2
-        Smallest number of rows.
-
-    Returns
-    -------
-    blocks : RowBlocks
-        The same.
-
-    Raises
-    ------
-    ValueError
-        As from :func:`check_rows`.
-    """
+    """Look at all blocks once, and raise if they cannot be learned from."""
     validate_data(estimator, blocks.header, reset=True, skip_check_array=True)
     overview = blocks.overview
     if blocks.shape[0] < min_samples:
@@ -113,36 +74,7 @@ def check_blocks(estimator, blocks, *, allow_nan=False, min_samples=2):
 
 
 def check_values(estimator, X, n_samples=None, single=None):
-    """Raise if a feature has no value: nothing can be learned of it.
-
-    Whoever takes NaN as missing calls it with all that is learned from, once what
-    has no weight is gone. Parts of it (folds, chunks, later samples of a stream)
-    may lack a feature.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Knows the names of the features, if they have names.
-
-    X : ndarray of shape (n_samples, n_features)
-        What is learned from, or the extremes of it.
-
-    n_samples : int, default=None
-        Number of samples that `X` stands for; None means its own.
-
-    single : ndarray of bool, shape (n_features,), default=None
-        Which features have one value; None means to look at `X`.
-
-    Raises
-    ------
-    ValueError
-        If so; it names the features.
-
-    Warns
-    -----
-    UserWarning
-        If a feature has a single value.
-    """
+    """Raise if a feature has no value: nothing can be learned of it."""
     low, high = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
     n_samples = len(X) if n_samples is None else n_samples
     empty = np.isnan(high)
@@ -178,18 +110,7 @@ def _named(estimator, chosen):
 
 
 def check_magnitude(X):
-    """Raise if the squares of rows to learn from overflow.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        The rows; NaN means missing.
-
-    Raises
-    ------
-    ValueError
-        If so.
-    """
+    """Raise if the squares of rows to learn from overflow."""
     largest = max(
         float(np.fmax.reduce(X, axis=None)), -float(np.fmin.reduce(X, axis=None))
     )
@@ -204,43 +125,7 @@ _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
 def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=None):
-    """Return `X` as a float array of rows that the hot loops can square.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Whose ``n_features_in_`` is set or checked.
-
-    X : array-like of shape (n_samples, n_features)
-        The rows; float64 and float32 are kept. A torch tensor becomes an array,
-        because the hot loops are NumPy's, also under array-API dispatch.
-
-    reset : bool
-        True in ``fit``.
-
-    allow_nan : bool, default=False
-        Whether NaN means missing.
-
-    min_samples : int, default=1
-        Smallest number of rows.
-
-    fitting : bool, default=None
-        Whether the rows are learned from; None means `reset`.
-
-    Returns
-    -------
-    X : ndarray of shape (n_samples, n_features)
-        Checked rows.
-
-    Raises
-    ------
-    ValueError
-        For NaN where it has no meaning, infinity, or entries whose squares
-        overflow.
-
-    TypeError
-        For rows that an engine holds.
-    """
+    """Return `X` as a float array of rows that the hot loops can square."""
     if reset or not _are_plain_rows(estimator, X, min_samples):
         refuse_blocks(estimator, X)
         X = validate_data(
@@ -257,10 +142,7 @@ def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=N
 
 
 def _are_plain_rows(estimator, X, min_samples):
-    """Tell at once whether validation would find nothing to do, nothing to say.
-
-    It takes longer than the density of a row does.
-    """
+    """Tell at once whether validation would find nothing to do, nothing to say."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in _FLOATS:
         return False
     if len(X) < max(1, min_samples) or hasattr(estimator, "feature_names_in_"):
@@ -272,15 +154,7 @@ def _are_plain_rows(estimator, X, min_samples):
 
 
 def check_weights(sample_weight, X):
-    """Return row weights as floats, or None if none are given.
-
-    Those in single precision stay so: a copy of very many would cost memory.
-
-    Raises
-    ------
-    ValueError
-        If a weight is negative or all are zero.
-    """
+    """Return row weights as floats, or None if none are given."""
     if sample_weight is None:
         return None
     sample_weight = from_tensor(sample_weight)
@@ -295,10 +169,7 @@ def check_weights(sample_weight, X):
 
 
 def mean_score(log_prob, sample_weight):
-    """Return the weighted mean of log-densities; rows of weight zero do not count.
-
-    Zero times the -inf of a row far away would be NaN.
-    """
+    """Return the weighted mean of log-densities; rows of weight zero do not count."""
     weight = check_weights(sample_weight, log_prob)
     if weight is None:
         return float(log_prob.mean())

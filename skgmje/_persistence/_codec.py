@@ -24,11 +24,7 @@ class NotStorable(TypeError):
 
 
 class Encoder:
-    """Turns values into nodes: JSON values, or ``{tag: ...}``.
-
-    `arrays` collects the arrays, `custom` the paths of parameters that are code.
-    Objects that are met twice are stored once.
-    """
+    """Turns values into nodes: JSON values, or ``{tag: ...}``."""
 
     def __init__(self):
         self.arrays = {}
@@ -136,10 +132,7 @@ class Encoder:
         return node
 
     def param(self, value, path):
-        """Return the node of a parameter; code gets a name instead.
-
-        Codes that are one object have one name.
-        """
+        """Return the node of a parameter; code gets a name instead."""
         if id(value) in self._known:
             return self._known[id(value)]
         try:
@@ -206,16 +199,7 @@ class ModuleState(dict):
 
 
 class Decoder:
-    """Makes values of nodes.
-
-    Parameters
-    ----------
-    arrays : dict of ndarray
-        The arrays that nodes name.
-
-    custom : dict
-        The user's code by path.
-    """
+    """Makes values of nodes."""
 
     def __init__(self, arrays, custom=None):
         self.arrays = arrays
@@ -224,13 +208,7 @@ class Decoder:
         self._depth = 0
 
     def decode(self, node):
-        """Return the value of a node.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
+        """Return the value of a node."""
         if node is None or isinstance(node, bool | int | float | str):
             return node
         self._depth += 1

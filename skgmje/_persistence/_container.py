@@ -32,24 +32,7 @@ def _library():
 
 
 def pack(document, arrays, **labels):
-    """Return the bytes of a file.
-
-    Parameters
-    ----------
-    document : JSON value
-        What the arrays mean.
-
-    arrays : dict of ndarray
-        Contiguous arrays by name.
-
-    **labels : JSON values
-        Further metadata, for those who look into a file.
-
-    Returns
-    -------
-    data : bytes
-        A safetensors file.
-    """
+    """Return the bytes of a file."""
     known = {"format_version": f"{MAJOR}.{MINOR}", **labels, "document": document}
     known["sha256"] = _digest(known, arrays)
     # One entry: safetensors writes several in an order of its own.
@@ -57,13 +40,7 @@ def pack(document, arrays, **labels):
 
 
 def unpack(data):
-    """Return document and arrays of a file, if every bit is as it was written.
-
-    Raises
-    ------
-    ValueError
-        If not, or if the file is of another kind or of a later major version.
-    """
+    """Return document and arrays of a file, if every bit is as it was written."""
     known = _metadata(data)
     major = str(known.get("format_version")).partition(".")[0]
     if not major.isdecimal() or int(major) != MAJOR:
@@ -109,19 +86,7 @@ def _digest(known, arrays):
 
 
 def write_file(path, data):
-    """Write a file as a whole or not at all.
-
-    The bytes go to a new file beside it, which then takes its name: whatever
-    happens in between, the old file is there and complete.
-
-    Parameters
-    ----------
-    path : str or path-like
-        Where to.
-
-    data : bytes
-        What to write.
-    """
+    """Write a file as a whole or not at all."""
     path = os.fspath(path)
     folder, name = os.path.split(os.path.abspath(path))
     part = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.part")

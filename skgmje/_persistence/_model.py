@@ -131,9 +131,8 @@ def load(path, *, custom=None):
 
 @contextmanager
 def _blamed_on(path):
-    """Say of any error that the content of a file brings about that it is the file's.
-
-    Whatever a forged file can make fail, the caller has one error to expect.
+    """Say of any error that the content of a file brings about that it is the
+    file's.
     """
     try:
         yield

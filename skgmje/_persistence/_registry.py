@@ -94,13 +94,7 @@ def name_of(cls):
 
 
 def class_of(name):
-    """Return the class that a name in a file stands for.
-
-    Raises
-    ------
-    ValueError
-        If the name stands for none.
-    """
+    """Return the class that a name in a file stands for."""
     if not isinstance(name, str) or name not in CLASSES:
         raise ValueError(
             f"it holds {str(name)[:80]!r}, which this version of skgmje does not know"

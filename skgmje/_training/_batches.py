@@ -14,16 +14,7 @@ _CHUNK_ENTRIES = 2**20
 
 
 class TensorRows(torch.utils.data.Dataset):
-    """Tensors that share their rows, already on their device.
-
-    Parameters
-    ----------
-    X : tensor of shape (n_samples, ...)
-        Rows.
-
-    *others : tensors of shape (n_samples, ...)
-        What belongs to the rows.
-    """
+    """Tensors that share their rows, already on their device."""
 
     def __init__(self, X, *others):
         self.X = X
@@ -38,22 +29,7 @@ class TensorRows(torch.utils.data.Dataset):
 
 
 class ArrayRows(torch.utils.data.Dataset):
-    """Arrays that share their rows, read and moved when a batch asks for them.
-
-    Parameters
-    ----------
-    X : array of shape (n_samples, ...)
-        Rows: what NumPy can index, for example a memory map.
-
-    *others : arrays of shape (n_samples, ...)
-        What belongs to the rows.
-
-    dtype : dtype
-        NumPy's data type of the tensors.
-
-    device : torch.device
-        Where they go.
-    """
+    """Arrays that share their rows, read and moved when a batch asks for them."""
 
     def __init__(self, X, *others, dtype, device):
         self.arrays = (X, *others)
@@ -74,27 +50,7 @@ class ArrayRows(torch.utils.data.Dataset):
 
 
 def load_rows(arrays, dtype, device, max_bytes):
-    """Return rows for training: tensors if they fit, else arrays.
-
-    Parameters
-    ----------
-    arrays : sequence of arrays of shape (n_samples, ...)
-        Arrays that share their rows.
-
-    dtype : dtype
-        NumPy's data type of the tensors.
-
-    device : torch.device
-        Where the tensors go.
-
-    max_bytes : float
-        Bytes that all tensors together may take.
-
-    Returns
-    -------
-    rows : TensorRows or ArrayRows
-        The rows.
-    """
+    """Return rows for training: tensors if they fit, else arrays."""
     rows = ArrayRows(*arrays, dtype=dtype, device=device)
     size = sum(math.prod(array.shape) for array in arrays) * np.dtype(dtype).itemsize
     if size > max_bytes:
@@ -111,73 +67,19 @@ def load_rows(arrays, dtype, device, max_bytes):
 
 
 def share_rows(array, device):
-    """Return an array as rows for training, on the CPU without a copy of it.
-
-    Parameters
-    ----------
-    array : ndarray of shape (n_samples, n_features)
-        Single precision; nobody changes it while training goes on.
-
-    device : torch.device
-        Where the rows go.
-
-    Returns
-    -------
-    rows : TensorRows
-        Row by row in memory: other orders are multiplied to other bits.
-    """
+    """Return an array as rows for training, on the CPU without a copy of it."""
     return TensorRows(torch.from_numpy(array).to(device).contiguous())
 
 
 def draw_rows(n_rows, size, random_state):
-    """Return indices of random rows; of very many some may come twice.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows to draw from.
-
-    size : int
-        Number of rows to draw.
-
-    random_state : torch.Generator
-        The source of randomness, on the CPU.
-
-    Returns
-    -------
-    rows : tensor of shape (size,)
-        Indices.
-    """
+    """Return indices of random rows; of very many some may come twice."""
     if n_rows > _MAX_PERMUTED:
         return torch.randint(n_rows, (size,), generator=random_state)
     return torch.randperm(n_rows, generator=random_state)[:size]
 
 
 class TensorBatches:
-    """Iterate over batches of tensors without visiting single rows.
-
-    Each pass yields `n_steps` batches of one size and goes on where the last
-    one ended: rows are drawn without replacement until too few are left, then
-    shuffled anew; of more than four million rows each batch is drawn anew. As
-    long as a batch holds all rows, nothing is copied.
-
-    Parameters
-    ----------
-    dataset : TensorRows or ArrayRows
-        The rows.
-
-    batch_size : int
-        Rows per batch.
-
-    n_steps : int, default=1
-        Number of batches in one pass.
-
-    max_steps : int or None, default=None
-        Number of batches after which the passes are empty.
-
-    random_state : torch.Generator, default=None
-        The source of randomness, on the CPU.
-    """
+    """Iterate over batches of tensors without visiting single rows."""
 
     remembered = ("left", "source", "n_used")
 

@@ -29,27 +29,7 @@ def _exists():
 
 @contextmanager
 def training_together(module, rows, random_state, device):
-    """Let the processes of the default group, if there is one, train together.
-
-    Parameters
-    ----------
-    module : nn.Module
-        What is trained; its parameters become those of the first process.
-
-    rows : TensorRows or ArrayRows
-        All rows, the same in each process.
-
-    random_state : torch.Generator
-        In the same state in each process.
-
-    device : torch.device
-        Where to train.
-
-    Raises
-    ------
-    ValueError
-        If rows or random states are not the same.
-    """
+    """Let the processes of the default group, if there is one, train together."""
     if not _exists():
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             warnings.warn(
@@ -90,13 +70,7 @@ def _compare(rows, random_state, device):
 
 
 class Gather(torch.autograd.Function):
-    """The rows of all processes in each; gradients of all are added up.
-
-    If every process computes the same loss from the gathered rows, each row gets
-    as many times its gradient as there are processes. Parameters that only one
-    process used for a row then need the mean over the processes, see
-    :func:`average_gradients`.
-    """
+    """The rows of all processes in each; gradients of all are added up."""
 
     @staticmethod
     def forward(ctx, own, start, n_rows):
@@ -115,23 +89,7 @@ class Gather(torch.autograd.Function):
 
 
 def by_rows(network, X):
-    """Evaluate a network, in a group each process for its share of the rows.
-
-    Batch normalisations see all rows.
-
-    Parameters
-    ----------
-    network : nn.Module or callable
-        Maps rows to rows.
-
-    X : tensor of shape (..., n_samples, n_features)
-        All rows, the same in each process.
-
-    Returns
-    -------
-    outputs : tensor of shape (..., n_samples, n_outputs)
-        All outputs, in each process.
-    """
+    """Evaluate a network, in a group each process for its share of the rows."""
     size, n_rows = group_size(), X.shape[-2]
     if size == 1:
         return network(X)
@@ -155,10 +113,7 @@ def by_rows(network, X):
 
 
 def _let_see(module, gather, share):
-    """Give a batch normalisation all rows, and what follows the share of its rows.
-
-    Its rows, vectors or maps, stand along the first axis.
-    """
+    """Give a batch normalisation all rows, and what follows the share of its rows."""
 
     def see_all(_, args):
         own = args[0]

@@ -14,10 +14,7 @@ _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")
 
 
 def _start_anew():
-    """Let torch work in a forked process: its threads have not come along.
-
-    It would wait for them for ever, and so would the lock for its owner.
-    """
+    """Let torch work in a forked process: its threads have not come along."""
     global _LOCK
     _LOCK = threading.RLock()
     torch.set_num_threads(1)
@@ -28,24 +25,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def resolve_device(device):
-    """Return the torch device that a word names.
-
-    Parameters
-    ----------
-    device : str
-        "auto" is the first CUDA device if there is one, else the CPU; anything
-        else is torch's name of a device.
-
-    Returns
-    -------
-    device : torch.device
-        The device.
-
-    Raises
-    ------
-    ValueError
-        If torch does not know the device or cannot use it here.
-    """
+    """Return the torch device that a word names."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -60,26 +40,7 @@ def resolve_device(device):
 
 
 def load_tensors(module, tensors):
-    """Give a network the parameters and buffers that a file has of it.
-
-    Parameters
-    ----------
-    module : nn.Module
-        Changed in place.
-
-    tensors : dict
-        Tensors by name.
-
-    Returns
-    -------
-    module : nn.Module
-        In the precision of the tensors, in evaluation mode.
-
-    Raises
-    ------
-    RuntimeError
-        If names or shapes differ.
-    """
+    """Give a network the parameters and buffers that a file has of it."""
     floats = [part for part in tensors.values() if part.is_floating_point()]
     if floats:
         module.to(floats[0].dtype)
@@ -89,18 +50,7 @@ def load_tensors(module, tensors):
 
 @contextmanager
 def naming_batch_size(batch_size):
-    """Say what to do where the memory of a device does not hold a batch.
-
-    Parameters
-    ----------
-    batch_size : int
-        Rows of a batch.
-
-    Raises
-    ------
-    MemoryError
-        In place of the errors of torch and NumPy that tell so.
-    """
+    """Say what to do where the memory of a device does not hold a batch."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -121,19 +71,7 @@ def naming_batch_size(batch_size):
 
 @contextmanager
 def own_random_state(seed, device=None):
-    """Lend torch's default generators a seed, and give their states back.
-
-    Only for code of others that draws from them (layers being built, dropout).
-    One thread at a time; the random states are as before afterwards.
-
-    Parameters
-    ----------
-    seed : int
-        The seed.
-
-    device : torch.device or None, default=None
-        Device whose default generator is lent too.
-    """
+    """Lend torch's default generators a seed, and give their states back."""
     on_cuda = device is not None and device.type == "cuda"
     with _LOCK:
         state = torch.get_rng_state()
@@ -151,20 +89,8 @@ def own_random_state(seed, device=None):
 
 
 def fast_training(module, X):
-    """Return a context in which training multiplies bfloat16, if that is faster here.
-
-    Parameters
-    ----------
-    module : nn.Module
-        Only in training mode; answers keep their precision.
-
-    X : tensor
-        What it is evaluated for; only single precision.
-
-    Returns
-    -------
-    context : context manager
-        Its results may be of bfloat16.
+    """Return a context in which training multiplies bfloat16, if that is faster
+    here.
     """
     if module.training and X.dtype == torch.float32 and _has_bfloat16(X.device):
         return torch.autocast(X.device.type, torch.bfloat16)

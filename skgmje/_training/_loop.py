@@ -202,10 +202,7 @@ class _MixtureNet(NeuralNet):
         return {k: v.clone() for k, v in self.module_.state_dict().items()}
 
     def _check_losses(self, losses):
-        """Remember the best parameters; stop if a loss is not finite.
-
-        The first loss of an epoch is that of the parameters before it.
-        """
+        """Remember the best parameters; stop if a loss is not finite."""
         start = self.n_steps_ - len(losses)
         n_warmup = self.schedule.warmup * self.schedule.max_iter
         if start < n_warmup + self.schedule.epoch_length:
@@ -259,17 +256,8 @@ def check_net_params(net_params):
 
 
 def check_callbacks(callbacks):
-    """Raise if skorch could not call `callbacks`, or if they wait for what never comes.
-
-    Parameters
-    ----------
-    callbacks : list or None
-        Callbacks of skorch, their classes, or pairs of a name and one of them.
-
-    Raises
-    ------
-    ValueError
-        If one is no callback, or monitors a loss of validation data.
+    """Raise if skorch could not call `callbacks`, or if they wait for what never
+    comes.
     """
     for item in callbacks or []:
         callback = item[-1] if isinstance(item, tuple) else item
@@ -343,59 +331,7 @@ def _make_net(module, criterion, n_rows, schedule, hooks, random_state, device):
 
 
 def train(module, criterion, tensors, schedule, hooks, random_state, device):
-    """Train a mixture module by gradient steps, and leave it in evaluation mode.
-
-    Each step draws a batch, evaluates ``criterion(module(X), X, *others)``,
-    clips the gradient, and moves the parameters. Then the module's
-    own `update` is called.
-
-    Parameters
-    ----------
-    module : MixtureModule
-        What to train; changed in place and moved to `device`.
-
-    criterion : callable
-        Gets the module's mixture and the batch, returns the loss.
-
-    tensors : tuple of tensors, or ArrayRows
-        X, which is also the module's context, and others with the same rows.
-
-    schedule : Schedule
-        When to do what.
-
-    hooks : Hooks
-        What to call.
-
-    random_state : torch.Generator
-        The source of randomness, on the CPU.
-
-    device : torch.device
-        Where to train.
-
-    Returns
-    -------
-    training : Training
-        The loss curve, and what went wrong.
-
-    Raises
-    ------
-    NonFiniteLossError
-        If the very first loss is not finite.
-
-    MemoryError
-        If the device cannot hold a step; it names a smaller `batch_size`.
-
-    KeyboardInterrupt
-        If the user interrupts it; with the `training` so far as its attribute
-        `result`, if there is a loss.
-
-    Notes
-    -----
-    If a later loss is not finite, or a matrix cannot be factorised, the best
-    parameters are restored. All other errors are those of the user's own
-    functions, and raised. The processes of a `torch.distributed` group train
-    together.
-    """
+    """Train a mixture module by gradient steps, and leave it in evaluation mode."""
     rows = tensors
     if isinstance(tensors, tuple | list):
         rows = TensorRows(*(tensor.to(device) for tensor in tensors))
@@ -453,29 +389,7 @@ def _describe_failure(net, error):
 
 
 def check_engine(estimator, example, *, may_be_empty=False):
-    """Return the device; what depends on the engine should fail before any work.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Its `net_params`, `callbacks`, `hidden_layer_sizes` and `device` are read.
-
-    example : tuple of int
-        Layers that an error message proposes.
-
-    may_be_empty : bool, default=False
-        Whether a network may have no hidden layer.
-
-    Returns
-    -------
-    device : torch.device
-        Where to train.
-
-    Raises
-    ------
-    ValueError
-        If a parameter cannot be used here.
-    """
+    """Return the device; what depends on the engine should fail before any work."""
     check_net_params(estimator.net_params)
     check_callbacks(estimator.callbacks)
     sizes = estimator.hidden_layer_sizes

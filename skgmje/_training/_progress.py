@@ -6,22 +6,7 @@ import numpy as np
 
 
 class Progress:
-    """Print a line every tenth of a run.
-
-    Parameters
-    ----------
-    name : str
-        What is running.
-
-    max_iter : int
-        Number of steps of the whole run.
-
-    verbose : int
-        0 prints nothing, 1 a line every tenth, 2 a line every epoch.
-
-    word : str, default="loss"
-        What the numbers are.
-    """
+    """Print a line every tenth of a run."""
 
     remembered = ("n_steps",)
 

@@ -47,10 +47,7 @@ def _moved(value, device):
 
 
 def _lay_out(optimizer):
-    """Give what an optimiser remembers of parameters their order in memory.
-
-    Files have another one, and fused optimisers go through memory.
-    """
+    """Give what an optimiser remembers of parameters their order in memory."""
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
             if torch.is_tensor(value) and value.shape == parameter.shape:
@@ -59,13 +56,7 @@ def _lay_out(optimizer):
 
 
 class RunRecord:
-    """Keeps the state of a run in a checkpoint, epoch by epoch, if there is one.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint or None
-        Where to.
-    """
+    """Keeps the state of a run in a checkpoint, epoch by epoch, if there is one."""
 
     def __init__(self, checkpoint):
         self.checkpoint = checkpoint

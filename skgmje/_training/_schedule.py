@@ -13,29 +13,7 @@ _N_EPOCHS = 100
 
 @dataclass(frozen=True)
 class Schedule:
-    """When a run does what.
-
-    Parameters
-    ----------
-    max_iter : int
-        Number of gradient steps.
-
-    batch_size : int or None, default=None
-        Rows per step; None, or at least as many as there are, takes all.
-
-    learning_rate : float, default=0.004
-        Step size of Adam; it falls to nearly zero along a cosine.
-
-    fast_parameters : tuple of str, default=()
-        Patterns of parameter names that learn five times as fast.
-
-    warmup : float, default=0.0
-        Fraction of the run during which `on_step` still changes what the loss
-        means, so that its values do not compare with later ones.
-
-    tol : float, default=0.0
-        A loss that ends higher than it began by less has not risen.
-    """
+    """When a run does what."""
 
     max_iter: int
     batch_size: int | None = None
@@ -57,36 +35,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a run calls.
-
-    Parameters
-    ----------
-    on_step : callable, default=None
-        Gets the completed fraction of the run before each gradient step.
-
-    on_epoch : callable, default=None
-        Gets the losses of the epoch's steps; may return True to stop.
-
-    callbacks : list of skorch callbacks or None, default=None
-        Handed to skorch.
-
-    net_params : dict or None, default=None
-        Handed to :class:`skorch.NeuralNet`.
-
-    remedy : str, default="Check what the cost returns."
-        What to do if the first loss is not finite.
-
-    clip_gradients : callable, default=None
-        Clips the gradients before they are used; None clips their norm at 5.
-
-    checkpoint : Checkpoint or None, default=None
-        Keeps the state after each epoch, and gives it back to a run that starts
-        again after a crash.
-
-    memories : tuple, default=()
-        Other objects with a state that the run depends on, see
-        :mod:`skgmje._training._resume`.
-    """
+    """What a run calls."""
 
     on_step: Callable | None = None
     on_epoch: Callable | None = None
@@ -100,17 +49,7 @@ class Hooks:
 
 @dataclass(frozen=True)
 class Training:
-    """What a run leaves behind, beside the trained module.
-
-    Parameters
-    ----------
-    loss_curve : ndarray of shape (n_steps,)
-        Loss before each gradient step, up to a failure.
-
-    trouble : str
-        Why the run failed or went back to earlier parameters, and what to
-        do, in sentences; empty if it did not.
-    """
+    """What a run leaves behind, beside the trained module."""
 
     loss_curve: np.ndarray
     trouble: str = ""
@@ -121,20 +60,7 @@ _LEAST_WINDOW = 5
 
 
 class Plateau:
-    """Tell when the loss has stopped moving.
-
-    Parameters
-    ----------
-    max_iter : int
-        Number of steps of the whole run; a tenth of them, but at least five, is
-        looked at.
-
-    tol : float
-        The loss has stopped when it varied by less.
-
-    warmup : float
-        Fraction of the run before which losses do not compare.
-    """
+    """Tell when the loss has stopped moving."""
 
     remembered = ("losses",)
 

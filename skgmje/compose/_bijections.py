@@ -30,33 +30,17 @@ _FLAT = 1e-7
 
 
 class Bijection(ABC):
-    """A fitted transformer with its log-determinant and its image.
-
-    Parameters
-    ----------
-    transformer : fitted transformer
-        Asked for rows as plain arrays.
-
-    log_det : callable, dict or None
-        Log-determinants of the functions of a `FunctionTransformer`.
-    """
+    """A fitted transformer with its log-determinant and its image."""
 
     def __init__(self, transformer, log_det):
         self._transformer = _plain(transformer)
 
     @abstractmethod
     def forward(self, X):
-        """Return images and log-determinants of rows.
-
-        Where a row is outside the domain, its image is not finite or its
-        log-determinant is -inf.
-        """
+        """Return images and log-determinants of rows."""
 
     def forward_training(self, X):
-        """Return images and log-determinants of the rows that were fitted to.
-
-        They differ from :meth:`forward` where a row may have decided its own image.
-        """
+        """Return images and log-determinants of the rows that were fitted to."""
         return self.forward(X)
 
     def inverse(self, Z):
@@ -64,10 +48,7 @@ class Bijection(ABC):
         return np.asarray(self._transformer.inverse_transform(Z))
 
     def intervals(self, n_features):
-        """Return the image as sorted, disjoint intervals (m, 2) of each column.
-
-        None if it is no product of such.
-        """
+        """Return the image as sorted, disjoint intervals (m, 2) of each column."""
         return [WHOLE_LINE] * n_features
 
     def contains(self, Z):
@@ -102,11 +83,7 @@ def _plain(transformer):
 
 
 class Power(Bijection):
-    r"""Box-Cox or Yeo-Johnson, column by column.
-
-    The derivatives are :math:`x^{\lambda - 1}` and
-    :math:`(1 + |x|)^{\pm(\lambda - 1)}`, with the sign of x.
-    """
+    """Box-Cox or Yeo-Johnson, column by column."""
 
     def __init__(self, transformer, log_det):
         super().__init__(transformer, log_det)
@@ -156,11 +133,7 @@ def _box_cox_image(lmbda):
 
 
 class Quantile(Bijection):
-    r"""Normal scores of a piecewise linear distribution function F.
-
-    The derivative is :math:`F'(x) / \phi(z)`. Ties of the quantiles are jumps of
-    F, which leave gaps in the image.
-    """
+    """Normal scores of a piecewise linear distribution function F."""
 
     def __init__(self, transformer, log_det):
         super().__init__(transformer, log_det)
@@ -464,30 +437,7 @@ def type_of(transformer):
 
 
 def bijection(transformer, log_det=None):
-    """Return a fitted transformer as a change of variables.
-
-    Parameters
-    ----------
-    transformer : fitted transformer, 'passthrough' or None
-        One of those in :data:`BIJECTIONS`.
-
-    log_det : callable, dict or None, default=None
-        Log-determinant of the function of a `FunctionTransformer`, or a dict from
-        such functions to their log-determinants.
-
-    Returns
-    -------
-    bijection : Bijection
-        The change of variables.
-
-    Raises
-    ------
-    TypeError
-        If its log-determinant is not known.
-
-    ValueError
-        If it has none, because the map is flat or drops columns.
-    """
+    """Return a fitted transformer as a change of variables."""
     if transformer is None or transformer == "passthrough":
         return Identity(transformer, log_det)
     return BIJECTIONS[type_of(transformer)](transformer, log_det)

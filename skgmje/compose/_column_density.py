@@ -50,13 +50,7 @@ _LOG_TAIL = np.log(2 * np.sqrt(3) / np.pi)
 
 
 class Shift:
-    """A constant column, moved to zero; it has no scale.
-
-    Parameters
-    ----------
-    loc : float
-        Its value.
-    """
+    """A constant column, moved to zero; it has no scale."""
 
     n_members = 0
 
@@ -73,31 +67,7 @@ class Shift:
 
 
 class ColumnDensity:
-    r"""Density of one column: a table inside, Student tails all over.
-
-    .. math:: f(x) = (1 - \epsilon) h_{j(x)} + \epsilon\, t_3((x - m) / s) / s
-
-    The distribution function is taken linear within a cell, so that f, its exact
-    derivative, is constant there: between two edges the tails count by their
-    mean, and beyond the table as they are.
-
-    Parameters
-    ----------
-    units : (float, float)
-        Mean and standard deviation: all else is in these units.
-
-    edges : ndarray of shape (n_cells + 1,)
-        Edges of the table, ascending.
-
-    mass : ndarray of shape (n_cells,)
-        Probabilities of its cells, summing to one.
-
-    loc, scale : float
-        Of the tails.
-
-    tail_mass : float
-        Their probability.
-    """
+    """Density of one column: a table inside, Student tails all over."""
 
     def __init__(self, units, edges, mass, loc, scale, tail_mass):
         self._units = units
@@ -114,19 +84,7 @@ class ColumnDensity:
         self._sf = tail_mass * above[-1] + np.append(outer, 0.0)
 
     def forward(self, x):
-        """Return normal scores and logarithms of the slope.
-
-        Parameters
-        ----------
-        x : ndarray of shape (n_samples,)
-            Values, finite.
-
-        Returns
-        -------
-        z, log_slope : ndarray of shape (n_samples,)
-            :math:`\\Phi^{-1}(F(x))`, from whichever tail is smaller, and
-            :math:`\\log f(x) - \\log \\phi(z)`.
-        """
+        """Return normal scores and logarithms of the slope."""
         mean, unit = self._units
         x = (x - mean) / unit
         cell = np.searchsorted(self._edges, x, side="right") - 1
@@ -149,18 +107,7 @@ class ColumnDensity:
         return z, log_density + 0.5 * z**2 + (_LOG_SQRT_2PI - np.log(unit))
 
     def inverse(self, z):
-        """Return the values whose normal scores are `z`.
-
-        Parameters
-        ----------
-        z : ndarray of shape (n_samples,)
-            Normal scores.
-
-        Returns
-        -------
-        x : ndarray of shape (n_samples,)
-            The values.
-        """
+        """Return the values whose normal scores are `z`, shape (n_samples,)."""
         lower = z < 0
         tail = ndtr(-np.abs(z))
         last = len(self._mass) - 1
@@ -204,25 +151,7 @@ def _t_quantile(log_tail):
 
 
 def fit_column(x, sample_weight=None):
-    """Fit the density of a column: kernels and blocks, stacked.
-
-    Four kernel density estimates on the table, Bayesian blocks of two costs, and
-    one Gaussian get the weights that make values most likely that they were not
-    fitted on.
-
-    Parameters
-    ----------
-    x : ndarray of shape (n_samples,)
-        Values, float64 and finite.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights, positive.
-
-    Returns
-    -------
-    density : ColumnDensity or Shift
-        The latter if all values are the same.
-    """
+    """Fit the density of a column: kernels and blocks, stacked."""
     values, index = np.unique(x, return_inverse=True)
     counts = np.bincount(index, sample_weight).astype(float)
     n_rows = counts.sum()
@@ -300,17 +229,7 @@ def _kernel_masses(edges, seen):
 
 
 def _block_masses(edges, seen):
-    r"""Find the blocks of equal height that are most likely, of any number.
-
-    Dynamic programming over the last edge, for all tables and costs at once:
-    a block of c rows of n and length l is worth :math:`c \log (c / n l)` less its
-    cost.
-
-    References
-    ----------
-    .. [1] J. D. Scargle et al., "Studies in astronomical time series analysis VI:
-       Bayesian block representations", 2013.
-    """
+    """Find the blocks of equal height that are most likely, of any number."""
     n_cells = len(edges) - 1
     costs = np.array(_BLOCK_COSTS)[:, None, None]
     rows = np.append(np.zeros((len(seen), 1)), np.cumsum(seen, axis=1), axis=1)

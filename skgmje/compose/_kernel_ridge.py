@@ -27,28 +27,7 @@ _LOWEST_EXPONENT = -80.0
 
 
 class KernelRidge(NamedTuple):
-    r"""A regression, linear in kernels of landmarks, slopes and a constant.
-
-    Parameters
-    ----------
-    landmarks : ndarray of shape (n_landmarks, n_features)
-        Where the kernels stand.
-
-    bandwidth : float
-        Standard deviation of the Gaussian kernels.
-
-    ridge : float
-        Pseudo-count of the prior.
-
-    coef : ndarray of shape (n_landmarks + n_features + 1,)
-        Coefficients.
-
-    residuals : ndarray of shape (n_samples,)
-        Of each row under the regression fitted without it.
-
-    error : float
-        Mean of their squares.
-    """
+    """A regression, linear in kernels of landmarks, slopes and a constant."""
 
     landmarks: Any
     bandwidth: float
@@ -67,36 +46,7 @@ class KernelRidge(NamedTuple):
 
 
 def fit_kernel_ridge(X, y, landmarks, sample_weight=None, bandwidths=BANDWIDTHS):
-    r"""Fit the regression of least leave-one-out error.
-
-    For features F, prior precision B and ridge :math:`\lambda`, the residual of a
-    row that was left out is
-
-    .. math:: \frac{y_i - \hat y_i}{1 - w_i h_i}, \qquad
-        h_i = f_i^\top (F^\top W F + \lambda B)^{-1} f_i.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Inputs, in standard units.
-
-    y : ndarray of shape (n_samples,)
-        Target.
-
-    landmarks : ndarray of shape (n_landmarks, n_features)
-        Where the kernels stand.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    bandwidths : sequence of float, default=BANDWIDTHS
-        Candidates, in roots of the number of features.
-
-    Returns
-    -------
-    regression : KernelRidge
-        The best of the candidates.
-    """
+    """Fit the regression of least leave-one-out error."""
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
     best = None
     for factor in bandwidths:

@@ -42,25 +42,7 @@ def mixture_or_none(density):
 
 
 def image_mass(density, bijection, n_features):
-    """Compute the probability of the image of a map under a fitted density.
-
-    Parameters
-    ----------
-    density : fitted estimator
-        Density of the image's space.
-
-    bijection : Bijection
-        The map.
-
-    n_features : int
-        Number of columns.
-
-    Returns
-    -------
-    mass : Mass
-        Exact, of error 0, where the image is a box and columns are independent
-        within components, or only one column has bounds.
-    """
+    """Compute the probability of the image of a map under a fitted density."""
     intervals = bijection.intervals(n_features)
     if is_everywhere(intervals):
         return Mass(1.0, 0.0)
@@ -132,32 +114,7 @@ def _share_inside(bijection, Z):
 
 
 def draw(density, n_samples, seed):
-    """Draw from any fitted density, and never from the global random state.
-
-    Parameters
-    ----------
-    density : fitted estimator
-        Ours or scikit-learn's.
-
-    n_samples : int
-        Number of rows.
-
-    seed : int
-        Decides the rows.
-
-    Returns
-    -------
-    Z : ndarray of shape (n_samples, n_features)
-        The rows.
-
-    component : ndarray of shape (n_samples,)
-        The component of each; 0 if the density names none.
-
-    Raises
-    ------
-    TypeError
-        If `density` cannot sample with a seed.
-    """
+    """Draw from any fitted density, and never from the global random state."""
     method = getattr(density, "sample", None)
     if method is not None and "random_state" in inspect.signature(method).parameters:
         answer = method(n_samples, random_state=seed)

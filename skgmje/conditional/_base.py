@@ -28,40 +28,8 @@ _CONSTANT = 1e-28
 
 
 def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
-    """Return checked contexts, targets as they came, and the weights; rows that count.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Whose ``n_features_in_`` is set.
-
-    X : array-like of shape (n_samples, n_features)
-        Contexts.
-
-    y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Targets.
-
-    sample_weight : array-like of shape (n_samples,) or None
-        Weights of the rows.
-
-    allow_nan : bool
-        Whether NaN in `X` means missing.
-
-    Returns
-    -------
-    X : ndarray of shape (n_rows, n_features)
-        Contexts of positive weight.
-
-    y : ndarray of shape (n_rows,) or (n_rows, n_targets)
-        Their targets, float64.
-
-    sample_weight : ndarray of shape (n_rows,) or None
-        Their weights.
-
-    Raises
-    ------
-    ValueError
-        If an entry cannot be used, or fewer than two rows count.
+    """Return checked contexts, targets as they came, and the weights; rows that
+    count.
     """
     refuse_blocks(estimator, X)
     X, y = validate_data(
@@ -96,21 +64,7 @@ def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
 
 
 def location_scale(X, sample_weight):
-    """Return means and standard deviations of the columns; 1 for constant ones.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows; NaN means missing.
-
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the rows.
-
-    Returns
-    -------
-    loc, scale : ndarray of shape (n_features,)
-        Of what is not missing.
-    """
+    """Return means and standard deviations of the columns; 1 for constant ones."""
     loc, variance = observed_moments(X, sample_weight)
     varies = variance > _CONSTANT * loc**2
     return loc, np.sqrt(np.where(varies, variance, 1.0))

@@ -24,20 +24,7 @@ from skgmje.particles._resampling import systematic_resampling
 
 
 class Choice(NamedTuple):
-    """The best of some candidates.
-
-    Parameters
-    ----------
-    params : dict
-        What distinguishes it.
-
-    held_out : ndarray of shape (n_samples,)
-        Log-density of each target by the best candidate's fit to other rows;
-        NaN for rows that were not held out.
-
-    cv_results : dict
-        Table of all candidates, in the layout of `GridSearchCV`.
-    """
+    """The best of some candidates."""
 
     params: dict
     held_out: Any
@@ -45,32 +32,7 @@ class Choice(NamedTuple):
 
 
 def choose(candidates, rows, n_context, sample_weight=None, random_state=None):
-    """Choose the candidate whose conditional density predicts best.
-
-    Parameters
-    ----------
-    candidates : callable
-        ``candidates(rows, sample_weight, random_state)`` yields pairs of a dict
-        and the mixture that it stands for.
-
-    rows : array of shape (n_samples, n_features)
-        Contexts and targets; NaN means missing. Those of a tensor stay on its
-        device, and count as different from each other.
-
-    n_context : int
-        Number of context features.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    random_state : RandomState instance, default=None
-        Source of folds and fits.
-
-    Returns
-    -------
-    choice : Choice
-        The best candidate; of equals the first.
-    """
+    """Choose the candidate whose conditional density predicts best."""
     weight = np.ones(len(rows)) if sample_weight is None else sample_weight
     table = []
     keys = np.arange(len(rows))[:, None] if is_torch(rows) else rows
@@ -140,33 +102,7 @@ MAX_ITER = 100
 
 
 def fit_prototypes(X, Y, settings, sample_weight=None, random_state=None):
-    r"""Fit a joint mixture by EM, its settings by held-out *conditional* density.
-
-    .. math:: p(y | x) = \sum_k \gamma_k(x) N(y; m_k(x), V_k)
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_context)
-        Contexts; NaN means missing.
-
-    Y : ndarray of shape (n_samples, n_targets)
-        Targets.
-
-    settings : Settings
-        Of these, the number of components, covariance type and shrinkage may be
-        'auto'.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    random_state : RandomState instance, default=None
-        Source of folds and starts.
-
-    Returns
-    -------
-    fit : Fit
-        A :class:`JointConditional`.
-    """
+    """Fit a joint mixture by EM, its settings by held-out *conditional* density."""
     rows = np.hstack([X, Y])
     n_context = X.shape[1]
     grid = GRID if rows.shape[1] <= MANY_FEATURES else SMALL_GRID
@@ -226,44 +162,7 @@ INSERTION_INTERVAL = 50
 
 
 def fit_neural_gas(X, Y, settings, sample_weight=None, random_state=None):
-    r"""Fit a joint mixture by EM from the nodes of a growing neural gas.
-
-    The gas sees rows of contexts and targets, drawn at random, and settles on all;
-    its nodes and the rows around them start EM with shrunken covariances. The
-    numbers of nodes are compared by the conditional density of held-out rows.
-
-    Parameters
-    ----------
-    X : array of shape (n_samples, n_context)
-        Contexts; NaN means missing, which the gas takes for the mean. Tensors stay
-        on their device, and have no missing entries.
-
-    Y : array of shape (n_samples, n_targets)
-        Targets, of the same library.
-
-    settings : Settings
-        Of these, the number of components (of nodes) and the shrinkage may be
-        'auto'; the covariance type 'auto' is 'full'.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    random_state : RandomState instance, default=None
-        Source of folds and draws.
-
-    Returns
-    -------
-    fit : Fit
-        A :class:`JointConditional`.
-
-    Notes
-    -----
-    A gas has two nodes or more: one component is a Gaussian without it.
-
-    References
-    ----------
-    .. [1] B. Fritzke, "A Growing Neural Gas Network Learns Topologies", 1995.
-    """
+    """Fit a joint mixture by EM from the nodes of a growing neural gas."""
     if settings.n_components == 1:
         return fit_prototypes(X, Y, settings, sample_weight, random_state)
     rows = namespace(X, Y).concat([X, Y], axis=1)
@@ -379,45 +278,7 @@ TYPES = {"auto": "full", "full": "full", "diag": "diag", "spherical": "spherical
 
 
 def fit_memory_bank(X, Y, settings, sample_weight=None, random_state=None):
-    r"""Let a memory bank learn from rows that stream by, once.
-
-    .. math:: p(x, y) = \sum_m W_m N([x, y]; [x_m, y_m], h^2 I)
-
-    The first rows become particles, with the bandwidth of the best leave-one-out
-    likelihood; the others set the weights. As rows are drawn and do not drift,
-    none is forgotten. A few steps of EM then give the kernels covariances of
-    their own. The numbers of particles and of steps are compared by the
-    conditional density of held-out rows.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_context)
-        Contexts; NaN means missing: particles are complete rows.
-
-    Y : ndarray of shape (n_samples, n_targets)
-        Targets.
-
-    settings : Settings
-        Of these, the number of components (of particles), the shrinkage and the
-        number of EM steps may be 'auto'; without such steps the covariance type
-        is 'spherical', 'auto' is else 'full'.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    random_state : RandomState instance, default=None
-        Source of folds, order and resampling.
-
-    Returns
-    -------
-    fit : Fit
-        A :class:`JointConditional`.
-
-    Raises
-    ------
-    ValueError
-        If the covariance type is not of use here.
-    """
+    """Let a memory bank learn from rows that stream by, once."""
     rows, n_context = np.hstack([X, Y]), X.shape[1]
     _check_type(settings.covariance_type)
     sizes = (settings.n_components,)

@@ -9,31 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Rows:
-    """What experts learn from, in standard units unless it says raw.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Contexts.
-
-    Y : ndarray of shape (n_samples, n_targets)
-        Targets.
-
-    weight : ndarray of shape (n_samples,)
-        Weights, of mean one.
-
-    group : ndarray of shape (n_samples,)
-        Number of the group of each row, from 0 without gaps.
-
-    fold : ndarray of shape (n_samples,)
-        Number of the fold of each row, from 0 without gaps; a group is in one fold.
-
-    raw : ndarray of shape (n_samples, n_features)
-        Contexts as they came.
-
-    weighted : bool, default=False
-        Whether weights were given.
-    """
+    """What experts learn from, in standard units unless it says raw."""
 
     X: Any
     Y: Any
@@ -50,19 +26,7 @@ class Rows:
 
 
 class Answer(NamedTuple):
-    """What an expert says of some rows.
-
-    Parameters
-    ----------
-    means : ndarray of shape (n_samples, n_targets, n_means)
-        Predictions of each target; the first is the expert's best.
-
-    log_stds : ndarray of shape (n_samples, n_others)
-        Logarithms of what it thinks its errors are; there may be none.
-
-    mixture : Mixture or None
-        Its density of the targets, if it has one.
-    """
+    """What an expert says of some rows."""
 
     means: Any
     log_stds: Any
@@ -82,40 +46,11 @@ class Expert(ABC):
 
     @abstractmethod
     def answer(self, X, raw):
-        """Predict rows that were not learned from.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_features)
-            Contexts in standard units.
-
-        raw : ndarray of shape (n_samples, n_features)
-            The same as they came.
-
-        Returns
-        -------
-        answer : Answer
-            The prediction.
-        """
+        """Predict rows that were not learned from."""
 
 
 class ExpertFit(NamedTuple):
-    """A fitted expert and what it says of its own training rows.
-
-    Parameters
-    ----------
-    expert : Expert
-        Fitted to all rows.
-
-    held_out : Answer
-        Each row by models that have not seen it, nor its group.
-
-    trouble : str, default=""
-        What a user should know, in sentences.
-
-    best_steps : ndarray, default=None
-        Number of gradient steps of each member, if there are networks.
-    """
+    """A fitted expert and what it says of its own training rows."""
 
     expert: Expert
     held_out: Answer
@@ -134,22 +69,7 @@ def log_std(std):
 
 @dataclass(frozen=True)
 class Nodes:
-    """Many trees, as arrays; their nodes are counted through.
-
-    Parameters
-    ----------
-    feature : ndarray of shape (n_nodes,)
-        What is compared.
-
-    threshold : ndarray of shape (n_nodes,)
-        Rows up to it go left, the others right; of no meaning in leaves.
-
-    left, right : ndarray of shape (n_nodes,)
-        The children; a leaf is its own.
-
-    roots : ndarray of shape (n_trees,)
-        Where each tree begins.
-    """
+    """Many trees, as arrays; their nodes are counted through."""
 
     feature: Any
     threshold: Any
@@ -171,22 +91,7 @@ class Nodes:
 
 
 def join_trees(trees, dtype):
-    """Return the nodes of several trees.
-
-    Parameters
-    ----------
-    trees : list of tuples
-        Feature, threshold, left child, right child and whether it is a leaf, for
-        each node of a tree, counted from 0.
-
-    dtype : dtype
-        Of the thresholds.
-
-    Returns
-    -------
-    nodes : Nodes
-        All trees.
-    """
+    """Return the nodes of several trees."""
     sizes = [len(tree[0]) for tree in trees]
     roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
     feature, threshold, left, right, is_leaf = map(

@@ -49,22 +49,7 @@ MANY_ROWS, MOST_STEPS = 5000, 3000
 
 @dataclass(frozen=True)
 class Boosted:
-    """Boosted trees of several models of one target.
-
-    Parameters
-    ----------
-    nodes : Nodes
-        The trees of all models.
-
-    value : ndarray of shape (n_nodes,)
-        What a leaf adds.
-
-    start : float
-        Mean of what the models start from.
-
-    n_models : int
-        Number of models.
-    """
+    """Boosted trees of several models of one target."""
 
     nodes: Nodes
     value: Any
@@ -82,13 +67,7 @@ class Boosted:
 
 @dataclass(frozen=True)
 class BoostingExpert(Expert):
-    """Boosted trees of each target, of one model for each fold.
-
-    Parameters
-    ----------
-    targets : tuple of Boosted
-        For each target.
-    """
+    """Boosted trees of each target, of one model for each fold."""
 
     targets: tuple
 
@@ -98,24 +77,7 @@ class BoostingExpert(Expert):
 
 
 def fit_boosting(rows, settings, seed):
-    """Boost trees on all folds but one; choose their number by all folds together.
-
-    Parameters
-    ----------
-    rows : Rows
-        What to learn from.
-
-    settings : object
-        Not used.
-
-    seed : int
-        Of the trees.
-
-    Returns
-    -------
-    fit : ExpertFit
-        Of a :class:`BoostingExpert`.
-    """
+    """Boost trees on all folds but one; choose their number by all folds together."""
     fits = [_boost(rows, y, seed) for y in rows.Y.T]
     targets, held_out = zip(*fits, strict=True)
     means = np.stack(held_out, axis=1)[..., None]
@@ -173,13 +135,7 @@ def _join(models, n_trees):
 
 @dataclass(frozen=True)
 class NetworkExpert(Expert):
-    """An ensemble of mixture density networks, on contexts alone.
-
-    Parameters
-    ----------
-    model : NetworkConditional
-        The members.
-    """
+    """An ensemble of mixture density networks, on contexts alone."""
 
     model: Any
 
@@ -188,24 +144,7 @@ class NetworkExpert(Expert):
 
 
 def fit_networks(rows, settings, seed):
-    """Train a network on all folds but one, for each fold.
-
-    Parameters
-    ----------
-    rows : Rows
-        What to learn from.
-
-    settings : Settings
-        Of the networks.
-
-    seed : int
-        Of the networks.
-
-    Returns
-    -------
-    fit : ExpertFit
-        Of a :class:`NetworkExpert`.
-    """
+    """Train a network on all folds but one, for each fold."""
     from skgmje.conditional._network_fit import held_out_mixture, train_network
 
     if settings.max_iter == "auto" and len(rows.X) > MANY_ROWS:
@@ -225,16 +164,7 @@ def _moments(mixture):
 
 @dataclass(frozen=True)
 class RegressorExpert(Expert):
-    """Regressors of the user's, one for each target, fitted to all rows.
-
-    Parameters
-    ----------
-    regressors : tuple of estimators
-        Fitted.
-
-    units : tuple of ndarrays of shape (n_targets,)
-        Means and standard deviations of the raw targets.
-    """
+    """Regressors of the user's, one for each target, fitted to all rows."""
 
     regressors: tuple
     units: tuple
@@ -246,16 +176,7 @@ class RegressorExpert(Expert):
 
 @dataclass(frozen=True)
 class RegressorFit:
-    """Fits a regressor of the user's, in the units of the data.
-
-    Parameters
-    ----------
-    regressor : estimator
-        Not fitted; clones are.
-
-    units : tuple of ndarrays of shape (n_targets,)
-        Means and standard deviations of the raw targets.
-    """
+    """Fits a regressor of the user's, in the units of the data."""
 
     regressor: Any
     units: tuple
@@ -293,13 +214,7 @@ MOST_COLUMNS = 4
 
 @dataclass(frozen=True)
 class JointExpert(Expert):
-    """The conditional of a joint mixture.
-
-    Parameters
-    ----------
-    model : JointConditional
-        Fitted to all rows.
-    """
+    """The conditional of a joint mixture."""
 
     model: Any
 
@@ -308,24 +223,7 @@ class JointExpert(Expert):
 
 
 def fit_joint_mixture(rows, settings, seed):
-    """Fit a joint mixture, its size by held-out conditional likelihood.
-
-    Parameters
-    ----------
-    rows : Rows
-        What to learn from.
-
-    settings : Settings
-        Of these the smallest scale.
-
-    seed : int
-        Of the starts.
-
-    Returns
-    -------
-    fit : ExpertFit
-        Of a :class:`JointExpert`.
-    """
+    """Fit a joint mixture, its size by held-out conditional likelihood."""
     random_state = np.random.RandomState(seed)
     free = replace(
         settings,

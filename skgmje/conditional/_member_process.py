@@ -74,33 +74,7 @@ class Logarithm:
 
 @dataclass(frozen=True)
 class Process:
-    r"""A Gaussian process of one target, given rows that it remembers.
-
-    .. math::
-
-        k(x, x') = a\, e^{-r^2 / 2} + b (1 + \sqrt3 r) e^{-\sqrt3 r}, \qquad
-        r^2 = \sum_j (x_j - x'_j)^2 / l_j^2
-
-    Parameters
-    ----------
-    params : ndarray of shape (3 + n_lengths,)
-        Logarithms of a, b, the variance of the noise, and the lengths l.
-
-    X : ndarray of shape (n_remembered, n_features)
-        Contexts.
-
-    t : ndarray of shape (n_remembered,)
-        Targets of mean zero and standard deviation one.
-
-    weight : ndarray of shape (n_remembered,)
-        Weights of the rows; they divide the noise.
-
-    units : tuple of float
-        Mean and standard deviation that `t` had.
-
-    logarithm : Logarithm or None
-        What was done to the targets first.
-    """
+    """A Gaussian process of one target, given rows that it remembers."""
 
     params: Any
     X: Any
@@ -123,12 +97,7 @@ class Process:
         return vars(self)["_factor"]
 
     def predict(self, X):
-        """Return means and standard deviations, noise included.
-
-        What little noise leaves of the variance is as exact as the place of a sample
-        in its block lets it be, and blocks are all of one size: the libraries of
-        linear algebra round others in other ways.
-        """
+        """Return means and standard deviations, noise included."""
         n_missing = -len(X) % BLOCK_ROWS
         filled = np.concatenate([X, np.zeros((n_missing, X.shape[1]))])
         blocks = filled.reshape(-1, BLOCK_ROWS, X.shape[1])
@@ -147,21 +116,7 @@ class Process:
         return np.einsum("ij,j->i", cross, solved), variance
 
     def held_out(self, group):
-        r"""Predict the remembered rows, each without its group.
-
-        .. math:: m_G = t_G - (K^{-1})_{GG}^{-1} (K^{-1} t)_G, \qquad
-            V_G = (K^{-1})_{GG}^{-1}
-
-        Parameters
-        ----------
-        group : ndarray of shape (n_remembered,)
-            Number of the group of each row.
-
-        Returns
-        -------
-        mean, std : ndarray of shape (n_remembered,)
-            For a row of weight one.
-        """
+        """Predict the remembered rows, each without its group."""
         lower, solved = self.factor()
         inverse = cho_solve(lower, np.eye(len(self.t)))
         variance = 1 / np.diagonal(inverse)
@@ -190,13 +145,7 @@ class Process:
 
 @dataclass(frozen=True)
 class ProcessExpert(Expert):
-    """Processes of each target: of the target itself, and of its logarithm.
-
-    Parameters
-    ----------
-    processes : tuple of tuples of Process
-        For each target; all have as many or fewer than the first.
-    """
+    """Processes of each target: of the target itself, and of its logarithm."""
 
     processes: tuple
 
@@ -205,27 +154,7 @@ class ProcessExpert(Expert):
 
 
 def fit_processes(rows, settings, seed):
-    """Fit Gaussian processes.
-
-    Lengths and noise maximise the likelihood of at most 500 rows; at most 2000 are
-    remembered.
-
-    Parameters
-    ----------
-    rows : Rows
-        What to learn from.
-
-    settings : object
-        Not used.
-
-    seed : int
-        Chooses the rows.
-
-    Returns
-    -------
-    fit : ExpertFit
-        Of a :class:`ProcessExpert`.
-    """
+    """Fit Gaussian processes."""
     order = np.random.RandomState(seed).permutation(rows.group.max() + 1)[rows.group]
     order = np.argsort(order, kind="stable")
     if np.bincount(rows.group).max() > LARGEST_GROUP:

@@ -48,47 +48,14 @@ BROAD_STD = 2.0
 
 @dataclass(frozen=True)
 class Forest:
-    r"""Trees of one target, with the training rows in their leaves.
-
-    .. math:: w_i(x) = \frac1T \sum_t \frac{c_{ti}}{\sum_{j \in l_t(x)} c_{tj}}
-        [i \in l_t(x)]
-
-    with the leaf l and the weight c of row i in tree t.
-
-    Parameters
-    ----------
-    nodes : Nodes
-        The trees.
-
-    leaves : tuple of ndarrays
-        Shares of the training rows in each node, those of the least target first:
-        a sparse matrix by nodes, as its data, indices and ends.
-
-    y : ndarray of shape (n_samples,)
-        Targets, ascending.
-    """
+    """Trees of one target, with the training rows in their leaves."""
 
     nodes: Nodes
     leaves: tuple
     y: Any
 
     def bins(self, X, used=None):
-        """Split the neighbours of rows into bins of the same weight.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_features)
-            Contexts.
-
-        used : bool ndarray of shape (n_samples, n_trees), default=None
-            The trees that may be asked; None means all. Who may ask none has all
-            training rows as neighbours.
-
-        Returns
-        -------
-        means, variances : ndarray of shape (n_samples, n_bins)
-            Of the targets in each bin.
-        """
+        """Split the neighbours of rows into bins of the same weight."""
         parts = []
         for start in range(0, len(X), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
@@ -115,19 +82,7 @@ class Forest:
 
 @dataclass(frozen=True)
 class ForestExpert(Expert):
-    """Forests, one for each target.
-
-    Parameters
-    ----------
-    forests : tuple of Forest
-        For each target.
-
-    bandwidth : float
-        Standard deviation added to the bins.
-
-    n_samples : int
-        Number of training rows; one more, of a broad density, is imagined.
-    """
+    """Forests, one for each target."""
 
     forests: tuple
     bandwidth: float
@@ -139,24 +94,7 @@ class ForestExpert(Expert):
 
 
 def fit_forests(rows, settings, seed):
-    """Fit trees to samples of the groups; the others tell what is held out.
-
-    Parameters
-    ----------
-    rows : Rows
-        What to learn from.
-
-    settings : object
-        Not used.
-
-    seed : int
-        Of the samples and the trees.
-
-    Returns
-    -------
-    fit : ExpertFit
-        Of a :class:`ForestExpert`.
-    """
+    """Fit trees to samples of the groups; the others tell what is held out."""
     random_state = np.random.RandomState(seed)
     forests, found = [], []
     for y in rows.Y.T:
@@ -242,11 +180,7 @@ def _bins(weights, y):
 
 
 def _bins_of_few(weights, y):
-    """Return the same of so few samples that their entries fit side by side.
-
-    Each sample has sums of its own: those of one that came after others would be
-    rounded by what the others are.
-    """
+    """Return the same of so few samples that their entries fit side by side."""
     n, lengths = weights.shape[0], np.diff(weights.indptr)
     width = lengths.max(initial=1)
     own = np.arange(width) < lengths[:, None]

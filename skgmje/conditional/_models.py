@@ -12,46 +12,15 @@ from skgmje.gaussian._mixture import Mixture
 
 
 class Conditional(ABC):
-    """A conditional density that is one Gaussian mixture for each context.
-
-    Implementations are frozen, hold NumPy arrays only, and have the attributes
-    `n_context` and `n_targets`.
-    """
+    """A conditional density that is one Gaussian mixture for each context."""
 
     @abstractmethod
     def predict_mixture(self, X):
-        """Return the mixtures of the targets.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_context)
-            Contexts.
-
-        Returns
-        -------
-        mixture : Mixture
-            One for each row, over the targets.
-        """
+        """Return the mixtures of the targets."""
 
 
 class Fit(NamedTuple):
-    """A fitted conditional density and what was learned on the way.
-
-    Parameters
-    ----------
-    model : Conditional
-        The density.
-
-    held_out : ndarray of shape (n_samples,) or None
-        Log-density of each training row by models that have not seen it; NaN
-        where there is none.
-
-    info : dict
-        Further results, such as ``n_iter`` or ``loss_curve``.
-
-    trouble : str
-        What a user should know, in sentences; empty if there is nothing.
-    """
+    """A fitted conditional density and what was learned on the way."""
 
     model: Conditional
     held_out: Any = None
@@ -61,18 +30,7 @@ class Fit(NamedTuple):
 
 @dataclass(frozen=True)
 class JointConditional(Conditional):
-    r"""The conditional of a joint mixture, in closed form.
-
-    .. math:: p(y | x) = p(x, y) / p(x)
-
-    Parameters
-    ----------
-    mixture : Mixture
-        Over contexts and targets, in this order.
-
-    n_context : int
-        Number of context features.
-    """
+    """The conditional of a joint mixture, in closed form."""
 
     mixture: Mixture
     n_context: int
@@ -106,24 +64,7 @@ class JointConditional(Conditional):
 
 
 def conditional_log_prob(mixture, rows, n_context):
-    """Compute ``log p(y | x)`` of joint rows under a joint mixture.
-
-    Parameters
-    ----------
-    mixture : Mixture
-        Over contexts and targets.
-
-    rows : ndarray of shape (n_samples, n_context + n_targets)
-        Rows; NaN means missing.
-
-    n_context : int
-        Number of context features.
-
-    Returns
-    -------
-    log_prob : ndarray of shape (n_samples,)
-        In nats.
-    """
+    """Compute ``log p(y | x)`` of joint rows under a joint mixture."""
     context = slice(0, n_context)
     marginal = mixture.marginal(context)
     return mixture.log_prob(rows, missing="marginal") - marginal.log_prob(
@@ -143,19 +84,7 @@ TOL = 1e-7
 
 @dataclass(frozen=True)
 class PooledConditional(Conditional):
-    r"""A weighted mean of conditional densities, which is again a mixture.
-
-    .. math:: p(y | x) = \sum_j v_j\, p_j(y | x)
-
-    Parameters
-    ----------
-    weights : ndarray of shape (n_models,)
-        Not negative, summing to one. Models of weight zero are not asked.
-
-    models : tuple of Conditional
-        Of the same contexts and targets. Rows with missing contexts are left to
-        the first that is a :class:`JointConditional`, whatever its weight.
-    """
+    """A weighted mean of conditional densities, which is again a mixture."""
 
     weights: Any
     models: tuple
@@ -185,26 +114,7 @@ class PooledConditional(Conditional):
 
 
 def pool_weights(log_densities, sample_weight=None):
-    r"""Find the weights of the linear pool that predicts held-out rows best.
-
-    .. math:: \max_v \sum_i c_i \log \sum_j v_j\, p_j(y_i | x_i)
-
-    The problem is concave, and EM from equal weights solves it. Models that get
-    less than 0.02 are left out.
-
-    Parameters
-    ----------
-    log_densities : ndarray of shape (n_samples, n_models)
-        Of each row by models that have not seen it.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights c of the rows.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_models,)
-        Not negative, summing to one; equal if no row has a density.
-    """
+    """Find the weights of the linear pool that predicts held-out rows best."""
     n_rows, n_models = log_densities.shape
     weight = np.ones(n_rows) if sample_weight is None else sample_weight
     top = log_densities.max(axis=1)
@@ -233,24 +143,7 @@ def _maximize(densities, weight):
 
 
 def join_mixtures(parts, n_rows, n_targets):
-    """Return one mixture per row with the components of all.
-
-    Parameters
-    ----------
-    parts : list of (weight, Mixture)
-        Weights, numbers or of shape (n_rows, 1), and mixtures, one for each row.
-
-    n_rows : int
-        Number of rows.
-
-    n_targets : int
-        Number of features of the mixtures.
-
-    Returns
-    -------
-    mixture : Mixture
-        Of type 'diag' if all parts are, else 'full'.
-    """
+    """Return one mixture per row with the components of all."""
     types = {mixture.covariance_type for _, mixture in parts}
     as_diag = n_targets == 1 or types <= {"diag", "spherical"}
     weights, means, covariances = [], [], []

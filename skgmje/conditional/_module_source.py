@@ -28,20 +28,7 @@ NOISE = 0.1
 
 @dataclass(frozen=True)
 class ModuleConditional(Conditional):
-    """The mixtures that a trained module makes of its contexts.
-
-    Parameters
-    ----------
-    module : MixtureModule
-        On the CPU, in evaluation mode, in double precision if it computes in it: in
-        single precision the place of a sample in the batch shows.
-
-    n_context : int
-        Number of context features.
-
-    n_targets : int
-        Number of targets.
-    """
+    """The mixtures that a trained module makes of its contexts."""
 
     module: Any
     n_context: int
@@ -55,42 +42,7 @@ class ModuleConditional(Conditional):
 
 
 def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
-    """Train a module by gradient steps on the negative log-likelihood.
-
-    A module without parameters that have a gradient follows the batches by its
-    own rule, :meth:`MixtureModule.update`.
-
-    Parameters
-    ----------
-    module : MixtureModule
-        Its mixtures are over the targets, one for each context, or one is over
-        contexts and targets together. A copy is trained.
-
-    X : ndarray of shape (n_samples, n_context)
-        Contexts.
-
-    Y : ndarray of shape (n_samples, n_targets)
-        Targets.
-
-    settings : Settings
-        Of these: steps, batch size, learning rate, device, callbacks.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    random_state : RandomState instance, default=None
-        Source of the batches.
-
-    Returns
-    -------
-    fit : Fit
-        The conditional density; its training is not judged.
-
-    Raises
-    ------
-    ValueError
-        If it is no such module, or its mixture has another number of features.
-    """
+    """Train a module by gradient steps on the negative log-likelihood."""
     n_context, n_targets = X.shape[1], Y.shape[1]
     joint = _width(module, X) == n_context + n_targets
     if not joint and _width(module, X) != n_targets:
@@ -122,21 +74,7 @@ def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
 
 
 def restore_module(model, module):
-    """Return the model of a file with a copy of the user's module in it.
-
-    Parameters
-    ----------
-    model : ModuleConditional
-        Whose `module` is a dict of tensors.
-
-    module : MixtureModule
-        Its layers are those that the tensors belong to.
-
-    Returns
-    -------
-    model : ModuleConditional
-        Ready to be asked.
-    """
+    """Return the model of a file with a copy of the user's module in it."""
     module = load_tensors(copy.deepcopy(module), model.module)
     return replace(model, module=_in_double(module, np.zeros((1, model.n_context))))
 

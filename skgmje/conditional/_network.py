@@ -23,28 +23,7 @@ LARGEST_GAIN = 1.0
 
 @dataclass(frozen=True)
 class NetworkConditional(Conditional):
-    """The trained members of a :class:`MixtureDensityNetwork`, as arrays.
-
-    Parameters
-    ----------
-    weights : tuple of ndarrays of shape (n_members, n_in, n_out)
-        Matrices of the layers.
-
-    biases : tuple of ndarrays of shape (n_members, 1, n_out)
-        Biases of the layers.
-
-    skip : ndarray of shape (n_members, n_context, n_outputs)
-        The linear part.
-
-    n_components : int
-        Number of components of each member.
-
-    n_targets : int
-        Number of targets.
-
-    min_scale : float
-        Smallest standard deviation of a component.
-    """
+    """The trained members of a :class:`MixtureDensityNetwork`, as arrays."""
 
     weights: tuple
     biases: tuple
@@ -58,23 +37,7 @@ class NetworkConditional(Conditional):
         return self.skip.shape[1]
 
     def heads(self, X):
-        """Evaluate each member.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_context)
-            Contexts.
-
-        Returns
-        -------
-        heads : Heads
-            Arrays of shape (n_members, n_samples, n_components, ...).
-
-        Raises
-        ------
-        ValueError
-            If a context is missing.
-        """
+        """Evaluate each member."""
         check_complete(X)
         # In single precision the place of a sample in the batch would show.
         layers = [
@@ -89,18 +52,7 @@ class NetworkConditional(Conditional):
         return split_outputs(outputs, self.n_components, self.n_targets, self.min_scale)
 
     def member(self, m):
-        """Return one member alone.
-
-        Parameters
-        ----------
-        m : int
-            Its number.
-
-        Returns
-        -------
-        member : NetworkConditional
-            Of one member.
-        """
+        """Return one member alone."""
         one = slice(m, m + 1)
         return replace(
             self,
@@ -113,26 +65,7 @@ class NetworkConditional(Conditional):
         return join_members(self.heads(X)).mixture()
 
     def gain(self, X, random_state=None):
-        r"""Estimate how much likelier targets are under all members than under one.
-
-        .. math:: \frac{1}{nM} \sum_{im} KL(p(y | x_i) \,\|\, p_m(y | x_i))
-
-        The divergences are differences of log-densities at one draw of y from all
-        members for each row; what is above 1 counts as 1.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_context)
-            Contexts.
-
-        random_state : RandomState instance, default=None
-            Source of the draws.
-
-        Returns
-        -------
-        gain : float
-            In nats; zero for one member.
-        """
+        """Estimate how much likelier targets are under all members than under one."""
         Y = self.predict_mixture(X).sample(1, random_state)[0][0]
         log_prob = self.heads(X).log_prob(Y)
         pooled = logsumexp(log_prob, axis=0) - np.log(len(log_prob))

@@ -58,16 +58,7 @@ MOST_JUDGED = 2000
 
 
 class MemberRows(torch.utils.data.Dataset):
-    """The rows of each member, all members' next to each other.
-
-    Parameters
-    ----------
-    tensors : sequence of tensors of shape (n_samples, ...)
-        Context and what belongs to it.
-
-    index : tensor of shape (n_members, n_rows)
-        The rows of each member.
-    """
+    """The rows of each member, all members' next to each other."""
 
     def __init__(self, tensors, index):
         self.tensors = tensors
@@ -83,26 +74,7 @@ class MemberRows(torch.utils.data.Dataset):
 
 
 class Members(nn.Module):
-    """Members under training, with a moving average of their parameters.
-
-    Parameters
-    ----------
-    network : MixtureDensityNetwork
-        What is trained.
-
-    judged_on : tuple
-        Contexts, and targets with weights, of the rows that each member is judged
-        on: tensors of shape (n_members, n_rows, ...).
-
-    warmup : float, default=0.0
-        Share of the steps that place the means.
-
-    drop : callable, default=None
-        Dropout of hidden units.
-
-    patience : float, default=inf
-        Steps without a better member after which training may end.
-    """
+    """Members under training, with a moving average of their parameters."""
 
     remembered = ("fraction", "n_steps", "average", "best", "best_steps", "scores")
 
@@ -128,11 +100,7 @@ class Members(nn.Module):
         self.fraction = fraction
 
     def loss(self, heads, context, targets, weight):
-        """Compute the mean loss of the members.
-
-        Soft distances to the means at first: a likelihood would shrink the
-        scales where the targets are easy and never come back to the rest.
-        """
+        """Compute the mean loss of the members."""
         if self.fraction < self.warmup:
             part = self.fraction / self.warmup
             values = heads.distortion(targets, SOFT ** (1 - part) * HARD**part)
@@ -194,16 +162,7 @@ class Members(nn.Module):
 
 
 class Dropout:
-    """Leaves out hidden units, by its own source of randomness.
-
-    Parameters
-    ----------
-    share : float
-        Of the units that are left out of each row.
-
-    random_state : torch.Generator
-        The source, on the CPU.
-    """
+    """Leaves out hidden units, by its own source of randomness."""
 
     def __init__(self, share, random_state):
         self.share = share
@@ -219,43 +178,7 @@ class Dropout:
 def train_members(
     data, unseen, n_components, covariance_type, settings, random_state, start=None
 ):
-    """Train a network, each member without the rows that it must not see.
-
-    Parameters
-    ----------
-    data : tuple of ndarrays of shape (n_samples, ...)
-        Contexts, targets and weights.
-
-    unseen : bool ndarray of shape (n_members, n_samples)
-        The rows that each member is judged on, instead of learning from them.
-
-    n_components : int
-        Number of components of each member.
-
-    covariance_type : {'full', 'diag'}
-        Of the components.
-
-    settings : Settings
-        All else.
-
-    random_state : RandomState instance
-        Source of the starts and the batches.
-
-    start : tuple of ndarrays, default=None
-        Slope, intercept and scale of the means' start, see
-        :meth:`MixtureDensityNetwork.start_at`.
-
-    Returns
-    -------
-    layers : tuple
-        Weights, biases and skip of the network, as arrays.
-
-    training : Training
-        The loss curve, and what went wrong.
-
-    best_steps : ndarray of shape (n_members,)
-        Number of steps after which each member was best.
-    """
+    """Train a network, each member without the rows that it must not see."""
     generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
     network = MixtureDensityNetwork(
         data[0].shape[1],
@@ -309,24 +232,7 @@ def _make_hooks(members, context, settings):
 
 
 def make_schedule(n_samples, n_targets, settings):
-    """Choose what the settings leave open.
-
-    Parameters
-    ----------
-    n_samples : int
-        Number of rows.
-
-    n_targets : int
-        Number of targets.
-
-    settings : Settings
-        Of these: steps, batch size, learning rate.
-
-    Returns
-    -------
-    schedule : Schedule
-        More rows get more steps and larger batches; many targets get fewer steps.
-    """
+    """Choose what the settings leave open."""
     steps, batch_size = next(plan for most, *plan in PLANS if n_samples <= most)
     if n_targets > MANY_TARGETS:
         steps //= 3
@@ -394,44 +300,7 @@ COVARIANCE_TYPES = {
 
 
 def fit_network(X, Y, settings, sample_weight=None, random_state=None):
-    r"""Train an ensemble of mixture density networks, each without one fold.
-
-    .. math:: p(y | x) = \frac1M \sum_m p_m(y | x)
-
-    Each member keeps the parameters that predict its own held-out fold best.
-    Rows of equal contexts share a fold, unless contexts repeat so often that
-    they are categories; then copies of a whole row do.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_context)
-        Contexts, standardised, complete.
-
-    Y : ndarray of shape (n_samples, n_targets)
-        Targets, standardised.
-
-    settings : Settings
-        Of these: n_components, covariance_type, n_members, hidden_layer_sizes,
-        max_iter, batch_size, learning_rate, min_scale, device, callbacks and
-        net_params.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    random_state : RandomState instance, default=None
-        Source of the folds, the starts and the batches.
-
-    Returns
-    -------
-    fit : Fit
-        A :class:`NetworkConditional`; held-out densities are those of the
-        members that have not seen the row.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two rows, or missing contexts.
-    """
+    """Train an ensemble of mixture density networks, each without one fold."""
     check_complete(X)
     if len(X) < 2:
         raise ValueError(
@@ -452,46 +321,7 @@ def fit_network(X, Y, settings, sample_weight=None, random_state=None):
 def train_network(
     X, Y, fold, settings, sample_weight=None, random_state=None, start=None
 ):
-    """Train an ensemble of networks on given folds.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_context)
-        Contexts, standardised, complete.
-
-    Y : ndarray of shape (n_samples, n_targets)
-        Targets, standardised.
-
-    fold : ndarray of shape (n_samples,)
-        Number of the fold of each row. Member m does not see fold m, modulo their
-        number.
-
-    settings : Settings
-        As in :func:`fit_network`.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    random_state : RandomState instance, default=None
-        Source of the starts and the batches.
-
-    start : tuple of ndarrays, default=None
-        Slope, intercept and scale of the start of the means.
-
-    Returns
-    -------
-    model : NetworkConditional
-        All members.
-
-    unseen : bool ndarray of shape (n_members, n_samples)
-        The rows that each member has not seen.
-
-    training : Training
-        The loss curve, and what went wrong.
-
-    best_steps : ndarray of shape (n_members,)
-        Number of steps after which each member was best.
-    """
+    """Train an ensemble of networks on given folds."""
 
     k = settings.n_components
     if k == "auto":
@@ -520,24 +350,7 @@ def train_network(
 
 
 def held_out_mixture(model, X, unseen):
-    """Return the density of each row by the members that have not seen it.
-
-    Parameters
-    ----------
-    model : NetworkConditional
-        All members.
-
-    X : ndarray of shape (n_samples, n_context)
-        Contexts.
-
-    unseen : bool ndarray of shape (n_members, n_samples)
-        The rows that each member has not seen; as many members for each row.
-
-    Returns
-    -------
-    mixture : Mixture
-        One for each row.
-    """
+    """Return the density of each row by the members that have not seen it."""
     n_unseen = int(unseen.sum(axis=0).min())
     chosen = np.argsort(~unseen, axis=0, kind="stable")[:n_unseen]
     rows = np.arange(len(X))
@@ -547,65 +360,17 @@ def held_out_mixture(model, X, unseen):
 
 
 def assign_folds(X, Y, random_state):
-    """Deal the rows to at most five folds, those that belong together to one.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_context)
-        Contexts.
-
-    Y : ndarray of shape (n_samples, n_targets)
-        Targets.
-
-    random_state : RandomState instance
-        Source of randomness.
-
-    Returns
-    -------
-    fold : ndarray of shape (n_samples,)
-        Number of the fold of each row, from 0 without gaps; at least two folds.
-    """
+    """Deal the rows to at most five folds, those that belong together to one."""
     return deal(belonging(X, Y), N_FOLDS, random_state)
 
 
 def deal(group, n_folds, random_state):
-    """Deal groups of rows to folds at random, as many groups to each.
-
-    Parameters
-    ----------
-    group : ndarray of shape (n_samples,)
-        Number of the group of each row, from 0 without gaps.
-
-    n_folds : int
-        Largest number of folds.
-
-    random_state : RandomState instance
-        Source of randomness.
-
-    Returns
-    -------
-    fold : ndarray of shape (n_samples,)
-        Number of the fold of each row, from 0 without gaps.
-    """
+    """Deal groups of rows to folds at random, as many groups to each."""
     return (random_state.permutation(group.max() + 1) % n_folds)[group]
 
 
 def belonging(X, Y):
-    """Find which rows belong together: those of equal contexts, or copies.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_context)
-        Contexts.
-
-    Y : ndarray of shape (n_samples, n_targets)
-        Targets.
-
-    Returns
-    -------
-    group : ndarray of shape (n_samples,)
-        Number of the group of each row, from 0 without gaps; at least two groups.
-    """
+    """Find which rows belong together: those of equal contexts, or copies."""
     # Contexts that repeat often are categories; copies of all rows are all equal.
     candidates = (
         (X, len(X) / 2),

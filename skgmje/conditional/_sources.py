@@ -23,39 +23,7 @@ NAMES = ("prototypes", "network")
 
 
 def fit_auto(X, Y, settings, sample_weight=None, random_state=None):
-    r"""Pool the closed-form conditional and the networks by held-out density.
-
-    .. math:: p(y | x) = \sum_j v_j\, p_j(y | x), \qquad
-        v = \arg\max_v \sum_i \log \sum_j v_j\, e^{g_j} p_j^{(-i)}(y_i | x_i)
-
-    A held-out row is judged by one network and later predicted by all. What they
-    gain over one is added: g, zero for the joint mixture.
-
-    With missing contexts or fewer than 20 distinct rows it is the joint mixture
-    alone.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_context)
-        Contexts; NaN means missing.
-
-    Y : ndarray of shape (n_samples, n_targets)
-        Targets.
-
-    settings : Settings
-        Of both.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    random_state : RandomState instance, default=None
-        Source of randomness.
-
-    Returns
-    -------
-    fit : Fit
-        A :class:`PooledConditional`, or the only one of weight.
-    """
+    """Pool the closed-form conditional and the networks by held-out density."""
     settings = replace(settings, judged=True)
     work = Work()
     data = X, Y, settings, sample_weight, random_state
@@ -87,24 +55,7 @@ def _pool(joint, network, X, sample_weight, random_state):
 
 
 def pooling_gain(network, X, random_state):
-    """Return what the members gain over those that judge a row, in nats.
-
-    Parameters
-    ----------
-    network : NetworkConditional
-        All members.
-
-    X : ndarray of shape (n_samples, n_context)
-        Contexts.
-
-    random_state : RandomState instance
-        Source of randomness.
-
-    Returns
-    -------
-    gain : float
-        Zero for one member.
-    """
+    """Return what the members gain over those that judge a row, in nats."""
     n_members = len(network.skip)
     if n_members == 1:
         return 0.0
@@ -115,33 +66,7 @@ def pooling_gain(network, X, random_state):
 
 
 def fit_joint(source, X, Y, settings, sample_weight=None, random_state=None):
-    """Fit a conditional density.
-
-    Parameters
-    ----------
-    source : str or MixtureModule
-        Key of `JOINT_FITS`, or a module to be trained.
-
-    X : ndarray of shape (n_samples, n_context)
-        Contexts, standardised; NaN means missing.
-
-    Y : ndarray of shape (n_samples, n_targets)
-        Targets, standardised.
-
-    settings : Settings
-        What the fit may be told.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    random_state : RandomState instance, default=None
-        Source of randomness.
-
-    Returns
-    -------
-    fit : Fit
-        The density and how it was reached.
-    """
+    """Fit a conditional density."""
     if isinstance(source, str):
         fit = JOINT_FITS[source]
         return fit(X, Y, settings, sample_weight, random_state)

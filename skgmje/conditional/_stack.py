@@ -414,11 +414,7 @@ class StackingConditionalDensity(
 
 
 def _copies(X, Y):
-    """Return the group of each row: its own, but one for all copies if they abound.
-
-    A few rows repeat by chance, and so will new ones; a table of which half the rows
-    are copies of others has been multiplied.
-    """
+    """Return the group of each row: its own, but one for all copies if they abound."""
     rows = np.hstack([X, Y])
     distinct, group = np.unique(rows, axis=0, return_inverse=True)
     multiplied = 1 < len(distinct) <= len(rows) / 2

@@ -37,28 +37,7 @@ MAX_ITER = 10
 
 
 def prune(mixture, max_components):
-    r"""Merge components that are alike, by k-means of means and spreads.
-
-    The distance of two components is the Wasserstein distance of their marginals,
-
-    .. math:: \sum_j (m_j - m'_j)^2 + (s_j - s'_j)^2,
-
-    which a cluster's mean of both minimises; a cluster becomes one Gaussian with its
-    mean and its covariance.
-
-    Parameters
-    ----------
-    mixture : Mixture
-        One for each row, of NumPy arrays, of type 'diag' or 'full'.
-
-    max_components : int
-        Largest number of components.
-
-    Returns
-    -------
-    mixture : Mixture
-        One for each row, of the same type.
-    """
+    """Merge components that are alike, by k-means of means and spreads."""
     if mixture.n_components <= max_components:
         return mixture
     weights, means = mixture.weights, mixture.means
@@ -129,31 +108,7 @@ PATIENCE = 0.2
 
 @dataclass(frozen=True)
 class Plan:
-    """How a stack is fitted.
-
-    Parameters
-    ----------
-    fits : dict
-        A function ``(rows, settings, seed)`` for each expert.
-
-    settings : Settings
-        Of the networks; as many members as folds.
-
-    n_repeats : int
-        Number of networks for each fold.
-
-    crps_weight : float
-        Weight of the CRPS in the choice of the pool.
-
-    calibrated : bool
-        Whether held-out rows set the width.
-
-    run : callable
-        Runs tasks, ``run(function, tasks, word)``.
-
-    tell : callable
-        Called when a part is completed.
-    """
+    """How a stack is fitted."""
 
     fits: dict
     settings: Any
@@ -165,30 +120,7 @@ class Plan:
 
 
 def check_experts(experts, y_units, n_columns):
-    """Return a function that fits each expert, under its name.
-
-    Parameters
-    ----------
-    experts : sequence of str and (str, regressor), or None
-        What the user has asked for.
-
-    y_units : tuple of ndarrays
-        Means and standard deviations of the targets.
-
-    n_columns : int
-        Number of contexts and targets; a joint mixture joins networks if it is small.
-
-    Returns
-    -------
-    fits : dict
-        Functions ``(rows, settings, seed)``.
-
-    Raises
-    ------
-    ValueError
-        If a name is not known, is no string, or comes twice; if something is no
-        regressor.
-    """
+    """Return a function that fits each expert, under its name."""
     fits = {}
     for expert in experts if experts is not None else ():
         own = isinstance(expert, tuple | list) and len(expert) == 2
@@ -213,36 +145,7 @@ def _is_regressor(value):
 
 
 class Stacking:
-    """A stack while it is fitted, in standard units.
-
-    Parameters
-    ----------
-    rows : Rows
-        What to learn from.
-
-    plan : Plan
-        How.
-
-    random_state : RandomState instance
-        Source of randomness.
-
-    Attributes
-    ----------
-    experts, answers : dict
-        What is left of the experts, and what they say of rows held out.
-
-    dropped : dict
-        Why others were dropped.
-
-    best_steps, seconds : dict
-        Steps of the networks, CPU seconds of each part.
-
-    trouble : str
-        What else a user should know.
-
-    held_out : Mixture
-        Density of each row by models that have not seen it, calibrated.
-    """
+    """A stack while it is fitted, in standard units."""
 
     def __init__(self, rows, plan, random_state):
         self.rows, self.plan = rows, plan
@@ -252,10 +155,7 @@ class Stacking:
         self.best_steps, self.seconds, self.trouble = {}, {}, ""
 
     def fit(self, units):
-        """Fit experts, what sees them, and the pool; return the model.
-
-        When Ctrl-C comes, a blend takes the place of networks of which none is done.
-        """
+        """Fit experts, what sees them, and the pool; return the model."""
         work = Work()
         self._fit_experts(work)
         is_short = len(self.rows.X) < FEWEST_ROWS or work.when

@@ -20,30 +20,7 @@ SMALLEST_WEIGHT = 0.02
 
 
 def crps_terms(mixtures, Y, weight):
-    r"""Compute what the CRPS of a pool is made of.
-
-    .. math:: \mathrm{CRPS}(v) = v^T a - \tfrac12 v^T B v, \qquad
-        a_j = E|Y_j - y|, \quad B_{jk} = E|Y_j - Y_k'|
-
-    Parameters
-    ----------
-    mixtures : list of Mixture
-        Held-out densities by each model, one for each row.
-
-    Y : ndarray of shape (n_samples, n_targets)
-        Targets; the terms are means over them.
-
-    weight : ndarray of shape (n_samples,)
-        Weights of the rows.
-
-    Returns
-    -------
-    a : ndarray of shape (n_models,)
-        Mean distances to the targets.
-
-    B : ndarray of shape (n_models, n_models)
-        Mean distances between draws.
-    """
+    """Compute what the CRPS of a pool is made of."""
     batches = [as_batch(mixture) for mixture in mixtures]
     n_models, weight = len(batches), weight / weight.sum()
     a, B = np.zeros(n_models), np.zeros((n_models, n_models))
@@ -67,32 +44,7 @@ def crps_terms(mixtures, Y, weight):
 
 
 def stack_weights(log_densities, a, B, weight, crps_weight):
-    r"""Find the weights of the pool that predicts held-out rows best.
-
-    .. math:: \min_v\; -\sum_i c_i \log \sum_j v_j\, p_j(y_i | x_i)
-        + \lambda \frac{v^T a - v^T B v / 2}{\min_j (a_j - B_{jj} / 2)}
-
-    The problem is convex. Models that get less than 0.02 are left out.
-
-    Parameters
-    ----------
-    log_densities : ndarray of shape (n_samples, n_models)
-        Of each row by models that have not seen it.
-
-    a, B : ndarrays of shape (n_models,) and (n_models, n_models)
-        Terms of the CRPS, see :func:`crps_terms`.
-
-    weight : ndarray of shape (n_samples,)
-        Weights c of the rows.
-
-    crps_weight : float
-        Weight lambda of the CRPS, relative to that of the best model.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_models,)
-        Not negative, summing to one.
-    """
+    """Find the weights of the pool that predicts held-out rows best."""
     n_models = len(a)
     top = log_densities.max(axis=1)
     rows = np.isfinite(top)
@@ -139,39 +91,13 @@ TAIL_WIDTH = 4.0
 
 @dataclass(frozen=True)
 class Calibration:
-    r"""Components of another width, and tails.
-
-    .. math:: (1 - \epsilon) \sum_k w_k N(y; m_k, s^2 V_k)
-        + \epsilon\, N(y; m, 4^2 V)
-
-    with the mean m and the variances V of the widened mixture. The tails keep a
-    target that nobody expected from being impossible.
-
-    Parameters
-    ----------
-    width : float, default=1.0
-        Factor s of the components' standard deviations.
-
-    tail : float, default=0.0
-        Weight of the tails.
-    """
+    """Components of another width, and tails."""
 
     width: float = 1.0
     tail: float = 0.0
 
     def apply(self, mixture):
-        """Return the calibrated mixtures.
-
-        Parameters
-        ----------
-        mixture : Mixture
-            One for each row, of type 'diag' or 'full'.
-
-        Returns
-        -------
-        mixture : Mixture
-            One for each row.
-        """
+        """Return the calibrated mixtures."""
         wider = _widen(mixture, self.width)
         if not self.tail:
             return wider
@@ -180,24 +106,7 @@ class Calibration:
 
 
 def calibrate(mixture, Y, weight):
-    """Choose the width by held-out likelihood.
-
-    Parameters
-    ----------
-    mixture : Mixture
-        Of each row by models that have not seen it.
-
-    Y : ndarray of shape (n_samples, n_targets)
-        Targets.
-
-    weight : ndarray of shape (n_samples,)
-        Weights of the rows.
-
-    Returns
-    -------
-    calibration : Calibration
-        Few rows leave the width closer to one, and the tails heavier.
-    """
+    """Choose the width by held-out likelihood."""
     n, share = len(Y), weight / weight.sum()
 
     def loss(log_width):
@@ -233,27 +142,7 @@ JOINT = "joint"
 
 @dataclass(frozen=True)
 class StackedConditional(Conditional):
-    r"""Experts, networks that see them, and the weights of both.
-
-    .. math:: p(y | x) = \sum_j v_j\, p_j(y | x)
-
-    Parameters
-    ----------
-    experts : dict
-        An :class:`Expert` for each name, in the order of the features.
-
-    stack : Top
-        What sees contexts and experts.
-
-    weights : dict
-        Weight of each density in the pool; names of experts, and "stack".
-
-    x_units, y_units : tuple of ndarrays
-        Means and standard deviations of contexts and targets.
-
-    calibration : Calibration
-        The last step.
-    """
+    """Experts, networks that see them, and the weights of both."""
 
     experts: dict
     stack: Any
@@ -292,18 +181,7 @@ class StackedConditional(Conditional):
 
 
 def seen(answers):
-    """Return what networks see of the experts' answers.
-
-    Parameters
-    ----------
-    answers : dict
-        An :class:`Answer` for each name.
-
-    Returns
-    -------
-    answers : list
-        Those of all but the joint mixture.
-    """
+    """Return what networks see of the experts' answers."""
     return [answer for name, answer in answers.items() if name != JOINT]
 
 

@@ -41,35 +41,12 @@ class Top(ABC):
 
     @abstractmethod
     def predict_mixture(self, X, answers):
-        """Return the densities of rows.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_features)
-            Contexts.
-
-        answers : list of Answer
-            What the experts say of them.
-
-        Returns
-        -------
-        mixture : Mixture
-            One for each row.
-        """
+        """Return the densities of rows."""
 
 
 @dataclass(frozen=True)
 class StackNetwork(Top):
-    """Members of networks, and the units of what they see.
-
-    Parameters
-    ----------
-    model : NetworkConditional
-        All members.
-
-    units : tuple of ndarrays of shape (n_columns,)
-        Means and standard deviations of contexts and features.
-    """
+    """Members of networks, and the units of what they see."""
 
     model: Any
     units: tuple
@@ -80,16 +57,7 @@ class StackNetwork(Top):
 
 @dataclass(frozen=True)
 class Blend(Top):
-    """A blend of the experts' means, and Gaussian errors of one size.
-
-    Parameters
-    ----------
-    shares : tuple of ndarrays of shape (n_means,)
-        Of all experts' means of each target.
-
-    variance : ndarray of shape (n_targets,)
-        Of the errors.
-    """
+    """A blend of the experts' means, and Gaussian errors of one size."""
 
     shares: tuple
     variance: Any
@@ -105,24 +73,7 @@ class Blend(Top):
 
 
 def fit_blend(rows, answers, min_scale):
-    """Blend the experts.
-
-    Parameters
-    ----------
-    rows : Rows
-        What to learn from.
-
-    answers : list of Answer
-        What the experts say of rows that they have not seen.
-
-    min_scale : float
-        Smallest standard deviation.
-
-    Returns
-    -------
-    blend : Blend
-        With as many numbers to learn as there are experts' means.
-    """
+    """Blend the experts."""
     fits = [_blend_target(rows, answers, target) for target in range(rows.Y.shape[1])]
     shares, scales = zip(*fits, strict=True)
     n, n_means = len(rows.Y), len(shares[0])
@@ -132,21 +83,7 @@ def fit_blend(rows, answers, min_scale):
 
 
 def plan(n_samples, settings):
-    """Return the settings of networks that see experts.
-
-    Parameters
-    ----------
-    n_samples : int
-        Number of rows.
-
-    settings : Settings
-        What the user has chosen.
-
-    Returns
-    -------
-    settings : Settings
-        With what is left open; the means need no warm start.
-    """
+    """Return the settings of networks that see experts."""
     few = n_samples <= FEW_ROWS
     steps = FEW_STEPS if few else MANY_STEPS
     return replace(
@@ -161,36 +98,7 @@ def plan(n_samples, settings):
 
 
 def train_stack(rows, answers, settings, seed):
-    """Train one member for each fold; without experts a plain network.
-
-    Parameters
-    ----------
-    rows : Rows
-        What to learn from.
-
-    answers : list of Answer
-        What the experts say of rows that they have not seen.
-
-    settings : Settings
-        Of the networks; as many members as folds.
-
-    seed : int
-        Of the networks.
-
-    Returns
-    -------
-    model : NetworkConditional
-        All members.
-
-    unseen : bool ndarray of shape (n_members, n_samples)
-        The rows that each member has not seen.
-
-    training : Training
-        The loss curve, and what went wrong.
-
-    best_steps : ndarray of shape (n_members,)
-        Number of steps after which each member was best.
-    """
+    """Train one member for each fold; without experts a plain network."""
     units = _units(rows, answers)
     return train_network(
         _see(rows.X, answers, units),
@@ -204,27 +112,7 @@ def train_stack(rows, answers, settings, seed):
 
 
 def join_stacks(rows, answers, parts):
-    """Return a network of all members, and its held-out densities.
-
-    Parameters
-    ----------
-    rows : Rows
-        What they have learned from.
-
-    answers : list of Answer
-        What they have seen of the experts.
-
-    parts : list of tuple
-        What :func:`train_stack` returned for each part of the members.
-
-    Returns
-    -------
-    network : StackNetwork
-        All members.
-
-    held_out : Mixture
-        Of each row by the members that have not seen it.
-    """
+    """Return a network of all members, and its held-out densities."""
     models, unseen, _, _ = zip(*parts, strict=True)
 
     def join(name):

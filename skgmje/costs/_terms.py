@@ -31,11 +31,7 @@ _ENTRIES = 2**17
 
 
 class Explained(Function):
-    r"""Squared norms of the columns of :math:`L^{-1} P^\top`, with a given factor.
-
-    The derivative by :math:`R = L L^\top`, whose diagonal is constant, is had
-    without one by L.
-    """
+    r"""Squared norms of the columns of :math:`L^{-1} P^\top`, with a given factor."""
 
     @staticmethod
     def forward(ctx, P, R, factor):
@@ -180,10 +176,7 @@ def log_relative_vector_matrix(grams, jitter):
 
 
 def projections(grams, column_logs=None):
-    """Return the inner products of p and of unit bumps, and the log of their scale.
-
-    The bumps may have log-weights; p is relative to the scale of the data.
-    """
+    """Return the inner products of p and of unit bumps, and the log of their scale."""
     common, row_logs = split_row_masses(grams)
     pair = (grams.X, grams.data_variance), (grams.centers, grams.model_variance)
     sums, scale = column_sums(*pair, grams.blocks, row_logs, column_logs)
@@ -201,22 +194,14 @@ def unit_optimum(grams, jitter):
 
 
 def log_explained(grams, jitter):
-    r"""Return the log share of each data bump in the span of the centres', (n,).
-
-    With r the row of the correlation matrix of data and centres and
-    :math:`L L^\top` that of the centres plus jitter, it is
-    :math:`\log \|L^{-1} r\|^2`.
-    """
+    """Return the log share of each data bump in the span of the centres', (n,)."""
     xp = namespace(grams.centers)
     P, scale = cross_correlations(grams, by_row=True)
     return 2 * scale[:, 0] + xp.log(explained(P, grams, jitter))
 
 
 def explained(P, grams, jitter):
-    r"""Return :math:`\|L^{-1} r\|^2` for the rows of P, with L of `log_explained`.
-
-    `P` is lost if it needs no gradient.
-    """
+    r"""Return :math:`\|L^{-1} r\|^2` for the rows of P, with L of `log_explained`."""
     R = center_correlations(grams)
     if is_torch(P) and R.shape[0] > _SMALL:
         own = detach(R).clone() if R.requires_grad else R
@@ -245,10 +230,7 @@ def center_correlations(grams):
 
 
 def ridge_factor(correlation, jitter, name):
-    """Return the Cholesky factor of a matrix of unit diagonal plus `jitter`.
-
-    The matrix is lost unless it has a history.
-    """
+    """Return the Cholesky factor of a matrix of unit diagonal plus `jitter`."""
     has_history = getattr(correlation, "requires_grad", False)
     matrix = correlation.clone() if has_history else correlation
     diagonal = np.arange(len(matrix))
@@ -264,12 +246,7 @@ def log_nuclear_norm(grams, row_logs, column_logs, jitter):
 
 
 def nuclear_norm(matrix, jitter):
-    r"""Compute the sum of the singular values of a matrix, smoothly.
-
-    With u the squared singular values over their sum, the sum of
-    ``u / sqrt(u + jitter^2)`` replaces that of ``sqrt(u)``: it is never larger,
-    and its gradient stays finite where singular values vanish.
-    """
+    """Compute the sum of the singular values of a matrix, smoothly."""
     xp = namespace(matrix)
     jitter = default_jitter(jitter, matrix)
     if jitter == 0:

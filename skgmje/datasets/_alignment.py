@@ -129,18 +129,7 @@ class MixtureTask(AlignmentTask):
         """Return the mixtures of the targets for checked contexts."""
 
     def predict_mixture(self, X):
-        """Return the true conditional density of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_context)
-            Contexts.
-
-        Returns
-        -------
-        mixture : Mixture
-            One for each row, over the targets.
-        """
+        """Return the true conditional density of each row."""
         return self._mixture(self._check_contexts(X))
 
     def _draw(self, n_samples, generator):
@@ -248,14 +237,7 @@ class JointMixture(MixtureTask):
 
 
 class Bishop(AlignmentTask):
-    r"""The inverse of :math:`x = y + 0.3 \sin(2 \pi y)`: one or three branches.
-
-    Targets are uniform between 0 and 1, so that
-
-    .. math:: p(y | x) = N(x; f(y), \sigma^2) / \int_0^1 N(x; f(u), \sigma^2) du
-
-    of which the integral is a Gauss-Legendre sum.
-    """
+    r"""The inverse of :math:`x = y + 0.3 \sin(2 \pi y)`: one or three branches."""
 
     def _curve(self, y):
         return y + 0.3 * np.sin(2 * np.pi * y)
@@ -274,18 +256,7 @@ class Bishop(AlignmentTask):
 
 
 class Ring(AlignmentTask):
-    r"""A noisy circle: two branches, or one, or nearly none.
-
-    With the radius r the joint density is
-
-    .. math::
-
-        p(x, y) = \frac{1}{2 \pi \sigma^2} e^{-(r^2 + 1) / (2 \sigma^2)}
-        I_0(r / \sigma^2),
-
-    and that of x the mean of :math:`N(x; \cos t, \sigma^2)` over the angle t, a
-    sum over equal steps.
-    """
+    """A noisy circle: two branches, or one, or nearly none."""
 
     def _draw(self, n_samples, generator):
         angle = 2 * np.pi * generator.random(n_samples)

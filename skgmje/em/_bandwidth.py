@@ -94,23 +94,7 @@ _MANY_FEATURES = 16
 
 @dataclass(frozen=True)
 class Bumps:
-    """How wide the bumps are, in squared units of the standardised data.
-
-    Parameters
-    ----------
-    variance : float
-        Variance of the data's bumps at the end, and of the model's unless it
-        is learned.
-
-    start_variance : float
-        Variance from which the run cools down to `variance`.
-
-    learn_weights : bool, default=False
-        Whether the model's weights are learned or stay equal.
-
-    learn_variance : bool, default=False
-        Whether the model's variance is learned.
-    """
+    """How wide the bumps are, in squared units of the standardised data."""
 
     variance: float
     start_variance: float
@@ -124,35 +108,14 @@ class Bumps:
 
 
 def total_variance(X, sample_weight):
-    """Return the sum of the features' variances, or 1 if they are all constant.
-
-    It is half the mean squared distance of two rows, the width at which every
-    row sees every other.
-    """
+    """Return the sum of the features' variances, or 1 if they are all constant."""
     mean = np.average(X, axis=0, weights=sample_weight)
     total = np.average(((X - mean) ** 2).sum(axis=1), weights=sample_weight)
     return float(total) if total > _SMALLEST else 1.0
 
 
 def nearest_centers(X, centers):
-    """Return the nearest centre of each row, and the squared distance to it.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows.
-
-    centers : ndarray of shape (n_components, n_features)
-        Centres.
-
-    Returns
-    -------
-    labels : ndarray of shape (n_samples,)
-        Indices of centres.
-
-    squares : ndarray of shape (n_samples,)
-        Squared distances.
-    """
+    """Return the nearest centre of each row, and the squared distance to it."""
     labels, squares = np.empty(len(X), np.intp), np.empty(len(X))
     for start in range(0, len(X), 4096):
         rows = slice(start, start + 4096)
@@ -163,31 +126,7 @@ def nearest_centers(X, centers):
 
 
 def cell_variance(data, centers, random_state=None):
-    r"""Return half the mean squared distance of a row to the nearest centre.
-
-    .. math:: v^* = \tfrac12 \operatorname{mean}_i \min_k \|x_i - c_k\|^2
-
-    The distance is the total one, not per feature: a typical row then has the
-    normalised kernel value :math:`e^{-1/2}` with its own centre, in any number
-    of dimensions, so that gradients neither vanish nor all look alike.
-
-    Parameters
-    ----------
-    data : Data
-        Rows.
-
-    centers : ndarray of shape (n_components, n_features)
-        Centres of the cells.
-
-    random_state : RandomState, default=None
-        Ignored.
-
-    Returns
-    -------
-    variance : float
-        Positive, also where every row is a centre, and no less than that of
-        the rounding of the rows.
-    """
+    """Return half the mean squared distance of a row to the nearest centre."""
     squares = nearest_centers(data.part, centers)[1]
     variance = 0.5 * float(np.average(squares, weights=data.weights))
     floor = _FLOOR * total_variance(data.part, data.weights)
@@ -195,48 +134,18 @@ def cell_variance(data, centers, random_state=None):
 
 
 def residual_variance(data, centers, random_state=None):
-    """Return the variance of a feature within the cells, the likeliest one.
-
-    Parameters and results are those of :func:`cell_variance`.
-    """
+    """Return the variance of a feature within the cells, the likeliest one."""
     return 2 * cell_variance(data, centers) / data.part.shape[1]
 
 
 def wide_variance(data, centers, random_state=None):
-    """Return the cells' variance, 16 times that in many dimensions.
-
-    Parameters and results are those of :func:`cell_variance`.
-    """
+    """Return the cells' variance, 16 times that in many dimensions."""
     factor = 16.0 if data.part.shape[1] >= _MANY_FEATURES else 1.0
     return factor * cell_variance(data, centers)
 
 
 def loo_variance(data, centers, random_state):
-    r"""Return the variance of the kernel density estimate that predicts best.
-
-    .. math:: \arg\max_v \frac1n \sum_i
-        \log \frac{1}{n-1} \sum_{j \ne i} \mathcal{N}(x_i - x_j; v I)
-
-    Of many rows 1000 are drawn; the variance is then scaled by the known rate
-    :math:`n^{-2/(d+4)}`.
-
-    Parameters
-    ----------
-    data : Data
-        Rows.
-
-    centers : object
-        Ignored.
-
-    random_state : RandomState
-        Draws the rows, if there are many.
-
-    Returns
-    -------
-    variance : float
-        Positive, also where rows are repeated, and no less than that of the
-        rounding of the rows.
-    """
+    """Return the variance of the kernel density estimate that predicts best."""
     rows, weights = data.part, data.weights
     total = total_variance(rows, weights)
     if len(rows) > _MAX_ROWS:

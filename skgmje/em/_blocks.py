@@ -171,31 +171,7 @@ class RowBlocks(ABC):
 
 
 class Overview(NamedTuple):
-    """What one pass tells of rows.
-
-    Parameters
-    ----------
-    n_rows : dict
-        Number of rows with a positive weight of each block that has one.
-
-    weight : ndarray of shape (n_features,)
-        Sum of the weights of the observed entries.
-
-    mean : ndarray of shape (n_features,)
-        Weighted mean of the observed entries; 0 if there are none.
-
-    squares : ndarray of shape (n_features,)
-        Weighted sum of the squared differences from the mean.
-
-    smallest, largest : ndarray of shape (n_features,)
-        Extreme entries.
-
-    has_missing : bool
-        Whether an entry is NaN.
-
-    dtype : dtype
-        Data type of the rows.
-    """
+    """What one pass tells of rows."""
 
     n_rows: dict
     weight: Any
@@ -213,19 +189,7 @@ class Overview(NamedTuple):
 
 
 class StandardizedBlocks(RowBlocks):
-    """Rows minus a location, over a scale, computed where the blocks are.
-
-    Parameters
-    ----------
-    blocks : RowBlocks
-        The rows.
-
-    loc : ndarray of shape (n_features,)
-        What is subtracted.
-
-    scale : ndarray of shape (n_features,) or ()
-        What they are divided by.
-    """
+    """Rows minus a location, over a scale, computed where the blocks are."""
 
     def __init__(self, blocks, loc, scale):
         self.blocks = blocks
@@ -252,13 +216,7 @@ class StandardizedBlocks(RowBlocks):
 
 
 class BlocksWithValues(RowBlocks):
-    """Rows less those that have no value, which tell nothing.
-
-    Parameters
-    ----------
-    blocks : RowBlocks
-        The rows; NaN means missing.
-    """
+    """Rows less those that have no value, which tell nothing."""
 
     def __init__(self, blocks):
         self.blocks = blocks
@@ -315,13 +273,7 @@ def part_of(X, sample_weight, random_state, least=0):
 
 
 def as_rows(X):
-    """Return a block as an array of floats.
-
-    Raises
-    ------
-    ValueError
-        If it is no table of numbers.
-    """
+    """Return a block as an array of floats."""
     X = np.asarray(unmasked(X))
     if X.ndim != 2 or X.dtype.kind not in "fiub":
         raise ValueError(

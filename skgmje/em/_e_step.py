@@ -27,41 +27,7 @@ from skgmje.gaussian._passes import (
 def missing_stats(
     kernel, covariance_type, weights, X, sample_weight, temper=1.0, reg_covar=0.0
 ):
-    """Take the exact E-step of rows with missing entries.
-
-    Given the observed part :math:`x_o`, component k expects the missing part
-    at :math:`m_m + S_{mo} S_{oo}^{-1} (x_o - m_o)` with covariance
-    :math:`S_{mm} - S_{mo} S_{oo}^{-1} S_{om}`; both enter the moments.
-
-    Parameters
-    ----------
-    kernel : Kernel
-        The current mixture, with its means as origins.
-
-    covariance_type : str
-        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
-
-    weights : ndarray of shape (n_components,)
-        Weights of the components.
-
-    X : ndarray of shape (n_samples, n_features)
-        Rows; NaN means missing.
-
-    sample_weight : ndarray of shape (n_samples,)
-        Weights of the rows.
-
-    temper : float, default=1.0
-        Power of the joint densities before they become responsibilities.
-
-    reg_covar : float or ndarray of shape (n_features,), default=0.0
-        What the M-step adds to the variances. What is missing has it from the last
-        step already, and must not get it again and again.
-
-    Returns
-    -------
-    stats : Statistics
-        As from :func:`skgmje.gaussian._passes.block_stats`.
-    """
+    """Take the exact E-step of rows with missing entries."""
     kind = COVARIANCE_TYPES[covariance_type]
     n_components, n_features = kernel.means.shape
     dense = kind.dense(kernel.covariances, n_components, n_features)
@@ -130,24 +96,7 @@ PASS_LIMIT = 1e8
 
 
 def statistics_pass(X, sample_weight=None, reg_covar=0.0):
-    """Return a function that takes the E-step of a mixture on all rows.
-
-    Parameters
-    ----------
-    X : array of shape (n_samples, n_features), or RowBlocks
-        Rows; NaN means missing.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    reg_covar : float or ndarray of shape (n_features,), default=0.0
-        What the M-step will add to the variances.
-
-    Returns
-    -------
-    take_stats : callable
-        ``take_stats(mixture, temper=1.0)`` gives ``(kernel, stats)``.
-    """
+    """Return a function that takes the E-step of a mixture on all rows."""
     if isinstance(X, RowBlocks):
         return _blocks_pass(X, reg_covar)
     if is_torch(X):
@@ -388,10 +337,7 @@ def row_mean(X, sample_weight=None):
 
 
 def observed_moments(X, sample_weight=None):
-    """Return weighted mean and variance of the observed entries, (n_features,) each.
-
-    They are NaN where a feature has no value; of blocks, which an engine holds, 0.
-    """
+    """Return weighted mean and variance of the observed entries, (n_features,) each."""
     if isinstance(X, RowBlocks):
         return X.overview.mean, X.overview.variance
     center = row_mean(X, sample_weight)

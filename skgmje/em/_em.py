@@ -17,56 +17,12 @@ N_NEIGHBORS = 8
 
 
 def pooled_target(scatter, counts, means, pool):
-    """Return the pooled within-covariance: the same target for every component.
-
-    Parameters
-    ----------
-    scatter : ndarray of shape (n_components, ...)
-        Second moments about the means.
-
-    counts : ndarray of shape (n_components,)
-        Sum of the responsibilities.
-
-    means : ndarray of shape (n_components, n_features)
-        Means of the components.
-
-    pool : ndarray
-        Sum of `scatter` over the components, divided by the number of rows.
-
-    Returns
-    -------
-    target : ndarray
-        Broadcasts against `scatter`.
-    """
+    """Return the pooled within-covariance: the same target for every component."""
     return pool
 
 
 def neighbors_target(scatter, counts, means, pool):
-    """Return the pooled covariance of the components around each component.
-
-    The eight nearest components (itself included, in the metric of the pool)
-    give :math:`T_k = (\\sum S_j + 2 d P) / (\\sum N_j + 2 d)`. Up to eight
-    components, all are neighbours and the target is the pool itself.
-
-    Parameters
-    ----------
-    scatter : ndarray of shape (n_components, ...)
-        Second moments about the means.
-
-    counts : ndarray of shape (n_components,)
-        Sum of the responsibilities.
-
-    means : ndarray of shape (n_components, n_features)
-        Means of the components.
-
-    pool : ndarray
-        Sum of `scatter` over the components, divided by the number of rows.
-
-    Returns
-    -------
-    target : ndarray of the shape of `scatter`
-        One target for each component.
-    """
+    """Return the pooled covariance of the components around each component."""
     n_components, n_features = means.shape
     if n_components <= N_NEIGHBORS:
         return pool
@@ -293,16 +249,7 @@ def make_prior(n_features, shrinkage, shrinkage_target, reg_covar):
 
 
 def maximise(kernel, stats, prior, covariance_type, *, drop=True):
-    """Take the M-step; raise the diagonal until every covariance is usable.
-
-    Returns
-    -------
-    mixture : Mixture
-        Without the components that died.
-
-    added : float
-        What was added to the diagonals beyond ``prior.reg_covar``.
-    """
+    """Take the M-step; raise the diagonal until every covariance is usable."""
     # Rounding of the means is a variance, too; without it, repeated rows would
     # get a density without bound.
     rounding = 16 * np.finfo(float).eps ** 2 * (stats.means**2).max(initial=0.0)

@@ -11,56 +11,13 @@ LARGEST_SQUARED = 1e15
 
 
 def kmeans_labels(X, n_clusters, *, sample_weight=None, random_state=None, scale=False):
-    """Return k-means labels of the rows; missing entries count as feature means.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows; NaN means missing.
-
-    n_clusters : int
-        Number of clusters.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    random_state : int or RandomState instance, default=None
-        Source of randomness.
-
-    scale : bool, default=False
-        Whether to divide the features by their standard deviations first.
-
-    Returns
-    -------
-    labels : ndarray of shape (n_samples,)
-        Labels from 0 without gaps.
-    """
+    """Return k-means labels of the rows; missing entries count as feature means."""
     labels = _kmeans(X, n_clusters, sample_weight, random_state, scale)[0]
     return np.unique(labels, return_inverse=True)[1].ravel()
 
 
 def kmeans_centers(X, n_clusters, *, sample_weight=None, random_state=None):
-    """Return k-means centres of the rows.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows, without NaN.
-
-    n_clusters : int
-        Number of clusters.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    random_state : int or RandomState instance, default=None
-        Source of randomness.
-
-    Returns
-    -------
-    centers : ndarray of shape (n_clusters, n_features)
-        The centres.
-    """
+    """Return k-means centres of the rows, shape (n_clusters, n_features)."""
     return _kmeans(X, n_clusters, sample_weight, random_state, scale=False)[1]
 
 
@@ -85,11 +42,7 @@ def _kmeans(X, n_clusters, sample_weight, random_state, scale):
 
 
 def count_distinct(X, enough):
-    """Count distinct rows, as far as `enough`.
-
-    KMeans would warn about repeated rows in its own words; estimators say it
-    in theirs, once.
-    """
+    """Count distinct rows, as far as `enough`."""
     n_rows = 16 * enough
     n_distinct = int(_distinct(X[:n_rows]).max()) + 1
     if n_distinct >= enough or n_rows >= len(X):

@@ -36,53 +36,7 @@ def quick_mixture(
     tol=1e-3,
     max_iter=30,
 ):
-    r"""Fit a mixture as :func:`expectation_maximization` does, from given labels.
-
-    The target of the shrinkage are the nearest components. No mixture is made and
-    checked between iterations, each kernel is prepared once, and components of
-    less than half a row are dropped, which is what half of the time goes into where
-    rows are few.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows in standard units, float64, without NaN.
-
-    labels : ndarray of shape (n_samples,)
-        First components, from 0 without gaps.
-
-    covariance_type : {'full', 'diag'}, default='full'
-        Shape of the covariances.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    shrinkage : float, default=2.0
-        Pseudo-count of the shrinkage target, in rows.
-
-    reg_covar : float, default=1e-5
-        Added to the diagonals.
-
-    annealed : bool, default=False
-        Whether the power of the densities rises from one half to one in the first
-        20 iterations.
-
-    tol : float, default=1e-3
-        Stop when the mean log-likelihood gains less, in nats.
-
-    max_iter : int, default=30
-        Largest number of iterations.
-
-    Returns
-    -------
-    mixture : Mixture
-        The fitted mixture.
-
-    Raises
-    ------
-    ValueError
-        If covariances stay singular, whatever is added to them.
-    """
+    """Fit a mixture as :func:`expectation_maximization` does, from given labels."""
     center = np.average(X, axis=0, weights=sample_weight)
     added = np.full(X.shape[1], float(reg_covar))
     prior = Prior(float(shrinkage), SHRINKAGE_TARGETS["neighbors"], added)

@@ -37,24 +37,7 @@ FEWEST_ROWS, FEWEST_SHRINKAGE = 10, 20.0
 
 
 def shrinkage_grid(covariance_type, n_rows, n_features):
-    """Return the pseudo-counts worth trying for so many rows to fit.
-
-    Parameters
-    ----------
-    covariance_type : str
-        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
-
-    n_rows : int
-        Number of distinct rows.
-
-    n_features : int
-        Number of features.
-
-    Returns
-    -------
-    shrinkages : tuple of float
-        Ascending; where rows are few, without those that trust chance correlations.
-    """
+    """Return the pseudo-counts worth trying for so many rows to fit."""
     grid = SHRINKAGES[covariance_type]
     if n_features == 1 or n_rows >= FEW_ROWS_PER_FEATURE * n_features:
         return grid
@@ -74,27 +57,7 @@ def _least_shrinkage(covariance_type, n_rows, n_features):
 
 
 def candidate_settings(covariance_type, shrinkage, n_rows, n_features):
-    """List pairs of a covariance type and a pseudo-count that are to be tried.
-
-    Parameters
-    ----------
-    covariance_type : str
-        Covariance type, or 'auto'.
-
-    shrinkage : float or 'auto'
-        Pseudo-count of the shrinkage target.
-
-    n_rows : int
-        Number of distinct rows to fit.
-
-    n_features : int
-        Number of features.
-
-    Returns
-    -------
-    settings : list of (str, float)
-        What is fixed is in all of them.
-    """
+    """List pairs of a covariance type and a pseudo-count that are to be tried."""
     types = (covariance_type,)
     if covariance_type == "auto":
         types = AUTO_TYPES if n_features > 1 else ("full",)
@@ -133,30 +96,7 @@ HOPELESS = 0.02
 
 
 class Selection(NamedTuple):
-    """Settings chosen by held-out log-likelihood.
-
-    Parameters
-    ----------
-    n_components : int
-        Number of components.
-
-    covariance_type : str
-        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
-
-    shrinkage : float
-        Pseudo-count of the shrinkage target.
-
-    cv_results : dict
-        Table of all candidates, in the layout of `GridSearchCV`.
-
-    start : Mixture or None
-        What the best candidate learned from the rows that were not held out, if
-        there was one split: where the fit to all rows should begin.
-
-    held_out : ndarray of shape (n_samples,) or None
-        Log-density of each row under the best candidate, from a fit that did
-        not see the row; NaN for rows that were never held out.
-    """
+    """Settings chosen by held-out log-likelihood."""
 
     n_components: int
     covariance_type: str
@@ -184,54 +124,7 @@ def select_mixture(
     first_labels=scaled_kmeans_labels,
     **em_params,
 ):
-    """Choose the settings of a mixture by held-out log-likelihood.
-
-    Five folds below 500 rows, three below 1500, then one held-out third; copies
-    of a row share a fold. For each number of
-    components one k-means start (on standardised features) serves all
-    covariance types and shrinkages; a setting is given up when more components
-    made it worse twice in a row.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows; NaN means missing.
-
-    n_components : int, tuple of int or 'auto', default='auto'
-        Number of components, or numbers to choose from.
-
-    covariance_type : str, default='auto'
-        Covariance type, or 'auto'.
-
-    shrinkage : float or 'auto', default='auto'
-        Pseudo-count of the shrinkage target.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    random_state : RandomState instance, default=None
-        Source of the folds and starts.
-
-    n_components_grid : sequence of int, default=N_COMPONENTS
-        What 'auto' tries; a component needs eight rows.
-
-    judge : callable, default=joint_log_prob
-        ``judge(mixture, rows)`` gives the log-densities that held-out rows are
-        judged by.
-
-    first_labels : callable, default=scaled_kmeans_labels
-        ``first_labels(X, n_components, sample_weight, random_state)`` gives the
-        labels, from 0, that EM begins with.
-
-    **em_params : dict
-        Further parameters of :func:`skgmje.em.start_mixture` and
-        :func:`skgmje.em.expectation_maximization`.
-
-    Returns
-    -------
-    selection : Selection
-        The best setting and the table of all.
-    """
+    """Choose the settings of a mixture by held-out log-likelihood."""
     seed = np.random.RandomState() if random_state is None else random_state
     if em_params.get("moments") is None:
         # A fold may lack all values of a feature, though the rows have some.
@@ -275,11 +168,7 @@ def select_mixture(
 
 
 def _folds(X, random_state):
-    """Return boolean masks of the training rows, and their distinct rows.
-
-    Copies of a row stay together: one that is trained on must not be held out,
-    and a row of weight k should count as k copies.
-    """
+    """Return boolean masks of the training rows, and their distinct rows."""
     row = _distinct(X)
     n_distinct = int(row.max()) + 1
     if n_distinct < 5:
@@ -321,9 +210,8 @@ class _Candidate(NamedTuple):
     fits: list
 
     def is_better(self, other, cautious):
-        """Tell whether held-out rows prefer it; of few rows more components need more.
-
-        Then the gain must exceed its standard error.
+        """Tell whether held-out rows prefer it; of few rows more components need
+        more.
         """
         gain = self.mean - other.mean
         if not (cautious and self.key[0] > other.key[0]) or gain <= 0:

@@ -142,12 +142,7 @@ def _first_step(labelled, covariance_type, prior, rank):
 
 
 def _first_factors(labelled, covariance_type, prior, rank):
-    """Return the principal axes of each component's full covariance.
-
-    A component with few rows borrows from the pool with the weight of as many
-    rows as there are features; without it, factors would start at zero, which
-    is a fixed point.
-    """
+    """Return the principal axes of each component's full covariance."""
     n_features = labelled[0].shape[1]
     borrowed = prior._replace(shrinkage=max(prior.shrinkage, float(n_features)))
     kernel, stats = _take(labelled, "full")
@@ -270,10 +265,7 @@ def _from_data(X, weight, n_components, random_state):
 
 
 def _from_rows(X, weight, rows):
-    """Begin at some rows; where entries are missing, with all rows nearest to them.
-
-    Of what one row lacks it would tell nothing.
-    """
+    """Begin at some rows; where entries are missing, with all rows nearest to them."""
     labels = np.arange(len(rows))
     if not has_missing(X):
         return X[rows], labels, None
@@ -314,33 +306,7 @@ STARTS = {
 
 
 def draw_start(X, weight, n_components, init_params, random_state, **step_params):
-    """Return a first mixture.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows; NaN means missing.
-
-    weight : ndarray of shape (n_samples,) or None
-        Weights of the rows.
-
-    n_components : int
-        Number of components; fewer come back if rows repeat.
-
-    init_params : str
-        Key of :data:`STARTS`.
-
-    random_state : RandomState instance
-        Source of randomness.
-
-    **step_params : dict
-        Parameters of :func:`skgmje.em.start_mixture`.
-
-    Returns
-    -------
-    mixture : Mixture
-        Where expectation-maximisation begins.
-    """
+    """Return a first mixture."""
     X, weight = _some_rows(X, weight, n_components, random_state)
     rows, resp, row_weight = STARTS[init_params](X, weight, n_components, random_state)
     return start_mixture(rows, resp, sample_weight=row_weight, **step_params)

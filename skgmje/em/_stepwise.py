@@ -130,24 +130,7 @@ STEP_EXPONENT = 0.7
 
 
 def blend(kernel, old, fresh, memory=np.inf):
-    """Mix the statistics of a chunk into those of all earlier ones.
-
-    Parameters
-    ----------
-    kernel : Kernel
-        Of the mixture with which `fresh` was taken.
-
-    old, fresh : Statistics
-        Of the earlier chunks and of this one.
-
-    memory : float, default=inf
-        Rows after which earlier ones count for a third, if not for less already.
-
-    Returns
-    -------
-    stats : Statistics
-        Their weighted mean, scaled to all rows seen.
-    """
+    """Mix the statistics of a chunk into those of all earlier ones."""
     total = old.weight + fresh.weight
     step = (1 + old.weight / fresh.weight) ** -STEP_EXPONENT
     step = max(step, -np.expm1(-fresh.weight / memory))

@@ -78,16 +78,7 @@ PARAMETER_CONSTRAINTS = {
 
 
 class AutoSize(NamedTuple):
-    """What 'auto' chooses for rows, or for images.
-
-    Parameters
-    ----------
-    embedding_dim : int
-        Largest width.
-
-    rows_per_dimension : int
-        Rows of a batch for each of its dimensions.
-    """
+    """What 'auto' chooses for rows, or for images."""
 
     embedding_dim: int
     rows_per_dimension: int
@@ -97,29 +88,14 @@ _OF_ROWS, _OF_IMAGES = AutoSize(32, 8), AutoSize(64, 4)
 
 
 class Size(NamedTuple):
-    """Width of the embedding and rows per step.
-
-    Parameters
-    ----------
-    embedding_dim : int
-        Width of the embedding.
-
-    batch_size : int
-        Rows per gradient step.
-    """
+    """Width of the embedding and rows per step."""
 
     embedding_dim: int
     batch_size: int
 
 
 def choose_size(estimator, n_pairs, auto):
-    """Return the size that the rows allow.
-
-    Raises
-    ------
-    ValueError
-        If a covariance of that many dimensions has no full rank in a batch.
-    """
+    """Return the size that the rows allow."""
     batch_size, dim = estimator.batch_size, estimator.embedding_dim
     if batch_size == "auto":
         fewest = 0 if dim == "auto" else auto.rows_per_dimension * dim
@@ -155,30 +131,7 @@ class EmbedderMixin(
 
     @abstractmethod
     def _fit_density(self, settings, z_context, z_target, random_state, task):
-        """Return the density of pairs of embeddings.
-
-        Parameters
-        ----------
-        settings : Settings or None
-            What :meth:`_density_settings` returned.
-
-        z_context, z_target : ndarray of shape (n_pairs, embedding_dim)
-            Embeddings of the training rows.
-
-        random_state : RandomState instance
-            Source of randomness.
-
-        task : FitTask
-            Its `when` tells whether Ctrl-C has come, so that there is no time.
-
-        Returns
-        -------
-        density : LatentDensity
-            Of contexts, and of targets given contexts.
-
-        trouble : str
-            What a user should know, in sentences.
-        """
+        """Return the density of pairs of embeddings."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -21,16 +21,7 @@ from skgmje.embedding._images import check_image_shape, check_size
 
 
 class Patches(NamedTuple):
-    """How a row is cut into patches; one pixel of all features is no cut at all.
-
-    Parameters
-    ----------
-    height, width, n_channels : int
-        Shape of the image that a row is.
-
-    size : int
-        Pixels along the side of a patch; a divisor of height and width.
-    """
+    """How a row is cut into patches; one pixel of all features is no cut at all."""
 
     height: int
     width: int
@@ -56,16 +47,7 @@ class Patches(NamedTuple):
 
 
 class KernelTerms(NamedTuple):
-    r"""Logarithms of both terms of the Schwarz bound, for kernels of height 1.
-
-    Parameters
-    ----------
-    log_fit : array of shape (n_samples, n_patches)
-        :math:`\log \frac1C \sum_c k_v(x_i - x'_{ic})`.
-
-    log_norm : array of shape (n_samples, n_patches)
-        :math:`\log \frac1{C^2} \sum_{cc'} k_{2v}(x'_{ic} - x'_{ic'})`.
-    """
+    """Logarithms of both terms of the Schwarz bound, for kernels of height 1."""
 
     log_fit: Any
     log_norm: Any
@@ -77,32 +59,7 @@ class KernelTerms(NamedTuple):
 
 
 def kernel_terms(X, centers, variance, patches):
-    r"""Compute both terms of the conditional Schwarz bound, by Gram products.
-
-    With the kernel :math:`k_v(u) = \exp(-\|u\|^2 / 2v)`,
-
-    .. math:: \Big(\frac1C \sum_c k_v(x - x'_c)\Big)^2
-        \le \frac1{C^2} \sum_{cc'} k_{2v}(x'_c - x'_{c'}).
-
-    Parameters
-    ----------
-    X : array of shape (n_samples, n_features)
-        Rows.
-
-    centers : array of shape (n_samples, n_centers, n_features)
-        Centres that the code of each row is decoded to.
-
-    variance : float or scalar array
-        Variance v of the kernel of whole rows; a patch has its share.
-
-    patches : Patches
-        How rows are cut.
-
-    Returns
-    -------
-    terms : KernelTerms
-        One of each for every row and patch.
-    """
+    """Compute both terms of the conditional Schwarz bound, by Gram products."""
     xp, n_centers = namespace(X, centers), centers.shape[1]
     # Seen from the row, one Gram matrix has the distances of both kinds.
     residuals = patches.split(centers - X[:, None, :])
@@ -117,44 +74,12 @@ def kernel_terms(X, centers, variance, patches):
 
 
 def sample_objective(terms):
-    r"""Compute the mean over rows of the gap to each row's own bound.
-
-    .. math:: \frac1n \sum_i \big(-2 \log f_i + \log g_i\big)
-
-    with the fit f and the norm g of :class:`KernelTerms`; patches are averaged.
-    With one centre it is the mean of :math:`\|x_i - x'_i\|^2 / v`.
-
-    Parameters
-    ----------
-    terms : KernelTerms
-        Of a batch.
-
-    Returns
-    -------
-    cost : scalar array
-        Not negative; 0 where all centres are the rows.
-    """
+    """Compute the mean over rows of the gap to each row's own bound."""
     return -namespace(terms.log_fit).mean(terms.log_ratio)
 
 
 def batch_objective(terms):
-    r"""Compute the gap to the bound of the conditional density of all rows.
-
-    .. math:: -2 \log \frac1n \sum_i f_i + \log \frac1n \sum_i g_i
-
-    with the fit f and the norm g of :class:`KernelTerms`; patches are averaged.
-    Rows with the best fit outweigh all others, the more so the smaller v is.
-
-    Parameters
-    ----------
-    terms : KernelTerms
-        Of a batch.
-
-    Returns
-    -------
-    cost : scalar array
-        Not negative; 0 where all centres are the rows.
-    """
+    """Compute the gap to the bound of the conditional density of all rows."""
     log_n = math.log(terms.log_fit.shape[0])
     fit, norm = logsumexp(terms.log_fit, 0), logsumexp(terms.log_norm, 0)
     return namespace(fit).mean(log_n - 2 * fit + norm)
@@ -211,13 +136,7 @@ _SPREAD = 0.02
 
 
 class Range(nn.Module):
-    """Keep values between two borders by a sigmoid.
-
-    Parameters
-    ----------
-    low, high : array of shape (n_features,)
-        The borders.
-    """
+    """Keep values between two borders by a sigmoid."""
 
     def __init__(self, low, high):
         super().__init__()
@@ -235,19 +154,7 @@ class Range(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Decode codes to centres, side by side in one row.
-
-    Parameters
-    ----------
-    shared : nn.Sequential
-        From codes to what all centres have in common.
-
-    own : nn.Sequential or None
-        From codes to what is added for each centre; None if there is one.
-
-    output : nn.Module
-        What brings values into their range.
-    """
+    """Decode codes to centres, side by side in one row."""
 
     def __init__(self, shared, own, output):
         super().__init__()
@@ -264,30 +171,7 @@ class Decoder(nn.Module):
 
 
 def build_networks(estimator, n_features, random_state, bounds=None):
-    """Return the encoder and the decoder, on the CPU, float32.
-
-    Parameters
-    ----------
-    estimator : KernelDecoder
-        Its parameters are read.
-
-    n_features : int
-        Width of a row.
-
-    random_state : torch.Generator
-        The source of randomness, on the CPU.
-
-    bounds : tuple of array of shape (n_features,), default=None
-        Least and largest values of standardised rows; None where a file has them.
-
-    Returns
-    -------
-    encoder : nn.Sequential
-        From standardised rows to standardised codes.
-
-    decoder : Decoder
-        From codes to standardised rows.
-    """
+    """Return the encoder and the decoder, on the CPU, float32."""
     hidden, width = list(estimator.hidden_layer_sizes), estimator.code_dim
     layers = perceptron_layers([n_features, *hidden, width], random_state)
     encoder = nn.Sequential(*layers, nn.BatchNorm1d(width, affine=False))
@@ -316,41 +200,14 @@ def _own(estimator, n_features, random_state):
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the cost sees of a batch.
-
-    Parameters
-    ----------
-    centers : tensor of shape (n_samples, n_centers, n_features)
-        What the codes are decoded to.
-
-    variance : tensor of shape ()
-        Variance of the kernel.
-    """
+    """What the cost sees of a batch."""
 
     centers: Any
     variance: Any
 
 
 class Autoencoder(nn.Module):
-    """Encode rows, add noise, decode; and tune the variance of the kernel.
-
-    Training multiplies bfloat16 where the processor does so faster; codes, centres
-    and costs are of single precision.
-
-    Parameters
-    ----------
-    encoder, decoder : nn.Module
-        The networks.
-
-    estimator : KernelDecoder
-        Its parameters are read.
-
-    variance : float or None
-        Variance of the kernel; None tunes it.
-
-    random_state : torch.Generator
-        The source of the noise, on the batches' device.
-    """
+    """Encode rows, add noise, decode; and tune the variance of the kernel."""
 
     remembered = ("random_state",)
 
@@ -398,18 +255,7 @@ class Autoencoder(nn.Module):
 
 
 def restore_networks(estimator):
-    """Return encoder and decoder from the tensors that a file has of them.
-
-    Parameters
-    ----------
-    estimator : KernelDecoder
-        Whose `encoder_` and `decoder_` are such tensors by name.
-
-    Returns
-    -------
-    encoder, decoder : nn.Module
-        On the CPU, in evaluation mode.
-    """
+    """Return encoder and decoder from the tensors that a file has of them."""
     networks = build_networks(estimator, estimator.n_features_in_, torch.Generator())
     tensors = estimator.encoder_, estimator.decoder_
     return tuple(map(load_tensors, networks, tensors))
@@ -420,19 +266,7 @@ _COPIES = 6
 
 
 class Objective:
-    """The cost of a batch times the kernel's variance for each feature.
-
-    So its values compare while the variance is tuned; with one centre it is the
-    mean squared error.
-
-    Parameters
-    ----------
-    objective : str
-        Key of :data:`OBJECTIVES`.
-
-    patches : Patches
-        How rows are cut.
-    """
+    """The cost of a batch times the kernel's variance for each feature."""
 
     def __init__(self, objective, patches):
         self.function = OBJECTIVES[objective]
@@ -443,11 +277,7 @@ class Objective:
         return self.function(terms) * (decoded.variance / X.shape[1])
 
     def effective_samples(self, decoded, X):
-        """Return how many rows of a batch carry the gradient, a float.
-
-        By the derivatives w of the cost by each row's log-fit: the square of
-        their sum over the sum of their squares, on average over patches.
-        """
+        """Return how many rows of a batch carry the gradient, a float."""
         terms = kernel_terms(X, decoded.centers, decoded.variance, self.patches)
         # Not every device has double precision.
         log_fit, log_norm = (part.detach().cpu().double() for part in terms)
@@ -459,25 +289,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Trained:
-    """Networks on the CPU, in evaluation mode.
-
-    Parameters
-    ----------
-    encoder, decoder : nn.Module
-        The networks.
-
-    training : Training
-        The loss curve, and what went wrong.
-
-    variance : float
-        Variance of the kernel of whole standardised rows.
-
-    effective_samples : float
-        How many rows of a batch carry the gradient in the end.
-
-    batch_size : int
-        Rows of a batch.
-    """
+    """Networks on the CPU, in evaluation mode."""
 
     encoder: Any
     decoder: Any
@@ -488,39 +300,7 @@ class Trained:
 
 
 def train_decoder(estimator, rows, bounds, variance, patches, device, seed, task):
-    """Train encoder and decoder.
-
-    Parameters
-    ----------
-    estimator : KernelDecoder
-        Its parameters are read.
-
-    rows : ndarray of shape (n_samples, n_features)
-        Standardised rows, single precision; on the CPU shared.
-
-    bounds : tuple of array of shape (n_features,)
-        Their least and largest values.
-
-    variance : float or None
-        Variance of the kernel of such rows; None tunes it.
-
-    patches : Patches
-        How rows are cut.
-
-    device : torch.device
-        Where to train.
-
-    seed : int
-        Of networks, batches and noise.
-
-    task : FitTask
-        Hears of epochs.
-
-    Returns
-    -------
-    trained : Trained
-        The networks.
-    """
+    """Train encoder and decoder."""
     random_state = torch.Generator().manual_seed(seed)
     networks = build_networks(estimator, rows.shape[1], random_state, bounds)
     noise = torch.Generator(device).manual_seed(seed)
@@ -569,27 +349,7 @@ def _hooks(estimator, task):
 
 
 def check_decoder(estimator, X):
-    """Return the device; what can fail should do so before any work.
-
-    Parameters
-    ----------
-    estimator : KernelDecoder
-        Its parameters are read.
-
-    X : ndarray of shape (n_samples, n_features)
-        Rows.
-
-    Returns
-    -------
-    device : torch.device
-        Where to train.
-
-    Raises
-    ------
-    ValueError
-        If parameters cannot be used here, or a step needs more memory than the
-        device has.
-    """
+    """Return the device; what can fail should do so before any work."""
     device = check_engine(estimator, (512, 256))
     n_rows, n_features = min(estimator.batch_size, len(X)), X.shape[1]
     width = max(1, estimator.hidden_layer_sizes[-1] // 2)

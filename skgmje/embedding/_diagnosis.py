@@ -69,24 +69,7 @@ def measure(Z):
 
 
 def describe(figures, n_rows, drop=0.0):
-    """Say in sentences what has collapsed; empty if nothing has.
-
-    Parameters
-    ----------
-    figures : dict
-        What :func:`measure` returned.
-
-    n_rows : int
-        Of how many rows; they have one direction less.
-
-    drop : float, default=0.0
-        By how much a marginal log-determinant fell in training, in nats.
-
-    Returns
-    -------
-    words : str
-        Findings and remedy.
-    """
+    """Say in sentences what has collapsed; empty if nothing has."""
     dim, rank = len(figures["std"]), figures["effective_rank"]
     std = float(figures["std"].mean())
     findings = []

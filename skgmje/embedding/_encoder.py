@@ -22,58 +22,18 @@ def normalised_relu(width):
 
 
 def hidden_layers(sizes, random_state):
-    """Return hidden layers: linear maps, batch normalisations and ReLU units.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Widths of the input and the hidden layers.
-
-    random_state : torch.Generator
-        The source of randomness, on the CPU.
-
-    Returns
-    -------
-    layers : list of nn.Module
-        The last are ReLU units.
-    """
+    """Return hidden layers: linear maps, batch normalisations and ReLU units."""
     linear = [m for m in mlp(sizes, random_state) if isinstance(m, nn.Linear)]
     return [part for m in linear for part in (m, *normalised_relu(m.out_features))]
 
 
 def perceptron_layers(sizes, random_state):
-    """Return the layers of a perceptron with batch normalisation before its ReLUs.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Widths of the input, the hidden layers and the output.
-
-    random_state : torch.Generator
-        The source of randomness, on the CPU.
-
-    Returns
-    -------
-    layers : list of nn.Module
-        From the first linear map to the last.
-    """
+    """Return the layers of a perceptron with batch normalisation before its ReLUs."""
     return hidden_layers(sizes, random_state)[:-2]
 
 
 class Perceptron(nn.Sequential):
-    """Hidden layers, each of a linear map, batch normalisation and ReLU units.
-
-    What comes in is normalised too: augmented rows have other variances than
-    rows.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Widths of the input and the hidden layers.
-
-    random_state : torch.Generator
-        The source of randomness, on the CPU.
-    """
+    """Hidden layers, each of a linear map, batch normalisation and ReLU units."""
 
     def __init__(self, sizes, random_state):
         layers = hidden_layers(sizes, random_state)
@@ -107,16 +67,7 @@ _POOLED = (3, 3, 2)
 
 
 class AsImages(nn.Module):
-    """A network of images as one of rows with channels last.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Of images of shape (n_samples, channels, height, width).
-
-    shape : tuple of int
-        Height, width and channels.
-    """
+    """A network of images as one of rows with channels last."""
 
     def __init__(self, network, shape):
         super().__init__()
@@ -128,21 +79,7 @@ class AsImages(nn.Module):
 
 
 def to_images(X, shape):
-    """Return rows as images with channels first, without a copy.
-
-    Parameters
-    ----------
-    X : tensor of shape (n_samples, n_features)
-        Rows, channels last.
-
-    shape : tuple of int
-        Height, width and channels.
-
-    Returns
-    -------
-    images : tensor of shape (n_samples, channels, height, width)
-        In memory channels are last.
-    """
+    """Return rows as images with channels first, without a copy."""
     return X.unflatten(1, shape).permute(0, 3, 1, 2)
 
 
@@ -152,16 +89,7 @@ def to_rows(images):
 
 
 class OnImages:
-    """A function of images as one of rows.
-
-    Parameters
-    ----------
-    function : callable
-        Gets images of shape (n_samples, channels, height, width) and a generator.
-
-    shape : tuple of int
-        Height, width and channels.
-    """
+    """A function of images as one of rows."""
 
     def __init__(self, function, shape):
         self.function = function
@@ -172,25 +100,7 @@ class OnImages:
 
 
 class ConvNet(nn.Module):
-    """Four strided convolutions in three stages, and dense layers on their maps.
-
-    Training uses bfloat16 where the processor multiplies it faster; the outputs are
-    of single precision, and so are statistics of batches.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Height, width and channels of the images.
-
-    hidden_layer_sizes : sequence of int
-        Widths of the dense layers.
-
-    side : int
-        Side to which the last maps are pooled, if they are larger.
-
-    random_state : torch.Generator
-        The source of randomness, on the CPU.
-    """
+    """Four strided convolutions in three stages, and dense layers on their maps."""
 
     def __init__(self, shape, hidden_layer_sizes, side, random_state):
         super().__init__()
@@ -255,10 +165,7 @@ def _convolution(n_in, n_out, kernel, stride, random_state):
 
 
 def side_of(augmentation, shape):
-    """Return the side of the maps that dense layers see.
-
-    Where objects may be anywhere, one: the mean over all positions.
-    """
+    """Return the side of the maps that dense layers see."""
     found = find_augmentation(augmentation, shape)
     return 1 if isinstance(found, ImageAugmentation) and found.moves else _SIDE
 
@@ -292,19 +199,7 @@ NORMS = {
 
 
 class View(NamedTuple):
-    """What an encoder is built for.
-
-    Parameters
-    ----------
-    parameter : {'encoder', 'target_encoder'}
-        The parameter of the estimator that says what to build.
-
-    n_features : int
-        Width of a row.
-
-    image_shape : tuple of int or None
-        Height, width and channels, if rows are images.
-    """
+    """What an encoder is built for."""
 
     parameter: str
     n_features: int
@@ -319,16 +214,7 @@ class View(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """A body that learns, a head that is dropped if the hidden layer is wanted.
-
-    Parameters
-    ----------
-    body : nn.Module
-        From rows to the hidden layer.
-
-    head : nn.Module
-        From the hidden layer to the embedding.
-    """
+    """A body that learns, a head that is dropped if the hidden layer is wanted."""
 
     def __init__(self, body, head):
         super().__init__()
@@ -340,13 +226,7 @@ class Encoder(nn.Module):
 
 
 class Multi(nn.Module):
-    """All layers of a body side by side.
-
-    Parameters
-    ----------
-    body : nn.Module
-        With a method `multi`.
-    """
+    """All layers of a body side by side."""
 
     def __init__(self, body):
         super().__init__()
@@ -379,16 +259,7 @@ LAYERS = {
 
 
 class Beside(nn.Module):
-    """What a network puts out, and linear features of the row itself.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Of standardised rows.
-
-    directions : ndarray of shape (n_features, n_directions)
-        Linear features.
-    """
+    """What a network puts out, and linear features of the row itself."""
 
     def __init__(self, network, directions):
         super().__init__()
@@ -401,16 +272,7 @@ class Beside(nn.Module):
 
 
 class InUnits(nn.Module):
-    """A network of standardised rows as one of rows in their own units.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Of standardised rows.
-
-    units : Units
-        Of the rows.
-    """
+    """A network of standardised rows as one of rows in their own units."""
 
     def __init__(self, network, units):
         super().__init__()
@@ -460,37 +322,7 @@ def _hidden_sizes(estimator, default):
 
 
 def build_encoder(view, embedding_dim, estimator, random_state, *, on_top):
-    """Return the encoder of a view, on the CPU, float32.
-
-    Parameters
-    ----------
-    view : View
-        What it sees, and which parameter of the estimator says what to build: a key
-        of :data:`ENCODERS`; None is 'convnet' for images and 'mlp' else; a module is
-        copied; a callable builds one from ``(n_features, embedding_dim)``.
-
-    embedding_dim : int
-        Width of the embedding.
-
-    estimator : EmbedderMixin
-        Its parameters are read.
-
-    random_state : torch.Generator
-        The source of randomness, on the CPU.
-
-    on_top : bool
-        Whether a module of the user's is a hidden layer, and needs a head.
-
-    Returns
-    -------
-    encoder : Encoder
-        Body and head.
-
-    Raises
-    ------
-    ValueError
-        If a user's module does not map rows to embeddings.
-    """
+    """Return the encoder of a view, on the CPU, float32."""
     own = getattr(estimator, view.parameter)
     norm = NORMS[estimator.norm](embedding_dim)
     if own is None:
@@ -557,34 +389,7 @@ def _check_answer(view, own, answer, embedding_dim):
 
 
 def embed(network, rows, device, units=None, *, max_rows=_CHUNK_ROWS):
-    """Return the outputs of a network in evaluation mode, float64.
-
-    They are computed in double precision, whatever that of the parameters: in
-    single precision the place of a row in the batch shows. Who knows single precision
-    only, such as a user's network that asks for it and Apple's devices, computes so.
-
-    Parameters
-    ----------
-    network : nn.Module
-        On the CPU; a copy goes to another device.
-
-    rows : ndarray of shape (n_samples, n_features)
-        Rows, standardised unless there are units.
-
-    device : str
-        Name of a device. If it is not there any more, the CPU is taken.
-
-    units : Units or None, default=None
-        To standardise rows in.
-
-    max_rows : int, default=8192
-        Rows that are embedded at a time, at most.
-
-    Returns
-    -------
-    Z : ndarray of shape (n_samples, n_outputs)
-        Outputs.
-    """
+    """Return the outputs of a network in evaluation mode, float64."""
     device = _present_device(device)
     step = max(1, min(max_rows, _CHUNK_ENTRIES // rows.shape[1]))
     chunks = [rows[i : i + step] for i in range(0, len(rows), step)]

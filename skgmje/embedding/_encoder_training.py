@@ -37,22 +37,7 @@ _EMA_DECAY = 0.99
 
 @dataclass(frozen=True)
 class Embeddings:
-    """What the losses see of a batch.
-
-    Parameters
-    ----------
-    context : tensor of shape (n_samples, embedding_dim)
-        Embeddings of one view.
-
-    target : tensor of shape (n_samples, embedding_dim)
-        Embeddings of the other.
-
-    mixture : Mixture or None, default=None
-        Joint density of both, if the loss has one.
-
-    moments : tuple of two tensors or None, default=None
-        Covariances of both views over several batches, if these are small.
-    """
+    """What the losses see of a batch."""
 
     context: Any
     target: Any
@@ -61,20 +46,8 @@ class Embeddings:
 
 
 def jitter(batch, random_state):
-    """Augment standardised rows: noise, a random gain, and features set to their mean.
-
-    Parameters
-    ----------
-    batch : tensor of shape (n_samples, n_features)
-        Standardised rows.
-
-    random_state : torch.Generator
-        The source of randomness, on the batch's device.
-
-    Returns
-    -------
-    view : tensor of shape (n_samples, n_features)
-        Augmented rows.
+    """Augment standardised rows: noise, a random gain, and features set to their
+    mean.
     """
     options = {"generator": random_state, "dtype": batch.dtype, "device": batch.device}
     kept = torch.rand(batch.shape, **options) < 0.8
@@ -92,19 +65,7 @@ def augmented(views, augmentations, random_state):
 
 
 class OwnAugmentation:
-    """A user's augmentation, which sees rows in their own units, single precision.
-
-    Parameters
-    ----------
-    function : callable
-        Gets a batch and a generator.
-
-    units : Units
-        Of the rows.
-
-    image_shape : tuple of int or None, default=None
-        Height, width and channels, if rows are images.
-    """
+    """A user's augmentation, which sees rows in their own units, single precision."""
 
     def __init__(self, function, units, image_shape=None):
         self.function = function
@@ -139,33 +100,7 @@ def _learns(parameter):
 
 
 class ViewPair(nn.Module):
-    """Embed two views of each row of a batch.
-
-    Parameters
-    ----------
-    context : Encoder
-        Of the first view.
-
-    target : Encoder or None
-        Of the second view; None shares the first.
-
-    follows : bool
-        Whether the target follows the context as a moving average, without a
-        gradient.
-
-    augmentations : tuple of callable or None
-        What makes views of standardised rows, for either view.
-
-    n_context : int
-        Columns of the first view; if a batch has no others, both views are
-        made of the same rows.
-
-    random_state : torch.Generator
-        The source of augmentations, on the batches' device.
-
-    mixture : MixtureModule or None, default=None
-        Joint density of both embeddings.
-    """
+    """Embed two views of each row of a batch."""
 
     remembered = ("random_state",)
 
@@ -195,10 +130,7 @@ class ViewPair(nn.Module):
             target.requires_grad_(False)  # noqa: FBT003
 
     def keep_moments(self, moments, decay):
-        """Average both views' covariances from now on, beginning with `moments`.
-
-        They keep the share `decay` of themselves in each step.
-        """
+        """Average both views' covariances from now on, beginning with `moments`."""
         self.register_buffer("moments", moments)
         self.moment_decay = decay
 
@@ -246,17 +178,7 @@ class ViewPair(nn.Module):
 
 
 class Objective:
-    """A loss as a function of what the module puts out.
-
-    Parameters
-    ----------
-    loss : str or callable
-        Key of :data:`LOSSES`, or a function of both views' embeddings. It gets
-        those of `rho`, `logdet_weight`, `mixture` and `moments` that it names.
-
-    **params : dict
-        Values of these.
-    """
+    """A loss as a function of what the module puts out."""
 
     def __init__(self, loss, **params):
         self.loss = loss
@@ -298,25 +220,7 @@ _SETTLING_STEPS = 30
 
 @dataclass(frozen=True)
 class Trained:
-    """Encoders on the CPU, in evaluation mode.
-
-    Parameters
-    ----------
-    context : Encoder
-        Of the first view.
-
-    target : Encoder
-        Of the second view, maybe the same.
-
-    training : Training
-        The loss curve, and what went wrong.
-
-    logdet_drop : ndarray of shape (2,)
-        By how much the log-determinants of both views fell in training.
-
-    information : ndarray of shape (2,)
-        Mutual information of views of training rows, before and after training.
-    """
+    """Encoders on the CPU, in evaluation mode."""
 
     context: Any
     target: Any
@@ -327,19 +231,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the embeddings of some training rows are like at some time.
-
-    Parameters
-    ----------
-    log_dets : ndarray of shape (2,)
-        Log-determinants of both views.
-
-    information : float
-        Their mutual information, in nats.
-
-    moments : tensor of shape (2, embedding_dim, embedding_dim)
-        Their covariances.
-    """
+    """What the embeddings of some training rows are like at some time."""
 
     log_dets: np.ndarray
     information: float
@@ -347,33 +239,7 @@ class Snapshot:
 
 
 def train_encoders(estimator, pairs, size, device, seed, task):
-    """Train the encoders of an estimator.
-
-    Parameters
-    ----------
-    estimator : EmbedderMixin
-        Its parameters are read.
-
-    pairs : Pairs
-        Rows of both views and their units.
-
-    size : Size
-        Width of the embedding and rows per step.
-
-    device : torch.device
-        Where to train.
-
-    seed : int
-        Of encoders, batches and augmentations.
-
-    task : FitTask
-        Hears of epochs.
-
-    Returns
-    -------
-    trained : Trained
-        The encoders.
-    """
+    """Train the encoders of an estimator."""
     with foreign_random_state(estimator, seed, device):
         random_state = torch.Generator().manual_seed(seed)
         module = _build(estimator, pairs, size, device, seed)
@@ -559,18 +425,7 @@ def _settle(module, rows, n_steps, batch_size, random_state):
 
 
 def restore_encoders(estimator):
-    """Return the encoders of both views from the tensors that a file has of them.
-
-    Parameters
-    ----------
-    estimator : EmbedderMixin
-        Whose `encoder_` and `target_encoder_` are such tensors by name.
-
-    Returns
-    -------
-    context, target : Encoder
-        On the CPU, in evaluation mode; the same where the views share one.
-    """
+    """Return the encoders of both views from the tensors that a file has of them."""
     pair = estimator.views == "pair"
     shape, target_shape = estimator._shapes
     view = View("encoder", estimator.n_features_in_, shape)
@@ -592,24 +447,7 @@ def restore_encoders(estimator):
 
 
 def embed_views(estimator, pairs, seed):
-    """Embed two views of each row, drawn by `seed`; given views are as they are.
-
-    Parameters
-    ----------
-    estimator : EmbedderMixin
-        Fitted encoders and parameters are read.
-
-    pairs : Pairs
-        Rows of both views and their units.
-
-    seed : int
-        Of the augmentations.
-
-    Returns
-    -------
-    z_context, z_target : ndarray of shape (n_pairs, embedding_dim)
-        Embeddings, float64.
-    """
+    """Embed two views of each row, drawn by `seed`; given views are as they are."""
     encoders = estimator.encoder_, estimator.target_encoder_
     augmentations = None, None
     if not pairs.views.needs_y:
@@ -632,23 +470,7 @@ def embed_views(estimator, pairs, seed):
 
 
 def check_settings(estimator):
-    """Return the device; what depends on the engine should fail before any work.
-
-    Parameters
-    ----------
-    estimator : EmbedderMixin
-        Its parameters are read.
-
-    Returns
-    -------
-    device : torch.device
-        Where to train.
-
-    Raises
-    ------
-    ValueError
-        If parameters cannot be used here, or not together.
-    """
+    """Return the device; what depends on the engine should fail before any work."""
     device = check_engine(estimator, (256, 128))
     find_augmentation(estimator.augmentation, estimator._shapes[0])
     if estimator.moment_decay and "moments" not in Objective(estimator.loss).named:

@@ -30,19 +30,7 @@ _CHUNK_ENTRIES = 2**22
 
 
 class ImageFormat(NamedTuple):
-    """What the images of a fit were, so that later ones are the same.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Height, width and channels.
-
-    is_whole : bool
-        Whether all values were whole numbers.
-
-    largest : float
-        Largest absolute value.
-    """
+    """What the images of a fit were, so that later ones are the same."""
 
     shape: tuple
     is_whole: bool
@@ -50,14 +38,7 @@ class ImageFormat(NamedTuple):
 
     @classmethod
     def of(cls, rows, shape):
-        """Return the format of rows with this shape.
-
-        Raises
-        ------
-        ValueError
-            If the rows do not have as many columns as an image has values, or squares
-            of these overflow.
-        """
+        """Return the format of rows with this shape."""
         check_size(shape, rows.shape[1])
         return cls(tuple(shape), _is_whole(rows), _check_largest(rows, "X"))
 
@@ -68,26 +49,7 @@ class ImageFormat(NamedTuple):
         return rows
 
     def checked(self, rows, name="X"):
-        """Return further rows in single precision.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (n_samples, n_features)
-            Further images.
-
-        name : str, default="X"
-            Their name in messages.
-
-        Returns
-        -------
-        rows : ndarray of shape (n_samples, n_features)
-            The same.
-
-        Raises
-        ------
-        ValueError
-            If pixels up to 255 meet pixels up to 1, or their squares overflow.
-        """
+        """Return further rows in single precision, shape (n_samples, n_features)."""
         whole, largest = _is_whole(rows), _check_largest(rows, name)
         bright = self.largest > (1 if self.is_whole else _BRIGHT)
         if bright and 0 < largest <= 1 and not whole:
@@ -105,21 +67,7 @@ class ImageFormat(NamedTuple):
         return rows.astype(np.float32, copy=False)
 
     def units(self, rows, *, per_channel):
-        """Return location and scale of the channels, for each value of an image.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (n_samples, n_features)
-            Images.
-
-        per_channel : bool
-            Whether each channel has its own scale.
-
-        Returns
-        -------
-        units : Units
-            The same for all pixels.
-        """
+        """Return location and scale of the channels, for each value of an image."""
         height, width, channels = self.shape
 
         def mean(values):
@@ -140,29 +88,7 @@ class ImageFormat(NamedTuple):
 
 
 def flatten_images(X, name="X"):
-    """Return images as rows, and their shape; rows as they are.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_samples, height, width[, channels]) or any other
-        Images, or what others have to look at.
-
-    name : str, default="X"
-        Its name in messages.
-
-    Returns
-    -------
-    rows : ndarray of shape (n_samples, n_features)
-        Channels last; integers become single precision.
-
-    shape : tuple of int or None
-        Height, width and channels; None if `X` holds no images.
-
-    Raises
-    ------
-    ValueError
-        If the axes are not those of images.
-    """
+    """Return images as rows, and their shape; rows as they are."""
     images = _as_array(X)
     if images is None or images.ndim < 3:
         return X, None
@@ -181,48 +107,14 @@ def flatten_images(X, name="X"):
 
 
 def check_like_fit(estimator, X, known):
-    """Return rows like those of a fit to images of a known format, or to rows.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Whose ``n_features_in_`` is checked.
-
-    X : array-like of shape (n_samples, n_features) or \
-            (n_samples, height, width[, channels])
-        Further rows, or images.
-
-    known : ImageFormat or None
-        What fit has seen; None for rows.
-
-    Returns
-    -------
-    rows : ndarray of shape (n_samples, n_features)
-        Those of images in single precision.
-    """
+    """Return rows like those of a fit to images of a known format, or to rows."""
     if known is None:
         return check_rows(estimator, X, reset=False)
     return known.checked(check_rows(estimator, known.flatten(X), reset=False))
 
 
 def check_image_shape(image_shape):
-    """Return height, width and channels of a parameter, or None.
-
-    Parameters
-    ----------
-    image_shape : array-like of int or None
-        Height, width and maybe channels.
-
-    Returns
-    -------
-    shape : tuple of int or None
-        Always with channels.
-
-    Raises
-    ------
-    ValueError
-        If it is no such shape.
-    """
+    """Return height, width and channels of a parameter, or None."""
     if image_shape is None:
         return None
     sizes = tuple(image_shape)
@@ -251,29 +143,7 @@ def check_size(shape, n_features):
 
 
 def agree_on_shape(wanted, found, name="X"):
-    """Return the shape of images, of which one or both or neither is known.
-
-    Parameters
-    ----------
-    wanted : tuple of int or None
-        What the parameter says, or what fit has seen.
-
-    found : tuple of int or None
-        What the array says.
-
-    name : str, default="X"
-        Its name in messages.
-
-    Returns
-    -------
-    shape : tuple of int or None
-        Height, width and channels.
-
-    Raises
-    ------
-    ValueError
-        If both differ.
-    """
+    """Return the shape of images, of which one or both or neither is known."""
     if None not in (wanted, found) and wanted != found:
         raise ValueError(
             f"{name} holds images of shape {found} (height, width, channels), but "
@@ -414,21 +284,7 @@ class ImageAugmentation:
         return self.turn or self.crop < 1
 
     def __call__(self, images, generator):
-        """Return views.
-
-        Parameters
-        ----------
-        images : tensor of shape (n_samples, channels, height, width)
-            Standardised images.
-
-        generator : torch.Generator
-            The source of randomness, on the images' device.
-
-        Returns
-        -------
-        views : tensor of shape (n_samples, channels, height, width)
-            Another view of each.
-        """
+        """Return views, shape (n_samples, channels, height, width)."""
         images = as_float(images)
         draw = _Draw(images, generator)
         if self.flip or self.moves:
@@ -519,26 +375,7 @@ AUGMENTATIONS = {
 
 
 def find_augmentation(own, image_shape):
-    """Return what a parameter stands for.
-
-    Parameters
-    ----------
-    own : str, callable or None
-        Key of :data:`AUGMENTATIONS`, or a function.
-
-    image_shape : tuple of int or None
-        Height, width and channels, if rows are images.
-
-    Returns
-    -------
-    augmentation : callable or None
-        What makes views.
-
-    Raises
-    ------
-    ValueError
-        If it is for images, and there are none.
-    """
+    """Return what a parameter stands for."""
     found = AUGMENTATIONS[own] if isinstance(own, str) else own
     if isinstance(found, ImageAugmentation) and image_shape is None:
         raise ValueError(

@@ -25,19 +25,7 @@ _CHUNK_ROWS = 2**16
 
 
 class LatentDensity(NamedTuple):
-    """Densities of context and target embeddings.
-
-    Parameters
-    ----------
-    conditional : Conditional
-        Of targets given contexts, in standardised units.
-
-    marginal : Mixture
-        Of context embeddings, in their own units.
-
-    context_units, target_units : Units
-        Units of the embeddings.
-    """
+    """Densities of context and target embeddings."""
 
     conditional: Any
     marginal: Any
@@ -81,30 +69,7 @@ def gaussian(*views):
 def latent_density(
     model, z_context, context_units, target_units, settings=None, random_state=None
 ):
-    """Complete a conditional density by the marginal of its contexts.
-
-    Parameters
-    ----------
-    model : Conditional
-        Fitted to standardised embeddings.
-
-    z_context : ndarray of shape (n_samples, embedding_dim)
-        Context embeddings.
-
-    context_units, target_units : Units
-        Units of the embeddings.
-
-    settings : Settings or None, default=None
-        Of the marginal, if the model has none.
-
-    random_state : RandomState instance, default=None
-        Source of its folds and start.
-
-    Returns
-    -------
-    density : LatentDensity
-        Of contexts, and of targets given contexts.
-    """
+    """Complete a conditional density by the marginal of its contexts."""
     if isinstance(model, JointConditional):
         marginal = model.mixture.marginal(slice(0, model.n_context))
     else:
@@ -136,13 +101,7 @@ def _fit_marginal(rows, settings, random_state):
 
 
 class PairMoments(NamedTuple):
-    """Gaussians of both views and of the pair.
-
-    Parameters
-    ----------
-    context, target, joint : Mixture
-        One component each.
-    """
+    """Gaussians of both views and of the pair."""
 
     context: Any
     target: Any
@@ -150,12 +109,7 @@ class PairMoments(NamedTuple):
 
     @classmethod
     def from_pairs(cls, z_context, z_target):
-        """Take the moments of training pairs, and discount what they owe to chance.
-
-        A canonical correlation r becomes smaller, or zero, by Akaike's final
-        prediction error of n rows and d features:
-        ``1 - r**2`` grows by the factor ``(n + d) / (n - d)``.
-        """
+        """Take the moments of training pairs, and discount what they owe to chance."""
         joint = gaussian(z_context, z_target)
         matrix, (n, d) = joint.covariances[0].copy(), z_context.shape
         context, target = joint.marginal(slice(0, d)), joint.marginal(slice(d, None))
@@ -171,20 +125,7 @@ class PairMoments(NamedTuple):
         return cls(context, target, Mixture(joint.weights, joint.means, matrix[None]))
 
     def information(self, z_context, z_target):
-        r"""Compute the pointwise mutual information of pairs.
-
-        .. math:: \log p(z_c, z_t) - \log p(z_c) - \log p(z_t)
-
-        Parameters
-        ----------
-        z_context, z_target : ndarray of shape (n_pairs, embedding_dim)
-            Embeddings of pairs that the moments have not seen.
-
-        Returns
-        -------
-        information : ndarray of shape (n_pairs,)
-            In nats; its mean estimates the mutual information from below.
-        """
+        """Compute the pointwise mutual information of pairs, shape (n_pairs,)."""
         pair = np.hstack([z_context, z_target])
         return (
             self.joint.log_prob(pair)
@@ -211,31 +152,7 @@ _LEAST_STD = 1e-4
 
 
 def fit_codes(codes, n_components, random_state, task):
-    """Fit a mixture to codes by expectation-maximisation.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_samples, code_dim)
-        Codes.
-
-    n_components : int or 'auto'
-        Number of components, of which each has eight rows at least; 'auto' takes
-        what held-out likelihood says.
-
-    random_state : RandomState instance
-        Source of starts and folds.
-
-    task : FitTask
-        Its `when` tells whether Ctrl-C has come; 'auto' is then one component.
-
-    Returns
-    -------
-    mixture : Mixture
-        Their density.
-
-    trouble : str
-        What a user should know, in a sentence; empty if all is well.
-    """
+    """Fit a mixture to codes by expectation-maximisation."""
     loc, scale = codes.mean(axis=0), codes.std(axis=0)
     varies = scale > _LEAST_STD
     scale = np.where(varies, scale, _LEAST_STD)

@@ -13,21 +13,7 @@ from skgmje._backend import (
 
 
 def covariance(z):
-    """Return the centred rows and their covariance, with divisor n.
-
-    Parameters
-    ----------
-    z : array of shape (n_samples, n_features)
-        Rows.
-
-    Returns
-    -------
-    diff : array of shape (n_samples, n_features)
-        Rows minus their mean.
-
-    covariance : array of shape (n_features, n_features)
-        Mean of the outer products.
-    """
+    """Return the centred rows and their covariance, with divisor n."""
     diff = z - namespace(z).mean(z, axis=0)
     return diff, diff.T @ diff / diff.shape[0]
 

@@ -19,19 +19,7 @@ _N_NEIGHBORS = 10
 
 
 class Pairs(NamedTuple):
-    """Rows of two views, in their own units.
-
-    Parameters
-    ----------
-    views : Views
-        Where they come from.
-
-    context, target : ndarray of shape (n_pairs, n_features)
-        Rows of the views; maybe the same array.
-
-    context_units, target_units : Units
-        Units of the views.
-    """
+    """Rows of two views, in their own units."""
 
     views: Any
     context: Any
@@ -60,48 +48,17 @@ class Pairs(NamedTuple):
 
 
 class Views(ABC):
-    """A way to pair rows; `fit` learns it from the training rows.
-
-    `needs_y` tells whether the second view is `y`, and so whether it has an
-    encoder of its own and is judged as it is given, not augmented.
-    """
+    """A way to pair rows; `fit` learns it from the training rows."""
 
     needs_y = False
 
     @abstractmethod
     def fit(self, X, y):
-        """Learn how to pair rows.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_features)
-            Training rows.
-
-        y : array-like or None
-            Whatever ``fit`` of the estimator got.
-
-        Returns
-        -------
-        self : Views
-        """
+        """Learn how to pair rows."""
 
     @abstractmethod
     def pairs(self, X, y):
-        """Return the rows of both views.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_features)
-            Rows.
-
-        y : array-like or None
-            Whatever the estimator got.
-
-        Returns
-        -------
-        context, target : ndarray of shape (n_pairs, n_features)
-            Rows of the views.
-        """
+        """Return the rows of both views."""
 
 
 class AugmentedViews(Views):
@@ -125,10 +82,7 @@ class NeighborViews(Views):
         return self
 
     def pairs(self, X, y):
-        """Pair rows that are each among the ten nearest of the other.
-
-        Rows without such a partner are left out, unless none has one.
-        """
+        """Pair rows that are each among the ten nearest of the other."""
         if len(X) < 2:
             raise ValueError(
                 "views='neighbors' pairs rows with each other, so it needs at least "
@@ -181,26 +135,7 @@ class GivenViews(Views):
 
 
 def check_target(y, n_targets):
-    """Return the target view as a float array of rows.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples, n_targets)
-        The target view.
-
-    n_targets : int or None
-        How many features it must have.
-
-    Returns
-    -------
-    y : ndarray of shape (n_samples, n_targets)
-        Finite.
-
-    Raises
-    ------
-    ValueError
-        If it is not 2-d, not finite or has another number of features.
-    """
+    """Return the target view as a float array of rows, shape (n_samples, n_targets)."""
     dtype = [np.float64, np.float32]
     y = check_array(from_tensor(y), dtype=dtype, ensure_2d=False, input_name="y")
     if y.ndim == 1:

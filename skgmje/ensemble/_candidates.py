@@ -32,25 +32,7 @@ class Coordinates(NamedTuple):
 
 
 class Recipe:
-    """Gaussian mixtures of many settings in several coordinates.
-
-    Parameters
-    ----------
-    effort : Effort
-        How much is tried.
-
-    spaces : sequence of str
-        Keys of :data:`skgmje.ensemble._recipe.SPACES`.
-
-    shifted : bool
-        Whether rows are held out by groups, or by a splitter.
-
-    seed : int
-        Decides all starts.
-
-    run : Runner
-        Runs the fits.
-    """
+    """Gaussian mixtures of many settings in several coordinates."""
 
     def __init__(self, effort, spaces, shifted, seed, run):
         self._effort, self._spaces, self._shifted = effort, spaces, shifted
@@ -66,31 +48,7 @@ class Recipe:
         )
 
     def held_out(self, X, weight, folds, candidates, place):
-        """Return log-densities of held-out rows for each candidate.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_features)
-            Rows.
-
-        weight : ndarray of shape (n_samples,) or None
-            Their weights.
-
-        folds : list of (ndarray, ndarray)
-            Rows to fit and to score.
-
-        candidates : list of Candidate
-            What to fit.
-
-        place : int
-            Folds before these, which decides the seeds.
-
-        Returns
-        -------
-        scores : list of ndarray or Failure
-            For each candidate those of all folds, one after the other: -inf in a
-            fold whose rows have no such coordinates.
-        """
+        """Return log-densities of held-out rows for each candidate."""
         parts = [(X[train], take(weight, train), X[test]) for train, test in folds]
         found = self._coordinates(parts, candidates)
         tasks, owners = [], []
@@ -125,10 +83,7 @@ class Recipe:
         return [failures.get(i, np.concatenate(own)) for i, own in enumerate(scores)]
 
     def _coordinates(self, parts, candidates):
-        """Return ``{(part, space): coordinates}`` of what the candidates need.
-
-        Later spaces are given the transformers of earlier ones on the same rows.
-        """
+        """Return ``{(part, space): coordinates}`` of what the candidates need."""
         wanted = {candidate.space for candidate in candidates}
         found = {}
         for space in (space for space in SPACES if space in wanted):
@@ -276,19 +231,7 @@ def _as_estimator(mixture, transformer):
 
 
 class Given:
-    """Density estimators of the user's.
-
-    Parameters
-    ----------
-    estimators : list of (str, estimator)
-        Names and estimators.
-
-    seed : int
-        For those whose ``random_state`` is None.
-
-    run : Runner
-        Runs the fits.
-    """
+    """Density estimators of the user's."""
 
     def __init__(self, estimators, seed, run):
         self._estimators, self._seed, self._run = estimators, seed, run

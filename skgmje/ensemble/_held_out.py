@@ -21,29 +21,7 @@ def is_splitter(cv):
 
 
 def given_folds(cv, X, groups):
-    """Return the folds of a splitter.
-
-    Parameters
-    ----------
-    cv : splitter or iterable
-        Whatever :func:`sklearn.model_selection.check_cv` takes.
-
-    X : ndarray of shape (n_samples, n_features)
-        Rows.
-
-    groups : ndarray of shape (n_samples,) or None
-        Groups of rows.
-
-    Returns
-    -------
-    folds : list of (ndarray, ndarray)
-        Masks of the rows to fit and to score.
-
-    Raises
-    ------
-    ValueError
-        If a fold has no rows, or fits to rows or groups that it scores.
-    """
+    """Return the folds of a splitter."""
     folds = []
     for train, test in check_cv(cv).split(X, None, groups):
         fold = np.zeros((2, len(X)), bool)
@@ -65,36 +43,7 @@ def given_folds(cv, X, groups):
 
 
 def make_folds(n_rows, cv, random_state, *, groups=None, together=None):
-    """Return training and held-out rows of each fold.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows.
-
-    cv : int or None
-        Number of folds. None means one split from 2500 rows on if there are no
-        groups, three folds from 500 on, five below; never more than groups.
-
-    random_state : RandomState instance
-        Draws the folds.
-
-    groups : ndarray of shape (n_rows,), default=None
-        Rows of a group are held out together, in folds of nearly equal sizes.
-
-    together : ndarray of shape (n_rows,), default=None
-        Numbers of rows that are copies of each other, if there are no groups.
-
-    Returns
-    -------
-    folds : list of (ndarray, ndarray)
-        Masks of the rows to fit and to score.
-
-    Raises
-    ------
-    ValueError
-        If there is one group only, or there are fewer groups than folds.
-    """
+    """Return training and held-out rows of each fold."""
     unit = together if groups is None else groups
     unit = np.arange(n_rows) if unit is None else unit
     n_units = int(unit.max()) + 1
@@ -141,27 +90,7 @@ def copies(X):
 
 
 def distinct_rows(X, sample_weight, kinds=None):
-    """Count copies of a row as its weight, if they are of the same kind.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows.
-
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the rows.
-
-    kinds : ndarray of shape (n_samples, n_kinds), default=None
-        Numbers that copies must share: groups, or the folds they are in.
-
-    Returns
-    -------
-    first : ndarray of shape (n_rows,)
-        Where the distinct rows stand, in their order.
-
-    sample_weight : ndarray of shape (n_rows,) or None
-        Their weights; None if all are one.
-    """
+    """Count copies of a row as its weight, if they are of the same kind."""
     keyed = X if kinds is None else np.column_stack([X, kinds])
     _, first, copy = np.unique(keyed, axis=0, return_index=True, return_inverse=True)
     weight = np.bincount(copy.ravel(), sample_weight).astype(np.float64)
@@ -179,20 +108,7 @@ class Failure(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """The final stack.
-
-    Parameters
-    ----------
-    members : list of (str, fitted estimator)
-        Each with ``score_samples``; those in the same coordinates share one
-        transformer.
-
-    weights : ndarray of shape (n_members,)
-        Their weights.
-
-    failed : dict
-        Names of those that failed, with the reasons.
-    """
+    """The final stack."""
 
     members: Any
     weights: Any
@@ -226,19 +142,7 @@ def rounds(folds, enough_rows):
 
 
 class Table:
-    """What is known of the candidates, fold by fold.
-
-    Parameters
-    ----------
-    candidates : list
-        Each with a name.
-
-    folds : list of (ndarray, ndarray)
-        Rows to fit and to hold out.
-
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the rows.
-    """
+    """What is known of the candidates, fold by fold."""
 
     def __init__(self, candidates, folds, sample_weight):
         self._names = [candidate.name for candidate in candidates]
@@ -287,13 +191,7 @@ class Table:
         return weights
 
     def chosen_weights(self):
-        """Return the weights of the stack; zero for what is not worth a fit.
-
-        Raises
-        ------
-        ValueError
-            If all held-out rows have the density zero under all candidates.
-        """
+        """Return the weights of the stack; zero for what is not worth a fit."""
         known = self._known()
         if not len(known):
             raise ValueError(
@@ -306,20 +204,7 @@ class Table:
         return self._weights(np.flatnonzero(keep))
 
     def results(self, weights):
-        """Return a dict in the layout of `GridSearchCV`.
-
-        Parameters
-        ----------
-        weights : ndarray of shape (n_candidates,)
-            Weights in the stack.
-
-        Returns
-        -------
-        results : dict
-            With ``name``, ``weight``, ``mean_test_score`` over the rows that the
-            candidate was scored on, ``n_test`` of them, ``rank_test_score``, and
-            ``split<i>_test_score``; NaN where it was not.
-        """
+        """Return a dict in the layout of `GridSearchCV`."""
         splits = np.split(np.arange(len(self._weight)), self._stops[:-1])
         mean = self._means(slice(None))
         order = np.argsort(-np.nan_to_num(mean, nan=-np.inf), kind="stable")
@@ -344,13 +229,7 @@ class Table:
 
 
 def warn_about_failures(failed, n_candidates):
-    """Name the candidates that were dropped because they failed, and say why.
-
-    Raises
-    ------
-    ValueError
-        If all of them failed.
-    """
+    """Name the candidates that were dropped because they failed, and say why."""
     if not failed:
         return
     reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())

@@ -49,22 +49,7 @@ ROWS_PER_FEATURE = 10
 
 
 class Effort(NamedTuple):
-    """How much is tried.
-
-    Parameters
-    ----------
-    n_seeds : int
-        Starts of each candidate.
-
-    n_members : int
-        Starts of the final stack, as far as weights ask for them.
-
-    settings : tuple of (float, float, bool)
-        Shrinkage, what each feature adds to it, and annealing.
-
-    max_iter : int
-        Iterations of EM.
-    """
+    """How much is tried."""
 
     n_seeds: int
     n_members: int
@@ -140,31 +125,7 @@ class Candidate(NamedTuple):
 
 
 def make_candidates(n_rows, n_features, spaces, effort, *, shifted=False):
-    """List what to try for so many rows and features.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of distinct rows.
-
-    n_features : int
-        Number of columns.
-
-    spaces : sequence of str
-        Keys of :data:`SPACES`.
-
-    effort : Effort
-        How much to try.
-
-    shifted : bool, default=False
-        Whether held-out rows may differ from the others as groups do, so that far
-        stronger shrinkage may be wanted.
-
-    Returns
-    -------
-    candidates : list of Candidate
-        The most expensive ones first.
-    """
+    """List what to try for so many rows and features."""
     # One row leaves nothing to choose by.
     few = 1 < n_features and 1 < n_rows < ROWS_PER_FEATURE * n_features
     single = shrinkage_grid("full", n_rows, n_features) if few else (2.0,)
@@ -215,27 +176,7 @@ def _sizes(n_rows, n_features):
 
 
 def first_labels(Z, n_components, sample_weight, seed):
-    """Return k-means labels after a few steps from k-means++.
-
-    Parameters
-    ----------
-    Z : ndarray of shape (n_samples, n_features)
-        Rows in standard units.
-
-    n_components : int
-        Number of clusters; fewer if rows repeat.
-
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the rows.
-
-    seed : int
-        Decides the start.
-
-    Returns
-    -------
-    labels : ndarray of shape (n_samples,)
-        Labels from 0, without gaps.
-    """
+    """Return k-means labels after a few steps from k-means++, shape (n_samples,)."""
     n_components = min(n_components, count_distinct(Z, n_components))
     if n_components == 1:
         return np.zeros(len(Z), int)

@@ -44,16 +44,7 @@ class Part(ABC):
 
 
 class MixturePart(Part):
-    """A Gaussian mixture behind a map.
-
-    Parameters
-    ----------
-    mixture : Mixture
-        In the coordinates of the map, or one for each row of those given.
-
-    map_ : transformer or None
-        With ``_forward(X)``, ``inverse_transform(Z)``; None means none.
-    """
+    """A Gaussian mixture behind a map."""
 
     def __init__(self, mixture, map_=None):
         self.mixture, self.map_ = mixture, map_
@@ -104,13 +95,7 @@ class MixturePart(Part):
 
 
 class EstimatorPart(Part):
-    """A fitted density estimator.
-
-    Parameters
-    ----------
-    estimator : fitted estimator
-        With ``score_samples``.
-    """
+    """A fitted density estimator."""
 
     def __init__(self, estimator):
         self.estimator = estimator
@@ -140,21 +125,7 @@ class EstimatorPart(Part):
 
 
 def pool(mixtures, weights):
-    """Return the weighted average of mixtures as one.
-
-    Parameters
-    ----------
-    mixtures : list of Mixture
-        In the same coordinates, full or diagonal.
-
-    weights : sequence of float
-        Their weights, summing to one.
-
-    Returns
-    -------
-    mixture : Mixture
-        With full covariances unless all are diagonal.
-    """
+    """Return the weighted average of mixtures as one."""
     kinds = {mixture.covariance_type for mixture in mixtures}
     kind = kinds.pop() if kinds in ({"diag"}, {"spherical"}) else "full"
     covariances = [_as_kind(mixture, kind) for mixture in mixtures]
@@ -357,19 +328,7 @@ _MAPS = (MarginalGaussianizer, ResidualCoordinates)
 
 
 def group_members(members):
-    """Number the coordinates that members are in, from 0.
-
-    Parameters
-    ----------
-    members : list of (str, fitted estimator)
-        The densities. Gaussian mixtures behind the same transformer, or behind
-        none, are in the same coordinates; anything else is alone.
-
-    Returns
-    -------
-    groups : list of int
-        One number for each member.
-    """
+    """Number the coordinates that members are in, from 0."""
     numbers = {}
     for i, (_, member) in enumerate(members):
         mixture, map_ = _behind(member)
@@ -379,27 +338,7 @@ def group_members(members):
 
 
 def stack_members(members, weights, groups):
-    """Return the stack of fitted densities, one part for each group.
-
-    Parameters
-    ----------
-    members : list of (str, fitted estimator)
-        The densities.
-
-    weights : ndarray of shape (n_members,)
-        Their weights.
-
-    groups : list of int
-        What :func:`group_members` returns.
-
-    Returns
-    -------
-    stack : StackedMixture
-        Their average.
-
-    mixtures : list of Mixture or None
-        Each member in the coordinates of its part, if it is a mixture there.
-    """
+    """Return the stack of fitted densities, one part for each group."""
     mixtures = [_behind(member)[0] for _, member in members]
     parts, shares = [], []
     for group in range(max(groups) + 1):

@@ -41,18 +41,7 @@ _LEAST_WIDTH = 0.01
 
 
 def tie_shares(X):
-    """Return the share of values that repeat others, and of the commonest value.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows.
-
-    Returns
-    -------
-    ties, atoms : ndarray of shape (n_features,)
-        Shares of each column.
-    """
+    """Return the share of values that repeat others, and of the commonest value."""
     counts = [np.unique(column, return_counts=True)[1] for column in X.T]
     ties = [1 - len(count) / len(X) for count in counts]
     atoms = [count.max() / len(X) for count in counts]
@@ -83,28 +72,7 @@ def warn_about_ties(ties, atoms):
 
 
 def dequantize(X, ties, atoms, random_state):
-    """Spread the values of columns with ties by uniform noise.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows, float64.
-
-    ties, atoms : ndarray of shape (n_features,)
-        What :func:`tie_shares` returns.
-
-    random_state : RandomState instance
-        Source of the noise.
-
-    Returns
-    -------
-    X : ndarray of shape (n_samples, n_features)
-        The rows; noise is as wide as the median gap between distinct values, at
-        least a hundredth of a standard deviation.
-
-    columns : list of int
-        The columns that were spread; constant ones are not.
-    """
+    """Spread the values of columns with ties by uniform noise."""
     X = X.copy()
     wanted = ((ties > TIE_SHARE) | (atoms > max(ATOM_SHARE, 2 / len(X)))) & (atoms < 1)
     for j in np.flatnonzero(wanted):
@@ -369,11 +337,7 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         return X.astype(np.float64, copy=False), weight, groups
 
     def _rows(self, X, weight, groups, random_state):
-        """Return the rows to learn from, and how to find the folds of them.
-
-        Copies of a row become its weight where the members are ours; elsewhere, and
-        where noise tells them apart, they stay in one fold.
-        """
+        """Return the rows to learn from, and how to find the folds of them."""
         folds = given_folds(self.cv, X, groups) if is_splitter(self.cv) else None
         kinds = None if groups is None else groups[:, None]
         if folds is not None:

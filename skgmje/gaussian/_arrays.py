@@ -11,11 +11,7 @@ def map_arrays(function, covariances):
 
 
 def collapse(array, n_core):
-    """Shrink leading axes that are broadcast views to length one.
-
-    The last `n_core` axes are left alone. What all mixtures share is then
-    factored once, not once for each.
-    """
+    """Shrink leading axes that are broadcast views to length one."""
     strides = array.stride() if is_torch(array) else array.strides
     leading = strides[: array.ndim - n_core]
     return array[tuple(slice(0, 1) if s == 0 else slice(None) for s in leading)]
@@ -27,21 +23,7 @@ def is_shared(array, n_core):
 
 
 def take_components(array, component):
-    """Return the entries of `array` at (leading axes, component).
-
-    Parameters
-    ----------
-    array : array of shape (..., n_components, *rest)
-        With the leading axes of `component`.
-
-    component : integer array of shape (n_samples, ...)
-        Component of each sample.
-
-    Returns
-    -------
-    taken : array of shape (n_samples, ..., *rest)
-        A copy.
-    """
+    """Return the entries of `array` at (leading axes, component)."""
     xp = namespace(array)
     leading = component.shape[1:]
     options = {"device": array.device} if is_torch(array) else {}

@@ -42,18 +42,7 @@ def take_rows(array, rows):
 
 
 def as_batch(mixture):
-    """Return the arrays of a mixture, or of one for each sample, flattened.
-
-    Parameters
-    ----------
-    mixture : Mixture
-        Of NumPy arrays or tensors, with any number of leading axes.
-
-    Returns
-    -------
-    batch : Batch
-        NumPy arrays of float64; length one if there are no leading axes.
-    """
+    """Return the arrays of a mixture, or of one for each sample, flattened."""
     mixture = mixture.to_numpy()
     n_leading = mixture.means.ndim - 2
     size = math.prod(mixture.means.shape[:-2])

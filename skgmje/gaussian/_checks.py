@@ -8,11 +8,7 @@ from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
 
 def is_checked(array):
-    """Tell whether looking at the values of `array` is cheap and harmless.
-
-    It waits for the device if there is one, so values are looked at only in
-    the main memory, and not while gradients are recorded: shapes always are.
-    """
+    """Tell whether looking at the values of `array` is cheap and harmless."""
     if not is_torch(array):
         return True
     return array.device.type == "cpu" and not array.requires_grad
@@ -271,21 +267,7 @@ def find_missing(X, missing, name="X"):
 
 
 def patterns(X):
-    """Yield ``(rows, observed)`` for each pattern of missing entries.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows; NaN means missing.
-
-    Yields
-    ------
-    rows : ndarray of int
-        Rows of the pattern.
-
-    observed : ndarray of bool of shape (n_features,)
-        Which features they have.
-    """
+    """Yield ``(rows, observed)`` for each pattern of missing entries."""
     masks, inverse = np.unique(np.isnan(X), axis=0, return_inverse=True)
     order = np.argsort(inverse.ravel(), kind="stable")
     counts = np.bincount(inverse.ravel(), minlength=len(masks))

@@ -290,15 +290,7 @@ def _triangle(n_features):
 
 
 class FullKernel(Kernel):
-    """Hot loops of ``covariance_type='full'``.
-
-    The log-density is linear in the products of the features,
-
-    .. math:: \\log w_k N_k(x) = \\theta_k^\\top [1, x, x_i x_j (i \\le j)],
-
-    so that one matrix product serves all components, and the M-step is the
-    transposed product with the same features.
-    """
+    """Hot loops of ``covariance_type='full'``."""
 
     on_device = True
 
@@ -438,14 +430,7 @@ def unpack_symmetric(packed, n_features):
 
 
 def _runs(n_features):
-    """Split features i into runs whose products x_i x_j (i <= j) are held together.
-
-    Returns
-    -------
-    runs : list of (range, slice)
-        Features i, and where in the whole row of features their products stand;
-        the first run begins with the row itself and a one.
-    """
+    """Split features i into runs whose products x_i x_j (i <= j) are held together."""
     n_forms = (n_features + 1) * (n_features + 2) // 2
     size = MAX_HELD if n_forms <= MAX_HELD else GROUP
     runs, begin, start, stop = [], 0, 0, n_features + 1
@@ -467,11 +452,7 @@ def _products(columns, features, out):
 
 
 class TiedKernel(Kernel):
-    """Hot loops of ``covariance_type='tied'``.
-
-    Rows are whitened once; the log-densities are linear in the whitened row and
-    its square.
-    """
+    """Hot loops of ``covariance_type='tied'``."""
 
     @property
     def n_forms(self):

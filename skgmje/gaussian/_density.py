@@ -27,27 +27,7 @@ def block_rows(row_size):
 
 
 def in_blocks(function, X, n_leading, row_size):
-    """Apply `function` to blocks along the first axis of `X`.
-
-    Parameters
-    ----------
-    function : callable
-        Maps an array (b, ...) to an array (b, ...).
-
-    X : array of shape (..., n_features)
-        Rows.
-
-    n_leading : int
-        Number of leading axes of the mixture. Only axes before those are cut.
-
-    row_size : int
-        Entries of the largest temporary array that one row needs.
-
-    Returns
-    -------
-    result : array
-        The blocks' results, joined.
-    """
+    """Apply `function` to blocks along the first axis of `X`."""
     if X.ndim < n_leading + 2:
         return function(X)
     row_size *= max(1, int(np.prod(X.shape[1:-1])))
@@ -59,27 +39,7 @@ def in_blocks(function, X, n_leading, row_size):
 
 
 def gaussian_log_prob(kind, means, covariances, X):
-    """Compute ``log N(x; means_k, covariances_k)`` of complete rows.
-
-    Parameters
-    ----------
-    kind : CovarianceType
-        How `covariances` are stored.
-
-    means : array of shape (..., n_components, n_features)
-        Means.
-
-    covariances : array or tuple of arrays
-        Covariances with the leading axes of `means`, or more of them.
-
-    X : array of shape (..., n_features)
-        Rows.
-
-    Returns
-    -------
-    log_prob : array of shape (..., n_components)
-        Log-densities.
-    """
+    """Compute ``log N(x; means_k, covariances_k)`` of complete rows."""
     xp = namespace(means)
     n_components, n_features = means.shape[-2:]
     factor = kind.precisions_cholesky(covariances)
@@ -121,20 +81,7 @@ def responsibilities(mixture, X):
 
 
 def _far_scores(mixture):
-    r"""Return a function that scores components far away, but for a common term.
-
-    There the squared distances overflow, or drown what tells the components
-    apart. With x and the means divided by s, the largest of their entries,
-
-    .. math::
-
-        |U_k (x - \mu_k)|^2 = s^2 a_k, \qquad
-        a_k = |U_k (\hat x - \hat \mu_k)|^2,
-
-    so the smallest a wins. Components whose a agree to rounding, as they do
-    under one covariance, are compared with the best of them by the next orders
-    :math:`-2 s \langle U_k \hat x, U_k \mu_k \rangle + |U_k \mu_k|^2`.
-    """
+    """Return a function that scores components far away, but for a common term."""
     kind = COVARIANCE_TYPES[mixture.covariance_type]
     factor = kind.precisions_cholesky(mixture.covariances)
     means, weights = mixture.means, mixture.weights
@@ -188,30 +135,7 @@ def grad_log_prob(mixture, X):
 
 
 def score_rows(mixture, X, missing, score, nothing):
-    """Score complete rows directly and the others by their pattern of gaps.
-
-    Parameters
-    ----------
-    mixture : Mixture
-        The mixture, or one for each row.
-
-    X : array of shape (..., n_features)
-        Rows, in which NaN means missing.
-
-    missing : {'raise', 'marginal'}
-        What to do about NaN.
-
-    score : callable
-        Maps a mixture and complete rows to an array (..., n_components).
-
-    nothing : array of shape (..., n_components)
-        The score of a row that shows nothing.
-
-    Returns
-    -------
-    scores : array of shape (..., n_components)
-        Each row's score under the marginal mixture of the features it shows.
-    """
+    """Score complete rows directly and the others by their pattern of gaps."""
     X = check_rows(X, mixture)
     mask = find_missing(X, missing)
     if mask is None:

@@ -79,30 +79,7 @@ def fingerprint(mixture):
 
 
 def score_rows(mixture, X, missing, score, nothing):
-    """Score rows by chunks, those with gaps by the pattern of what they show.
-
-    Parameters
-    ----------
-    mixture : Mixture
-        One mixture of NumPy arrays.
-
-    X : array-like of shape (n_samples, n_features)
-        Rows, in which NaN means missing.
-
-    missing : {'raise', 'marginal'}
-        What to do about NaN.
-
-    score : callable
-        Maps a mixture and complete rows to an array (n_samples, ...).
-
-    nothing : float or ndarray
-        The score of a row that shows nothing.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_samples, ...)
-        In the data type of the mixture.
-    """
+    """Score rows by chunks, those with gaps by the pattern of what they show."""
     check_missing(missing)
     if type(X) is not np.ndarray:
         X = np.asarray(unmasked(X))

@@ -25,30 +25,7 @@ _RIDGE = 1e-11
 
 
 class Heads(NamedTuple):
-    r"""What describes Gaussian mixtures without a matrix to invert.
-
-    .. math::
-
-        \Sigma_k^{-1} = U_k^T U_k, \qquad
-        U_k = \mathrm{diag}(1 / s_k) (I + A_k)
-
-    with a strictly lower triangle A: :math:`s_{ki}` is the standard deviation
-    of target i in component k, given the targets before it.
-
-    Parameters
-    ----------
-    log_weights : array of shape (..., n_components)
-        Normalised.
-
-    means : array of shape (..., n_components, n_features)
-        Means.
-
-    log_scales : array of shape (..., n_components, n_features)
-        Logarithms of s.
-
-    lower : array of shape (..., n_components, n_pairs) or None
-        Entries of A by rows; None is zero.
-    """
+    """What describes Gaussian mixtures without a matrix to invert."""
 
     log_weights: Any
     means: Any
@@ -56,18 +33,7 @@ class Heads(NamedTuple):
     lower: Any = None
 
     def log_prob(self, y):
-        """Compute the log-densities, without a triangular solve.
-
-        Parameters
-        ----------
-        y : array of shape (..., n_features)
-            One row for each mixture.
-
-        Returns
-        -------
-        log_prob : array of shape (...,)
-            In nats.
-        """
+        """Compute the log-densities, without a triangular solve, shape (...,)."""
         y = as_float(y)
         white = y[..., None, :] - self.means
         if self.lower is not None:
@@ -79,35 +45,13 @@ class Heads(NamedTuple):
         return _logsumexp(joint) - 0.5 * LOG_2PI * y.shape[-1]
 
     def distortion(self, y, scale):
-        r"""Compute a soft squared distance to the nearest mean.
-
-        .. math:: -s^2 \log \sum_k w_k \exp(-|y - \mu_k|^2 / 2 s^2)
-
-        Parameters
-        ----------
-        y : array of shape (..., n_features)
-            One row for each mixture.
-
-        scale : float
-            How soft, s.
-
-        Returns
-        -------
-        distortion : array of shape (...,)
-            About half the squared distance.
-        """
+        """Compute a soft squared distance to the nearest mean, shape (...,)."""
         diff = as_float(y)[..., None, :] - self.means
         joint = self.log_weights - (diff * diff).sum(-1) / (2 * scale**2)
         return -(scale**2) * _logsumexp(joint)
 
     def mixture(self):
-        """Return the mixtures.
-
-        Returns
-        -------
-        mixture : Mixture
-            Of covariance type 'full', or 'diag' if there is no triangle.
-        """
+        """Return the mixtures."""
         xp = namespace(self.means)
         weights, scales = xp.exp(self.log_weights), xp.exp(self.log_scales)
         if self.lower is None:
@@ -135,51 +79,13 @@ class Heads(NamedTuple):
 
 
 def n_outputs(n_components, n_features, covariance_type):
-    """Count the outputs that :func:`split_outputs` takes for one mixture.
-
-    Parameters
-    ----------
-    n_components : int
-        Number of components.
-
-    n_features : int
-        Number of features.
-
-    covariance_type : {'full', 'diag'}
-        Whether the features of a component are correlated.
-
-    Returns
-    -------
-    n_outputs : int
-        Their number.
-    """
+    """Count the outputs that :func:`split_outputs` takes for one mixture."""
     n_pairs = n_features * (n_features - 1) // 2 * (covariance_type == "full")
     return n_components * (1 + 2 * n_features + n_pairs)
 
 
 def split_outputs(outputs, n_components, n_features, min_scale):
-    """Read mixtures from outputs that may be any numbers.
-
-    Parameters
-    ----------
-    outputs : array of shape (..., n_outputs)
-        Logits of the weights, means, logarithms of the scales, then the
-        triangle, if there is one.
-
-    n_components : int
-        Number of components.
-
-    n_features : int
-        Number of features.
-
-    min_scale : float
-        Smallest standard deviation of a feature, given the features before it.
-
-    Returns
-    -------
-    heads : Heads
-        The mixtures.
-    """
+    """Read mixtures from outputs that may be any numbers."""
     xp = namespace(outputs)
     shape = (*outputs.shape[:-1], n_components, -1)
     size = n_components * n_features
@@ -195,36 +101,7 @@ def split_outputs(outputs, n_components, n_features, min_scale):
 
 
 def perceptrons(weights, biases, skip, context, drop=None):
-    r"""Evaluate perceptrons of one architecture side by side.
-
-    .. math::
-
-        h_0 = x, \quad h_{l+1} = \mathrm{SiLU}(h_l W_l + b_l), \quad
-        h_L W_L + b_L + x S
-
-    Parameters
-    ----------
-    weights : sequence of arrays of shape (n_members, n_in, n_out)
-        Matrices W of the layers.
-
-    biases : sequence of arrays of shape (n_members, 1, n_out)
-        Biases of the layers.
-
-    skip : array of shape (n_members, n_context, n_outputs)
-        The linear part S.
-
-    context : array of shape (n_samples, n_context) or \
-            (n_members, n_samples, n_context)
-        Rows for all, or rows for each.
-
-    drop : callable, default=None
-        Applied to the outputs of each hidden layer, such as dropout.
-
-    Returns
-    -------
-    outputs : array of shape (n_members, n_samples, n_outputs)
-        Outputs.
-    """
+    """Evaluate perceptrons of one architecture side by side."""
     hidden = context
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
         hidden = _silu(hidden @ weight + bias)
@@ -233,19 +110,7 @@ def perceptrons(weights, biases, skip, context, drop=None):
 
 
 def join_members(heads):
-    """Return one mixture per row from those of all members, equally weighted.
-
-    Parameters
-    ----------
-    heads : Heads
-        Arrays of shape (n_members, n_samples, n_components, ...).
-
-    Returns
-    -------
-    heads : Heads
-        Arrays of shape (n_samples, n_members * n_components, ...), in double
-        precision.
-    """
+    """Return one mixture per row from those of all members, equally weighted."""
     xp = namespace(heads.means)
     n_members, n_samples = heads.means.shape[:2]
 

@@ -30,25 +30,7 @@ GROUP = 256
 
 
 class Statistics(NamedTuple):
-    """Sufficient statistics of weighted rows, about their own means.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (n_components,)
-        Sum of the weighted responsibilities.
-
-    means : ndarray of shape (n_components, n_features)
-        Weighted mean of the rows of each component.
-
-    scatter : tuple of ndarray
-        Second moments about `means`, packed as the covariance type needs them.
-
-    log_likelihood : float
-        Weighted sum of the log-densities, in nats.
-
-    weight : float
-        Sum of the row weights.
-    """
+    """Sufficient statistics of weighted rows, about their own means."""
 
     counts: Any
     means: Any
@@ -58,20 +40,7 @@ class Statistics(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """What the M-step adds to the data.
-
-    Parameters
-    ----------
-    shrinkage : float
-        Pseudo-count of the target covariance.
-
-    target : callable
-        ``target(scatter, counts, means, pool)`` gives the target covariances
-        in the layout of `scatter`.
-
-    reg_covar : ndarray of shape (n_features,)
-        Added to the diagonal of every covariance.
-    """
+    """What the M-step adds to the data."""
 
     shrinkage: float
     target: Any
@@ -83,30 +52,7 @@ FEW_ROWS_PER_FEATURE = 10
 
 
 def lost_correlation(n_rows, n_features, shrinkage):
-    r"""Return the share by which correlations shrink where rows are few.
-
-    .. math:: \lambda = \frac{s'}{n + s'}, \qquad
-        s' = s \min(1, 2 (1 - n / 10 d))
-
-    The pool of all rows is itself a guess below ten rows per feature: there the s
-    rows of the shrinkage also say that features are uncorrelated.
-
-    Parameters
-    ----------
-    n_rows : float
-        Sum of the row weights.
-
-    n_features : int
-        Number of features.
-
-    shrinkage : float
-        Pseudo-count s.
-
-    Returns
-    -------
-    share : float
-        In [0, 1), and exactly 0 from ten rows per feature on.
-    """
+    """Return the share by which correlations shrink where rows are few."""
     ample = n_rows / (FEW_ROWS_PER_FEATURE * n_features)
     pseudo = shrinkage * min(1.0, 2 * max(0.0, 1.0 - ample))
     return pseudo / (n_rows + pseudo) if pseudo else 0.0
@@ -190,11 +136,7 @@ class Kernel(ABC):
         """Precompute the linear maps; tell whether the expanded square is safe."""
 
     def _normalise(self, log_norm):
-        """Keep what the components add to minus half a squared distance.
-
-        All is relative to the largest: log-densities are then at most zero, and
-        need no other maximum before their exponentials are summed.
-        """
+        """Keep what the components add to minus half a squared distance."""
         self.peak = float(log_norm.max())
         self._log_norm = log_norm - self.peak
         held = self._log_norm[self.log_weights > -1e300]

@@ -17,24 +17,7 @@ from skgmje.gaussian._loops import (
 
 
 class LowRank(CovarianceType):
-    r"""Factors and a diagonal, shapes (..., K, d, r) and (..., K, d).
-
-    .. math::
-
-        \Sigma = F F^T + D, \qquad M = I + F^T D^{-1} F = L L^T
-
-    No d x d matrix is formed: :math:`|\Sigma| = |D| |M|` and
-
-    .. math::
-
-        \delta^T \Sigma^{-1} \delta = \min_z |D^{-1/2} (\delta - F z)|^2 + |z|^2,
-        \qquad z = M^{-1} F^T D^{-1} \delta,
-
-    a sum of squares, where Woodbury's formula subtracts two large numbers.
-    The square roots of the precisions are kept as the triple
-    :math:`(D^{-1/2}, \; W = D^{-1/2} F L^{-T}, \; L^{-T})`, so that
-    :math:`\Sigma^{-1} = D^{-1/2} (I - W W^T) D^{-1/2}`.
-    """
+    """Factors and a diagonal, shapes (..., K, d, r) and (..., K, d)."""
 
     wider = ("low-rank", "full")
 
@@ -202,18 +185,7 @@ def _sides(first, second):
 
 
 class LowRankKernel(Kernel):
-    """Hot loops of ``covariance_type='low-rank'``.
-
-    With :math:`\\Sigma = F F^\\top + D` and
-    :math:`M = I + F^\\top D^{-1} F = L L^\\top`,
-
-    .. math:: \\Sigma^{-1} = D^{-1} - W W^\\top, \\qquad W = D^{-1} F L^{-\\top},
-
-    so no d x d matrix is ever formed. The M-step is that of a mixture of
-    factor analysers (Ghahramani and Hinton, 1996): it needs the second moment
-    only through its product with :math:`W` and through its diagonal. The
-    pooled second moment, (d, d), is accumulated for the shrinkage.
-    """
+    """Hot loops of ``covariance_type='low-rank'``."""
 
     @property
     def n_forms(self):
@@ -322,11 +294,7 @@ class LowRankKernel(Kernel):
         return np.zeros((*shape, 1)), np.ones(shape)
 
     def restate(self, stats):
-        """Return `stats` with the cross moments of this kernel's model.
-
-        Cross moments depend on the factors of the pass that took them; old
-        ones are replaced by what the present mixture implies.
-        """
+        """Return `stats` with the cross moments of this kernel's model."""
         factors, diagonal = self.covariances
         maps = self._maps.transpose(0, 2, 1)
         implied = factors @ (factors.transpose(0, 2, 1) @ maps)

@@ -166,9 +166,8 @@ class Mixture:
         save(self, path)
 
     def _rebuild(self):
-        """Check that every matrix is positive definite; others look when they need it.
-
-        Called when the mixture comes from a file.
+        """Check that every matrix is positive definite; others look when they need
+        it.
         """
         self.log_prob(self.means[..., :1, :] if self.means.ndim == 2 else self.mean)
 

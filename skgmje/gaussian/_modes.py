@@ -44,10 +44,7 @@ def find_mode(mixture):
 
 
 class _Terrain(NamedTuple):
-    """What the density and its derivatives take, once for every point.
-
-    Of m mixtures; arrays that all of them share have length one.
-    """
+    """What the density and its derivatives take, once for every point."""
 
     logs: Any
     means: Any
@@ -105,12 +102,7 @@ def _choose_starts(terrain):
 
 
 def _climb(terrain, rows, points, tolerance):
-    """Follow points of the mixtures `rows` uphill; return the tops and heights.
-
-    A step to the mean of the components, weighted by responsibility and
-    precision, never descends. Newton's steps are tried instead where the density
-    curves down, and taken back if they descend.
-    """
+    """Follow points of the mixtures `rows` uphill; return the tops and heights."""
     tops, heights = points.copy(), np.full(len(points), -np.inf)
     left, best, safe, value = np.arange(len(points)), points, points, heights
     for _ in range(MAX_STEPS):
@@ -131,11 +123,7 @@ def _climb(terrain, rows, points, tolerance):
 
 
 def _finish(terrain, points):
-    """Take Newton's last steps, of which heights are too flat at the top to tell.
-
-    Heights alone leave a top uncertain by the root of their rounding, which is
-    another for the same mixture among others.
-    """
+    """Take Newton's last steps, of which heights are too flat at the top to tell."""
     rows = np.arange(len(points))
     for _ in range(LAST_STEPS):
         _, _, newton, length = _look_in_blocks(terrain, rows, points)

@@ -20,27 +20,7 @@ def device_log_prob(kernel, X):
 
 
 def device_stats(kernel, X, sample_weight=None, temper=1.0):
-    """Take the E-step of a tensor's rows; the statistics come back as NumPy arrays.
-
-    Parameters
-    ----------
-    kernel : Kernel
-        The current mixture, with the centre of the rows as origin.
-
-    X : torch.Tensor of shape (n_samples, n_features)
-        Rows, without NaN.
-
-    sample_weight : torch.Tensor of shape (n_samples,), default=None
-        Weights of the rows; None means 1.
-
-    temper : float, default=1.0
-        Power of the joint densities before they become responsibilities.
-
-    Returns
-    -------
-    stats : Statistics
-        As from :func:`skgmje.gaussian._passes.block_stats`.
-    """
+    """Take the E-step of a tensor's rows; the statistics come back as NumPy arrays."""
     xp = namespace(X)
     totals, weight, log_likelihood = 0.0, 0.0, 0.0
     for rows, features, joint in _blocks(kernel, X):

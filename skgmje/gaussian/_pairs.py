@@ -185,35 +185,7 @@ def log_correlation(rows, columns, blocks=None):
 
 
 def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
-    r"""Sum the correlations of two sets of bumps over the first, with weights.
-
-    .. math:: S_j = \sum_i \exp(a_i + L_{ij} + b_j - m)
-
-    with the logarithms L of the inner products of bumps of unit norm. No array
-    of all pairs is held.
-
-    Parameters
-    ----------
-    rows, columns : tuple (points, variance)
-        The two sets of n and of k bumps.
-
-    blocks : tuple of T arrays of column indices, default=None
-        Blocks of the product kernel.
-
-    row_logs : array of shape (n,), default=None
-        Log-weights a of the rows; None: 0.
-
-    column_logs : array of shape (k,), default=None
-        Log-weights b of the columns; None: 0.
-
-    Returns
-    -------
-    sums : array of shape (k,)
-        Sums S, as a rule in double precision.
-
-    scale : float or array of shape ()
-        The constant m, about the largest exponent.
-    """
+    """Sum the correlations of two sets of bumps over the first, with weights."""
     arrays = *rows, *columns, row_logs, column_logs
     products = Products.of(arrays, blocks)
     if products is None:
@@ -232,27 +204,7 @@ def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
 def correlations(
     rows, columns, blocks=None, row_logs=None, column_logs=None, *, by_row=False
 ):
-    r"""Compute the weighted correlations of two sets of bumps, not in logs.
-
-    .. math:: P_{ij} = \exp(a_i + L_{ij} + b_j - m_i)
-
-    Parameters
-    ----------
-    rows, columns, blocks, row_logs, column_logs
-        As for `column_sums`.
-
-    by_row : bool, default=False
-        Scale each row by its largest entry, as far as that is needed, and not all
-        by the largest of all.
-
-    Returns
-    -------
-    matrix : array of shape (n, k)
-        The matrix P.
-
-    scale : array of shape (n, 1) or (1, 1)
-        The constants m, without gradient.
-    """
+    """Compute the weighted correlations of two sets of bumps, not in logs."""
     arrays = *rows, *columns, row_logs, column_logs
     (n, d), k = rows[0].shape, columns[0].shape[0]
     products = Products.of(arrays, blocks) if n * k * d > _FEW else None

@@ -82,10 +82,7 @@ def _careful_log_norm(kernel, block, work, n_rows):
 
 
 def _quick_log_norm(kernel, block, work, n_rows):
-    """Return the log-densities of rows that are not far from all components.
-
-    The others, found by their sum, take the careful path.
-    """
+    """Return the log-densities of rows that are not far from all components."""
     total = 0.0
     for tile in kernel.tiles:
         joint = kernel.expanded(block, work, tile)
@@ -106,11 +103,7 @@ def _quick_log_norm(kernel, block, work, n_rows):
 
 
 def responsibilities(kernel, X, dtype=np.float64, temper=1.0, far=None):
-    """Compute the posterior weights, shape (n_samples, n_components).
-
-    Rows so far away that rounding hides what tells the components apart are
-    handed to `far`, if given.
-    """
+    """Compute the posterior weights, shape (n_samples, n_components)."""
     out = np.empty((len(X), kernel.n_components), dtype)
 
     def fill(chunk):
@@ -146,27 +139,7 @@ def joint_log_prob(kernel, X):
 
 
 def block_stats(kernel, X, sample_weight=None, temper=1.0):
-    """Take the E-step and its sufficient statistics in one pass.
-
-    Parameters
-    ----------
-    kernel : Kernel
-        The current mixture.
-
-    X : array of shape (n_samples, n_features)
-        Rows, without NaN.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows; None means 1.
-
-    temper : float, default=1.0
-        Power of the joint densities before they become responsibilities.
-
-    Returns
-    -------
-    stats : Statistics
-        Counts, means and second moments about them.
-    """
+    """Take the E-step and its sufficient statistics in one pass."""
 
     def gather(chunk):
         work, totals = {}, None
@@ -189,27 +162,7 @@ def block_stats(kernel, X, sample_weight=None, temper=1.0):
 
 
 def assigned_stats(kernel, X, resp, sample_weight=None):
-    """Return the statistics of given responsibilities.
-
-    Parameters
-    ----------
-    kernel : Kernel
-        Of any mixture of the type; only its origins matter.
-
-    X : array of shape (n_samples, n_features)
-        Rows, without NaN.
-
-    resp : ndarray of shape (n_samples,) or (n_samples, n_components)
-        Labels, or the responsibilities themselves.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows; None means 1.
-
-    Returns
-    -------
-    stats : Statistics
-        With a log-likelihood of zero.
-    """
+    """Return the statistics of given responsibilities."""
     components = np.arange(kernel.n_components)[:, None]
 
     def gather(chunk):
@@ -298,33 +251,7 @@ def blocks(kernel, X, work, chunk):
 
 
 def normalised(kernel, block, work, temper=1.0):
-    """Return unnormalised weights, log-densities and the weights' sums.
-
-    Parameters
-    ----------
-    kernel : Kernel
-        The mixture.
-
-    block : ndarray of shape (n_first, n_rows)
-        Centred rows as columns, and their features.
-
-    work : dict
-        Buffers; the weights are one of them.
-
-    temper : float, default=1.0
-        Power of the joint densities.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_components, n_rows)
-        Joint densities divided by the largest of each row.
-
-    log_norm : ndarray of shape (n_rows,)
-        Log-density of each row.
-
-    total : ndarray of shape (n_rows,)
-        Sum of `weights` over the components.
-    """
+    """Return unnormalised weights, log-densities and the weights' sums."""
     joint = kernel.log_joint(block, work)
     if temper != 1.0:
         joint *= temper
@@ -360,11 +287,7 @@ def _added(totals, part):
 
 
 def _nearest(kernel, columns):
-    """Return joint log-weights of rows so far away that all densities underflow.
-
-    Distances are taken to rows and means shrunk by the size of the row, which
-    cannot overflow; the nearest component (or several, if equal) takes all.
-    """
+    """Return joint log-weights of rows so far away that all densities underflow."""
     out = np.empty((kernel.n_components, columns.shape[1]))
     for i, column in enumerate(columns.T):
         scale = np.abs(column).max()

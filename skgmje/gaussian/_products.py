@@ -18,24 +18,7 @@ _LEAST = -1e30
 
 
 class Products:
-    r"""Features of two sets of bumps whose products are weighted log-correlations.
-
-    With t the sum of the two variances, :math:`-\|x - y\|^2 / 2t` is the product of
-    :math:`(x, \|x\|^2, 1)` and :math:`(y / t, -1 / 2t, -\|y\|^2 / 2t)`, as long as
-    the variance is a function of one of the two points. That point is the carrier.
-    The other features are the log-weights and 1, the last one of the rows.
-
-    The arrays record no gradient: `gradients` returns it.
-
-    Parameters
-    ----------
-    units : _Units
-        What the columns of the points are.
-
-    arrays : list of arrays
-        Points, squared norms and variances of rows and of columns, and log-weights
-        of both, in the units and the type of the product.
-    """
+    """Features of two sets of bumps whose products are weighted log-correlations."""
 
     @classmethod
     def of(cls, arrays, blocks):
@@ -94,19 +77,7 @@ class Products:
         return rows, columns
 
     def gradients(self, of_rows, of_columns):
-        """Return the gradients by the arrays, given those by the features.
-
-        Parameters
-        ----------
-        of_rows, of_columns : array of shape (D, n) and (D, k) or None
-            Gradients by the features.
-
-        Returns
-        -------
-        gradients : list of six arrays or None
-            By the points, the variance of the rows, those of the columns, and by
-            the log-weights of both.
-        """
+        """Return the gradients by the arrays, given those by the features."""
         by_logs = [
             of_rows[-2] if of_rows is not None and self.has_row_logs else None,
             of_columns[-1] if of_columns is not None else None,
@@ -124,11 +95,7 @@ class Products:
 
 
 class _Units:
-    """Columns of the blocks around a centre, and what is one number for each block.
-
-    Without blocks all columns are one. Points stand in columns, shape (d, n), and
-    what is one number for each block has the shape (T, n).
-    """
+    """Columns of the blocks around a centre, and what is one number for each block."""
 
     def __init__(self, X, blocks):
         self.xp = namespace(X)
@@ -230,12 +197,7 @@ def raw(array):
 
 
 class ColumnSums(Function):
-    """Sums of the exponentials of each column, without a matrix of all pairs.
-
-    The sums are linear in the exponentials, so their derivative by the features
-    of the columns is had in the same pass; that by the features of the rows takes
-    another one.
-    """
+    """Sums of the exponentials of each column, without a matrix of all pairs."""
 
     @staticmethod
     def forward(ctx, products, symmetric, *arrays):

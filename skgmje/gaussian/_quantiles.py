@@ -86,11 +86,7 @@ def _invert(levels, weights, means, scales):
 
 
 def _solve(target, weights, means, scales):
-    r"""Solve :math:`\Phi^{-1}(F(x)) = t` by Newton's method between bounds.
-
-    On this scale one Gaussian gives a straight line, and so do the tails of a
-    mixture. The quantiles of the components bound that of the mixture.
-    """
+    r"""Solve :math:`\Phi^{-1}(F(x)) = t` by Newton's method between bounds."""
     limit = np.finfo(np.float64).max / 4
     ends = np.clip(means + scales * target[:, None], -limit, limit)
     low = np.where(weights > 0, ends, np.inf).min(axis=-1)

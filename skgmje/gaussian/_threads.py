@@ -26,29 +26,7 @@ def _start_anew():
 
 
 def map_chunks(function, chunks, work):
-    """Apply `function` to each chunk, in threads where the work is large.
-
-    There are as many threads as the linear algebra library would use, so
-    ``OMP_NUM_THREADS``, `threadpoolctl` and joblib's worker processes are
-    heeded; the library itself is held at one meanwhile. If another thread of
-    this process is in here already, the chunks are taken in turn.
-
-    Parameters
-    ----------
-    function : callable
-        Takes a chunk; calls may overlap.
-
-    chunks : list
-        What to apply it to.
-
-    work : float
-        Number of multiplications in all.
-
-    Returns
-    -------
-    results : list
-        In the order of `chunks`.
-    """
+    """Apply `function` to each chunk, in threads where the work is large."""
     if work < NOTICEABLE:
         return [function(chunk) for chunk in chunks]
     with _library.held_at_one() as n_threads:
@@ -64,11 +42,7 @@ def map_chunks(function, chunks, work):
 
 
 class _Library:
-    """The linear algebra libraries of this process, held at one thread together.
-
-    Their number of threads belongs to the process: whoever comes first lowers
-    it, whoever leaves last restores it.
-    """
+    """The linear algebra libraries of this process, held at one thread together."""
 
     def __init__(self):
         self._lock = threading.Lock()

@@ -32,33 +32,7 @@ _SLACK = 10.0
 
 
 def column_sums(F, G, *, moments, symmetric=False):
-    r"""Sum the exponentials of each column, relative to a scale of all.
-
-    .. math:: S_j = \sum_i \exp(F_i^\top G_j - m)
-
-    Parameters
-    ----------
-    F : array of shape (D, n)
-        Features of the rows; the last one is 1.
-
-    G : array of shape (D, k)
-        Features of the columns.
-
-    moments : bool
-        Return the sums of the features too, the derivatives by `G`.
-
-    symmetric : bool, default=False
-        Whether the exponents are: then n = k, and half of them is computed.
-
-    Returns
-    -------
-    scale : float
-        About the largest exponent, m.
-
-    sums : array of shape (D, k) or (1, k)
-        Sums of ``F_i exp(F_i^T G_j - m)``, the last row of which is S; without
-        moments only that row. In double precision where the device has it.
-    """
+    """Sum the exponentials of each column, relative to a scale of all."""
     xp, n, k = namespace(F), F.shape[1], G.shape[1]
     width, height = tile_shape(F, k)
     weights = F if moments else F[-1:]
@@ -81,29 +55,7 @@ def column_sums(F, G, *, moments, symmetric=False):
 
 
 def row_moments(F, G, column_weights, scale):
-    r"""Sum the features of the columns, weighted, for each row.
-
-    .. math:: M_i = \sum_j c_j G_j \exp(F_i^\top G_j - m)
-
-    Parameters
-    ----------
-    F : array of shape (D, n)
-        Features of the rows.
-
-    G : array of shape (D, k)
-        Features of the columns.
-
-    column_weights : array of shape (k,)
-        Factors c.
-
-    scale : float
-        The scale m that `column_sums` found.
-
-    Returns
-    -------
-    moments : array of shape (D, n)
-        In the data type of `F`.
-    """
+    """Sum the features of the columns, weighted, for each row, shape (D, n)."""
     n, k = F.shape[1], G.shape[1]
     width, height = tile_shape(F, k)
     xp = namespace(F)
@@ -121,31 +73,7 @@ def row_moments(F, G, column_weights, scale):
 
 
 def exponentials(F, G, dtype, *, by_row):
-    r"""Compute the exponentials of all pairs, relative to a scale.
-
-    Parameters
-    ----------
-    F : array of shape (D, n)
-        Features of the rows.
-
-    G : array of shape (D, k)
-        Features of the columns.
-
-    dtype : data type
-        That of the result.
-
-    by_row : bool
-        Scale each row by its largest entry if not all rows have entries whose
-        squares are numbers; else scale all by the largest of all.
-
-    Returns
-    -------
-    P : array of shape (n, k)
-        ``exp(F_i^T G_j - m_i)``.
-
-    scale : array of shape (n, 1) or (1, 1)
-        The logarithms m of the scales.
-    """
+    """Compute the exponentials of all pairs, relative to a scale."""
     xp = namespace(F)
     P = xp.matmul(F.T, G)
     floor = _FLOORS[xp.finfo(dtype).bits]
@@ -165,29 +93,7 @@ def exponentials(F, G, dtype, *, by_row):
 
 
 def product_moments(F, G, weights, *, rows, columns):
-    r"""Sum the features of the rows and of the columns with weights of all pairs.
-
-    .. math:: \sum_j w_{ij} G_j, \qquad \sum_i w_{ij} F_i
-
-    Parameters
-    ----------
-    F : array of shape (D, n)
-        Features of the rows.
-
-    G : array of shape (D, k)
-        Features of the columns.
-
-    weights : sequence of arrays of shape (n, k)
-        Factors of the weights.
-
-    rows, columns : bool
-        What is asked for.
-
-    Returns
-    -------
-    of_rows, of_columns : arrays of shape (D, n) and (D, k) or None
-        In the data type of `F`.
-    """
+    """Sum the features of the rows and of the columns with weights of all pairs."""
     xp, n = namespace(F), F.shape[1]
     of_rows = xp.empty_like(F) if rows else None
     of_columns = xp.zeros_like(G) if columns else None

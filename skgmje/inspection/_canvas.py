@@ -26,13 +26,7 @@ SHOWN_ROWS = 2000
 
 
 def check_matplotlib(caller):
-    """Raise if matplotlib cannot be imported.
-
-    Raises
-    ------
-    ImportError
-        It names the extra that installs matplotlib.
-    """
+    """Raise if matplotlib cannot be imported."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -135,25 +129,7 @@ def thin_out(rows):
 
 
 def conditional_mixtures(estimator, X, n_targets):
-    """Return the conditional density of each row, from what knows one.
-
-    Parameters
-    ----------
-    estimator : estimator or Mixture
-        With ``predict_mixture``, also at the end of a pipeline or search; or a
-        joint density of the columns of X and then y.
-
-    X : array or data frame of shape (n_samples, n_features)
-        Contexts.
-
-    n_targets : int
-        Number of targets.
-
-    Returns
-    -------
-    mixture : Mixture
-        One for each row.
-    """
+    """Return the conditional density of each row, from what knows one."""
     if hasattr(estimator, "predict_mixture"):
         return estimator.predict_mixture(X)
     try:

@@ -31,30 +31,13 @@ class _MixtureScorer:
         return f"make_mixture_scorer({', '.join(parts)})"
 
     def set_score_request(self, *, sample_weight):
-        """Return a scorer that asks for `sample_weight` where metadata are routed.
-
-        Parameters
-        ----------
-        sample_weight : bool, None or str
-            See scikit-learn's guide on metadata routing.
-
-        Returns
-        -------
-        scorer : callable
-            A copy: the scorers of this module stay as they are.
-        """
+        """Return a scorer that asks for `sample_weight` where metadata are routed."""
         scorer = copy(self)
         scorer._request = {"sample_weight": sample_weight}
         return scorer
 
     def get_metadata_routing(self):
-        """Return what is asked for, in scikit-learn's form.
-
-        Returns
-        -------
-        routing : MetadataRequest
-            With the request of the method ``score``.
-        """
+        """Return what is asked for, in scikit-learn's form."""
         request = MetadataRequest(owner=self)
         for param, alias in {"sample_weight": None, **self._request}.items():
             request.score.add_request(param=param, alias=alias)

@@ -15,13 +15,7 @@ from skgmje.gaussian._density import block_rows
 
 
 def check_pair(mixture, y):
-    """Return a mixture of NumPy arrays and targets (n_samples, n_features).
-
-    Raises
-    ------
-    ValueError
-        If the targets are not finite numbers, or do not fit the mixture.
-    """
+    """Return a mixture of NumPy arrays and targets (n_samples, n_features)."""
     mixture = as_mixture(mixture).to_numpy()
     targets = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
     columns = targets[:, None] if targets.ndim == 1 else targets

@@ -61,10 +61,7 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         return self.mixture_.responsibilities(rows, missing=self._missing)
 
     def _each_chunk(self, X, function, shape=(), dtype=None):
-        """Check `X` and apply `function` to some rows at a time.
-
-        Of a Dask collection nothing is computed: the answer is a Dask array.
-        """
+        """Check `X` and apply `function` to some rows at a time."""
         if is_lazy(X):
             blocks = as_blocks(X)
             answer = partial(

@@ -24,32 +24,8 @@ RELATIVE_REGULARISATION = 1e-6
 
 
 def fit_rows(estimator, X, sample_weight, *, reset=True):
-    """Return checked rows and their weights; those without weight or value are dropped.
-
-    A row without any value tells nothing: kept, it would slow EM down, and count
-    as a row beside the pseudo-count of the prior.
-
-    Parameters
-    ----------
-    estimator : GaussianMixture
-        Whose ``n_features_in_`` is set or checked.
-
-    X : array-like, Dask collection or RowBlocks
-        Rows; NaN means missing.
-
-    sample_weight : array-like or None
-        Their weights.
-
-    reset : bool, default=True
-        False for further chunks of a stream.
-
-    Returns
-    -------
-    X : ndarray of shape (n_samples, n_features), or RowBlocks
-        Rows.
-
-    weight : ndarray of shape (n_samples,) or None
-        Their weights; blocks have their own.
+    """Return checked rows and their weights; those without weight or value are
+    dropped.
     """
     blocks = as_blocks(X, sample_weight)
     if blocks is not None:
@@ -94,25 +70,7 @@ def start_rows(estimator, X, weight, random_state):
 
 
 def regularisation(reg_covar, X, weight):
-    """Return what is added to each variance, shape (n_features,).
-
-    Parameters
-    ----------
-    reg_covar : float or 'auto'
-        As the estimator has it.
-
-    X : ndarray of shape (n_samples, n_features), or RowBlocks
-        Rows; NaN means missing.
-
-    weight : ndarray of shape (n_samples,) or None
-        Weights of the rows.
-
-    Returns
-    -------
-    reg_covar : ndarray of shape (n_features,)
-        In squared units of `X`. Under 'auto' a constant feature gets the share
-        of the mean variance, and of one where all features are constant.
-    """
+    """Return what is added to each variance, shape (n_features,)."""
     if reg_covar != "auto":
         return np.full(X.shape[1], float(reg_covar))
     center, variance = map(np.nan_to_num, observed_moments(X, weight))
@@ -123,29 +81,7 @@ def regularisation(reg_covar, X, weight):
 
 
 def override(start, weights=None, means=None, precisions=None):
-    """Return `start` with the given parts in place of its own.
-
-    A wrong shape or value raises ValueError in the name of the parameter.
-
-    Parameters
-    ----------
-    start : Mixture
-        First mixture from the data.
-
-    weights : array-like of shape (n_components,), default=None
-        First weights.
-
-    means : array-like of shape (n_components, n_features), default=None
-        First means.
-
-    precisions : array-like, default=None
-        First precisions, in the shape of the covariance type.
-
-    Returns
-    -------
-    start : Mixture
-        Where expectation-maximisation begins.
-    """
+    """Return `start` with the given parts in place of its own."""
     if weights is None and means is None and precisions is None:
         return start
     kind = start.covariance_type
@@ -191,13 +127,7 @@ def _part(name, values, default, shape):
 
 
 def last_solution(estimator, X, selection):
-    """Return the mixture that ``warm_start=True`` goes on from.
-
-    Raises
-    ------
-    ValueError
-        If the settings or the features are not those of the last fit.
-    """
+    """Return the mixture that ``warm_start=True`` goes on from."""
     mixture = estimator.mixture_
     asked = selection.n_components, selection.covariance_type
     if estimator._asked != asked or mixture.n_features != X.shape[1]:
@@ -211,19 +141,7 @@ def last_solution(estimator, X, selection):
 
 
 def warn_about(result, n_components, tol):
-    """Say once, with figures, what a user should know of a fit.
-
-    Parameters
-    ----------
-    result : EMResult
-        The best start.
-
-    n_components : int
-        What was asked for.
-
-    tol : float
-        The tolerance of the run.
-    """
+    """Say once, with figures, what a user should know of a fit."""
     problems = []
     if not result.converged:
         gain = np.diff(result.lower_bounds[-2:]).sum()
@@ -260,28 +178,7 @@ KINDS = ("full", "tied")
 
 
 def warn_of_few_samples(X, weight, mixture, shrinkage, reg_covar):
-    """Warn if a diagonal Gaussian would predict samples left out far better.
-
-    Nothing is looked at from ten samples per feature and component on, nor of
-    missing entries or of samples that an engine holds.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features), or RowBlocks
-        The samples.
-
-    weight : ndarray of shape (n_samples,) or None
-        Their weights, in samples.
-
-    mixture : Mixture
-        What was fitted to them.
-
-    shrinkage : float
-        With which pseudo-count.
-
-    reg_covar : ndarray of shape (n_features,)
-        What was added to the variances.
-    """
+    """Warn if a diagonal Gaussian would predict samples left out far better."""
     n_samples, n_features = X.shape
     ample = FEW_ROWS_PER_FEATURE * n_features * mixture.n_components
     few = n_samples < ample and mixture.covariance_type in KINDS and n_features > 1
@@ -308,28 +205,7 @@ def warn_of_few_samples(X, weight, mixture, shrinkage, reg_covar):
 
 
 def leave_one_out(X, weight, mixture, shrinkage):
-    r"""Compute log-densities of samples without their own share of the fit.
-
-    Responsibilities stay; without a sample of share r a component of N samples has
-    the mean :math:`m - r\delta / (N - r)` and one rank less of scatter,
-    :math:`\delta \delta^\top r N / (N - r)`. Of one component that is exact.
-
-    Parameters
-    ----------
-    X, weight : ndarrays
-        Samples and their weights.
-
-    mixture : Mixture
-        Full or tied covariances.
-
-    shrinkage : float
-        Pseudo-count that they were fitted with.
-
-    Returns
-    -------
-    log_prob : ndarray of shape (n_samples,)
-        In nats.
-    """
+    """Compute log-densities of samples without their own share of the fit."""
     d, center = X.shape[1], np.average(X, axis=0, weights=weight)
     kernel = make_kernel(mixture, center)
     distances = kernel.squared_distances((X - center).T)
@@ -357,21 +233,7 @@ def leave_one_out(X, weight, mixture, shrinkage):
 
 
 def diagonal_leave_one_out(X, weight, reg_covar):
-    """Compute the same of a diagonal Gaussian, with a floor of `reg_covar`.
-
-    Parameters
-    ----------
-    X, weight : ndarrays
-        Samples and their weights.
-
-    reg_covar : ndarray of shape (n_features,)
-        Added to the variances.
-
-    Returns
-    -------
-    log_prob : ndarray of shape (n_samples,)
-        In nats.
-    """
+    """Compute the same of a diagonal Gaussian, with a floor of `reg_covar`."""
     mean = np.average(X, axis=0, weights=weight)
     total, share = weight.sum(), np.minimum(weight, 1.0)[:, None]
     left = np.maximum(total - share, LEAST_LEFT)

@@ -33,30 +33,7 @@ MOMENTS = {"full": "full", "tied": "full", "diag": "diag", "spherical": "spheric
 
 
 def node_statistics(X, weight, assign, nodes, covariance_type):
-    """Take the moments of the rows of each node, about their means.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows.
-
-    weight : ndarray of shape (n_samples,) or None
-        Their weights.
-
-    assign : callable
-        ``assign(rows)`` gives labels or responsibilities of the nodes.
-
-    nodes : ndarray of shape (n_nodes, n_features)
-        Where nodes without rows are.
-
-    covariance_type : str
-        Key of `MOMENTS`.
-
-    Returns
-    -------
-    stats : Statistics
-        Of as many components as there are nodes.
-    """
+    """Take the moments of the rows of each node, about their means."""
     nodes = nodes.astype(np.float64)
     # The nodes are about the middle of their rows: moments about them keep digits.
     kernel = _unit_kernel(MOMENTS[covariance_type], nodes, row_mean(X, weight), -1.0)
@@ -71,24 +48,7 @@ def node_statistics(X, weight, assign, nodes, covariance_type):
 
 
 def follow_nodes(stats, old, gas, *, shift=False):
-    """Give new nodes a share of the statistics around them, and forget lost ones.
-
-    Parameters
-    ----------
-    stats : Statistics
-        Of the nodes that there were.
-
-    old, gas : GasState
-        The nodes that there were, and those that there are.
-
-    shift : bool, default=False
-        Whether the means move with their nodes.
-
-    Returns
-    -------
-    stats : Statistics
-        Of the nodes that there are.
-    """
+    """Give new nodes a share of the statistics around them, and forget lost ones."""
     place = {node: i for i, node in enumerate(old.ids.tolist())}
     nearest = cdist(gas.nodes, stats.means).argmin(axis=1)
     ids = gas.ids.tolist()
@@ -134,27 +94,7 @@ def _unit_kernel(kind, means, center, limit=np.inf):
 
 
 def mixture_of(stats, covariance_type, shrinkage, reg_covar):
-    """Take the M-step: the mixture that has the statistics.
-
-    Parameters
-    ----------
-    stats : Statistics
-        Of nodes or of groups of nodes.
-
-    covariance_type : str
-        Key of `MOMENTS`.
-
-    shrinkage : float
-        Pseudo-count of the pooled covariance.
-
-    reg_covar : ndarray of shape (n_features,)
-        Added to the diagonal of every covariance.
-
-    Returns
-    -------
-    mixture : Mixture
-        As many components as there are statistics.
-    """
+    """Take the M-step: the mixture that has the statistics."""
     n_features = stats.means.shape[1]
     least = LEAST_COUNT * max(stats.weight, 1.0)
     stats = stats._replace(counts=np.maximum(stats.counts, least))
@@ -167,24 +107,7 @@ def mixture_of(stats, covariance_type, shrinkage, reg_covar):
 
 
 def stream_regularisation(reg_covar, stats, covariance_type):
-    """Return what is added to each variance, by the variances of the stream so far.
-
-    Parameters
-    ----------
-    reg_covar : float or 'auto'
-        As the estimator has it.
-
-    stats : Statistics
-        Of the nodes.
-
-    covariance_type : str
-        Key of `MOMENTS`.
-
-    Returns
-    -------
-    reg_covar : ndarray of shape (n_features,)
-        In squared units of the rows.
-    """
+    """Return what is added to each variance, by the variances of the stream so far."""
     n_features = stats.means.shape[1]
     if reg_covar != "auto":
         return np.full(n_features, float(reg_covar))
@@ -199,10 +122,7 @@ def stream_regularisation(reg_covar, stats, covariance_type):
 
 
 def node_responsibilities(mixture, nodes):
-    """Return a function that gives nodes the responsibilities of components.
-
-    Each component is that of the nearest node, but no node has two.
-    """
+    """Return a function that gives nodes the responsibilities of components."""
     places = linear_sum_assignment(cdist(mixture.means, nodes, "sqeuclidean"))[1]
 
     def assign(rows):
@@ -252,27 +172,7 @@ def check_nodes(max_nodes, X):
 
 
 def present(n_rows, weight, n_signals, random_state):
-    """Return rows in random order, all of them before one comes again.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows.
-
-    weight : ndarray of shape (n_rows,) or None
-        Their weights; a row of weight k comes as often as k rows.
-
-    n_signals : int
-        How many are wanted.
-
-    random_state : RandomState instance
-        Source of randomness.
-
-    Returns
-    -------
-    rows : ndarray of int, shape (n_signals,)
-        Their indices.
-    """
+    """Return rows in random order, all of them before one comes again."""
     parts, n_left = [], n_signals
     while n_left > 0:
         rows = np.arange(n_rows)
@@ -305,37 +205,7 @@ def on_device(device, X, weight):
 
 
 def grow(X, weight, max_nodes, random_state, *, refine, checkpoint=None, **rules):
-    """Grow a gas on rows in random order, and settle it.
-
-    Parameters
-    ----------
-    X : array of shape (n_samples, n_features)
-        Rows; the gas is of their library and on their device.
-
-    weight : array of shape (n_samples,) or None
-        Their weights, of the same library.
-
-    max_nodes : int
-        Largest number of nodes.
-
-    random_state : RandomState instance
-        Source of the order.
-
-    refine : bool
-        Whether last passes over all rows follow.
-
-    checkpoint : Checkpoint or None, default=None
-        Keeps the gas from time to time; an earlier one of the same fit is gone on
-        from.
-
-    **rules : dict
-        Parameters of :func:`skgmje.neural_gas.adapt_gas`.
-
-    Returns
-    -------
-    gas : GasState
-        The gas.
-    """
+    """Grow a gas on rows in random order, and settle it."""
     n_signals = INTERVALS_PER_NODE * rules["insertion_interval"] * max_nodes
     shares = None if weight is None else to_numpy(weight)
     rows = present(len(X), shares, n_signals, random_state)
@@ -364,37 +234,7 @@ def grow(X, weight, max_nodes, random_state, *, refine, checkpoint=None, **rules
 def select_nodes(
     X, weight, random_state, *, max_nodes, component, gas_params, **params
 ):
-    """Choose what is 'auto' by the density of held-out rows.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows.
-
-    weight : ndarray of shape (n_samples,) or None
-        Their weights.
-
-    random_state : RandomState instance
-        Source of folds and gases.
-
-    max_nodes : int or 'auto'
-        Number of nodes.
-
-    component : str
-        What becomes a component of the mixture.
-
-    gas_params : dict
-        Parameters of `grow`.
-
-    **params : dict
-        Further parameters of :func:`skgmje.em._select.select_mixture`.
-
-    Returns
-    -------
-    selection : Selection
-        The best setting, `n_components` being the number of nodes; 1 means that
-        all nodes are one component.
-    """
+    """Choose what is 'auto' by the density of held-out rows."""
     wanted = max_nodes, params["covariance_type"], params["shrinkage"]
     if "auto" not in wanted:
         return Selection(*wanted, cv_results=None)

@@ -36,24 +36,7 @@ _STACKLEVEL = 5
 
 
 def describe_drop(loss_curve, max_iter, tol):
-    """Say by how much the cost still fell at the end of a full run, if it did.
-
-    Parameters
-    ----------
-    loss_curve : ndarray of shape (n_iter,)
-        Loss before each step.
-
-    max_iter : int
-        Number of steps allowed; a shorter run ended at a plateau.
-
-    tol : float
-        A hundred times this is no fall, nor is less than the losses scatter.
-
-    Returns
-    -------
-    trouble : str
-        Empty if the run had settled.
-    """
+    """Say by how much the cost still fell at the end of a full run, if it did."""
     if len(loss_curve) < max_iter:
         return ""
     quarter = -(-max_iter // 4)

@@ -25,20 +25,7 @@ _MAX_ITER = 200
 
 
 class Polished(NamedTuple):
-    """The density that a polish makes.
-
-    Parameters
-    ----------
-    mixture : Mixture
-        The density.
-
-    n_parameters : int
-        How many numbers it was free to choose; in the units of the data it may
-        look as if there were more.
-
-    trouble : str
-        Why it is not converged, and what to do; empty if it is.
-    """
+    """The density that a polish makes."""
 
     mixture: Mixture
     n_parameters: int
@@ -46,30 +33,7 @@ class Polished(NamedTuple):
 
 
 def polish_em(data, model, settings, estimator, task):
-    """Fit means, weights and covariances by MAP-EM from the centres.
-
-    Parameters
-    ----------
-    data : Data
-        Standardised rows.
-
-    model : Mixture
-        The model that the cost has trained.
-
-    settings : Selection
-        Covariance type and shrinkage.
-
-    estimator : KernelMixtureDensity
-        Its `rank`, `reg_covar` and `tol` are read.
-
-    task : FitTask
-        After Ctrl-C there is one M-step, or no more than there have been.
-
-    Returns
-    -------
-    polished : Polished
-        The density.
-    """
+    """Fit means, weights and covariances by MAP-EM from the centres."""
     kind, rank, tol = settings.covariance_type, estimator.rank, estimator.tol
     shared = {"shrinkage": settings.shrinkage, "reg_covar": estimator.reg_covar}
     nearest = nearest_centers(data.part, model.means)[0]
@@ -98,21 +62,14 @@ def polish_em(data, model, settings, estimator, task):
 
 
 def polish_weights(data, model, settings, estimator, task):
-    """Fit the weights and one shared variance by likelihood; keep the centres.
-
-    Of very many rows a part is looked at. Parameters and results are those of
-    :func:`polish_em`.
-    """
+    """Fit the weights and one shared variance by likelihood; keep the centres."""
     return _of_equal_spheres(
         weights_only(data.part, model.means, sample_weight=data.part_weight)
     )
 
 
 def keep(data, model, settings, estimator, task):
-    """Return the model as it stands.
-
-    Parameters and results are those of :func:`polish_em`.
-    """
+    """Return the model as it stands."""
     return _of_equal_spheres(model)
 
 
@@ -154,27 +111,7 @@ def check_size(n_components, n_samples):
 
 
 def choose_settings(estimator, data, random_state):
-    """Choose number of components, covariance type and shrinkage.
-
-    The density is spherical unless the polish fits covariances; then only the
-    number of components is open.
-
-    Parameters
-    ----------
-    estimator : KernelMixtureDensity
-        Its parameters are read.
-
-    data : Data
-        Rows.
-
-    random_state : RandomState
-        Source of the folds.
-
-    Returns
-    -------
-    selection : Selection
-        The settings; its table is None if there was nothing to choose.
-    """
+    """Choose number of components, covariance type and shrinkage."""
     settings = {"n_components": estimator.n_components}
     if estimator.polish == "em":
         settings |= {
@@ -197,25 +134,7 @@ def choose_settings(estimator, data, random_state):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the centres are to be placed.
-
-    Parameters
-    ----------
-    n_centers : int
-        Number of centres per step.
-
-    base : ndarray of shape (n_centers, n_features) or None
-        First centres; None: noise.
-
-    bumps : Bumps
-        How wide they are, and what is learned.
-
-    schedule : Schedule
-        When to do what.
-
-    seed : int
-        Seed of what torch draws.
-    """
+    """How the centres are to be placed."""
 
     n_centers: int
     base: Any
@@ -225,30 +144,7 @@ class Recipe:
 
 
 def choose_recipe(estimator, data, *, n_components, unit, random_state):
-    """Choose how the centres are to be placed.
-
-    Parameters
-    ----------
-    estimator : KernelMixtureDensity
-        Its parameters are read.
-
-    data : Data
-        Rows.
-
-    n_components : int
-        Number of components.
-
-    unit : float
-        What a numeric `bandwidth` is divided by to be in the units of `data`.
-
-    random_state : RandomState
-        Source of the start.
-
-    Returns
-    -------
-    recipe : Recipe
-        The choices.
-    """
+    """Choose how the centres are to be placed."""
     from skgmje._training._schedule import Schedule
 
     n_samples = len(data.training[0])

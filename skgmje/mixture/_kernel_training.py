@@ -35,19 +35,7 @@ ROWS_PER_COMPONENT = 64
 
 
 class StandardizedRows:
-    """Rows minus a location, over a scale, computed where they are asked for.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows, maybe a memory map.
-
-    loc : ndarray of shape (n_features,)
-        What is subtracted.
-
-    scale : ndarray of shape (n_features,) or ()
-        What they are divided by.
-    """
+    """Rows minus a location, over a scale, computed where they are asked for."""
 
     dtype = np.dtype(np.float64)
     ndim = 2
@@ -73,25 +61,7 @@ class StandardizedRows:
 
 @dataclass(frozen=True)
 class Data:
-    """Standardised rows, and the part of them that stands for all.
-
-    Parameters
-    ----------
-    X : ndarray, StandardizedRows or StandardizedBlocks
-        All rows, of shape (n_samples, n_features).
-
-    sample_weight : ndarray of shape (n_samples,) or None
-        Their weights.
-
-    part : ndarray of shape (n_rows, n_features)
-        All rows, or random ones if there are very many.
-
-    part_weight : ndarray of shape (n_rows,) or None
-        Their weights.
-
-    resolution : float
-        Variance of the rounding of a row of the data as they were given.
-    """
+    """Standardised rows, and the part of them that stands for all."""
 
     X: Any
     sample_weight: Any
@@ -101,10 +71,7 @@ class Data:
 
     @property
     def training(self):
-        """Rows that a network is trained on, and their weights, as a list of arrays.
-
-        All rows, but of those that an engine holds a part.
-        """
+        """Rows that a network is trained on, and their weights, as a list of arrays."""
         arrays = [self.X, self.sample_weight]
         if isinstance(self.X, RowBlocks):
             arrays = [self.part, self.part_weight]
@@ -127,30 +94,7 @@ def training_rows(estimator, X, sample_weight):
 
 
 def standardized_data(X, sample_weight, units, n_components, random_state):
-    """Return rows in standardised units, without a copy of very many.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features), or RowBlocks
-        Rows.
-
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the rows.
-
-    units : Units
-        Location and scale.
-
-    n_components : int or 'auto'
-        Number of components; the part has enough rows for each.
-
-    random_state : RandomState
-        Draws the part, if there are very many rows.
-
-    Returns
-    -------
-    data : Data
-        The rows.
-    """
+    """Return rows in standardised units, without a copy of very many."""
     per_component = 0 if n_components == "auto" else ROWS_PER_COMPONENT * n_components
     n_rows = max(MAX_ENTRIES // X.shape[1], per_component)
     if isinstance(X, RowBlocks):
@@ -180,17 +124,7 @@ _N_STAGES = 20
 
 
 class Objective:
-    """The cost of a mixture on a batch of weighted rows, at a falling variance.
-
-    Parameters
-    ----------
-    cost : str or callable
-        Key of :data:`EVALUATIONS`, or a function of
-        :class:`skgmje.gaussian.Grams`.
-
-    bumps : Bumps
-        The variances, and what is learned.
-    """
+    """The cost of a mixture on a batch of weighted rows, at a falling variance."""
 
     def __init__(self, cost, bumps):
         self.cost = cost
@@ -205,10 +139,7 @@ class Objective:
         self._last = (None, None, None)
 
     def set_progress(self, fraction):
-        """Cool down geometrically in the first half of the run, in stages.
-
-        Within a stage, what depends on the data alone is computed once.
-        """
+        """Cool down geometrically in the first half of the run, in stages."""
         stage = np.floor(2 * _N_STAGES * fraction) / _N_STAGES
         self.factor = self.bumps.ratio ** float(max(0.0, 1.0 - stage))
 
@@ -286,26 +217,7 @@ _SAMPLE_ROWS = 2000
 
 @dataclass(frozen=True)
 class Generator:
-    """Which network makes the centres.
-
-    Parameters
-    ----------
-    kind : str, torch.nn.Module or callable
-        "codes", "noise", a module, or what builds one from
-        (code_dim, n_features).
-
-    n_centers : int
-        Number of centres per step.
-
-    base : ndarray of shape (n_centers, n_features) or None
-        Where "codes" start.
-
-    code_dim : int
-        Width of a code.
-
-    hidden_layer_sizes : sequence of int
-        Widths of the hidden layers.
-    """
+    """Which network makes the centres."""
 
     kind: Any
     n_centers: int
@@ -370,22 +282,7 @@ class Generator:
 
 @dataclass(frozen=True)
 class Placement:
-    """What :func:`train_centers` found, in units of the standardised data.
-
-    Parameters
-    ----------
-    model : Mixture
-        The model that the cost trained, float64: equal spheres.
-
-    diagnostics : dict
-        The gap, the effective number of pairs, the effective rank.
-
-    network : torch.nn.Module or None
-        The map from noise to centres, on the CPU.
-
-    training : Training
-        The loss curve, and what went wrong.
-    """
+    """What :func:`train_centers` found, in units of the standardised data."""
 
     model: Mixture
     diagnostics: dict
@@ -394,36 +291,7 @@ class Placement:
 
 
 def train_centers(estimator, data, dtype, n_components, recipe, task, device):
-    """Train the estimator's network on its cost, and tell those who listen.
-
-    Parameters
-    ----------
-    estimator : KernelMixtureDensity
-        Its parameters are read.
-
-    data : Data
-        Standardised rows.
-
-    dtype : dtype
-        NumPy's data type of the network.
-
-    n_components : int
-        Number of centres to return.
-
-    recipe : Recipe
-        How to place them.
-
-    task : FitTask
-        Hears of epochs.
-
-    device : torch.device
-        Where to train.
-
-    Returns
-    -------
-    placement : Placement
-        The centres and how they were reached.
-    """
+    """Train the estimator's network on its cost, and tell those who listen."""
     objective = Objective(estimator.cost, recipe.bumps)
     generator = Generator(
         estimator.generator,
@@ -516,18 +384,7 @@ def _draw_model(module, n_components, random_state):
 
 
 def restore_network(estimator):
-    """Return the map from noise to centres from the tensors that a file has of it.
-
-    Parameters
-    ----------
-    estimator : KernelMixtureDensity
-        Whose `generator_` is a dict of tensors.
-
-    Returns
-    -------
-    network : torch.nn.Module
-        On the CPU.
-    """
+    """Return the map from noise to centres from the tensors that a file has of it."""
     sizes = tuple(estimator.hidden_layer_sizes)
     kind = Generator(estimator.generator, 1, None, estimator.code_dim, sizes)
     args = (estimator.n_features_in_, Bumps(1.0, 1.0), torch.Generator(), torch.float32)

@@ -637,11 +637,7 @@ class GrowingNeuralGasMixture(
         self._begin_stream(gas, rows, weight, gas_nearest(gas))
 
     def _begin_stream(self, gas, X, weight, assign):
-        """Take the statistics of the nodes, with which a stream goes on.
-
-        `_hard` are those of the rows nearest to each node, `_stats` those of the
-        mixture; `_lag` is by how many nats the one has led of late.
-        """
+        """Take the statistics of the nodes, with which a stream goes on."""
         kind = self.covariance_type_
         self._gas, self._lag = gas, 0.0
         nearest = gas_nearest(gas)

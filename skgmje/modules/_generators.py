@@ -66,30 +66,7 @@ def mlp(sizes, random_state, *, dtype=torch.float32, zero_output=False):
 
 
 def draw_centers(network, n_centers, code_dim, random_state, like):
-    """Map fresh standard-normal noise to centres.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        The map from noise of shape (n, code_dim) to centres.
-
-    n_centers : int
-        How many to draw.
-
-    code_dim : int
-        Width of the noise.
-
-    random_state : torch.Generator
-        The source of randomness, on the CPU.
-
-    like : tensor
-        Its data type and device are the noise's.
-
-    Returns
-    -------
-    centers : tensor of shape (n_centers, n_features)
-        The centres.
-    """
+    """Map fresh standard-normal noise to centres, shape (n_centers, n_features)."""
     noise = torch.randn((n_centers, code_dim), generator=random_state, dtype=like.dtype)
     return by_rows(network, noise.to(like.device))
 

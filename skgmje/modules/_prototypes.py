@@ -16,10 +16,7 @@ SMALLEST = 1e-12
 
 
 class Triangle:
-    r"""Covariances by a factor of the precisions.
-
-    .. math:: \Sigma^{-1} = U^T U, \quad U = \mathrm{diag}(1 / s)(I + A)
-    """
+    """Covariances by a factor of the precisions."""
 
     @staticmethod
     def shapes(shape):

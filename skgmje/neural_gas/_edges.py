@@ -16,28 +16,15 @@ BITS = 31
 
 
 class Edges(ABC):
-    """Ages of the edges between the first nodes of a gas.
-
-    Wins are numbers of rows, won since the last call; an edge ages by the wins of
-    both its ends.
-    """
+    """Ages of the edges between the first nodes of a gas."""
 
     @abstractmethod
     def around(self, totals):
-        """Return the sums of `totals` over each node's neighbours.
-
-        Its first column, of shape (n_nodes,), is zero where the others are.
-        """
+        """Return the sums of `totals` over each node's neighbours."""
 
     @abstractmethod
     def age(self, wins, first, second, max_age):
-        """Let all edges age, renew those of the pairs, cut those that are too old.
-
-        Returns
-        -------
-        alive : array of bool, shape (n_nodes,), or None
-            Which nodes have an edge; None if all have.
-        """
+        """Let all edges age, renew those of the pairs, cut those that are too old."""
 
     @abstractmethod
     def touch(self, first, second, max_age):
@@ -65,22 +52,7 @@ class Edges(ABC):
 
 
 class DenseEdges(Edges):
-    """A symmetric matrix of ages, infinitely negative where there is no edge.
-
-    Parameters
-    ----------
-    ends : array of int, shape (n_edges, 2)
-        The nodes of each edge.
-
-    ages : array of int, shape (n_edges,)
-        Their ages.
-
-    n_nodes, max_nodes : int
-        Number of nodes, and of those that there may be.
-
-    like : array
-        Gives library, device and data type.
-    """
+    """A symmetric matrix of ages, infinitely negative where there is no edge."""
 
     def __init__(self, ends, ages, n_nodes, max_nodes, like):
         xp = self.xp = namespace(like)
@@ -152,19 +124,7 @@ class DenseEdges(Edges):
 
 
 class ListedEdges(Edges):
-    """Sorted edges with their ages, in NumPy.
-
-    Parameters
-    ----------
-    ends : ndarray of int, shape (n_edges, 2)
-        The nodes of each edge, smaller number first, sorted.
-
-    ages : ndarray of int, shape (n_edges,)
-        Their ages.
-
-    n_nodes : int
-        Number of nodes.
-    """
+    """Sorted edges with their ages, in NumPy."""
 
     def __init__(self, ends, ages, n_nodes):
         self.keys = _key(ends[:, 0], ends[:, 1])
@@ -265,28 +225,7 @@ def _key(i, j):
 
 
 def make_edges(ends, ages, n_nodes, max_nodes, like):
-    """Return the edges in the form that suits the number of nodes and the library.
-
-    Parameters
-    ----------
-    ends : array of int, shape (n_edges, 2)
-        The nodes of each edge.
-
-    ages : array of int, shape (n_edges,)
-        Their ages.
-
-    n_nodes, max_nodes : int
-        Number of nodes, and of those that there may be.
-
-    like : array
-        Gives library, device and data type.
-
-    Returns
-    -------
-    edges : Edges
-        A matrix for few nodes and for tensors, which it needs no numbers of on the
-        CPU; else a list.
-    """
+    """Return the edges in the form that suits the number of nodes and the library."""
     if is_torch(like) or max_nodes <= MAX_DENSE_NODES:
         return DenseEdges(ends, ages, n_nodes, max_nodes, like)
     return ListedEdges(ends, ages, n_nodes)

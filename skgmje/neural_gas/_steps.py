@@ -22,17 +22,7 @@ MAX_DISTANCES = 2**20
 
 
 class GasRules(NamedTuple):
-    """How a gas learns; see :func:`skgmje.neural_gas.adapt_gas`.
-
-    Parameters
-    ----------
-    max_nodes, winner_rate, neighbor_rate, max_age, insertion_interval, error_split, \
-            error_decay : float
-        Fritzke's constants.
-
-    utility_threshold : float or None
-        Largest error over smallest utility; above, a node is removed.
-    """
+    """How a gas learns; see :func:`skgmje.neural_gas.adapt_gas`."""
 
     max_nodes: int
     winner_rate: float
@@ -67,20 +57,7 @@ def check_rules(rules):
 
 
 class Gas:
-    """A gas at work: places for all nodes, of which the first are taken.
-
-    Parameters
-    ----------
-    state : GasState
-        Where to begin; it is left alone.
-
-    rules : GasRules
-        How it learns.
-
-    origin : array of shape (n_features,)
-        Subtracted from nodes and rows, so that the squares of far rows keep their
-        digits.
-    """
+    """A gas at work: places for all nodes, of which the first are taken."""
 
     def __init__(self, state, rules, origin, unit):
         self.rules = rules
@@ -290,24 +267,7 @@ def middle(rows, unit):
 
 
 def two_nearest(X, nodes):
-    """Return the two nearest nodes of each row, and the squared distances.
-
-    Parameters
-    ----------
-    X : array of shape (n_samples, n_features)
-        Rows, near the origin.
-
-    nodes : array of shape (n_nodes, n_features)
-        Two nodes or more, near the origin.
-
-    Returns
-    -------
-    first, second : arrays of int, shape (n_samples,)
-        The nodes.
-
-    squares, seconds : arrays of shape (n_samples,)
-        Squared distances to them.
-    """
+    """Return the two nearest nodes of each row, and the squared distances."""
     xp = namespace(X)
     # One product gives |w|^2 - 2 x'w: the part of the distance that differs.
     maps = xp.concat([-2 * nodes, xp.sum(nodes * nodes, axis=1)[:, None]], axis=1)
@@ -326,27 +286,7 @@ def two_nearest(X, nodes):
 
 
 def totals(labels, n_labels, *columns):
-    """Return how many rows have each label, and the sums of columns over them.
-
-    Parameters
-    ----------
-    labels : array of int, shape (n_samples,)
-        Labels from 0.
-
-    n_labels : int
-        Number of labels.
-
-    *columns : arrays of shape (n_samples,) or (n_samples, n_features)
-        What to sum.
-
-    Returns
-    -------
-    counts : array of shape (n_labels,)
-        In the data type of the columns.
-
-    *sums : arrays of shape (n_labels,) or (n_labels, n_features)
-        The sums.
-    """
+    """Return how many rows have each label, and the sums of columns over them."""
     return (_tensor_totals if is_torch(labels) else _array_totals)(
         labels, n_labels, *columns
     )

@@ -33,11 +33,7 @@ def rounding(scores):
 
 
 def threshold(scores, weight, contamination):
-    """Return the score that a share of the rows, by weight, lies below.
-
-    It is finite if any score is: differences from -inf would be NaN. It is lower by
-    what rounding may take from the sample that it belongs to.
-    """
+    """Return the score that a share of the rows, by weight, lies below."""
     share = AUTO_CONTAMINATION if contamination == "auto" else contamination
     order = np.argsort(scores)
     mass = np.ones(len(scores)) if weight is None else weight[order]
@@ -57,18 +53,7 @@ def threshold(scores, weight, contamination):
 
 
 class Marginals(NamedTuple):
-    """Log-densities of columns, where the density is a Gaussian mixture somewhere.
-
-    Parameters
-    ----------
-    columns : list of Mixture
-        Marginals of the mixture, one for each column.
-
-    to_mixture : callable
-        Takes rows to where the mixture is: gives their images, the logarithms of
-        the columns' slopes or 0, and the logarithms of the other factor of the
-        density, (n,) or 0.
-    """
+    """Log-densities of columns, where the density is a Gaussian mixture somewhere."""
 
     columns: list
     to_mixture: object

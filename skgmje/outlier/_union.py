@@ -25,35 +25,7 @@ _COARSE, _FINE = np.arange(-6.0, 9.0), np.linspace(-0.8, 0.8, 9)
 
 
 class Coordinates(NamedTuple):
-    r"""One smooth, increasing map of each column onto the whole line.
-
-    .. math:: t = (x - m) / s, \qquad
-        z(t) = \psi(t) \text{ if } |t| \le R, \qquad
-        z(t) = \psi(\pm R) + \psi'(\pm R)\, (\pm R) \log |t / R| \text{ beyond}
-
-    with the power :math:`\psi` of Yeo and Johnson, R = 20, and z standardised in
-    the end. The power alone has bounds, where a density of its images would be
-    none of the rows; and squares of what it does to rows far away overflow.
-
-    Parameters
-    ----------
-    loc, scale : ndarray of shape (n_features,)
-        Means m and standard deviations s of the columns.
-
-    power : ndarray of shape (n_features,)
-        Parameter of :math:`\psi`; 1 changes nothing.
-
-    power_loc, power_scale : ndarray of shape (n_features,)
-        Means and standard deviations of z.
-
-    varies : ndarray of shape (n_features,)
-        Which columns are not constant.
-
-    References
-    ----------
-    .. [1] I.-K. Yeo and R. A. Johnson, "A new family of power transformations to
-       improve normality or symmetry", 2000.
-    """
+    """One smooth, increasing map of each column onto the whole line."""
 
     loc: Any
     scale: Any
@@ -64,10 +36,7 @@ class Coordinates(NamedTuple):
 
     @classmethod
     def fit(cls, X, weight, *, powers=True):
-        """Return the maps under which the columns are most nearly normal.
-
-        Without `powers` they are linear, as far as they reach.
-        """
+        """Return the maps under which the columns are most nearly normal."""
         X = X.astype(np.float64, copy=False)
         units = standardization(X, weight, per_feature=True)
         rounding = 10 * np.finfo(np.float64).eps * np.abs(X).max(axis=0)
@@ -170,16 +139,7 @@ LEAST_REACH = 3.0
 
 
 class UnionDensity:
-    """Several mixtures as one, over columns made nearly normal.
-
-    Parameters
-    ----------
-    coordinates : Coordinates
-        The maps of the columns, onto the whole space.
-
-    mixture : Mixture
-        Density of the images of rows.
-    """
+    """Several mixtures as one, over columns made nearly normal."""
 
     def __init__(self, coordinates, mixture):
         self.coordinates = coordinates
@@ -195,27 +155,7 @@ class UnionDensity:
 
 
 def fit_union(X, weight, max_samples, random_state):
-    """Fit the default density.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows that count.
-
-    weight : ndarray of shape (n_samples,) or None
-        Their weights, positive.
-
-    max_samples : int
-        Number of rows that are drawn if there are more.
-
-    random_state : RandomState instance
-        Source of the rows drawn and of the k-means starts.
-
-    Returns
-    -------
-    density : UnionDensity
-        One density of all fits.
-    """
+    """Fit the default density."""
     if len(X) > max_samples:
         drawn = random_state.permutation(len(X))[:max_samples]
         X, weight = X[drawn], None if weight is None else weight[drawn]
@@ -242,12 +182,7 @@ def fit_union(X, weight, max_samples, random_state):
 
 
 def _unite(fits, Z, mass):
-    """Return the mixture of several fits to rows of a total weight.
-
-    A broad component with the weight of one row says what a value never seen is
-    worth, so that no column alone decides about a row. Correlations shrink as if
-    there were one more row for each column, all of them uncorrelated.
-    """
+    """Return the mixture of several fits to rows of a total weight."""
     n_features = Z.shape[1]
     kind = fits[0].covariance_type
     reach = np.maximum(np.abs(Z).max(axis=0), LEAST_REACH)

@@ -259,11 +259,7 @@ def _device(array):
 
 
 def _invert(weights, u):
-    """Return the indices at the positions `u` in [0, 1) of the cumulated weights.
-
-    The positions are fractions of the last cumulated weight, wherever rounding
-    put it; an index without weight is an empty interval.
-    """
+    """Return the indices at the positions `u` in [0, 1) of the cumulated weights."""
     xp = namespace(weights)
     cumulated = xp.cumulative_sum(weights)
     total = cumulated[-1:]

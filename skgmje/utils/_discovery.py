@@ -16,11 +16,7 @@ def public_packages():
 
 
 def public_objects():
-    """Return ``{dotted name: object}`` of what stands in an ``__all__``.
-
-    What a public package gives to the top level is listed under the package;
-    ``skgmje`` itself lists only what comes from a private module.
-    """
+    """Return ``{dotted name: object}`` of what stands in an ``__all__``."""
     packages = [*map(importlib.import_module, public_packages())]
     objects = {f"{p.__name__}.{n}": getattr(p, n) for p in packages for n in p.__all__}
     for name, home in skgmje._HOME.items():
