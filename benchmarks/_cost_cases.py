@@ -185,7 +185,7 @@ def training(n_steps, batch_size):
 
 
 def bare_loop(module, X, y, schedule, generator):
-    """Train as `skgmje._training._loop.train` does: same batches, clipping and step sizes."""
+    """Train as the library does: same batches, clipping and step sizes."""
     optimizer = torch.optim.Adam(module.parameters(), schedule.learning_rate)
     order = torch.empty(0, dtype=torch.long)
     losses = []

@@ -1,4 +1,4 @@
-"""What every public estimator tells scikit-learn: its page, and the steps of its fit."""
+"""What public estimators tell scikit-learn: their page, and the steps of a fit."""
 
 import sys
 from contextlib import contextmanager

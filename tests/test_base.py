@@ -13,7 +13,7 @@ from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.neighbors import KernelDensity
 
 import skgmje
-from skgmje import _base
+from skgmje import _validation
 from skgmje.gaussian import COVARIANCE_TYPES
 
 X = load_iris().data
@@ -97,7 +97,7 @@ def test_quick_look_at_rows_says_what_scikit_learn_says(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                answer = _base.check_rows(
+                answer = _validation.check_rows(
                     estimator, rows, reset=False, allow_nan=allow_nan
                 )
                 answer = answer.dtype, answer.tobytes()
@@ -106,17 +106,17 @@ def test_quick_look_at_rows_says_what_scikit_learn_says(
         return answer, [str(w.message) for w in caught]
 
     estimator = skgmje.GaussianMixture(1)
-    _base.check_rows(estimator, ROWS[fitted_on], reset=True)
+    _validation.check_rows(estimator, ROWS[fitted_on], reset=True)
     quick = look()
-    monkeypatch.setattr(_base, "_are_plain_rows", lambda *args: False)
+    monkeypatch.setattr(_validation, "_are_plain_rows", lambda *args: False)
     assert quick == look()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_weights_are_not_copied(dtype):
     weight = np.ones(3, dtype)
-    assert _base.check_weights(weight, np.eye(3)) is weight
-    assert _base.check_weights([1, 2, 3], np.eye(3)).dtype == np.float64
+    assert _validation.check_weights(weight, np.eye(3)) is weight
+    assert _validation.check_weights([1, 2, 3], np.eye(3)).dtype == np.float64
 
 
 def test_single_weights_give_the_same_fit():

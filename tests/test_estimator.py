@@ -3,14 +3,22 @@
 import importlib.util
 import sys
 
-from skgmje import _estimator
+from skgmje import _callbacks, _sklearn
+
+
+def _load(name, module):
+    spec = importlib.util.spec_from_file_location(name, module.__file__)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
 
 
 def test_before_callbacks_existed_nobody_listens(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.callback", None)
-    spec = importlib.util.spec_from_file_location("old", _estimator.__file__)
-    old = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(old)
+    old_names = _load("old_names", _sklearn)
+    assert old_names.CallbackSupportMixin.__module__ == "old_names"
+    monkeypatch.setitem(sys.modules, "skgmje._sklearn", old_names)
+    old = _load("old", _callbacks)
     estimator = old.EstimatorMixin()
     task = old.FitTask(estimator, X=None, n_steps=3)
     assert task.end_epoch() is False

@@ -10,7 +10,7 @@ from skgmje.utils._discovery import public_packages
 MODULES = ["skgmje", *public_packages()]
 
 # The mathematics works on any array library and knows no estimator.
-MATHEMATICS = {"skgmje.adaptation", "skgmje.costs", "skgmje.gaussian"}
+MATHEMATICS = {"skgmje.costs", "skgmje.em", "skgmje.gaussian", "skgmje.neural_gas"}
 TORCH_ONLY = {"skgmje.modules"}
 
 

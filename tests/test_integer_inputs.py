@@ -147,68 +147,69 @@ def stack(g):
 
 
 # A function of a `Given` for each public function; some have several.
-A = "skgmje.adaptation."
 CALLS = {
-    A + "adapt_gas": [
+    "skgmje.neural_gas.adapt_gas": [
         lambda g: g.gas(),
         lambda g: adaptation.adapt_gas(g.own_gas(), g.rows(), mode="sequential"),
     ],
-    A + "bank_mixture": lambda g: adaptation.bank_mixture(g.bank(), 1.5),
-    A + "block_stats": lambda g: adaptation.block_stats(
+    "skgmje.particles.bank_mixture": lambda g: adaptation.bank_mixture(g.bank(), 1.5),
+    "skgmje.em.block_stats": lambda g: adaptation.block_stats(
         mixture(), g.rows(), center=[1, 2], sample_weight=g.weights(24)
     ),
-    A + "effective_sample_size": lambda g: adaptation.effective_sample_size(
-        g.weights(7)
+    "skgmje.particles.effective_sample_size": lambda g: (
+        adaptation.effective_sample_size(g.weights(7))
     ),
-    A + "expectation_maximization": [
+    "skgmje.em.expectation_maximization": [
         em,
         lambda g: em(g, sample_weight=g.weights(24)),
     ],
-    A + "gas_components": lambda g: adaptation.gas_components(g.own_gas()),
-    A + "gas_errors": [
+    "skgmje.neural_gas.gas_components": lambda g: adaptation.gas_components(
+        g.own_gas()
+    ),
+    "skgmje.neural_gas.gas_errors": [
         lambda g: adaptation.gas_errors(g.own_gas(), g.rows()),
         lambda g: adaptation.gas_errors(
             g.gas(), g.rows(), sample_weight=np.asarray(g.weights(24))
         ),
     ],
-    A + "gas_labels": lambda g: adaptation.gas_labels(
+    "skgmje.neural_gas.gas_labels": lambda g: adaptation.gas_labels(
         g.own_gas(), g.rows(), sample_weight=g.weights(24)
     ),
-    A + "gas_mixture": lambda g: adaptation.gas_mixture(
+    "skgmje.neural_gas.gas_mixture": lambda g: adaptation.gas_mixture(
         g.own_gas(), g.rows(), "diag", sample_weight=g.weights(24)
     ),
-    A + "kernel_bandwidth": lambda g: adaptation.kernel_bandwidth(
+    "skgmje.em.kernel_bandwidth": lambda g: adaptation.kernel_bandwidth(
         g.rows(), g.rows(6, seed=1), g.weights(6)
     ),
-    A + "merge_stats": lambda g: adaptation.merge_stats(
+    "skgmje.em.merge_stats": lambda g: adaptation.merge_stats(
         mixture(),
         *[
             adaptation.block_stats(mixture(), g.rows(seed=i), center=np.zeros(2))
             for i in range(2)
         ],
     ),
-    A + "nearest_nodes": lambda g: adaptation.nearest_nodes(
+    "skgmje.neural_gas.nearest_nodes": lambda g: adaptation.nearest_nodes(
         g.rows(5, seed=1), g.rows()
     ),
-    A + "online_em": lambda g: adaptation.online_em(mixture(), g.rows()),
-    A + "refine_gas": lambda g: adaptation.refine_gas(
+    "skgmje.em.online_em": lambda g: adaptation.online_em(mixture(), g.rows()),
+    "skgmje.neural_gas.refine_gas": lambda g: adaptation.refine_gas(
         g.own_gas(), g.rows(), sample_weight=g.weights(24)
     ),
-    A + "score_block": lambda g: adaptation.score_block(
+    "skgmje.em.score_block": lambda g: adaptation.score_block(
         mixture(), g.rows(), g.weights(24)
     ),
-    A + "start_bank": lambda g: adaptation.start_bank(g.rows()),
-    A + "start_gas": lambda g: adaptation.start_gas(g.rows()),
-    A + "start_mixture": lambda g: adaptation.start_mixture(
+    "skgmje.particles.start_bank": lambda g: adaptation.start_bank(g.rows()),
+    "skgmje.neural_gas.start_gas": lambda g: adaptation.start_gas(g.rows()),
+    "skgmje.em.start_mixture": lambda g: adaptation.start_mixture(
         g.rows(), np.arange(24) % 2, sample_weight=g.weights(24)
     ),
-    A + "step_bank": [
+    "skgmje.particles.step_bank": [
         lambda g: adaptation.step_bank(g.bank(), g.rows(), 1.5, random_state=0),
         lambda g: adaptation.step_bank(
             g.bank(), g.rows(), 1.5, ess_threshold=2.0, random_state=0
         ),
     ],
-    A + "weights_only": lambda g: adaptation.weights_only(
+    "skgmje.em.weights_only": lambda g: adaptation.weights_only(
         g.rows(), g.rows(3, seed=1), sample_weight=g.weights(24)
     ),
     **{
@@ -316,7 +317,7 @@ CALLS = {
 
 # Functions of densities, estimators or settings, not of arrays.
 NO_ARRAYS = {
-    A + "tree_reduce",
+    "skgmje.em.tree_reduce",
     "skgmje.as_mixture",
     "skgmje.datasets.make_alignment",
     "skgmje.datasets.make_digit_views",

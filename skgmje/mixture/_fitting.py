@@ -14,7 +14,7 @@ from skgmje._validation import (
 )
 from skgmje.em._blocks import BlocksWithValues, part_of
 from skgmje.em._e_step import has_missing, make_kernel, observed_moments
-from skgmje.em._start import ROWS_PER_COMPONENT
+from skgmje.em._kmeans import ROWS_PER_COMPONENT
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE, lost_correlation
 from skgmje.gaussian._mixture import Mixture

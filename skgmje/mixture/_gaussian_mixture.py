@@ -19,8 +19,8 @@ from skgmje.em._em import (
     make_prior,
     maximise,
 )
+from skgmje.em._kmeans import STARTS, draw_start
 from skgmje.em._select import Selection, select_mixture
-from skgmje.em._start import STARTS, draw_start
 from skgmje.em._stepwise import blend
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES

@@ -9,7 +9,6 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import trapezoid
-from skgmje.modules._registry import MIXTURE_MODULES
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
@@ -50,7 +49,6 @@ def fitted(request, branches):
 
 def test_words_agree():
     assert set(SOURCES) == set(JOINT_FITS)
-    assert set(SOURCES) - {"auto"} == set(MIXTURE_MODULES)
 
 
 def test_density_integrates_to_one(fitted):
