@@ -190,7 +190,7 @@ class Variances(CovarianceType):
         return as_matrices(self.diagonal(covariances, n_components, n_features))
 
     def pooled(self, covariances, weights, n_features):
-        variances = self.diagonal(covariances, None, n_features)
+        variances = self.diagonal(covariances, weights.shape[-1], n_features)
         return as_matrices((weights[..., None, :] @ variances)[..., 0, :])
 
     def square(self, precisions_cholesky):
