@@ -8,7 +8,7 @@ from sklearn.neighbors import KernelDensity
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._backend import to_numpy
-from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._covariance import COVARIANCE_TYPES, widen
 from skgmje.gaussian._mixture import Mixture
 
 
@@ -118,11 +118,8 @@ def to_sklearn(mixture):
     mixture = as_mixture(mixture)
     kind = mixture.covariance_type
     covariances = mixture.covariances
-    if kind == "low-rank":
-        covariances = COVARIANCE_TYPES[kind].dense(
-            covariances, mixture.n_components, mixture.n_features
-        )
-        kind = "full"
+    if COVARIANCE_TYPES[kind].sklearn_name is None:
+        covariances, kind = widen(mixture, "full"), "full"
     covariances = to_numpy(covariances)
     estimator = SklearnGaussianMixture(mixture.n_components, covariance_type=kind)
     estimator.weights_ = to_numpy(mixture.weights)

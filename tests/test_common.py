@@ -20,7 +20,6 @@ from skgmje.mixture import (
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
 )
-from skgmje.mixture._gas_fit import MOMENTS
 from skgmje.outlier import DensityOutlierDetector
 from skgmje.utils import all_estimators
 
@@ -92,7 +91,11 @@ SMALL_GAS = {"max_nodes": 20, "insertion_interval": 20, "shrinkage": 2.0}
 GASES = [
     GrowingNeuralGasMixture(insertion_interval=20),
     GrowingNeuralGasMixture("auto", component="connected", insertion_interval=20),
-    *(GrowingNeuralGasMixture(**SMALL_GAS, covariance_type=kind) for kind in MOMENTS),
+    *(
+        GrowingNeuralGasMixture(**SMALL_GAS, covariance_type=name)
+        for name, kind in COVARIANCE_TYPES.items()
+        if not kind.needs_start
+    ),
     GrowingNeuralGasMixture(**SMALL_GAS, component="connected", polish=None),
     GrowingNeuralGasMixture(
         **SMALL_GAS, mode="sequential", refine=False, output="distances"

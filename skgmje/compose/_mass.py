@@ -51,7 +51,7 @@ def image_mass(density, bijection, n_features):
         return _monte_carlo(density, bijection)
     if intervals is not None:
         bounded = [j for j, edges in enumerate(intervals) if not _is_whole_line(edges)]
-        if len(bounded) == 1 or mixture.covariance_type in ("diag", "spherical"):
+        if len(bounded) == 1 or COVARIANCE_TYPES[mixture.covariance_type].independent:
             boxes = [intervals[j] for j in bounded]
             return Mass(_box_mass(mixture.marginal(bounded), boxes), 0.0)
     return _quasi_monte_carlo(mixture, bijection)

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._callbacks import FitTask
-from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._sklearn import Interval, StrOptions, TypeOptions, _fit_context
 from skgmje._validation import check_rows
 from skgmje.conditional._base import (
     ConditionalDensityMixin,
@@ -20,7 +20,6 @@ from skgmje.conditional._base import (
     warn_about_ties,
 )
 from skgmje.conditional._settings import CLOSED_FORM, SOURCES, Settings
-from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
 # One Gaussian that ignores the contexts has -1.42 for each target in units of its
 # spread; what is far below has learned the rows by heart.
@@ -175,7 +174,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
-        "covariance_type": [StrOptions({"auto", *COVARIANCE_TYPES})],
+        "covariance_type": [TypeOptions()],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "reg_covar": [Interval(Real, 0, None, closed="left")],
         "n_members": [Interval(Integral, 1, None, closed="left")],

@@ -14,7 +14,7 @@ from skgmje.em._kmeans import kmeans_labels
 from skgmje.em._select import ROWS_PER_COMPONENT, _folds, select_mixture
 from skgmje.em._start import start_mixture
 from skgmje.gaussian._arrays import map_arrays
-from skgmje.gaussian._covariance import widen
+from skgmje.gaussian._covariance import COVARIANCE_TYPES, widen
 from skgmje.gaussian._mixture import Mixture
 from skgmje.neural_gas._nodes import gas_labels, gas_mixture
 from skgmje.neural_gas._refine import refine_gas
@@ -273,14 +273,16 @@ INCOMPLETE = (
 )
 
 
-# Types that hold the kernels' covariances.
-TYPES = {"auto": "full", "full": "full", "diag": "diag", "spherical": "spherical"}
-
-
 def fit_memory_bank(X, Y, settings, sample_weight=None, random_state=None):
     """Let a memory bank learn from rows that stream by, once."""
     rows, n_context = np.hstack([X, Y]), X.shape[1]
-    _check_type(settings.covariance_type)
+    kind = "full" if settings.covariance_type == "auto" else settings.covariance_type
+    if not COVARIANCE_TYPES[kind].loops.per_component:
+        known = [k for k, kind in COVARIANCE_TYPES.items() if kind.loops.per_component]
+        raise ValueError(
+            f"covariance_type={kind!r} is not for a memory bank. Choose one of "
+            f"{sorted(['auto', *known])}, or another source."
+        )
     sizes = (settings.n_components,)
     if settings.n_components == "auto":
         sizes = _grid(rows.shape[1])
@@ -313,14 +315,6 @@ def _complete(rows):
     return ~np.isnan(rows).any(axis=1)
 
 
-def _check_type(covariance_type):
-    if covariance_type not in TYPES:
-        raise ValueError(
-            f"covariance_type={covariance_type!r} is not for a memory bank. "
-            f"Choose one of {sorted(TYPES)}, or another source."
-        )
-
-
 def _grid(n_features):
     """Return the sizes to try: many kernels, or kernels of many features."""
     return [
@@ -338,7 +332,7 @@ def _possible(sizes, n_rows):
 def _learn(rows, size, steps, settings, sample_weight, random_state):
     """Yield parameters and mixtures after numbers of EM steps, ascending."""
     mixture = _stream(rows, size, settings.batch_size, sample_weight, random_state)
-    kind = TYPES[settings.covariance_type]
+    kind = "full" if settings.covariance_type == "auto" else settings.covariance_type
     shrinkage = SHRINKAGE if settings.shrinkage == "auto" else settings.shrinkage
     done = 0
     for n_steps in steps:

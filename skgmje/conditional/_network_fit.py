@@ -11,6 +11,7 @@ from skgmje._training import _loop as _net
 from skgmje._training._schedule import Hooks, Schedule
 from skgmje.conditional._models import Fit
 from skgmje.conditional._network import NetworkConditional, check_complete, clip_context
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._heads import join_members
 from skgmje.modules._network import MixtureDensityNetwork
 
@@ -288,15 +289,11 @@ MANY_TARGETS = 8
 N_FOLDS = 5
 
 
-# A network has no tied or spherical components; these are the next wider ones.
-COVARIANCE_TYPES = {
-    "auto": "full",
-    "diag": "diag",
-    "full": "full",
-    "low-rank": "full",
-    "spherical": "diag",
-    "tied": "full",
-}
+def head_type(covariance_type):
+    """Return the narrowest type of a network's components that holds another one."""
+    if covariance_type == "auto":
+        return "full"
+    return "diag" if COVARIANCE_TYPES[covariance_type].independent else "full"
 
 
 def fit_network(X, Y, settings, sample_weight=None, random_state=None):
@@ -342,7 +339,7 @@ def train_network(
         (clip_context(X), Y, weight / weight.mean()),
         unseen,
         k,
-        COVARIANCE_TYPES[settings.covariance_type],
+        head_type(settings.covariance_type),
         settings,
         random_state,
         start,

@@ -7,7 +7,7 @@ import numpy as np
 from skgmje._backend import as_floats, is_torch, namespace, to_numpy
 from skgmje.em._blocks import RowBlocks
 from skgmje.gaussian._checks import patterns
-from skgmje.gaussian._covariance import COVARIANCE_TYPES, KERNELS
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._on_device import device_stats
 from skgmje.gaussian._passes import (
     block_stats as kernel_stats,
@@ -36,13 +36,10 @@ def missing_stats(
     second = np.zeros((n_components, n_features, n_features))
     log_likelihood = 0.0
     reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
-    if covariance_type == "spherical":
-        reg_covar = np.full(n_features, reg_covar.mean())
+    reg_covar = kernel.added(reg_covar)
     for rows, observed in patterns(X):
         weight = sample_weight[rows]
-        log_norm, resp = _observed(
-            kernel, kind, covariance_type, weights, X[rows], observed, temper
-        )
+        log_norm, resp = _observed(kernel, kind, weights, X[rows], observed, temper)
         log_likelihood += float((log_norm * weight).sum())
         resp = resp * weight[:, None]
         counts += resp.sum(axis=0)
@@ -57,11 +54,11 @@ def missing_stats(
     return from_sums(kernel, totals, log_likelihood, weight)
 
 
-def _observed(kernel, kind, covariance_type, weights, X, observed, temper):
+def _observed(kernel, kind, weights, X, observed, temper):
     if not observed.any():
         return np.zeros(len(X)), np.tile(weights, (len(X), 1))
     indices = np.flatnonzero(observed)
-    marginal = KERNELS[covariance_type](
+    marginal = kind.loops(
         weights,
         kernel.means[:, indices],
         kind.marginal(kernel.covariances, indices),
@@ -300,9 +297,10 @@ def _device_pass(X, sample_weight):
     def take_stats(mixture, temper=1.0):
         kernel = make_kernel(mixture, center, np.inf)
         if not kernel.on_device:
+            known = [k for k, kind in COVARIANCE_TYPES.items() if kind.loops.on_device]
             raise ValueError(
                 f"covariance_type={mixture.covariance_type!r} is not fitted on "
-                "tensors. Use 'full', 'diag' or 'spherical', or a NumPy array."
+                f"tensors. Use one of {known}, or a NumPy array."
             )
         if not kernel.expands:
             # Many features of few components: differences, which are taken in NumPy.
@@ -315,7 +313,7 @@ def _device_pass(X, sample_weight):
 
 def make_kernel(mixture, center, limit=PASS_LIMIT):
     """Return the hot loops of an unbatched NumPy mixture."""
-    return KERNELS[mixture.covariance_type](
+    return COVARIANCE_TYPES[mixture.covariance_type].loops(
         mixture.weights, mixture.means, mixture.covariances, center, limit
     )
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from skgmje.em._em import SHRINKAGE_TARGETS
-from skgmje.gaussian._covariance import KERNELS
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._loops import Prior
 from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._passes import assigned_stats, block_stats, m_step
@@ -60,7 +60,7 @@ def quick_mixture(
 
 
 def _unit_kernel(n_components, center, covariance_type):
-    kernel_class = KERNELS[covariance_type]
+    kernel_class = COVARIANCE_TYPES[covariance_type].loops
     weights = np.full(n_components, 1 / n_components)
     means = np.tile(center, (n_components, 1))
     unit = kernel_class.unit(n_components, len(center))

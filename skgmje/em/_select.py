@@ -8,47 +8,25 @@ from skgmje.em._e_step import missing_moments
 from skgmje.em._em import expectation_maximization
 from skgmje.em._kmeans import _distinct, scaled_kmeans_labels
 from skgmje.em._start import start_mixture
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE
 
-# Candidates of covariance_type="auto" with the pseudo-counts worth trying:
-# moderate shrinkage hardly changes few parameters, and none changes a tied type.
-SHRINKAGES = {
-    "full": (0.0, 2.0, 20.0, 100.0),
-    "tied": (0.0,),
-    "diag": (2.0,),
-    "spherical": (2.0,),
-    "low-rank": (2.0, 20.0),
-}
-
-
-AUTO_TYPES = ("full", "tied", "diag", "spherical")
-
-
-# The same below ten rows per feature, where pseudo-counts shrink correlations, too.
-FEW_SHRINKAGES = {
-    "full": (0.0, 2.0, 20.0, 100.0, 1000.0),
-    "tied": (0.0, 2.0, 20.0, 1000.0),
-    "low-rank": (2.0, 20.0, 100.0, 1000.0),
-}
-
-
-# So few held-out rows often prefer what fits by chance: correlations, or equal scales.
+# So few held-out rows often prefer correlations that fit by chance.
 FEWEST_ROWS, FEWEST_SHRINKAGE = 10, 20.0
 
 
 def shrinkage_grid(covariance_type, n_rows, n_features):
     """Return the pseudo-counts worth trying for so many rows to fit."""
-    grid = SHRINKAGES[covariance_type]
+    kind = COVARIANCE_TYPES[covariance_type]
     if n_features == 1 or n_rows >= FEW_ROWS_PER_FEATURE * n_features:
-        return grid
+        return kind.shrinkages
     least = _least_shrinkage(covariance_type, n_rows, n_features)
-    grid = FEW_SHRINKAGES.get(covariance_type, grid)
-    return tuple(s for s in grid if s >= least)
+    return tuple(s for s in kind.few_shrinkages or kind.shrinkages if s >= least)
 
 
 def _least_shrinkage(covariance_type, n_rows, n_features):
     """Return the smallest pseudo-count that so few rows leave any hope to."""
-    if covariance_type not in FEW_SHRINKAGES or n_features == 1:
+    if COVARIANCE_TYPES[covariance_type].few_shrinkages is None or n_features == 1:
         return 0.0
     if n_rows < min(FEWEST_ROWS, FEW_ROWS_PER_FEATURE * n_features):
         return FEWEST_SHRINKAGE
@@ -60,9 +38,10 @@ def candidate_settings(covariance_type, shrinkage, n_rows, n_features):
     """List pairs of a covariance type and a pseudo-count that are to be tried."""
     types = (covariance_type,)
     if covariance_type == "auto":
-        types = AUTO_TYPES if n_features > 1 else ("full",)
-        if n_features > 1 and n_rows < FEWEST_ROWS:
-            types = types[:-1]
+        types = ("full",)
+        if n_features > 1:
+            pairs = COVARIANCE_TYPES.items()
+            types = [name for name, kind in pairs if n_rows >= kind.auto_from]
     if shrinkage == "auto":
         return [
             (kind, count)

@@ -5,7 +5,7 @@ import numpy as np
 from skgmje._backend import as_double, as_floats, from_tensor, to_numpy
 from skgmje.em._e_step import has_missing, make_kernel, observed_moments, row_mean
 from skgmje.em._em import make_prior, maximise
-from skgmje.gaussian._covariance import KERNELS
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._passes import assigned_stats, block_stats
 
@@ -83,9 +83,14 @@ def start_mixture(
         X = np.where(missing, mean, X)
         unknown = variance * _missing_counts(missing, resp, n_components, sample_weight)
     labelled = X, resp, n_components, sample_weight, unknown
-    build = FIRST_STEPS.get(covariance_type, _first_step)
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
-    return build(labelled, covariance_type, prior, rank)
+    kind = COVARIANCE_TYPES[covariance_type]
+    if not kind.needs_start:
+        return _first_step(labelled, covariance_type, prior)
+    borrowed = prior._replace(shrinkage=max(prior.shrinkage, float(X.shape[1])))
+    full = _first_step(labelled, "full", borrowed)
+    covariances = kind.first(full.covariances, rank, prior.reg_covar)
+    return Mixture(full.weights, full.means, covariances, covariance_type)
 
 
 def _checked_moments(X, sample_weight, moments):
@@ -114,7 +119,7 @@ def _take(labelled, covariance_type):
     """Return statistics of `resp`, by raw moments where they keep their digits."""
     X, resp, n_components, sample_weight, unknown = labelled
     center = row_mean(X, sample_weight)
-    kernel_class = KERNELS[covariance_type]
+    kernel_class = COVARIANCE_TYPES[covariance_type].loops
     n_features = X.shape[1]
     weights = np.full(n_components, 1 / n_components)
     means = np.tile(center, (n_components, 1))
@@ -133,29 +138,10 @@ def _take(labelled, covariance_type):
     return kernel, stats
 
 
-def _first_step(labelled, covariance_type, prior, rank):
+def _first_step(labelled, covariance_type, prior):
+    """Take the M-step from the statistics of labels or responsibilities."""
     kernel, stats = _take(labelled, covariance_type)
     return maximise(kernel, stats, prior, covariance_type)[0]
-
-
-def _first_factors(labelled, covariance_type, prior, rank):
-    """Return the principal axes of each component's full covariance."""
-    n_features = labelled[0].shape[1]
-    borrowed = prior._replace(shrinkage=max(prior.shrinkage, float(n_features)))
-    kernel, stats = _take(labelled, "full")
-    full, _ = maximise(kernel, stats, borrowed, "full")
-    rank = min(rank, n_features)
-    factors = np.empty((full.n_components, n_features, rank))
-    diagonal = np.empty((full.n_components, n_features))
-    for k, covariance in enumerate(full.covariances):
-        values, vectors = np.linalg.eigh(covariance)
-        rest = values[: n_features - rank].mean() if rank < n_features else 0.0
-        scale = np.sqrt(np.maximum(values[n_features - rank :] - rest, 0.0))
-        factors[k] = vectors[:, n_features - rank :] * scale
-        unexplained = np.diagonal(covariance) - (factors[k] ** 2).sum(axis=1)
-        floor = max(rest, 1e-3 * values.mean())
-        diagonal[k] = np.maximum(unexplained, 1e-2 * floor) + prior.reg_covar
-    return Mixture(full.weights, full.means, (factors, diagonal), "low-rank")
 
 
 def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
@@ -216,7 +202,3 @@ def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
             break
         previous = bound
     return Mixture(weights, centers, np.full(n_components, variance), "spherical")
-
-
-# Covariance types whose first mixture is not an M-step.
-FIRST_STEPS = {"low-rank": _first_factors}

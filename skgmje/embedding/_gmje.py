@@ -5,11 +5,15 @@ from numbers import Integral, Real
 
 from sklearn.base import BaseEstimator
 
-from skgmje._sklearn import Interval, StrOptions, validate_parameter_constraints
+from skgmje._sklearn import (
+    Interval,
+    StrOptions,
+    TypeOptions,
+    validate_parameter_constraints,
+)
 from skgmje.conditional._settings import CLOSED_FORM, Settings
 from skgmje.embedding._base import PARAMETER_CONSTRAINTS, EmbedderMixin
 from skgmje.embedding._latent_density import embedding_units, latent_density
-from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
 # Components of loss="joint", while n_components="auto" has nothing to go by.
 N_PROTOTYPES = 20
@@ -275,7 +279,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         **PARAMETER_CONSTRAINTS,
         "mixture": [StrOptions({"network", *CLOSED_FORM})],
         "n_components": [_AT_LEAST_ONE, StrOptions({"auto"})],
-        "covariance_type": [StrOptions({"auto", *COVARIANCE_TYPES})],
+        "covariance_type": [TypeOptions()],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "reg_covar": [Interval(Real, 0, None, closed="left")],
         "mixture_params": [dict, None],

@@ -140,17 +140,6 @@ def _spreads(shape, target, n_core):
         return False
 
 
-def _check_symmetric(covariances):
-    xp = namespace(covariances)
-    gap = xp.max(xp.abs(covariances - xp.matrix_transpose(covariances)))
-    largest = xp.max(xp.abs(covariances))
-    if not bool(gap <= largest * xp.finfo(covariances.dtype).eps ** 0.5):
-        raise ValueError(
-            f"covariances has a matrix that is not symmetric, by {float(gap):g}. "
-            "Pass 0.5 * (covariances + its transpose)."
-        )
-
-
 def _check_values(weights, means, covariances, covariance_type):
     xp = namespace(means)
     for name, arrays in (("means", (means,)), ("covariances", _arrays(covariances))):
@@ -158,15 +147,15 @@ def _check_values(weights, means, covariances, covariance_type):
             raise ValueError(
                 f"{name} has NaN or infinite entries; they must be finite."
             )
-    variances = COVARIANCE_TYPES[covariance_type].variances(covariances)
+    kind = COVARIANCE_TYPES[covariance_type]
+    variances = kind.variances(covariances)
     if not bool(xp.all(variances > 0)):
         least = float(to_numpy(xp.min(variances)))
         raise ValueError(
             f"covariances has a variance of {least:g}; variances must be positive. "
             "Add a small number to them (reg_covar)."
         )
-    if covariance_type in ("full", "tied"):
-        _check_symmetric(covariances)
+    kind.check(covariances)
     if not bool(xp.all(weights >= 0)):
         raise ValueError(
             f"weights has an entry of {float(xp.min(weights)):g}; weights must be "

@@ -1,9 +1,8 @@
 """The registry of covariance types."""
 
-from skgmje._backend import namespace
-from skgmje.gaussian._dense import Full, FullKernel, Tied, TiedKernel
-from skgmje.gaussian._diagonal import Diag, DiagKernel, Spherical, SphericalKernel
-from skgmje.gaussian._low_rank import LowRank, LowRankKernel
+from skgmje.gaussian._dense import Full, Tied
+from skgmje.gaussian._diagonal import Diag, Spherical
+from skgmje.gaussian._low_rank import LowRank
 
 COVARIANCE_TYPES = {
     "full": Full(),
@@ -16,8 +15,9 @@ COVARIANCE_TYPES = {
 
 def common_type(first, second):
     """Return the narrowest type that can hold the matrices of both types."""
-    candidates = COVARIANCE_TYPES[second].wider
-    return next(name for name in COVARIANCE_TYPES[first].wider if name in candidates)
+    candidates = (second, *COVARIANCE_TYPES[second].wider)
+    own = (first, *COVARIANCE_TYPES[first].wider)
+    return next(name for name in own if name in candidates)
 
 
 def widen(mixture, covariance_type):
@@ -25,32 +25,5 @@ def widen(mixture, covariance_type):
     if covariance_type == mixture.covariance_type:
         return mixture.covariances
     kind = COVARIANCE_TYPES[mixture.covariance_type]
-    return _WIDENED[covariance_type](
-        kind, mixture.covariances, mixture.n_components, mixture.n_features
-    )
-
-
-def _as_full(kind, covariances, n_components, n_features):
-    return kind.dense(covariances, n_components, n_features)
-
-
-def _as_diag(kind, covariances, n_components, n_features):
-    return kind.diagonal(covariances, n_components, n_features)
-
-
-def _as_low_rank(kind, covariances, n_components, n_features):
-    diagonal = kind.diagonal(covariances, n_components, n_features)
-    xp = namespace(diagonal)
-    return xp.zeros_like(diagonal)[..., None][..., :0], diagonal
-
-
-_WIDENED = {"full": _as_full, "diag": _as_diag, "low-rank": _as_low_rank}
-
-
-KERNELS = {
-    "full": FullKernel,
-    "tied": TiedKernel,
-    "diag": DiagKernel,
-    "spherical": SphericalKernel,
-    "low-rank": LowRankKernel,
-}
+    shape = mixture.n_components, mixture.n_features
+    return COVARIANCE_TYPES[covariance_type].convert(kind, mixture.covariances, *shape)

@@ -1,15 +1,20 @@
 """The contract of a covariance type."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
+
+from skgmje._backend import namespace
 
 
 class CovarianceType(ABC):
     r"""How the covariances of a mixture are stored and used.
 
     An instance holds nothing: each method takes the arrays it works on. To add
-    a type, write a final subclass with these methods and one line in
-    :data:`COVARIANCE_TYPES`; the tests over that dictionary do the rest.
+    a type, write a subclass in a file of its own, with its :attr:`loops`, and one
+    line in :data:`COVARIANCE_TYPES`: every estimator then offers the type, and the
+    law tests over that dictionary check it. What is abstract has to be written;
+    the attributes and the other methods have defaults that are right for most types.
 
     The words of the methods below, where K is the number of components, d that
     of features, and ... stands for leading axes, one mixture for each entry:
@@ -23,28 +28,86 @@ class CovarianceType(ABC):
         Differences :math:`\delta_k` from the means, shape (..., K, d).
     """
 
-    #: Names of the types that can hold the same matrices, narrowest first.
-    wider: ClassVar[tuple]
+    #: Key of this type in :data:`COVARIANCE_TYPES`.
+    name: ClassVar[str]
+
+    #: Class of the hot loops that score and fit mixtures of NumPy arrays, a
+    #: subclass of :class:`skgmje.gaussian._loops.Kernel`.
+    loops: ClassVar[type]
+
+    #: Names of the other types that can hold the same matrices, narrowest first.
+    wider: ClassVar[tuple] = ("full",)
+
+    #: Whether the features of a component are always uncorrelated.
+    independent: ClassVar[bool] = False
+
+    #: Whether precisions are stored as covariances are, and not as matrices.
+    keeps_inverse: ClassVar[bool] = True
+
+    #: Whether the M-step needs earlier covariances. A fit then begins with
+    #: :meth:`first`, and neural gases, which have none, do not offer the type.
+    needs_start: ClassVar[bool] = False
+
+    #: Name of this layout in scikit-learn, which gets full matrices if there is none.
+    sklearn_name: ClassVar[str | None] = None
+
+    #: Fewest samples of which ``covariance_type="auto"`` tries this type.
+    auto_from: ClassVar[float] = math.inf
+
+    #: Pseudo-counts that ``shrinkage="auto"`` tries.
+    shrinkages: ClassVar[tuple] = (2.0, 20.0)
+
+    #: The same below ten samples per feature, where pseudo-counts shrink
+    #: correlations, too; None if there are none.
+    few_shrinkages: ClassVar[tuple | None] = None
 
     @abstractmethod
     def shape(self, n_components, n_features, rank=1):
         """Return the shape of the covariances, a tuple of shapes for a tuple."""
 
-    @abstractmethod
+    def rank(self, covariances):
+        """Return the number of factors if :meth:`shape` depends on it, else None."""
+        return None
+
     def n_parameters(self, n_components, n_features, rank=1):
         """Count the free parameters of the covariances, as scikit-learn does."""
+        return math.prod(self.shape(n_components, n_features, rank))
 
-    @abstractmethod
     def variances(self, covariances):
         """Return the entries that have to be positive, in any shape."""
+        return covariances
+
+    def check(self, covariances):
+        """Raise ValueError if finite covariances of positive variances are invalid."""
+        return
+
+    def symmetrize(self, covariances):
+        """Mend rounding that has made matrices asymmetric."""
+        return covariances
+
+    @abstractmethod
+    def convert(self, kind, covariances, n_components, n_features):
+        """Return covariances of another type `kind` in the layout of this one.
+
+        They are the same matrices if this type is wider, else an approximation.
+        """
+
+    def first(self, covariances, rank, reg_covar):
+        """Turn full covariances (K, d, d) into those a fit begins with.
+
+        Used if :attr:`needs_start`; `reg_covar`, shape (d,), is to be added to the
+        variances.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def dense(self, covariances, n_components, n_features):
         """Return the covariances as matrices, shape (..., K, d, d)."""
 
-    @abstractmethod
     def diagonal(self, covariances, n_components, n_features):
         """Return the variances of the features, shape (..., K, d)."""
+        matrices = self.dense(covariances, n_components, n_features)
+        return namespace(matrices).linalg.diagonal(matrices)
 
     @abstractmethod
     def pooled(self, covariances, weights, n_features):
@@ -60,8 +123,15 @@ class CovarianceType(ABC):
         """
 
     @abstractmethod
+    def square(self, precisions_cholesky):
+        """Return the precisions, in the layout of the covariances or as matrices.
+
+        See :attr:`keeps_inverse`.
+        """
+
     def precisions(self, covariances):
-        """Invert the covariances, in their layout; low-rank ones to matrices."""
+        """Invert the covariances; the result is that of :meth:`square`."""
+        return self.square(self.precisions_cholesky(covariances))
 
     @abstractmethod
     def log_det(self, precisions_cholesky, n_features):
@@ -83,9 +153,9 @@ class CovarianceType(ABC):
     def root(self, covariances):
         """Return square roots of the covariances, for :meth:`noise`."""
 
-    @abstractmethod
     def n_normals(self, covariances, n_features):
-        """Tell how many standard normals one sample consumes."""
+        """Count the standard normals that one sample consumes."""
+        return n_features
 
     @abstractmethod
     def noise(self, root, component, normals):
@@ -114,15 +184,15 @@ class CovarianceType(ABC):
 
     @abstractmethod
     def scale(self, covariances, factor):
-        """Return type and covariances of ``factor * x``, for a scalar."""
+        """Return type's name and covariances of ``factor * x``, for a scalar."""
 
     @abstractmethod
     def stretch(self, covariances, factors):
-        """Return type and covariances of ``factors * x``, for factors (d,)."""
+        """Return type's name and covariances of ``factors * x``, for factors (d,)."""
 
     @abstractmethod
     def transform(self, covariances, matrix):
-        """Return type and covariances of ``matrix @ x``, for a matrix (m, d)."""
+        """Return type's name and covariances of ``matrix @ x``, for matrices (m, d)."""
 
     @abstractmethod
     def pair_sum(self, first, second):
@@ -143,3 +213,21 @@ class CovarianceType(ABC):
         Returns the shifts of the means for a `diff` :math:`\mu'_j - \mu_i` of
         shape (..., I, J, d), and the covariances of I * J components.
         """
+
+    def parameter_shapes(self, shape):
+        """Return the shapes of two arrays that gradients can learn without bounds.
+
+        They are the standard deviations of the features, given those before them,
+        and strictly lower triangles A, or None if there are none, for covariances
+        of the given shape; see :class:`skgmje.modules.Prototypes`. None, the
+        default, means that the type is not learned by gradient.
+        """
+        return None
+
+    def from_parameters(self, scales, lower):
+        """Return the covariances that have these parameters."""
+        raise NotImplementedError
+
+    def parameters(self, precisions_cholesky):
+        """Return the parameters, the inverse of :meth:`from_parameters`."""
+        raise NotImplementedError

@@ -1,6 +1,8 @@
 """Full and tied covariances, and their loops."""
 
+from abc import abstractmethod
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from scipy.linalg.blas import dtrmm
@@ -16,245 +18,6 @@ from skgmje.gaussian._loops import (
     decorrelate,
     lost_correlation,
 )
-
-
-class Full(CovarianceType):
-    """Each component has its own matrix, shape (..., K, d, d)."""
-
-    wider = ("full",)
-
-    def shape(self, n_components, n_features, rank=1):
-        return (n_components, n_features, n_features)
-
-    def n_parameters(self, n_components, n_features, rank=1):
-        return n_components * n_features * (n_features + 1) // 2
-
-    def variances(self, covariances):
-        return _diagonal(covariances)
-
-    def dense(self, covariances, n_components, n_features):
-        return covariances
-
-    def diagonal(self, covariances, n_components, n_features):
-        return _diagonal(covariances)
-
-    def pooled(self, covariances, weights, n_features):
-        xp = namespace(covariances)
-        leading = weights.shape[:-1]
-        covariances = collapse(covariances, 3)
-        flat = xp.reshape(covariances, (*covariances.shape[:-2], n_features**2))
-        return xp.reshape(weights[..., None, :] @ flat, (*leading, *(n_features,) * 2))
-
-    def precisions_cholesky(self, covariances):
-        return _precisions_cholesky(collapse(covariances, 3))
-
-    def log_det(self, precisions_cholesky, n_features):
-        return _log_det(precisions_cholesky)
-
-    def whiten(self, diff, precisions_cholesky):
-        return each_times(diff, precisions_cholesky)
-
-    def precisions(self, covariances):
-        upper = self.precisions_cholesky(covariances)
-        return upper @ namespace(upper).matrix_transpose(upper)
-
-    def solve(self, diff, precisions_cholesky):
-        xp = namespace(diff)
-        white = each_times(diff, precisions_cholesky)
-        return each_times(white, xp.matrix_transpose(precisions_cholesky))
-
-    def root(self, covariances):
-        lower = cholesky(collapse(covariances, 3), "covariances")
-        return namespace(lower).broadcast_to(lower, covariances.shape)
-
-    def n_normals(self, covariances, n_features):
-        return n_features
-
-    def noise(self, root, component, normals):
-        return (take_components(root, component) @ normals[..., None])[..., 0]
-
-    def select(self, covariances, components):
-        return covariances[..., components, :, :]
-
-    def marginal(self, covariances, indices):
-        return covariances[..., indices, :][..., indices]
-
-    def conditional(self, covariances, given, rest, diff):
-        gain, covariances = _schur(collapse(covariances, 3), given, rest)
-        return each_times(diff, namespace(gain).matrix_transpose(gain)), covariances
-
-    def scale(self, covariances, factor):
-        return "full", covariances * factor**2
-
-    def stretch(self, covariances, factors):
-        return "full", covariances * factors[:, None] * factors
-
-    def transform(self, covariances, matrix):
-        return "full", _congruence(covariances, matrix)
-
-    def pair_sum(self, first, second):
-        return first[..., :, None, :, :] + second[..., None, :, :, :]
-
-    def product(self, first, second, diff):
-        first, second = first[..., :, None, :, :], second[..., None, :, :, :]
-        shift, covariances = _multiply(first, second, diff)
-        return shift, flatten_pairs(covariances, 2)
-
-
-class Tied(CovarianceType):
-    """All components share one matrix, shape (..., d, d)."""
-
-    wider = ("tied", "full")
-
-    def shape(self, n_components, n_features, rank=1):
-        return (n_features, n_features)
-
-    def n_parameters(self, n_components, n_features, rank=1):
-        return n_features * (n_features + 1) // 2
-
-    def variances(self, covariances):
-        return _diagonal(covariances)
-
-    def dense(self, covariances, n_components, n_features):
-        shape = (*covariances.shape[:-2], n_components, n_features, n_features)
-        return namespace(covariances).broadcast_to(covariances[..., None, :, :], shape)
-
-    def diagonal(self, covariances, n_components, n_features):
-        shape = (*covariances.shape[:-2], n_components, n_features)
-        diagonal = _diagonal(covariances)[..., None, :]
-        return namespace(covariances).broadcast_to(diagonal, shape)
-
-    def pooled(self, covariances, weights, n_features):
-        return covariances
-
-    def precisions_cholesky(self, covariances):
-        return _precisions_cholesky(collapse(covariances, 2))
-
-    def log_det(self, precisions_cholesky, n_features):
-        return _log_det(precisions_cholesky)[..., None]
-
-    def whiten(self, diff, precisions_cholesky):
-        return all_times(diff, precisions_cholesky)
-
-    def precisions(self, covariances):
-        upper = self.precisions_cholesky(covariances)
-        return upper @ namespace(upper).matrix_transpose(upper)
-
-    def solve(self, diff, precisions_cholesky):
-        xp = namespace(diff)
-        white = all_times(diff, precisions_cholesky)
-        return all_times(white, xp.matrix_transpose(precisions_cholesky))
-
-    def root(self, covariances):
-        return cholesky(collapse(covariances, 2), "covariances")
-
-    def n_normals(self, covariances, n_features):
-        return n_features
-
-    def noise(self, root, component, normals):
-        return all_times(normals[..., None, :], namespace(root).matrix_transpose(root))[
-            ..., 0, :
-        ]
-
-    def select(self, covariances, components):
-        return covariances
-
-    def marginal(self, covariances, indices):
-        return covariances[..., indices, :][..., indices]
-
-    def conditional(self, covariances, given, rest, diff):
-        gain, covariances = _schur(collapse(covariances, 2), given, rest)
-        return all_times(diff, namespace(gain).matrix_transpose(gain)), covariances
-
-    def scale(self, covariances, factor):
-        return "tied", covariances * factor**2
-
-    def stretch(self, covariances, factors):
-        return "tied", covariances * factors[:, None] * factors
-
-    def transform(self, covariances, matrix):
-        return "tied", _congruence(covariances, matrix)
-
-    def pair_sum(self, first, second):
-        return (first + second)[..., None, :, :]
-
-    def product(self, first, second, diff):
-        first, second = first[..., None, None, :, :], second[..., None, None, :, :]
-        shift, covariances = _multiply(first, second, diff)
-        return shift, covariances[..., 0, 0, :, :]
-
-
-def _diagonal(matrices):
-    return namespace(matrices).linalg.diagonal(matrices)
-
-
-def _precisions_cholesky(covariances):
-    lower = cholesky(covariances, "covariances")
-    xp = namespace(lower)
-    identity = xp.broadcast_to(eye_like(lower), lower.shape)
-    # A batched solve leaves rounding below the diagonal.
-    return xp.triu(xp.matrix_transpose(solve_triangular(lower, identity)))
-
-
-def _log_det(upper):
-    xp = namespace(upper)
-    return xp.sum(xp.log(_diagonal(upper)), axis=-1)
-
-
-def each_times(rows, matrices):
-    """Multiply row k by matrix k: (..., K, p) and (..., K, p, q) to (..., K, q)."""
-    if not is_shared(matrices, 3):
-        return (rows[..., None, :] @ matrices)[..., 0, :]
-    # One matrix product for each component instead of one for each row.
-    xp = namespace(rows)
-    matrices = xp.reshape(matrices, matrices.shape[-3:])
-    flat = xp.reshape(rows, (-1, *rows.shape[-2:]))
-    product = xp.permute_dims(xp.permute_dims(flat, (1, 0, 2)) @ matrices, (1, 0, 2))
-    return xp.reshape(product, (*rows.shape[:-1], matrices.shape[-1]))
-
-
-def all_times(rows, matrix):
-    """Multiply every row by one matrix: (..., K, p) and (..., p, q) to (..., K, q)."""
-    if not is_shared(matrix, 2):
-        return rows @ matrix
-    xp = namespace(rows)
-    matrix = xp.reshape(matrix, matrix.shape[-2:])
-    product = xp.reshape(rows, (-1, rows.shape[-1])) @ matrix
-    return xp.reshape(product, (*rows.shape[:-1], matrix.shape[-1]))
-
-
-def _schur(matrices, given, rest):
-    """Return the gains and the Schur complements, by blocks of one Cholesky factor."""
-    order, n_given = [*given, *rest], len(given)
-    lower = cholesky(matrices[..., order, :][..., order], "covariances")
-    xp = namespace(lower)
-    first, below = lower[..., :n_given, :n_given], lower[..., n_given:, :n_given]
-    identity = xp.broadcast_to(eye_like(first), first.shape)
-    gain = below @ solve_triangular(first, identity)
-    last = lower[..., n_given:, n_given:]
-    return gain, last @ xp.matrix_transpose(last)
-
-
-def _congruence(covariances, matrix):
-    return _symmetric(matrix @ covariances @ namespace(matrix).matrix_transpose(matrix))
-
-
-def _symmetric(matrices):
-    return 0.5 * (matrices + namespace(matrices).matrix_transpose(matrices))
-
-
-def _multiply(first, second, diff):
-    """Return shifts and covariances of the products of two stacks of Gaussians."""
-    lower = cholesky(first + second, "covariances")
-    xp = namespace(lower)
-    shape = lower.shape
-    left = solve_triangular(lower, xp.broadcast_to(first, shape))
-    right = solve_triangular(lower, xp.broadcast_to(second, shape))
-    identity = xp.broadcast_to(eye_like(lower), shape)
-    white = solve_triangular(lower, identity) @ diff[..., None]
-    shift = (xp.matrix_transpose(left) @ white)[..., 0]
-    return shift, _symmetric(xp.matrix_transpose(left) @ right)
-
 
 # The products x_i x_j of a row are written once and read by every component:
 # for many features and few components, differences are cheaper.
@@ -293,6 +56,7 @@ class FullKernel(Kernel):
     """Hot loops of ``covariance_type='full'``."""
 
     on_device = True
+    per_component = True
 
     @property
     def n_forms(self):
@@ -402,6 +166,10 @@ class FullKernel(Kernel):
     def pack(self, matrices):
         rows, columns = _triangle(self.n_features)
         return (matrices[:, rows, columns],)
+
+    @staticmethod
+    def diagonal(scatter, n_features):
+        return unpack_symmetric(scatter[0], n_features).diagonal()
 
     @staticmethod
     def unit(n_components, n_features):
@@ -531,3 +299,249 @@ class TiedKernel(Kernel):
         covariance = 0.5 * (covariance + covariance.T)
         share = lost_correlation(stats.weight, self.n_features, prior.shrinkage)
         return decorrelate(covariance, share) + np.diag(prior.reg_covar)
+
+
+class Matrices(CovarianceType):
+    """What full and tied covariances have in common."""
+
+    #: Axes of the covariances behind the leading ones.
+    n_core: ClassVar[int]
+
+    @abstractmethod
+    def times(self, rows, matrices):
+        """Multiply rows (..., K, p) by the matrices (p, q) of their components."""
+
+    def variances(self, covariances):
+        return _diagonal(covariances)
+
+    def check(self, covariances):
+        xp = namespace(covariances)
+        gap = xp.max(xp.abs(covariances - xp.matrix_transpose(covariances)))
+        largest = xp.max(xp.abs(covariances))
+        if not bool(gap <= largest * xp.finfo(covariances.dtype).eps ** 0.5):
+            raise ValueError(
+                f"covariances has a matrix that is not symmetric, by {float(gap):g}. "
+                "Pass 0.5 * (covariances + its transpose)."
+            )
+
+    def symmetrize(self, covariances):
+        transposed = namespace(covariances).matrix_transpose(covariances)
+        return 0.5 * (covariances + transposed)
+
+    def precisions_cholesky(self, covariances):
+        lower = cholesky(collapse(covariances, self.n_core), "covariances")
+        xp = namespace(lower)
+        identity = xp.broadcast_to(eye_like(lower), lower.shape)
+        # A batched solve leaves rounding below the diagonal.
+        return xp.triu(xp.matrix_transpose(solve_triangular(lower, identity)))
+
+    def square(self, precisions_cholesky):
+        transposed = namespace(precisions_cholesky).matrix_transpose(
+            precisions_cholesky
+        )
+        return precisions_cholesky @ transposed
+
+    def whiten(self, diff, precisions_cholesky):
+        return self.times(diff, precisions_cholesky)
+
+    def solve(self, diff, precisions_cholesky):
+        xp = namespace(diff)
+        white = self.times(diff, precisions_cholesky)
+        return self.times(white, xp.matrix_transpose(precisions_cholesky))
+
+    def marginal(self, covariances, indices):
+        return covariances[..., indices, :][..., indices]
+
+    def conditional(self, covariances, given, rest, diff):
+        gain, covariances = _schur(collapse(covariances, self.n_core), given, rest)
+        return self.times(diff, namespace(gain).matrix_transpose(gain)), covariances
+
+    def scale(self, covariances, factor):
+        return self.name, covariances * factor**2
+
+    def stretch(self, covariances, factors):
+        return self.name, covariances * factors[:, None] * factors
+
+    def transform(self, covariances, matrix):
+        transposed = namespace(matrix).matrix_transpose(matrix)
+        return self.name, self.symmetrize(matrix @ covariances @ transposed)
+
+    def multiply(self, first, second, diff):
+        """Return shifts and covariances of products, all of shape (..., I, J, d)."""
+        lower = cholesky(first + second, "covariances")
+        xp = namespace(lower)
+        shape = lower.shape
+        left = solve_triangular(lower, xp.broadcast_to(first, shape))
+        right = solve_triangular(lower, xp.broadcast_to(second, shape))
+        identity = xp.broadcast_to(eye_like(lower), shape)
+        white = solve_triangular(lower, identity) @ diff[..., None]
+        shift = (xp.matrix_transpose(left) @ white)[..., 0]
+        return shift, self.symmetrize(xp.matrix_transpose(left) @ right)
+
+    def parameter_shapes(self, shape):
+        return shape[:-1], shape
+
+    def from_parameters(self, scales, lower):
+        xp = namespace(lower)
+        unit = xp.tril(lower, k=-1) + eye_like(lower)
+        factor = unit / scales[..., None]
+        identity = xp.broadcast_to(eye_like(lower), factor.shape)
+        root = solve_triangular(factor, identity)
+        return root @ xp.matrix_transpose(root)
+
+    def parameters(self, precisions_cholesky):
+        xp = namespace(precisions_cholesky)
+        factor = xp.matrix_transpose(precisions_cholesky)
+        diagonal = _diagonal(factor)
+        return 1 / diagonal, xp.tril(factor / diagonal[..., None], k=-1)
+
+
+class Full(Matrices):
+    """Each component has its own matrix, shape (..., K, d, d)."""
+
+    name = sklearn_name = "full"
+    loops = FullKernel
+    wider = ()
+    auto_from = 0
+    shrinkages = (0.0, 2.0, 20.0, 100.0)
+    few_shrinkages = (0.0, 2.0, 20.0, 100.0, 1000.0)
+    n_core = 3
+
+    def shape(self, n_components, n_features, rank=1):
+        return (n_components, n_features, n_features)
+
+    def n_parameters(self, n_components, n_features, rank=1):
+        return n_components * n_features * (n_features + 1) // 2
+
+    def convert(self, kind, covariances, n_components, n_features):
+        return kind.dense(covariances, n_components, n_features)
+
+    def dense(self, covariances, n_components, n_features):
+        return covariances
+
+    def pooled(self, covariances, weights, n_features):
+        xp = namespace(covariances)
+        leading = weights.shape[:-1]
+        covariances = collapse(covariances, 3)
+        flat = xp.reshape(covariances, (*covariances.shape[:-2], n_features**2))
+        return xp.reshape(weights[..., None, :] @ flat, (*leading, *(n_features,) * 2))
+
+    def log_det(self, precisions_cholesky, n_features):
+        return _log_det(precisions_cholesky)
+
+    def times(self, rows, matrices):
+        return each_times(rows, matrices)
+
+    def root(self, covariances):
+        lower = cholesky(collapse(covariances, 3), "covariances")
+        return namespace(lower).broadcast_to(lower, covariances.shape)
+
+    def noise(self, root, component, normals):
+        return (take_components(root, component) @ normals[..., None])[..., 0]
+
+    def select(self, covariances, components):
+        return covariances[..., components, :, :]
+
+    def pair_sum(self, first, second):
+        return first[..., :, None, :, :] + second[..., None, :, :, :]
+
+    def product(self, first, second, diff):
+        first, second = first[..., :, None, :, :], second[..., None, :, :, :]
+        shift, covariances = self.multiply(first, second, diff)
+        return shift, flatten_pairs(covariances, 2)
+
+
+class Tied(Matrices):
+    """All components share one matrix, shape (..., d, d)."""
+
+    name = sklearn_name = "tied"
+    loops = TiedKernel
+    auto_from = 0
+    shrinkages = (0.0,)
+    few_shrinkages = (0.0, 2.0, 20.0, 1000.0)
+    n_core = 2
+
+    def shape(self, n_components, n_features, rank=1):
+        return (n_features, n_features)
+
+    def n_parameters(self, n_components, n_features, rank=1):
+        return n_features * (n_features + 1) // 2
+
+    def convert(self, kind, covariances, n_components, n_features):
+        matrices = kind.dense(covariances, n_components, n_features)
+        return namespace(matrices).mean(matrices, axis=-3)
+
+    def dense(self, covariances, n_components, n_features):
+        shape = (*covariances.shape[:-2], n_components, n_features, n_features)
+        return namespace(covariances).broadcast_to(covariances[..., None, :, :], shape)
+
+    def pooled(self, covariances, weights, n_features):
+        return covariances
+
+    def log_det(self, precisions_cholesky, n_features):
+        return _log_det(precisions_cholesky)[..., None]
+
+    def times(self, rows, matrices):
+        return all_times(rows, matrices)
+
+    def root(self, covariances):
+        return cholesky(collapse(covariances, 2), "covariances")
+
+    def noise(self, root, component, normals):
+        return all_times(normals[..., None, :], namespace(root).matrix_transpose(root))[
+            ..., 0, :
+        ]
+
+    def select(self, covariances, components):
+        return covariances
+
+    def pair_sum(self, first, second):
+        return (first + second)[..., None, :, :]
+
+    def product(self, first, second, diff):
+        first, second = first[..., None, None, :, :], second[..., None, None, :, :]
+        shift, covariances = self.multiply(first, second, diff)
+        return shift, covariances[..., 0, 0, :, :]
+
+
+def _diagonal(matrices):
+    return namespace(matrices).linalg.diagonal(matrices)
+
+
+def _log_det(upper):
+    xp = namespace(upper)
+    return xp.sum(xp.log(_diagonal(upper)), axis=-1)
+
+
+def each_times(rows, matrices):
+    """Multiply row k by matrix k: (..., K, p) and (..., K, p, q) to (..., K, q)."""
+    if not is_shared(matrices, 3):
+        return (rows[..., None, :] @ matrices)[..., 0, :]
+    # One matrix product for each component instead of one for each row.
+    xp = namespace(rows)
+    matrices = xp.reshape(matrices, matrices.shape[-3:])
+    flat = xp.reshape(rows, (-1, *rows.shape[-2:]))
+    product = xp.permute_dims(xp.permute_dims(flat, (1, 0, 2)) @ matrices, (1, 0, 2))
+    return xp.reshape(product, (*rows.shape[:-1], matrices.shape[-1]))
+
+
+def all_times(rows, matrix):
+    """Multiply every row by one matrix: (..., K, p) and (..., p, q) to (..., K, q)."""
+    if not is_shared(matrix, 2):
+        return rows @ matrix
+    xp = namespace(rows)
+    matrix = xp.reshape(matrix, matrix.shape[-2:])
+    product = xp.reshape(rows, (-1, rows.shape[-1])) @ matrix
+    return xp.reshape(product, (*rows.shape[:-1], matrix.shape[-1]))
+
+
+def _schur(matrices, given, rest):
+    """Return the gains and the Schur complements, by blocks of one Cholesky factor."""
+    order, n_given = [*given, *rest], len(given)
+    lower = cholesky(matrices[..., order, :][..., order], "covariances")
+    xp = namespace(lower)
+    first, below = lower[..., :n_given, :n_given], lower[..., n_given:, :n_given]
+    identity = xp.broadcast_to(eye_like(first), first.shape)
+    gain = below @ solve_triangular(first, identity)
+    last = lower[..., n_given:, n_given:]
+    return gain, last @ xp.matrix_transpose(last)

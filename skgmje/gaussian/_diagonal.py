@@ -1,5 +1,7 @@
 """Diagonal and spherical covariances, and their loops."""
 
+from abc import abstractmethod
+
 import numpy as np
 
 from skgmje._backend import eye_like, namespace
@@ -8,172 +10,11 @@ from skgmje.gaussian._covariance_type import CovarianceType
 from skgmje.gaussian._loops import LOG_2PI, Kernel, buffer, check_positive
 
 
-class Diag(CovarianceType):
-    """Each component has its own variances, shape (..., K, d)."""
-
-    wider = ("diag", "low-rank", "full")
-
-    def shape(self, n_components, n_features, rank=1):
-        return (n_components, n_features)
-
-    def n_parameters(self, n_components, n_features, rank=1):
-        return n_components * n_features
-
-    def variances(self, covariances):
-        return covariances
-
-    def dense(self, covariances, n_components, n_features):
-        return as_matrices(covariances)
-
-    def diagonal(self, covariances, n_components, n_features):
-        return covariances
-
-    def pooled(self, covariances, weights, n_features):
-        return as_matrices(_mean(covariances, weights))
-
-    def precisions_cholesky(self, covariances):
-        return collapse(covariances, 2) ** -0.5
-
-    def log_det(self, precisions_cholesky, n_features):
-        xp = namespace(precisions_cholesky)
-        return xp.sum(xp.log(precisions_cholesky), axis=-1)
-
-    def whiten(self, diff, precisions_cholesky):
-        return diff * precisions_cholesky
-
-    def precisions(self, covariances):
-        return 1.0 / covariances
-
-    def solve(self, diff, precisions_cholesky):
-        return diff * precisions_cholesky**2
-
-    def root(self, covariances):
-        return covariances**0.5
-
-    def n_normals(self, covariances, n_features):
-        return n_features
-
-    def noise(self, root, component, normals):
-        return take_components(root, component) * normals
-
-    def select(self, covariances, components):
-        return covariances[..., components, :]
-
-    def marginal(self, covariances, indices):
-        return covariances[..., indices]
-
-    def conditional(self, covariances, given, rest, diff):
-        return 0.0, covariances[..., rest]
-
-    def scale(self, covariances, factor):
-        return "diag", covariances * factor**2
-
-    def stretch(self, covariances, factors):
-        return "diag", covariances * factors**2
-
-    def transform(self, covariances, matrix):
-        scaled = matrix * covariances[..., None, :]
-        return "full", scaled @ namespace(matrix).matrix_transpose(matrix)
-
-    def pair_sum(self, first, second):
-        return first[..., :, None, :] + second[..., None, :, :]
-
-    def product(self, first, second, diff):
-        first, second = first[..., :, None, :], second[..., None, :, :]
-        share = first / (first + second)
-        return share * diff, flatten_pairs(share * second, 1)
-
-
-class Spherical(CovarianceType):
-    """Each component has one variance, shape (..., K)."""
-
-    wider = ("spherical", "diag", "low-rank", "full")
-
-    def shape(self, n_components, n_features, rank=1):
-        return (n_components,)
-
-    def n_parameters(self, n_components, n_features, rank=1):
-        return n_components
-
-    def variances(self, covariances):
-        return covariances
-
-    def dense(self, covariances, n_components, n_features):
-        return as_matrices(self.diagonal(covariances, n_components, n_features))
-
-    def diagonal(self, covariances, n_components, n_features):
-        xp = namespace(covariances)
-        shape = (*covariances.shape, n_features)
-        return xp.broadcast_to(covariances[..., None], shape)
-
-    def pooled(self, covariances, weights, n_features):
-        return as_matrices(_mean(self.diagonal(covariances, None, n_features), weights))
-
-    def precisions_cholesky(self, covariances):
-        return collapse(covariances, 1) ** -0.5
-
-    def log_det(self, precisions_cholesky, n_features):
-        return n_features * namespace(precisions_cholesky).log(precisions_cholesky)
-
-    def whiten(self, diff, precisions_cholesky):
-        return diff * precisions_cholesky[..., None]
-
-    def precisions(self, covariances):
-        return 1.0 / covariances
-
-    def solve(self, diff, precisions_cholesky):
-        return diff * precisions_cholesky[..., None] ** 2
-
-    def root(self, covariances):
-        return covariances**0.5
-
-    def n_normals(self, covariances, n_features):
-        return n_features
-
-    def noise(self, root, component, normals):
-        return take_components(root, component)[..., None] * normals
-
-    def select(self, covariances, components):
-        return covariances[..., components]
-
-    def marginal(self, covariances, indices):
-        return covariances
-
-    def conditional(self, covariances, given, rest, diff):
-        return 0.0, covariances
-
-    def scale(self, covariances, factor):
-        return "spherical", covariances * factor**2
-
-    def stretch(self, covariances, factors):
-        return "diag", covariances[..., None] * factors**2
-
-    def transform(self, covariances, matrix):
-        square = matrix @ namespace(matrix).matrix_transpose(matrix)
-        return "full", covariances[..., None, None] * square
-
-    def pair_sum(self, first, second):
-        return first[..., :, None] + second[..., None, :]
-
-    def product(self, first, second, diff):
-        first, second = first[..., :, None], second[..., None, :]
-        share = first / (first + second)
-        return share[..., None] * diff, flatten_pairs(share * second, 0)
-
-
-def as_matrices(variances):
-    """Return diagonal matrices, shape (..., d, d)."""
-    return variances[..., None] * eye_like(variances)
-
-
-def _mean(values, weights):
-    return (weights[..., None, :] @ values)[..., 0, :]
-
-
 class DiagKernel(Kernel):
     """Hot loops of ``covariance_type='diag'``: linear in ``[1, x, x^2]``."""
 
     on_device = True
+    per_component = True
 
     @property
     def n_forms(self):
@@ -217,6 +58,10 @@ class DiagKernel(Kernel):
         return (np.diagonal(matrices, axis1=1, axis2=2),)
 
     @staticmethod
+    def diagonal(scatter, n_features):
+        return scatter[0]
+
+    @staticmethod
     def unit(n_components, n_features):
         return np.ones((n_components, n_features))
 
@@ -232,6 +77,7 @@ class SphericalKernel(Kernel):
     """Hot loops of ``covariance_type='spherical'``: linear in ``[1, x, |x|^2]``."""
 
     on_device = True
+    per_component = True
 
     @property
     def n_forms(self):
@@ -283,6 +129,14 @@ class SphericalKernel(Kernel):
         return (np.trace(matrices, axis1=1, axis2=2),)
 
     @staticmethod
+    def diagonal(scatter, n_features):
+        return np.full(n_features, scatter[0] / n_features)
+
+    @staticmethod
+    def added(reg_covar):
+        return np.full(len(reg_covar), reg_covar.mean())
+
+    @staticmethod
     def unit(n_components, n_features):
         return np.ones(n_components)
 
@@ -320,3 +174,158 @@ def _moments_about_means(kernel, X, resp, work):
         np.multiply(diff, diff, out=diff)
         scatter[k] = diff @ resp[k]
     return sums, scatter
+
+
+class Variances(CovarianceType):
+    """What diagonal and spherical covariances have in common."""
+
+    independent = True
+    shrinkages = (2.0,)
+
+    @abstractmethod
+    def spread(self, values):
+        """Return values of components so that they broadcast over the features."""
+
+    def dense(self, covariances, n_components, n_features):
+        return as_matrices(self.diagonal(covariances, n_components, n_features))
+
+    def pooled(self, covariances, weights, n_features):
+        variances = self.diagonal(covariances, weights.shape[-1], n_features)
+        return as_matrices((weights[..., None, :] @ variances)[..., 0, :])
+
+    def square(self, precisions_cholesky):
+        return precisions_cholesky**2
+
+    def precisions(self, covariances):
+        return 1.0 / covariances
+
+    def whiten(self, diff, precisions_cholesky):
+        return diff * self.spread(precisions_cholesky)
+
+    def solve(self, diff, precisions_cholesky):
+        return diff * self.spread(precisions_cholesky) ** 2
+
+    def root(self, covariances):
+        return covariances**0.5
+
+    def noise(self, root, component, normals):
+        return self.spread(take_components(root, component)) * normals
+
+    def conditional(self, covariances, given, rest, diff):
+        return 0.0, self.marginal(covariances, rest)
+
+    def scale(self, covariances, factor):
+        return self.name, covariances * factor**2
+
+    def parameter_shapes(self, shape):
+        return shape, None
+
+    def from_parameters(self, scales, lower):
+        return scales**2
+
+    def parameters(self, precisions_cholesky):
+        return 1 / precisions_cholesky, None
+
+
+class Diag(Variances):
+    """Each component has its own variances, shape (..., K, d)."""
+
+    name = sklearn_name = "diag"
+    loops = DiagKernel
+    wider = ("low-rank", "full")
+    auto_from = 0
+
+    def shape(self, n_components, n_features, rank=1):
+        return (n_components, n_features)
+
+    def convert(self, kind, covariances, n_components, n_features):
+        return kind.diagonal(covariances, n_components, n_features)
+
+    def spread(self, values):
+        return values
+
+    def diagonal(self, covariances, n_components, n_features):
+        return covariances
+
+    def precisions_cholesky(self, covariances):
+        return collapse(covariances, 2) ** -0.5
+
+    def log_det(self, precisions_cholesky, n_features):
+        xp = namespace(precisions_cholesky)
+        return xp.sum(xp.log(precisions_cholesky), axis=-1)
+
+    def select(self, covariances, components):
+        return covariances[..., components, :]
+
+    def marginal(self, covariances, indices):
+        return covariances[..., indices]
+
+    def stretch(self, covariances, factors):
+        return self.name, covariances * factors**2
+
+    def transform(self, covariances, matrix):
+        scaled = matrix * covariances[..., None, :]
+        return "full", scaled @ namespace(matrix).matrix_transpose(matrix)
+
+    def pair_sum(self, first, second):
+        return first[..., :, None, :] + second[..., None, :, :]
+
+    def product(self, first, second, diff):
+        share = first[..., :, None, :] / self.pair_sum(first, second)
+        return share * diff, flatten_pairs(share * second[..., None, :, :], 1)
+
+
+class Spherical(Variances):
+    """Each component has one variance, shape (..., K)."""
+
+    name = sklearn_name = "spherical"
+    loops = SphericalKernel
+    wider = ("diag", "low-rank", "full")
+    # Very few held-out samples often prefer equal scales by chance.
+    auto_from = 10
+
+    def shape(self, n_components, n_features, rank=1):
+        return (n_components,)
+
+    def convert(self, kind, covariances, n_components, n_features):
+        variances = kind.diagonal(covariances, n_components, n_features)
+        return namespace(variances).mean(variances, axis=-1)
+
+    def spread(self, values):
+        return values[..., None]
+
+    def diagonal(self, covariances, n_components, n_features):
+        xp = namespace(covariances)
+        shape = (*covariances.shape, n_features)
+        return xp.broadcast_to(covariances[..., None], shape)
+
+    def precisions_cholesky(self, covariances):
+        return collapse(covariances, 1) ** -0.5
+
+    def log_det(self, precisions_cholesky, n_features):
+        return n_features * namespace(precisions_cholesky).log(precisions_cholesky)
+
+    def select(self, covariances, components):
+        return covariances[..., components]
+
+    def marginal(self, covariances, indices):
+        return covariances
+
+    def stretch(self, covariances, factors):
+        return "diag", covariances[..., None] * factors**2
+
+    def transform(self, covariances, matrix):
+        square = matrix @ namespace(matrix).matrix_transpose(matrix)
+        return "full", covariances[..., None, None] * square
+
+    def pair_sum(self, first, second):
+        return first[..., :, None] + second[..., None, :]
+
+    def product(self, first, second, diff):
+        share = first[..., :, None] / self.pair_sum(first, second)
+        return share[..., None] * diff, flatten_pairs(share * second[..., None, :], 0)
+
+
+def as_matrices(variances):
+    """Return diagonal matrices, shape (..., d, d)."""
+    return variances[..., None] * eye_like(variances)

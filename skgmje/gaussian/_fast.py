@@ -8,7 +8,7 @@ from skgmje._backend import is_torch, logsumexp, unmasked
 from skgmje.gaussian import _on_device, _passes
 from skgmje.gaussian._arrays import map_arrays
 from skgmje.gaussian._checks import check_missing, check_rows, find_missing, patterns
-from skgmje.gaussian._covariance import KERNELS
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._density import responsibilities as general_responsibilities
 
 # Entries of the rows that are checked, converted and scored at a time.
@@ -37,7 +37,7 @@ def applies(mixture, X):
 
 def make_kernel(mixture, weights):
     """Return the hot loops of one NumPy mixture, in double precision."""
-    return KERNELS[mixture.covariance_type](
+    return COVARIANCE_TYPES[mixture.covariance_type].loops(
         np.asarray(weights, np.float64),
         np.asarray(mixture.means, np.float64),
         map_arrays(lambda part: np.asarray(part, np.float64), mixture.covariances),
@@ -51,7 +51,7 @@ def applies_on_device(mixture, X):
         return False
     large = X.ndim == 2 and X.shape[0] * mixture.n_components >= DEVICE_WORK
     tensors = (mixture.weights, mixture.means, X)
-    kernel = KERNELS[mixture.covariance_type]
+    kernel = COVARIANCE_TYPES[mixture.covariance_type].loops
     return large and kernel.on_device and not _records(tensors)
 
 

@@ -96,6 +96,10 @@ class Kernel(ABC):
     #: Whether tensors can take the same passes on their device.
     on_device: ClassVar[bool] = False
 
+    #: Whether the packed second moments are those of each component, so that they
+    #: can be scaled, divided and joined; else they are kept in full where that is done.
+    per_component: ClassVar[bool] = False
+
     def __init__(self, weights, means, covariances, center, limit=EXPANSION_LIMIT):
         with np.errstate(divide="ignore"):
             # -1e300 instead of -inf keeps matrix products free of NaN.
@@ -206,6 +210,19 @@ class Kernel(ABC):
     @abstractmethod
     def pack(self, matrices):
         """Return the packed second moments of dense ones, shape (k, d, d)."""
+
+    @staticmethod
+    def diagonal(scatter, n_features):
+        """Return the entries (d,) on the diagonal of one component's packed moments.
+
+        Used of loops that are :attr:`per_component`.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def added(reg_covar):
+        """Return what :meth:`estimate` makes of ``prior.reg_covar``, shape (d,)."""
+        return reg_covar
 
     @abstractmethod
     def estimate(self, stats, prior):

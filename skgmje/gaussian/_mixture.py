@@ -209,10 +209,8 @@ class Mixture:
     def n_parameters(self):
         """Number of free parameters of one mixture, as scikit-learn counts them."""
         k, d = self.n_components, self.n_features
-        rank = (
-            self.covariances[0].shape[-1] if isinstance(self.covariances, tuple) else 1
-        )
         kind = COVARIANCE_TYPES[self.covariance_type]
+        rank = kind.rank(self.covariances)
         return kind.n_parameters(k, d, rank) + k * d + k - 1
 
     def log_prob(self, X, missing="raise"):

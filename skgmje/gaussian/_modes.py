@@ -74,15 +74,13 @@ def _prepare(batch):
     factor = kind.precisions_cholesky(batch.covariances)
     log_det = kind.log_det(factor, batch.means.shape[-1])
     constant = 0.5 * batch.means.shape[-1] * LOG_2PI
-    # Precisions of low-rank covariances are matrices.
-    low_rank = isinstance(batch.covariances, tuple)
     return _Terrain(
         log_weights(batch.weights) + log_det - constant,
         batch.means,
         factor,
         kind.precisions(batch.covariances),
         kind,
-        (COVARIANCE_TYPES["full"] if low_rank else kind).pooled,
+        (kind if kind.keeps_inverse else COVARIANCE_TYPES["full"]).pooled,
     )
 
 

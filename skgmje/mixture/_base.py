@@ -312,12 +312,8 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
     @precisions_cholesky_.setter
     def precisions_cholesky_(self, value):
         # By hand, as scikit-learn allows: the factor says what the covariance is.
-        factor = np.asarray(value, np.float64)
-        if self._kind() in ("full", "tied"):
-            factor = factor @ np.swapaxes(factor, -1, -2)
-        else:
-            factor = factor**2
-        self.precisions_ = factor
+        kind = COVARIANCE_TYPES[self._kind()]
+        self.precisions_ = kind.square(np.asarray(value, np.float64))
 
     @property
     def precisions_(self):
@@ -329,9 +325,7 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
     def precisions_(self, value):
         kind = COVARIANCE_TYPES[self._kind()]
         inverse = kind.precisions(np.asarray(value, np.float64))
-        if self._kind() in ("full", "tied"):
-            inverse = 0.5 * (inverse + np.swapaxes(inverse, -1, -2))
-        self.covariances_ = inverse
+        self.covariances_ = kind.symmetrize(inverse)
 
     def _checked_parameters(self):
         check_is_fitted(self, "means_")

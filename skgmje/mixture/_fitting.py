@@ -95,22 +95,21 @@ def override(start, weights=None, means=None, precisions=None):
         )
     covariances = start.covariances
     if precisions is not None:
-        expected = COVARIANCE_TYPES[kind].shape(*shape)
-        if kind == "low-rank":
+        layout = COVARIANCE_TYPES[kind]
+        expected = layout.shape(*shape)
+        if not layout.keeps_inverse:
             raise ValueError(
-                "precisions_init is not defined for covariance_type='low-rank'. "
+                f"precisions_init is not defined for covariance_type={kind!r}. "
                 "Pass means_init alone, or warm_start from from_parameters."
             )
         precisions = _part("precisions_init", precisions, None, expected)
         try:
-            covariances = COVARIANCE_TYPES[kind].precisions(precisions)
+            covariances = layout.symmetrize(layout.precisions(precisions))
         except ValueError as error:
             raise ValueError(
                 "precisions_init has a matrix that is not positive definite. Pass "
                 "inverses of covariances."
             ) from error
-        if kind in ("full", "tied"):
-            covariances = 0.5 * (covariances + np.swapaxes(covariances, -1, -2))
     return Mixture(weights, means, covariances, kind)
 
 

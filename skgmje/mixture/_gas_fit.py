@@ -10,7 +10,7 @@ from skgmje.em._e_step import row_mean
 from skgmje.em._em import make_prior, maximise
 from skgmje.em._kmeans import count_distinct
 from skgmje.em._select import N_COMPONENTS, Selection, select_mixture
-from skgmje.gaussian._covariance import KERNELS
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._dense import unpack_symmetric
 from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._passes import assigned_stats, merge_stats
@@ -28,15 +28,19 @@ CHUNK_ROWS = 2**14
 LEAST_COUNT = 1e-9
 
 
-# Which moments of the rows of each node the M-step of a covariance type needs.
-MOMENTS = {"full": "full", "tied": "full", "diag": "diag", "spherical": "spherical"}
+def moments_type(covariance_type):
+    """Return the type whose packed second moments are kept for each node."""
+    own = COVARIANCE_TYPES[covariance_type].loops.per_component
+    return covariance_type if own else "full"
 
 
 def node_statistics(X, weight, assign, nodes, covariance_type):
     """Take the moments of the rows of each node, about their means."""
     nodes = nodes.astype(np.float64)
     # The nodes are about the middle of their rows: moments about them keep digits.
-    kernel = _unit_kernel(MOMENTS[covariance_type], nodes, row_mean(X, weight), -1.0)
+    kernel = _unit_kernel(
+        moments_type(covariance_type), nodes, row_mean(X, weight), -1.0
+    )
     stats = None
     for start in range(0, len(X), CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
@@ -84,13 +88,16 @@ def group_nodes(stats, labels, covariance_type):
 
 def stats_kernel(stats, covariance_type):
     """Return a kernel in whose terms the statistics are."""
-    return _unit_kernel(MOMENTS[covariance_type], stats.means, stats.means.mean(axis=0))
+    return _unit_kernel(
+        moments_type(covariance_type), stats.means, stats.means.mean(axis=0)
+    )
 
 
 def _unit_kernel(kind, means, center, limit=np.inf):
     k, n_features = means.shape
-    unit = KERNELS[kind].unit(k, n_features)
-    return KERNELS[kind](np.full(k, 1 / k), means, unit, center, limit)
+    loops = COVARIANCE_TYPES[kind].loops
+    unit = loops.unit(k, n_features)
+    return loops(np.full(k, 1 / k), means, unit, center, limit)
 
 
 def mixture_of(stats, covariance_type, shrinkage, reg_covar):
@@ -99,7 +106,7 @@ def mixture_of(stats, covariance_type, shrinkage, reg_covar):
     least = LEAST_COUNT * max(stats.weight, 1.0)
     stats = stats._replace(counts=np.maximum(stats.counts, least))
     kernel = _unit_kernel(covariance_type, stats.means, stats.means.mean(axis=0))
-    if covariance_type != MOMENTS[covariance_type]:
+    if covariance_type != moments_type(covariance_type):
         matrices = unpack_symmetric(stats.scatter[0], n_features)
         stats = stats._replace(scatter=kernel.pack(matrices))
     prior = make_prior(n_features, shrinkage, "pooled", reg_covar)
@@ -113,9 +120,9 @@ def stream_regularisation(reg_covar, stats, covariance_type):
         return np.full(n_features, float(reg_covar))
     total = max(stats.counts.sum(), np.finfo(float).tiny)
     diff = stats.means - stats.counts @ stats.means / total
-    within = DIAGONALS[MOMENTS[covariance_type]](
-        stats.scatter[0].sum(axis=0), n_features
-    )
+    loops = COVARIANCE_TYPES[moments_type(covariance_type)].loops
+    total_scatter = tuple(part.sum(axis=0) for part in stats.scatter)
+    within = loops.diagonal(total_scatter, n_features)
     variance = (stats.counts @ diff**2 + within) / total
     typical = variance[variance > 0].mean() if variance.any() else 1.0
     return RELATIVE_REGULARISATION * np.where(variance > 0, variance, typical)
@@ -135,13 +142,6 @@ def node_responsibilities(mixture, nodes):
 
 def _scaled(part, factors):
     return part * factors.reshape(-1, *[1] * (part.ndim - 1))
-
-
-DIAGONALS = {
-    "full": lambda packed, d: unpack_symmetric(packed, d).diagonal(),
-    "diag": lambda total, d: total,
-    "spherical": lambda total, d: np.full(d, total / d),
-}
 
 
 # Rows are shown until so many intervals have passed for each node: one to insert

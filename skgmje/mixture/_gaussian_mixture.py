@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from skgmje._callbacks import Change, FitTask
-from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._sklearn import Interval, StrOptions, TypeOptions, _fit_context
 from skgmje._validation import as_blocks
 from skgmje.em._e_step import missing_moments, statistics_pass
 from skgmje.em._em import (
@@ -201,7 +201,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
-        "covariance_type": [StrOptions({*COVARIANCE_TYPES, "auto"})],
+        "covariance_type": [TypeOptions()],
         "tol": [Interval(Real, 0, None, closed="left")],
         "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -448,18 +448,16 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         estimator : GaussianMixture
             Ready to score and sample.
         """
-        is_pair = covariance_type == "low-rank"
-        parts = covariances if is_pair else (covariances,)
-        parts = tuple(np.asarray(part, np.float64) for part in parts)
         mixture = Mixture(
             np.asarray(weights, np.float64),
             np.asarray(means, np.float64),
-            parts if is_pair else parts[0],
+            covariances,
             covariance_type,
         )
         estimator = cls(mixture.n_components, covariance_type=covariance_type)
-        if is_pair:
-            estimator.rank = parts[0].shape[-1]
+        rank = COVARIANCE_TYPES[covariance_type].rank(mixture.covariances)
+        if rank is not None:
+            estimator.rank = rank
         estimator._set_mixture(mixture)
         estimator._asked = mixture.n_components, covariance_type
         estimator._weight_seen = 0.0

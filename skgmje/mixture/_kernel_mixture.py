@@ -17,10 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgmje._backend import as_generator
 from skgmje._callbacks import FitTask
-from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._sklearn import Interval, StrOptions, TypeOptions, _fit_context
 from skgmje._standardize import standardization
 from skgmje.costs._costs import COSTS
-from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._kernel_recipe import (
     FIRST_CENTERS,
@@ -290,7 +289,7 @@ class KernelMixtureDensity(
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
-        "covariance_type": [StrOptions({"auto", *COVARIANCE_TYPES})],
+        "covariance_type": [TypeOptions()],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "rank": [Interval(Integral, 1, None, closed="left")],
         "cost": [StrOptions({"likelihood", *COSTS}), callable],

@@ -16,15 +16,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._callbacks import Change, FitTask
-from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._sklearn import Interval, StrOptions, TypeOptions, _fit_context
 from skgmje._validation import as_blocks, check_blocks, check_rows, check_weights
 from skgmje.em._blocks import RowBlocks, part_of
 from skgmje.em._em import EMResult, expectation_maximization
 from skgmje.em._stepwise import blend
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._fitting import regularisation, warn_about
 from skgmje.mixture._gas_fit import (
-    MOMENTS,
     check_nodes,
     follow_nodes,
     group_nodes,
@@ -38,7 +38,7 @@ from skgmje.mixture._gas_fit import (
     stats_kernel,
     stream_regularisation,
 )
-from skgmje.neural_gas._nodes import WIDEN, gas_errors, gas_mixture, nearest_nodes
+from skgmje.neural_gas._nodes import gas_errors, gas_mixture, nearest_nodes
 from skgmje.neural_gas._state import GasState, adapt_gas, gas_components, start_gas
 
 OUTPUTS = {
@@ -262,7 +262,7 @@ class GrowingNeuralGasMixture(
     _parameter_constraints: dict = {
         "max_nodes": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
         "component": [StrOptions({"node", "connected"})],
-        "covariance_type": [StrOptions({*MOMENTS, "auto"})],
+        "covariance_type": [TypeOptions(lambda kind: not kind.needs_start)],
         "polish": [StrOptions({"em"}), None],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "winner_rate": [Interval(Real, 0, 1, closed="neither")],
@@ -377,7 +377,7 @@ class GrowingNeuralGasMixture(
             part = on_device(self.device, *rows)
             gas_params["checkpoint"] = checkpoint and checkpoint.part("gas")
             gas = task.learn(GasState, grow, *part, size, random_state, **gas_params)
-            if selection.covariance_type not in WIDEN:
+            if not COVARIANCE_TYPES[selection.covariance_type].loops.on_device:
                 gas, part = gas.to_numpy(), rows
             more = selection, reg_covar, task
             result, size = task.end(self._store, gas, part, given, rows, *more)

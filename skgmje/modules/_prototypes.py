@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from skgmje._backend import eye_like, solve_triangular, to_numpy
+from skgmje._backend import to_numpy
 from skgmje.em._stepwise import online_em
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
@@ -13,57 +13,6 @@ from skgmje.modules._base import MixtureModule
 
 # What has no logarithm is taken as this.
 SMALLEST = 1e-12
-
-
-class Triangle:
-    """Covariances by a factor of the precisions."""
-
-    @staticmethod
-    def shapes(shape):
-        """Return the shapes of s and A for covariances of a shape."""
-        return shape[:-1], shape
-
-    @staticmethod
-    def covariances(scales, lower):
-        """Return the covariances."""
-        unit = torch.tril(lower, -1) + eye_like(lower)
-        factor = unit / scales[..., None]
-        root = solve_triangular(factor, eye_like(lower).expand(factor.shape))
-        return root @ root.mT
-
-    @staticmethod
-    def parameters(precisions_cholesky):
-        """Return s and A."""
-        factor = precisions_cholesky.mT
-        diagonal = torch.diagonal(factor, dim1=-2, dim2=-1)
-        return 1 / diagonal, torch.tril(factor / diagonal[..., None], -1)
-
-
-class Scales:
-    """Variances, the squares of s, without correlation."""
-
-    @staticmethod
-    def shapes(shape):
-        """Return the shape of s; there is no A."""
-        return shape, None
-
-    @staticmethod
-    def covariances(scales, lower):
-        """Return the variances."""
-        return scales**2
-
-    @staticmethod
-    def parameters(precisions_cholesky):
-        """Return s; there is no A."""
-        return 1 / precisions_cholesky, None
-
-
-PARAMETRISATIONS = {
-    "full": Triangle,
-    "tied": Triangle,
-    "diag": Scales,
-    "spherical": Scales,
-}
 
 
 class Prototypes(MixtureModule):
@@ -133,15 +82,15 @@ class Prototypes(MixtureModule):
         dtype=torch.float32,
     ):
         super().__init__()
-        _check(covariance_type=(covariance_type, PARAMETRISATIONS), rule=(rule, RULES))
+        size = (n_components, n_features)
+        _check(covariance_type=(covariance_type, _learned(*size)), rule=(rule, RULES))
         self.covariance_type = covariance_type
         self.min_scale = min_scale
         self.rule = rule
         self.rate = rate
-        size = (n_components, n_features)
         means = torch.randn(size, generator=random_state, dtype=dtype)
-        shape = COVARIANCE_TYPES[covariance_type].shape(*size)
-        flat, square = PARAMETRISATIONS[covariance_type].shapes(shape)
+        kind = COVARIANCE_TYPES[covariance_type]
+        flat, square = kind.parameter_shapes(kind.shape(*size))
         log_scales = torch.full(flat, math.log(scale), dtype=dtype)
         learned = RULES[rule] is None
         self.logits = nn.Parameter(means.new_zeros(n_components), learned)
@@ -191,9 +140,7 @@ class Prototypes(MixtureModule):
             for array in (mixture.weights, mixture.means, mixture.covariances)
         )
         kind = COVARIANCE_TYPES[self.covariance_type]
-        parametrisation = PARAMETRISATIONS[self.covariance_type]
-        factor = kind.precisions_cholesky(covariances)
-        scales, lower = parametrisation.parameters(factor)
+        scales, lower = kind.parameters(kind.precisions_cholesky(covariances))
         scales = (scales - self.min_scale).clamp_min(SMALLEST * self.min_scale)
         self.logits.copy_(torch.log(weights.clamp_min(SMALLEST)))
         self.means.copy_(means)
@@ -216,8 +163,8 @@ class Prototypes(MixtureModule):
         """
         # Unlike a bound, a sum lets narrow components widen again.
         scales = torch.exp(self.log_scales) + self.min_scale
-        parametrisation = PARAMETRISATIONS[self.covariance_type]
-        covariances = parametrisation.covariances(scales, self.lower)
+        kind = COVARIANCE_TYPES[self.covariance_type]
+        covariances = kind.from_parameters(scales, self.lower)
         weights = torch.softmax(self.logits, dim=0)
         return Mixture(weights, self.means, covariances, self.covariance_type)
 
@@ -235,6 +182,12 @@ class Prototypes(MixtureModule):
         rule = RULES[self.rule]
         if rule is not None:
             self.set_mixture(rule(self, batch))
+
+
+def _learned(*size):
+    """Return the types of covariance that gradients can learn."""
+    kinds = COVARIANCE_TYPES.items()
+    return [k for k, kind in kinds if kind.parameter_shapes(kind.shape(*size))]
 
 
 def _check(**choices):

@@ -4,6 +4,7 @@ import numpy as np
 
 from skgmje._backend import as_float, as_floats, is_torch, namespace, to_numpy, unit_of
 from skgmje.em._start import start_mixture
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 from skgmje.neural_gas._state import floating, gas_components
 from skgmje.neural_gas._steps import (
@@ -271,7 +272,9 @@ def _tensor_mixture(X, labels, covariance_type, shrinkage, reg_covar, sample_wei
     variances = (scatter + shrinkage * pool) / (counts + shrinkage) * unit**2
     variances = variances + reg_covar
     weights, means = counts[:, 0] / counts.sum(), shifts * unit + to_numpy(center)
-    return Mixture(weights, means, WIDEN[covariance_type](variances), covariance_type)
+    kind = COVARIANCE_TYPES[covariance_type]
+    covariances = kind.convert(COVARIANCE_TYPES["diag"], variances, *variances.shape)
+    return Mixture(weights, means, covariances, covariance_type)
 
 
 def _each_node(state):
@@ -283,10 +286,3 @@ def _all_nodes(state):
 
 
 GRANULARITIES = {"node": _each_node, "connected": gas_components, "one": _all_nodes}
-
-
-WIDEN = {
-    "diag": lambda variances: variances,
-    "full": lambda variances: variances[:, None] * np.eye(variances.shape[1]),
-    "spherical": lambda variances: variances.mean(axis=1),
-}

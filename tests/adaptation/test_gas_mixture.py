@@ -16,7 +16,7 @@ from skgmje.neural_gas import (
     refine_gas,
     start_gas,
 )
-from skgmje.neural_gas._nodes import GRANULARITIES, WIDEN
+from skgmje.neural_gas._nodes import GRANULARITIES
 
 ANGLES = np.arange(8) * np.pi / 4
 RING = Mixture(
@@ -85,7 +85,7 @@ def test_row_weights_count_as_copies(rng):
     assert_allclose(weighted.covariances, copied.covariances)
 
 
-@pytest.mark.parametrize("covariance_type", WIDEN)
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
 def test_tensors_give_the_same_diagonals(covariance_type, rng):
     X, weight = rng.normal(size=(400, 3)) * [1, 2, 3], rng.random(400)
     tensors = torch.asarray(X)

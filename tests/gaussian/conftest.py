@@ -12,13 +12,17 @@ def random_covariances(covariance_type, generator, n_components, n_features, lea
     variances = generator.uniform(0.3, 1.5, size=(*shape, n_features))
     matrices = factors @ np.swapaxes(factors, -1, -2)
     matrices = matrices + variances[..., None] * np.eye(n_features)
-    return {
+    known = {
         "full": matrices,
         "tied": matrices[..., 0, :, :],
         "diag": variances,
         "spherical": variances[..., 0],
         "low-rank": (factors, variances),
-    }[covariance_type]
+    }
+    if covariance_type in known:
+        return known[covariance_type]
+    kind, full = COVARIANCE_TYPES[covariance_type], COVARIANCE_TYPES["full"]
+    return kind.convert(full, matrices, n_components, n_features)
 
 
 def map_arrays(function, mixture):

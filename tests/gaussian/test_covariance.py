@@ -10,6 +10,7 @@ from sklearn.mixture import GaussianMixture
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.gaussian._covariance import common_type, widen
 from skgmje.gaussian._covariance_type import CovarianceType
+from skgmje.gaussian._loops import Kernel
 
 TYPES = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 PAIRS = pytest.mark.parametrize(
@@ -36,9 +37,13 @@ def _as_dense(covariance_type, covariances, n_components=K, n_features=D):
     return np.asarray(kind.dense(covariances, n_components, n_features))
 
 
-@pytest.mark.parametrize("kind", COVARIANCE_TYPES.values(), ids=COVARIANCE_TYPES)
-def test_types_are_final(kind):
-    assert type(kind).__bases__ == (CovarianceType,)
+@TYPES
+def test_types_keep_the_contract(covariance_type):
+    kind = COVARIANCE_TYPES[covariance_type]
+    assert isinstance(kind, CovarianceType)
+    assert kind.name == covariance_type
+    assert covariance_type not in kind.wider
+    assert issubclass(kind.loops, Kernel)
 
 
 @TYPES

@@ -26,13 +26,18 @@ def make_mixture(covariance_type, n_features, n_components, rng):
     variances = 0.3 + rng.random(shape)
     matrices = factors @ factors.transpose(0, 2, 1)
     matrices += variances[:, :, None] * np.eye(n_features)
-    covariances = {
+    known = {
         "full": matrices,
         "tied": matrices[0],
         "diag": variances,
         "spherical": variances[:, 0],
         "low-rank": (factors, variances),
-    }[covariance_type]
+    }
+    if covariance_type in known:
+        covariances = known[covariance_type]
+    else:
+        kind, full = COVARIANCE_TYPES[covariance_type], COVARIANCE_TYPES["full"]
+        covariances = kind.convert(full, matrices, *shape)
     weights = rng.dirichlet(np.ones(n_components))
     return Mixture(weights, rng.normal(size=shape), covariances, covariance_type)
 
