@@ -54,3 +54,7 @@ KERNELS = {
     "spherical": SphericalKernel,
     "low-rank": LowRankKernel,
 }
+
+
+for _name, _kind in COVARIANCE_TYPES.items():
+    type(_kind).loops = KERNELS[_name]
