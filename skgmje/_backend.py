@@ -75,6 +75,8 @@ def as_floats(*arrays):
 def asarray_like(values, like):
     """Return `values` as an array of the library, dtype and device of `like`."""
     if is_torch_array(like):
+        if isinstance(values, np.ndarray) and not values.flags.writeable:
+            values = values.copy()  # torch warns of memory that it may not write into
         return namespace(like).asarray(values, dtype=like.dtype, device=like.device)
     return np.asarray(values, dtype=like.dtype)
 

@@ -213,7 +213,7 @@ CALLS = {
         g.rows(), g.rows(3, seed=1), sample_weight=g.weights(24)
     ),
     **{
-        f"{A}{scheme.__name__}": (
+        f"skgmje.particles.{scheme.__name__}": (
             lambda g, scheme=scheme: scheme(g.weights(9), 20, random_state=0)
         )
         for scheme in RESAMPLING.values()

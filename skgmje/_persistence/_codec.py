@@ -305,7 +305,8 @@ def _distinct(pairs):
 def _make_value(cls, state):
     """Return an object without parameters, by its constructor where it checks."""
     if hasattr(cls, "_fields") or dataclasses.is_dataclass(cls):
-        value = cls(**state)
+        # Nobody else holds a file's arrays, so that a mixture need not copy them.
+        value = getattr(cls, "_of", cls)(**state)
     else:
         value = cls.__new__(cls)
         for name, item in state.items():

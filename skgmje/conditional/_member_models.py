@@ -262,7 +262,7 @@ def fit_joint_mixture(rows, settings, seed):
 
 def _plain(mixture):
     """Return a mixture whose rows share nothing."""
-    return join_mixtures([(1.0, mixture)], len(mixture.means), mixture.n_features)
+    return join_mixtures([(1.0, mixture)], len(mixture.means))
 
 
 def _padded(mixture, chosen):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skgmje.gaussian._checks import patterns
-from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type
 from skgmje.gaussian._mixture import Mixture
 
 
@@ -110,7 +110,7 @@ class PooledConditional(Conditional):
             rows = X if isinstance(model, JointConditional) else filled
             if weight.any():
                 parts.append((weight[:, None], model.predict_mixture(rows)))
-        return join_mixtures(parts, len(X), self.n_targets)
+        return join_mixtures(parts, len(X))
 
 
 def pool_weights(log_densities, sample_weight=None):
@@ -142,21 +142,19 @@ def _maximize(densities, weight):
     return pool / pool.sum()
 
 
-def join_mixtures(parts, n_rows, n_targets):
-    """Return one mixture per row with the components of all."""
-    types = {mixture.covariance_type for _, mixture in parts}
-    as_diag = n_targets == 1 or types <= {"diag", "spherical"}
-    weights, means, covariances = [], [], []
-    for weight, mixture in parts:
-        k = mixture.n_components
-        kind = COVARIANCE_TYPES[mixture.covariance_type]
-        read = kind.diagonal if as_diag else kind.dense
-        part = read(mixture.covariances, k, n_targets)
-        tail = (n_targets,) if as_diag else (n_targets, n_targets)
-        weights.append(np.broadcast_to(weight * mixture.weights, (n_rows, k)))
-        means.append(np.broadcast_to(mixture.means, (n_rows, k, n_targets)))
-        covariances.append(np.broadcast_to(part, (n_rows, k, *tail)))
-    joined = (
-        np.concatenate(arrays, axis=1) for arrays in (weights, means, covariances)
-    )
-    return Mixture(*joined, "diag" if as_diag else "full")
+def join_mixtures(parts, n_rows):
+    """Return one diag or full mixture per sample, with the components of all."""
+    weights = [np.broadcast_to(np.ravel(weight), n_rows) for weight, _ in parts]
+    return Mixture.mix([_as_plain(mixture) for _, mixture in parts], weights)
+
+
+def _as_plain(mixture):
+    """Return a mixture whose covariances are diag, if that holds them, or full."""
+    k, d = mixture.n_components, mixture.n_features
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    as_diag = d == 1 or common_type(mixture.covariance_type, "diag") == "diag"
+    read, name = (kind.diagonal, "diag") if as_diag else (kind.dense, "full")
+    if name == mixture.covariance_type:
+        return mixture
+    covariances = read(mixture.covariances, k, d)
+    return Mixture(mixture.weights, mixture.means, covariances, name)

@@ -173,7 +173,7 @@ class Stacking:
         start = time.thread_time()
         weights = self._weigh(pool, seed)
         used = [(weight, pool[name]) for name, weight in weights.items() if weight]
-        held_out = join_mixtures(used, *self.rows.Y.shape)
+        held_out = join_mixtures(used, len(self.rows.Y))
         calibration = Calibration()
         if self.plan.calibrated:
             calibration = calibrate(held_out, self.rows.Y, self.rows.weight)

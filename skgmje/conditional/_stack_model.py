@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
 from skgmje.conditional._models import Conditional, join_mixtures
-from skgmje.gaussian._batch import as_batch
+from skgmje.gaussian._checks import as_batch
 from skgmje.gaussian._mixture import Mixture
 from skgmje.metrics._scores import _distance
 
@@ -102,7 +102,7 @@ class Calibration:
         if not self.tail:
             return wider
         parts = [(1 - self.tail, wider), (self.tail, _tail(wider))]
-        return join_mixtures(parts, len(wider.means), wider.n_features)
+        return join_mixtures(parts, len(wider.means))
 
 
 def calibrate(mixture, Y, weight):
@@ -175,7 +175,7 @@ class StackedConditional(Conditional):
             else:
                 part = answers[name].mixture
             parts.append((weight, part))
-        mixture = join_mixtures(parts, len(X), self.n_targets)
+        mixture = join_mixtures(parts, len(X))
         loc, scale = self.y_units
         return self.calibration.apply(mixture).affine(scale, loc)
 

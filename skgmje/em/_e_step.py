@@ -8,11 +8,11 @@ from skgmje._backend import as_floats, is_torch, namespace, to_numpy
 from skgmje.em._blocks import RowBlocks
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._on_device import device_stats
 from skgmje.gaussian._passes import (
     block_stats as kernel_stats,
 )
 from skgmje.gaussian._passes import (
+    device_stats,
     from_sums,
     responsibilities,
 )

@@ -1,6 +1,7 @@
 """The average of densities in several coordinates, as a value."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import logsumexp
@@ -12,7 +13,6 @@ from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._mass import draw, mixture_or_none
 from skgmje.compose._residual_coordinates import ResidualCoordinates
 from skgmje.compose._transformed import TransformedDensity
-from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import MixtureDensityMixin
 
@@ -126,25 +126,8 @@ class EstimatorPart(Part):
 
 def pool(mixtures, weights):
     """Return the weighted average of mixtures as one."""
-    kinds = {mixture.covariance_type for mixture in mixtures}
-    kind = kinds.pop() if kinds in ({"diag"}, {"spherical"}) else "full"
-    covariances = [_as_kind(mixture, kind) for mixture in mixtures]
-    shares = [w * mixture.weights for w, mixture in zip(weights, mixtures, strict=True)]
-    shares = np.concatenate(shares)
-    means = np.concatenate([mixture.means for mixture in mixtures])
-    # The order in memory decides the last bit of sums; files keep this one.
-    covariances = np.ascontiguousarray(np.concatenate(covariances))
-    shares, means = shares / shares.sum(), np.ascontiguousarray(means)
-    return Mixture(shares, means, covariances, kind)
-
-
-def _as_kind(mixture, kind):
-    if mixture.covariance_type == kind:
-        return mixture.covariances
-    dense = COVARIANCE_TYPES[mixture.covariance_type].dense
-    shape = mixture.n_components, mixture.n_features
-    full = dense(mixture.covariances, *shape)
-    return np.broadcast_to(full, (*shape, mixture.n_features))
+    mixture = Mixture.mix(mixtures, weights)
+    return replace(mixture, weights=mixture.weights / mixture.weights.sum())
 
 
 class StackedMixture:

@@ -1,6 +1,38 @@
-"""Steps over the arrays of a mixture."""
+"""Arrays of a mixture: who may write into them, and steps over their axes."""
+
+import numpy as np
 
 from skgmje._backend import is_torch, namespace
+
+
+def own(array):
+    """Return a NumPy array as one that nobody can write into; a tensor as it is."""
+    if is_torch(array) or _is_locked(array):
+        return array
+    # Axes along which nothing changes stay views; the others keep their order.
+    once = array[tuple(slice(0, 1) if s == 0 else slice(None) for s in array.strides)]
+    copied = lock(np.array(once, order="K"))
+    if copied.shape == array.shape:
+        return copied
+    return np.broadcast_to(copied, array.shape)
+
+
+def lock(array):
+    """Return a NumPy array read-only, and so what it is a view of; any tensor."""
+    part = array
+    while isinstance(part, np.ndarray):
+        part.flags.writeable = False
+        part = part.base
+    return array
+
+
+def _is_locked(array):
+    """Tell whether an array and its memory, which is NumPy's, are read-only."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None
 
 
 def map_arrays(function, covariances):

@@ -93,6 +93,7 @@ class FullKernel(Kernel):
         variances = np.diagonal(self.covariances, axis1=1, axis2=2)
         size = np.sqrt(means**2 + variances)
         self._runs = _runs(d)
+        self.later = tuple(part for _, part in self._runs[1:])
         self.theta = np.empty((self.n_components, (d + 1) * (d + 2) // 2))
         self.theta[:, d] = self._log_norm - 0.5 * squares
         rows, columns = _triangle(d)
@@ -116,13 +117,11 @@ class FullKernel(Kernel):
         block[d] = 1.0
         _products(block[:d], self._runs[0][0], block[d + 1 :])
 
-    def groups(self, block, work):
-        yield from super().groups(block, work)
-        for features, part in self._runs[1:]:
-            shape = (part.stop - part.start, block.shape[1])
-            products = buffer(work, "products", shape)
-            _products(block[: self.n_features], features, products)
-            yield part, products
+    def features(self, part, block, work):
+        products = buffer(work, "products", (part.stop - part.start, block.shape[1]))
+        features = self._runs[1 + self.later.index(part)][0]
+        _products(block[: self.n_features], features, products)
+        return products
 
     def _direct(self, columns, work):
         joint = buffer(work, "joint", (self.n_components, columns.shape[1]))

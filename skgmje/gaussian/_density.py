@@ -1,16 +1,28 @@
-"""Densities and responsibilities of complete and incomplete samples."""
+"""Scores of complete and incomplete samples."""
 
 from functools import cache, partial
+from operator import attrgetter
 
 import numpy as np
 
-from skgmje._backend import LOG_2PI, is_torch, namespace, softmax
+from skgmje._backend import LOG_2PI, is_torch, logsumexp, namespace, softmax, unmasked
+from skgmje.gaussian import _passes
 from skgmje.gaussian._arrays import collapse, is_shared, map_arrays
-from skgmje.gaussian._checks import check_rows, find_missing
+from skgmje.gaussian._checks import (
+    MISSING,
+    check_missing,
+    check_rows,
+    find_missing,
+    patterns,
+)
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
 # Entries of a temporary array: 4 MB of float64, so that memory stays bounded.
 BLOCK_SIZE = 2**19
+
+
+# Densities of components from which the maps are worth moving to the device.
+DEVICE_WORK = 2**16
 
 
 def log_weights(weights):
@@ -134,6 +146,101 @@ def grad_log_prob(mixture, X):
     return in_blocks(block, both, means.ndim - 2, mixture.n_components * n_features)
 
 
+def is_plain(mixture, X):
+    """Tell whether rows of one NumPy mixture are asked for, which has hot loops."""
+    if not isinstance(mixture.means, np.ndarray) or mixture.means.ndim != 2:
+        return False
+    if not isinstance(X, np.ndarray | list | tuple):
+        return False  # the general path knows torch, and refuses the rest
+    try:
+        return np.ndim(X) == 2
+    except ValueError:  # ragged: the general path says what is wrong
+        return False
+
+
+def make_kernel(mixture, weights):
+    """Return the hot loops of one NumPy mixture, in double precision."""
+    return COVARIANCE_TYPES[mixture.covariance_type].loops(
+        np.asarray(weights, np.float64),
+        np.asarray(mixture.means, np.float64),
+        map_arrays(lambda part: np.asarray(part, np.float64), mixture.covariances),
+        np.asarray(mixture.mean, np.float64),
+    )
+
+
+def unweighted_kernel(mixture):
+    """Return the hot loops of the components alone."""
+    return make_kernel(mixture, np.ones(mixture.n_components))
+
+
+def score_plain(
+    mixture, X, missing, score, nothing, *, far=None, kernel=attrgetter("_kernel")
+):
+    """Score rows of one NumPy mixture by a function of blocks; `far` mends NaN."""
+    if missing not in MISSING:
+        check_missing(missing)
+    if type(X) is not np.ndarray:
+        X = np.asarray(unmasked(X))
+    rescore = partial(
+        score_plain,
+        missing=missing,
+        score=score,
+        nothing=nothing,
+        far=far,
+        kernel=kernel,
+    )
+    if X.dtype.kind != "f" or X.shape[1] != mixture.n_features:
+        step = max(1024, BLOCK_SIZE // max(1, X.shape[1]))
+        parts = [X[i : i + step] for i in range(0, max(1, len(X)), step)]
+        parts = [rescore(mixture, check_rows(part, mixture)) for part in parts]
+        return np.concatenate(parts)
+    loops = kernel(mixture)
+    out = np.empty((len(X), *np.shape(nothing)), mixture.means.dtype)
+    fill = partial(_passes.fill_scores, loops, X, out, score)
+    _passes.map_chunks(fill, *_passes.chunks_of(loops, X))
+    # Rows are not searched for NaN and infinity beforehand: they show here.
+    odd = np.flatnonzero(~np.isfinite(out if out.ndim == 1 else out[:, 0]))
+    if len(odd):
+        out[odd] = _score_odd(mixture, X[odd], out[odd], missing, nothing, far, rescore)
+    return out
+
+
+def _score_odd(mixture, X, scores, missing, nothing, far, rescore):
+    """Score rows with gaps; refuse infinite ones; let `far` score what is far away."""
+    X = check_rows(X, mixture)
+    find_missing(X, missing)
+    for rows, observed in patterns(X):
+        seen = np.flatnonzero(observed)
+        if not len(seen):
+            scores[rows] = nothing
+        elif len(seen) < len(observed):
+            scores[rows] = rescore(mixture.marginal(seen), X[np.ix_(rows, seen)])
+        elif far is not None:
+            scores[rows] = far(mixture, X[rows])
+    return scores
+
+
+def is_large_on_device(mixture, X):
+    """Tell whether many rows of one mixture of tensors are asked for, no gradient."""
+    if not (is_torch(X) and is_torch(mixture.means)) or mixture.means.ndim != 2:
+        return False
+    large = X.ndim == 2 and X.shape[0] * mixture.n_components >= DEVICE_WORK
+    tensors = (mixture.weights, mixture.means, X)
+    loops = COVARIANCE_TYPES[mixture.covariance_type].loops
+    return large and loops.on_device and not any(t.requires_grad for t in tensors)
+
+
+def device_log_prob(mixture, X):
+    """Compute the log-density of many rows of a tensor, on its device."""
+    host = mixture.to_numpy()
+    kernel = make_kernel(host, host.weights)
+    rows = check_rows(X, mixture)
+    if not kernel.expands:
+        return logsumexp(mixture._joint_log_prob(rows), axis=-1)
+    find_missing(rows, "raise")
+    return _passes.device_log_prob(kernel, rows)
+
+
 def score_rows(mixture, X, missing, score, nothing):
     """Score complete rows directly and the others by their pattern of gaps."""
     X = check_rows(X, mixture)
@@ -146,9 +253,9 @@ def score_rows(mixture, X, missing, score, nothing):
     mask = np.broadcast_to(mask, (*leading, mask.shape[-1])).reshape(X.shape)
     owner = _owner(mixture, leading)
     nothing = xp.reshape(nothing, (-1, mixture.n_components))
-    patterns, group = np.unique(mask, axis=0, return_inverse=True)
+    shown, group = np.unique(mask, axis=0, return_inverse=True)
     order, parts = [], []
-    for number, pattern in enumerate(patterns):
+    for number, pattern in enumerate(shown):
         rows = np.flatnonzero(group.reshape(-1) == number)
         seen = np.flatnonzero(~pattern).tolist()
         order.append(rows)
@@ -190,7 +297,7 @@ def _take_mixtures(mixture, owner):
             return shared[(0,) * n_leading]
         return array[index]
 
-    return type(mixture)(
+    return mixture._of(
         mixture.weights[index],
         mixture.means[index],
         map_arrays(take, mixture.covariances),

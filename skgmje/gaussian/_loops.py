@@ -29,6 +29,22 @@ TILE = 128
 GROUP = 256
 
 
+# A block's features and joint densities should stay near the core, the joint
+# densities, which are gone through several times, in its own cache.
+BLOCK_BYTES = 2**21
+
+
+JOINT_BYTES = 3 * 2**18
+
+
+# Blocks are padded to a multiple of it: the bits of a matrix product's column
+# then depend neither on how many columns there are nor on where it stands.
+PADDING = 64
+
+
+MAX_ROWS = 4096
+
+
 class Statistics(NamedTuple):
     """Sufficient statistics of weighted rows, about their own means."""
 
@@ -100,6 +116,10 @@ class Kernel(ABC):
     #: can be scaled, divided and joined; else they are kept in full where that is done.
     per_component: ClassVar[bool] = False
 
+    #: Parts of theta's columns whose features a block does not hold; a type that
+    #: has some computes them in ``features(part, block, work)``.
+    later: tuple = ()
+
     def __init__(self, weights, means, covariances, center, limit=EXPANSION_LIMIT):
         with np.errstate(divide="ignore"):
             # -1e300 instead of -inf keeps matrix products free of NaN.
@@ -111,6 +131,17 @@ class Kernel(ABC):
         self.n_components, self.n_features = means.shape
         self.expands = self._prepare(limit)
         self.origins = np.broadcast_to(center, means.shape) if self.expands else means
+        self.block_rows = self._count_block_rows()
+
+    def _count_block_rows(self):
+        """Return how many rows of a block fit the cache, a multiple of the padding."""
+        n_components = self.tiles[0].stop
+        rows = min(
+            MAX_ROWS,
+            BLOCK_BYTES // (8 * (self.n_held + n_components)),
+            JOINT_BYTES // (8 * min(n_components, TILE)),
+        )
+        return max(PADDING, rows - rows % PADDING)
 
     @property
     def tiles(self):
@@ -160,6 +191,8 @@ class Kernel(ABC):
         for start in range(0, len(block), GROUP):
             part = slice(start, min(start + GROUP, len(block)))
             yield part, block[part]
+        for part in self.later:
+            yield part, self.features(part, block, work)
 
     def expanded(self, block, work, tile=slice(None)):
         """Return the joint log-densities of some components by matrix products."""

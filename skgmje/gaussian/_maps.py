@@ -1,6 +1,7 @@
-"""Marginals, conditionals, affine images and samples of mixtures."""
+"""Marginals, conditionals, affine images, mixtures and samples of mixtures."""
 
 import math
+from functools import reduce
 from numbers import Integral
 
 import numpy as np
@@ -14,10 +15,16 @@ from skgmje._backend import (
     to_numpy,
 )
 from skgmje.gaussian._arrays import take_components
-from skgmje.gaussian._checks import check_indices, check_map, check_rows, find_missing
-from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._checks import (
+    check_indices,
+    check_map,
+    check_partner,
+    check_rows,
+    convert,
+    find_missing,
+)
+from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type, widen
 from skgmje.gaussian._density import block_rows
-from skgmje.gaussian._fast import fingerprint
 
 
 def marginal(mixture, indices):
@@ -66,11 +73,11 @@ def _linear_maps(mixture, given, rest):
     """Return what conditioning needs, remembered for the last features."""
     if is_torch(mixture.means):
         return _compute_maps(mixture, given, rest)
-    mark = fingerprint(mixture), tuple(given)
-    if vars(mixture).get("_linear_maps", (None,))[0] != mark:
+    features, maps = vars(mixture).get("_linear_maps", (None, None))
+    if features != given:
         maps = _compute_maps(mixture, given, rest)
-        vars(mixture)["_linear_maps"] = mark, maps
-    return vars(mixture)["_linear_maps"][1]
+        vars(mixture)["_linear_maps"] = given, maps
+    return maps
 
 
 def _compute_maps(mixture, given, rest):
@@ -102,6 +109,77 @@ def affine(mixture, A, b):
     means = mixture.means @ xp.matrix_transpose(A) if A.ndim == 2 else mixture.means * A
     means = means + (b[..., None, :] if b.ndim else b)
     return mixture.weights, means, covariances, covariance_type
+
+
+def mix(kind, mixtures, weights):
+    """Return the parameters of a mixture of mixtures; see `Mixture.mix`."""
+    mixtures = tuple(mixtures)
+    known = [mixture for mixture in mixtures if isinstance(mixture, kind)]
+    partner = max(known, key=lambda mixture: mixture.means.ndim, default=None)
+    if partner is None:
+        raise ValueError("mixtures must hold at least one Mixture.")
+    for mixture in mixtures:
+        check_partner(partner, mixture)
+    xp = namespace(partner.means)
+    like = xp.concat([xp.reshape(mixture.means, (-1,)) for mixture in mixtures])
+    weights = convert(weights, like, "weights")
+    if weights.shape[:1] != (len(mixtures),):
+        raise ValueError(
+            f"weights has shape {tuple(weights.shape)}; its first axis must hold the "
+            f"weights of {len(mixtures)} mixtures."
+        )
+    own, others = tuple(partner.means.shape[:-2]), tuple(weights.shape[1:])
+    if own and others and own != others:
+        raise ValueError(
+            f"weights has leading axes {others} but the mixtures have {own}. Give "
+            "weights of shape (n_mixtures,), or one row for each mixture."
+        )
+    leading = own or others
+
+    def join(arrays, n_core):
+        if n_core > 1:
+            last = max(array.shape[-1] for array in arrays)
+            arrays = [_with_columns(array, last) for array in arrays]
+        arrays = [xp.broadcast_to(a, (*leading, *a.shape[-n_core:])) for a in arrays]
+        joined = xp.concat(arrays, axis=-n_core)
+        # The order in memory decides the last bit of sums.
+        return joined if is_torch(joined) else np.ascontiguousarray(joined)
+
+    shares = [
+        weight[..., None] * mixture.weights
+        for weight, mixture in zip(weights, mixtures, strict=True)
+    ]
+    shares = [xp.broadcast_to(share, (*leading, share.shape[-1])) for share in shares]
+    covariance_type = _joined_type(mixtures)
+    covariances = [widen(mixture, covariance_type) for mixture in mixtures]
+    shape = COVARIANCE_TYPES[covariance_type].shape(1, partner.n_features)
+    if isinstance(shape[0], tuple):
+        columns = zip(zip(*covariances, strict=True), shape, strict=True)
+        covariances = tuple(join(arrays, len(core)) for arrays, core in columns)
+    else:
+        covariances = join(covariances, len(shape))
+    means = join([mixture.means for mixture in mixtures], 2)
+    return xp.concat(shares, axis=-1), means, covariances, covariance_type
+
+
+def _joined_type(mixtures):
+    """Return the narrowest type that can hold the matrices of all components."""
+    name = reduce(common_type, (mixture.covariance_type for mixture in mixtures))
+    kind = COVARIANCE_TYPES[name]
+    if len(mixtures) > 1 and kind.shape(1, 2) == kind.shape(2, 2):
+        # One matrix for all components of a mixture.
+        name = next(wider for wider in kind.wider if wider != name)
+    return name
+
+
+def _with_columns(array, n_columns):
+    """Return an array with zeros after its last axis, which has then that length."""
+    missing = n_columns - array.shape[-1]
+    if not missing:
+        return array
+    xp = namespace(array)
+    zeros = 0 * xp.sum(array, axis=-1, keepdims=True)  # there may be no column
+    return xp.concat([array, *[zeros] * missing], axis=-1)
 
 
 def sample(mixture, n_samples, random_state):

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from skgmje._backend import logsumexp, namespace, softmax, to_numpy
-from skgmje.gaussian import _fast, _maps
-from skgmje.gaussian._arrays import map_arrays
+from skgmje._backend import is_torch, logsumexp, namespace, softmax, to_numpy
+from skgmje.gaussian import _maps
+from skgmje.gaussian._arrays import lock, map_arrays
 from skgmje.gaussian._checks import (
     check_parameters,
     check_partner,
@@ -18,13 +19,24 @@ from skgmje.gaussian._checks import (
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type, widen
 from skgmje.gaussian._density import (
     block_rows,
+    device_log_prob,
     gaussian_log_prob,
     grad_log_prob,
+    is_large_on_device,
+    is_plain,
     log_weights,
+    make_kernel,
     responsibilities,
+    score_plain,
     score_rows,
+    unweighted_kernel,
 )
 from skgmje.gaussian._modes import find_mode
+from skgmje.gaussian._passes import (
+    block_joint_log_prob,
+    block_log_prob,
+    block_responsibilities,
+)
 from skgmje.gaussian._quantiles import cdf, quantile
 
 
@@ -71,6 +83,12 @@ class Mixture:
     have a leading axis of length n, there is one mixture for each of n samples:
     row i of ``X`` goes with mixture i, and further axes of ``X`` before it
     broadcast. Arrays that all mixtures share may leave the leading axis out.
+
+    A mixture owns its NumPy arrays, which are read-only: writing into them raises
+    ValueError, and whoever changes the arrays he gave changes no mixture. For other
+    parameters make another mixture, or copy the arrays. Tensors are not copied, so
+    that gradients flow through them, and cannot be locked: nothing may write into
+    them while the mixture is used.
 
     Values are checked at once for arrays in main memory that record no gradient;
     shapes are checked always.
@@ -149,9 +167,21 @@ class Mixture:
             f"n_features={self.n_features}, covariance_type={self.covariance_type!r})"
         )
 
+    @classmethod
+    def _of(cls, weights, means, covariances, covariance_type="full"):
+        """Return a mixture of arrays that nobody else holds, which are not copied."""
+        weights, means = lock(weights), lock(means)
+        return cls(weights, means, map_arrays(lock, covariances), covariance_type)
+
     def __getstate__(self):
-        memories = ("_hot_loops", "_linear_maps")
+        memories = ("_loops", "_linear_maps")
         return {k: v for k, v in vars(self).items() if k not in memories}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        # What was copied or read from a file may be written into.
+        for array in (self.weights, self.means, self.covariances):
+            map_arrays(lock, array)
 
     def save(self, path):
         """Write the mixture to a file that :func:`skgmje.load` reads.
@@ -173,12 +203,11 @@ class Mixture:
 
     @property
     def _kernel(self):
-        """Hot loops of a NumPy mixture, prepared once for the present values."""
-        mark = _fast.fingerprint(self)
-        if vars(self).get("_hot_loops", (None,))[0] != mark:
+        """Hot loops of a NumPy mixture, prepared once."""
+        if "_loops" not in vars(self):
             # The dataclass is frozen; this is no field but a memory of one.
-            vars(self)["_hot_loops"] = mark, _fast.make_kernel(self, self.weights)
-        return vars(self)["_hot_loops"][1]
+            vars(self)["_loops"] = make_kernel(self, self.weights)
+        return vars(self)["_loops"]
 
     def to_numpy(self):
         """Return the same mixture with NumPy arrays.
@@ -186,8 +215,10 @@ class Mixture:
         Returns
         -------
         mixture : Mixture
-            Without gradients, in main memory.
+            Without gradients, in main memory; itself if it holds NumPy arrays.
         """
+        if not is_torch(self.means):
+            return self
         return Mixture(
             to_numpy(self.weights),
             to_numpy(self.means),
@@ -231,10 +262,10 @@ class Mixture:
         log_prob : array of shape (...,)
             Log-densities; -inf where the squared distance overflows.
         """
-        if _fast.applies(self, X):
-            return _fast.score_rows(self, X, missing, _fast.log_prob, 0.0)
-        if missing == "raise" and _fast.applies_on_device(self, X):
-            return _fast.device_log_prob(self, X)
+        if is_plain(self, X):
+            return score_plain(self, X, missing, block_log_prob, 0.0)
+        if missing == "raise" and is_large_on_device(self, X):
+            return device_log_prob(self, X)
         nothing = log_weights(self.weights)
         joint = score_rows(self, X, missing, type(self)._joint_log_prob, nothing)
         return logsumexp(joint, axis=-1)
@@ -256,9 +287,9 @@ class Mixture:
             Log-density of each component.
         """
         nothing = namespace(self.weights).zeros_like(self.weights)
-        if _fast.applies(self, X):
-            score = _fast.component_log_prob
-            return _fast.score_rows(self, X, missing, score, nothing)
+        if is_plain(self, X):
+            score, kernel = block_joint_log_prob, unweighted_kernel
+            return score_plain(self, X, missing, score, nothing, kernel=kernel)
         return score_rows(self, X, missing, _component_log_prob, nothing)
 
     def responsibilities(self, X, missing="raise"):
@@ -277,9 +308,10 @@ class Mixture:
         responsibilities : array of shape (..., n_components)
             Not negative, summing to one over the components.
         """
-        if _fast.applies(self, X):
-            score = _fast.responsibilities
-            return _fast.score_rows(self, X, missing, score, self.weights)
+        if is_plain(self, X):
+            score = partial(block_responsibilities, mark_far=True)
+            nothing, far = self.weights, responsibilities
+            return score_plain(self, X, missing, score, nothing, far=far)
         return score_rows(self, X, missing, responsibilities, self.weights)
 
     def grad_log_prob(self, X):
@@ -339,7 +371,7 @@ class Mixture:
         marginal : Mixture
             Of the same covariance type.
         """
-        return Mixture(*_maps.marginal(self, indices), self.covariance_type)
+        return Mixture._of(*_maps.marginal(self, indices), self.covariance_type)
 
     def condition(self, indices, values):
         r"""Return the density of the other features, given some.
@@ -364,7 +396,9 @@ class Mixture:
             Over the other features in ascending order, of the same covariance
             type. The n mixtures share their covariances, which are not copied.
         """
-        return Mixture(*_maps.condition(self, indices, values), self.covariance_type)
+        return Mixture._of(
+            *_maps.condition(self, indices, values), self.covariance_type
+        )
 
     def affine(self, A, b=0.0):
         """Return the density of ``A x + b``.
@@ -384,7 +418,50 @@ class Mixture:
             spherical into diag, and a matrix turns diag, spherical and low-rank
             into full.
         """
-        return Mixture(*_maps.affine(self, A, b))
+        return Mixture._of(*_maps.affine(self, A, b))
+
+    @classmethod
+    def mix(cls, mixtures, weights):
+        r"""Return the weighted mixture of mixtures.
+
+        .. math:: p(x) = \sum_m a_m p_m(x)
+
+        Parameters
+        ----------
+        mixtures : sequence of Mixture
+            Over the same features, all of NumPy arrays or all of tensors. Each is
+            one mixture or one per sample.
+
+        weights : array of shape (n_mixtures,) or (n_mixtures, ...)
+            Weights of the mixtures, not negative and summing to one over the first
+            axis; further axes give each sample its own weights.
+
+        Returns
+        -------
+        mixture : Mixture
+            With the components of all, in their order. Its type is the narrowest
+            that holds them: spherical < diag < low-rank < full. Tied mixtures, each
+            with a matrix of its own, become full.
+
+        Raises
+        ------
+        ValueError
+            If there is no mixture, shapes do not fit or weights are no weights.
+
+        See Also
+        --------
+        product : The density proportional to the product of two mixtures.
+
+        Examples
+        --------
+        >>> from skgmje import Mixture
+
+        >>> narrow = Mixture([1.0], [[0.0]], [1.0], "spherical")
+        >>> mixed = Mixture.mix([narrow, narrow.affine(3.0)], [0.75, 0.25])
+        >>> mixed.weights, mixed.covariances
+        (array([0.75, 0.25]), array([1., 9.]))
+        """
+        return cls._of(*_maps.mix(cls, mixtures, weights))
 
     def _joint_log_prob(self, X):
         """Compute ``log w_k N_k(x)`` of complete, checked rows, (..., K)."""
@@ -625,7 +702,7 @@ class Mixture:
         )
         means = self.means[..., :, None, :] + shift
         leading, size = means.shape[:-3], self.n_components * other.n_components
-        return type(self)(
+        return self._of(
             softmax(_flat_pairs(self, other), axis=-1),
             xp.reshape(means, (*leading, size, self.n_features)),
             covariances,

@@ -6,7 +6,7 @@ import numpy as np
 
 from skgmje._backend import LOG_2PI, asarray_like, logsumexp, namespace
 from skgmje.gaussian._arrays import map_arrays
-from skgmje.gaussian._batch import as_batch, take_rows
+from skgmje.gaussian._checks import as_batch, take_rows
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._density import block_rows, log_weights
 

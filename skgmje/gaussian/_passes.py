@@ -1,25 +1,16 @@
 """Passes over the samples: log-densities and sufficient statistics, block by block."""
 
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
-from skgmje.gaussian._loops import EXP_FLOOR, TILE, Statistics
-from skgmje.gaussian._threads import map_chunks
-
-# A block's features and joint densities should stay near the core, the joint
-# densities, which are gone through several times, in its own cache.
-BLOCK_BYTES = 2**21
-
-
-JOINT_BYTES = 3 * 2**18
-
-
-# Blocks are padded to a multiple of it: the bits of a matrix product's column
-# then depend neither on how many columns there are nor on where it stands.
-PADDING = 64
-
-
-MAX_ROWS = 4096
-
+from skgmje._backend import namespace
+from skgmje.gaussian._loops import EXP_FLOOR, PADDING, Statistics
 
 # A thread takes this many blocks at a time; sums are added chunk by chunk.
 BLOCKS_PER_CHUNK = 4
@@ -46,17 +37,6 @@ SMALLEST = 1e-250
 LARGEST_DROP = 400.0
 
 
-def block_rows(kernel):
-    """Return how many rows of a block fit the cache, a multiple of the padding."""
-    n_components = kernel.tiles[0].stop
-    rows = min(
-        MAX_ROWS,
-        BLOCK_BYTES // (8 * (kernel.n_held + n_components)),
-        JOINT_BYTES // (8 * min(n_components, TILE)),
-    )
-    return max(PADDING, rows - rows % PADDING)
-
-
 def padded(n_rows):
     """Return the width of the block that `n_rows` rows are computed in."""
     return -(-n_rows // PADDING) * PADDING
@@ -64,25 +44,39 @@ def padded(n_rows):
 
 def log_prob(kernel, X):
     """Compute the log-density of each row, float64; NaN where a row has NaN."""
-    out = np.empty(len(X))
-    quick = kernel.expands and kernel.drop < LARGEST_DROP
-    log_norm = _quick_log_norm if quick else _careful_log_norm
+    return _scores(kernel, X, block_log_prob)
 
-    def fill(chunk):
-        work = {}
-        for rows, block in blocks(kernel, X, work, chunk):
-            out[rows] = log_norm(kernel, block, work, rows.stop - rows.start)
 
-    _each_chunk(kernel, X, fill)
+def responsibilities(kernel, X, temper=1.0):
+    """Compute the posterior weights, shape (n_samples, n_components)."""
+    function = partial(block_responsibilities, temper=temper)
+    return _scores(kernel, X, function, kernel.n_components)
+
+
+def joint_log_prob(kernel, X):
+    """Compute ``log w_k + log N_k(x)``, shape (n_samples, n_components)."""
+    return _scores(kernel, X, block_joint_log_prob, kernel.n_components)
+
+
+def _scores(kernel, X, function, *shape):
+    """Score samples by a function of blocks, shape (n_samples, *shape)."""
+    out = np.empty((len(X), *shape))
+    map_chunks(partial(fill_scores, kernel, X, out, function), *chunks_of(kernel, X))
     return out
 
 
-def _careful_log_norm(kernel, block, work, n_rows):
-    return normalised(kernel, block, work)[1][:n_rows]
+def fill_scores(kernel, X, out, function, chunk):
+    """Write the scores of a chunk of samples."""
+    work = {}
+    for rows, block in blocks(kernel, X, work, chunk):
+        out[rows] = function(kernel, block, work, rows.stop - rows.start)
 
 
-def _quick_log_norm(kernel, block, work, n_rows):
-    """Return the log-densities of rows that are not far from all components."""
+def block_log_prob(kernel, block, work, n_rows):
+    """Return the log-densities of a block, (n_rows,)."""
+    if not (kernel.expands and kernel.drop < LARGEST_DROP):
+        return normalised(kernel, block, work)[1][:n_rows]
+    # Samples that are not far from all components need no largest term.
     total = 0.0
     for tile in kernel.tiles:
         joint = kernel.expanded(block, work, tile)
@@ -98,44 +92,26 @@ def _quick_log_norm(kernel, block, work, n_rows):
         rows = kernel.block(padded(len(lost)), {})
         rows[:, : len(lost)] = block[:, lost]
         rows[:, len(lost) :] = 0.0
-        log_norm[lost] = _careful_log_norm(kernel, rows, {}, len(lost))
+        log_norm[lost] = normalised(kernel, rows, {})[1][: len(lost)]
     return log_norm
 
 
-def responsibilities(kernel, X, dtype=np.float64, temper=1.0, far=None):
-    """Compute the posterior weights, shape (n_samples, n_components)."""
-    out = np.empty((len(X), kernel.n_components), dtype)
-
-    def fill(chunk):
-        work = {}
-        for rows, block in blocks(kernel, X, work, chunk):
-            resp, log_norm, total = normalised(kernel, block, work, temper)
-            resp /= total
-            n_rows = rows.stop - rows.start
-            out[rows] = resp[:, :n_rows].T
-            log_norm = log_norm[:n_rows]
-            if far is not None and not log_norm.min() > FAR:
-                lost = rows.start + np.flatnonzero(log_norm <= FAR)
-                if len(lost):
-                    out[lost] = far(X[lost])
-
-    _each_chunk(kernel, X, fill)
-    return out
+def block_responsibilities(kernel, block, work, n_rows, temper=1.0, *, mark_far=False):
+    """Return the posterior weights of a block, (n_rows, K); NaN far away, if wanted."""
+    resp, log_norm, total = normalised(kernel, block, work, temper)
+    resp /= total
+    resp = resp[:, :n_rows].T
+    log_norm = log_norm[:n_rows]
+    if mark_far and not log_norm.min() > FAR:
+        resp[log_norm <= FAR] = np.nan
+    return resp
 
 
-def joint_log_prob(kernel, X):
-    """Compute ``log w_k + log N_k(x)``, shape (n_samples, n_components)."""
-    out = np.empty((len(X), kernel.n_components))
-
-    def fill(chunk):
-        work = {}
-        for rows, block in blocks(kernel, X, work, chunk):
-            joint = kernel.log_joint(block, work)
-            joint += kernel.peak
-            out[rows] = joint[:, : rows.stop - rows.start].T
-
-    _each_chunk(kernel, X, fill)
-    return out
+def block_joint_log_prob(kernel, block, work, n_rows):
+    """Return ``log w_k + log N_k(x)`` of a block, (n_rows, n_components)."""
+    joint = kernel.log_joint(block, work)
+    joint += kernel.peak
+    return joint[:, :n_rows].T
 
 
 def block_stats(kernel, X, sample_weight=None, temper=1.0):
@@ -215,29 +191,26 @@ def m_step(kernel, stats, prior):
     return weights, stats.means, kernel.estimate(stats, prior)
 
 
-def _each_chunk(kernel, X, function):
-    """Apply `function` to chunks of a fixed number of blocks, maybe in threads."""
-    step = BLOCKS_PER_CHUNK * block_rows(kernel)
+def chunks_of(kernel, X):
+    """Return chunks of a fixed number of blocks, as slices, and the work in all."""
+    step = BLOCKS_PER_CHUNK * kernel.block_rows
     chunks = [
         slice(start, min(start + step, len(X))) for start in range(0, len(X), step)
     ]
-    work = float(len(X)) * kernel.n_components * (kernel.n_forms + EXP_COST)
-    # What overflows, rows far away, is found and computed again.
-    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-    return map_chunks(quiet(function), chunks, work)
+    return chunks, float(len(X)) * kernel.n_components * (kernel.n_forms + EXP_COST)
 
 
 def _sum_chunks(kernel, X, function):
     """Add the results of chunks in their order, whoever computed them."""
     totals = None
-    for part in _each_chunk(kernel, X, function):
+    for part in map_chunks(function, *chunks_of(kernel, X)):
         totals = _added(totals, part)
     return totals
 
 
 def blocks(kernel, X, work, chunk):
     """Yield ``(rows, block)``: centred rows as padded columns, then features."""
-    step, d = block_rows(kernel), kernel.n_features
+    step, d = kernel.block_rows, kernel.n_features
     center = kernel.center[:, None]
     for start in range(chunk.start, chunk.stop, step):
         rows = slice(start, min(start + step, chunk.stop))
@@ -299,3 +272,143 @@ def _nearest(kernel, columns):
         nearest = distance <= distance.min() * (1 + 1e-12)
         out[:, i] = np.where(nearest, kernel.log_weights, -np.inf)
     return out
+
+
+# Entries of a block's features and densities on a device: 512 MB in double precision.
+DEVICE_BLOCK_ENTRIES = 2**26
+
+
+def device_log_prob(kernel, X):
+    """Compute the log-density of each row of a tensor, in the type of `X`."""
+    xp = namespace(X)
+    out = xp.empty(X.shape[0], dtype=X.dtype, device=X.device)
+    for rows, _, joint in _device_blocks(kernel, X):
+        log_prob = _device_normalise(xp, joint)[1] + kernel.peak
+        out[rows] = xp.asarray(log_prob, dtype=X.dtype)
+    return out
+
+
+def device_stats(kernel, X, sample_weight=None, temper=1.0):
+    """Take the E-step of a tensor's rows; the statistics come back as NumPy arrays."""
+    xp = namespace(X)
+    totals, weight, log_likelihood = 0.0, 0.0, 0.0
+    for rows, features, joint in _device_blocks(kernel, X):
+        resp, log_norm = _device_normalise(xp, joint * temper)
+        log_norm = log_norm + temper * kernel.peak
+        if sample_weight is None:
+            weight = weight + X[rows].shape[0]
+        else:
+            part = xp.asarray(sample_weight[rows], dtype=xp.float64)
+            weight = weight + xp.sum(part)
+            log_norm = log_norm * part
+            resp = resp * part[:, None]
+        log_likelihood = log_likelihood + xp.sum(log_norm)
+        totals = totals + xp.matrix_transpose(resp) @ features
+    totals = np.asarray(totals.cpu())
+    sums, scatter = kernel.split(totals)
+    sums = [totals[:, kernel.n_features], sums, *scatter]
+    return from_sums(kernel, sums, float(log_likelihood), float(weight))
+
+
+def _device_blocks(kernel, X):
+    """Yield ``(rows, features, joint)`` in double precision, less the peak."""
+    xp = namespace(X)
+    center = xp.asarray(kernel.center, device=X.device)
+    theta = xp.asarray(kernel.theta.T, device=X.device)
+    step = max(1, DEVICE_BLOCK_ENTRIES // (kernel.n_forms + 2 * kernel.n_components))
+    for start in range(0, X.shape[0], step):
+        rows = slice(start, start + step)
+        features = kernel.rows_features(xp, X[rows] - center)
+        yield rows, features, features @ theta
+
+
+def _device_normalise(xp, joint):
+    """Return responsibilities and log-densities of a block."""
+    top = xp.max(joint, axis=1, keepdims=True)
+    joint = xp.exp(xp.clip(joint - top, min=EXP_FLOOR))
+    total = xp.sum(joint, axis=1, keepdims=True)
+    return joint / total, (top + xp.log(total))[:, 0]
+
+
+# Multiplications from which threads of our own pay, and from which those of the
+# linear algebra library would start, and wait for each other more than they work.
+WORTHWHILE = 5e7
+
+
+NOTICEABLE = 1e5
+
+
+_one_caller = threading.Lock()
+
+
+def _start_anew():
+    """Forget the threads of the parent process: in a fork they do not exist."""
+    global _one_caller
+    _one_caller = threading.Lock()
+    _library.start_anew()
+
+
+def map_chunks(function, chunks, work):
+    """Apply `function` to each chunk, in threads where the work is large."""
+    # What overflows, rows far away, is found and computed again.
+    function = np.errstate(over="ignore", invalid="ignore", divide="ignore")(function)
+    if work < NOTICEABLE:
+        return [function(chunk) for chunk in chunks]
+    with _library.held_at_one() as n_threads:
+        n_threads = min(len(chunks), n_threads)
+        alone = n_threads > 1 and work >= WORTHWHILE
+        if not alone or not _one_caller.acquire(blocking=False):
+            return [function(chunk) for chunk in chunks]
+        try:
+            with ThreadPoolExecutor(n_threads) as pool:
+                return list(pool.map(function, chunks))
+        finally:
+            _one_caller.release()
+
+
+class _Library:
+    """The linear algebra libraries of this process, held at one thread together."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._libraries = None
+        self._users = 0
+        self._counts = []
+
+    @contextmanager
+    def held_at_one(self):
+        """Hold the libraries at one thread; give the number they had."""
+        with self._lock:
+            if self._libraries is None:
+                found = ThreadpoolController().lib_controllers
+                self._libraries = [lib for lib in found if lib.user_api == "blas"]
+            if self._users == 0:
+                self._counts = [lib.get_num_threads() for lib in self._libraries]
+                self._set([1] * len(self._counts))
+            self._users += 1
+        try:
+            yield max(self._counts, default=1)
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._set(self._counts)
+
+    def start_anew(self):
+        """Release what a thread of the parent process may have held."""
+        self._lock = threading.Lock()
+        if self._users:
+            self._users = 0
+            self._set(self._counts)
+
+    def _set(self, counts):
+        for library, count in zip(self._libraries, counts, strict=True):
+            if library.get_num_threads() != count:
+                library.set_num_threads(count)
+
+
+_library = _Library()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)

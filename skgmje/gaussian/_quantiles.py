@@ -6,8 +6,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from skgmje._backend import asarray_like, is_torch, namespace
-from skgmje.gaussian._batch import as_batch, take_rows
-from skgmje.gaussian._checks import convert, find_missing
+from skgmje.gaussian._checks import as_batch, convert, find_missing, take_rows
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._density import block_rows
 

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import DensityMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skgmje._backend import as_generator, to_numpy
+from skgmje._backend import as_generator
 from skgmje._callbacks import EstimatorMixin
 from skgmje._validation import (
     as_blocks,
@@ -22,25 +22,24 @@ from skgmje.gaussian._mixture import Mixture
 
 def mixture_attributes(mixture):
     """Return the parameters of `mixture` under scikit-learn's names, a dict."""
-    covariances = mixture.covariances
-    if isinstance(covariances, tuple):
-        covariances = tuple(to_numpy(part) for part in covariances)
-    else:
-        covariances = to_numpy(covariances)
+    mixture = mixture.to_numpy()
     return {
-        "weights_": to_numpy(mixture.weights),
-        "means_": to_numpy(mixture.means),
-        "covariances_": covariances,
+        "weights_": mixture.weights,
+        "means_": mixture.means,
+        "covariances_": mixture.covariances,
         "covariance_type_": mixture.covariance_type,
     }
 
 
-# Rows whose answers are computed at a time, beside the array that holds them all.
+# Samples whose results are computed at a time, beside the array that holds them all.
 CHUNK_ROWS = 2**17
 
 
 class MixtureDensityMixin(EstimatorMixin, DensityMixin):
     """Prediction methods of an estimator that is one Gaussian mixture.
+
+    Fitted attributes may be set by hand, as scikit-learn allows. Their arrays are
+    those of :attr:`mixture_` and read-only: writing into them raises ValueError.
 
     A subclass that takes NaN as missing overrides ``_missing``.
     """
@@ -48,29 +47,27 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
     _missing = "raise"
 
     def _check_predict(self, X):
-        check_is_fitted(self)
+        if "means_" not in vars(self):
+            check_is_fitted(self)
         return check_rows(self, X, reset=False, allow_nan=self._missing == "marginal")
 
     def _count_parameters(self):
         return self.mixture_.n_parameters
 
-    def _log_prob(self, rows):
-        return self.mixture_.log_prob(rows, missing=self._missing)
-
     def _responsibilities(self, rows):
         return self.mixture_.responsibilities(rows, missing=self._missing)
 
+    def _map_blocks(self, X, method, shape=(), dtype=None, **params):
+        """Apply a method to each block of rows that an engine holds."""
+        blocks = as_blocks(X)
+        method = getattr(self._check_blocks(blocks), method)
+        return blocks.map(partial(method, **params), shape, dtype)
+
     def _each_chunk(self, X, function, shape=(), dtype=None):
-        """Check `X` and apply `function` to some rows at a time."""
+        """Check `X` and apply `function` to some samples at a time, (n, *shape)."""
         if is_lazy(X):
-            blocks = as_blocks(X)
-            answer = partial(
-                self._check_blocks(blocks)._each_chunk,
-                function=function,
-                shape=shape,
-                dtype=dtype,
-            )
-            return blocks.map(answer, shape, dtype)
+            given = {"function": function, "shape": shape, "dtype": dtype}
+            return self._map_blocks(X, "_each_chunk", **given)
         X = self._check_predict(X)
         out = np.empty((len(X), *shape), dtype or X.dtype)
         for start in range(0, len(X), CHUNK_ROWS):
@@ -106,7 +103,7 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         total = 0.0
         for start in range(0, len(X), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
-            log_prob = self._log_prob(X[rows])
+            log_prob = self.mixture_.log_prob(X[rows], missing=self._missing)
             total += float(
                 log_prob.sum() if weight is None else log_prob @ weight[rows]
             )
@@ -125,7 +122,11 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         log_prob : ndarray of shape (n_samples,)
             Log-density of each sample, in nats, in the units of `X`.
         """
-        return self._each_chunk(X, self._log_prob)
+        if is_lazy(X):
+            return self._map_blocks(X, "score_samples")
+        X = self._check_predict(X)
+        log_prob = self.mixture_.log_prob(X, missing=self._missing)
+        return log_prob.astype(X.dtype, copy=False)
 
     def score(self, X, y=None, sample_weight=None):
         """Compute the mean log-likelihood of the samples.
@@ -281,9 +282,10 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
     _derived = ("_mixture",)
 
     def _set_mixture(self, mixture):
-        """Store `mixture` under scikit-learn's names, as float64 arrays."""
+        """Store `mixture` and its arrays under scikit-learn's names."""
+        mixture = mixture.to_numpy()
         vars(self).update(mixture_attributes(mixture))
-        self._mixture = self._parameters(), Mixture(*self._parameters())
+        self._mixture = self._parameters(), mixture
 
     def _parameters(self):
         return self.weights_, self.means_, self.covariances_, self._kind()
@@ -294,14 +296,16 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
     @property
     def mixture_(self):
         """The fitted density as a :class:`skgmje.gaussian.Mixture`."""
-        check_is_fitted(self, "means_")
-        parameters = self._parameters()
-        known, value = vars(self).get("_mixture", ((None,) * 4, None))
-        if all(a is b for a, b in zip(parameters, known, strict=True)):
-            return value
-        # It comes from a file, or somebody has set fitted attributes by hand.
-        self._mixture = parameters, Mixture(*parameters)
-        return self._mixture[1]
+        parameters = self._checked_parameters()
+        known, mixture = vars(self).get("_mixture", ((None,) * 4, None))
+        if not all(a is b for a, b in zip(parameters, known, strict=True)):
+            # It comes from a file, or somebody has set fitted attributes by hand;
+            # from now on nobody can write into them.
+            mixture = Mixture(*parameters)
+            self.weights_, self.means_ = mixture.weights, mixture.means
+            self.covariances_ = mixture.covariances
+            self._mixture = self._parameters(), mixture
+        return mixture
 
     @property
     def precisions_cholesky_(self):
@@ -328,7 +332,8 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         self.covariances_ = kind.symmetrize(inverse)
 
     def _checked_parameters(self):
-        check_is_fitted(self, "means_")
+        if "means_" not in vars(self):
+            check_is_fitted(self, "means_")
         return self._parameters()
 
     def _rebuild(self):

@@ -1,5 +1,6 @@
 """The default density of the detector."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -186,21 +187,15 @@ def _unite(fits, Z, mass):
     n_features = Z.shape[1]
     kind = fits[0].covariance_type
     reach = np.maximum(np.abs(Z).max(axis=0), LEAST_REACH)
-    covariances = np.concatenate([fit.covariances for fit in fits])
+    mixture = Mixture.mix(fits, np.full(len(fits), 1 / len(fits)))
     broad = reach**2
     if kind == "full":
-        variances = COVARIANCE_TYPES[kind].diagonal(
-            covariances, len(covariances), n_features
-        )
+        shape = mixture.n_components, n_features
+        variances = COVARIANCE_TYPES[kind].diagonal(mixture.covariances, *shape)
         share = n_features / (mass + n_features)
-        covariances = (1 - share) * covariances
+        covariances = (1 - share) * mixture.covariances
         covariances += share * variances[:, None, :] * np.eye(n_features)
+        mixture = replace(mixture, covariances=covariances)
         broad = np.diag(broad)
-    weights = np.concatenate([fit.weights for fit in fits]) / len(fits)
-    means = np.concatenate([fit.means for fit in fits])
-    return Mixture(
-        np.append(weights * mass, 1.0) / (mass + 1),
-        np.vstack([means, np.zeros(n_features)]),
-        np.concatenate([covariances, broad[None]]),
-        kind,
-    )
+    broad = Mixture(np.ones(1), np.zeros((1, n_features)), broad[None], kind)
+    return Mixture.mix([mixture, broad], np.array([mass, 1.0]) / (mass + 1))

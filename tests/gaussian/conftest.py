@@ -26,14 +26,22 @@ def random_covariances(covariance_type, generator, n_components, n_features, lea
 
 
 def map_arrays(function, mixture):
-    """Apply `function` to every array of a mixture."""
-    weights, means, covariances = mixture.weights, mixture.means, mixture.covariances
+    """Apply `function` to a copy of every array of a mixture."""
+
+    def change(array):
+        # A mixture's own arrays are read-only, of which torch makes no tensors.
+        return function(array.copy() if isinstance(array, np.ndarray) else array)
+
+    covariances = mixture.covariances
     if isinstance(covariances, tuple):
-        covariances = tuple(function(array) for array in covariances)
+        covariances = tuple(map(change, covariances))
     else:
-        covariances = function(covariances)
+        covariances = change(covariances)
     return Mixture(
-        function(weights), function(means), covariances, mixture.covariance_type
+        change(mixture.weights),
+        change(mixture.means),
+        covariances,
+        mixture.covariance_type,
     )
 
 

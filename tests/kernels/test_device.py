@@ -28,7 +28,7 @@ def mixture(request, rng):
 
 def to_tensors(mixture, device):
     arrays = (mixture.weights, mixture.means, mixture.covariances)
-    tensors = (torch.as_tensor(array, device=device) for array in arrays)
+    tensors = (torch.tensor(array, device=device) for array in arrays)
     return Mixture(*tensors, mixture.covariance_type)
 
 
@@ -60,8 +60,8 @@ def test_expectation_maximisation(mixture, device, weighted, rng):
 
 def test_single_precision_is_kept(mixture):
     single = Mixture(
-        *(torch.as_tensor(a).float() for a in (mixture.weights, mixture.means)),
-        torch.as_tensor(mixture.covariances).float(),
+        *(torch.tensor(a).float() for a in (mixture.weights, mixture.means)),
+        torch.tensor(mixture.covariances).float(),
         mixture.covariance_type,
     )
     X = torch.randn(N, D, generator=torch.Generator().manual_seed(0))

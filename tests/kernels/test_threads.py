@@ -10,9 +10,8 @@ from numpy.testing import assert_array_equal
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from skgmje.em._e_step import make_kernel
-from skgmje.gaussian import Mixture, _threads
-from skgmje.gaussian._passes import block_stats
-from skgmje.gaussian._threads import WORTHWHILE, map_chunks
+from skgmje.gaussian import Mixture, _passes
+from skgmje.gaussian._passes import WORTHWHILE, block_stats, map_chunks
 
 
 def blas_threads():
@@ -88,7 +87,7 @@ def test_a_fork_does_not_wait_for_threads_it_does_not_have():
     def child():
         map_chunks(lambda chunk: chunk, [slice(0, 1), slice(1, 2)], 1e9)
 
-    with _threads._library._lock, _threads._one_caller:
+    with _passes._library._lock, _passes._one_caller:
         process = multiprocessing.get_context("fork").Process(target=child)
         process.start()
     process.join(30)
