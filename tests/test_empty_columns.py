@@ -24,7 +24,7 @@ from skgmje.em import (
     start_mixture,
     tree_reduce,
 )
-from skgmje.em._kmeans import STARTS
+from skgmje.em._select import STARTS
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.utils import all_estimators
 

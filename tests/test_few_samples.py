@@ -16,7 +16,7 @@ from skgmje import (
     TransformedDensity,
 )
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
-from skgmje.mixture._fitting import leave_one_out
+from skgmje.mixture._gaussian_mixture import leave_one_out
 
 AUTO = {"covariance_type": "auto", "shrinkage": "auto"}
 # Nats per feature that an estimator may be below; few seeds leave some chance to the

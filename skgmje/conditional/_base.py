@@ -17,7 +17,7 @@ from skgmje._validation import (
     mean_score,
     refuse_blocks,
 )
-from skgmje.em._e_step import observed_moments
+from skgmje.em._em import observed_moments
 
 # Above this share of repeated targets a likelihood says little.
 TIE_SHARE = 0.05

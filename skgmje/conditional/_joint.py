@@ -5,14 +5,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skgmje._backend import asarray_like, is_torch, namespace, to_numpy
-from skgmje._interrupt import Interrupted, learn_then
+from skgmje._interrupt import Interrupted, Work, learn_then
 from skgmje.conditional._models import Fit, JointConditional, conditional_log_prob
 from skgmje.em._bandwidth import kernel_bandwidth
-from skgmje.em._e_step import missing_moments
-from skgmje.em._em import EMResult, expectation_maximization
-from skgmje.em._kmeans import kmeans_labels
-from skgmje.em._select import ROWS_PER_COMPONENT, _folds, select_mixture
-from skgmje.em._start import start_mixture
+from skgmje.em._em import (
+    EMResult,
+    expectation_maximization,
+    missing_moments,
+    start_mixture,
+)
+from skgmje.em._select import ROWS_PER_COMPONENT, find_folds, fit_selected
 from skgmje.gaussian._arrays import map_arrays
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, widen
 from skgmje.gaussian._mixture import Mixture
@@ -36,7 +38,7 @@ def choose(candidates, rows, n_context, sample_weight=None, random_state=None):
     weight = np.ones(len(rows)) if sample_weight is None else sample_weight
     table = []
     keys = np.arange(len(rows))[:, None] if is_torch(rows) else rows
-    for train in _folds(keys, random_state)[0]:
+    for train in find_folds(keys, random_state)[0]:
         test = train if train.all() else ~train
         fits = candidates(rows[train], weight[train], random_state)
         table.append(
@@ -106,42 +108,32 @@ def fit_prototypes(X, Y, settings, sample_weight=None, random_state=None):
     rows = np.hstack([X, Y])
     n_context = X.shape[1]
     grid = GRID if rows.shape[1] <= MANY_FEATURES else SMALL_GRID
-    steps = {
-        "tol": settings.tol,
-        "max_iter": MAX_ITER if settings.max_iter == "auto" else settings.max_iter,
-    }
-    prior = {"sample_weight": sample_weight, "reg_covar": settings.reg_covar}
-    selection = select_mixture(
+    work = Work()
+    selection, result = fit_selected(
         rows,
-        n_components=settings.n_components,
-        covariance_type=settings.covariance_type,
-        shrinkage=settings.shrinkage,
-        random_state=random_state,
-        n_components_grid=grid,
-        judge=lambda mixture, held: conditional_log_prob(mixture, held, n_context),
-        **prior,
-        **steps,
+        (settings.n_components, settings.covariance_type, settings.shrinkage),
+        random_state,
+        sample_weight=sample_weight,
+        selecting={
+            "n_components_grid": grid,
+            "judge": lambda mixture, held: conditional_log_prob(
+                mixture, held, n_context
+            ),
+        },
+        scaled=True,
+        work=work,
+        reg_covar=settings.reg_covar,
+        tol=settings.tol,
+        max_iter=MAX_ITER if settings.max_iter == "auto" else settings.max_iter,
     )
-    prior["shrinkage"] = selection.shrinkage
-    start = selection.start
-    if start is None:
-        labels = kmeans_labels(
-            rows,
-            selection.n_components,
-            sample_weight=sample_weight,
-            random_state=random_state.randint(2**31 - 1),
-            scale=True,
-        )
-        start = start_mixture(rows, labels, selection.covariance_type, **prior)
-    info = {"cv_results": selection.cv_results, "shrinkage": selection.shrinkage}
 
-    def describe(result):
+    def describe():
+        info = {"cv_results": selection.cv_results, "shrinkage": selection.shrinkage}
+        info["n_iter"] = result.n_iter
         model = JointConditional(result.mixture, n_context)
-        return Fit(model, selection.held_out, info | {"n_iter": result.n_iter})
+        return Fit(model, selection.held_out, info)
 
-    return learn_then(
-        describe, EMResult, expectation_maximization, rows, start, **prior, **steps
-    )
+    return work.end(describe)
 
 
 GAS_GRID = (2, 3, 5, 8, 12, 20, 30, 50)

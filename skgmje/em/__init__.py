@@ -2,10 +2,13 @@
 
 from skgmje.em._bandwidth import kernel_bandwidth
 from skgmje.em._blocks import RowBlocks, tree_reduce
-from skgmje.em._e_step import block_stats, merge_stats, score_block
-from skgmje.em._em import EMResult, expectation_maximization
-from skgmje.em._start import start_mixture, weights_only
-from skgmje.em._stepwise import online_em
+from skgmje.em._em import (
+    EMResult,
+    expectation_maximization,
+    start_mixture,
+    weights_only,
+)
+from skgmje.em._stepwise import block_stats, merge_stats, online_em, score_block
 
 __all__ = [
     "EMResult",

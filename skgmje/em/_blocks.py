@@ -8,10 +8,6 @@ import numpy as np
 
 from skgmje._backend import unmasked
 
-# Entries of the part that stands for all rows where a part will do.
-MAX_SAMPLED = 2**20
-
-
 # Results that are merged at a time.
 FAN_IN = 8
 
@@ -263,13 +259,6 @@ def tree_reduce(merge, results):
         groups = range(0, len(results), FAN_IN)
         results = [merge(*results[i : i + FAN_IN]) for i in groups]
     return results[0]
-
-
-def part_of(X, sample_weight, random_state, least=0):
-    """Return arrays as they are, and of blocks random rows, at least so many."""
-    if isinstance(X, RowBlocks):
-        return X.sample(max(MAX_SAMPLED // X.shape[1], least), random_state)
-    return X, sample_weight
 
 
 def as_rows(X):

@@ -1,16 +1,210 @@
-"""Expectation-maximisation of Gaussian mixtures, maximum a posteriori."""
+"""Expectation-maximisation of Gaussian mixtures: the start, E-steps and M-steps."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import as_floats, is_torch
-from skgmje._interrupt import Interrupted
-from skgmje.em._e_step import make_kernel, statistics_pass
+from skgmje._backend import (
+    as_double,
+    as_floats,
+    from_tensor,
+    is_torch,
+    namespace,
+    to_numpy,
+)
+from skgmje._interrupt import Work
+from skgmje.em._blocks import RowBlocks
+from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._loops import Prior
 from skgmje.gaussian._mixture import Mixture
-from skgmje.gaussian._passes import m_step
+from skgmje.gaussian._passes import (
+    assigned_stats,
+    block_stats,
+    device_stats,
+    from_sums,
+    log_prob,
+    m_step,
+    merge_stats,
+    responsibilities,
+)
+
+# Responsibilities need fewer digits than published densities, and beyond this
+# limit the raw moments of a pass would lose the covariance's seventh digit.
+PASS_LIMIT = 1e8
+
+
+class Samples(NamedTuple):
+    """Samples that EM goes through, and how it goes through them."""
+
+    X: Any
+    weight: Any
+    covariance_type: str
+    center: Any
+    limit: float = PASS_LIMIT
+    missing: bool = False
+    reg_covar: Any = 0.0
+
+
+def begin(X, mixture, sample_weight=None, reg_covar=0.0):
+    """Return :class:`Samples`, and the kernel of the first mixture for their passes."""
+    limit, missing = PASS_LIMIT, False
+    if isinstance(X, RowBlocks):
+        center, missing = X.overview.mean, X.overview.has_missing
+    elif is_torch(X):
+        center, limit = to_numpy(namespace(X).mean(X, axis=0)).astype(float), np.inf
+        if not np.isfinite(center).all():
+            raise ValueError(
+                "X is a tensor with NaN or infinite entries; missing entries are "
+                "learned from NumPy arrays only. Use X.numpy(), or remove those rows."
+            )
+    else:
+        center, missing = row_mean(X, sample_weight), has_missing(X)
+    if missing:
+        # One observed value may be all that a feature has: its mean is finite.
+        center, limit = np.where(np.isfinite(center), center, 0.0), -1.0
+    kind = mixture.covariance_type
+    samples = Samples(X, sample_weight, kind, center, limit, missing, reg_covar)
+    return samples, make_kernel(mixture, center, limit)
+
+
+def make_kernel(mixture, center, limit=PASS_LIMIT):
+    """Return the hot loops of an unbatched NumPy mixture."""
+    return COVARIANCE_TYPES[mixture.covariance_type].loops(
+        mixture.weights, mixture.means, mixture.covariances, center, limit
+    )
+
+
+def e_step(kernel, samples, temper=1.0):
+    """Return the sufficient statistics of samples under the mixture of a kernel."""
+    X, weight = samples.X, samples.weight
+    if isinstance(X, RowBlocks):
+        function = partial(_e_step_of_block, kernel, samples._replace(X=None), temper)
+        return X.over_rows(function, partial(merge_stats, kernel))
+    if samples.missing:
+        weight = np.ones(len(X)) if weight is None else weight
+        how = temper, samples.reg_covar
+        return missing_stats(kernel, samples.covariance_type, X, weight, *how)
+    if is_torch(X):
+        if not kernel.on_device:
+            known = [k for k, kind in COVARIANCE_TYPES.items() if kind.loops.on_device]
+            raise ValueError(
+                f"covariance_type={samples.covariance_type!r} is not fitted on "
+                f"tensors. Use one of {known}, or a NumPy array."
+            )
+        if kernel.expands:
+            return device_stats(kernel, X, weight, temper)
+        # Many features of few components: differences, which are taken in NumPy.
+        X, weight = to_numpy(X), None if weight is None else to_numpy(weight)
+    return block_stats(kernel, X, weight, temper)
+
+
+def _e_step_of_block(kernel, samples, temper, index, X, sample_weight):
+    """Return the statistics of the samples of one block."""
+    return e_step(kernel, samples._replace(X=X, weight=sample_weight), temper)
+
+
+def missing_stats(kernel, covariance_type, X, sample_weight, temper=1.0, reg_covar=0.0):
+    """Return the exact statistics of samples with missing entries."""
+    kind = COVARIANCE_TYPES[covariance_type]
+    n_components, n_features = kernel.means.shape
+    dense = kind.dense(kernel.covariances, n_components, n_features)
+    counts = np.zeros(n_components)
+    sums = np.zeros((n_components, n_features))
+    second = np.zeros((n_components, n_features, n_features))
+    log_likelihood = 0.0
+    reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
+    reg_covar = kernel.added(reg_covar)
+    for rows, observed in patterns(X):
+        weight = sample_weight[rows]
+        log_norm, resp = _observed(kernel, kind, X[rows], observed, temper)
+        log_likelihood += float((log_norm * weight).sum())
+        resp = resp * weight[:, None]
+        counts += resp.sum(axis=0)
+        for k in range(n_components):
+            diff, spread = _complete(X[rows], observed, kernel.means[k], dense[k])
+            np.fill_diagonal(spread, np.diagonal(spread) - reg_covar * ~observed)
+            weighted = diff * resp[:, k, None]
+            sums[k] += weighted.sum(axis=0)
+            second[k] += weighted.T @ diff + resp[:, k].sum() * spread
+    totals = [counts, sums, *kernel.pack(second)]
+    weight = float(sample_weight.sum(dtype=np.float64))
+    return from_sums(kernel, totals, log_likelihood, weight)
+
+
+def _observed(kernel, kind, X, observed, temper):
+    """Return log-densities (n,) and responsibilities (n, k) by what is observed."""
+    if not observed.any():
+        return np.zeros(len(X)), np.tile(kernel.weights, (len(X), 1))
+    indices = np.flatnonzero(observed)
+    marginal = kind.loops(
+        kernel.weights,
+        kernel.means[:, indices],
+        kind.marginal(kernel.covariances, indices),
+        kernel.center[indices],
+    )
+    X = X[:, indices]
+    log_norm = log_prob(marginal, X)
+    return log_norm, responsibilities(marginal, X, temper=temper)
+
+
+def _complete(X, observed, mean, covariance):
+    """Return expected samples less `mean`, and the covariance of what is missing."""
+    n_features = len(mean)
+    diff = np.zeros(X.shape)
+    spread = np.zeros((n_features, n_features))
+    o, m = np.flatnonzero(observed), np.flatnonzero(~observed)
+    diff[:, o] = X[:, o] - mean[o]
+    if len(m) and len(o):
+        gain = np.linalg.solve(covariance[np.ix_(o, o)], covariance[np.ix_(o, m)])
+        diff[:, m] = diff[:, o] @ gain
+        spread[np.ix_(m, m)] = (
+            covariance[np.ix_(m, m)] - gain.T @ covariance[np.ix_(o, m)]
+        )
+    elif len(m):
+        spread[:] = covariance
+    return diff, spread
+
+
+def row_mean(X, sample_weight=None):
+    """Return the weighted mean of the observed entries, (n_features,), by blocks."""
+    total = np.zeros(X.shape[1])
+    count = np.zeros(X.shape[1])
+    for start in range(0, len(X), 8192):
+        block = np.asarray(X[start : start + 8192], np.float64)
+        weight = np.ones(len(block))
+        if sample_weight is not None:
+            weight = np.asarray(sample_weight[start : start + 8192], np.float64)
+        observed = ~np.isnan(block)
+        total += weight @ np.where(observed, block, 0.0)
+        count += weight @ observed
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return total / count
+
+
+def observed_moments(X, sample_weight=None):
+    """Return weighted mean and variance of the observed entries, (n_features,) each."""
+    if isinstance(X, RowBlocks):
+        return X.overview.mean, X.overview.variance
+    center = row_mean(X, sample_weight)
+    return center, row_mean((X - center) ** 2, sample_weight)
+
+
+def missing_moments(X, sample_weight=None):
+    """Return what a start takes missing entries for, and None if none is missing."""
+    blocks = isinstance(X, RowBlocks)
+    missing = X.overview.has_missing if blocks else has_missing(X)
+    return observed_moments(X, sample_weight) if missing else None
+
+
+def has_missing(X):
+    """Tell whether an entry is NaN, by blocks."""
+    return any(
+        bool(np.isnan(X[start : start + 8192]).any())
+        for start in range(0, len(X), 8192)
+    )
+
 
 # Components whose scatter is pooled into a neighbourhood's target.
 N_NEIGHBORS = 8
@@ -48,7 +242,6 @@ def _whiten(means, pool):
 
 SHRINKAGE_TARGETS = {"pooled": pooled_target, "neighbors": neighbors_target}
 
-
 # Iterations over which annealing raises the power of the densities to one.
 ANNEALING_ITERATIONS = 20
 
@@ -59,6 +252,59 @@ MAX_REPAIRS = 12
 
 # A component with less than this share of an equal share has died.
 DEAD_SHARE = 1e-6
+
+
+def make_prior(n_features, shrinkage, shrinkage_target, reg_covar):
+    """Return the prior of the M-step from the parameters of an estimator."""
+    reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
+    return Prior(float(shrinkage), SHRINKAGE_TARGETS[shrinkage_target], reg_covar)
+
+
+def maximise(kernel, stats, prior, covariance_type, *, drop=True):
+    """Return the kernel of the next E-step, and what its diagonals needed more."""
+    # Rounding of the means is a variance, too; without it, repeated samples would
+    # get a density without bound.
+    rounding = 16 * np.finfo(float).eps ** 2 * (stats.means**2).max(initial=0.0)
+    prior = prior._replace(reg_covar=prior.reg_covar + rounding)
+    extra = 0.0
+    kind = COVARIANCE_TYPES[covariance_type]
+    share = DEAD_SHARE if drop else -1.0
+    alive = stats.counts > share * stats.weight / len(stats.counts)
+    for _ in range(MAX_REPAIRS):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            weights, means, covariances = m_step(
+                kernel, stats, prior._replace(reg_covar=prior.reg_covar + extra)
+            )
+        covariances = kind.select(covariances, np.flatnonzero(alive))
+        weights, means = weights[alive] / weights[alive].sum(), means[alive]
+        try:
+            _check_finite(weights, means, covariances)
+            found = weights, means, covariances, kernel.center, kernel.limit
+            return type(kernel)(*found), extra
+        except ValueError as error:
+            reason = error
+            variances = np.abs(kind.diagonal(covariances, *means.shape))
+            largest = variances[np.isfinite(variances)].max(initial=0.0)
+            extra = max(10 * extra, 1e-12 * (float(largest) or 1.0))
+    raise ValueError(
+        f"The M-step gave no usable covariances, even with {extra:.2g} added to "
+        "their diagonals. Rescale X, increase reg_covar, or lower n_components."
+    ) from reason
+
+
+def _check_finite(*arrays):
+    """Raise if an array, or one of a tuple of arrays, has NaN or infinite entries."""
+    for array in arrays:
+        if isinstance(array, tuple):
+            _check_finite(*array)
+        elif not np.isfinite(array).all():
+            raise ValueError("Parameters must be finite.")
+
+
+def as_mixture(kernel, covariance_type):
+    """Return the public value of a kernel, whose parameters it checks."""
+    parts = kernel.weights, kernel.means, kernel.covariances
+    return Mixture(*parts, covariance_type)
 
 
 class EMResult(NamedTuple):
@@ -168,8 +414,8 @@ def expectation_maximization(
         Largest number of iterations.
 
     callback : callable, default=None
-        ``callback(n_iter, lower_bound, mixture)`` after each iteration; a true
-        answer ends the run.
+        ``callback(n_iter, lower_bound, mixture)`` after each iteration; if it
+        returns a true value, the run ends.
 
     checkpoint : object, default=None
         ``checkpoint.write(state)`` is called before each iteration but the first,
@@ -204,92 +450,312 @@ def expectation_maximization(
     [-1.1, 1.1]
     """
     X, sample_weight = as_floats(X, sample_weight)
-    take_stats = statistics_pass(X, sample_weight, reg_covar)
     start = start.to_numpy() if is_torch(start.means) else start
+    samples, kernel = begin(X, start, sample_weight, reg_covar)
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
-    plan = prior, annealing, tol, max_iter, callback, checkpoint
-    result = None
-    try:
-        for step in _iterate(take_stats, start, *plan):
-            result = step
-    except KeyboardInterrupt as stop:
-        if result is None:
-            raise KeyboardInterrupt(*stop.args) from stop
-        when = f"after {result.n_iter} iterations of EM"
-        raise Interrupted(when, result._replace(converged=False)) from stop
-    return result
+    plan = annealing, tol, max_iter, callback, checkpoint
+    return _finish(_iterate(samples, kernel, prior, *plan), start)
 
 
-def _iterate(take_stats, start, prior, annealing, tol, max_iter, callback, checkpoint):
-    """Yield the result after each iteration."""
+class _State(NamedTuple):
+    """What is known after an iteration."""
+
+    kernel: Any
+    bounds: list
+    added: float
+    converged: bool
+    stats: Any
+
+
+def _iterate(
+    samples, kernel, prior, annealing, tol, max_iter, callback, checkpoint, least=None
+):
+    """Yield the state after each iteration: the M-step's kernel serves the E-step."""
+    kind, bounds, added = samples.covariance_type, [], 0.0
     known = None if checkpoint is None else checkpoint.read()
-    mixture, bounds, added = (start, [], 0.0) if known is None else known
+    if known is not None:
+        mixture, bounds, added = known
+        kernel = make_kernel(mixture, samples.center, samples.limit)
     for n_iter in range(len(bounds) + 1, max_iter + 1):
         # The last iteration is repeated after a crash: it gives the statistics.
         if checkpoint is not None and bounds:
-            checkpoint.write((mixture, bounds, added))
+            checkpoint.write((as_mixture(kernel, kind), bounds, added))
         temper = _temper(annealing, n_iter, max_iter)
-        kernel, stats = take_stats(mixture, temper)
-        mixture, reg = maximise(kernel, stats, prior, mixture.covariance_type)
-        added = max(added, reg)
-        bounds.append(stats.log_likelihood / stats.weight)
-        stop = callback is not None and callback(n_iter, bounds[-1], mixture)
+        stats = e_step(kernel, samples, temper)
+        kernel, extra = maximise(kernel, _living(stats, least), prior, kind)
+        added = max(added, extra)
+        bounds = [*bounds, stats.log_likelihood / stats.weight]
+        stop = callback and callback(n_iter, bounds[-1], as_mixture(kernel, kind))
         gain = bounds[-1] - bounds[-2] if n_iter > 1 else np.inf
         converged = temper == 1.0 and abs(gain) < tol
-        n_dropped = start.n_components - mixture.n_components
-        yield EMResult(mixture, [*bounds], n_iter, converged, n_dropped, added, stats)
+        yield _State(kernel, bounds, added, converged, stats)
         if converged or stop:
             break
 
 
-def make_prior(n_features, shrinkage, shrinkage_target, reg_covar):
-    """Return the prior of the M-step from the parameters of an estimator."""
-    reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
-    return Prior(float(shrinkage), SHRINKAGE_TARGETS[shrinkage_target], reg_covar)
+def _finish(iterations, start):
+    """Go through the iterations; return their result, also if Ctrl-C ends them."""
+    state, work = None, Work()
+    try:
+        for known in iterations:
+            state = known
+    except KeyboardInterrupt as stop:
+        if state is None:
+            raise KeyboardInterrupt(*stop.args) from stop
+        work.when = f"after {len(state.bounds)} iterations of EM"
+        state = state._replace(converged=False)
+    return work.end(_result, state, start)
 
 
-def maximise(kernel, stats, prior, covariance_type, *, drop=True):
-    """Take the M-step; raise the diagonal until every covariance is usable."""
-    # Rounding of the means is a variance, too; without it, repeated rows would
-    # get a density without bound.
-    rounding = 16 * np.finfo(float).eps ** 2 * (stats.means**2).max(initial=0.0)
-    prior = prior._replace(reg_covar=prior.reg_covar + rounding)
-    extra = 0.0
-    kind = COVARIANCE_TYPES[covariance_type]
-    share = DEAD_SHARE if drop else -1.0
-    alive = stats.counts > share * stats.weight / len(stats.counts)
-    for _ in range(MAX_REPAIRS):
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            weights, means, covariances = m_step(
-                kernel, stats, prior._replace(reg_covar=prior.reg_covar + extra)
-            )
-        covariances = kind.select(covariances, np.flatnonzero(alive))
-        weights = weights[alive] / weights[alive].sum()
-        try:
-            mixture = Mixture(weights, means[alive], covariances, covariance_type)
-            make_kernel(mixture, kernel.center)
-        except ValueError as error:
-            reason = error
-            scale = _scale(covariances, covariance_type, means[alive].shape)
-            extra = max(10 * extra, 1e-12 * scale)
-        else:
-            return mixture, extra
-    raise ValueError(
-        f"The M-step gave no usable covariances, even with {extra:.2g} added to "
-        "their diagonals. Rescale X, increase reg_covar, or lower n_components."
-    ) from reason
+def _result(state, start):
+    """Return the :class:`EMResult` of the last state."""
+    kernel, bounds, added, converged, stats = state
+    mixture = as_mixture(kernel, start.covariance_type)
+    n_dropped = start.n_components - mixture.n_components
+    return EMResult(mixture, bounds, len(bounds), converged, n_dropped, added, stats)
 
 
-def _scale(covariances, covariance_type, shape):
-    """Return the largest finite variance, or 1 if there is none."""
-    kind = COVARIANCE_TYPES[covariance_type]
-    variances = np.abs(kind.diagonal(covariances, *shape))
-    largest = float(variances[np.isfinite(variances)].max(initial=0.0))
-    return largest if largest > 0 else 1.0
+def _living(stats, least):
+    """Return statistics of the components that have at least so many samples."""
+    if least is None:
+        return stats
+    alive = stats.counts >= min(least, float(stats.counts.max()))
+    if alive.all():
+        return stats
+    return stats._replace(
+        counts=stats.counts[alive],
+        means=stats.means[alive],
+        scatter=tuple(part[alive] for part in stats.scatter),
+    )
 
 
 def _temper(annealing, n_iter, max_iter):
+    """Return the power of the densities in an iteration."""
     if annealing is None:
         return 1.0
     steps = max(1, min(ANNEALING_ITERATIONS, max_iter // 2))
     return min(1.0, annealing + (1.0 - annealing) * (n_iter - 1) / steps)
+
+
+def fit_labels(
+    X,
+    labels,
+    covariance_type,
+    *,
+    least,
+    sample_weight=None,
+    shrinkage=0.0,
+    shrinkage_target="pooled",
+    reg_covar=1e-6,
+    annealing=None,
+    tol=1e-3,
+    max_iter=100,
+):
+    """Return the mixture of EM from labels; those of fewer samples are dropped."""
+    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
+    n_components = int(labels.max()) + 1
+    labelled = X, labels, n_components, sample_weight, None
+    kernel, stats = _take(labelled, covariance_type)
+    kernel, _ = maximise(kernel, _living(stats, least), prior, covariance_type)
+    start = as_mixture(kernel, covariance_type)
+    samples = Samples(X, sample_weight, covariance_type, kernel.center)
+    kernel = make_kernel(start, kernel.center)
+    plan = annealing, tol, max_iter, None, None, least
+    return _finish(_iterate(samples, kernel, prior, *plan), start).mixture
+
+
+def start_mixture(
+    X,
+    resp,
+    covariance_type="full",
+    *,
+    sample_weight=None,
+    shrinkage=0.0,
+    shrinkage_target="pooled",
+    reg_covar=1e-6,
+    rank=1,
+    moments=None,
+):
+    """Take one M-step from given labels or responsibilities.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows. Missing entries (NaN) count as the mean of their feature, with its
+        variance: a component that sees no value of a feature starts with these.
+
+    resp : ndarray of shape (n_samples,) or (n_samples, n_components)
+        Labels from 0, or responsibilities.
+
+    covariance_type : str, default='full'
+        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    shrinkage : float, default=0.0
+        Pseudo-count of the target covariance.
+
+    shrinkage_target : {'pooled', 'neighbors'}, default='pooled'
+        See :func:`expectation_maximization`.
+
+    reg_covar : float or ndarray of shape (n_features,), default=1e-6
+        Added to the diagonal of every covariance.
+
+    rank : int, default=1
+        Number of factors of a low-rank covariance.
+
+    moments : tuple of ndarray of shape (n_features,), default=None
+        Means and variances of the features, where `X` is a part of the rows; None
+        means those of the values in `X`.
+
+    Returns
+    -------
+    mixture : Mixture
+        Without labels that have no rows.
+
+    Raises
+    ------
+    ValueError
+        If a feature has no value and `moments` are not given.
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> X = np.array([[-1.0], [-1.2], [1.0], [1.2]])
+    >>> start_mixture(X, np.array([0, 0, 1, 1]), "diag").means.round(2).ravel().tolist()
+    [-1.1, 1.1]
+    """
+    X, sample_weight = map(from_tensor, as_floats(X, sample_weight))
+    resp = to_numpy(resp)
+    n_components = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
+    unknown = None
+    if has_missing(X):
+        missing = np.isnan(X)
+        mean, variance = _checked_moments(X, sample_weight, moments)
+        X = np.where(missing, mean, X)
+        unknown = variance * _missing_counts(missing, resp, n_components, sample_weight)
+    labelled = X, resp, n_components, sample_weight, unknown
+    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
+    kind = COVARIANCE_TYPES[covariance_type]
+    if not kind.needs_start:
+        return _first_step(labelled, covariance_type, prior)
+    borrowed = prior._replace(shrinkage=max(prior.shrinkage, float(X.shape[1])))
+    full = _first_step(labelled, "full", borrowed)
+    covariances = kind.first(full.covariances, rank, prior.reg_covar)
+    return Mixture(full.weights, full.means, covariances, covariance_type)
+
+
+def _checked_moments(X, sample_weight, moments):
+    if moments is not None:
+        return moments
+    mean, variance = observed_moments(X, sample_weight)
+    empty = np.flatnonzero(np.isnan(mean))
+    if len(empty):
+        raise ValueError(
+            f"X has no value in column {', '.join(map(str, empty[:5]))}: a mixture "
+            "cannot start there. Drop the column, or give moments."
+        )
+    return mean, variance
+
+
+def _missing_counts(missing, resp, n_components, sample_weight):
+    """Return the weight of each component's missing entries, (k, n_features)."""
+    weight = np.ones(len(missing)) if sample_weight is None else sample_weight
+    if resp.ndim == 2:
+        return (resp.T * weight) @ missing
+    labels = range(n_components)
+    return np.stack([weight[resp == k] @ missing[resp == k] for k in labels])
+
+
+def _take(labelled, covariance_type):
+    """Return statistics of `resp`, by raw moments where they keep their digits."""
+    X, resp, n_components, sample_weight, unknown = labelled
+    center = row_mean(X, sample_weight)
+    kernel_class = COVARIANCE_TYPES[covariance_type].loops
+    n_features = X.shape[1]
+    weights = np.full(n_components, 1 / n_components)
+    means = np.tile(center, (n_components, 1))
+    unit = kernel_class.unit(n_components, n_features)
+    kernel = kernel_class(weights, means, unit, center, np.inf)
+    stats = assigned_stats(kernel, X, resp, sample_weight)
+    offset = ((stats.means - center) ** 2).sum(axis=1).max()
+    spread = min(float(np.abs(part).max(initial=0)) for part in stats.scatter)
+    if spread < 1e-8 * offset * stats.weight:
+        kernel = kernel_class(weights, stats.means, unit, center, -1.0)
+        stats = assigned_stats(kernel, X, resp, sample_weight)
+    if unknown is not None:
+        added = kernel.pack(unknown[:, :, None] * np.eye(n_features))
+        pairs = zip(stats.scatter, added, strict=True)
+        stats = stats._replace(scatter=tuple(a + b for a, b in pairs))
+    return kernel, stats
+
+
+def _first_step(labelled, covariance_type, prior):
+    """Take the M-step from the statistics of labels or responsibilities."""
+    kernel, stats = _take(labelled, covariance_type)
+    return as_mixture(
+        maximise(kernel, stats, prior, covariance_type)[0], covariance_type
+    )
+
+
+def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
+    r"""Fit weights and one shared spherical variance; the centers stay.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+
+    centers : ndarray of shape (n_components, n_features)
+        Means of the components.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    tol : float, default=1e-4
+        Stop when the mean log-likelihood gains less, in nats.
+
+    max_iter : int, default=100
+        Largest number of iterations.
+
+    Returns
+    -------
+    mixture : Mixture
+        Spherical, all variances equal.
+
+    Examples
+    --------
+    >>> import numpy as np
+
+    >>> X = np.array([[-1.0], [-1.2], [1.0], [1.2], [1.1]])
+    >>> weights_only(X, np.array([[-1.1], [1.1]])).weights.round(2).tolist()
+    [0.4, 0.6]
+    """
+    arrays = as_floats(X, centers, sample_weight)
+    X, centers, sample_weight = map(from_tensor, arrays)
+    # The variance of rows in single precision may be beyond its range.
+    centers = as_double(centers)
+    n_components, n_features = centers.shape
+    center = row_mean(X, sample_weight)
+    blocks = (X[start : start + 8192] for start in range(0, len(X), 8192))
+    squares = sum(float(((block - center) ** 2).sum()) for block in blocks)
+    variance = squares / (len(X) * n_features) or 1.0
+    floor = 1e-12 * float((center**2).max(initial=variance))
+    weights, previous = np.full(n_components, 1 / n_components), -np.inf
+    loops = COVARIANCE_TYPES["spherical"].loops
+    for _ in range(max_iter):
+        start = weights, centers, np.full(n_components, variance), center, PASS_LIMIT
+        stats = block_stats(
+            COVARIANCE_TYPES["spherical"].loops(*start), X, sample_weight
+        )
+        moved = (stats.counts * ((stats.means - centers) ** 2).sum(axis=1)).sum()
+        total = stats.scatter[0].sum() + moved
+        variance = max(float(total) / (stats.weight * n_features), floor)
+        weights = stats.counts / stats.counts.sum()
+        bound = stats.log_likelihood / stats.weight
+        if bound - previous < tol:
+            break
+        previous = bound
+    return Mixture(weights, centers, np.full(n_components, variance), "spherical")

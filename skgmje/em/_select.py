@@ -1,15 +1,174 @@
-"""Selection of a mixture's settings by held-out log-likelihood."""
+"""Fits to samples: starts by k-means, settings by held-out likelihood, final EM."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.cluster import KMeans, kmeans_plusplus
+from threadpoolctl import threadpool_limits
 
-from skgmje.em._e_step import missing_moments
-from skgmje.em._em import expectation_maximization
-from skgmje.em._kmeans import _distinct, scaled_kmeans_labels
-from skgmje.em._start import start_mixture
+from skgmje._interrupt import Work
+from skgmje.em._bandwidth import nearest_centers
+from skgmje.em._blocks import RowBlocks
+from skgmje.em._em import (
+    EMResult,
+    expectation_maximization,
+    has_missing,
+    missing_moments,
+    row_mean,
+    start_mixture,
+)
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE
+
+# Squares of much larger numbers, or their inverses, overflow in single precision.
+LARGEST_SQUARED = 1e15
+
+
+def kmeans_labels(X, n_clusters, *, sample_weight=None, random_state=None, scale=False):
+    """Return k-means labels (n,); missing entries count as feature means."""
+    labels = _kmeans(X, n_clusters, sample_weight, random_state, scale)[0]
+    return np.unique(labels, return_inverse=True)[1].ravel()
+
+
+def kmeans_centers(X, n_clusters, *, sample_weight=None, random_state=None):
+    """Return k-means centers, shape (n_clusters, n_features)."""
+    return _kmeans(X, n_clusters, sample_weight, random_state, scale=False)[1]
+
+
+def _kmeans(X, n_clusters, sample_weight, random_state, scale):
+    """Return labels (n,) and centers (k, d) of one run of k-means."""
+    if np.isnan(X).any() or scale:
+        mean = np.nan_to_num(row_mean(X, sample_weight))
+        X = np.where(np.isnan(X), mean, X)
+    if scale:
+        spread = np.sqrt(row_mean((X - mean) ** 2, sample_weight))
+        X = (X - mean) / np.where(spread > 0, spread, 1.0)
+    largest = max(float(X.max()), -float(X.min()))
+    if largest and not 1 / LARGEST_SQUARED < largest < LARGEST_SQUARED:
+        X = X.astype(np.float64) / largest
+    if sample_weight is not None:
+        sample_weight = sample_weight / sample_weight.max()
+    n_clusters = min(n_clusters, count_distinct(X, n_clusters))
+    kmeans = KMeans(n_clusters, n_init=1, random_state=random_state)
+    # The order in which threads add partial sums is not the same in every run.
+    with threadpool_limits(1, user_api="openmp"):
+        kmeans.fit(X, sample_weight=sample_weight)
+    return kmeans.labels_, kmeans.cluster_centers_
+
+
+def count_distinct(X, enough):
+    """Count distinct samples, as far as `enough`."""
+    n_rows = 16 * enough
+    n_distinct = int(number_distinct(X[:n_rows]).max()) + 1
+    if n_distinct >= enough or n_rows >= len(X):
+        return n_distinct
+    return int(number_distinct(X).max()) + 1
+
+
+def number_distinct(X):
+    """Number the distinct samples from 0 by a random projection, shape (n_samples,)."""
+    directions = np.random.RandomState(0).standard_normal((2, X.shape[1]))
+    missing = np.isnan(X)
+    finite = np.where(missing, 0.0, X)
+    scale = max(float(finite.max()), -float(finite.min())) or 1.0
+    projection = (finite / scale) @ directions[0] + missing @ directions[1]
+    return np.unique(projection, return_inverse=True)[1].ravel()
+
+
+# K-means copies its samples; a start on more than this would not be better.
+MAX_START_ENTRIES = 2**21
+
+
+START_SAMPLES = 64
+
+
+# Entries of the part that stands for all samples that an engine holds.
+MAX_SAMPLED = 2**20
+
+
+def _from_kmeans(X, weight, n_components, random_state, *, scale=False):
+    """Begin with k-means labels of all samples."""
+    how = {"sample_weight": weight, "random_state": random_state, "scale": scale}
+    return X, kmeans_labels(X, n_components, **how), weight
+
+
+def _from_plusplus(X, weight, n_components, random_state):
+    """Begin at samples that k-means++ draws."""
+    rows = kmeans_plusplus(
+        _complete(X, weight),
+        n_components,
+        sample_weight=weight,
+        random_state=random_state,
+    )[1]
+    return _from_rows(X, weight, rows)
+
+
+def _from_data(X, weight, n_components, random_state):
+    """Begin at samples that are drawn in proportion to their weights."""
+    share = None if weight is None else weight / weight.sum()
+    if share is not None and np.count_nonzero(share) < n_components:
+        share = None
+    rows = random_state.choice(len(X), size=n_components, replace=False, p=share)
+    return _from_rows(X, weight, rows)
+
+
+def _from_rows(X, weight, rows):
+    """Begin at some samples, or if entries are missing with all that are nearest."""
+    labels = np.arange(len(rows))
+    if not has_missing(X):
+        return X[rows], labels, None
+    filled = _complete(X, weight)
+    nearest = nearest_centers(filled, filled[rows])[0]
+    nearest[rows] = labels
+    return X, nearest, weight
+
+
+def _from_random(X, weight, n_components, random_state):
+    """Begin with random responsibilities."""
+    resp = random_state.uniform(size=(len(X), n_components))
+    return X, resp / resp.sum(axis=1, keepdims=True), weight
+
+
+def _complete(X, weight):
+    """Return samples with the mean in place of missing entries."""
+    mean = np.nan_to_num(row_mean(X, weight))
+    return np.where(np.isnan(X), mean, X)
+
+
+def _some_rows(X, weight, n_components, random_state):
+    """Return a random part of very many samples: a start needs no more."""
+    n_rows = max(MAX_START_ENTRIES // X.shape[1], START_SAMPLES * n_components)
+    rows = slice(None)
+    if n_rows < len(X):
+        rows = np.sort(random_state.randint(len(X), size=n_rows))
+    # In double precision, because weights are divided by their sum.
+    return X[rows], None if weight is None else weight[rows].astype(float, copy=False)
+
+
+def part_of(X, sample_weight, random_state, least=0):
+    """Return arrays as they are, and of blocks random samples, at least so many."""
+    if isinstance(X, RowBlocks):
+        return X.sample(max(MAX_SAMPLED // X.shape[1], least), random_state)
+    return X, sample_weight
+
+
+# Each returns samples, labels or responsibilities, and weights for one M-step.
+STARTS = {
+    "kmeans": _from_kmeans,
+    "k-means++": _from_plusplus,
+    "random": _from_random,
+    "random_from_data": _from_data,
+    "kmeans-scaled": partial(_from_kmeans, scale=True),
+}
+
+
+def draw_start(X, weight, n_components, init_params, random_state, **step_params):
+    """Return a first mixture."""
+    X, weight = _some_rows(X, weight, n_components, random_state)
+    rows, resp, row_weight = STARTS[init_params](X, weight, n_components, random_state)
+    return start_mixture(rows, resp, sample_weight=row_weight, **step_params)
+
 
 # So few held-out rows often prefer correlations that fit by chance.
 FEWEST_ROWS, FEWEST_SHRINKAGE = 10, 20.0
@@ -85,9 +244,89 @@ class Selection(NamedTuple):
     held_out: Any = None
 
 
-def joint_log_prob(mixture, rows):
-    """Compute the log-densities of rows, NaN being missing."""
-    return mixture.log_prob(rows, missing="marginal")
+class SelectedFit(NamedTuple):
+    """The settings that were chosen or given, and the best result of EM with them."""
+
+    selection: Selection
+    result: EMResult
+
+
+def fit_selected(
+    X,
+    settings,
+    random_state,
+    *,
+    sample_weight=None,
+    part=None,
+    selecting=None,
+    draw=None,
+    n_init=1,
+    proven=True,
+    scaled=False,
+    work=None,
+    checkpoint=None,
+    callback=None,
+    **em_params,
+):
+    """Choose what is 'auto' of the settings, or all if `selecting`, and run EM."""
+    part, weight = (X, sample_weight) if part is None else part
+    selection = Selection(*settings, cv_results=None)
+    if "auto" in settings or selecting is not None:
+        names = ("n_components", "covariance_type", "shrinkage")
+        params = em_params | (selecting or {}) | dict(zip(names, settings, strict=True))
+        data = {"sample_weight": weight, "random_state": random_state}
+        selection = select_mixture(part, **data, **params)
+    first = {
+        "rank": em_params.pop("rank", 1),
+        "moments": em_params.pop("moments", None),
+    }
+    em_params |= {"sample_weight": sample_weight, "shrinkage": selection.shrinkage}
+
+    def draw_from_kmeans(selection):
+        n_components, kind = selection[:2]
+        seed = random_state.randint(2**31 - 1)
+        how = {"sample_weight": weight, "random_state": seed, "scale": scaled}
+        labels = kmeans_labels(part, n_components, **how)
+        names = ("shrinkage_target", "reg_covar")
+        prior = {name: em_params[name] for name in names if name in em_params}
+        prior |= {"sample_weight": weight, "shrinkage": selection.shrinkage}
+        return start_mixture(part, labels, kind, **first, **prior)
+
+    draw = draw_from_kmeans if draw is None else draw
+    task, best = Work() if work is None else work, None
+    try:
+        for i in range(n_init):
+            known = selection.start if proven and not i else None
+            result = task.learn(
+                EMResult,
+                expectation_maximization,
+                X,
+                draw(selection) if known is None else known,
+                checkpoint=checkpoint and checkpoint.part(f"start-{i}"),
+                callback=callback,
+                **em_params,
+            )
+            if best is None or result.lower_bounds[-1] > best.lower_bounds[-1]:
+                best = result
+            if task.when:
+                break
+    except KeyboardInterrupt:
+        if best is None:
+            raise
+        task.when = f"before EM had begun at another of n_init={n_init} starts"
+    fit = SelectedFit(selection, best)
+    return task.end(lambda: fit) if work is None else fit
+
+
+def joint_log_prob(mixture, X):
+    """Return log-densities of samples (n,), NaN being missing."""
+    return mixture.log_prob(X, missing="marginal")
+
+
+def first_labels_of(X, n_clusters, sample_weight, seed):
+    """Return k-means labels of standardized samples, (n,)."""
+    how = {"sample_weight": sample_weight, "random_state": seed, "scale": True}
+    return kmeans_labels(X, n_clusters, **how)
 
 
 def select_mixture(
@@ -100,7 +339,7 @@ def select_mixture(
     random_state=None,
     n_components_grid=N_COMPONENTS,
     judge=joint_log_prob,
-    first_labels=scaled_kmeans_labels,
+    first_labels=first_labels_of,
     **em_params,
 ):
     """Choose the settings of a mixture by held-out log-likelihood."""
@@ -108,7 +347,7 @@ def select_mixture(
     if em_params.get("moments") is None:
         # A fold may lack all values of a feature, though the rows have some.
         em_params["moments"] = missing_moments(X, sample_weight)
-    folds, n_train = _folds(X, seed)
+    folds, n_train = find_folds(X, seed)
     sizes = _sizes(n_components, n_components_grid, n_train)
     settings = candidate_settings(covariance_type, shrinkage, n_train, X.shape[1])
     several = isinstance(n_components, tuple)
@@ -146,9 +385,9 @@ def select_mixture(
     return chosen._replace(n_components=n_components, start=None)
 
 
-def _folds(X, random_state):
+def find_folds(X, random_state):
     """Return boolean masks of the training rows, and their distinct rows."""
-    row = _distinct(X)
+    row = number_distinct(X)
     n_distinct = int(row.max()) + 1
     if n_distinct < 5:
         # Nothing can be held out: score what was trained on.

@@ -1,15 +1,170 @@
-"""Stepwise EM: statistics that forget."""
+"""Statistics of blocks and of chunks: distributed and stepwise EM."""
+
+from functools import partial, reduce
 
 import numpy as np
 
-from skgmje._backend import as_float
-from skgmje.em._e_step import statistics_pass
-from skgmje.em._em import make_prior, maximise
+from skgmje._backend import as_double, as_float, as_floats
+from skgmje.em._em import (
+    PASS_LIMIT,
+    Samples,
+    as_mixture,
+    begin,
+    e_step,
+    make_kernel,
+    make_prior,
+    maximise,
+)
+from skgmje.gaussian import _passes
 from skgmje.gaussian._arrays import map_arrays
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._loops import Statistics
 from skgmje.gaussian._mixture import Mixture
-from skgmje.gaussian._passes import merge_stats
+
+
+def block_stats(
+    mixture,
+    X,
+    *,
+    center,
+    sample_weight=None,
+    temper=1.0,
+    missing=False,
+    reg_covar=0.0,
+):
+    """Take the E-step of one block: its sufficient statistics under a mixture.
+
+    A pure function of arrays that can be pickled: any engine may call it where
+    the block is. Statistics of blocks are merged by :func:`merge_stats`.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        The current mixture, of NumPy arrays.
+
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+
+    center : ndarray of shape (n_features,)
+        A point near the middle of all rows, the same for all blocks.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    temper : float, default=1.0
+        Power of the joint densities before they become responsibilities.
+
+    missing : bool, default=False
+        Whether NaN means missing; the same for all blocks.
+
+    reg_covar : float or ndarray of shape (n_features,), default=0.0
+        What the M-step will add to the variances: the missing entries of `X` have
+        it from the last step already.
+
+    Returns
+    -------
+    stats : Statistics
+        Counts, means, second moments about them, and the log-likelihood.
+
+    See Also
+    --------
+    score_block : The log-likelihood alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje import Mixture
+
+    >>> mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones((1, 1)), "diag")
+    >>> blocks = [np.array([[1.0], [2.0]]), np.array([[6.0]])]
+    >>> stats = [block_stats(mixture, X, center=np.zeros(1)) for X in blocks]
+    >>> merge_stats(mixture, *stats).means
+    array([[3.]])
+    """
+    X, sample_weight, center = as_floats(X, sample_weight, center)
+    kernel = make_kernel(mixture, center, -1.0 if missing else PASS_LIMIT)
+    fixed = mixture.covariance_type, center, kernel.limit, missing, reg_covar
+    return e_step(kernel, Samples(X, sample_weight, *fixed), temper)
+
+
+def merge_stats(mixture, *stats):
+    """Merge statistics of blocks that were taken with the same mixture and centre.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        The mixture.
+
+    *stats : Statistics
+        Of neighbouring blocks.
+
+    Returns
+    -------
+    stats : Statistics
+        Of all their rows.
+
+    See Also
+    --------
+    block_stats : Takes them.
+
+    Examples
+    --------
+    See :func:`block_stats`.
+
+    >>> import numpy as np
+    >>> from skgmje import Mixture
+
+    >>> mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones((1, 1)), "diag")
+    >>> stats = block_stats(mixture, np.ones((5, 1)), center=np.zeros(1))
+    >>> merge_stats(mixture, stats, stats).weight
+    10
+    """
+    kernel = make_kernel(mixture, mixture.means[0])
+    return reduce(partial(_passes.merge_stats, kernel), stats)
+
+
+def score_block(mixture, X, sample_weight=None, missing="raise"):
+    """Sum the log-densities of one block.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        The mixture.
+
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows, all positive.
+
+    missing : {'raise', 'marginal'}, default='raise'
+        What to do about NaN.
+
+    Returns
+    -------
+    sums : ndarray of shape (2,)
+        The weighted sum of the log-densities in nats, and that of the weights.
+        Those of blocks add up.
+
+    See Also
+    --------
+    block_stats : The statistics of an E-step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje import Mixture
+
+    >>> mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones((1, 1)), "diag")
+    >>> score_block(mixture, np.zeros((2, 1))).round(3)
+    array([-1.838,  2.   ])
+    """
+    log_prob = mixture.log_prob(X, missing=missing)
+    if sample_weight is None:
+        return np.array([log_prob.sum(dtype=np.float64), len(X)])
+    weight = np.asarray(sample_weight, np.float64)
+    return np.array([log_prob @ weight, weight.sum()])
+
 
 # A component without any weight keeps its mean and covariance.
 SMALLEST = 1e-12
@@ -67,52 +222,36 @@ def online_em(mixture, X, *, rate=0.05, reg_covar=1e-6, dead_share=0.1):
     """
     mixture, X = _double(mixture), as_float(X)
     prior = make_prior(X.shape[1], 0.0, "pooled", reg_covar)
-    kernel, fresh = statistics_pass(X, reg_covar=reg_covar)(mixture)
-    old = _implied(mixture, kernel, prior.reg_covar)
-    if rate == 0:
-        stats = old
-    else:
-        fresh = _scaled_by(fresh, rate / fresh.weight)
-        stats = merge_stats(kernel, _scaled_by(old, 1 - rate), fresh)
-    kind = mixture.covariance_type
-    mixture, _ = maximise(kernel, stats, prior, kind, drop=False)
+    samples, kernel = begin(X, mixture, None, reg_covar)
+    fresh = e_step(kernel, samples)
+    stats = old = kernel.restate(implied_stats(kernel, mixture, 1.0, prior.reg_covar))
+    if rate:
+        fresh = scaled_stats(fresh, rate / fresh.weight)
+        stats = _passes.merge_stats(kernel, scaled_stats(old, 1 - rate), fresh)
+    kernel, _ = maximise(kernel, stats, prior, mixture.covariance_type, drop=False)
+    mixture = as_mixture(kernel, mixture.covariance_type)
     dead = np.flatnonzero(mixture.weights * mixture.n_components < dead_share)
     return _revive(mixture, X, dead[: len(X)]) if len(dead) else mixture
 
 
 def _double(mixture):
-    def as_float64(array):
-        return np.asarray(array, np.float64)
-
-    weights = as_float64(mixture.weights)
-    return Mixture(
-        weights / weights.sum(),
-        as_float64(mixture.means),
-        map_arrays(as_float64, mixture.covariances),
-        mixture.covariance_type,
-    )
+    """Return a mixture in double precision, whose weights sum to one in it."""
+    parts = mixture.weights, mixture.means, mixture.covariances
+    weights, *parts = (map_arrays(as_double, part) for part in parts)
+    return Mixture(weights / weights.sum(), *parts, mixture.covariance_type)
 
 
-def _implied(mixture, kernel, reg_covar):
-    """Return the statistics of one row's weight whose M-step is the mixture."""
+def implied_stats(kernel, mixture, weight, reg_covar):
+    """Return the statistics of samples of a total weight whose M-step is a mixture."""
     kind = COVARIANCE_TYPES[mixture.covariance_type]
     dense = kind.dense(mixture.covariances, *mixture.means.shape)
-    counts = np.maximum(mixture.weights, SMALLEST)
+    counts = np.maximum(mixture.weights * weight, SMALLEST)
     scatter = kernel.pack((dense - np.diag(reg_covar)) * counts[:, None, None])
-    stats = Statistics(counts, mixture.means, scatter, 0.0, 1.0)
-    return kernel.restate(stats)
-
-
-def _scaled_by(stats, factor):
-    return stats._replace(
-        counts=stats.counts * factor,
-        scatter=tuple(part * factor for part in stats.scatter),
-        weight=stats.weight * factor,
-    )
+    return Statistics(counts, mixture.means, scatter, 0.0, weight)
 
 
 def _revive(mixture, X, dead):
-    """Put dead components on the least likely rows, with an equal weight."""
+    """Put dead components on the least likely samples, with an equal weight."""
     rows = X[np.argsort(mixture.log_prob(X, missing="marginal"))[: len(dead)]]
     rows = np.where(np.isnan(rows), mixture.mean, rows)
     source = np.arange(mixture.n_components)
@@ -124,7 +263,7 @@ def _revive(mixture, X, dead):
     return Mixture(weights / weights.sum(), means, covariances, kind)
 
 
-# A chunk enters the statistics with the step (1 + rows seen / its rows)^-0.7;
+# A chunk enters by the step (1 + samples seen / its samples)^-0.7;
 # stochastic approximation needs an exponent in (1/2, 1].
 STEP_EXPONENT = 0.7
 
@@ -134,14 +273,15 @@ def blend(kernel, old, fresh, memory=np.inf):
     total = old.weight + fresh.weight
     step = (1 + old.weight / fresh.weight) ** -STEP_EXPONENT
     step = max(step, -np.expm1(-fresh.weight / memory))
-    return merge_stats(
+    return _passes.merge_stats(
         kernel,
-        _scaled(kernel.restate(old), (1 - step) * total / old.weight),
-        _scaled(fresh, step * total / fresh.weight),
+        scaled_stats(kernel.restate(old), (1 - step) * total / old.weight),
+        scaled_stats(fresh, step * total / fresh.weight),
     )
 
 
-def _scaled(stats, factor):
+def scaled_stats(stats, factor):
+    """Return the statistics of samples whose weights are multiplied by a factor."""
     return stats._replace(
         counts=stats.counts * factor,
         scatter=tuple(part * factor for part in stats.scatter),

@@ -6,10 +6,7 @@ import numpy as np
 
 from skgmje._standardize import Units
 from skgmje.conditional._models import JointConditional
-from skgmje.em._em import EMResult, expectation_maximization
-from skgmje.em._kmeans import kmeans_labels
-from skgmje.em._select import ROWS_PER_COMPONENT, select_mixture
-from skgmje.em._start import start_mixture
+from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
 from skgmje.gaussian._mixture import Mixture
 
 # Relative to the variances, so that collapsed embeddings too have a density.
@@ -82,22 +79,10 @@ def latent_density(
 
 def _fit_marginal(rows, settings, random_state):
     """Fit a mixture to contexts by EM."""
+    chosen = settings.n_components, settings.covariance_type, settings.shrinkage
     steps = {"tol": settings.tol, "reg_covar": settings.reg_covar}
-    selection = select_mixture(
-        rows,
-        n_components=settings.n_components,
-        covariance_type=settings.covariance_type,
-        shrinkage=settings.shrinkage,
-        random_state=random_state,
-        **steps,
-    )
-    prior = {"shrinkage": selection.shrinkage, "reg_covar": settings.reg_covar}
-    start = selection.start
-    if start is None:
-        seed = random_state.randint(2**31 - 1)
-        labels = kmeans_labels(rows, selection.n_components, random_state=seed)
-        start = start_mixture(rows, labels, selection.covariance_type, **prior)
-    return expectation_maximization(rows, start, tol=settings.tol, **prior).mixture
+    fit = fit_selected(rows, chosen, random_state, selecting={}, **steps)
+    return fit.result.mixture
 
 
 class PairMoments(NamedTuple):
@@ -137,14 +122,12 @@ class PairMoments(NamedTuple):
 _KIND = "full"
 
 
-# Rows that each component borrows from all, and a floor, in standard units.
-_SHRINKAGE = 2.0
+# Samples that each component borrows from all, and a floor, in standard units.
+_SHRINKAGE, _FLOOR = 2.0, 1e-4
 
 
-_PRIOR = {"shrinkage": _SHRINKAGE, "reg_covar": 1e-4}
-
-
-_N_STEPS = 200
+# Iterations of EM, and of those that candidates for the number of components get.
+_N_STEPS, _N_SELECTION_STEPS = 200, 100
 
 
 # Codes are trained to have unit variance; what varies less is rounding.
@@ -157,20 +140,22 @@ def fit_codes(codes, n_components, random_state, task):
     varies = scale > _LEAST_STD
     scale = np.where(varies, scale, _LEAST_STD)
     rows = np.where(varies, (codes - loc) / scale, 0.0)
-    start = None
     if n_components == "auto" and task.when:
         n_components = 1
+    selecting = None
     if n_components == "auto":
-        kind = {"covariance_type": _KIND}
-        chosen = select_mixture(rows, random_state=random_state, **kind, **_PRIOR)
-        n_components, start = chosen.n_components, chosen.start
-    if start is None:
-        size = max(1, min(n_components, len(rows) // ROWS_PER_COMPONENT))
-        seed = random_state.randint(2**31 - 1)
-        labels = kmeans_labels(rows, size, random_state=seed)
-        start = start_mixture(rows, labels, _KIND, **_PRIOR)
-    steps = {"max_iter": _N_STEPS, **_PRIOR}
-    result = task.learn(EMResult, expectation_maximization, rows, start, **steps)
+        selecting = {"max_iter": _N_SELECTION_STEPS}
+    else:
+        n_components = max(1, min(n_components, len(rows) // ROWS_PER_COMPONENT))
+    result = fit_selected(
+        rows,
+        (n_components, _KIND, _SHRINKAGE),
+        random_state,
+        selecting=selecting,
+        work=task,
+        max_iter=_N_STEPS,
+        reg_covar=_FLOOR,
+    ).result
     trouble = ""
     if not result.converged:
         trouble = (

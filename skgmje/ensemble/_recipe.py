@@ -8,15 +8,18 @@ from sklearn.preprocessing import StandardScaler
 
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
-from skgmje.em._kmeans import count_distinct
-from skgmje.em._quick import quick_mixture
-from skgmje.em._select import shrinkage_grid
+from skgmje.em._em import fit_labels
+from skgmje.em._select import count_distinct, shrinkage_grid
 
 LLOYD_STEPS = 10
 
 
 # Annealing takes twenty iterations, the last of which are hardly tempered.
-ANNEALING_EXTRA = 10
+ANNEALING_EXTRA, FIRST_POWER = 10, 0.5
+
+
+# Components of fewer samples are dropped; the floor is in standard units.
+LEAST_SAMPLES, REG_COVAR = 0.5, 1e-5
 
 
 # Rows that a component needs, and the largest numbers of components.
@@ -113,13 +116,16 @@ class Candidate(NamedTuple):
 
     def fit(self, Z, labels, sample_weight, max_iter):
         """Return the mixture of rows in the coordinates of the space."""
-        return quick_mixture(
+        return fit_labels(
             Z,
             labels,
             self.covariance_type,
+            least=LEAST_SAMPLES,
             sample_weight=sample_weight,
             shrinkage=self.shrinkage,
-            annealed=self.annealed,
+            shrinkage_target="neighbors",
+            reg_covar=REG_COVAR,
+            annealing=FIRST_POWER if self.annealed else None,
             max_iter=max_iter + ANNEALING_EXTRA * self.annealed,
         )
 

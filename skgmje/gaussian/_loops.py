@@ -125,9 +125,11 @@ class Kernel(ABC):
             # -1e300 instead of -inf keeps matrix products free of NaN.
             self.log_weights = np.maximum(np.log(weights), -1e300)
         self.weightless = None if np.all(weights) else weights == 0
+        self.weights = weights
         self.means = means
         self.covariances = covariances
         self.center = center
+        self.limit = limit
         self.n_components, self.n_features = means.shape
         self.expands = self._prepare(limit)
         self.origins = np.broadcast_to(center, means.shape) if self.expands else means

@@ -15,7 +15,7 @@ from skgmje._validation import (
     check_weights,
     is_lazy,
 )
-from skgmje.em._e_step import score_block
+from skgmje.em._stepwise import score_block
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 

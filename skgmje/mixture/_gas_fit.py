@@ -6,15 +6,14 @@ from scipy.spatial.distance import cdist
 
 from skgmje._backend import is_torch, to_numpy
 from skgmje._interrupt import Interrupted
-from skgmje.em._e_step import row_mean
-from skgmje.em._em import make_prior, maximise
-from skgmje.em._kmeans import count_distinct
-from skgmje.em._select import N_COMPONENTS, Selection, select_mixture
+from skgmje.em._bandwidth import nearest_centers
+from skgmje.em._em import as_mixture, make_prior, maximise, row_mean
+from skgmje.em._select import N_COMPONENTS, Selection, count_distinct, select_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._dense import unpack_symmetric
 from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._passes import assigned_stats, merge_stats
-from skgmje.mixture._fitting import RELATIVE_REGULARISATION
+from skgmje.mixture._gaussian_mixture import RELATIVE_REGULARISATION
 from skgmje.neural_gas._nodes import gas_labels
 from skgmje.neural_gas._refine import refine_gas
 from skgmje.neural_gas._state import GasState, adapt_gas, start_gas
@@ -54,7 +53,7 @@ def node_statistics(X, weight, assign, nodes, covariance_type):
 def follow_nodes(stats, old, gas, *, shift=False):
     """Give new nodes a share of the statistics around them, and forget lost ones."""
     place = {node: i for i, node in enumerate(old.ids.tolist())}
-    nearest = cdist(gas.nodes, stats.means).argmin(axis=1)
+    nearest = nearest_centers(gas.nodes, stats.means)[0]
     ids = gas.ids.tolist()
     source = np.array([place.get(k, i) for k, i in zip(ids, nearest, strict=True)])
     is_new = np.array([k not in place for k in ids])
@@ -110,7 +109,8 @@ def mixture_of(stats, covariance_type, shrinkage, reg_covar):
         matrices = unpack_symmetric(stats.scatter[0], n_features)
         stats = stats._replace(scatter=kernel.pack(matrices))
     prior = make_prior(n_features, shrinkage, "pooled", reg_covar)
-    return maximise(kernel, stats, prior, covariance_type, drop=False)[0]
+    kernel, _ = maximise(kernel, stats, prior, covariance_type, drop=False)
+    return as_mixture(kernel, covariance_type)
 
 
 def stream_regularisation(reg_covar, stats, covariance_type):

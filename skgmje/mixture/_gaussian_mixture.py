@@ -1,41 +1,44 @@
 """Gaussian mixtures by expectation-maximisation."""
 
+import warnings
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from skgmje._callbacks import Change, FitTask
 from skgmje._sklearn import Interval, StrOptions, TypeOptions, _fit_context
-from skgmje._validation import as_blocks
-from skgmje.em._e_step import missing_moments, statistics_pass
+from skgmje._validation import (
+    as_blocks,
+    check_blocks,
+    check_rows,
+    check_values,
+    check_weights,
+)
+from skgmje.em._blocks import BlocksWithValues
 from skgmje.em._em import (
     SHRINKAGE_TARGETS,
-    EMResult,
-    expectation_maximization,
+    as_mixture,
+    begin,
+    e_step,
+    has_missing,
+    make_kernel,
     make_prior,
     maximise,
+    missing_moments,
+    observed_moments,
 )
-from skgmje.em._kmeans import STARTS, draw_start
-from skgmje.em._select import Selection, select_mixture
-from skgmje.em._stepwise import blend
+from skgmje.em._select import START_SAMPLES, STARTS, draw_start, fit_selected, part_of
+from skgmje.em._stepwise import blend, implied_stats
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._loops import Statistics
+from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE, lost_correlation
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import MixtureDensityMixin, mixture_attributes
-from skgmje.mixture._fitting import (
-    fit_rows,
-    last_solution,
-    override,
-    regularisation,
-    start_rows,
-    warn_about,
-    warn_of_few_samples,
-)
 
 
 class GaussianMixture(MixtureDensityMixin, BaseEstimator):
@@ -293,14 +296,35 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             task.checkpoint = self._open_checkpoint(X, weight, *self._goes_on())
             random_state = check_random_state(self.random_state)
             reg_covar = regularisation(self.reg_covar, X, weight)
-            part = start_rows(self, X, weight, random_state)
-            # Of all samples: a part may lack all values of a feature.
-            prior = {"reg_covar": reg_covar, "moments": missing_moments(X, weight)}
-            selection = self._select(*part, prior, random_state)
-            starts = self._starts(*part, prior, selection, random_state)
-            best = self._best(task, X, weight, starts, selection, reg_covar)
-            task.end(self._store, best, selection, reg_covar)
-        warn_about(best, selection.n_components, self.tol)
+            size = 1 if self.n_components == "auto" else self.n_components
+            part = part_of(X, weight, random_state, START_SAMPLES * size)
+            first = {
+                "reg_covar": reg_covar,
+                "shrinkage_target": self.shrinkage_target,
+                "rank": self.rank,
+                # Of all samples: a part may lack all values of a feature.
+                "moments": missing_moments(X, weight),
+            }
+            goes_on, listens = bool(self._goes_on()), self.verbose or task.has_listeners
+            selection, result = fit_selected(
+                X,
+                (self.n_components, self.covariance_type, self.shrinkage),
+                random_state,
+                sample_weight=weight,
+                part=part,
+                draw=partial(self._draw_start, part, first, random_state),
+                n_init=1 if goes_on else self.n_init,
+                proven=self.init_params == "kmeans" and not goes_on,
+                work=task,
+                checkpoint=task.checkpoint,
+                callback=partial(self._report, task) if listens else None,
+                annealing=self.annealing,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                **first,
+            )
+            task.end(self._store, result, selection, reg_covar)
+        warn_about(result, selection.n_components, self.tol)
         warn_of_few_samples(X, weight, self.mixture_, self.shrinkage_, reg_covar)
         return self
 
@@ -325,86 +349,29 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
-    def _select(self, X, weight, prior, random_state):
-        wanted = (self.n_components, self.covariance_type, self.shrinkage)
-        if "auto" not in wanted:
-            return Selection(*wanted, cv_results=None, start=None)
-        return select_mixture(
-            X,
-            n_components=self.n_components,
-            covariance_type=self.covariance_type,
-            shrinkage=self.shrinkage,
-            sample_weight=weight,
-            random_state=random_state,
-            shrinkage_target=self.shrinkage_target,
-            annealing=self.annealing,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            rank=self.rank,
-            **prior,
-        )
-
     def _goes_on(self):
         """Return the parameters that ``warm_start=True`` goes on from, if any."""
         if not (self.warm_start and hasattr(self, "means_")):
             return ()
         return self.weights_, self.means_, self.precisions_
 
-    def _starts(self, X, weight, prior, selection, random_state):
+    def _draw_start(self, part, first, random_state, selection):
+        """Return the next mixture that EM begins at."""
+        X, weight = part
         if self._goes_on():
-            yield last_solution(self, X, selection)
-            return
-        kmeans = self.init_params == "kmeans"
-        proven = selection.start is not None and kmeans
-        if proven:
-            yield selection.start
-        scaled = selection.cv_results is not None and kmeans
-        for _ in range(self.n_init - proven):
-            start = draw_start(
-                X,
-                weight,
-                selection.n_components,
-                "kmeans-scaled" if scaled else self.init_params,
-                random_state,
-                covariance_type=selection.covariance_type,
-                shrinkage=selection.shrinkage,
-                shrinkage_target=self.shrinkage_target,
-                rank=self.rank,
-                **prior,
-            )
-            yield override(
-                start, self.weights_init, self.means_init, self.precisions_init
-            )
-
-    def _best(self, task, X, weight, starts, selection, reg_covar):
-        """Run EM from each start; return the best result, or the best by Ctrl-C."""
-        best = None
-        try:
-            for i, start in enumerate(starts):
-                result = task.learn(
-                    EMResult,
-                    expectation_maximization,
-                    X,
-                    start,
-                    sample_weight=weight,
-                    shrinkage=selection.shrinkage,
-                    shrinkage_target=self.shrinkage_target,
-                    annealing=self.annealing,
-                    reg_covar=reg_covar,
-                    tol=self.tol,
-                    max_iter=self.max_iter,
-                    checkpoint=task.checkpoint and task.checkpoint.part(f"start-{i}"),
-                    callback=partial(self._report, task),
-                )
-                if best is None or result.lower_bounds[-1] > best.lower_bounds[-1]:
-                    best = result
-                if task.when:
-                    break
-        except KeyboardInterrupt:
-            if best is None:
-                raise
-            task.when = f"before EM had begun at another of n_init={self.n_init} starts"
-        return best
+            return last_solution(self, X, selection)
+        init_params = self.init_params
+        if init_params == "kmeans" and selection.cv_results is not None:
+            init_params = "kmeans-scaled"
+        first = {
+            "covariance_type": selection.covariance_type,
+            "shrinkage": selection.shrinkage,
+            **first,
+        }
+        start = draw_start(
+            X, weight, selection.n_components, init_params, random_state, **first
+        )
+        return override(start, self.weights_init, self.means_init, self.precisions_init)
 
     def _store(self, result, selection, reg_covar):
         self._set_mixture(result.mixture)
@@ -538,31 +505,240 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             reg_covar = vars(self).get("_reg_covar")
             if reg_covar is None:
                 reg_covar = regularisation(self.reg_covar, X, weight)
-            kernel, fresh = statistics_pass(X, weight, reg_covar)(self.mixture_)
-            old = vars(self).get("_stats") or self._implied_stats(kernel, reg_covar)
-            stats = fresh if old is None else blend(kernel, old, fresh)
+            mixture, kind = self.mixture_, self.covariance_type_
+            samples, kernel = begin(X, mixture, weight, reg_covar)
+            stats = fresh = e_step(kernel, samples)
+            old, seen = vars(self).get("_stats"), self._weight_seen
+            if old is None and seen:
+                old = implied_stats(kernel, mixture, seen, reg_covar)
+            if old is not None:
+                stats = blend(kernel, old, fresh)
             prior = make_prior(
                 self.n_features_in_, self.shrinkage_, self.shrinkage_target, reg_covar
             )
-            mixture, _ = maximise(
-                kernel, stats, prior, self.covariance_type_, drop=False
-            )
-            self._set_mixture(mixture)
+            kernel, _ = maximise(kernel, stats, prior, kind, drop=False)
+            self._set_mixture(as_mixture(kernel, kind))
             self._stats, self._reg_covar = stats, reg_covar
             self.n_iter_ += 1
             self.lower_bound_ = fresh.log_likelihood / fresh.weight
             self.lower_bounds_ = [*self.lower_bounds_, self.lower_bound_]
         return self
 
-    def _implied_stats(self, kernel, reg_covar):
-        """Return the statistics whose M-step is the fitted mixture, if it saw rows."""
-        if not self._weight_seen:
-            return None
-        counts = self.weights_ * self._weight_seen
-        dense = COVARIANCE_TYPES[self.covariance_type_].dense(
-            self.covariances_, *self.means_.shape
+
+# reg_covar="auto" is this share of each feature's variance.
+RELATIVE_REGULARISATION = 1e-6
+
+
+def fit_rows(estimator, X, sample_weight, *, reset=True):
+    """Return checked rows and their weights; those without weight or value are
+    dropped.
+    """
+    blocks = as_blocks(X, sample_weight)
+    if blocks is not None:
+        X, weight = check_blocks(estimator, blocks, allow_nan=True), None
+        if X.overview.has_missing:
+            X = BlocksWithValues(X)
+    else:
+        least = 2 if reset else 1
+        X = check_rows(
+            estimator, X, reset=reset, allow_nan=True, min_samples=least, fitting=True
         )
-        scatter = (dense - np.diag(reg_covar)) * counts[:, None, None]
-        return Statistics(
-            counts, self.means_, kernel.pack(scatter), 0.0, self._weight_seen
+        weight = check_weights(sample_weight, X)
+        if weight is not None and not weight.all():
+            X, weight = X[weight > 0], weight[weight > 0]
+        given, (X, weight) = X, _with_values(X, weight)
+        if reset or not len(X):
+            check_values(estimator, given)
+    n_components, n_samples = estimator.n_components, X.shape[0]
+    if reset and n_components != "auto" and n_samples < n_components:
+        raise ValueError(
+            f"n_components={n_components} is larger than the number of samples with "
+            f"positive weight, n_samples={n_samples}. Lower n_components or add "
+            "samples."
         )
+    return X, weight
+
+
+def _with_values(X, weight):
+    """Return the rows that have a value, and their weights."""
+    if not has_missing(X):
+        return X, weight
+    valued = ~np.isnan(X).all(axis=1)
+    if valued.all():
+        return X, weight
+    return X[valued], None if weight is None else weight[valued]
+
+
+def regularisation(reg_covar, X, weight):
+    """Return what is added to each variance, shape (n_features,)."""
+    if reg_covar != "auto":
+        return np.full(X.shape[1], float(reg_covar))
+    center, variance = map(np.nan_to_num, observed_moments(X, weight))
+    # Rounding leaves a constant feature a variance, but not one of its size.
+    constant = variance <= 1e-28 * center**2
+    typical = variance[~constant].mean() if not constant.all() else 1.0
+    return RELATIVE_REGULARISATION * np.where(constant, typical, variance)
+
+
+def override(start, weights=None, means=None, precisions=None):
+    """Return `start` with the given parts in place of its own."""
+    if weights is None and means is None and precisions is None:
+        return start
+    kind = start.covariance_type
+    shape = start.means.shape
+    weights = _part("weights_init", weights, start.weights, shape[:1])
+    means = _part("means_init", means, start.means, shape)
+    if not np.isclose(weights.sum(), 1.0) or weights.min() < 0:
+        raise ValueError(
+            f"weights_init={weights.tolist()} must not be negative and must sum to "
+            "one. Divide it by its sum."
+        )
+    covariances = start.covariances
+    if precisions is not None:
+        layout = COVARIANCE_TYPES[kind]
+        expected = layout.shape(*shape)
+        if not layout.keeps_inverse:
+            raise ValueError(
+                f"precisions_init is not defined for covariance_type={kind!r}. "
+                "Pass means_init alone, or warm_start from from_parameters."
+            )
+        precisions = _part("precisions_init", precisions, None, expected)
+        try:
+            covariances = layout.symmetrize(layout.precisions(precisions))
+        except ValueError as error:
+            raise ValueError(
+                "precisions_init has a matrix that is not positive definite. Pass "
+                "inverses of covariances."
+            ) from error
+    return Mixture(weights, means, covariances, kind)
+
+
+def _part(name, values, default, shape):
+    if values is None:
+        return default
+    values = np.asarray(values, np.float64)
+    if values.shape != tuple(shape) or not np.isfinite(values).all():
+        raise ValueError(
+            f"{name} of shape {values.shape} must be finite and of shape "
+            f"{tuple(shape)}. Reshape it or change n_components."
+        )
+    return values
+
+
+def last_solution(estimator, X, selection):
+    """Return the mixture that ``warm_start=True`` goes on from."""
+    mixture = estimator.mixture_
+    asked = selection.n_components, selection.covariance_type
+    if estimator._asked != asked or mixture.n_features != X.shape[1]:
+        raise ValueError(
+            f"warm_start=True goes on from the last solution, which has (n_components, "
+            f"covariance_type, n_features) {(*estimator._asked, mixture.n_features)}, "
+            f"but {(*asked, X.shape[1])} is asked for. Fit a clone, or set "
+            "warm_start=False."
+        )
+    return mixture
+
+
+def warn_about(result, n_components, tol):
+    """Say once, with figures, what a user should know of a fit."""
+    problems = []
+    if not result.converged:
+        gain = np.diff(result.lower_bounds[-2:]).sum()
+        problems.append(
+            f"EM did not converge in {result.n_iter} iterations (last gain "
+            f"{gain:.2g} nats, tol={tol:g}). Increase max_iter or tol, or lower "
+            "n_components."
+        )
+    dropped = n_components - result.mixture.n_components
+    if dropped:
+        problems.append(
+            f"{dropped} of {n_components} components had no rows left and were "
+            "dropped; distinct rows may be too few. Lower n_components."
+        )
+    if result.reg_covar:
+        problems.append(
+            f"A covariance was singular: {result.reg_covar:.2g} was added to the "
+            "diagonals. Set reg_covar='auto', increase shrinkage, or remove "
+            "duplicated features."
+        )
+    if problems:
+        warnings.warn(" ".join(problems), ConvergenceWarning, stacklevel=3)
+
+
+# What is left of a component's mass or covariance without a sample is never below.
+LEAST_LEFT = 1e-9
+
+
+# Nats by which a diagonal Gaussian must be better: per feature, and at least.
+FAR_PER_FEATURE, FAR = 0.1, 5.0
+
+
+KINDS = ("full", "tied")
+
+
+def warn_of_few_samples(X, weight, mixture, shrinkage, reg_covar):
+    """Warn if a diagonal Gaussian would predict samples left out far better."""
+    n_samples, n_features = X.shape
+    ample = FEW_ROWS_PER_FEATURE * n_features * mixture.n_components
+    few = n_samples < ample and mixture.covariance_type in KINDS and n_features > 1
+    if not few or not isinstance(X, np.ndarray) or np.isnan(X).any():
+        return
+    weight = np.ones(n_samples) if weight is None else weight
+    X = X.astype(np.float64, copy=False)
+    with np.errstate(all="ignore"):
+        own = leave_one_out(X, weight, mixture, shrinkage)
+        diagonal = diagonal_leave_one_out(X, weight, reg_covar)
+    own, diagonal = (np.average(part, weights=weight) for part in (own, diagonal))
+    # Of rows so large that these are NaN nothing is said.
+    if not own < diagonal - max(FAR, FAR_PER_FEATURE * n_features):
+        return
+    warnings.warn(
+        f"n_samples={n_samples} are few for n_features={n_features} and "
+        f"{mixture.n_components} {mixture.covariance_type!r} covariance(s): the "
+        f"log-likelihood of a sample left out is about {own:.4g} nats, that of a "
+        f"diagonal Gaussian {diagonal:.4g}. Set covariance_type='auto' and "
+        "shrinkage='auto'.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def leave_one_out(X, weight, mixture, shrinkage):
+    """Compute log-densities of samples without their own share of the fit."""
+    d, center = X.shape[1], np.average(X, axis=0, weights=weight)
+    kernel = make_kernel(mixture, center)
+    distances = kernel.squared_distances((X - center).T)
+    log_det = np.linalg.slogdet(
+        COVARIANCE_TYPES[mixture.covariance_type].dense(
+            mixture.covariances, *mixture.means.shape
+        )
+    )[1][:, None]
+    total = weight.sum()
+    # A weight of two stands for two samples, of which one is left out.
+    share = mixture.responsibilities(X).T * np.minimum(weight, 1.0)
+    count = total * mixture.weights[:, None]
+    left = np.maximum(count - share, LEAST_LEFT)
+    behind = count if mixture.covariance_type == "full" else total
+    behind = behind + shrinkage
+    factor = behind / np.maximum(behind - share, LEAST_LEFT)
+    lost = share * count / left * distances / behind
+    lost = lost * (1 - lost_correlation(total, d, shrinkage))
+    kept = np.maximum(1 - lost, LEAST_LEFT)
+    square = (count / left) ** 2 * distances / factor / kept
+    log_joint = np.log(left / (total - 1)) - 0.5 * (
+        square + d * np.log(2 * np.pi * factor) + log_det + np.log(kept)
+    )
+    return np.logaddexp.reduce(log_joint, axis=0)
+
+
+def diagonal_leave_one_out(X, weight, reg_covar):
+    """Compute the same of a diagonal Gaussian, with a floor of `reg_covar`."""
+    mean = np.average(X, axis=0, weights=weight)
+    total, share = weight.sum(), np.minimum(weight, 1.0)[:, None]
+    left = np.maximum(total - share, LEAST_LEFT)
+    squares = (X - mean) ** 2
+    scatter = weight @ squares - share * total / left * squares
+    floor = np.maximum(reg_covar, np.finfo(float).tiny)
+    variance = np.maximum(scatter / left, 0.0) + floor
+    squares = squares * (total / left) ** 2
+    return -0.5 * (squares / variance + np.log(2 * np.pi * variance)).sum(axis=1)

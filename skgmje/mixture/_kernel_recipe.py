@@ -14,10 +14,13 @@ from skgmje.em._bandwidth import (
     total_variance,
     wide_variance,
 )
-from skgmje.em._em import EMResult, expectation_maximization
-from skgmje.em._kmeans import kmeans_centers
-from skgmje.em._select import Selection, select_mixture
-from skgmje.em._start import start_mixture, weights_only
+from skgmje.em._em import (
+    EMResult,
+    expectation_maximization,
+    start_mixture,
+    weights_only,
+)
+from skgmje.em._select import Selection, kmeans_centers, select_mixture
 from skgmje.gaussian._mixture import Mixture
 
 # The M-steps of the polish; more would change the density little.

@@ -18,12 +18,12 @@ from sklearn.utils.validation import check_is_fitted
 from skgmje._callbacks import Change, FitTask
 from skgmje._sklearn import Interval, StrOptions, TypeOptions, _fit_context
 from skgmje._validation import as_blocks, check_blocks, check_rows, check_weights
-from skgmje.em._blocks import RowBlocks, part_of
+from skgmje.em._blocks import RowBlocks
 from skgmje.em._em import EMResult, expectation_maximization
+from skgmje.em._select import part_of
 from skgmje.em._stepwise import blend
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.mixture._base import MixtureDensityMixin
-from skgmje.mixture._fitting import regularisation, warn_about
 from skgmje.mixture._gas_fit import (
     check_nodes,
     follow_nodes,
@@ -38,6 +38,7 @@ from skgmje.mixture._gas_fit import (
     stats_kernel,
     stream_regularisation,
 )
+from skgmje.mixture._gaussian_mixture import regularisation, warn_about
 from skgmje.neural_gas._nodes import gas_errors, gas_mixture, nearest_nodes
 from skgmje.neural_gas._state import GasState, adapt_gas, gas_components, start_gas
 
@@ -421,7 +422,7 @@ class GrowingNeuralGasMixture(
             "max_iter": 1 if task.when else self._n_steps(),
             "sample_weight": weight,
             "checkpoint": task.checkpoint and task.checkpoint.part("em"),
-            "callback": lambda *_: task.step("iteration"),
+            "callback": task.has_listeners and (lambda *_: task.step("iteration")),
         }
         result = task.learn(
             EMResult, expectation_maximization, X, start, **prior, **steps

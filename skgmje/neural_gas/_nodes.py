@@ -3,7 +3,7 @@
 import numpy as np
 
 from skgmje._backend import as_float, as_floats, is_torch, namespace, to_numpy, unit_of
-from skgmje.em._start import start_mixture
+from skgmje.em._em import start_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 from skgmje.neural_gas._state import floating, gas_components

@@ -7,7 +7,7 @@ from sklearn.datasets import make_blobs
 from sklearn.mixture import GaussianMixture
 
 from skgmje.em import expectation_maximization, start_mixture, weights_only
-from skgmje.em._e_step import make_kernel, missing_stats
+from skgmje.em._em import make_kernel, missing_stats
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.gaussian._passes import block_stats
 
@@ -63,7 +63,7 @@ def test_likelihood_never_falls_with_missing_entries(covariance_type, rng):
 def test_missing_path_without_missing_entries_is_the_complete_path(covariance_type):
     mixture = fit(X, covariance_type, max_iter=3).mixture
     kernel = make_kernel(mixture, X.mean(axis=0), -1.0)
-    exact = missing_stats(kernel, covariance_type, mixture.weights, X, np.ones(len(X)))
+    exact = missing_stats(kernel, covariance_type, X, np.ones(len(X)))
     stats = block_stats(kernel, X)
     assert_allclose(exact.counts, stats.counts)
     assert_allclose(exact.log_likelihood, stats.log_likelihood)

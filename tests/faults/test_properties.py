@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skgmje import GaussianMixture, Mixture
 from skgmje.costs import COSTS
 from skgmje.em import _em, expectation_maximization
-from skgmje.em._e_step import make_kernel
+from skgmje.em._em import make_kernel
 from skgmje.gaussian import COVARIANCE_TYPES, grams
 from skgmje.gaussian._passes import block_stats, merge_stats
 
@@ -307,8 +307,9 @@ def _forget_the_first(right):
 
 def _move(right):
     def maximise(*args, **kwargs):
-        mixture, added = right(*args, **kwargs)
-        return mixture.affine(1.0, 0.3), added
+        kernel, added = right(*args, **kwargs)
+        parts = kernel.weights, kernel.means + 0.3, kernel.covariances
+        return type(kernel)(*parts, kernel.center, kernel.limit), added
 
     return maximise
 

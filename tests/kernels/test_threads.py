@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from skgmje.em._e_step import make_kernel
+from skgmje.em._em import make_kernel
 from skgmje.gaussian import Mixture, _passes
 from skgmje.gaussian._passes import WORTHWHILE, block_stats, map_chunks
 
