@@ -747,9 +747,7 @@ def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
     loops = COVARIANCE_TYPES["spherical"].loops
     for _ in range(max_iter):
         start = weights, centers, np.full(n_components, variance), center, PASS_LIMIT
-        stats = block_stats(
-            COVARIANCE_TYPES["spherical"].loops(*start), X, sample_weight
-        )
+        stats = block_stats(loops(*start), X, sample_weight)
         moved = (stats.counts * ((stats.means - centers) ** 2).sum(axis=1)).sum()
         total = stats.scatter[0].sum() + moved
         variance = max(float(total) / (stats.weight * n_features), floor)
