@@ -213,7 +213,7 @@ CALLS = {
         g.rows(), g.rows(3, seed=1), sample_weight=g.weights(24)
     ),
     **{
-        f"{A}{scheme.__name__}": (
+        f"skgmje.particles.{scheme.__name__}": (
             lambda g, scheme=scheme: scheme(g.weights(9), 20, random_state=0)
         )
         for scheme in RESAMPLING.values()
@@ -516,7 +516,8 @@ def test_every_public_function_is_listed():
 
 
 def test_every_loss_cost_and_scheme_is_called():
-    functions = {*LOSSES.values(), *COSTS.values(), *RESAMPLING.values()}
+    costs = (cost.function for cost in COSTS.values())
+    functions = {*LOSSES.values(), *costs, *RESAMPLING.values()}
     known = dict(all_functions())
     assert functions <= {known[name] for name in CALLS}
     assert callable(public_objects()["skgmje.gaussian.Mixture"])
