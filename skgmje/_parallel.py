@@ -7,7 +7,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import ThreadpoolController
 
 from skgmje._interrupt import Interrupted
-from skgmje._training._progress import Progress
+from skgmje._training._schedule import Progress
 
 
 class Runner:

@@ -208,7 +208,7 @@ def test_sample_is_in_proportion_and_without_repetition():
 
 def test_fit_of_more_rows_than_the_sample(estimator, monkeypatch):
     monkeypatch.setattr("skgmje.em._select.MAX_SAMPLED", 250 * 4)
-    monkeypatch.setattr("skgmje.mixture._kernel_training.MAX_ENTRIES", 250 * 4)
+    monkeypatch.setattr("skgmje.mixture._kernel_recipe.MAX_ENTRIES", 250 * 4)
     fitted = estimator.fit(LAZY)
     again = clone(estimator).fit(LAZY)
     assert parameters(fitted) == parameters(again)

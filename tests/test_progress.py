@@ -2,7 +2,7 @@
 
 import pytest
 
-from skgmje._training._progress import Progress
+from skgmje._training._schedule import Progress
 
 
 @pytest.mark.parametrize(

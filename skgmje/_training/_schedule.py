@@ -1,6 +1,7 @@
-"""The schedule of a training run and its stopping rule."""
+"""The schedule of a training run, its stopping rule and its progress lines."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -64,8 +65,6 @@ class Plateau:
 
     remembered = ("losses",)
 
-    remembered = ("losses",)
-
     def __init__(self, max_iter, tol, warmup):
         self.window = max(_LEAST_WINDOW, -(-max_iter // 10))
         self.first = int(np.ceil(warmup * max_iter)) + self.window
@@ -79,3 +78,31 @@ class Plateau:
     def spread(self):
         """Return by how much the loss varied lately."""
         return float(np.ptp(self.losses[-self.window :]))
+
+
+class Progress:
+    """Print a line every tenth of a run."""
+
+    remembered = ("n_steps",)
+
+    def __init__(self, name, max_iter, verbose, word="loss"):
+        self.name = name
+        self.word = word
+        self.max_iter = max_iter
+        self.verbose = verbose
+        self.n_steps = 0
+        self.start = time.perf_counter()
+
+    def __call__(self, losses):
+        before, self.n_steps = self.n_steps, self.n_steps + len(losses)
+        if self.verbose > 1 or (self.verbose and self._tenths(before)):
+            seconds = time.perf_counter() - self.start
+            print(
+                f"[{self.name}] step {self.n_steps}/{self.max_iter}, "
+                f"{self.word} {np.mean(losses):.4g}, {seconds:.1f} s",
+                flush=True,
+            )
+
+    def _tenths(self, before):
+        """Return how many tenths of the run ended since step `before`."""
+        return 10 * self.n_steps // self.max_iter - 10 * before // self.max_iter

@@ -14,7 +14,7 @@ from skgmje._training._batches import TensorBatches, TensorRows
 from skgmje._training._hardware import load_tensors
 from skgmje._training._schedule import Hooks, Schedule
 from skgmje.conditional._models import Conditional, Fit, JointConditional
-from skgmje.modules._base import MixtureModule
+from skgmje.modules import MixtureModule
 
 MAX_ITER = 1000
 

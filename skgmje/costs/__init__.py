@@ -6,12 +6,18 @@ them, variants, and diagnostics of the bandwidth.
 
 from skgmje.costs._costs import (
     COSTS,
+    Cost,
+    IdentityApproximation,
+    approximate_identity,
+    logdet_cost,
     matrix_matrix_cost,
+    principal_cosines,
     scalar_cost,
     svd_cost,
     vector_matrix_cost,
+    whitened_svd_cost,
+    whitened_trace_cost,
 )
-from skgmje.costs._identity import IdentityApproximation, approximate_identity
 from skgmje.costs._values import (
     density_bound,
     effective_rank,
@@ -24,15 +30,10 @@ from skgmje.costs._values import (
     trace_bound,
     vector_matrix_value,
 )
-from skgmje.costs._whitened import (
-    logdet_cost,
-    principal_cosines,
-    whitened_svd_cost,
-    whitened_trace_cost,
-)
 
 __all__ = [
     "COSTS",
+    "Cost",
     "IdentityApproximation",
     "approximate_identity",
     "density_bound",

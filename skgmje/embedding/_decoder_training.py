@@ -11,11 +11,9 @@ from torch import nn
 
 from skgmje._backend import logsumexp, namespace
 from skgmje._training._batches import draw_rows, share_rows
-from skgmje._training._distributed import by_rows
-from skgmje._training._hardware import fast_training, load_tensors
+from skgmje._training._hardware import by_rows, fast_training, load_tensors
 from skgmje._training._loop import check_engine, train
-from skgmje._training._progress import Progress
-from skgmje._training._schedule import Hooks, Schedule, Training
+from skgmje._training._schedule import Hooks, Progress, Schedule, Training
 from skgmje.embedding._encoder import perceptron_layers
 from skgmje.embedding._images import check_image_shape, check_size
 

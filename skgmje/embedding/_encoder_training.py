@@ -11,12 +11,9 @@ import torch
 from torch import nn
 
 from skgmje._training._batches import draw_rows, share_rows
-from skgmje._training._distributed import by_rows
-from skgmje._training._hardware import load_tensors, own_random_state
-from skgmje._training._loop import check_engine, train
-from skgmje._training._progress import Progress
-from skgmje._training._resume import DefaultGenerator
-from skgmje._training._schedule import Hooks, Schedule, Training
+from skgmje._training._hardware import by_rows, load_tensors, own_random_state
+from skgmje._training._loop import DefaultGenerator, check_engine, train
+from skgmje._training._schedule import Hooks, Progress, Schedule, Training
 from skgmje.embedding._diagnosis import log_det
 from skgmje.embedding._encoder import (
     OnImages,

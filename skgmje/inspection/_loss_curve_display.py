@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skgmje.costs._costs import COSTS
+from skgmje.costs import COSTS
 from skgmje.inspection._canvas import BLACK, check_matplotlib, line_style, make_axes
 
 # How curves and bounds that are drawn already are told.
@@ -98,13 +98,13 @@ class LossCurveDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         cost = getattr(estimator, "cost", None)
-        is_gap = isinstance(cost, str) and cost in COSTS
+        is_gap = isinstance(cost, str) and cost in COSTS and bool(COSTS[cost].bound)
         curve, ylabel = _read_curve(estimator)
         display = cls(
             curve,
             bound=0.0 if is_gap else None,
             name=name or (f"cost {cost}" if is_gap else type(estimator).__name__),
-            ylabel="gap to the bound" if is_gap else ylabel,
+            ylabel=COSTS[cost].label if is_gap else ylabel,
         )
         return display.plot(ax=ax, **kwargs)
 

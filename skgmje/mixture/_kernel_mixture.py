@@ -19,7 +19,8 @@ from skgmje._backend import as_generator
 from skgmje._callbacks import FitTask
 from skgmje._sklearn import Interval, StrOptions, TypeOptions, _fit_context
 from skgmje._standardize import standardization
-from skgmje.costs._costs import COSTS
+from skgmje._training._schedule import Schedule
+from skgmje.costs._costs import TRAINING_COSTS, as_cost
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._kernel_recipe import (
     FIRST_CENTERS,
@@ -27,8 +28,9 @@ from skgmje.mixture._kernel_recipe import (
     check_size,
     choose_recipe,
     choose_settings,
+    standardized_data,
+    training_rows,
 )
-from skgmje.mixture._kernel_training import standardized_data, training_rows
 
 # Frames between these functions and the user's call of fit.
 _STACKLEVEL = 5
@@ -63,10 +65,10 @@ def warn_of_troubles(name, troubles):
 
 
 def warn_of_dead_gradient(estimator, n_pairs):
-    """Warn if the cost of a fitted estimator saw few pairs of a row and a centre."""
+    """Warn if the cost of a fitted estimator saw few pairs of a row and a center."""
     if estimator.pair_ess_ < 0.01 * n_pairs:
         warnings.warn(
-            f"Only {estimator.pair_ess_:.3g} of {n_pairs} pairs of a row and a centre "
+            f"Only {estimator.pair_ess_:.3g} of {n_pairs} pairs of a row and a center "
             f"count at bandwidth {estimator.bandwidth_:.3g}, so most rows have no "
             "gradient. Increase bandwidth, or use bandwidth='cell'.",
             UserWarning,
@@ -76,7 +78,7 @@ def warn_of_dead_gradient(estimator, n_pairs):
 
 def warn_of_no_density(estimator):
     """Warn if the variance that is reported belongs to no density."""
-    if estimator.polish is None and estimator.cost in ("matrix-matrix", "svd"):
+    if estimator.polish is None and as_cost(estimator.cost).is_density is False:
         warnings.warn(
             f"cost={estimator.cost!r} compares operators: its variance is not that of "
             "a density, and with polish=None likelihoods say little. Use "
@@ -101,16 +103,16 @@ class KernelMixtureDensity(
     MixtureDensityMixin,
     BaseEstimator,
 ):
-    r"""Gaussian mixture whose centres a network places by a kernel cost.
+    r"""Gaussian mixture whose centers a network places by a kernel cost.
 
-    A network puts out the centres :math:`c_k`; training moves them until the
-    bumps around them match the bumps around the rows. The normalised costs are
+    A network puts out the centers :math:`c_k`; training moves them until the
+    kernels around them match the kernels around the rows. The normalised costs are
     gaps to a bound, 0 where it is reached, for example ``cost="svd"``:
 
     .. math:: -\log \|K\|_*, \qquad K_{ik} = \sqrt{w_k / n}\,
         \exp(-\|x_i - c_k\|^2 / 4 v)
 
-    The cost places the centres; the likelihood then sets weights and
+    The cost places the centers; the likelihood then sets weights and
     covariances (`polish`). After the polish the costs are nearly equal.
 
     Parameters
@@ -142,20 +144,20 @@ class KernelMixtureDensity(
         callable builds one from ``(code_dim, n_features)``.
 
     init_params : {'k-means++', 'random_from_data', 'noise'}, default='k-means++'
-        Where 'codes' start: k-means centres, rows, or noise with a bandwidth
+        Where 'codes' start: k-means centers, rows, or noise with a bandwidth
         that falls.
 
     bandwidth : float or {'auto', 'cell', 'loo'}, default='auto'
         Standard deviation of the bumps, in standard deviations of the features
         if `standardize`. 'cell': half the mean squared distance of a row to the
-        nearest k-means centre, as a variance. 'loo': the kernel density
+        nearest k-means center, as a variance. 'loo': the kernel density
         estimate that predicts best. 'auto': 'loo' for the density of a cost as
         it stands, four times 'cell' for noise in 16 or more dimensions, a
         feature's standard deviation within the cells for 'likelihood', else
         'cell'.
 
     polish : {'em', 'weights', None}, default='em'
-        'em': maximum a posteriori EM from the centres. 'weights': the centres
+        'em': maximum a posteriori EM from the centers. 'weights': the centers
         stay, weights and one variance are fitted. None: the model that the
         cost trained, with its weights and its variance.
 
@@ -174,7 +176,7 @@ class KernelMixtureDensity(
 
     batch_size : int, 'auto' or None, default='auto'
         Rows per step; None: all. 'auto': all of up to 2000 (not for noise),
-        else 256, or four per centre.
+        else 256, or four per center.
 
     learning_rate : float, default=0.004
         Step size of Adam at the start of its cosine.
@@ -227,7 +229,7 @@ class KernelMixtureDensity(
         Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
 
     centers_ : ndarray of shape (n_components, n_features)
-        Centres as the cost placed them, before the polish.
+        Centers as the cost placed them, before the polish.
 
     bandwidth_ : float
         Standard deviation of the bumps, in the units of `bandwidth`.
@@ -239,7 +241,7 @@ class KernelMixtureDensity(
         The cost at the end, on up to 2000 rows.
 
     pair_ess_ : float
-        Effective number of pairs of a row and a centre that the cost sees.
+        Effective number of pairs of a row and a center that the cost sees.
 
     effective_rank_ : float
         Effective number of singular values of the kernel matrix. Under the wide
@@ -255,7 +257,7 @@ class KernelMixtureDensity(
         Held-out log-likelihood of all settings, if one was 'auto'.
 
     generator_ : torch.nn.Module
-        The map from noise to standardised centres; not for 'codes'.
+        The map from noise to standardised centers; not for 'codes'.
 
     See Also
     --------
@@ -292,7 +294,7 @@ class KernelMixtureDensity(
         "covariance_type": [TypeOptions()],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "rank": [Interval(Integral, 1, None, closed="left")],
-        "cost": [StrOptions({"likelihood", *COSTS}), callable],
+        "cost": [StrOptions(TRAINING_COSTS.keys()), callable],
         "generator": [StrOptions({"codes", "noise"}), callable],
         "init_params": [StrOptions(set(FIRST_CENTERS))],
         "bandwidth": [
@@ -381,7 +383,7 @@ class KernelMixtureDensity(
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
-        """Place the centres by the cost, then fit the density by likelihood.
+        """Place the centers by the cost, then fit the density by likelihood.
 
         Parameters
         ----------
@@ -403,7 +405,6 @@ class KernelMixtureDensity(
         """
         # Late: a fitted estimator needs no torch.
         from skgmje._training._loop import check_engine
-        from skgmje._training._schedule import Schedule
         from skgmje.mixture._kernel_training import train_centers
 
         n_steps = Schedule(self.max_iter).n_epochs
@@ -429,7 +430,7 @@ class KernelMixtureDensity(
         return self
 
     def _store(self, task, data, settings, placement, bandwidth):
-        """Polish the centres; store them and how they were reached."""
+        """Polish the centers; store them and how they were reached."""
         polished = POLISHES[self.polish](data, placement.model, settings, self, task)
         scale, loc = self._scale, self._loc
         self._set_mixture(polished.mixture.affine(scale, loc))
@@ -487,12 +488,12 @@ class KernelMixtureDensity(
 
     @available_if(_draws_noise)
     def sample_generator(self, n_samples=1, random_state=None):
-        """Draw fresh centres from the trained network.
+        """Draw fresh centers from the trained network.
 
         Parameters
         ----------
         n_samples : int, default=1
-            Number of centres.
+            Number of centers.
 
         random_state : int, RandomState instance or None, default=None
             Source of the noise; None means the `random_state` of the estimator.

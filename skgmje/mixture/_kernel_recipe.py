@@ -1,10 +1,21 @@
-"""Automatic settings and refinement of a KernelMixtureDensity."""
+"""Data, automatic settings and refinement of a KernelMixtureDensity."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from skgmje._standardize import drop_weightless
+from skgmje._training._schedule import Schedule
+from skgmje._validation import as_blocks, check_blocks, check_rows, check_weights
+from skgmje.costs._costs import as_cost
+from skgmje.em import (
+    EMResult,
+    RowBlocks,
+    expectation_maximization,
+    start_mixture,
+    weights_only,
+)
 from skgmje.em._bandwidth import (
     Bumps,
     cell_variance,
@@ -14,14 +25,101 @@ from skgmje.em._bandwidth import (
     total_variance,
     wide_variance,
 )
-from skgmje.em._em import (
-    EMResult,
-    expectation_maximization,
-    start_mixture,
-    weights_only,
-)
+from skgmje.em._blocks import StandardizedBlocks
 from skgmje.em._select import Selection, kmeans_centers, select_mixture
-from skgmje.gaussian._mixture import Mixture
+from skgmje.gaussian import Mixture
+
+# Entries of the part that stands for larger data where a part will do.
+MAX_ENTRIES = 2**20
+
+
+ROWS_PER_COMPONENT = 64
+
+
+class StandardizedRows:
+    """Rows minus a location, over a scale, computed where they are asked for."""
+
+    dtype = np.dtype(np.float64)
+    ndim = 2
+
+    def __init__(self, X, loc, scale):
+        self.X = X
+        self.loc = loc
+        self.scale = scale
+
+    @property
+    def shape(self):
+        """Number of rows and of features."""
+        return self.X.shape
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, rows):
+        out = self.X[rows] - self.loc
+        out /= self.scale
+        return out
+
+
+@dataclass(frozen=True)
+class Data:
+    """Standardised rows, and the part of them that stands for all."""
+
+    X: Any
+    sample_weight: Any
+    part: np.ndarray
+    part_weight: Any
+    resolution: float
+
+    @property
+    def training(self):
+        """Rows that a network is trained on, and their weights, as a list of arrays."""
+        arrays = [self.X, self.sample_weight]
+        if isinstance(self.X, RowBlocks):
+            arrays = [self.part, self.part_weight]
+        return arrays[: 1 if arrays[1] is None else 2]
+
+    @property
+    def weights(self):
+        """Weights of the rows of `part`, ones if there are none."""
+        ones = self.part_weight is None
+        return np.ones(len(self.part)) if ones else self.part_weight
+
+
+def training_rows(estimator, X, sample_weight):
+    """Return checked rows that count, and their weights; blocks have their own."""
+    blocks = as_blocks(X, sample_weight)
+    if blocks is not None:
+        return check_blocks(estimator, blocks), None
+    X = check_rows(estimator, X, reset=True, min_samples=2)
+    return drop_weightless(X, check_weights(sample_weight, X))
+
+
+def standardized_data(X, sample_weight, units, n_components, random_state):
+    """Return rows in standardised units, without a copy of very many."""
+    per_component = 0 if n_components == "auto" else ROWS_PER_COMPONENT * n_components
+    n_rows = max(MAX_ENTRIES // X.shape[1], per_component)
+    if isinstance(X, RowBlocks):
+        rows = StandardizedBlocks(X, units.loc, units.scale)
+        part, part_weight = X.sample(n_rows, random_state)
+        part = StandardizedRows(part, units.loc, units.scale)[:]
+        return Data(rows, None, part, part_weight, units.resolution)
+    rows = StandardizedRows(X, units.loc, units.scale)
+    if len(X) <= n_rows:
+        part = rows[:]
+        sample_weight = _some(sample_weight, slice(None))
+        return Data(part, sample_weight, part, sample_weight, units.resolution)
+    drawn = np.sort(random_state.randint(len(X), size=n_rows))
+    part_weight = _some(sample_weight, drawn)
+    return Data(rows, sample_weight, rows[drawn], part_weight, units.resolution)
+
+
+def _some(sample_weight, rows):
+    """Return the weights of some rows in double precision, where they are divided."""
+    if sample_weight is None:
+        return None
+    return sample_weight[rows].astype(np.float64, copy=False)
+
 
 # The M-steps of the polish; more would change the density little.
 _MAX_ITER = 200
@@ -36,7 +134,7 @@ class Polished(NamedTuple):
 
 
 def polish_em(data, model, settings, estimator, task):
-    """Fit means, weights and covariances by MAP-EM from the centres."""
+    """Fit means, weights and covariances by MAP-EM from the centers."""
     kind, rank, tol = settings.covariance_type, estimator.rank, estimator.tol
     shared = {"shrinkage": settings.shrinkage, "reg_covar": estimator.reg_covar}
     nearest = nearest_centers(data.part, model.means)[0]
@@ -65,7 +163,7 @@ def polish_em(data, model, settings, estimator, task):
 
 
 def polish_weights(data, model, settings, estimator, task):
-    """Fit the weights and one shared variance by likelihood; keep the centres."""
+    """Fit the weights and one shared variance by likelihood; keep the centers."""
     return _of_equal_spheres(
         weights_only(data.part, model.means, sample_weight=data.part_weight)
     )
@@ -84,19 +182,11 @@ def _of_equal_spheres(mixture):
 POLISHES = {"em": polish_em, "weights": polish_weights, None: keep}
 
 
-# Costs that compare densities: their variance is a density's, and learnable.
-DENSITY_COSTS = ("likelihood", "scalar", "vector-matrix")
-
-
-# Costs in which the weights of the components are learned.
-WEIGHTED_COSTS = ("likelihood", "scalar", "svd")
-
-
 # Up to this many rows every step sees all.
 FULL_BATCH_ROWS = 2000
 
 
-# Fresh centres per step: the kernel costs see a density, not single centres.
+# Fresh centers per step: the kernel costs see a density, not single centers.
 MAX_DRAWN = 64
 
 
@@ -137,7 +227,7 @@ def choose_settings(estimator, data, random_state):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the centres are to be placed."""
+    """How the centers are to be placed."""
 
     n_centers: int
     base: Any
@@ -147,13 +237,15 @@ class Recipe:
 
 
 def choose_recipe(estimator, data, *, n_components, unit, random_state):
-    """Choose how the centres are to be placed."""
-    from skgmje._training._schedule import Schedule
-
+    """Choose how the centers are to be placed."""
     n_samples = len(data.training[0])
     n_centers = _count_centers(estimator, n_components, n_samples)
     start = estimator.init_params if estimator.generator == "codes" else "noise"
-    rule = _bandwidth_rule(estimator)
+    cost = as_cost(estimator.cost)
+    is_raw_density = estimator.polish is None and cost.is_density
+    rule = estimator.bandwidth
+    if rule == "auto":
+        rule = cost.bandwidth or _bandwidth_rule(estimator, is_raw_density)
     cells = None
     if start == "k-means++" or rule in CELL_RULES:
         cells = kmeans_centers(
@@ -162,7 +254,7 @@ def choose_recipe(estimator, data, *, n_components, unit, random_state):
             sample_weight=data.part_weight,
             random_state=random_state,
         )
-        # Fewer distinct rows than centres: some centres coincide.
+        # Fewer distinct rows than centers: some centers coincide.
         cells = np.resize(cells, (n_centers, cells.shape[1]))
     variance = (
         VARIANCES[rule](data, cells, random_state)
@@ -173,8 +265,8 @@ def choose_recipe(estimator, data, *, n_components, unit, random_state):
     bumps = Bumps(
         variance,
         total_variance(data.part, data.weights) if base is None else variance,
-        learn_weights=estimator.cost in WEIGHTED_COSTS,
-        learn_variance=_is_raw_density(estimator) or estimator.cost == "likelihood",
+        learn_weights=cost.learns_weights,
+        learn_variance=is_raw_density or cost.learns_variance,
     )
     schedule = Schedule(
         estimator.max_iter,
@@ -189,17 +281,9 @@ def choose_recipe(estimator, data, *, n_components, unit, random_state):
     )
 
 
-def _is_raw_density(estimator):
-    return estimator.polish is None and estimator.cost in DENSITY_COSTS
-
-
-def _bandwidth_rule(estimator):
-    """Return a key of `VARIANCES`, or the user's number."""
-    if estimator.bandwidth != "auto":
-        return estimator.bandwidth
-    if estimator.cost == "likelihood":
-        return "residual"
-    if _is_raw_density(estimator):
+def _bandwidth_rule(estimator, is_raw_density):
+    """Return the key of `VARIANCES` that suits the estimator's settings."""
+    if is_raw_density:
         return "loo"
     return "cell" if estimator.generator == "codes" else "wide"
 
@@ -240,14 +324,14 @@ FIRST_CENTERS = {
 
 
 def _count_centers(estimator, n_components, n_samples):
-    """Return the number of centres per step: up to 64 if they are fresh ones."""
+    """Return the number of centers per step: up to 64 if they are fresh ones."""
     if estimator.generator == "codes":
         return n_components
     return max(n_components, min(MAX_DRAWN, n_samples // 4))
 
 
 def _batch_size(estimator, n_centers, n_samples):
-    """Return the number of rows per step: all of few, or enough for the centres."""
+    """Return the number of rows per step: all of few, or enough for the centers."""
     if estimator.batch_size != "auto":
         return estimator.batch_size
     if n_samples <= FULL_BATCH_ROWS and estimator.generator == "codes":

@@ -9,115 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from skgmje._backend import logsumexp, to_numpy
-from skgmje._standardize import drop_weightless
+from skgmje._backend import to_numpy
 from skgmje._training._batches import draw_rows, load_rows
 from skgmje._training._hardware import load_tensors, own_random_state
-from skgmje._training._loop import NonFiniteLossError, train
-from skgmje._training._progress import Progress
-from skgmje._training._resume import DefaultGenerator
-from skgmje._training._schedule import Hooks, Plateau, Training
-from skgmje._validation import as_blocks, check_blocks, check_rows, check_weights
-from skgmje.costs._costs import COSTS
-from skgmje.costs._values import effective_rank, optimal_weights, pair_ess
+from skgmje._training._loop import DefaultGenerator, NonFiniteLossError, train
+from skgmje._training._schedule import Hooks, Plateau, Progress, Training
+from skgmje.costs import effective_rank, pair_ess
+from skgmje.costs._costs import as_cost
 from skgmje.em._bandwidth import Bumps
-from skgmje.em._blocks import RowBlocks, StandardizedBlocks
-from skgmje.gaussian._grams import grams
-from skgmje.gaussian._mixture import Mixture
-from skgmje.gaussian._pairs import gaussian_log_gram
-from skgmje.modules._generators import CodeGenerator, NoiseGenerator, draw_centers
-
-# Entries of the part that stands for larger data where a part will do.
-MAX_ENTRIES = 2**20
-
-
-ROWS_PER_COMPONENT = 64
-
-
-class StandardizedRows:
-    """Rows minus a location, over a scale, computed where they are asked for."""
-
-    dtype = np.dtype(np.float64)
-    ndim = 2
-
-    def __init__(self, X, loc, scale):
-        self.X = X
-        self.loc = loc
-        self.scale = scale
-
-    @property
-    def shape(self):
-        """Number of rows and of features."""
-        return self.X.shape
-
-    def __len__(self):
-        return len(self.X)
-
-    def __getitem__(self, rows):
-        out = self.X[rows] - self.loc
-        out /= self.scale
-        return out
-
-
-@dataclass(frozen=True)
-class Data:
-    """Standardised rows, and the part of them that stands for all."""
-
-    X: Any
-    sample_weight: Any
-    part: np.ndarray
-    part_weight: Any
-    resolution: float
-
-    @property
-    def training(self):
-        """Rows that a network is trained on, and their weights, as a list of arrays."""
-        arrays = [self.X, self.sample_weight]
-        if isinstance(self.X, RowBlocks):
-            arrays = [self.part, self.part_weight]
-        return arrays[: 1 if arrays[1] is None else 2]
-
-    @property
-    def weights(self):
-        """Weights of the rows of `part`, ones if there are none."""
-        ones = self.part_weight is None
-        return np.ones(len(self.part)) if ones else self.part_weight
-
-
-def training_rows(estimator, X, sample_weight):
-    """Return checked rows that count, and their weights; blocks have their own."""
-    blocks = as_blocks(X, sample_weight)
-    if blocks is not None:
-        return check_blocks(estimator, blocks), None
-    X = check_rows(estimator, X, reset=True, min_samples=2)
-    return drop_weightless(X, check_weights(sample_weight, X))
-
-
-def standardized_data(X, sample_weight, units, n_components, random_state):
-    """Return rows in standardised units, without a copy of very many."""
-    per_component = 0 if n_components == "auto" else ROWS_PER_COMPONENT * n_components
-    n_rows = max(MAX_ENTRIES // X.shape[1], per_component)
-    if isinstance(X, RowBlocks):
-        rows = StandardizedBlocks(X, units.loc, units.scale)
-        part, part_weight = X.sample(n_rows, random_state)
-        part = StandardizedRows(part, units.loc, units.scale)[:]
-        return Data(rows, None, part, part_weight, units.resolution)
-    rows = StandardizedRows(X, units.loc, units.scale)
-    if len(X) <= n_rows:
-        part = rows[:]
-        sample_weight = _some(sample_weight, slice(None))
-        return Data(part, sample_weight, part, sample_weight, units.resolution)
-    drawn = np.sort(random_state.randint(len(X), size=n_rows))
-    part_weight = _some(sample_weight, drawn)
-    return Data(rows, sample_weight, rows[drawn], part_weight, units.resolution)
-
-
-def _some(sample_weight, rows):
-    """Return the weights of some rows in double precision, where they are divided."""
-    if sample_weight is None:
-        return None
-    return sample_weight[rows].astype(np.float64, copy=False)
-
+from skgmje.gaussian import Mixture, grams
+from skgmje.modules import CodeGenerator, NoiseGenerator
+from skgmje.modules._generators import draw_centers
 
 # Steps in which the variance falls.
 _N_STAGES = 20
@@ -128,7 +30,7 @@ class Objective:
 
     def __init__(self, cost, bumps):
         self.cost = cost
-        self.evaluate = _user_cost(cost) if callable(cost) else EVALUATIONS[cost]
+        self.evaluate = as_cost(cost)
         self.remedy = (
             f"Check what cost={cost!r} returns."
             if callable(cost)
@@ -145,14 +47,32 @@ class Objective:
 
     def __call__(self, mixture, X, sample_weight=None):
         weights = mixture.weights if self.bumps.learn_weights else None
-        return self.evaluate(self.grams(mixture, X, sample_weight), weights)
+        grams = self.grams(mixture, X, sample_weight)
+        value = self.evaluate(grams, weights)
+        return self._checked(value, grams) if callable(self.cost) else value
+
+    def _checked(self, value, grams):
+        """Return what a callable returned, if it is one number with a gradient."""
+        if not (torch.is_tensor(value) and value.numel() == 1):
+            raise ValueError(
+                f"cost={self.cost!r} must return one number, a tensor made from the "
+                f"Grams by torch operations, got {value!r}."
+            )
+        if grams.centers.requires_grad and not value.requires_grad:
+            raise ValueError(
+                f"cost={self.cost!r} returned a tensor without a gradient by the "
+                "centers. Make it from log_xy or log_yy of the Grams, without detach."
+            )
+        return value.reshape(())
 
     def model_weights(self, mixture, *rows):
         """Return the weights of the model: learned, equal or in closed form."""
-        closed_form = OPTIMAL_WEIGHTS.get(self.cost)
+        closed_form = self.evaluate.optimal_weights
         if closed_form is None:
             return mixture.weights
-        return closed_form(self.grams(mixture, *rows))
+        # As far as they are a density's.
+        weights = closed_form(self.grams(mixture, *rows)).clamp(min=0)
+        return torch.where(weights.sum() > 0, weights, torch.ones_like(weights))
 
     def grams(self, mixture, X, sample_weight=None):
         """Return the Gram matrices; what only depends on the rows is shared."""
@@ -171,53 +91,13 @@ class Objective:
         return last
 
 
-def _clipped_optimum(grams):
-    """Return the cost's own weights, as far as they are a density's."""
-    weights = optimal_weights(grams).clamp(min=0)
-    return torch.where(weights.sum() > 0, weights, torch.ones_like(weights))
-
-
-def _likelihood(grams, weights=None):
-    """Compute minus the mean log-likelihood of the rows."""
-    log_joint = gaussian_log_gram(grams.X, grams.centers, grams.model_variance)
-    log_prob = logsumexp(log_joint + weights.log(), axis=1)
-    if grams.log_data_weights is None:
-        return -log_prob.mean()
-    return -(grams.log_data_weights.exp() * log_prob).sum()
-
-
-def _user_cost(cost):
-    def evaluate(grams, weights=None):
-        value = cost(grams)
-        if not (torch.is_tensor(value) and value.numel() == 1):
-            raise ValueError(
-                f"cost={cost!r} must return one number, a tensor made from the "
-                f"Grams by torch operations, got {value!r}."
-            )
-        if grams.centers.requires_grad and not value.requires_grad:
-            raise ValueError(
-                f"cost={cost!r} returned a tensor without a gradient by the centres. "
-                "Make it from log_xy or log_yy of the Grams, without detach."
-            )
-        return value.reshape(())
-
-    return evaluate
-
-
-EVALUATIONS = {**COSTS, "likelihood": _likelihood}
-
-
-# Costs that leave the weights to a closed form.
-OPTIMAL_WEIGHTS = {"vector-matrix": _clipped_optimum}
-
-
 # Rows on which the gap is reported: on a batch it would depend on its size.
 _SAMPLE_ROWS = 2000
 
 
 @dataclass(frozen=True)
 class Generator:
-    """Which network makes the centres."""
+    """Which network makes the centers."""
 
     kind: Any
     n_centers: int
@@ -273,7 +153,7 @@ class Generator:
         if answer != f"shape {(2, n_features)}":
             raise ValueError(
                 f"generator={self.kind!r} maps noise of shape (2, {self.code_dim}) to "
-                f"{answer}, but centres have shape (2, {n_features}). Its input "
+                f"{answer}, but centers have shape (2, {n_features}). Its input "
                 f"width is code_dim={self.code_dim}, its output width the number of "
                 "features."
             )
@@ -373,7 +253,7 @@ def _sample(rows, random_state):
 
 
 def _draw_model(module, n_components, random_state):
-    """Return a model whose centres are drawn once and for all."""
+    """Return a model whose centers are drawn once and for all."""
     like = module.log_weights
     centers = draw_centers(
         module.network, n_components, module.code_dim, random_state, like
@@ -384,7 +264,7 @@ def _draw_model(module, n_components, random_state):
 
 
 def restore_network(estimator):
-    """Return the map from noise to centres from the tensors that a file has of it."""
+    """Return the map from noise to centers from the tensors that a file has of it."""
     sizes = tuple(estimator.hidden_layer_sizes)
     kind = Generator(estimator.generator, 1, None, estimator.code_dim, sizes)
     args = (estimator.n_features_in_, Bumps(1.0, 1.0), torch.Generator(), torch.float32)

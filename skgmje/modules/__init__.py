@@ -1,7 +1,6 @@
 """Torch modules that make Gaussian mixtures."""
 
-from skgmje.modules._base import MixtureModule
-from skgmje.modules._generators import CodeGenerator, NoiseGenerator, mlp
+from skgmje.modules._generators import CodeGenerator, MixtureModule, NoiseGenerator, mlp
 from skgmje.modules._memory_bank import MemoryBank
 from skgmje.modules._network import MixtureDensityNetwork
 from skgmje.modules._neural_gas import NeuralGas

@@ -3,10 +3,10 @@
 import torch
 
 from skgmje._backend import as_generator, detach, to_numpy
-from skgmje.em._bandwidth import kernel_bandwidth
+from skgmje.em import kernel_bandwidth
 from skgmje.gaussian._pairs import as_array_of
-from skgmje.modules._base import MixtureModule
-from skgmje.particles._bank import BankState, bank_mixture, start_bank, step_bank
+from skgmje.modules._generators import MixtureModule
+from skgmje.particles import BankState, bank_mixture, start_bank, step_bank
 
 # Rows of the first batch of which the bandwidth looks at all pairs.
 MAX_PAIRED = 1000

@@ -7,10 +7,10 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from skgmje._training._distributed import by_rows
+from skgmje._training._hardware import by_rows
 from skgmje.gaussian._heads import join_members, n_outputs, perceptrons, split_outputs
 from skgmje.gaussian._pairs import as_array_of
-from skgmje.modules._base import MixtureModule
+from skgmje.modules._generators import MixtureModule
 
 
 class MixtureDensityNetwork(MixtureModule):

@@ -3,11 +3,10 @@
 import torch
 
 from skgmje._backend import detach, eye_like
-from skgmje.gaussian._mixture import Mixture
+from skgmje.gaussian import Mixture
 from skgmje.gaussian._pairs import as_array_of
-from skgmje.modules._base import MixtureModule
-from skgmje.neural_gas._nodes import nearest_nodes
-from skgmje.neural_gas._state import GasState, adapt_gas, start_gas
+from skgmje.modules._generators import MixtureModule
+from skgmje.neural_gas import GasState, adapt_gas, nearest_nodes, start_gas
 from skgmje.neural_gas._steps import totals
 
 # What a gas holds of each node.

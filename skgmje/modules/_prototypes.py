@@ -6,10 +6,9 @@ import torch
 from torch import nn
 
 from skgmje._backend import to_numpy
-from skgmje.em._stepwise import online_em
-from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._mixture import Mixture
-from skgmje.modules._base import MixtureModule
+from skgmje.em import online_em
+from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+from skgmje.modules._generators import MixtureModule
 
 # What has no logarithm is taken as this.
 SMALLEST = 1e-12

@@ -3,9 +3,8 @@
 import numpy as np
 
 from skgmje._backend import as_float, as_floats, is_torch, namespace, to_numpy, unit_of
-from skgmje.em._em import start_mixture
-from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._mixture import Mixture
+from skgmje.em import start_mixture
+from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.neural_gas._state import floating, gas_components
 from skgmje.neural_gas._steps import (
     MAX_DISTANCES,
@@ -99,7 +98,7 @@ def gas_errors(state, X, *, sample_weight=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.neural_gas._state import start_gas
+    >>> from skgmje.neural_gas import start_gas
     >>> gas_errors(start_gas(np.array([[0.0], [4.0]])), np.array([[1.0], [4.0]]))
     (0.5, 0.0)
     """
@@ -174,7 +173,7 @@ def gas_mixture(
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.neural_gas._state import adapt_gas, start_gas
+    >>> from skgmje.neural_gas import adapt_gas, start_gas
     >>> X = np.random.default_rng(0).random((1000, 2))
     >>> state = adapt_gas(start_gas(X), X, max_nodes=8)
     >>> gas_mixture(state, X).n_components
@@ -233,7 +232,7 @@ def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.neural_gas._state import start_gas
+    >>> from skgmje.neural_gas import start_gas
     >>> X = np.array([[0.0], [1.0], [1.0]])
     >>> gas_labels(start_gas(X), X, min_hits=1)
     array([0, 1, 1])

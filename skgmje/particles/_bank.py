@@ -12,7 +12,7 @@ from skgmje._backend import (
     logsumexp,
     namespace,
 )
-from skgmje.gaussian._mixture import Mixture
+from skgmje.gaussian import Mixture
 from skgmje.gaussian._pairs import check_variance
 from skgmje.particles._resampling import RESAMPLING, effective_sample_size
 

@@ -4,15 +4,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skgmje.costs import (
-    _terms,
-    matrix_matrix_cost,
-    vector_matrix_cost,
-)
-from skgmje.costs import (
-    _terms as _autograd,
-)
-from skgmje.costs._terms import Explained, GramEigenvalues
+# The derivatives themselves: no public function shows them alone.
+from skgmje.costs import _autograd, _values, matrix_matrix_cost, vector_matrix_cost
+from skgmje.costs._autograd import Explained, GramEigenvalues
 from skgmje.gaussian import grams
 
 
@@ -84,7 +78,7 @@ def test_spans_of_few_and_of_many_centers(rng, cost, n_centers, monkeypatch):
     C, h = leaf(rng, n_centers, 2), torch.tensor(0.4).double().requires_grad_()
     values = []
     for small in (0, 100):
-        monkeypatch.setattr(_terms, "_SMALL", small)
+        monkeypatch.setattr(_values, "_SMALL", small)
         value = cost(grams(X, C, h))
         values.append([value, *torch.autograd.grad(value, (C, h))])
     for x, y in zip(*values, strict=True):
@@ -93,5 +87,5 @@ def test_spans_of_few_and_of_many_centers(rng, cost, n_centers, monkeypatch):
 
 def test_many_centers_of_one_place_say_what_to_do():
     X = torch.zeros(50, 2, dtype=torch.float64)
-    with pytest.raises(ValueError, match=r"Gram matrix of the centres .* jitter"):
+    with pytest.raises(ValueError, match=r"Gram matrix of the centers .* jitter"):
         matrix_matrix_cost(grams(X, X, 0.7), None, 0)

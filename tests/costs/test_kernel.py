@@ -1,12 +1,14 @@
-"""Laws that every kernel cost obeys, and where each is 0."""
+"""Laws that every kernel cost obeys, one that a user registers too, and its zeros."""
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
 
+from skgmje._backend import namespace
 from skgmje.costs import (
     COSTS,
+    Cost,
     matrix_matrix_cost,
     scalar_cost,
     svd_cost,
@@ -15,12 +17,20 @@ from skgmje.costs import (
 from skgmje.gaussian import grams
 
 BLOCKS = [np.array([0, 2]), np.array([1])]
-SPANS = {"vector-matrix", "matrix-matrix"}  # weights of the centres do not matter
-DENSITIES = {"scalar", "svd"}  # superfluous centres do
 
 
-@pytest.fixture(params=COSTS)
-def name(request):
+def cosine_cost(grams, weights=None, jitter=None):
+    """One minus the cosine of the angle between the densities of data and model."""
+    return -namespace(grams.centers).expm1(-scalar_cost(grams, weights) / 2)
+
+
+FIFTH = Cost(cosine_cost, is_density=True, learns_weights=True)
+
+
+@pytest.fixture(params=[*COSTS, "fifth"])
+def name(request, monkeypatch):
+    if request.param == "fifth":
+        monkeypatch.setitem(COSTS, "fifth", FIFTH)
     return request.param
 
 
@@ -89,7 +99,7 @@ def test_zero_at_weighted_points(cost, rng):
     order = rng.permutation(6)
     pairs = grams(X, X[order], 0.6, log_data_weights=np.log(a))
     assert abs(cost(pairs, a[order], 0)) < 1e-10
-    if cost in (scalar_cost, svd_cost):
+    if cost.learns_weights:
         assert cost(pairs, a, 0) > 1e-3
 
 
@@ -103,7 +113,7 @@ def test_zero_where_the_span_holds_the_data(name, rng):
     X = rng.normal(size=(6, 2))
     C = np.concatenate([X, rng.normal(size=(2, 2)) + 3])
     cost = COSTS[name](grams(X, C, 0.6), None, 0)
-    assert (abs(cost) < 1e-10) == (name in SPANS)
+    assert (abs(cost) < 1e-10) == (not COSTS[name].learns_weights)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -191,7 +201,7 @@ def test_scale_of_the_weights_does_not_matter(cost, points, weights):
 def test_only_spans_ignore_the_weights(name, points, weights):
     pairs = grams(*points, 0.7)
     same = COSTS[name](pairs, weights) == COSTS[name](pairs)
-    assert same == (name in SPANS)
+    assert same == (not COSTS[name].learns_weights)
 
 
 @pytest.mark.parametrize("jitter", [1e-8, 1e-4, 1e-2])
@@ -204,14 +214,14 @@ def test_jitter_only_raises_the_cost(cost, points, jitter):
 def test_more_centers_never_hurt_a_span(name, rng):
     X, C = rng.normal(size=(20, 2)), rng.normal(size=(8, 2))
     costs = [COSTS[name](grams(X, C[:k], 0.6), None, 0) for k in range(1, 9)]
-    assert np.all(np.diff(costs) <= 1e-12) == (name in SPANS)
+    assert np.all(np.diff(costs) <= 1e-12) == (not COSTS[name].learns_weights)
 
 
 def test_a_duplicated_center_hurts_a_density(name, rng):
     X = rng.normal(size=(8, 2))
     C = np.concatenate([X, X[:1]])
     cost = COSTS[name](grams(X, C, 0.6))
-    assert (cost > 1e-3) == (name in DENSITIES)
+    assert (cost > 1e-3) == COSTS[name].learns_weights
 
 
 def test_copies_of_every_center_change_nothing(cost, points):
@@ -253,7 +263,7 @@ def test_does_not_read_what_is_expensive(name, points):
     pairs = grams(*points, 0.7)
     COSTS[name](pairs)
     assert not {"log_xx", "log_correlation_xx"} & vars(pairs).keys()
-    assert ("log_data_norm" in vars(pairs)) == (name in {"scalar", "vector-matrix"})
+    assert ("log_data_norm" in vars(pairs)) == COSTS[name].is_density
 
 
 def test_finite_far_away_in_many_dimensions(xp, cost, rng):
@@ -310,5 +320,5 @@ def test_weights_are_checked(xp, cost, points, bad):
 def test_singular_without_jitter_says_what_to_do(xp, points):
     X, C = points
     C = np.concatenate([C, C])
-    with pytest.raises(ValueError, match=r"Gram matrix of the centres .* jitter"):
+    with pytest.raises(ValueError, match=r"Gram matrix of the centers .* jitter"):
         vector_matrix_cost(grams(xp.asarray(X), xp.asarray(C), 0.7), None, 0)

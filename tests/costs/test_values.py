@@ -19,12 +19,7 @@ from skgmje.costs import (
 )
 from skgmje.gaussian import grams
 
-VALUES = {
-    "scalar": (scalar_value, density_bound),
-    "vector-matrix": (vector_matrix_value, density_bound),
-    "matrix-matrix": (matrix_matrix_value, trace_bound),
-    "svd": (svd_value, nuclear_bound),
-}
+VALUES = {name: (cost.value, cost.bound) for name, cost in COSTS.items()}
 BANDWIDTHS = (0.8, np.linspace(0.5, 0.9, 5))
 
 

@@ -7,7 +7,7 @@ from sklearn.neighbors import KernelDensity
 
 from skgmje.em._bandwidth import cell_variance, loo_variance, total_variance
 from skgmje.mixture import KernelMixtureDensity
-from skgmje.mixture._kernel_training import Data
+from skgmje.mixture._kernel_recipe import Data
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(150, 3)) + 3 * RNG.integers(0, 2, size=(150, 1))

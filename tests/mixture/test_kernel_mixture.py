@@ -4,6 +4,7 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,14 +20,14 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
-from skgmje.costs import COSTS, svd_cost
+from skgmje.costs import COSTS, Cost, scalar_cost, svd_cost
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import (
     GaussianMixture,
     KernelMixtureDensity,
 )
 from skgmje.mixture import (
-    _kernel_training as _rows,
+    _kernel_recipe as _rows,
 )
 
 ALL_COSTS = [*COSTS, "likelihood"]
@@ -101,6 +102,43 @@ def test_a_cost_of_ones_own_equals_the_one_it_calls():
     ours, theirs = density(cost=mine).fit(X), density(cost="matrix-matrix").fit(X)
     assert ours.bound_gap_ > 0
     assert ours.bandwidth_ == theirs.bandwidth_
+
+
+def cosine_cost(grams, weights=None, jitter=None):
+    """One minus the cosine of the angle between the densities of data and model."""
+    return -torch.expm1(-scalar_cost(grams, weights) / 2)
+
+
+@ignoring(UNSETTLED)
+def test_a_registered_cost_is_used_like_the_others(monkeypatch):
+    cost = Cost(cosine_cost, is_density=True, learns_weights=True)
+    monkeypatch.setitem(COSTS, "cosine", cost)
+    params = {"polish": None, "max_iter": 100}
+    named, handed = density(cost="cosine", **params), density(cost=cost, **params)
+    known = density(cost="scalar", **params).fit(X)
+    assert named.fit(X).bandwidth_ == known.bandwidth_
+    assert named.loss_curve_[0] == pytest.approx(1 - np.exp(-known.loss_curve_[0] / 2))
+    assert_array_equal(handed.fit(X).means_, named.means_)
+    # Its weights and its variance are learned: it says so.
+    assert np.ptp(named.weights_) > 0.01
+    assert named.score(X) > known.score(X) - 0.1
+
+
+@pytest.mark.parametrize("name", COSTS)
+@ignoring(UNSETTLED, NO_DENSITY, DEAD)
+def test_a_copy_of_a_cost_is_that_cost(name, monkeypatch):
+    monkeypatch.setitem(COSTS, "copy", replace(COSTS[name]))
+    fits = [density(cost=c, polish=None).fit(X) for c in (name, "copy", COSTS[name])]
+    for other in fits[1:]:
+        assert_array_equal(other.means_, fits[0].means_)
+        assert_array_equal(other.weights_, fits[0].weights_)
+        assert other.bandwidth_ == fits[0].bandwidth_
+
+
+def test_a_cost_cannot_be_made_without_saying_what_it_is():
+    for known in ({"is_density": True}, {"learns_weights": True}, {}):
+        with pytest.raises(TypeError, match="missing"):
+            Cost(cosine_cost, **known)
 
 
 @ignoring(UNSETTLED)
@@ -568,7 +606,7 @@ def two_columns_too_many(code_dim, n_features):
         ({"net_params": {"optimizer": torch.optim.LBFGS}}, "LBFGS, needs"),
         ({"device": "meta"}, "device='meta' cannot be used"),
         ({"generator": "gan"}, "'generator' parameter"),
-        ({"generator": two_columns_too_many}, r"to shape \(2, 4\), but centres"),
+        ({"generator": two_columns_too_many}, r"to shape \(2, 4\), but centers"),
         ({"generator": nn.Linear(3, 2)}, "to an error .* width is code_dim=8"),
         ({"generator": lambda *shape: shape}, "built tuple; it must return a torch"),
         ({"bandwidth": 0.0}, "'bandwidth' parameter"),

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from skgmje.modules import CodeGenerator, MixtureModule, NoiseGenerator, mlp
-from skgmje.modules._generators import GENERATORS
 
+GENERATORS = {"codes": CodeGenerator, "noise": NoiseGenerator}
 SMALL = {"hidden_layer_sizes": (8,), "dtype": torch.float64}
 
 

@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 from torch import distributed, nn
 
 from skgmje._training._batches import TensorRows
-from skgmje._training._distributed import (
+from skgmje._training._hardware import (
     Gather,
     agree,
     average_gradients,
@@ -45,7 +45,7 @@ class Pair:
             tensor *= 2
 
         monkeypatch.setattr(distributed, "all_reduce", all_reduce)
-        monkeypatch.setattr("skgmje._training._distributed.group_size", lambda: 2)
+        monkeypatch.setattr("skgmje._training._hardware.group_size", lambda: 2)
         monkeypatch.setattr(distributed, "get_rank", lambda: self.rank)
         return self
 

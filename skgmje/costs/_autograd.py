@@ -1,0 +1,84 @@
+"""Derivatives of the matrix functions of the costs. Imports torch: import it late."""
+
+import torch
+from torch.autograd.function import Function, once_differentiable
+
+from skgmje._backend import as_double
+from skgmje.gaussian._products import raw
+
+# Up to this size nothing is gained by the symmetry of a product.
+_SMALL = 64
+
+
+# Entries of a matrix that are in double precision at once.
+_ENTRIES = 2**17
+
+
+class Explained(Function):
+    r"""Squared norms of the columns of :math:`L^{-1} P^\top`, with a given factor."""
+
+    @staticmethod
+    def forward(ctx, P, R, factor):
+        """Return the squared norms, shape (n,); `P` is lost if it needs no gradient."""
+        out = None if any(ctx.needs_input_grad) else P.T
+        Z = torch.linalg.solve_triangular(factor, P.T, upper=False, out=out)
+        ctx.save_for_backward(Z, factor)
+        return torch.linalg.vector_norm(Z, dim=0).square()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        """Return the gradients by P and by R."""
+        Z, factor = ctx.saved_tensors
+        W = torch.linalg.solve_triangular(factor.T, Z, upper=True)
+        weighted = W * gradient
+        by_R = None
+        if ctx.needs_input_grad[1]:
+            by_R = -_weighted_gram(W, weighted, gradient).fill_diagonal_(0.0)
+        return 2 * weighted.T, by_R, None
+
+
+def _weighted_gram(W, weighted, weights):
+    """Return ``W diag(weights) W^T``; half of it is computed where that pays."""
+    if W.shape[0] <= _SMALL or weights.min() * weights.max() < 0:
+        return weighted @ W.T
+    half = raw(W * weights.abs().sqrt())
+    # NumPy computes half of a matrix times its own transpose.
+    return torch.as_tensor(half @ half.T) * weights.sum().sign()
+
+
+class GramEigenvalues(Function):
+    """Squared singular values of a tall matrix, by its small Gram matrix."""
+
+    @staticmethod
+    def forward(ctx, matrix):
+        """Return the eigenvalues of the Gram matrix, which may be below 0."""
+        gram = 0.0
+        for block in _blocks(matrix):
+            tall = raw(as_double(block))
+            # NumPy computes half of a matrix times its own transpose.
+            gram = gram + tall.T @ tall
+        gram = torch.as_tensor(gram)
+        if not ctx.needs_input_grad[0]:
+            return torch.linalg.eigvalsh(gram)
+        values, vectors = torch.linalg.eigh(gram)
+        ctx.save_for_backward(matrix, vectors)
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        """Return the gradient by the matrix."""
+        matrix, vectors = ctx.saved_tensors
+        by_gram = raw(2 * (vectors * gradient) @ vectors.T)
+        by_matrix = torch.empty_like(matrix)
+        parts = zip(_blocks(matrix), _blocks(by_matrix), strict=True)
+        for block, target in parts:
+            target.copy_(torch.as_tensor(raw(as_double(block)) @ by_gram))
+        return by_matrix
+
+
+def _blocks(matrix):
+    if matrix.device.type != "cpu":
+        return [matrix]
+    return matrix.detach().split(max(1, _ENTRIES // matrix.shape[1]))
