@@ -1,6 +1,7 @@
 """Independent tasks on several threads or processes, with a seed each."""
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
@@ -55,3 +56,17 @@ def _libraries():
 def task_seed(base, *place):
     """Return a seed for one place of many, whatever runs before it."""
     return int(np.random.SeedSequence([base, *place]).generate_state(1)[0])
+
+
+class Failure(NamedTuple):
+    """Why a task has no result."""
+
+    reason: str
+
+
+def attempt(function, *args):
+    """Return ``function(*args)``, or the `Failure` of whatever it raises."""
+    try:
+        return function(*args)
+    except Exception as error:
+        return Failure(f"{type(error).__name__}: {error}")
