@@ -21,7 +21,11 @@ class Runner:
         """Return ``function(*task)`` of each task, in their order."""
         if not tasks:
             return []
-        report = Progress(f"{self._name}: {word}", len(tasks), self._verbose, "task")
+        report = None
+        if self._verbose:
+            report = Progress(
+                f"{self._name}: {word}", len(tasks), self._verbose, "task"
+            )
         parallel = Parallel(self._n_jobs, prefer="threads", return_as="generator")
         calls = (delayed(_on_one_thread)(function, task) for task in tasks)
         results = []
@@ -29,7 +33,8 @@ class Runner:
             with _libraries().limit(limits=1):
                 for result in parallel(calls):
                     results.append(result)
-                    report([len(results)])
+                    if report is not None:
+                        report([len(results)])
         except KeyboardInterrupt as stop:
             n_done = len(results)
             if not results:
@@ -64,9 +69,9 @@ class Failure(NamedTuple):
     reason: str
 
 
-def attempt(function, *args):
-    """Return ``function(*args)``, or the `Failure` of whatever it raises."""
+def attempt(function, *args, **kwargs):
+    """Return what a function returns, or the `Failure` of whatever it raises."""
     try:
-        return function(*args)
+        return function(*args, **kwargs)
     except Exception as error:
         return Failure(f"{type(error).__name__}: {error}")
