@@ -434,19 +434,19 @@ def pooling_gain(network, X, random_state):
     return part * network.gain(X[rows], random_state)
 
 
-def fit_network(*data):
+def fit_network(*args, **kwargs):
     """Train an ensemble of mixture density networks, each without one fold."""
     # Late: whatever needs no networks needs no torch.
     from skgmje.conditional import _torch_sources
 
-    return _torch_sources.fit_network(*data)
+    return _torch_sources.fit_network(*args, **kwargs)
 
 
-def _fit_module(module, *data):
+def _fit_module(module, *args, **kwargs):
     """Train a module of the user's."""
     from skgmje.conditional import _torch_sources
 
-    return _torch_sources.fit_module(module, *data)
+    return _torch_sources.fit_module(module, *args, **kwargs)
 
 
 # Sources by name: the only place that lists them.
