@@ -1,6 +1,7 @@
 """Independent tasks on several threads or processes, with a seed each."""
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
@@ -20,7 +21,11 @@ class Runner:
         """Return ``function(*task)`` of each task, in their order."""
         if not tasks:
             return []
-        report = Progress(f"{self._name}: {word}", len(tasks), self._verbose, "task")
+        report = None
+        if self._verbose:
+            report = Progress(
+                f"{self._name}: {word}", len(tasks), self._verbose, "task"
+            )
         parallel = Parallel(self._n_jobs, prefer="threads", return_as="generator")
         calls = (delayed(_on_one_thread)(function, task) for task in tasks)
         results = []
@@ -28,7 +33,8 @@ class Runner:
             with _libraries().limit(limits=1):
                 for result in parallel(calls):
                     results.append(result)
-                    report([len(results)])
+                    if report is not None:
+                        report([len(results)])
         except KeyboardInterrupt as stop:
             n_done = len(results)
             if not results:
@@ -55,3 +61,17 @@ def _libraries():
 def task_seed(base, *place):
     """Return a seed for one place of many, whatever runs before it."""
     return int(np.random.SeedSequence([base, *place]).generate_state(1)[0])
+
+
+class Failure(NamedTuple):
+    """Why a task has no result."""
+
+    reason: str
+
+
+def attempt(function, *args, **kwargs):
+    """Return what a function returns, or the `Failure` of whatever it raises."""
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        return Failure(f"{type(error).__name__}: {error}")

@@ -175,3 +175,11 @@ def mean_score(log_prob, sample_weight):
         return float(log_prob.mean())
     counts = weight > 0
     return float(np.average(log_prob[counts], weights=weight[counts]))
+
+
+def tie_shares(X):
+    """Return the shares of repeated values and of the commonest one, (n_features,)."""
+    counts = [np.unique(column, return_counts=True)[1] for column in X.T]
+    ties = [1 - len(count) / len(X) for count in counts]
+    atoms = [count.max() / len(X) for count in counts]
+    return np.array(ties), np.array(atoms)

@@ -10,7 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, TransformedDensity
 from skgmje.conditional import ConditionalMixtureDensity
-from skgmje.conditional._settings import SOURCES
+from skgmje.conditional._sources import SOURCES
 from skgmje.costs import COSTS
 from skgmje.embedding import LOSSES, GJEEmbedder, GMJEEmbedder, KernelDecoder
 from skgmje.ensemble import StackingConditionalDensity, StackingDensity

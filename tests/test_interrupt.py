@@ -35,7 +35,7 @@ from skgmje._training._loop import _MixtureNet
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
 from skgmje.conditional import _stack_fit as _conditional_fit
 from skgmje.em import _em
-from skgmje.ensemble import _candidates as _given_members
+from skgmje.ensemble import _recipe as _given_members
 from skgmje.mixture import (
     _gas_fit,
 )

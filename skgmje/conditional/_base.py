@@ -1,21 +1,29 @@
-"""Prediction methods of conditional densities, and checks of their samples."""
+"""Predict methods of conditional densities, and checks of their samples."""
 
 import warnings
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import check_array, check_consistent_length, validate_data
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
 
 from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import EstimatorMixin
 from skgmje._validation import (
     LARGEST,
     check_magnitude,
+    check_rows,
     check_values,
     check_weights,
     mean_score,
     refuse_blocks,
+    tie_shares,
 )
 from skgmje.em._em import observed_moments
 
@@ -72,20 +80,18 @@ def location_scale(X, sample_weight):
 
 def warn_about_ties(y, name):
     """Warn if many targets repeat: their likelihood is one of the resolution."""
-    for j, column in enumerate(y.T):
-        _, counts = np.unique(column, return_counts=True)
-        share = 1 - len(counts) / len(column)
-        if share > TIE_SHARE and len(counts) > 1:
+    for j, (share, most) in enumerate(zip(*tie_shares(y), strict=True)):
+        if share > TIE_SHARE and most < 1:
             warnings.warn(
                 f"{name}: {share:.0%} of the values of target {j} repeat others. A "
                 "log-likelihood of ties measures how narrow the components may be "
                 "(min_scale, reg_covar): compare models by CRPS, see skgmje.metrics.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=5,
             )
 
 
-# Rows whose mixtures exist at a time.
+# Samples whose mixtures exist at a time.
 CHUNK_ROWS = 4096
 
 
@@ -114,7 +120,43 @@ class Uncertainty(NamedTuple):
 
 
 class ConditionalDensityMixin(EstimatorMixin):
-    """Answers of an estimator that has ``predict_mixture(X)``."""
+    """Checks and predict methods of estimators of p(y|x).
+
+    A subclass has ``_mixture_of(X)``: the mixtures of checked samples.
+    """
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True
+        tags.target_tags.multi_output = True
+        tags.input_tags.allow_nan = self._takes_missing()
+        return tags
+
+    def _takes_missing(self):
+        """Return whether contexts may be missing."""
+        return False
+
+    def _check_fit(self, X, y, sample_weight):
+        """Return checked contexts, 2-d targets, weights, and locations and scales."""
+        X, y, sample_weight = check_pairs(
+            self, X, y, sample_weight, allow_nan=self._takes_missing()
+        )
+        self._y_ndim = y.ndim
+        Y = y.reshape(len(y), -1)
+        self.n_outputs_ = Y.shape[1]
+        warn_about_ties(Y, type(self).__name__)
+        units = location_scale(X, sample_weight), location_scale(Y, sample_weight)
+        return X, Y, sample_weight, units
+
+    def _check_predict(self, X):
+        check_is_fitted(self)
+        return check_rows(self, X, reset=False, allow_nan=self._takes_missing())
+
+    def _warn(self, text, category=ConvergenceWarning):
+        """Warn of what went wrong in ``fit``, if anything."""
+        if text:
+            text = f"{type(self).__name__}: {text.strip()}"
+            warnings.warn(text, category, stacklevel=4)
 
     def _check_targets(self, X, y):
         """Return targets of shape (n_samples, n_targets) that belong to `X`."""
@@ -247,7 +289,7 @@ class ConditionalDensityMixin(EstimatorMixin):
         """
         levels = _check_levels(quantiles)
 
-        def answer(mixture, rows):
+        def columns_of(mixture, rows):
             parts = [mixture.marginal([j]) for j in range(self.n_outputs_)]
             columns = [
                 np.stack([part.quantile(level) for level in levels], axis=-1)
@@ -255,7 +297,7 @@ class ConditionalDensityMixin(EstimatorMixin):
             ]
             return np.stack(columns, axis=1)
 
-        values = self._like_targets(self._each_chunk(X, answer))
+        values = self._like_targets(self._each_chunk(X, columns_of))
         return values[..., 0] if np.ndim(quantiles) == 0 else values
 
     def predict_interval(self, X, coverage=0.9):

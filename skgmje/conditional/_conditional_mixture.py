@@ -1,34 +1,26 @@
 """A regressor whose prediction is a Gaussian mixture."""
 
-import warnings
 from numbers import Integral, Real
 from os import PathLike
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from skgmje._callbacks import FitTask
 from skgmje._sklearn import Interval, StrOptions, TypeOptions, _fit_context
-from skgmje._validation import check_rows
-from skgmje.conditional._base import (
-    ConditionalDensityMixin,
-    check_pairs,
-    location_scale,
-    warn_about_ties,
-)
-from skgmje.conditional._settings import CLOSED_FORM, SOURCES, Settings
+from skgmje.conditional._base import ConditionalDensityMixin
+from skgmje.conditional._models import Fit
+from skgmje.conditional._sources import SOURCES, Settings, source_of
 
-# One Gaussian that ignores the contexts has -1.42 for each target in units of its
-# spread; what is far below has learned the rows by heart.
+# One Gaussian that ignores the contexts has -1.42 for each standardized target; what
+# is far below has overfitted.
 LOWEST_SCORE = -2.0
 
 
 TOO_NARROW = (
-    " Rows that were held out are less likely than if the contexts were ignored: "
-    "there are too few rows for so many features or components. Decrease "
+    " Held-out samples are less likely than if the contexts were ignored: "
+    "there are too few samples for so many features or components. Decrease "
     "n_components, increase reg_covar, or use mixture='auto'."
 )
 
@@ -233,15 +225,9 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = True
-        tags.target_tags.multi_output = True
-        tags.input_tags.allow_nan = self._takes_missing()
-        return tags
-
     def _takes_missing(self):
-        return self.mixture in (*CLOSED_FORM, "auto")
+        source = SOURCES.get(self.mixture) if isinstance(self.mixture, str) else None
+        return source is not None and source.takes_missing
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
@@ -265,43 +251,25 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
             The fitted estimator.
         """
         with FitTask(self, X, y, sample_weight, n_steps=None) as task:
-            X, y, sample_weight = check_pairs(
-                self, X, y, sample_weight, allow_nan=self._takes_missing()
-            )
-            task.checkpoint = self._open_checkpoint(X, y, sample_weight)
-            self._y_ndim = y.ndim
-            y = y.reshape(len(y), -1)
-            self.n_outputs_ = y.shape[1]
-            warn_about_ties(y, type(self).__name__)
-            # Late: a fitted estimator needs no torch.
-            from skgmje.conditional._models import Fit
-            from skgmje.conditional._sources import fit_joint
-
+            *data, sample_weight, self._units = self._check_fit(X, y, sample_weight)
+            y = self._like_targets(data[1])
+            task.checkpoint = self._open_checkpoint(data[0], y, sample_weight)
             settings = self._settings(task)
-            units = self._units = (
-                location_scale(X, sample_weight),
-                location_scale(y, sample_weight),
-            )
-            pairs = zip((X, y), units, strict=True)
+            pairs = zip(data, self._units, strict=True)
             fit = task.learn(
                 Fit,
-                fit_joint,
-                self.mixture,
+                source_of(self.mixture).fit,
                 *((a - loc) / scale for a, (loc, scale) in pairs),
                 settings,
                 sample_weight,
                 check_random_state(self.random_state),
             )
             trouble = task.end(self._store, fit, sample_weight)
-        if trouble:
-            warnings.warn(
-                f"{type(self).__name__}: {trouble.strip()}",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        self._warn(trouble)
         return self
 
     def _settings(self, task):
+        # Late: a fitted estimator needs no torch.
         from skgmje._training._loop import check_engine
 
         params = {
@@ -321,7 +289,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     def _rebuild(self):
         """Make a module of what a file says of it, and try the density."""
         if isinstance(getattr(self._model, "module", None), dict):
-            from skgmje.conditional._module_source import restore_module
+            from skgmje.conditional._torch_sources import restore_module
 
             self._model = restore_module(self._model, self.mixture)
         self._mixture_of(np.zeros((1, self.n_features_in_)))._rebuild()
@@ -345,10 +313,6 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
             if score < LOWEST_SCORE * self.n_outputs_:
                 trouble += TOO_NARROW
         return trouble
-
-    def _check_predict(self, X):
-        check_is_fitted(self)
-        return check_rows(self, X, reset=False, allow_nan=self._takes_missing())
 
     def _mixture_of(self, X):
         """Return the mixtures of checked rows in the units of the targets."""

@@ -7,10 +7,10 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
-from skgmje.conditional._member import Answer, Expert, ExpertFit, log_std
+from skgmje.conditional._members import Member, MemberFit, Prediction, log_std
 from skgmje.gaussian._mixture import Mixture
 
-# Rows that lengths and noise are learned from, and rows that are remembered.
+# Samples that lengths and noise are learned from, and rows that are remembered.
 N_LEARNED, N_REMEMBERED = 500, 2000
 
 
@@ -38,7 +38,7 @@ PULL, LENGTH_CENTER = 1e-3, 1.0
 ROWS_PER_LENGTH = 8
 
 
-# Rows of larger groups are left out by folds instead.
+# Samples of larger groups are left out by folds instead.
 LARGEST_GROUP = 20
 
 
@@ -144,12 +144,12 @@ class Process:
 
 
 @dataclass(frozen=True)
-class ProcessExpert(Expert):
+class ProcessMember(Member):
     """Processes of each target: of the target itself, and of its logarithm."""
 
     processes: tuple
 
-    def answer(self, X, raw):
+    def predict(self, X, raw):
         return _gather([[p.predict(X) for p in own] for own in self.processes])
 
 
@@ -160,8 +160,8 @@ def fit_processes(rows, settings, seed):
     if np.bincount(rows.group).max() > LARGEST_GROUP:
         order = np.random.RandomState(seed).permutation(len(order))
     fits = [_fit_target(rows, y, order) for y in rows.Y.T]
-    expert = ProcessExpert(tuple(tuple(p for p, _ in own) for own in fits))
-    return ExpertFit(expert, _gather([[held for _, held in own] for own in fits]))
+    member = ProcessMember(tuple(tuple(p for p, _ in own) for own in fits))
+    return MemberFit(member, _gather([[held for _, held in own] for own in fits]))
 
 
 def _gather(found):
@@ -174,7 +174,7 @@ def _gather(found):
     mixture = Mixture(
         np.ones((len(means), 1)), means[:, None, :, 0], first[:, None, :] ** 2, "diag"
     )
-    return Answer(means, log_std(stds.reshape(len(stds), -1)), mixture)
+    return Prediction(means, log_std(stds.reshape(len(stds), -1)), mixture)
 
 
 def _fit_target(rows, y, order):

@@ -1,21 +1,59 @@
-"""Forests as members."""
+"""Members that are made of trees: forests, and boosted trees."""
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.tree import ExtraTreeRegressor
 
-from skgmje.conditional._member import (
-    Answer,
-    Expert,
-    ExpertFit,
-    Nodes,
-    join_trees,
-    log_std,
-)
+from skgmje._sklearn import boosted_nodes
+from skgmje.conditional._members import Member, MemberFit, Prediction, log_std
 from skgmje.gaussian._mixture import Mixture
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Many trees, as arrays; their nodes are counted through."""
+
+    feature: Any
+    threshold: Any
+    left: Any
+    right: Any
+    roots: Any
+
+    def leaf(self, X):
+        """Return the leaf of each row in each tree, shape (n_samples, n_trees)."""
+        X = np.asarray(X, self.threshold.dtype)
+        rows = np.arange(len(X))[:, None]
+        node = np.tile(self.roots, (len(X), 1))
+        while True:
+            goes_left = X[rows, self.feature[node]] <= self.threshold[node]
+            below = np.where(goes_left, self.left[node], self.right[node])
+            if np.array_equal(below, node):
+                return node
+            node = below
+
+
+def join_trees(trees, dtype):
+    """Return the nodes of several trees."""
+    sizes = [len(tree[0]) for tree in trees]
+    roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
+    feature, threshold, left, right, is_leaf = map(
+        np.concatenate, zip(*trees, strict=True)
+    )
+    is_leaf, first = is_leaf.astype(bool), np.repeat(roots, sizes)
+    own = np.arange(len(feature))
+    return Nodes(
+        np.where(is_leaf, 0, feature).astype(np.int32),
+        np.where(is_leaf, 0.0, threshold).astype(dtype),
+        np.where(is_leaf, own, left + first).astype(np.int32),
+        np.where(is_leaf, own, right + first).astype(np.int32),
+        roots,
+    )
+
 
 MOST_TREES, FEWEST_TREES = 250, 100
 
@@ -34,7 +72,7 @@ N_BINS = 16
 BANDWIDTHS = (0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)
 
 
-# Rows whose neighbours exist at a time.
+# Samples whose neighbours exist at a time.
 CHUNK_ROWS = 1000
 
 
@@ -81,14 +119,14 @@ class Forest:
 
 
 @dataclass(frozen=True)
-class ForestExpert(Expert):
+class ForestMember(Member):
     """Forests, one for each target."""
 
     forests: tuple
     bandwidth: float
     n_samples: int
 
-    def answer(self, X, raw):
+    def predict(self, X, raw):
         found = [forest.bins(X) for forest in self.forests]
         return _gather(found, self.bandwidth, self.n_samples)
 
@@ -103,13 +141,13 @@ def fit_forests(rows, settings, seed):
         found.append(forest.bins(rows.X, counts == 0))
     scores = [_score(rows, found, bandwidth) for bandwidth in BANDWIDTHS]
     bandwidth = BANDWIDTHS[int(np.argmax(scores))]
-    expert = ForestExpert(tuple(forests), bandwidth, len(rows.X))
-    return ExpertFit(expert, _gather(found, bandwidth, len(rows.X)))
+    member = ForestMember(tuple(forests), bandwidth, len(rows.X))
+    return MemberFit(member, _gather(found, bandwidth, len(rows.X)))
 
 
 def _score(rows, found, bandwidth):
-    answer = _gather(found[:1], bandwidth, len(rows.X))
-    return np.average(answer.mixture.log_prob(rows.Y[:, :1]), weights=rows.weight)
+    prediction = _gather(found[:1], bandwidth, len(rows.X))
+    return np.average(prediction.mixture.log_prob(rows.Y[:, :1]), weights=rows.weight)
 
 
 def _gather(found, bandwidth, n_samples):
@@ -118,7 +156,7 @@ def _gather(found, bandwidth, n_samples):
     squares = np.stack([(v + m * m).mean(axis=1) for m, v in found], axis=1)
     stds = np.sqrt(np.maximum(squares - means**2, 1e-8))
     mixture = _mixture(*found[0], bandwidth, n_samples) if len(found) == 1 else None
-    return Answer(means[:, :, None], log_std(stds), mixture)
+    return Prediction(means[:, :, None], log_std(stds), mixture)
 
 
 def _mixture(means, variances, bandwidth, n_samples):
@@ -203,3 +241,105 @@ def _bins_of_few(weights, y):
         moments.append(np.diff(sums, axis=1) * N_BINS)
     means, squares = moments
     return means, np.maximum(squares - means**2, 0.0)
+
+
+# Numbers of trees at which to look whether more are wanted: the best number was
+# among the last few of those that are tried.
+N_TREES, EVERY, PATIENCE = (100, 300, 500), 10, 3
+
+
+BOOSTING = {"learning_rate": 0.08, "l2_regularization": 1.0, "max_features": 0.7}
+
+
+# Above so many features, looks and bins are fewer: each costs time by the features.
+MANY_FEATURES, FEW_LOOKS, FEW_BINS = 30, 2, 63
+
+
+# Samples above which the trees have more leaves, and larger ones.
+MANY_LEAVES_ROWS, LARGE_LEAVES_ROWS = 3000, 1500
+
+
+@dataclass(frozen=True)
+class Boosted:
+    """Boosted trees of several models of one target."""
+
+    nodes: Nodes
+    value: Any
+    start: float
+    n_models: int
+
+    def predict(self, X):
+        """Return the models' mean predictions, shape (n_samples,)."""
+        parts = [
+            self.value[self.nodes.leaf(X[i : i + CHUNK_ROWS])].sum(axis=1)
+            for i in range(0, len(X), CHUNK_ROWS)
+        ]
+        return self.start + np.concatenate(parts) / self.n_models
+
+
+@dataclass(frozen=True)
+class BoostingMember(Member):
+    """Boosted trees of each target, of one model for each fold."""
+
+    targets: tuple
+
+    def predict(self, X, raw):
+        means = np.stack([boosted.predict(X) for boosted in self.targets], axis=1)
+        return Prediction(means[..., None], np.empty((len(X), 0)))
+
+
+def fit_boosting(rows, settings, seed):
+    """Boost trees on all folds but one; choose their number by all folds together."""
+    fits = [_boost(rows, y, seed) for y in rows.Y.T]
+    targets, held_out = zip(*fits, strict=True)
+    means = np.stack(held_out, axis=1)[..., None]
+    prediction = Prediction(means, np.empty((len(means), 0)))
+    return MemberFit(BoostingMember(targets), prediction)
+
+
+def _boost(rows, y, seed):
+    """Return the trees of a model for each fold, and what they hold out."""
+    models = _boosters(rows, seed)
+    looks = FEW_LOOKS if rows.X.shape[1] > MANY_FEATURES else len(N_TREES)
+    for n_trees in N_TREES[:looks]:
+        stages = np.empty((n_trees // EVERY, len(y)))
+        for k, model in enumerate(models):
+            own = rows.fold == k
+            model.set_params(max_iter=n_trees)
+            model.fit(rows.X[~own], y[~own], rows.weight[~own])
+            staged = model.staged_predict(rows.X[own])
+            stages[:, own] = list(islice(staged, EVERY - 1, None, EVERY))
+        errors = np.average((stages - y) ** 2, axis=1, weights=rows.weight)
+        best = int(errors.argmin())
+        if best < len(errors) - PATIENCE:
+            break
+    return _join(models, (best + 1) * EVERY), stages[best]
+
+
+def _boosters(rows, seed):
+    """Return one model for each fold, which grows when it is fitted again."""
+    n, n_features = rows.X.shape
+    return [
+        HistGradientBoostingRegressor(
+            max_bins=FEW_BINS if n_features > MANY_FEATURES else 255,
+            max_leaf_nodes=15 if n < MANY_LEAVES_ROWS else 31,
+            min_samples_leaf=5 if n < LARGE_LEAVES_ROWS else 10,
+            early_stopping=False,
+            warm_start=True,
+            random_state=(seed + k) % 2**32,
+            **BOOSTING,
+        )
+        for k in range(rows.n_folds)
+    ]
+
+
+def _join(models, n_trees):
+    """Return the first trees of all models."""
+    found, starts = zip(*map(boosted_nodes, models), strict=True)
+    trees = [tree for own in found for tree in own[:n_trees]]
+    names = ("feature_idx", "num_threshold", "left", "right", "is_leaf")
+    nodes = join_trees(
+        [tuple(tree[name].astype(float) for name in names) for tree in trees], float
+    )
+    value = np.concatenate([tree["value"] for tree in trees])
+    return Boosted(nodes, value, float(np.mean(starts)), len(models))

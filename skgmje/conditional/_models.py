@@ -1,22 +1,30 @@
-"""Fitted conditional densities as values: joint mixtures and pools."""
+"""Fitted conditional densities as values, and their choice by held-out samples."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from skgmje._backend import as_double, asarray_like, is_torch, logsumexp, to_numpy
+from skgmje.em._pooling import params_results
+from skgmje.em._select import find_folds
+from skgmje.gaussian._arrays import map_arrays
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type
+from skgmje.gaussian._heads import join_members, perceptrons, split_outputs
 from skgmje.gaussian._mixture import Mixture
 
 
 class Conditional(ABC):
     """A conditional density that is one Gaussian mixture for each context."""
 
+    #: Whether missing contexts (NaN) are integrated out.
+    takes_missing = False
+
     @abstractmethod
     def predict_mixture(self, X):
-        """Return the mixtures of the targets."""
+        """Return the mixtures of the targets, one for each sample."""
 
 
 class Fit(NamedTuple):
@@ -35,6 +43,7 @@ class JointConditional(Conditional):
     mixture: Mixture
     n_context: int
     n_targets: int = field(init=False)
+    takes_missing = True
 
     def __post_init__(self):
         n_targets = self.mixture.n_features - self.n_context
@@ -63,13 +72,90 @@ class JointConditional(Conditional):
         return Mixture(weights, means, covariances)
 
 
-def conditional_log_prob(mixture, rows, n_context):
-    """Compute ``log p(y | x)`` of joint rows under a joint mixture."""
-    context = slice(0, n_context)
-    marginal = mixture.marginal(context)
-    return mixture.log_prob(rows, missing="marginal") - marginal.log_prob(
-        rows[:, context], missing="marginal"
-    )
+# Contexts further out, in standard deviations, are taken as this far.
+FARTHEST = 8.0
+
+
+# Rows whose outputs are computed at a time.
+CHUNK_ROWS = 4096
+
+
+# Of a row: where one member fails worse, what it is pooled with helps as much.
+LARGEST_GAIN = 1.0
+
+
+@dataclass(frozen=True)
+class NetworkConditional(Conditional):
+    """The trained members of a :class:`MixtureDensityNetwork`, as arrays."""
+
+    weights: tuple
+    biases: tuple
+    skip: Any
+    n_components: int
+    n_targets: int
+    min_scale: float
+
+    @property
+    def n_context(self):
+        return self.skip.shape[1]
+
+    def heads(self, X):
+        """Evaluate each member."""
+        check_complete(X)
+        # In single precision the place of a sample in the batch would show.
+        layers = [
+            tuple(map(as_double, self.weights)),
+            tuple(map(as_double, self.biases)),
+            as_double(self.skip),
+        ]
+        context = clip_context(as_double(X))
+        starts = range(0, max(1, len(X)), CHUNK_ROWS)
+        parts = [perceptrons(*layers, context[i : i + CHUNK_ROWS]) for i in starts]
+        outputs = np.concatenate(parts, axis=1)
+        return split_outputs(outputs, self.n_components, self.n_targets, self.min_scale)
+
+    def member(self, m):
+        """Return one member alone."""
+        one = slice(m, m + 1)
+        return replace(
+            self,
+            weights=tuple(weight[one] for weight in self.weights),
+            biases=tuple(bias[one] for bias in self.biases),
+            skip=self.skip[one],
+        )
+
+    def predict_mixture(self, X):
+        return join_members(self.heads(X)).mixture()
+
+    def held_out_mixture(self, X, unseen):
+        """Return the density of each sample by the members that have not seen it."""
+        n_unseen = int(unseen.sum(axis=0).min())
+        chosen = np.argsort(~unseen, axis=0, kind="stable")[:n_unseen]
+        heads = self.heads(X)
+        rows = np.arange(len(X))
+        held = (None if part is None else part[chosen, rows] for part in heads)
+        return join_members(type(heads)(*held)).mixture()
+
+    def gain(self, X, random_state=None):
+        """Estimate how much likelier targets are under all members than under one."""
+        Y = self.predict_mixture(X).sample(1, random_state)[0][0]
+        log_prob = self.heads(X).log_prob(Y)
+        pooled = logsumexp(log_prob, axis=0) - np.log(len(log_prob))
+        return float(np.minimum(pooled - log_prob, LARGEST_GAIN).mean())
+
+
+def check_complete(X):
+    """Raise if a context is missing."""
+    if np.isnan(X).any():
+        raise ValueError(
+            "X has missing values, which a network cannot integrate out. Impute "
+            "them, or use mixture='prototypes'."
+        )
+
+
+def clip_context(X):
+    """Bring far contexts to the edge of what the networks have learned from."""
+    return np.clip(X, -FARTHEST, FARTHEST)
 
 
 # Models of less weight cost more time than they are worth.
@@ -101,14 +187,14 @@ class PooledConditional(Conditional):
         missing = np.isnan(X).any(axis=1)
         weights = np.tile(self.weights, (len(X), 1))
         if missing.any():
-            joint = [isinstance(model, JointConditional) for model in self.models]
-            weights[missing] = np.arange(len(joint)) == joint.index(True)
-        # What the others say of incomplete rows has no weight.
+            able = [model.takes_missing for model in self.models]
+            weights[missing] = np.arange(len(able)) == able.index(True)
+        # What the others say of incomplete samples has no weight.
         filled = np.nan_to_num(X)
         parts = []
         for weight, model in zip(weights.T, self.models, strict=True):
-            rows = X if isinstance(model, JointConditional) else filled
             if weight.any():
+                rows = X if model.takes_missing else filled
                 parts.append((weight[:, None], model.predict_mixture(rows)))
         return join_mixtures(parts, len(X))
 
@@ -158,3 +244,91 @@ def _as_plain(mixture):
         return mixture
     covariances = read(mixture.covariances, k, d)
     return Mixture(mixture.weights, mixture.means, covariances, name)
+
+
+def conditional_log_prob(mixture, rows, n_context):
+    """Compute ``log p(y | x)`` of joint rows under a joint mixture."""
+    context = slice(0, n_context)
+    marginal = mixture.marginal(context)
+    return mixture.log_prob(rows, missing="marginal") - marginal.log_prob(
+        rows[:, context], missing="marginal"
+    )
+
+
+class Choice(NamedTuple):
+    """The best of some candidates."""
+
+    params: dict
+    held_out: Any
+    cv_results: dict
+
+
+def choose(candidates, rows, n_context, sample_weight=None, random_state=None):
+    """Choose the candidate whose conditional density predicts best."""
+    weight = np.ones(len(rows)) if sample_weight is None else sample_weight
+    table = []
+    keys = np.arange(len(rows))[:, None] if is_torch(rows) else rows
+    for train in find_folds(keys, random_state)[0]:
+        test = train if train.all() else ~train
+        fits = candidates(rows[train], weight[train], random_state)
+        table.append(
+            {
+                tuple(params.items()): _judge(mixture, rows, test, n_context)
+                for params, mixture in fits
+            }
+        )
+    keys = [key for key in table[0] if all(key in column for column in table)]
+    scores = np.array(
+        [[_mean(column[key], weight) for column in table] for key in keys]
+    )
+    best = keys[int(scores.mean(axis=1).argmax())]
+    held_out = np.fmax.reduce([column[best] for column in table])
+    return Choice(dict(best), held_out, params_results([*map(dict, keys)], scores))
+
+
+def _judge(mixture, rows, test, n_context):
+    log_prob = np.full(len(rows), np.nan)
+    if is_torch(rows):
+        mixture = _as_tensors(mixture, rows)
+    log_prob[test] = to_numpy(conditional_log_prob(mixture, rows[test], n_context))
+    return log_prob
+
+
+def _as_tensors(mixture, rows):
+    parts = mixture.weights, mixture.means, mixture.covariances
+    parts = [map_arrays(lambda part: asarray_like(part, rows), part) for part in parts]
+    return Mixture(*parts, mixture.covariance_type)
+
+
+def _mean(log_prob, weight):
+    judged = ~np.isnan(log_prob)
+    return np.average(log_prob[judged], weights=weight[judged])
+
+
+# Parts of which each is held out once, for networks.
+N_FOLDS = 5
+
+
+def assign_folds(X, Y, random_state):
+    """Deal the rows to at most five folds, those that belong together to one."""
+    return deal(belonging(X, Y), N_FOLDS, random_state)
+
+
+def deal(group, n_folds, random_state):
+    """Deal groups of rows to folds at random, as many groups to each."""
+    return (random_state.permutation(group.max() + 1) % n_folds)[group]
+
+
+def belonging(X, Y):
+    """Find which rows belong together: those of equal contexts, or copies."""
+    # Contexts that repeat often are categories; copies of all rows are all equal.
+    candidates = (
+        (X, len(X) / 2),
+        (np.hstack([X, Y]), 1),
+        (np.arange(len(X))[:, None], 0),
+    )
+    for rows, fewest in candidates:
+        distinct, group = np.unique(rows, axis=0, return_inverse=True)
+        if len(distinct) > fewest:
+            break
+    return group.ravel()

@@ -1,29 +1,23 @@
 """The stacked conditional density estimator."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GroupKFold
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length
 
 from skgmje._callbacks import FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import Interval, StrOptions, _fit_context
-from skgmje._validation import check_rows
-from skgmje.conditional._base import (
-    ConditionalDensityMixin,
-    check_pairs,
-    location_scale,
-    warn_about_ties,
-)
-from skgmje.conditional._member import Rows
-from skgmje.conditional._network_fit import deal
-from skgmje.conditional._settings import Settings
-from skgmje.conditional._stack_fit import prune
+from skgmje._validation import tie_shares
+from skgmje.conditional._base import ConditionalDensityMixin
+from skgmje.conditional._members import Samples
+from skgmje.conditional._models import deal
+from skgmje.conditional._sources import Settings
+from skgmje.conditional._stack_fit import PATIENCE, Plan, Stacking, check_experts
+from skgmje.conditional._stack_model import StackedConditional, prune
 from skgmje.metrics._scores import crps, interval_coverage
 
 # Of the interval whose coverage of held-out rows is told.
@@ -239,12 +233,6 @@ class StackingConditionalDensity(
         self.verbose = verbose
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = True
-        tags.target_tags.multi_output = True
-        return tags
-
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, sample_weight=None, groups=None):
         """Learn the conditional density.
@@ -280,25 +268,17 @@ class StackingConditionalDensity(
             if groups is not None:
                 check_consistent_length(X, groups)
                 groups = _of_positive_weight(groups, sample_weight)
-            checked = check_pairs(self, X, y, sample_weight, allow_nan=False)
-            X, y, sample_weight = checked
-            self._y_ndim = y.ndim
-            Y = y.reshape(len(y), -1)
-            self.n_outputs_ = Y.shape[1]
-            self.tie_share_ = _tie_share(Y)
-            warn_about_ties(Y, type(self).__name__)
+            X, Y, sample_weight, units = self._check_fit(X, y, sample_weight)
+            self.tie_share_ = float(tie_shares(Y)[0].max())
             random_state = check_random_state(self.random_state)
-            units = location_scale(X, sample_weight), location_scale(Y, sample_weight)
             rows = self._rows(X, Y, sample_weight, groups, units, random_state)
-            # Late: a fitted estimator needs no torch.
-            from skgmje.conditional._stack_fit import Stacking
-            from skgmje.conditional._stack_model import StackedConditional
-
             plan = self._plan(rows, units[1], lambda: task.step("part"))
             stacking = Stacking(rows, plan, random_state)
             self._model = task.learn(StackedConditional, stacking.fit, units)
             task.end(self._record, stacking, rows)
-        self._warn(stacking)
+        for name, reason in stacking.dropped.items():
+            self._warn(f"the expert {name!r} was dropped: {reason}.", UserWarning)
+        self._warn(stacking.trouble)
         return self
 
     def _rows(self, X, Y, sample_weight, groups, units, random_state):
@@ -311,12 +291,10 @@ class StackingConditionalDensity(
         group = _copies(X, Y)
         names = () if groups is None else np.unique(groups)
         if len(names) == 1:
-            warnings.warn(
-                f"{type(self).__name__}: groups has one value only, so that nothing "
-                "could be held out; rows are taken as independent of each other. "
-                "Give finer groups.",
+            self._warn(
+                "groups has one value only, so that nothing could be held out; samples "
+                "are taken as independent of each other. Give finer groups.",
                 UserWarning,
-                stacklevel=3,
             )
         if len(names) > 1:
             group = np.searchsorted(names, groups)
@@ -327,7 +305,7 @@ class StackingConditionalDensity(
             folds = GroupKFold(n_folds).split(X, groups=group)
             for k, (_, held) in enumerate(folds):
                 fold[held] = k
-        return Rows(
+        return Samples(
             (X - x_loc) / x_scale,
             (Y - y_loc) / y_scale,
             weight,
@@ -339,8 +317,6 @@ class StackingConditionalDensity(
 
     def _plan(self, rows, y_units, tell):
         """Return how the stack is fitted."""
-        from skgmje.conditional._stack_fit import PATIENCE, Plan, check_experts
-
         settings = Settings(
             n_components=self.n_components,
             covariance_type=self.covariance_type,
@@ -364,7 +340,7 @@ class StackingConditionalDensity(
         """Store how the density was reached."""
         model, held_out = self._model, stacking.held_out
         scale = model.y_units[1]
-        self.experts_ = list(stacking.experts)
+        self.experts_ = list(stacking.members)
         self.pool_weights_ = model.weights
         self.width_ = model.calibration.width
         log_prob = np.average(held_out.log_prob(rows.Y), weights=rows.weight)
@@ -374,36 +350,17 @@ class StackingConditionalDensity(
         covered = interval_coverage(held_out, rows.Y, coverage=COVERAGE, **each)
         self.oof_coverage_ = float(np.mean(covered))
         self.expert_rmse_ = {
-            name: self._rmse(answer, rows, scale)
-            for name, answer in stacking.answers.items()
+            name: self._rmse(prediction, rows, scale)
+            for name, prediction in stacking.predictions.items()
         }
         self.best_steps_ = stacking.best_steps
         self.n_iter_ = max([1, *(int(s.max()) for s in self.best_steps_.values())])
         self.fit_times_ = stacking.seconds
 
-    def _warn(self, stacking):
-        """Warn of what went wrong."""
-        for name, fault in stacking.dropped.items():
-            warnings.warn(
-                f"{type(self).__name__}: the expert {name!r} was dropped: {fault}.",
-                UserWarning,
-                stacklevel=3,
-            )
-        if stacking.trouble:
-            warnings.warn(
-                f"{type(self).__name__}: {stacking.trouble}",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-
-    def _rmse(self, answer, rows, scale):
-        square = (answer.means[..., 0] - rows.Y) ** 2
+    def _rmse(self, prediction, rows, scale):
+        square = (prediction.means[..., 0] - rows.Y) ** 2
         rmse = scale * np.sqrt(np.average(square, axis=0, weights=rows.weight))
         return float(rmse[0]) if self._y_ndim == 1 else rmse
-
-    def _check_predict(self, X):
-        check_is_fitted(self)
-        return check_rows(self, X, reset=False)
 
     def _mixture_of(self, X):
         """Return the mixtures of checked rows in the units of the targets."""
@@ -424,7 +381,3 @@ def _copies(X, Y):
 def _of_positive_weight(groups, sample_weight):
     groups = np.asarray(groups)
     return groups if sample_weight is None else groups[np.asarray(sample_weight) > 0]
-
-
-def _tie_share(Y):
-    return float(max(1 - len(np.unique(column)) / len(column) for column in Y.T))

@@ -1,94 +1,39 @@
-"""Fits of the members of a conditional stack."""
+"""Fits of a conditional stack: its members, networks on them, and their weights."""
 
 import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.optimize import nnls
 from sklearn.base import BaseEstimator, is_regressor
 
 from skgmje._interrupt import Work, learn_then
-from skgmje.conditional._member_models import (
+from skgmje._parallel import Failure, attempt
+from skgmje.conditional._base import location_scale
+from skgmje.conditional._member_process import fit_processes
+from skgmje.conditional._member_trees import fit_boosting, fit_forests
+from skgmje.conditional._members import (
     MOST_COLUMNS,
     RegressorFit,
-    fit_boosting,
     fit_joint_mixture,
     fit_networks,
 )
-from skgmje.conditional._member_process import fit_processes
-from skgmje.conditional._member_trees import fit_forests
 from skgmje.conditional._models import join_mixtures
 from skgmje.conditional._stack_model import (
     JOINT,
     N_JUDGED,
     STACK,
+    Blend,
     Calibration,
     StackedConditional,
+    StackNetwork,
     calibrate,
     crps_terms,
-    seen,
+    stack_columns,
     stack_weights,
+    visible,
 )
-from skgmje.conditional._stack_network import fit_blend, join_stacks, train_stack
-from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._mixture import Mixture
-
-MAX_ITER = 10
-
-
-def prune(mixture, max_components):
-    """Merge components that are alike, by k-means of means and spreads."""
-    if mixture.n_components <= max_components:
-        return mixture
-    weights, means = mixture.weights, mixture.means
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    shape = mixture.n_components, mixture.n_features
-    variances = kind.diagonal(mixture.covariances, *shape)
-    points = np.concatenate([means, np.sqrt(variances)], axis=-1)
-    member = _cluster(weights, points, max_components) * weights[..., None]
-    total = member.sum(axis=1)
-    share = member / np.maximum(total, 1e-300)[:, None]
-    merged = np.einsum("nck,ncd->nkd", share, means)
-    centered = means[:, :, None] - merged[:, None]
-    # What no component went to keeps a weight of zero and any shape.
-    spare = (total == 0)[..., None] * 1.0
-    if mixture.covariance_type == "diag":
-        inside = variances[:, :, None] + centered**2
-        covariances = np.einsum("nck,nckd->nkd", share, inside) + spare
-    else:
-        inside = mixture.covariances[:, :, None]
-        inside = inside + centered[..., None] * centered[..., None, :]
-        covariances = np.einsum("nck,nckde->nkde", share, inside)
-        covariances += spare[..., None] * np.eye(mixture.n_features)
-    return Mixture(total, merged, covariances, mixture.covariance_type)
-
-
-def _cluster(weights, points, n_clusters):
-    """Return the cluster of each component as a unit vector, (n, C, n_clusters)."""
-    rows = np.arange(len(points))
-    chosen = [weights.argmax(axis=1)]
-    distance = _squares(points, points[rows, chosen[0]][:, None])[..., 0]
-    for _ in range(n_clusters - 1):
-        chosen.append((weights * distance).argmax(axis=1))
-        new = _squares(points, points[rows, chosen[-1]][:, None])[..., 0]
-        distance = np.minimum(distance, new)
-    centers = np.stack([points[rows, c] for c in chosen], axis=1)
-    for _ in range(MAX_ITER):
-        label = _squares(points, centers).argmin(axis=2)
-        member = label[..., None] == np.arange(n_clusters)
-        mass = (member * weights[..., None]).astype(points.dtype)
-        total = mass.sum(axis=1)[..., None]
-        moved = np.einsum("nck,ncd->nkd", mass, points)
-        centers = np.where(total > 0, moved / np.maximum(total, 1e-300), centers)
-    return member
-
-
-def _squares(points, centers):
-    """Return squared distances, shape (n, C, n_centers)."""
-    cross = np.einsum("ncd,nkd->nck", points, centers)
-    squares = (points**2).sum(-1)[..., None] + (centers**2).sum(-1)[:, None]
-    return squares - 2 * cross
-
 
 EXPERTS = {
     "boosting": fit_boosting,
@@ -151,15 +96,15 @@ class Stacking:
         self.rows, self.plan = rows, plan
         n_seeds = len(plan.fits) + plan.n_repeats + 1
         self._seeds = iter(random_state.randint(2**31 - 1, size=n_seeds).tolist())
-        self.experts, self.answers, self.dropped = {}, {}, {}
+        self.members, self.predictions, self.dropped = {}, {}, {}
         self.best_steps, self.seconds, self.trouble = {}, {}, ""
 
     def fit(self, units):
-        """Fit experts, what sees them, and the pool; return the model."""
+        """Fit members, what sees them, and the pool; return the model."""
         work = Work()
-        self._fit_experts(work)
+        self._fit_members(work)
         is_short = len(self.rows.X) < FEWEST_ROWS or work.when
-        if is_short and seen(self.answers):
+        if is_short and visible(self.predictions):
             stack, pool = work.finish(self._fit_blend)
         elif work.when:
             raise KeyboardInterrupt("before an expert or a network was done")
@@ -180,47 +125,47 @@ class Stacking:
         self.held_out = calibration.apply(held_out)
         self.seconds["pool"] = time.thread_time() - start
         self.plan.tell()
-        return StackedConditional(self.experts, stack, weights, *units, calibration)
+        return StackedConditional(self.members, stack, weights, *units, calibration)
 
-    def _fit_experts(self, work):
+    def _fit_members(self, work):
         plan = self.plan
         tasks = [
             (fit, self.rows, plan.settings, next(self._seeds))
             for fit in plan.fits.values()
         ]
-        outcomes = work.learn(list, plan.run, _attempt, tasks, "experts")
+        outcomes = work.learn(list, plan.run, _timed_fit, tasks, "experts")
         # Of the last ones there are no outcomes if Ctrl-C has come.
         pairs = zip(plan.fits, outcomes, strict=False)
-        for name, (fit, fault, seconds) in pairs:
+        for name, (fit, seconds) in pairs:
             self.seconds[name] = seconds
             plan.tell()
-            if fault:
-                self.dropped[name] = fault
+            if isinstance(fit, Failure):
+                self.dropped[name] = fit.reason
                 continue
-            self.experts[name], self.answers[name] = fit.expert, fit.held_out
+            self.members[name], self.predictions[name] = fit.member, fit.held_out
             self.trouble += fit.trouble
             if fit.best_steps is not None:
                 self.best_steps[name] = fit.best_steps
 
     def _fit_blend(self):
         start = time.thread_time()
-        answers = seen(self.answers)
-        blend = fit_blend(self.rows, answers, self.plan.settings.min_scale)
-        held_out = blend.predict_mixture(self.rows.X, answers)
+        predictions = visible(self.predictions)
+        blend = fit_blend(self.rows, predictions, self.plan.settings.min_scale)
+        held_out = blend.predict_mixture(self.rows.X, predictions)
         self.seconds[STACK] = time.thread_time() - start
         return blend, {STACK: held_out} | self._mixtures(())
 
     def _fit_networks(self, work):
-        answers = seen(self.answers)
+        predictions = visible(self.predictions)
         tasks = [
-            (self.rows, answers, self.plan.settings, next(self._seeds))
+            (self.rows, predictions, self.plan.settings, next(self._seeds))
             for _ in range(self.plan.n_repeats)
         ]
         run = self.plan.run
         try:
             results = work.learn(list, run, _timed_stack, tasks, "networks")
         except KeyboardInterrupt:
-            if not answers:
+            if not predictions:
                 raise
             work.when = "before a network was done"
             return work.finish(self._fit_blend)
@@ -228,15 +173,15 @@ class Stacking:
         self.seconds[STACK] = sum(seconds for _, seconds in results)
         self.best_steps[STACK] = np.concatenate([part[3] for part in parts])
         self.trouble += " ".join(part[2].trouble for part in parts).strip()
-        stack, held_out = join_stacks(self.rows, answers, parts)
+        stack, held_out = join_stacks(self.rows, predictions, parts)
         # The networks know what a process says, and are more often right.
         return stack, {STACK: held_out} | self._mixtures(("gp",))
 
     def _mixtures(self, left_out):
         return {
-            name: answer.mixture
-            for name, answer in self.answers.items()
-            if answer.mixture is not None and name not in left_out
+            name: prediction.mixture
+            for name, prediction in self.predictions.items()
+            if prediction.mixture is not None and name not in left_out
         }
 
     def _weigh(self, pool, seed):
@@ -254,19 +199,22 @@ class Stacking:
         return dict(zip(pool, weights.tolist(), strict=True))
 
 
-def _attempt(fit, rows, settings, seed):
-    """Return what a fit returns, what is wrong with it, and its CPU seconds."""
+def _timed_fit(*args):
+    """Return the fit of a member or its failure, and the CPU seconds."""
     start = time.thread_time()
     try:
-        found = fit(rows, settings, seed)
-        fault = "" if found.held_out.is_finite() else "it predicts NaN or infinity"
+        # Whatever is raised: the others go on without this member.
+        found = attempt(_fit_finite, *args)
     except KeyboardInterrupt as stop:
-        # Only whole experts count.
+        # Only whole members count.
         raise KeyboardInterrupt(*stop.args) from stop
-    except Exception as error:
-        # Whatever it is: the others go on without this expert, and the user is told.
-        found, fault = None, f"{type(error).__name__}: {error}"
-    return found, fault, time.thread_time() - start
+    return found, time.thread_time() - start
+
+
+def _fit_finite(fit, rows, settings, seed):
+    found = fit(rows, settings, seed)
+    finite = found.held_out.is_finite()
+    return found if finite else Failure("it predicts NaN or infinity")
 
 
 def _timed_stack(*args):
@@ -284,3 +232,132 @@ def _take(mixture, rows):
         means=mixture.means[rows],
         covariances=mixture.covariances[rows],
     )
+
+
+# Samples up to which there are few steps, and how many there are.
+FEW_ROWS, FEW_STEPS, MANY_STEPS = 2000, 800, 2000
+
+
+BATCH_SIZES = {True: 128, False: 256}
+
+
+LEARNING_RATE = 3e-3
+
+
+DROPOUT = {True: 0.1, False: 0.05}
+
+
+# Decay of the matrices, in rows.
+DECAY = 1000.0
+
+
+# Pull of the blend towards the mean of the members, relative to the number of samples.
+RIDGE = 0.05
+
+
+# Smallest standard deviation of a start.
+SMALLEST_SCALE = 1e-3
+
+
+def fit_blend(rows, predictions, min_scale):
+    """Blend the members' means."""
+    fits = [
+        _blend_target(rows, predictions, target) for target in range(rows.Y.shape[1])
+    ]
+    shares, scales = zip(*fits, strict=True)
+    n, n_means = len(rows.Y), len(shares[0])
+    # As many errors are spent on the shares.
+    variance = np.square(scales) * n / max(1, n - n_means)
+    return Blend(shares, np.maximum(variance, min_scale**2))
+
+
+def _network_settings(n_samples, settings):
+    """Return the settings of networks that see members' predictions."""
+    few = n_samples <= FEW_ROWS
+    steps = FEW_STEPS if few else MANY_STEPS
+    return replace(
+        settings,
+        max_iter=steps if settings.max_iter == "auto" else settings.max_iter,
+        batch_size=BATCH_SIZES[few],
+        learning_rate=LEARNING_RATE,
+        dropout=DROPOUT[few],
+        weight_decay=min(1.0, DECAY / n_samples),
+        warmup=False,
+    )
+
+
+def train_stack(rows, predictions, settings, seed):
+    """Train one network for each fold; without predictions to see a plain one."""
+    # Late: predictions need no torch.
+    from skgmje.conditional._torch_sources import train_network
+
+    units = _units(rows, predictions)
+    return train_network(
+        stack_columns(rows.X, predictions, units),
+        rows.Y,
+        rows.fold,
+        _network_settings(len(rows.X), settings) if predictions else settings,
+        rows.weight,
+        np.random.RandomState(seed),
+        _start(rows, predictions, units) if predictions else None,
+    )
+
+
+def join_stacks(rows, predictions, parts):
+    """Return a network of all members, and its held-out densities."""
+    models, unseen, _, _ = zip(*parts, strict=True)
+
+    def join(name):
+        layers = zip(*(getattr(model, name) for model in models), strict=True)
+        return tuple(map(np.concatenate, layers))
+
+    model = replace(
+        models[0],
+        weights=join("weights"),
+        biases=join("biases"),
+        skip=np.concatenate([model.skip for model in models]),
+    )
+    network = StackNetwork(model, _units(rows, predictions))
+    X = stack_columns(rows.X, predictions, network.units)
+    return network, model.held_out_mixture(X, np.concatenate(unseen))
+
+
+def _units(rows, predictions):
+    """Return means and standard deviations of contexts and predictions, by column."""
+    columns = np.hstack([rows.X, *(p.features() for p in predictions)])
+    return location_scale(columns, rows.weight)
+
+
+def _start(rows, predictions, units):
+    """Return slope, intercept and scale of the means: a blend of the members."""
+    n_targets = rows.Y.shape[1]
+    slope = np.zeros((len(units[0]), n_targets))
+    intercept, scales = np.zeros(n_targets), np.ones(n_targets)
+    for target in range(n_targets):
+        share, scales[target] = _blend_target(rows, predictions, target)
+        columns = _mean_columns(rows, predictions, target)
+        slope[columns, target] = share * units[1][columns]
+        intercept[target] = share @ units[0][columns]
+    return slope, intercept, np.maximum(scales, SMALLEST_SCALE)
+
+
+def _blend_target(rows, predictions, target):
+    """Return non-negative shares of the members' means, and the errors' size."""
+    y, root = rows.Y[:, target], np.sqrt(rows.weight)
+    means = np.hstack([p.means[:, target] for p in predictions])
+    n_means = means.shape[1]
+    ridge = RIDGE * np.sqrt(len(y))
+    matrix = np.vstack([root[:, None] * means, ridge * np.eye(n_means)])
+    share = nnls(matrix, np.append(root * y, np.full(n_means, ridge / n_means)))[0]
+    error = y - means @ share
+    return share, np.sqrt(np.average(error**2, weights=rows.weight))
+
+
+def _mean_columns(rows, predictions, target):
+    """Return where the members' means of a target are among all columns."""
+    columns, first = [], rows.X.shape[1]
+    for prediction in predictions:
+        n_means = prediction.means.shape[2]
+        columns.append(first + target * n_means + np.arange(n_means))
+        first += prediction.features().shape[1]
+    return np.concatenate(columns)

@@ -1,4 +1,4 @@
-"""A fitted stack of conditional densities: pooling weights and calibration."""
+"""A fitted stack of conditional densities: networks on members, pool, calibration."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,10 +8,45 @@ from scipy.optimize import minimize, minimize_scalar
 
 from skgmje.conditional._models import Conditional, join_mixtures
 from skgmje.gaussian._checks import as_batch
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 from skgmje.metrics._scores import _distance
 
-# Rows that are enough for the CRPS.
+
+@dataclass(frozen=True)
+class StackNetwork:
+    """Members of networks, and the units of what they see."""
+
+    model: Any
+    units: tuple
+
+    def predict_mixture(self, X, predictions):
+        return self.model.predict_mixture(stack_columns(X, predictions, self.units))
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A blend of the members' means, and Gaussian errors of one size."""
+
+    shares: tuple
+    variance: Any
+
+    def predict_mixture(self, X, predictions):
+        columns = [
+            np.hstack([p.means[:, target] for p in predictions]) @ share
+            for target, share in enumerate(self.shares)
+        ]
+        means = np.stack(columns, axis=1)[:, None]
+        variance = np.broadcast_to(self.variance, means.shape)
+        return Mixture(np.ones((len(X), 1)), means, variance, "diag")
+
+
+def stack_columns(X, predictions, units):
+    columns = np.hstack([X, *(p.features() for p in predictions)])
+    return (columns - units[0]) / units[1]
+
+
+# Samples that are enough for the CRPS.
 N_JUDGED = 500
 
 
@@ -81,7 +116,7 @@ def stack_weights(log_densities, a, B, weight, crps_weight):
 WIDEST = 3.0
 
 
-# Rows that a width of one is worth.
+# Samples that a width of one is worth.
 PRIOR_ROWS = 50
 
 
@@ -132,11 +167,11 @@ def _tail(mixture):
     return Mixture(ones, mixture.mean[:, None], spread, "diag")
 
 
-# The name of the networks that see the experts.
+# The name of the networks that see the members' predictions.
 STACK = "stack"
 
 
-# An expert that takes part in the pool, but that networks do not see.
+# A member that takes part in the pool, but that networks do not see.
 JOINT = "joint"
 
 
@@ -162,32 +197,90 @@ class StackedConditional(Conditional):
     def predict_mixture(self, X):
         loc, scale = self.x_units
         context = (X - loc) / scale
-        answers = {}
-        for name, expert in self.experts.items():
-            answers[name] = expert.answer(context, X)
-            _check_answer(name, answers[name])
+        predictions = {}
+        for name, member in self.experts.items():
+            predictions[name] = member.predict(context, X)
+            _check_finite(name, predictions[name])
         parts = []
         for name, weight in self.weights.items():
             if not weight:
                 continue
             if name == STACK:
-                part = self.stack.predict_mixture(context, seen(answers))
+                part = self.stack.predict_mixture(context, visible(predictions))
             else:
-                part = answers[name].mixture
+                part = predictions[name].mixture
             parts.append((weight, part))
         mixture = join_mixtures(parts, len(X))
         loc, scale = self.y_units
         return self.calibration.apply(mixture).affine(scale, loc)
 
 
-def seen(answers):
-    """Return what networks see of the experts' answers."""
-    return [answer for name, answer in answers.items() if name != JOINT]
+def visible(predictions):
+    """Return the predictions that networks see."""
+    return [prediction for name, prediction in predictions.items() if name != JOINT]
 
 
-def _check_answer(name, answer):
-    if not answer.is_finite():
+def _check_finite(name, prediction):
+    if not prediction.is_finite():
         raise ValueError(
             f"The expert {name!r} predicts NaN or infinity for some of the rows, "
             "though it did not in fit. Mend it, or fit without it: experts=..."
         )
+
+
+# Steps of k-means, by which alike components are found.
+MAX_ITER = 10
+
+
+def prune(mixture, max_components):
+    """Merge components that are alike, by k-means of means and spreads."""
+    if mixture.n_components <= max_components:
+        return mixture
+    weights, means = mixture.weights, mixture.means
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    shape = mixture.n_components, mixture.n_features
+    variances = kind.diagonal(mixture.covariances, *shape)
+    points = np.concatenate([means, np.sqrt(variances)], axis=-1)
+    member = _cluster(weights, points, max_components) * weights[..., None]
+    total = member.sum(axis=1)
+    share = member / np.maximum(total, 1e-300)[:, None]
+    merged = np.einsum("nck,ncd->nkd", share, means)
+    centered = means[:, :, None] - merged[:, None]
+    # What no component went to keeps a weight of zero and any shape.
+    spare = (total == 0)[..., None] * 1.0
+    if mixture.covariance_type == "diag":
+        inside = variances[:, :, None] + centered**2
+        covariances = np.einsum("nck,nckd->nkd", share, inside) + spare
+    else:
+        inside = mixture.covariances[:, :, None]
+        inside = inside + centered[..., None] * centered[..., None, :]
+        covariances = np.einsum("nck,nckde->nkde", share, inside)
+        covariances += spare[..., None] * np.eye(mixture.n_features)
+    return Mixture(total, merged, covariances, mixture.covariance_type)
+
+
+def _cluster(weights, points, n_clusters):
+    """Return the cluster of each component as a unit vector, (n, C, n_clusters)."""
+    rows = np.arange(len(points))
+    chosen = [weights.argmax(axis=1)]
+    distance = _squares(points, points[rows, chosen[0]][:, None])[..., 0]
+    for _ in range(n_clusters - 1):
+        chosen.append((weights * distance).argmax(axis=1))
+        new = _squares(points, points[rows, chosen[-1]][:, None])[..., 0]
+        distance = np.minimum(distance, new)
+    centers = np.stack([points[rows, c] for c in chosen], axis=1)
+    for _ in range(MAX_ITER):
+        label = _squares(points, centers).argmin(axis=2)
+        member = label[..., None] == np.arange(n_clusters)
+        mass = (member * weights[..., None]).astype(points.dtype)
+        total = mass.sum(axis=1)[..., None]
+        moved = np.einsum("nck,ncd->nkd", mass, points)
+        centers = np.where(total > 0, moved / np.maximum(total, 1e-300), centers)
+    return member
+
+
+def _squares(points, centers):
+    """Return squared distances, shape (n, C, n_centers)."""
+    cross = np.einsum("ncd,nkd->nck", points, centers)
+    squares = (points**2).sum(-1)[..., None] + (centers**2).sum(-1)[:, None]
+    return squares - 2 * cross

@@ -1,4 +1,4 @@
-"""Weights of pooled densities by held-out likelihood."""
+"""Weights of pooled densities by held-out likelihood, and tables of the latter."""
 
 import numpy as np
 
@@ -24,3 +24,24 @@ def stacking_weights(
         if gap < tol:
             break
     return weights / weights.sum()
+
+
+def held_out_results(candidates, scores, mean, more):
+    """Return scores, (n_candidates, n_folds), in the layout of `GridSearchCV`."""
+    order = np.argsort(-np.nan_to_num(mean, nan=-np.inf), kind="stable")
+    return {
+        **candidates,
+        "mean_test_score": mean,
+        **more,
+        "rank_test_score": np.argsort(order) + 1,
+        **{f"split{i}_test_score": column for i, column in enumerate(scores.T)},
+    }
+
+
+def params_results(params, scores):
+    """Return the table of candidates that are dicts of the same parameters."""
+    mean, more = scores.mean(axis=1), {"std_test_score": scores.std(axis=1)}
+    results = held_out_results({"params": params}, scores, mean, more)
+    for name in params[0]:
+        results[f"param_{name}"] = [candidate[name] for candidate in params]
+    return results

@@ -18,6 +18,7 @@ from skgmje.em._em import (
     row_mean,
     start_mixture,
 )
+from skgmje.em._pooling import params_results
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE
 
@@ -478,22 +479,6 @@ def _is_hopeless(scores):
 
 def _results(table):
     """Return the table of all candidates."""
-    keys = list(table)
-    scores = np.array([table[key] for key in keys])
-    mean = scores.mean(axis=1)
-    results = {
-        "params": [
-            dict(
-                zip(("n_components", "covariance_type", "shrinkage"), key, strict=True)
-            )
-            for key in keys
-        ],
-        "mean_test_score": mean,
-        "std_test_score": scores.std(axis=1),
-        "rank_test_score": np.argsort(np.argsort(-mean, kind="stable")) + 1,
-    }
-    for i, column in enumerate(scores.T):
-        results[f"split{i}_test_score"] = column
-    for i, name in enumerate(("n_components", "covariance_type", "shrinkage")):
-        results[f"param_{name}"] = [key[i] for key in keys]
-    return results
+    names = ("n_components", "covariance_type", "shrinkage")
+    params = [dict(zip(names, key, strict=True)) for key in table]
+    return params_results(params, np.array([*table.values()]))

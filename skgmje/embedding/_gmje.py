@@ -11,7 +11,8 @@ from skgmje._sklearn import (
     TypeOptions,
     validate_parameter_constraints,
 )
-from skgmje.conditional._settings import CLOSED_FORM, Settings
+from skgmje.conditional._models import Fit
+from skgmje.conditional._sources import SOURCES, Settings, source_of
 from skgmje.embedding._base import PARAMETER_CONSTRAINTS, EmbedderMixin
 from skgmje.embedding._latent_density import embedding_units, latent_density
 
@@ -277,7 +278,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         **PARAMETER_CONSTRAINTS,
-        "mixture": [StrOptions({"network", *CLOSED_FORM})],
+        "mixture": [StrOptions({name for name, s in SOURCES.items() if not s.is_pool})],
         "n_components": [_AT_LEAST_ONE, StrOptions({"auto"})],
         "covariance_type": [TypeOptions()],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
@@ -353,9 +354,6 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         self.verbose = verbose
 
     def _fit_density(self, settings, z_context, z_target, random_state, task):
-        from skgmje.conditional._models import Fit
-        from skgmje.conditional._sources import fit_joint
-
         context, target = embedding_units(z_context), embedding_units(z_target)
         rows = context.standardise(z_context), target.standardise(z_target)
         source = self.mixture
@@ -364,7 +362,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
             settings = replace(settings, n_components=size, max_iter=_HURRIED_STEPS)
             source = "prototypes"
         fit = task.learn(
-            Fit, fit_joint, source, *rows, settings, random_state=random_state
+            Fit, source_of(source).fit, *rows, settings, random_state=random_state
         )
         density = latent_density(
             fit.model, z_context, context, target, settings, random_state

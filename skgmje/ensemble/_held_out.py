@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import check_cv
 
-from skgmje.em._pooling import stacking_weights
+from skgmje._parallel import Failure
+from skgmje.em._pooling import held_out_results, stacking_weights
 
 # Of many rows, one part held out tells enough; of few, all are held out once.
 SINGLE_SPLIT_ROWS, THREE_FOLDS_ROWS = 2500, 500
@@ -99,12 +100,6 @@ def distinct_rows(X, sample_weight, kinds=None):
 
 # Seeds of the final stack come after those of all folds.
 FINAL = 2**20
-
-
-class Failure(NamedTuple):
-    """Why a candidate is of no use."""
-
-    reason: str
 
 
 class Fitted(NamedTuple):
@@ -206,19 +201,12 @@ class Table:
     def results(self, weights):
         """Return a dict in the layout of `GridSearchCV`."""
         splits = np.split(np.arange(len(self._weight)), self._stops[:-1])
-        mean = self._means(slice(None))
-        order = np.argsort(-np.nan_to_num(mean, nan=-np.inf), kind="stable")
-        return {
-            "name": self._names,
-            "weight": weights,
-            "mean_test_score": mean,
-            "n_test": (~np.isnan(self._scores)).sum(axis=0),
-            "rank_test_score": np.argsort(order) + 1,
-            **{
-                f"split{i}_test_score": self._means(rows)
-                for i, rows in enumerate(splits)
-            },
-        }
+        return held_out_results(
+            {"name": self._names, "weight": weights},
+            np.stack([self._means(rows) for rows in splits], axis=1),
+            self._means(slice(None)),
+            {"n_test": (~np.isnan(self._scores)).sum(axis=0)},
+        )
 
     def _means(self, rows):
         known = ~np.isnan(self._scores[rows])

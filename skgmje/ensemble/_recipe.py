@@ -1,15 +1,27 @@
-"""The candidates of a stack by default: coordinates, sizes, shrinkage, annealing."""
+"""Candidates of a stack: mixtures of many settings by default, or given densities."""
 
-from typing import NamedTuple
+import warnings
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import has_fit_parameter
 
+from skgmje._interrupt import Work, fit_whole
+from skgmje._parallel import Failure, attempt, task_seed
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
+from skgmje.compose._transformed import TransformedDensity
 from skgmje.em._em import fit_labels
 from skgmje.em._select import count_distinct, shrinkage_grid
+from skgmje.ensemble._held_out import FINAL, Fitted, take, usable
+from skgmje.ensemble._stacked_mixture import pool
+from skgmje.mixture._gaussian_mixture import GaussianMixture
 
 LLOYD_STEPS = 10
 
@@ -189,3 +201,333 @@ def first_labels(Z, n_components, sample_weight, seed):
     kmeans = KMeans(n_components, n_init=1, max_iter=LLOYD_STEPS, random_state=seed)
     labels = kmeans.fit(Z, sample_weight=sample_weight).labels_
     return np.unique(labels, return_inverse=True)[1].ravel()
+
+
+class Candidates(ABC):
+    """Densities that may become members of a stack; each candidate has a ``name``."""
+
+    #: Held-out samples after which the hopeless are given up.
+    enough_rows = np.inf
+
+    @abstractmethod
+    def candidates(self, X):
+        """List what can be fitted to the samples."""
+
+    @abstractmethod
+    def held_out(self, X, weight, folds, candidates, place):
+        """Return log-densities of held-out samples, or a `Failure`, per candidate."""
+
+    @abstractmethod
+    def fit(self, X, weight, candidates, weights):
+        """Return the stack, `Fitted`, of the candidates that were kept."""
+
+
+# Starts of one candidate in the final stack.
+_MOST_STARTS = 8
+
+
+class Coordinates(NamedTuple):
+    """Rows in the coordinates of a space, those to fit and those to score."""
+
+    transformer: Any
+    fitted: Any
+    held_out: Any
+    log_det: Any
+
+
+class Recipe(Candidates):
+    """Gaussian mixtures of many settings in several coordinates."""
+
+    def __init__(self, effort, spaces, shifted, seed, run):
+        self._effort, self._spaces, self._shifted = effort, spaces, shifted
+        self._seed, self._run = seed, run
+
+    # There are many others.
+    enough_rows = 100
+
+    def candidates(self, X):
+        return make_candidates(
+            len(X), X.shape[1], self._spaces, self._effort, shifted=self._shifted
+        )
+
+    def held_out(self, X, weight, folds, candidates, place):
+        parts = [(X[train], take(weight, train), X[test]) for train, test in folds]
+        found = self._coordinates(parts, candidates)
+        tasks, owners = [], []
+        for (j, space), coordinates in found.items():
+            row_weight = take(weight, folds[j][0])
+            for size, group in _by_size(candidates, space):
+                # One component needs no start.
+                starts = self._effort.n_seeds if size > 1 else 1
+                for b in range(starts if isinstance(coordinates, Coordinates) else 0):
+                    seed = task_seed(self._seed, place + j, len(space), size, b)
+                    some = [candidates[i] for i in group]
+                    tasks.append(
+                        (coordinates, row_weight, some, seed, self._effort.max_iter)
+                    )
+                    owners.append((j, group, np.log(starts)))
+        scores = [
+            [np.full(len(test), -np.inf) for _, test in folds] for _ in candidates
+        ]
+        failures = {
+            i: coordinates
+            for (_, space), coordinates in found.items()
+            for i, candidate in enumerate(candidates)
+            if candidate.space == space and isinstance(coordinates, Failure)
+        }
+        scored = self._run(_score_fits, tasks, "selection")
+        for (j, group, log_starts), results in zip(owners, scored, strict=True):
+            for i, result in zip(group, results, strict=True):
+                if isinstance(result, Failure):
+                    failures[i] = result
+                else:
+                    scores[i][j] = np.logaddexp(scores[i][j], result - log_starts)
+        return [failures.get(i, np.concatenate(own)) for i, own in enumerate(scores)]
+
+    def _coordinates(self, parts, candidates):
+        """Return ``{(part, space): coordinates}`` of what the candidates need."""
+        wanted = {candidate.space for candidate in candidates}
+        found = {}
+        for space in (space for space in SPACES if space in wanted):
+            tasks = [
+                (space, *part, _transformers(found, j)) for j, part in enumerate(parts)
+            ]
+            results = self._run(_coordinates, tasks, f"{space} coordinates")
+            found |= {(j, space): result for j, result in enumerate(results)}
+        return found
+
+    def fit(self, X, weight, candidates, weights):
+        """Fit the candidates that were kept to all samples, from several starts."""
+        found = self._coordinates([(X, weight, X[:0])], candidates)
+        found = {space: coordinates for (_, space), coordinates in found.items()}
+        starts = [
+            self._n_starts(c, w) for c, w in zip(candidates, weights, strict=True)
+        ]
+        tasks, owners = [], []
+        for space, coordinates in found.items():
+            if not isinstance(coordinates, Coordinates):
+                continue
+            for size, group in _by_size(candidates, space):
+                for b in range(max(starts[i] for i in group)):
+                    seed = task_seed(self._seed, FINAL, len(space), size, b)
+                    group_b = [i for i in group if b < starts[i]]
+                    some = [candidates[i] for i in group_b]
+                    tasks.append(
+                        (coordinates, weight, some, seed, self._effort.max_iter)
+                    )
+                    owners.append(group_b)
+        mixtures = [[] for _ in candidates]
+        reasons = {}
+        work = Work()
+        results = work.learn(list, self._run, _fits, tasks, "fit")
+        # Of the last ones there are no results if Ctrl-C has come.
+        for group, fits in zip(owners, results, strict=False):
+            for i, fit in zip(group, fits, strict=True):
+                if isinstance(fit, Failure):
+                    reasons[i] = fit.reason
+                else:
+                    mixtures[i].append(fit)
+        return work.end(_assemble, candidates, weights, mixtures, found, reasons)
+
+    def _n_starts(self, candidate, weight):
+        if candidate.n_components == 1:
+            return 1
+        wanted = round(self._effort.n_members * weight)
+        return int(np.clip(wanted, self._effort.n_seeds, _MOST_STARTS))
+
+
+def _by_size(candidates, space):
+    """Group the indices of a space's candidates by their numbers of components."""
+    groups = {}
+    for i, candidate in enumerate(candidates):
+        if candidate.space == space:
+            groups.setdefault(candidate.n_components, []).append(i)
+    return groups.items()
+
+
+def _transformers(found, part):
+    """Return what was fitted to one part of the rows, by the names of spaces."""
+    return {
+        space: coordinates.transformer
+        for (j, space), coordinates in found.items()
+        if j == part and isinstance(coordinates, Coordinates)
+    }
+
+
+def _coordinates(space, X, weight, held_out, known):
+    """Fit the coordinates of a space; None if they are the same as simpler ones."""
+    try:
+        transformer = SPACES[space](X, weight, known)
+        if "marginal" in known and getattr(transformer, "removed_", None) == []:
+            return None
+        if space == "identity":
+            log_det = np.full(len(held_out), -np.log(transformer.scale_).sum())
+            Z = (held_out - transformer.mean_) / transformer.scale_
+            return Coordinates(transformer, transformer.transform(X), Z, log_det)
+        forward = getattr(transformer, "_forward_left_out", transformer._forward)
+        Z, _ = forward(X)
+        result = Coordinates(transformer, Z, *transformer._forward(held_out))
+        if not np.isfinite(Z).all():
+            return Failure("coordinates are not finite")
+    except (ValueError, np.linalg.LinAlgError) as error:
+        return Failure(str(error))
+    return result
+
+
+def _fits(coordinates, weight, candidates, seed, max_iter):
+    """Fit candidates of the same size from the same start."""
+    Z, results = coordinates.fitted, []
+    size = candidates[0].n_components
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        labels = first_labels(Z, size, weight, seed)
+    for candidate in candidates:
+        try:
+            results.append(candidate.fit(Z, labels, weight, max_iter))
+        except (ValueError, np.linalg.LinAlgError) as error:
+            results.append(Failure(str(error)))
+    return results
+
+
+def _score_fits(coordinates, weight, candidates, seed, max_iter):
+    """Return log-densities of the rows that were held out."""
+    fits = _fits(coordinates, weight, candidates, seed, max_iter)
+    return [
+        fit
+        if isinstance(fit, Failure)
+        else usable(fit.log_prob(coordinates.held_out) + coordinates.log_det)
+        for fit in fits
+    ]
+
+
+def _assemble(candidates, weights, mixtures, found, reasons):
+    """Return the stack of all fits that succeeded."""
+    failed = {
+        candidate.name: reasons.get(i, "its coordinates are not found in all rows")
+        for i, candidate in enumerate(candidates)
+        if not mixtures[i]
+    }
+    alive = [i for i, fits in enumerate(mixtures) if fits]
+    kept = np.array([weights[i] for i in alive])
+    members = []
+    for i in alive:
+        equal = np.full(len(mixtures[i]), 1 / len(mixtures[i]))
+        mixture = pool(mixtures[i], equal)
+        transformer = found[candidates[i].space].transformer
+        members.append((candidates[i].name, _as_estimator(mixture, transformer)))
+    return Fitted(members, kept / max(kept.sum(), 1e-300), failed)
+
+
+def _as_estimator(mixture, transformer):
+    """Return an estimator for rows as they are; what only the fit needed is lost."""
+    linear = isinstance(transformer, StandardScaler)
+    if linear:
+        image = mixture.affine(transformer.scale_, transformer.mean_)
+        mixture = pool([image], [1.0])
+    parameters = mixture.weights, mixture.means, mixture.covariances
+    density = GaussianMixture.from_parameters(*parameters, mixture.covariance_type)
+    if linear:
+        return density
+    vars(transformer).pop("residuals_", None)
+    return TransformedDensity.from_fitted(transformer, density)
+
+
+class GivenCandidates(Candidates):
+    """Density estimators of the user's."""
+
+    def __init__(self, estimators, seed, run):
+        self._estimators, self._seed, self._run = estimators, seed, run
+
+    def candidates(self, X):
+        return [_Named(*pair) for pair in self._estimators]
+
+    def held_out(self, X, weight, folds, candidates, place):
+        places = [(i, j) for i in range(len(candidates)) for j in range(len(folds))]
+        tasks = [
+            (
+                candidates[i].estimator,
+                X[folds[j][0]],
+                take(weight, folds[j][0]),
+                X[folds[j][1]],
+                task_seed(self._seed, place + j, i),
+            )
+            for i, j in places
+        ]
+        results = self._run(_score_estimator, tasks, "selection")
+        columns = []
+        for i in range(len(candidates)):
+            own = results[i * len(folds) : (i + 1) * len(folds)]
+            failed = [result for result in own if isinstance(result, Failure)]
+            columns.append(failed[0] if failed else np.concatenate(own))
+        return columns
+
+    def fit(self, X, weight, candidates, weights):
+        tasks = [
+            (candidate.estimator, X, weight, task_seed(self._seed, FINAL, i))
+            for i, candidate in enumerate(candidates)
+        ]
+        work = Work()
+        fits = work.learn(list, self._run, _fit_estimator, tasks, "fit")
+        return work.end(_gather, candidates, weights, fits)
+
+
+class _Named(NamedTuple):
+    """An estimator with its name."""
+
+    name: str
+    estimator: Any
+
+
+def _gather(candidates, weights, fits):
+    """Return the stack of all fits that succeeded; the last ones may be missing."""
+    rows = [*zip(candidates, weights, fits, strict=False)]
+    failed = {c.name: fit.reason for c, _, fit in rows if isinstance(fit, Failure)}
+    alive = [row for row in rows if not isinstance(row[2], Failure)]
+    kept = np.array([weight for _, weight, _ in alive])
+    members = [(candidate.name, fit) for candidate, _, fit in alive]
+    return Fitted(members, kept / max(kept.sum(), 1e-300), failed)
+
+
+def _fit_estimator(estimator, X, weight, seed):
+    estimator = clone(estimator)
+    names = estimator.get_params()
+    seeds = [n for n in sorted(names) if n.split("__")[-1] == "random_state"]
+    estimator.set_params(
+        **{name: seed % 2**31 for name in seeds if names[name] is None}
+    )
+    weights = {} if weight is None else {"sample_weight": weight}
+    # Whatever an estimator of the user's raises, the others go on without it.
+    return attempt(fit_whole, estimator, X, **weights)
+
+
+def _score_estimator(estimator, X, weight, held_out, seed):
+    fitted = _fit_estimator(estimator, X, weight, seed)
+    if isinstance(fitted, Failure):
+        return fitted
+    return attempt(lambda: usable(fitted.score_samples(held_out)))
+
+
+def check_estimators(estimators, weight):
+    """Raise if something is no list of named density estimators."""
+    names = [name for name, _ in estimators]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(
+            f"estimators has the names {names}; give at least one pair (name, "
+            "density), and every name once."
+        )
+    for name, estimator in estimators:
+        if not callable(getattr(estimator, "score_samples", None)):
+            raise TypeError(
+                f"estimators: {name!r} is {estimator!r}, which has no method "
+                "score_samples. Give estimators of a density."
+            )
+        if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
+            raise TypeError(
+                f"estimators: {name!r} is a Pipeline, which drops the Jacobian of its "
+                "transformers. Use skgmje.TransformedDensity(transformer, density)."
+            )
+        if weight is not None and not has_fit_parameter(estimator, "sample_weight"):
+            raise TypeError(
+                f"estimators: {name!r} takes no sample_weight. Fit without weights, "
+                "or leave it out."
+            )

@@ -342,5 +342,7 @@ def _behind(member):
     map_ = None
     if type(member) is TransformedDensity and isinstance(member.transformer_, _MAPS):
         map_, member = member.transformer_, member.density_
-    exact = isinstance(member, MixtureDensityMixin | GaussianMixture)
+    if isinstance(member, MixtureDensityMixin):
+        return member.mixture_, map_
+    exact = isinstance(member, GaussianMixture)
     return (as_mixture(member), map_) if exact else (None, None)

@@ -2,7 +2,6 @@
 
 import warnings
 from numbers import Integral
-from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
@@ -15,8 +14,7 @@ from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import StrOptions, _fit_context
 from skgmje._standardize import drop_weightless
-from skgmje._validation import check_rows, check_weights, mean_score
-from skgmje.ensemble._candidates import Given, Recipe, check_estimators
+from skgmje._validation import check_rows, check_weights, mean_score, tie_shares
 from skgmje.ensemble._held_out import (
     Fitted,
     Table,
@@ -28,7 +26,13 @@ from skgmje.ensemble._held_out import (
     rounds,
     warn_about_failures,
 )
-from skgmje.ensemble._recipe import EFFORTS, SPACES
+from skgmje.ensemble._recipe import (
+    EFFORTS,
+    SPACES,
+    GivenCandidates,
+    Recipe,
+    check_estimators,
+)
 from skgmje.ensemble._stacked_mixture import MixturePart, group_members, stack_members
 
 # Above this share of repeated values a likelihood says little; an atom is one
@@ -38,14 +42,6 @@ TIE_SHARE, ATOM_SHARE = 0.05, 0.01
 
 # Noise is at least so wide, in standard deviations.
 _LEAST_WIDTH = 0.01
-
-
-def tie_shares(X):
-    """Return the share of values that repeat others, and of the commonest value."""
-    counts = [np.unique(column, return_counts=True)[1] for column in X.T]
-    ties = [1 - len(count) / len(X) for count in counts]
-    atoms = [count.max() / len(X) for count in counts]
-    return np.array(ties), np.array(atoms)
 
 
 def warn_about_ties(ties, atoms):
@@ -84,13 +80,6 @@ def dequantize(X, ties, atoms, random_state):
 
 class NoMixtureError(TypeError, AttributeError):
     """A density is not one mixture: to who looks for the attribute, it has none."""
-
-
-class Rows(NamedTuple):
-    """What is learned from, and with which weights."""
-
-    X: Any
-    weight: Any
 
 
 def _indices(fold):
@@ -299,16 +288,19 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         with FitTask(self, X, y, sample_weight, n_steps=2) as task:
             X, weight, groups = self._check_fit(X, sample_weight, groups)
             random_state = check_random_state(self.random_state)
-            rows, find_folds = self._rows(X, weight, groups, random_state)
+            X, weight, find_folds = self._training_samples(
+                X, weight, groups, random_state
+            )
             shifted = groups is not None or is_splitter(self.cv)
             library = self._library(random_state, shifted)
-            candidates, weights = library.candidates(rows.X), np.ones(1)
+            candidates, weights = library.candidates(X), np.ones(1)
             self.cv_results_ = None
             if len(candidates) > 1:
                 folds = [*map(_indices, find_folds())]
-                candidates, weights = self._select(library, rows, folds, candidates)
+                found = self._select(library, X, weight, folds, candidates)
+                candidates, weights = found
             task.step("selection")
-            data = rows.X, rows.weight, candidates, weights
+            data = X, weight, candidates, weights
             fitted = task.learn(Fitted, library.fit, *data)
             if not task.when:
                 warn_about_failures(fitted.failed, len(candidates))
@@ -336,8 +328,8 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             check_estimators(self.estimators, weight)
         return X.astype(np.float64, copy=False), weight, groups
 
-    def _rows(self, X, weight, groups, random_state):
-        """Return the rows to learn from, and how to find the folds of them."""
+    def _training_samples(self, X, weight, groups, random_state):
+        """Return samples to learn from, their weights, and how to find their folds."""
         folds = given_folds(self.cv, X, groups) if is_splitter(self.cv) else None
         kinds = None if groups is None else groups[:, None]
         if folds is not None:
@@ -352,13 +344,17 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             kept = kept[first]
         else:
             together = copies(X[kept])
-        rows = Rows(self._spread_ties(X[counts], X[kept], random_state), weight)
+        rows = self._spread_ties(X[counts], X[kept], random_state)
         if folds is not None:
-            return rows, lambda: [fold[:, kept] for fold in folds]
+            return rows, weight, lambda: [fold[:, kept] for fold in folds]
         if groups is not None:
             groups = np.unique(groups[kept], return_inverse=True)[1].ravel()
-        return rows, lambda: make_folds(
-            len(kept), self.cv, random_state, groups=groups, together=together
+        return (
+            rows,
+            weight,
+            lambda: make_folds(
+                len(kept), self.cv, random_state, groups=groups, together=together
+            ),
         )
 
     def _spread_ties(self, X, rows, random_state):
@@ -375,19 +371,19 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         seed = random_state.randint(2**31 - 1)
         run = Runner(self.n_jobs, self.verbose, type(self).__name__)
         if self.estimators is not None:
-            return Given(self.estimators, seed, run)
+            return GivenCandidates(self.estimators, seed, run)
         return Recipe(EFFORTS[self.effort], tuple(self.spaces), shifted, seed, run)
 
-    def _select(self, library, rows, folds, candidates):
+    def _select(self, library, X, weight, folds, candidates):
         """Return the candidates that are worth a weight, and the weights."""
         n_first = rounds(folds, library.enough_rows)
-        table = Table(candidates, folds, rows.weight)
+        table = Table(candidates, folds, weight)
         for part in (slice(0, n_first), slice(n_first, len(folds))):
             if not folds[part]:
                 break
             alive = table.alive()
             some = [candidates[i] for i in alive]
-            scores = library.held_out(*rows, folds[part], some, part.start)
+            scores = library.held_out(X, weight, folds[part], some, part.start)
             table.add(alive, scores)
         warn_about_failures(table.failed, len(candidates))
         weights = table.chosen_weights()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje.conditional._settings import SOURCES
+from skgmje.conditional._sources import SOURCES
 from skgmje.embedding import GMJEEmbedder
 
 PARAMS = {

@@ -10,15 +10,20 @@ from scipy.optimize import approx_fprime
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
-from skgmje.conditional._member import Rows
-from skgmje.conditional._member_models import _boosters, _join, fit_boosting
 from skgmje.conditional._member_process import JITTER, Process, _loss, fit_processes
-from skgmje.conditional._member_trees import _bins, fit_forests
-from skgmje.conditional._stack_fit import prune
+from skgmje.conditional._member_trees import (
+    _bins,
+    _boosters,
+    _join,
+    fit_boosting,
+    fit_forests,
+)
+from skgmje.conditional._members import Samples
 from skgmje.conditional._stack_model import (
     Calibration,
     calibrate,
     crps_terms,
+    prune,
     stack_weights,
 )
 from skgmje.gaussian import Mixture
@@ -31,7 +36,7 @@ def make_rows(n=60, n_features=2, n_targets=1, group=None, seed=0):
     Y = np.sin(2 * X[:, :1]) + 0.3 * rng.normal(size=(n, n_targets))
     group = np.arange(n) if group is None else group
     fold = rng.permutation(group.max() + 1)[group] % 5
-    return Rows(X, (Y - Y.mean(0)) / Y.std(0), np.ones(n), group, fold, X)
+    return Samples(X, (Y - Y.mean(0)) / Y.std(0), np.ones(n), group, fold, X)
 
 
 def make_process(rows, params):
@@ -89,7 +94,7 @@ def test_rows_left_out_in_closed_form(size):
 
 
 def test_process_forgets_its_factor_in_pickles():
-    process = fit_processes(make_rows(), None, 0).expert.processes[0][0]
+    process = fit_processes(make_rows(), None, 0).member.processes[0][0]
     size = len(pickle.dumps(process))
     again = pickle.loads(pickle.dumps(process))
     X = make_rows(seed=1).X
@@ -101,11 +106,11 @@ def test_skewed_targets_have_two_processes():
     rows = make_rows(80)
     Y = np.exp(2 * rows.Y)
     Y = (Y - Y.mean()) / Y.std()
-    skewed = Rows(rows.X, Y, rows.weight, rows.group, rows.fold, rows.raw)
+    skewed = Samples(rows.X, Y, rows.weight, rows.group, rows.fold, rows.raw)
     fit = fit_processes(skewed, None, 0)
     assert fit.held_out.means.shape == (80, 1, 2)
     assert fit.held_out.is_finite()
-    assert fit.expert.answer(rows.X, rows.X).means.shape == (80, 1, 2)
+    assert fit.member.predict(rows.X, rows.X).means.shape == (80, 1, 2)
 
 
 def test_trees_never_ask_a_tree_of_its_own_rows():
@@ -113,17 +118,17 @@ def test_trees_never_ask_a_tree_of_its_own_rows():
     rng = np.random.RandomState(0)
     X = rng.normal(size=(200, 3))
     y = rng.normal(size=(200, 1))
-    rows = Rows(X, y, np.ones(200), np.arange(200), np.arange(200) % 5, X)
+    rows = Samples(X, y, np.ones(200), np.arange(200), np.arange(200) % 5, X)
     fit = fit_forests(rows, None, 0)
     honest = np.corrcoef(fit.held_out.means[:, 0, 0], y[:, 0])[0, 1]
-    seen = np.corrcoef(fit.expert.answer(X, X).means[:, 0, 0], y[:, 0])[0, 1]
+    seen = np.corrcoef(fit.member.predict(X, X).means[:, 0, 0], y[:, 0])[0, 1]
     assert seen > 0.8
     assert abs(honest) < 0.25
 
 
 def test_forest_is_the_mean_of_its_trees():
     rows = make_rows(100)
-    forest = fit_forests(rows, None, 0).expert.forests[0]
+    forest = fit_forests(rows, None, 0).member.forests[0]
     X = make_rows(40, seed=1).X
     means, variances = forest.bins(X)
     leaves = sparse.csr_matrix(forest.leaves) @ forest.y
@@ -156,10 +161,10 @@ def test_boosting_holds_out_folds():
     """Targets of noise: out of sample nothing can be known of them."""
     rng = np.random.RandomState(0)
     X, Y = rng.normal(size=(200, 3)), rng.normal(size=(200, 1))
-    rows = Rows(X, Y, np.ones(200), np.arange(200), np.arange(200) % 5, X)
+    rows = Samples(X, Y, np.ones(200), np.arange(200), np.arange(200) % 5, X)
     fit = fit_boosting(rows, None, 0)
     assert abs(np.corrcoef(fit.held_out.means[:, 0, 0], Y[:, 0])[0, 1]) < 0.25
-    assert np.corrcoef(fit.expert.answer(X, X).means[:, 0, 0], Y[:, 0])[0, 1] > 0.3
+    assert np.corrcoef(fit.member.predict(X, X).means[:, 0, 0], Y[:, 0])[0, 1] > 0.3
 
 
 def make_mixtures(n=200, seed=0):

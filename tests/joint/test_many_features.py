@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from skgmje.conditional._joint import fit_memory_bank
-from skgmje.conditional._network_fit import fit_network, make_schedule
-from skgmje.conditional._settings import Settings
+from skgmje.conditional._sources import Settings, fit_memory_bank
+from skgmje.conditional._torch_sources import fit_network, make_schedule
 
 
 def test_networks_of_many_targets_are_smaller_and_stop_sooner(rng):

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje.conditional._joint import fit_memory_bank
-from skgmje.conditional._settings import Settings
+from skgmje.conditional._sources import Settings, fit_memory_bank
 
 
 def _crossing(n_rows, seed):

@@ -12,9 +12,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
 
-from skgmje.conditional._network import NetworkConditional
-from skgmje.conditional._network_fit import assign_folds, fit_network, head_type
-from skgmje.conditional._settings import Settings
+from skgmje.conditional._models import NetworkConditional, assign_folds
+from skgmje.conditional._sources import Settings
+from skgmje.conditional._torch_sources import fit_network, head_type
 from skgmje.gaussian import COVARIANCE_TYPES
 
 QUICK = Settings(max_iter=30, n_components=3, hidden_layer_sizes=(8,))

@@ -5,8 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje.conditional._joint import fit_neural_gas
-from skgmje.conditional._settings import Settings
+from skgmje.conditional._sources import Settings, fit_neural_gas
 
 
 def _crossing(n_rows, seed):

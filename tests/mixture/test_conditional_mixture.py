@@ -18,10 +18,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skgmje import ConditionalMixtureDensity, Mixture, as_mixture
-from skgmje.conditional._settings import CLOSED_FORM, SOURCES
-from skgmje.conditional._sources import JOINT_FITS
+from skgmje.conditional._sources import SOURCES
 from skgmje.modules import MixtureModule, Prototypes
 
+CLOSED_FORM = [name for name, s in SOURCES.items() if s.takes_missing and not s.is_pool]
 SMALL = {"max_iter": 60, "n_members": 2, "hidden_layer_sizes": (16,)}
 
 
@@ -47,8 +47,10 @@ def fitted(request, branches):
         return density.fit(*branches)
 
 
-def test_words_agree():
-    assert set(SOURCES) == set(JOINT_FITS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_tags_say_whether_contexts_may_be_missing(source):
+    tags = ConditionalMixtureDensity(source).__sklearn_tags__()
+    assert tags.input_tags.allow_nan == SOURCES[source].takes_missing
 
 
 def test_density_integrates_to_one(fitted):

@@ -35,7 +35,7 @@ from skgmje import (
     TransformedDensity,
 )
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
-from skgmje.conditional._settings import SOURCES
+from skgmje.conditional._sources import SOURCES
 from skgmje.embedding import ImageAugmentation
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.modules import Prototypes

@@ -1,0 +1,232 @@
+"""Members of a conditional stack: their contract, and the simple ones."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
+from sklearn.utils.validation import has_fit_parameter
+
+from skgmje.conditional._models import join_mixtures
+from skgmje.conditional._sources import fit_prototypes
+from skgmje.gaussian._mixture import Mixture
+
+
+class Samples(NamedTuple):
+    """What members learn from, standardized unless it says raw."""
+
+    X: Any
+    Y: Any
+    weight: Any
+    group: Any
+    fold: Any
+    raw: Any
+    weighted: bool = False
+
+    @property
+    def n_folds(self):
+        """Number of folds."""
+        return int(self.fold.max()) + 1
+
+
+class Prediction(NamedTuple):
+    """What a member predicts of some samples."""
+
+    means: Any
+    log_stds: Any
+    mixture: Any = None
+
+    def features(self):
+        """Return all numbers as columns, the means first."""
+        return np.hstack([self.means.reshape(len(self.means), -1), self.log_stds])
+
+    def is_finite(self):
+        """Tell whether all numbers are."""
+        return bool(np.isfinite(self.features()).all())
+
+
+class Member(ABC):
+    """A fitted member of a stack; implementations are frozen and hold no torch.
+
+    It comes from a function ``fit(rows, settings, seed)`` that returns a `MemberFit`.
+    """
+
+    @abstractmethod
+    def predict(self, X, raw):
+        """Return the `Prediction` of samples, standardized and as they came."""
+
+
+class MemberFit(NamedTuple):
+    """A fitted member and its out-of-fold prediction of the training samples."""
+
+    member: Member
+    held_out: Prediction
+    trouble: str = ""
+    best_steps: Any = None
+
+
+# Standard deviations below this share of the target's make no difference to others.
+SMALLEST_STD = 0.01
+
+
+def log_std(std):
+    """Return a feature of moderate size."""
+    return np.log(std + SMALLEST_STD)
+
+
+# Of networks that are one member of many.
+MANY_ROWS, MOST_STEPS = 5000, 3000
+
+
+@dataclass(frozen=True)
+class NetworkMember(Member):
+    """An ensemble of mixture density networks, on contexts alone."""
+
+    model: Any
+
+    def predict(self, X, raw):
+        return _moments(self.model.predict_mixture(X))
+
+
+def fit_networks(rows, settings, seed):
+    """Train a network on all folds but one, for each fold."""
+    # Late: predictions need no torch.
+    from skgmje.conditional._torch_sources import train_network
+
+    if settings.max_iter == "auto" and len(rows.X) > MANY_ROWS:
+        settings = replace(settings, max_iter=MOST_STEPS)
+    model, unseen, training, steps = train_network(
+        rows.X, rows.Y, rows.fold, settings, rows.weight, np.random.RandomState(seed)
+    )
+    held_out = _moments(model.held_out_mixture(rows.X, unseen))
+    return MemberFit(NetworkMember(model), held_out, training.trouble, steps)
+
+
+def _moments(mixture):
+    """Return means and spreads of a density beside it."""
+    variance = np.diagonal(mixture.covariance, axis1=-2, axis2=-1)
+    return Prediction(mixture.mean[..., None], log_std(np.sqrt(variance)), mixture)
+
+
+@dataclass(frozen=True)
+class RegressorMember(Member):
+    """Regressors of the user's, one for each target, fitted to all rows."""
+
+    regressors: tuple
+    units: tuple
+
+    def predict(self, X, raw):
+        means = [np.ravel(regressor.predict(raw)) for regressor in self.regressors]
+        return _standardised(means, self.units)
+
+
+@dataclass(frozen=True)
+class RegressorFit:
+    """Fits a regressor of the user's, in the units of the data."""
+
+    regressor: Any
+    units: tuple
+
+    def __call__(self, rows, settings, seed):
+        """Predict each fold by a clone fitted to the others, then fit all rows."""
+        params = {}
+        if rows.weighted and has_fit_parameter(self.regressor, "sample_weight"):
+            params = {"sample_weight": rows.weight}
+        held_out, regressors = [], []
+        loc, scale = self.units
+        for y in (rows.Y * scale + loc).T:
+            predicted = cross_val_predict(
+                clone(self.regressor),
+                rows.raw,
+                y,
+                cv=PredefinedSplit(rows.fold),
+                params=params or None,
+            )
+            held_out.append(np.ravel(predicted))
+            regressors.append(clone(self.regressor).fit(rows.raw, y, **params))
+        member = RegressorMember(tuple(regressors), self.units)
+        return MemberFit(member, _standardised(held_out, self.units))
+
+
+def _standardised(means, units):
+    loc, scale = units
+    means = (np.stack(means, axis=1) - loc) / scale
+    return Prediction(means[..., None], np.empty((len(means), 0)))
+
+
+# Columns of contexts and targets together, up to which joint mixtures are strong.
+MOST_COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class JointMember(Member):
+    """The conditional of a joint mixture."""
+
+    model: Any
+
+    def predict(self, X, raw):
+        return _joint_prediction(_plain(self.model.predict_mixture(X)))
+
+
+def fit_joint_mixture(rows, settings, seed):
+    """Fit a joint mixture, its size by held-out conditional likelihood."""
+    random_state = np.random.RandomState(seed)
+    free = replace(
+        settings,
+        n_components="auto",
+        covariance_type="full",
+        max_iter="auto",
+        reg_covar=settings.min_scale**2,
+    )
+    fit = fit_prototypes(rows.X, rows.Y, free, rows.weight, random_state)
+    model = fit.model
+    chosen = replace(
+        free,
+        n_components=model.mixture.n_components,
+        shrinkage=fit.info["shrinkage"],
+    )
+    parts, order = [], []
+    for k in range(rows.n_folds):
+        own = np.flatnonzero(rows.fold == k)
+        kept = rows.fold != k
+        size = min(chosen.n_components, int(kept.sum()))
+        part = fit_prototypes(
+            rows.X[kept],
+            rows.Y[kept],
+            replace(chosen, n_components=size),
+            rows.weight[kept],
+            random_state,
+        )
+        parts.append(_padded(_plain(part.model.predict_mixture(rows.X[own])), chosen))
+        order.append(own)
+    back = np.argsort(np.concatenate(order))
+    arrays = ("weights", "means", "covariances")
+    joined = [np.concatenate([getattr(p, a) for p in parts])[back] for a in arrays]
+    held_out = Mixture(*joined, parts[0].covariance_type)
+    return MemberFit(JointMember(model), _joint_prediction(held_out))
+
+
+def _plain(mixture):
+    """Return a mixture whose rows share nothing."""
+    return join_mixtures([(1.0, mixture)], len(mixture.means))
+
+
+def _padded(mixture, chosen):
+    """Return a mixture of as many components as others, the last ones of no weight."""
+    n_missing = chosen.n_components - mixture.n_components
+    if n_missing == 0:
+        return mixture
+    parts = [
+        np.concatenate([part, np.repeat(part[:, :1], n_missing, axis=1)], axis=1)
+        for part in (mixture.weights, mixture.means, mixture.covariances)
+    ]
+    parts[0][:, mixture.n_components :] = 0.0
+    return Mixture(*parts, mixture.covariance_type)
+
+
+def _joint_prediction(mixture):
+    return Prediction(
+        mixture.mean[..., None], np.empty((len(mixture.means), 0)), mixture
+    )
