@@ -11,8 +11,6 @@ from skgmje._persistence._container import pack, unpack, write_file
 
 # What a fit says or where it keeps its state does not change its result.
 _SILENT = ("checkpoint_dir", "verbose", "verbose_interval")
-
-
 _CHUNK_ROWS = 2**16
 
 

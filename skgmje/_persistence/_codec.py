@@ -14,7 +14,6 @@ from skgmje._persistence._registry import class_of, name_of
 # Results of searches and trainings, which nothing is computed from.
 REPORTS = ("cv_results_", "loss_curve_", "lower_bounds_", "pool_weights_")
 
-
 # What others hang on an estimator for the time of a fit.
 PASSING = ("_skl_callbacks", "_parent_callback_ctx", "_callback_fit_ctx")
 
@@ -188,7 +187,6 @@ _BY_TYPE = (
     ((slice,), Encoder._slice),
     ((np.random.RandomState,), Encoder._random_state),
 )
-
 
 # No model is nested so deeply.
 _DEEPEST = 60

@@ -11,10 +11,7 @@ import numpy as np
 
 # A file of a higher major version may hold what this one would misread.
 FORMAT = "skgmje"
-
-
 MAJOR, MINOR = 1, 0
-
 
 DTYPES = frozenset(
     "bool float16 float32 float64 int8 int16 int32 int64 "

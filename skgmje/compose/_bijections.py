@@ -24,7 +24,6 @@ from skgmje.compose._residual_coordinates import ResidualCoordinates
 
 WHOLE_LINE = np.array([[-np.inf, np.inf]])
 
-
 # scikit-learn's QuantileTransformer is flat where this little is left.
 _FLAT = 1e-7
 
@@ -201,7 +200,6 @@ _POWERS = {
     "box-cox": (boxcox, _box_cox_log_slope, _box_cox_image),
     "yeo-johnson": (stats.yeojohnson, _yeo_johnson_log_slope, _yeo_johnson_image),
 }
-
 
 # Largest relative error of a way forth and back.
 _ROUND_TRIP = 1e-6
@@ -450,7 +448,6 @@ _LINEAR_LOG_DETS = {
     RobustScaler: _divided,
     StandardScaler: _divided,
 }
-
 
 BIJECTIONS = {
     StandardScaler: Linear,

@@ -13,14 +13,10 @@ from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
 # Independently scrambled sets of Sobol points; their scatter is the error.
 _REPLICATES = 8
-
-
 _LOG2_POINTS = 13
-
 
 # Of all or none inside, the standard error is no smaller than one of them.
 _N_POINTS = _REPLICATES * 2**_LOG2_POINTS
-
 
 # Coordinates that Sobol's sequence has.
 _MAX_NORMALS = 20_000

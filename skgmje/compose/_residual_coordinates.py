@@ -18,7 +18,6 @@ from skgmje.compose._marginal_gaussianizer import CoordinatesMixin, MarginalGaus
 # Screening looks at so many rows, landmarks and bandwidths.
 _SCREENED_ROWS, _SCREENED_LANDMARKS, _SCREENED_BANDWIDTH = 1500, 150, (1.4,)
 
-
 # A copy of another column has no residual, only rounding.
 _LEAST_SCALE = 1e-3
 
@@ -185,7 +184,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
 
     def _remove(self, rows, weight):
         """Take out columns one by one; return the steps and the residuals."""
-        inputs, Z = self._units.standardise(rows), self._first(rows)[0]
+        inputs, Z = self._units.forward(rows), self._first(rows)[0]
         order = check_random_state(self.random_state).permutation(len(rows))
         left, steps, residuals = list(range(rows.shape[1])), [], []
         while len(steps) < self.max_columns and len(left) > 1:
@@ -204,7 +203,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         if self._columns is not None:
             return self._columns._forward(X)
         log_det = -np.log(self._units.scale).sum()
-        return self._units.standardise(X), np.full(len(X), log_det)
+        return self._units.forward(X), np.full(len(X), log_det)
 
     def _next(self, inputs, Z, weight, left, order):
         """Return the next column to replace, if one is predictable enough."""
@@ -252,7 +251,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         X = self._first_inverse(scores)
         # Inputs of the last one removed are all known, those of the first one last.
         for step in reversed(self._steps):
-            inputs = self._units.standardise(X)[:, step.inputs]
+            inputs = self._units.forward(X)[:, step.inputs]
             value = scores[:, step.column] * step.scale
             scores[:, step.column] = value + step.regression.predict(inputs)
             X[:, step.column] = self._first_inverse(scores)[:, step.column]
@@ -261,13 +260,13 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
     def _first_inverse(self, scores):
         if self._columns is not None:
             return self._columns.inverse_transform(scores)
-        return scores * self._units.scale + self._units.loc
+        return self._units.inverse(scores)
 
     def _forward(self, X):
         """Return coordinates and log-determinants of checked rows."""
         rows = X.astype(np.float64, copy=False)
         Z, log_det = self._first(rows)
-        inputs = self._units.standardise(rows)
+        inputs = self._units.forward(rows)
         for step in self._steps:
             guess = step.regression.predict(inputs[:, step.inputs])
             Z[:, step.column] = (Z[:, step.column] - guess) / step.scale

@@ -23,7 +23,6 @@ from skgmje.compose._mass import draw, image_mass
 
 _LARGEST_SEED = 2**31 - 1
 
-
 # Below, samples inside the image are too rare to wait for.
 _SMALLEST_MASS = 1e-6
 

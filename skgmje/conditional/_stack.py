@@ -13,11 +13,11 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from skgmje._callbacks import FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._standardize import location_scale
 from skgmje._validation import check_rows
 from skgmje.conditional._base import (
     ConditionalDensityMixin,
     check_pairs,
-    location_scale,
     warn_about_ties,
 )
 from skgmje.conditional._member import Rows

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
-from skgmje.conditional._base import location_scale
+from skgmje._standardize import location_scale
 from skgmje.conditional._network_fit import held_out_mixture, train_network
 from skgmje.gaussian._mixture import Mixture
 

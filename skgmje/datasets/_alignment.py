@@ -143,7 +143,6 @@ class MixtureTask(AlignmentTask):
 # Standard deviation of the noise of most tasks.
 NOISE = 0.05
 
-
 # Rows of a table of nodes that are held at a time.
 BLOCK_ROWS = 1024
 

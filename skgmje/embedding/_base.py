@@ -18,35 +18,33 @@ from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import standardization
 from skgmje._validation import check_rows
-from skgmje.embedding._diagnosis import describe, measure, warn_of_collapse
-from skgmje.embedding._images import (
+from skgmje.embedding._latent_density import (
+    PairMoments,
+    describe,
+    measure,
+    warn_of_collapse,
+)
+from skgmje.embedding._losses import LOSSES
+from skgmje.embedding._views import (
     AUGMENTATIONS,
+    VIEWS,
     ImageFormat,
+    Pairs,
     agree_on_shape,
     check_image_shape,
     check_like_fit,
+    check_target,
     flatten_images,
 )
-from skgmje.embedding._latent_density import PairMoments
-from skgmje.embedding._losses import LOSSES
-from skgmje.embedding._views import VIEWS, Pairs, check_target
 
 # Rows whose mixtures exist at a time.
 _CHUNK_ROWS = 4096
-
-
 _BATCH_ROWS = 256
-
 
 # Linear features beside the embedding, and rows that tell their scale.
 _MAX_DIRECTIONS = 128
-
-
 _SCALE_ROWS = 2000
-
-
 _LARGEST_SEED = 2**31 - 1
-
 
 PARAMETER_CONSTRAINTS = {
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -164,7 +162,7 @@ class EmbedderMixin(
         """
         # Late: importing the package needs no torch.
         from skgmje._training._schedule import Schedule
-        from skgmje.embedding._encoder_training import check_settings, train_encoders
+        from skgmje.embedding._encoder import check_settings, train_encoders
 
         n_steps = Schedule(self.max_iter).n_epochs
         with FitTask(self, X, y, n_steps=n_steps) as task:
@@ -231,7 +229,7 @@ class EmbedderMixin(
 
     def _find_directions(self, X):
         """Return linear features of rows that weigh as much as the layer does."""
-        rows = self._units[0].standardise(X, np.float32)
+        rows = self._units[0].forward(X, np.float32)
         pca = PCA(min(*rows.shape, _MAX_DIRECTIONS), random_state=0).fit(rows)
         Z = self._encode(self._layer, X[:: -(-len(X) // _SCALE_ROWS)])
         weight = np.sqrt(Z.var(axis=0).sum() / pca.explained_variance_.sum())
@@ -251,7 +249,7 @@ class EmbedderMixin(
 
     def _rebuild(self):
         """Make networks of what a file says of them, and try them."""
-        from skgmje.embedding._encoder_training import restore_encoders
+        from skgmje.embedding._encoder import restore_encoders
 
         self.encoder_, self.target_encoder_ = restore_encoders(self)
         rows = np.zeros((1, self.n_features_in_))
@@ -300,7 +298,7 @@ class EmbedderMixin(
 
     def _draw_views(self, pairs, seed):
         """Return the embeddings of two views of each row."""
-        from skgmje.embedding._encoder_training import embed_views
+        from skgmje.embedding._encoder import embed_views
 
         return embed_views(self, pairs, seed)
 
@@ -540,3 +538,114 @@ class EmbedderMixin(
         """Density of the context embedding, a :class:`skgmje.gaussian.Mixture`."""
         check_is_fitted(self)
         return self._density.marginal
+
+
+_VIEWS = {
+    "context": lambda embedder: (embedder._layer, embedder._units[0]),
+    "target": lambda embedder: (embedder.target_encoder_, embedder._units[1]),
+}
+
+
+def export_onnx(embedder, path=None, *, view="context"):
+    r"""Return a trained encoder as an ONNX model.
+
+    .. math:: Z = f((X - \mu) / \sigma)
+
+    The model takes rows in their own units: the location :math:`\mu` and the scale
+    :math:`\sigma` of the training rows are part of it.
+
+    Parameters
+    ----------
+    embedder : GJEEmbedder or GMJEEmbedder
+        A fitted embedder.
+
+    path : str or path-like, default=None
+        File to write; None writes none.
+
+    view : {'context', 'target'}, default='context'
+        Whether the model does what ``transform`` does, or ``transform_target``.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+        Its input ``X`` has the shape (n_samples, n_features) and the precision of
+        the training rows, its output ``Z`` is their embedding; n_samples is free.
+
+    Raises
+    ------
+    ImportError
+        If onnx or onnxscript is missing.
+
+    TypeError
+        If `embedder` is none.
+
+    ValueError
+        If `view` is not one of these words.
+
+    sklearn.exceptions.NotFittedError
+        If the embedder has not been fitted.
+
+    See Also
+    --------
+    GJEEmbedder : An embedder.
+    GMJEEmbedder : An embedder with a mixture.
+
+    Notes
+    -----
+    It needs the extra ``onnx``, and torch 2.6 or newer. An `encoder` of your own is
+    exported if torch can trace it.
+
+    References
+    ----------
+    .. [1] ONNX: Open Neural Network Exchange, https://onnx.ai
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje import GJEEmbedder
+    >>> X = np.random.default_rng(0).normal(size=(100, 3))
+    >>> embedder = GJEEmbedder(2, max_iter=5, random_state=0).fit(X)
+    >>> model = export_onnx(embedder)
+    >>> [value.name for value in model.graph.output]
+    ['Z']
+    """
+    if not isinstance(embedder, EmbedderMixin):
+        raise TypeError(
+            f"{embedder!r} is no embedder. Pass a fitted GJEEmbedder or GMJEEmbedder."
+        )
+    if view not in _VIEWS:
+        raise ValueError(f"view={view!r} must be one of {list(_VIEWS)}.")
+    check_is_fitted(embedder)
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            'export_onnx needs onnx and onnxscript: pip install "skgmje[onnx]".'
+        ) from error
+    program = _export(*_VIEWS[view](embedder))
+    if path is not None:
+        program.save(path)
+    return program.model_proto
+
+
+def _export(network, units):
+    """Return torch's ONNX program of standardisation and network."""
+    import torch
+
+    from skgmje.embedding._encoder import InUnits
+
+    module = InUnits(network, units).eval()
+    rows = torch.zeros(2, len(np.atleast_1d(units.loc)), dtype=module.dtype)
+    with warnings.catch_warnings():
+        # What torch says of its own code to itself.
+        warnings.simplefilter("ignore")
+        return torch.onnx.export(
+            module,
+            (rows,),
+            dynamo=True,
+            input_names=["X"],
+            output_names=["Z"],
+            dynamic_shapes={"X": {0: torch.export.Dim("n_samples")}},
+            verbose=False,
+        )

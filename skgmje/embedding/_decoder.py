@@ -20,26 +20,20 @@ from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import standardization
 from skgmje._validation import check_rows
 from skgmje.embedding._decoder_training import KERNELS, OBJECTIVES, kernel_terms
-from skgmje.embedding._diagnosis import CollapseWarning
-from skgmje.embedding._images import (
+from skgmje.embedding._latent_density import CollapseWarning, fit_codes
+from skgmje.embedding._views import (
     ImageFormat,
     agree_on_shape,
     check_image_shape,
     check_like_fit,
     flatten_images,
 )
-from skgmje.embedding._latent_density import fit_codes
 from skgmje.gaussian._mixture import Mixture
 
 # Entries of centres that exist at a time, and batches that are encoded together.
 _CHUNK_ENTRIES = 2**22
-
-
 _CHUNK_BATCHES = 32
-
-
 _LARGEST_SEED = 2**31 - 1
-
 
 # Share of a batch that must carry the gradient.
 _LEAST_SHARE = 0.1
@@ -330,7 +324,7 @@ class KernelDecoder(
             variance = None if self.variance == "auto" else self.variance / self._unit
             trained = train_decoder(
                 self,
-                self._units.standardise(X, np.float32),
+                self._units.forward(X, np.float32),
                 self._bounds(X),
                 variance,
                 self._patches,
@@ -468,7 +462,7 @@ class KernelDecoder(
     def _decode_to(self, codes, choose):
         """Return rows in their own units that `choose` makes of slice and centres."""
         parts = [choose(part, centers) for part, centers in self._decode(codes)]
-        return np.concatenate(parts) * self._units.scale + self._units.loc
+        return self._units.inverse(np.concatenate(parts))
 
     def _mean(self, codes):
         return self._decode_to(codes, lambda part, centers: centers.mean(axis=1))
@@ -557,7 +551,7 @@ class KernelDecoder(
 
     def _squares(self, X, centers):
         """Return squared distances of rows to standardised centres, (n, n_centers)."""
-        rows = self._units.standardise(X)
+        rows = self._units.forward(X)
         return np.square(centers - rows[:, None]).sum(axis=-1)
 
     def sample(self, n_samples=1, random_state=None):
@@ -624,7 +618,7 @@ class KernelDecoder(
         variance, n_patches = self._variance, self._patches.n_patches
         bound = np.empty(len(X))
         for part, centers in self._decode(self._encode(X)):
-            rows = self._units.standardise(X[part])
+            rows = self._units.forward(X[part])
             terms = kernel_terms(rows, centers, variance, self._patches)
             bound[part] = terms.log_ratio.mean(axis=1)
         n_features = self.n_features_in_

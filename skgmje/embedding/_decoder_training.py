@@ -17,7 +17,7 @@ from skgmje._training._loop import check_engine, train
 from skgmje._training._progress import Progress
 from skgmje._training._schedule import Hooks, Schedule, Training
 from skgmje.embedding._encoder import perceptron_layers
-from skgmje.embedding._images import check_image_shape, check_size
+from skgmje.embedding._views import check_image_shape, check_size
 
 
 class Patches(NamedTuple):
@@ -122,14 +122,11 @@ def _patches(estimator, n_features, found=None):
 
 KERNELS = {"isotropic": _whole, "patches": _patches}
 
-
 # Share of its past that the running error keeps in each step.
 _DECAY = 0.98
 
-
 # Least kernel variance for each feature, in units of the features' variance.
 _LEAST_VARIANCE = 1e-8
-
 
 # Spread of the weights that tell centres apart at first.
 _SPREAD = 0.02

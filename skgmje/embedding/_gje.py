@@ -5,7 +5,7 @@ from sklearn.base import BaseEstimator
 
 from skgmje.conditional._models import JointConditional
 from skgmje.embedding._base import PARAMETER_CONSTRAINTS, EmbedderMixin
-from skgmje.embedding._latent_density import embedding_units, gaussian, latent_density
+from skgmje.embedding._latent_density import gaussian, latent_density, standardize_views
 
 
 class GJEEmbedder(EmbedderMixin, BaseEstimator):
@@ -292,7 +292,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
     def _fit_density(self, settings, z_context, z_target, random_state, task):
         mixture = gaussian(z_context, z_target)
         self.mean_, self.covariance_ = mixture.means[0], mixture.covariances[0]
-        context, target = embedding_units(z_context), embedding_units(z_target)
+        context, target = standardize_views(z_context, z_target)
         loc, scale = map(np.concatenate, zip(context[:2], target[:2], strict=True))
         standard = mixture.affine(1 / scale, -loc / scale)
         model = JointConditional(standard, z_context.shape[1])

@@ -8,23 +8,17 @@ from sklearn.base import BaseEstimator
 from skgmje._sklearn import Interval, StrOptions, validate_parameter_constraints
 from skgmje.conditional._settings import CLOSED_FORM, Settings
 from skgmje.embedding._base import PARAMETER_CONSTRAINTS, EmbedderMixin
-from skgmje.embedding._latent_density import embedding_units, latent_density
+from skgmje.embedding._latent_density import latent_density, standardize_views
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
 # Components of loss="joint", while n_components="auto" has nothing to go by.
 N_PROTOTYPES = 20
 
-
 # Fields of the settings that are not parameters of their own.
 # Of EM, where there is no time.
 _HURRIED_STEPS = 5
-
-
 _AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
-
-
 _POSITIVE = Interval(Real, 0, None, closed="neither")
-
 
 _MIXTURE_PARAMS = {
     "max_iter": [_AT_LEAST_ONE, StrOptions({"auto"})],
@@ -352,8 +346,8 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         from skgmje.conditional._models import Fit
         from skgmje.conditional._sources import fit_joint
 
-        context, target = embedding_units(z_context), embedding_units(z_target)
-        rows = context.standardise(z_context), target.standardise(z_target)
+        context, target = standardize_views(z_context, z_target)
+        rows = context.forward(z_context), target.forward(z_target)
         source = self.mixture
         if task.when:
             size = 1 if settings.n_components == "auto" else settings.n_components

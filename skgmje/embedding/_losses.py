@@ -1,11 +1,15 @@
 """Losses of two views."""
 
+import inspect
 import math
+from dataclasses import dataclass
+from typing import Any
 
 from skgmje._backend import (
     as_floats,
     cholesky,
     eye_like,
+    is_torch,
     logsumexp,
     namespace,
     solve_triangular,
@@ -358,8 +362,6 @@ def _standardised(z):
 
 # Ridges keep single precision from failing; they do not keep from collapse.
 _RIDGE = 1e-3
-
-
 _MARGINAL_RIDGE = 1e-4
 
 
@@ -597,3 +599,35 @@ LOSSES = {
     "vicreg": vicreg_loss,
     "barlow": barlow_loss,
 }
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What the losses see of a batch."""
+
+    context: Any
+    target: Any
+    mixture: Any = None
+    moments: Any = None
+
+
+class Objective:
+    """A loss as a function of what the module puts out."""
+
+    def __init__(self, loss, **params):
+        self.loss = loss
+        self.function = loss if callable(loss) else LOSSES[loss]
+        self.named = set(inspect.signature(self.function).parameters)
+        self.params = {k: v for k, v in params.items() if k in self.named}
+
+    def __call__(self, embeddings, batch):
+        params = dict(self.params)
+        for name in self.named & {"mixture", "moments"}:
+            params[name] = getattr(embeddings, name)
+        value = self.function(embeddings.context, embeddings.target, **params)
+        if not (is_torch(value) and value.numel() == 1):
+            raise ValueError(
+                f"loss={self.loss!r} must return one number, a tensor made from the "
+                f"embeddings by torch operations, got {value!r}."
+            )
+        return value.reshape(())

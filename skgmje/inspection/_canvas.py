@@ -9,17 +9,11 @@ from skgmje.metrics._scorers import predict_mixture
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-
-
 PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#000000", "0.55"
-
-
 COLORS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
-
 
 # Dashes for who prints in grey, or sees no colours.
 DASHES = ("-", "--", "-.", ":")
-
 
 # More points of the data hide each other and fill the files of vector graphics.
 SHOWN_ROWS = 2000

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_array
 
 from skgmje._backend import as_generator, unmasked
 from skgmje._bridges import as_mixture
+from skgmje._standardize import plain_standardization
 from skgmje.gaussian._pairs import log_bumps
 
 
@@ -292,8 +293,7 @@ def _check_bandwidth(bandwidth):
 
 def _kernel_inners(rows, n_first, orders, bandwidth, generator):
     """Compute <p, p>, <q, q> and <p, q> of kernel densities for every order."""
-    spread = rows.std(axis=0)
-    rows = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    rows = plain_standardization(rows).forward(rows)
     if bandwidth == "median":
         bandwidth = _median_bandwidth(rows, generator)
     is_first = np.zeros(orders.shape)
@@ -344,6 +344,4 @@ def _kernel_cauchy_schwarz(own, other, cross):
 
 
 _DISTANCES = {"cauchy-schwarz": cauchy_schwarz_divergence, "l2": l2_distance}
-
-
 _KERNEL_STATISTICS = {"cauchy-schwarz": _kernel_cauchy_schwarz, "l2": _kernel_l2}

@@ -21,7 +21,7 @@ from skgmje._validation import as_blocks, check_blocks, check_rows, check_weight
 from skgmje.costs._costs import COSTS
 from skgmje.costs._values import effective_rank, optimal_weights, pair_ess
 from skgmje.em._bandwidth import Bumps
-from skgmje.em._blocks import RowBlocks, StandardizedBlocks
+from skgmje.em._blocks import RowBlocks
 from skgmje.gaussian._grams import grams
 from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._pairs import gaussian_log_gram
@@ -32,31 +32,6 @@ MAX_ENTRIES = 2**20
 
 
 ROWS_PER_COMPONENT = 64
-
-
-class StandardizedRows:
-    """Rows minus a location, over a scale, computed where they are asked for."""
-
-    dtype = np.dtype(np.float64)
-    ndim = 2
-
-    def __init__(self, X, loc, scale):
-        self.X = X
-        self.loc = loc
-        self.scale = scale
-
-    @property
-    def shape(self):
-        """Number of rows and of features."""
-        return self.X.shape
-
-    def __len__(self):
-        return len(self.X)
-
-    def __getitem__(self, rows):
-        out = self.X[rows] - self.loc
-        out /= self.scale
-        return out
 
 
 @dataclass(frozen=True)
@@ -98,11 +73,11 @@ def standardized_data(X, sample_weight, units, n_components, random_state):
     per_component = 0 if n_components == "auto" else ROWS_PER_COMPONENT * n_components
     n_rows = max(MAX_ENTRIES // X.shape[1], per_component)
     if isinstance(X, RowBlocks):
-        rows = StandardizedBlocks(X, units.loc, units.scale)
+        rows = units.lazy(X)
         part, part_weight = X.sample(n_rows, random_state)
-        part = StandardizedRows(part, units.loc, units.scale)[:]
+        part = units.lazy(part)[:]
         return Data(rows, None, part, part_weight, units.resolution)
-    rows = StandardizedRows(X, units.loc, units.scale)
+    rows = units.lazy(X)
     if len(X) <= n_rows:
         part = rows[:]
         sample_weight = _some(sample_weight, slice(None))

@@ -20,7 +20,6 @@ from skgmje.outlier._union import UnionDensity, fit_union
 # Share of outliers that contamination="auto" stands for.
 AUTO_CONTAMINATION = 0.1
 
-
 # What scores of one sample may differ by, relative to them: its place in a batch
 # changes the last digits.
 ROUNDING = 1e-9
@@ -135,7 +134,6 @@ def _best(density):
 
 
 MAPS = {UnionDensity: _Union, TransformedDensity: _Transformed}
-
 
 # Rows whose columns' densities exist at a time.
 CHUNK_ROWS = 2**13

@@ -15,10 +15,8 @@ from skgmje.gaussian._mixture import Mixture
 # Further out, in standard deviations, the maps go on with the logarithm.
 REACH = 20.0
 
-
 # A column of fewer values is a code or a count: no power makes it normal.
 FEW_VALUES = 20
-
 
 # Powers are looked for among the first, and then next to the best of them.
 _COARSE, _FINE = np.arange(-6.0, 9.0), np.linspace(-0.8, 0.8, 9)
@@ -109,30 +107,21 @@ def _log_likelihood(distances, power, weight):
 
 # More components change little, and none is worth fewer distinct rows.
 N_COMPONENTS = 32
-
-
 ROWS_PER_COMPONENT = 20
-
-
 N_FITS = 3
-
 
 # Added to the variances; columns of few values need narrow components.
 REG_COVAR = 1e-3
 
-
 # EM ends early: the last digits of the likelihood find no outliers.
 EM = {"tol": 1e-3, "max_iter": 30}
-
 
 # Of more columns, powers of those with many ties would outvote all else, and there
 # are fewer components, as the time allows that their matrices take.
 MANY_COLUMNS = 64
 
-
 # Of still more, many components with variances alone find more than few with matrices.
 MOST_COLUMNS = 100
-
 
 # Standard deviations that the broad component has at least.
 LEAST_REACH = 3.0

@@ -12,30 +12,18 @@ from sklearn.utils.validation import has_fit_parameter
 
 _N_ROWS = 240
 
-
 # Half the width of the grids, in standard deviations, and their points.
 _REACH = {1: 14.0, 2: 9.0}
-
-
 _N_POINTS = {1: 20_001, 2: 281}
-
-
 _INTEGRAL_ERROR = {1: 2e-3, 2: 2e-2}
-
-
 _N_SAMPLES = 2000
-
 
 # Of a right sampler one in ten thousand has a smaller one.
 _SMALLEST_P = 1e-4
 
-
 # In nats, for equal densities that come out of different roundings.
 _SAME = 1e-2
-
-
 _ROTATION = np.array([[0.8, -0.6], [0.6, 0.8]])
-
 
 # From far to where the squares of distances overflow.
 _FAR, _FURTHEST = (1e2, 1e4, 1e8), 1e160

@@ -442,7 +442,7 @@ def test_grid_search_by_score_does_not_fall_into_the_trap():
 
 def test_views_in_parts_are_as_good_as_whole(X, monkeypatch):
     fitted = clone(GJE).fit(X)
-    monkeypatch.setattr("skgmje.embedding._encoder_training._DRAWN_ROWS", 64)
+    monkeypatch.setattr("skgmje.embedding._encoder._DRAWN_ROWS", 64)
     monkeypatch.setattr("skgmje.embedding._latent_density._CHUNK_ROWS", 64)
     in_parts = clone(GJE).fit(X)
     assert_allclose(in_parts.score(X), fitted.score(X), atol=0.1)

@@ -20,10 +20,15 @@ from skgmje.embedding import (
     _encoder as _convnet,
 )
 from skgmje.embedding._base import _OF_IMAGES, _OF_ROWS, choose_size
-from skgmje.embedding._encoder import ConvNet, Encoder, to_images, to_rows
-from skgmje.embedding._encoder_training import ViewPair
-from skgmje.embedding._images import AUGMENTATIONS, ImageFormat, flatten_images
+from skgmje.embedding._encoder import ConvNet, Encoder, ViewPair
 from skgmje.embedding._losses import covariance
+from skgmje.embedding._views import (
+    AUGMENTATIONS,
+    ImageFormat,
+    flatten_images,
+    to_images,
+    to_rows,
+)
 
 SMALL = {"max_iter": 10, "hidden_layer_sizes": (8,), "random_state": 0}
 
@@ -355,7 +360,7 @@ def test_file_keeps_images(fitted, images, tmp_path):
 def test_units_of_images_are_those_of_channels(colors):
     rows, shape = flatten_images(colors)
     units = ImageFormat.of(rows, shape).units(rows, per_channel=True)
-    Z = units.standardise(rows).reshape(-1, 3)
+    Z = units.forward(rows).reshape(-1, 3)
     assert_allclose(Z.mean(axis=0), 0, atol=1e-12)
     assert_allclose(Z.std(axis=0), 1)
     shared = ImageFormat.of(rows, shape).units(rows, per_channel=False)
