@@ -1,4 +1,4 @@
-"""PLACEHOLDER"""
+"""Classes that a file may hold, by the names that stand in it."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""PLACEHOLDER"""
+"""Checks of density estimators, which scikit-learn does not have."""
 
 import inspect
 import warnings
