@@ -201,7 +201,7 @@ def _varies(largest, size):
 
 
 def _chunks(X):
-    """Yield slices of the rows, and the rows in double precision."""
+    """Yield slices of the samples, and the samples in double precision."""
     step = max(1, _CHUNK_ENTRIES // X.shape[1])
     for start in range(0, len(X), step):
         rows = slice(start, start + step)

@@ -172,7 +172,7 @@ def _below(path, name):
 
 
 def _has_numbers(node, arrays):
-    """Tell whether an attribute that is one array is finite."""
+    """Return whether an attribute that is one array is finite."""
     if not (isinstance(node, dict) and "array" in node):
         return True
     return bool(np.isfinite(arrays[node["array"][0]]).all())
@@ -242,7 +242,7 @@ class Decoder:
     def _strings(self, node):
         kind, shape, words = node
         if kind not in ("object", "str") or not all(type(w) is str for w in words):
-            raise ValueError("it has strings that are none")
+            raise ValueError("it has an invalid string table")
         return np.array(words, dtype=kind).reshape(shape)
 
     def _array(self, node):

@@ -61,7 +61,7 @@ def _metadata(data):
     header = json.loads(data[8 : 8 + size].decode(), object_pairs_hook=_distinct)
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or FORMAT not in metadata:
-        raise ValueError("it is no file of skgmje")
+        raise ValueError("it is not a skgmje file")
     return json.loads(metadata[FORMAT], object_pairs_hook=_distinct)
 
 

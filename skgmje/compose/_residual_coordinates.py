@@ -15,7 +15,7 @@ from skgmje._validation import check_rows, check_weights
 from skgmje.compose._kernel_ridge import fit_kernel_ridge
 from skgmje.compose._marginal_gaussianizer import CoordinatesMixin, MarginalGaussianizer
 
-# Screening looks at so many rows, landmarks and bandwidths.
+# Screening looks at so many samples, landmarks and bandwidths.
 _SCREENED_ROWS, _SCREENED_LANDMARKS, _SCREENED_BANDWIDTH = 1500, 150, (1.4,)
 
 # A copy of another column has no residual, only rounding.
@@ -33,7 +33,7 @@ class RemovedColumn(NamedTuple):
 
 
 class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
-    r"""Replace predictable columns by their residuals given the others.
+    r"""Replace columns by their residuals given the other columns.
 
     .. math:: r_j = (z_j - g_j(x_{\text{rest}})) / s_j, \qquad
         \log |\det dr / dx| = \log |\det dz / dx| - \sum_j \log s_j
@@ -44,8 +44,8 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
     determinant that of the scales. A smooth surface in many columns is hard for
     a mixture; in these coordinates it is flat.
 
-    Training rows are no fair rows to fit a density to: their residuals are too
-    small. :attr:`residuals_` are those of regressions fitted without the row, in
+    Training samples are no fair samples to fit a density to: their residuals are too
+    small. :attr:`residuals_` are those of regressions fitted without the sample, in
     closed form, and inside of :class:`TransformedDensity` the density is fitted
     to them.
 
@@ -59,14 +59,14 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         the kernel regression, which a column must exceed.
 
     n_landmarks : int, default=800
-        Rows that kernels stand on, at most half of all.
+        Samples that kernels stand on, at most half of all.
 
     gaussianize : bool, default=False
         Whether z are the normal scores of :class:`MarginalGaussianizer` instead of
         the columns in standard units. The regressions' inputs are always those.
 
     random_state : int, RandomState instance or None, default=0
-        Decides the landmarks and the rows of the screening.
+        Decides the landmarks and the samples of the screening.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         What each of them gained, in nats.
 
     residuals_ : ndarray of shape (n_samples, n_removed)
-        Leave-one-out residuals of the training rows, in units of :math:`s_j`.
+        Leave-one-out residuals of the training samples, in units of :math:`s_j`.
 
     n_features_in_ : int
         Number of features seen during :term:`fit`.
@@ -150,7 +150,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
             Not used, present for API consistency by convention.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            Weights of the samples.
 
         Returns
         -------
@@ -162,7 +162,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         return self
 
     def _fit(self, X, sample_weight, gaussianizer=None):
-        """Fit, perhaps with normal scores that are fitted to the rows already."""
+        """Fit, perhaps with normal scores that are fitted to the samples already."""
         self.n_features_in_ = X.shape[1]
         given = check_weights(sample_weight, X)
         rows, weight = drop_weightless(X.astype(np.float64, copy=False), given)
@@ -176,7 +176,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         self.gains_ = np.array([step.gain for step in self._steps])
         self.residuals_ = residuals
         if len(rows) < len(X):
-            # Rows of weight zero were left out anyhow.
+            # Samples of weight zero were left out anyhow.
             all_rows = self._forward(X)[0][:, self.removed_].astype(np.float64)
             all_rows[given > 0] = residuals
             self.residuals_ = all_rows
@@ -233,7 +233,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         return RemovedColumn(column, others, regression, float(scale), float(best_gain))
 
     def inverse_transform(self, Z):
-        """Return the rows whose coordinates are given.
+        """Return the samples whose coordinates are given.
 
         Parameters
         ----------
@@ -243,7 +243,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            The rows.
+            The samples.
         """
         check_is_fitted(self)
         Z = check_rows(self, Z, reset=False)
@@ -263,7 +263,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         return self._units.inverse(scores)
 
     def _forward(self, X):
-        """Return coordinates and log-determinants of checked rows."""
+        """Return coordinates and log-determinants of checked samples."""
         rows = X.astype(np.float64, copy=False)
         Z, log_det = self._first(rows)
         inputs = self._units.forward(rows)
@@ -274,7 +274,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         return Z.astype(X.dtype, copy=False), log_det
 
     def _forward_left_out(self, X):
-        """Return coordinates of the training rows, each as if it had been left out."""
+        """Return the leave-one-out coordinates of the training samples."""
         Z, log_det = self._forward(X)
         Z[:, self.removed_] = self.residuals_
         return Z, log_det

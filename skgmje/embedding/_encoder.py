@@ -38,7 +38,7 @@ from skgmje.modules._generators import mlp
 from skgmje.modules._prototypes import Prototypes
 
 
-def normalised_relu(width):
+def normalized_relu(width):
     """Return what stands behind a linear map: a batch normalisation and ReLU units."""
     return [nn.BatchNorm1d(width), nn.ReLU()]
 
@@ -46,7 +46,7 @@ def normalised_relu(width):
 def hidden_layers(sizes, random_state):
     """Return hidden layers: linear maps, batch normalisations and ReLU units."""
     linear = [m for m in mlp(sizes, random_state) if isinstance(m, nn.Linear)]
-    return [part for m in linear for part in (m, *normalised_relu(m.out_features))]
+    return [part for m in linear for part in (m, *normalized_relu(m.out_features))]
 
 
 def perceptron_layers(sizes, random_state):
@@ -167,7 +167,7 @@ def side_of(augmentation, shape):
     return 1 if isinstance(found, ImageAugmentation) and found.moves else _SIDE
 
 
-# Rows and values that are embedded at a time.
+# Samples and values that are embedded at a time.
 _CHUNK_ROWS = 8192
 _CHUNK_ENTRIES = 2**20
 
@@ -177,7 +177,7 @@ _LAYERS_ON_MAPS = (512,)
 
 
 class Sphere(nn.Module):
-    """Rows of the length that a standard normal has on average."""
+    """Samples of the length that a standard normal has on average."""
 
     def forward(self, z):
         return nn.functional.normalize(z) * z.shape[1] ** 0.5
@@ -198,7 +198,7 @@ class View(NamedTuple):
     image_shape: Any
 
     def zeros(self):
-        """Return two rows, or images, of nothing."""
+        """Return two samples, or images, of nothing."""
         if self.image_shape is None:
             return torch.zeros(2, self.n_features)
         height, width, channels = self.image_shape
@@ -229,7 +229,7 @@ class Multi(nn.Module):
 
 
 def is_ours(body):
-    """Tell whether a body was built here, and so has layers that are known."""
+    """Return whether a body was built here, and so has known layers."""
     return hasattr(body, "multi")
 
 
@@ -237,7 +237,7 @@ def _all_layers(encoder):
     if not is_ours(encoder.body):
         raise ValueError(
             "embedding_layer='multi' puts the layers of 'mlp' or 'convnet' side by "
-            "side; of an encoder of your own nobody knows them. Use "
+            "side; those of an encoder of your own are unknown. Use "
             "embedding_layer='hidden'."
         )
     return Multi(encoder.body)
@@ -251,7 +251,7 @@ LAYERS = {
 
 
 class Beside(nn.Module):
-    """What a network puts out, and linear features of the row itself."""
+    """What a network puts out, and linear features of the sample itself."""
 
     def __init__(self, network, directions):
         super().__init__()
@@ -263,8 +263,8 @@ class Beside(nn.Module):
         return torch.cat([self.network(X), X @ self.directions], dim=1)
 
 
-class InUnits(nn.Module):
-    """A network of standardised rows as one of rows in their own units."""
+class Standardizing(nn.Module):
+    """A network of standardized samples, behind their standardization."""
 
     def __init__(self, network, units):
         super().__init__()
@@ -322,16 +322,16 @@ def build_encoder(view, embedding_dim, estimator, random_state, *, on_top):
         head = mlp([body.width, embedding_dim], random_state)
         return Encoder(body, nn.Sequential(*head, norm))
     body = _build_foreign(view, own, embedding_dim)
-    answer = _answer(body, view)
-    _check_answer(view, own, answer, None if on_top else embedding_dim)
+    output = _try_out(body, view)
+    _check_output(view, own, output, None if on_top else embedding_dim)
     if view.image_shape is not None:
         body = AsImages(body, view.image_shape)
     head = []
     if on_top:
         # A body of others may end anywhere.
-        width = answer.shape[1]
+        width = output.shape[1]
         linear = mlp([width, embedding_dim], random_state)
-        head = [*normalised_relu(width), *linear]
+        head = [*normalized_relu(width), *linear]
     encoder = Encoder(body, nn.Sequential(*head, norm))
     if view.parameter == "encoder":
         LAYERS[estimator.embedding_layer](encoder)
@@ -351,8 +351,8 @@ def _build_foreign(view, own, embedding_dim):
     return body.to("cpu", torch.float32)
 
 
-def _answer(body, view):
-    """Return what a user's module makes of two rows, or its error."""
+def _try_out(body, view):
+    """Return what a user's module makes of two samples, or its error."""
     training = body.training
     try:
         with torch.no_grad():
@@ -363,13 +363,13 @@ def _answer(body, view):
         body.train(training)
 
 
-def _check_answer(view, own, answer, embedding_dim):
+def _check_output(view, own, output, embedding_dim):
     """Raise if a user's module does not put out embeddings."""
     width = "any width" if embedding_dim is None else embedding_dim
-    shape = tuple(getattr(answer, "shape", ()))
+    shape = tuple(getattr(output, "shape", ()))
     if len(shape) == 2 and shape[0] == 2 and embedding_dim in (None, shape[1]):
         return
-    found = f"shape {shape}" if torch.is_tensor(answer) else repr(answer)
+    found = f"shape {shape}" if torch.is_tensor(output) else repr(output)
     rows = "rows" if view.image_shape is None else "images"
     raise ValueError(
         f"{view.parameter}={own!r} maps {rows} of shape {tuple(view.zeros().shape)} to "
@@ -393,7 +393,7 @@ def embed(network, rows, device, units=None, *, max_rows=_CHUNK_ROWS):
 
 
 def _evaluate(network, chunks, device, units, dtype):
-    """Return the outputs of a network for chunks of rows in one precision."""
+    """Return the outputs of a network for chunks of samples in one precision."""
     if device.type != "cpu" or precision(network) != dtype:
         network = copy.deepcopy(network).to(device, dtype)
     parts = []
@@ -421,7 +421,7 @@ def _learns(parameter):
 
 
 class ViewPair(nn.Module):
-    """Embed two views of each row of a batch."""
+    """Embed two views of each sample of a batch."""
 
     remembered = ("random_state",)
 
@@ -463,7 +463,7 @@ class ViewPair(nn.Module):
         return self
 
     def views(self, batch):
-        """Return the rows of both views."""
+        """Return the samples of both views."""
         context, target = batch[:, : self.n_context], batch[:, self.n_context :]
         views = context, target if target.shape[1] else context
         return augmented(views, self.augmentations, self.random_state)
@@ -498,12 +498,12 @@ class ViewPair(nn.Module):
                 teacher.lerp_(student, 1 - _EMA_DECAY)
 
 
-# Rows on which marginal entropies are compared before and after training, and values
-# of rows that are wider; never fewer rows than a batch.
+# Samples on which marginal entropies are compared before and after training, and values
+# of samples that are wider; never fewer samples than a batch.
 _SAMPLE_ROWS = 2000
 _SAMPLE_ENTRIES = 2**23
 
-# Rows of which both views exist at a time.
+# Samples of which both views exist at a time.
 _DRAWN_ROWS = 2**16
 _DRAWN_ENTRIES = 2**22
 
@@ -524,7 +524,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the embeddings of some training rows are like at some time."""
+    """What the embeddings of some training samples are like at some time."""
 
     log_dets: np.ndarray
     information: float
@@ -567,7 +567,7 @@ def train_encoders(estimator, pairs, size, device, seed, task):
 
 
 def _draw_sample(rows, batch_size, random_state):
-    """Return some rows, so few that both views fit into memory like a batch does."""
+    """Return some samples, so few that both views fit into memory like a batch does."""
     n_features = rows[:1][0].shape[1]
     n_rows = max(batch_size, min(_SAMPLE_ROWS, _SAMPLE_ENTRIES // n_features))
     return rows[draw_rows(len(rows), n_rows, random_state).to(rows.device)][0]
@@ -581,7 +581,7 @@ def foreign_random_state(estimator, seed, device):
 
 
 def has_foreign_parts(estimator):
-    """Tell whether code of the user's takes part in the training."""
+    """Return whether code of the user's takes part in the training."""
     parts = estimator.encoder, estimator.target_encoder, estimator.augmentation
     return not all(isinstance(p, str | ImageAugmentation | None) for p in parts)
 
@@ -614,7 +614,7 @@ def _build(estimator, pairs, size, device, seed):
 
 
 def _prototypes(n_components, embedding_dim, random_state):
-    """Return components whose centres are the same in both views."""
+    """Return components whose centers are the same in both views."""
     prototypes = Prototypes(
         n_components, 2 * embedding_dim, random_state, covariance_type="tied"
     )
@@ -624,19 +624,19 @@ def _prototypes(n_components, embedding_dim, random_state):
 
 
 def _check_views(estimator, module, sample):
-    """Raise if the two views of the first rows are no views."""
+    """Raise if the two views of the first samples are no views."""
     context, target = module.views(sample[:256])
     for view in (context, target):
         if not torch.isfinite(view).all():
             raise ValueError(
                 f"augmentation={estimator.augmentation!r} makes values that are not "
-                "finite. Check it on a batch of your rows."
+                "finite. Check it on a batch of your samples."
             )
     if context.shape == target.shape and torch.equal(context, target):
         raise ValueError(
-            f"views={estimator.views!r}: both views of every row are identical, so "
+            f"views={estimator.views!r}: both views of every sample are identical, so "
             "their mutual information has no bound and there is nothing to learn. Use "
-            "an augmentation that changes these rows, by draws from its generator."
+            "an augmentation that changes these samples, by draws from its generator."
         )
 
 
@@ -653,7 +653,7 @@ def _look(estimator, module, sample, seed):
         if not torch.isfinite(z).all():
             raise ValueError(
                 f"{name}={getattr(estimator, name)!r} makes embeddings that are not "
-                "finite. Check it on a batch of standardised rows."
+                "finite. Check it on a batch of standardized samples."
             )
     arrays = [z.cpu().double().numpy() for z in views]
     return Snapshot(
@@ -727,7 +727,7 @@ def restore_encoders(estimator):
 
 
 def embed_views(estimator, pairs, seed):
-    """Embed two views of each row, drawn by `seed`; given views are as they are."""
+    """Embed two views of each sample, drawn by `seed`; given views are as they are."""
     encoders = estimator.encoder_, estimator.target_encoder_
     augmentations = None, None
     if not pairs.views.needs_y:
@@ -738,7 +738,7 @@ def embed_views(estimator, pairs, seed):
     step = min(_DRAWN_ROWS, max(1, _DRAWN_ENTRIES // pairs.context.shape[1]))
     with foreign_random_state(estimator, seed, torch.device("cpu")):
         for start in range(0, len(pairs.context), step):
-            rows = pairs.part(slice(start, start + step)).standardised(dtype)
+            rows = pairs.part(slice(start, start + step)).standardized(dtype)
             views = augmented(map(torch.from_numpy, rows), augmentations, random_state)
             parts.append(
                 [

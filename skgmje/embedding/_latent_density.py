@@ -20,10 +20,10 @@ _VARIANCE_FLOOR = 1e-6
 # Of the scales, as a share of the largest one.
 _LEAST_SCALE = 1e-6
 
-# What one view never tells of a direction of the other, as a share of its variance.
+# Variance of a direction that the other view never explains, as a share.
 _LEAST_UNEXPLAINED = 1e-3
 
-# Rows that stand side by side at a time.
+# Samples that stand side by side at a time.
 _CHUNK_ROWS = 2**16
 
 
@@ -36,7 +36,7 @@ class LatentDensity(NamedTuple):
     target_units: Any
 
     def predict_mixture(self, z_context):
-        """Return the mixtures of the targets, one for each row."""
+        """Return the mixtures of the targets, one for each sample."""
         loc, scale = self.target_units[:2]
         rows = self.context_units.forward(z_context)
         return self.conditional.predict_mixture(rows).affine(scale, loc)
@@ -137,7 +137,7 @@ class PairMoments(NamedTuple):
 
 _KIND = "full"
 
-# Rows that each component borrows from all, and a floor, in standard units.
+# Samples that each component borrows from all, and a floor, in standard units.
 _SHRINKAGE = 2.0
 _PRIOR = {"shrinkage": _SHRINKAGE, "reg_covar": 1e-4}
 _N_STEPS = 200
@@ -186,11 +186,11 @@ LARGEST_DROP_PER_DIMENSION = 3.0
 
 
 class CollapseWarning(UserWarning):
-    """The embeddings use few directions or hardly vary, or few rows are learned.
+    """The embeddings use few directions or hardly vary, or few samples are learned.
 
     See Also
     --------
-    diagnose : The figures, for any rows.
+    diagnose : The figures, for any samples.
 
     Examples
     --------
@@ -201,12 +201,12 @@ class CollapseWarning(UserWarning):
 
 
 def spectrum(Z):
-    """Return the eigenvalues of the rows' covariance, not negative."""
+    """Return the eigenvalues of the samples' covariance, not negative."""
     return np.maximum(np.linalg.eigvalsh(covariance(Z)[1]), 0.0)
 
 
 def log_det(Z):
-    """Return the log-determinant of the rows' covariance, finite."""
+    """Return the log-determinant of the samples' covariance, finite."""
     return float(np.log(spectrum(Z) + _SMALLEST_VARIANCE).sum())
 
 
@@ -220,7 +220,7 @@ def effective_rank(Z):
 
 
 def measure(Z):
-    """Return effective rank, standard deviations and log-determinant of rows."""
+    """Return effective rank, standard deviations and log-determinant of samples."""
     return {
         "effective_rank": effective_rank(Z),
         "std": Z.std(axis=0),
@@ -235,7 +235,7 @@ def describe(figures, n_rows, drop=0.0):
     findings = []
     if std < LEAST_STD:
         findings.append(
-            f"All rows have nearly the same embedding: its standard deviation is "
+            f"All samples have nearly the same embedding: its standard deviation is "
             f"{std:.2g} on average."
         )
     most = min(dim, n_rows - 1)
@@ -265,10 +265,10 @@ def warn_of_collapse(name, words):
 
 
 def diagnose(estimator, X):
-    """Tell whether the embeddings of some rows have collapsed.
+    """Diagnose whether the embeddings of some samples have collapsed.
 
     The standard deviation alone does not show it: on a sphere, or before a
-    normalising layer, all rows may lie along one direction and still spread.
+    normalising layer, all samples may lie along one direction and still spread.
 
     Parameters
     ----------
@@ -276,7 +276,7 @@ def diagnose(estimator, X):
         Fitted.
 
     X : array-like of shape (n_samples, n_features)
-        Rows, at least two.
+        Samples, at least two.
 
     Returns
     -------
@@ -293,11 +293,11 @@ def diagnose(estimator, X):
         If `estimator` is no embedder.
 
     ValueError
-        If there is only one row.
+        If there is only one sample.
 
     See Also
     --------
-    CollapseWarning : What ``fit`` says of the training rows.
+    CollapseWarning : What ``fit`` says of the training samples.
 
     Examples
     --------
@@ -315,7 +315,7 @@ def diagnose(estimator, X):
         )
     Z = estimator._embed(X)
     if len(Z) < 2:
-        raise ValueError("X has one row, and one embedding has no spread. Pass more.")
+        raise ValueError("X has one sample, whose embedding has no spread. Pass more.")
     figures = measure(Z)
     words = describe(figures, len(Z), estimator.logdet_drop_.max())
     figures["logdet_drop"] = estimator.logdet_drop_

@@ -15,13 +15,13 @@ from skgmje._backend import as_float, from_tensor, is_torch
 from skgmje._standardize import channel_standardization
 from skgmje._validation import LARGEST, check_rows
 
-# Neighbours are sought in this many principal directions, among this many rows.
+# Neighbours are sought in this many principal directions, among this many samples.
 _MAX_DIRECTIONS = 50
 _N_NEIGHBORS = 10
 
 
 class Pairs(NamedTuple):
-    """Rows of two views, in their own units."""
+    """Samples of two views, and their standardizations."""
 
     views: Any
     context: Any
@@ -29,15 +29,15 @@ class Pairs(NamedTuple):
     context_units: Any
     target_units: Any
 
-    def standardised(self, dtype):
-        """Return the rows of both views in their units."""
+    def standardized(self, dtype):
+        """Return the standardized samples of both views."""
         context = self.context_units.forward(self.context, dtype)
         if self.target is self.context:
             return context, context
         return context, self.target_units.forward(self.target, dtype)
 
     def part(self, rows):
-        """Return the pairs of some rows."""
+        """Return the pairs of some samples."""
         context = self.context[rows]
         same = self.target is self.context
         target = context if same else self.target[rows]
@@ -45,26 +45,26 @@ class Pairs(NamedTuple):
 
     def stacked(self):
         """Return both views side by side, in single precision; once if they are one."""
-        context, target = self.standardised(np.float32)
+        context, target = self.standardized(np.float32)
         return context if target is context else np.hstack([context, target])
 
 
 class Views(ABC):
-    """A way to pair rows; `fit` learns it from the training rows."""
+    """A way to pair samples; `fit` learns it from the training samples."""
 
     needs_y = False
 
     @abstractmethod
     def fit(self, X, y):
-        """Learn how to pair rows."""
+        """Learn how to pair samples."""
 
     @abstractmethod
     def pairs(self, X, y):
-        """Return the rows of both views."""
+        """Return the samples of both views."""
 
 
 class AugmentedViews(Views):
-    """Two augmentations of one row."""
+    """Two augmentations of one sample."""
 
     def fit(self, X, y):
         check_varies(X, "X")
@@ -75,7 +75,7 @@ class AugmentedViews(Views):
 
 
 class NeighborViews(Views):
-    """A row and its nearest mutual neighbour along the principal directions."""
+    """A sample and its nearest mutual neighbour along the principal directions."""
 
     def fit(self, X, y):
         check_varies(X, "X")
@@ -84,10 +84,10 @@ class NeighborViews(Views):
         return self
 
     def pairs(self, X, y):
-        """Pair rows that are each among the ten nearest of the other."""
+        """Pair samples that are each among the ten nearest of the other."""
         if len(X) < 2:
             raise ValueError(
-                "views='neighbors' pairs rows with each other, so it needs at least "
+                "views='neighbors' pairs samples with each other, so it needs at least "
                 f"2 of them, got {len(X)}."
             )
         Z = self.pca_.transform(X)
@@ -102,7 +102,7 @@ class NeighborViews(Views):
 
 
 class GivenViews(Views):
-    """A row of X and the same row of y."""
+    """A sample of X and the same sample of y."""
 
     needs_y = True
 
@@ -137,7 +137,7 @@ class GivenViews(Views):
 
 
 def check_target(y, n_targets):
-    """Return the target view as a float array of rows, shape (n_samples, n_targets)."""
+    """Return the target view as a float array, shape (n_samples, n_targets)."""
     dtype = [np.float64, np.float32]
     y = check_array(from_tensor(y), dtype=dtype, ensure_2d=False, input_name="y")
     if y.ndim == 1:
@@ -154,11 +154,11 @@ def check_target(y, n_targets):
 
 
 def check_varies(X, name):
-    """Raise ValueError if all rows are the same."""
+    """Raise ValueError if all samples are identical."""
     if not (X != X[:1]).any():
         raise ValueError(
-            f"{name} is constant: all {len(X)} rows are the same, so no view tells "
-            "anything of another. Pass data that vary."
+            f"All {len(X)} samples in {name} are identical; views carry no "
+            "information. Pass data that vary."
         )
 
 
@@ -171,7 +171,7 @@ VIEWS = {
 # Numbers of channels by which an image with channels first is recognised.
 _USUAL_CHANNELS = (1, 2, 3, 4)
 
-# Fractions above this are no pixels from 0 to 1 that have been standardised.
+# Fractions above this are no pixels from 0 to 1 that have been standardized.
 _BRIGHT = 64.0
 _LARGEST = 1e15
 _CHUNK_ENTRIES = 2**22
@@ -186,7 +186,7 @@ class ImageFormat(NamedTuple):
 
     @classmethod
     def of(cls, rows, shape):
-        """Return the format of rows with this shape."""
+        """Return the format of samples with this shape."""
         check_size(shape, rows.shape[1])
         return cls(tuple(shape), _is_whole(rows), _check_largest(rows, "X"))
 
@@ -197,7 +197,7 @@ class ImageFormat(NamedTuple):
         return rows
 
     def checked(self, rows, name="X"):
-        """Return further rows in single precision, shape (n_samples, n_features)."""
+        """Return further samples in single precision, shape (n_samples, n_features)."""
         whole, largest = _is_whole(rows), _check_largest(rows, name)
         bright = self.largest > (1 if self.is_whole else _BRIGHT)
         if bright and 0 < largest <= 1 and not whole:
@@ -214,7 +214,7 @@ class ImageFormat(NamedTuple):
             )
         return rows.astype(np.float32, copy=False)
 
-    def units(self, rows, *, per_channel):
+    def standardization(self, rows, *, per_channel):
         """Return location and scale of the channels, for each value of an image."""
         return channel_standardization(rows, self.shape[2], per_channel=per_channel)
 
@@ -239,7 +239,7 @@ def flatten_images(X, name="X"):
 
 
 def check_like_fit(estimator, X, known):
-    """Return rows like those of a fit to images of a known format, or to rows."""
+    """Return samples like those of a fit to images of a known format, or to samples."""
     if known is None:
         return check_rows(estimator, X, reset=False)
     return known.checked(check_rows(estimator, known.flatten(X), reset=False))
@@ -266,7 +266,7 @@ def check_image_shape(image_shape):
 
 
 def check_size(shape, n_features):
-    """Raise ValueError if rows have not as many features as images have values."""
+    """Raise ValueError if samples have not as many features as images have values."""
     if math.prod(shape) != n_features:
         raise ValueError(
             f"image_shape={shape} has {math.prod(shape)} values, but X has "
@@ -375,7 +375,7 @@ class ImageAugmentation:
 
     Notes
     -----
-    It sees standardised images, so that contrast and noise are shares of a standard
+    It sees standardized images, so that contrast and noise are shares of a standard
     deviation. Crops and shifts help where objects may be anywhere, as in satellite
     images, and hurt where they are aligned, because size and position tell classes
     apart then. So do flips where mirrored objects are others, as digits and letters.
@@ -540,7 +540,7 @@ class OnImages:
 
 
 def jitter(batch, random_state):
-    """Augment standardised rows: noise, a random gain, and features set to their
+    """Augment standardized samples: noise, a random gain, and features set to their
     mean.
     """
     import torch
@@ -552,7 +552,7 @@ def jitter(batch, random_state):
 
 
 def augmented(views, augmentations, random_state):
-    """Return views of standardised rows, each made by its augmentation, if any."""
+    """Return views of standardized samples, each made by its augmentation, if any."""
     pairs = zip(views, augmentations, strict=True)
     return tuple(
         view if augment is None else augment(view, random_state)
@@ -561,7 +561,7 @@ def augmented(views, augmentations, random_state):
 
 
 class OwnAugmentation:
-    """A user's augmentation, which sees rows in their own units, single precision."""
+    """A user's augmentation, of samples as they came, in single precision."""
 
     def __init__(self, function, units, image_shape=None):
         self.function = function
@@ -594,7 +594,7 @@ class OwnAugmentation:
 
 
 def augmentations_of(estimator, pairs):
-    """Return what makes views of standardised rows in training, for both views."""
+    """Return what makes views of standardized samples in training, for both views."""
     shape = estimator._shapes[0]
     own = find_augmentation(estimator.augmentation, shape)
     if own is None:

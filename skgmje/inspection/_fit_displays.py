@@ -19,7 +19,7 @@ from skgmje.metrics._scores import probability_integral_transform
 # Standard scores of a band that holds 95 % of what chance does.
 BAND = 1.96
 
-# How curves and bounds that are drawn already are told.
+# Marks of curves and bounds that are drawn already.
 _CURVE, _BOUND = "loss curve", "bound"
 
 
@@ -30,7 +30,7 @@ class CalibrationDisplay:
     the true densities it is uniform: bars are level, and central intervals hold the
     share of targets that they state. A hump means densities that are too wide, and
     a coverage curve above the diagonal; horns mean too narrow ones. In 95 of 100
-    samples of independent rows from the true densities, a bar or a point of the
+    samples of independent samples from the true densities, a bar or a point of the
     curve lies within the grey band.
 
     Parameters
@@ -89,7 +89,7 @@ class CalibrationDisplay:
             Without: whatever :func:`skgmje.as_mixture` takes.
 
         X : array-like or data frame of shape (n_samples, n_features)
-            Rows that the estimator has not seen.
+            Samples that the estimator has not seen.
 
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Targets; None judges the marginal of each feature of a density.
@@ -208,7 +208,7 @@ def _line_styles(names):
             {"label": name, "linewidth": 2, **line_style(j)}
             for j, name in enumerate(names)
         ]
-    # Nobody could tell the lines apart, and the legend would hide them.
+    # The lines could not be told apart, and the legend would hide them.
     styles = [{"color": COLORS[0], "linewidth": 1, "alpha": 0.5} for _ in names]
     styles[0]["label"] = f"each of {len(names)} targets"
     return styles

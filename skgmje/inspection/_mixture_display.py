@@ -34,7 +34,7 @@ class MixtureDisplay:
         Their covariances.
 
     data : ndarray of shape (n_samples, 2), default=None
-        Rows shown beside the components.
+        Samples shown beside the components.
 
     names : list of str, default=None
         Names of the two features.
@@ -89,7 +89,7 @@ class MixtureDisplay:
             Whatever :func:`skgmje.as_mixture` takes.
 
         X : array-like or data frame of shape (n_samples, n_features), default=None
-            Rows to show, and names of the features.
+            Samples to show, and names of the features.
 
         features : sequence of two int or str, default=None
             Columns to show; None if there are only two.
@@ -221,7 +221,7 @@ class GraphDisplay:
         seven colours; further components use them again.
 
     data : ndarray of shape (n_samples, 2), default=None
-        Rows shown beside the graph.
+        Samples shown beside the graph.
 
     names : list of two str, default=None
         Names of the features.
@@ -278,7 +278,7 @@ class GraphDisplay:
             colours.
 
         X : array-like or data frame of shape (n_samples, n_features), default=None
-            Rows to show, and names of the features.
+            Samples to show, and names of the features.
 
         features : sequence of two int or str, default=None
             Columns to show; None if there are only two.

@@ -32,7 +32,7 @@ def l2_distance(first, second):
     -------
     distance : float or ndarray of the mixtures' leading axes
         Not negative. It depends on the units of the features, and what differs by
-        less than about 1e-8 of the norms is not told apart.
+        less than about 1e-8 of the norms is not distinguished.
 
     Raises
     ------
@@ -117,8 +117,8 @@ def _plain(value):
     return float(value) if value.ndim == 0 else value
 
 
-# Rows whose pairwise distances give the median, and entries of a Gram matrix that
-# exist at a time.
+# Observations whose pairwise distances give the median, and entries of a Gram matrix
+# that exist at a time.
 MEDIAN_ROWS, BLOCK_SIZE = 1000, 2**22
 
 
@@ -135,7 +135,7 @@ class TwoSampleTest(NamedTuple):
         far apart.
 
     null_distribution : ndarray of shape (n_permutations,)
-        Statistics of the permuted rows.
+        Statistics of the permuted observations.
 
     Examples
     --------
@@ -165,19 +165,19 @@ def two_sample_test(
 ):
     r"""Test whether two samples come from the same density.
 
-    Each sample gets a density, and the statistic is the distance of the two; rows
-    are then dealt out anew to see how large it is by chance. Whatever the density,
-    the test keeps its level for independent rows.
+    Each sample gets a density, and the statistic is the distance of the two;
+    observations are then dealt out anew to see how large it is by chance. Whatever the
+    density, the test keeps its level for independent observations.
 
     Without `density` both get a Gaussian kernel density with one bandwidth h, of
-    columns standardised together. The L2 distance of these, in units of one bump's
+    columns standardized together. The L2 distance of these, in units of one kernel's
     norm, is the maximum mean discrepancy [1]_ with a kernel of standard deviation
     :math:`\sqrt2 h`, and one Gram matrix serves all permutations.
 
     Parameters
     ----------
     X, Y : array-like of shape (n_samples, n_features)
-        The two samples, at least two rows each.
+        The two samples, at least two observations each.
 
     density : estimator, default=None
         A density to clone and fit to each half of every permutation, such as
@@ -190,9 +190,9 @@ def two_sample_test(
 
     bandwidth : float or 'median', default='median'
         Width h of the kernel densities, in standard deviations of columns; 'median'
-        makes the kernel's standard deviation the median distance of two rows, which
-        sees where the rows are rather than how they lie there: a ring and a blob
-        of its size need a smaller one, such as 0.3. Not used with `density`.
+        makes the kernel's standard deviation the median distance of two observations,
+        which sees where the observations are rather than how they lie there: a ring and
+        a blob of its size need a smaller one, such as 0.3. Not used with `density`.
 
     n_permutations : int, default=199
         The smallest p-value is one over this number plus one.
@@ -255,7 +255,7 @@ def two_sample_test(
 
 
 def _check_samples(X, Y, density):
-    """Return the rows of both samples and how many are the first's."""
+    """Return the observations of both samples and how many are the first's."""
     finite = True if density is None else "allow-nan"
     X, Y = (
         check_array(
@@ -320,7 +320,7 @@ def _median_bandwidth(rows, generator):
     if len(rows) > MEDIAN_ROWS:
         rows = generator.choice(rows, MEDIAN_ROWS, replace=False)
     median = float(np.median(pdist(rows)))
-    # Most rows are one and the same.
+    # Most observations are one and the same.
     return median / 2**0.5 if median > 0 else 1.0
 
 

@@ -55,7 +55,7 @@ class Coordinates(NamedTuple):
         )
 
     def forward(self, X):
-        """Return the images of rows, and the logarithms of all slopes, (n, d)."""
+        """Return the images of samples, and the logarithms of all slopes, (n, d)."""
         Z, log_slope = _power(self._distances(X), self.power)
         Z = (Z - self.power_loc) / self.power_scale
         return Z, log_slope - np.log(self.scale * self.power_scale)
@@ -75,7 +75,7 @@ def _typical(scales):
 
 
 def _power(distances, power):
-    """Return z and the logarithm of its slope for the rows' distances."""
+    """Return z and the logarithm of its slope for the samples' distances."""
     sign, near, excess = distances
     exponent = np.where(sign < 0, 2 - power, power)
     log_slope = (exponent - 1) * near
@@ -105,7 +105,7 @@ def _log_likelihood(distances, power, weight):
         return np.average(log_slope, axis=0, weights=weight) - np.log(spread)
 
 
-# More components change little, and none is worth fewer distinct rows.
+# More components change little, and none is worth fewer distinct samples.
 N_COMPONENTS = 32
 ROWS_PER_COMPONENT = 20
 N_FITS = 3
@@ -138,7 +138,7 @@ class UnionDensity:
         return f"UnionDensity({self.mixture!r})"
 
     def score_samples(self, X):
-        """Compute the log-density of each row, (n,)."""
+        """Compute the log-density of each sample, (n,)."""
         Z, log_slope = self.coordinates.forward(X)
         return self.mixture.log_prob(Z) + log_slope.sum(axis=1)
 
@@ -171,7 +171,7 @@ def fit_union(X, weight, max_samples, random_state):
 
 
 def _unite(fits, Z, mass):
-    """Return the mixture of several fits to rows of a total weight."""
+    """Return the mixture of several fits to samples of a total weight."""
     n_features = Z.shape[1]
     kind = fits[0].covariance_type
     reach = np.maximum(np.abs(Z).max(axis=0), LEAST_REACH)

@@ -47,9 +47,9 @@ def test_given_views_are_what_is_given(X, Y):
         (lambda X, Y: (X, Y[:, 0]), "no view"),
         (lambda X, Y: (X, Y[:-1]), "inconsistent numbers of samples"),
         (lambda X, Y: (X, np.where(Y > 1, np.nan, Y)), "y contains NaN"),
-        (lambda X, Y: (X, np.ones_like(Y)), "y is constant"),
+        (lambda X, Y: (X, np.ones_like(Y)), "samples in y are identical"),
         (lambda X, Y: (X, 1e200 * Y), "Rescale y"),
-        (lambda X, Y: (np.ones_like(X), Y), "X is constant"),
+        (lambda X, Y: (np.ones_like(X), Y), "samples in X are identical"),
         (lambda X, Y: (X, X.copy()), "identical"),
     ],
 )
