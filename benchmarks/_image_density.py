@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from skgmje import GaussianMixture, GJEEmbedder
-from skgmje.embedding._images import AUGMENTATIONS
+from skgmje.embedding._views import AUGMENTATIONS
 
 SIZES = (1, 10, 20, 40, "auto")
 N_DIRECTIONS = 32

@@ -9,8 +9,7 @@ from _image_tables import quiet
 from torch import nn
 
 from skgmje import GJEEmbedder
-from skgmje.embedding._encoder import OnImages
-from skgmje.embedding._images import AUGMENTATIONS
+from skgmje.embedding._views import AUGMENTATIONS, OnImages
 
 BATCH_ROWS = 256
 LEARNING_RATE = 2e-3

@@ -1,4 +1,4 @@
-"""What public estimators tell scikit-learn: their page, and the steps of a fit."""
+"""Base class of public estimators: files, checkpoints, and the steps of a fit."""
 
 import sys
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from skgmje.em._blocks import RowBlocks
 class EstimatorMixin(CallbackSupportMixin):
     """A public estimator: its page in the documentation, and callbacks of its fits.
 
-    ``fit`` happens in a :class:`FitTask`, which it tells of steps, and ends.
+    ``fit`` happens in a :class:`FitTask`, which reports its steps, and ends.
     """
 
     _doc_link_module = "skgmje"
@@ -73,7 +73,7 @@ class EstimatorMixin(CallbackSupportMixin):
 
 
 def _is_first():
-    """Tell whether this process writes files: of a group only the first one does."""
+    """Return whether this process writes files: of a group only the first one does."""
     distributed = sys.modules.get("torch.distributed")
     together = distributed is not None and distributed.is_available()
     if not (together and distributed.is_initialized()):
@@ -105,7 +105,7 @@ class Change(Work):
 
     def end(self, function=None, *args):
         """Let a function complete the change, and return what it returns."""
-        answer = None if function is None else self.finish(function, *args)
+        result = None if function is None else self.finish(function, *args)
         self.is_complete = True
         if self.when:
             raise Interrupted(
@@ -113,11 +113,11 @@ class Change(Work):
                 "had learned is kept: it is fitted.",
                 self.estimator,
             )
-        return answer
+        return result
 
 
 class FitTask(Change):
-    """A fit: tells scikit-learn's callbacks of it and of its steps."""
+    """A fit: reports it and its steps to scikit-learn's callbacks."""
 
     def __init__(self, estimator, X, y=None, sample_weight=None, *, n_steps=0):
         self.context = estimator._init_callback_context(max_subtasks=n_steps)
@@ -154,8 +154,8 @@ class FitTask(Change):
 
     def end(self, store=None, *args):
         """Let the estimator store what it has learned; then it is fitted."""
-        answer = super().end(store, *args)
+        result = super().end(store, *args)
         if self.checkpoint is not None:
             self.checkpoint.finish()
         self.context.call_on_fit_task_end(**self.news, reconstruction_attributes={})
-        return answer
+        return result

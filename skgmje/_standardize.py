@@ -1,52 +1,120 @@
-"""Standardization of features, with weights and missing values."""
+"""Standardization of samples: weighted, with missing values, of images, in blocks."""
 
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje.em._blocks import RowBlocks
+from skgmje.em._blocks import RowBlocks, as_rows
+from skgmje.em._em import observed_moments
 
 # Features that vary less are constant: their squares would underflow.
 _SMALLEST = 1e-140
 
+# A variance below this share of the squared mean, or of images of the mean square, is
+# that of rounding.
+_CONSTANT, _CONSTANT_CHANNEL = 1e-28, 1e-12
 
-# Rows further away than this, in standard deviations, stand on that border.
+# Samples further away than this, in standard deviations, stand on that border.
 FURTHEST = 1e12
-
 
 # Entries looked at in double precision at a time.
 _CHUNK_ENTRIES = 2**20
-
 
 # Sums of larger weights overflow; smaller ones count for nothing beside a prior.
 _LARGEST_WEIGHT = 1e30
 
 
-class Units(NamedTuple):
-    """Location and scale of rows."""
+class Standardization(NamedTuple):
+    """Location and scale of samples."""
 
     loc: Any
     scale: Any
     resolution: float = 0.0
 
-    def standardise(self, X, dtype=np.float64):
-        """Return rows in these units, of data type `dtype`; far ones on a border."""
+    def forward(self, X, dtype=np.float64):
+        """Return standardized samples of data type `dtype`; far ones on a border."""
         if np.dtype(dtype) == np.float64 or X.size <= _CHUNK_ENTRIES:
-            return self._standardise(X).astype(dtype, copy=False)
+            return self._clipped(X).astype(dtype, copy=False)
         # Never all of them in double precision beside the narrow ones.
         found = np.empty(X.shape, dtype)
         for rows, chunk in _chunks(X):
-            found[rows] = self._standardise(chunk)
+            found[rows] = self._clipped(chunk)
         return found
 
-    def _standardise(self, X):
-        rows = X - self.loc
-        rows /= self.scale
-        return np.clip(rows, -FURTHEST, FURTHEST, out=rows)
+    def _clipped(self, X):
+        Z = X - self.loc
+        Z /= self.scale
+        return np.clip(Z, -FURTHEST, FURTHEST, out=Z)
+
+    def inverse(self, Z):
+        """Return samples whose standardized ones are known."""
+        return Z * self.scale + self.loc
+
+    def lazy(self, X):
+        """Return samples that are standardized where they are asked for."""
+        kind = StandardizedBlocks if isinstance(X, RowBlocks) else StandardizedRows
+        return kind(X, self.loc, self.scale)
+
+
+class StandardizedRows:
+    """Samples minus a location, over a scale, computed where they are asked for."""
+
+    dtype = np.dtype(np.float64)
+    ndim = 2
+
+    def __init__(self, X, loc, scale):
+        self.X = X
+        self.loc = loc
+        self.scale = scale
+
+    @property
+    def shape(self):
+        """Number of samples and of features."""
+        return self.X.shape
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, rows):
+        Z = self.X[rows] - self.loc
+        Z /= self.scale
+        return Z
+
+
+class StandardizedBlocks(RowBlocks):
+    """Samples minus a location, over a scale, computed where the blocks are."""
+
+    def __init__(self, blocks, loc, scale):
+        self.blocks = blocks
+        self.loc = loc
+        self.scale = scale
+
+    def reduce(self, function, merge):
+        function = partial(_on_standardized, function, self.loc, self.scale)
+        return self.blocks.reduce(function, merge)
+
+    def __iter__(self):
+        for X, weight in self.blocks:
+            yield (as_rows(X) - self.loc) / self.scale, weight
+
+    @cached_property
+    def overview(self):
+        known, scale = self.blocks.overview, self.scale
+        return known._replace(
+            mean=(known.mean - self.loc) / scale,
+            squares=known.squares / scale**2,
+            smallest=(known.smallest - self.loc) / scale,
+            largest=(known.largest - self.loc) / scale,
+        )
+
+
+def _on_standardized(function, loc, scale, index, X, sample_weight):
+    return function(index, (as_rows(X) - loc) / scale, sample_weight)
 
 
 def drop_weightless(X, sample_weight):
-    """Return the rows that count, and their weights unless all are one."""
+    """Return the samples that count, and their weights unless all are one."""
     if sample_weight is None:
         return X, None
     counts = sample_weight > 0
@@ -59,8 +127,8 @@ def drop_weightless(X, sample_weight):
     return X, None if (sample_weight == 1).all() else sample_weight
 
 
-def standardization(X, sample_weight, *, per_feature):
-    """Return location and scale of the rows, without overflow or a copy."""
+def standardization(X, sample_weight=None, *, per_feature=True):
+    """Return the standardization of samples, found without overflow or a copy."""
     if isinstance(X, RowBlocks):
         loc, scale, size, varies = _moments_of_blocks(X.overview)
     else:
@@ -71,7 +139,43 @@ def standardization(X, sample_weight, *, per_feature):
         mean = np.mean((np.where(varies, scale, 0.0) / top) ** 2)
         scale = top * np.sqrt(mean) if mean else np.float64(1.0)
     spacing = np.where(varies, np.spacing(size.astype(X.dtype)) / scale, 0.0)
-    return Units(loc, scale, float((spacing**2).sum() / 12))
+    return Standardization(loc, scale, float((spacing**2).sum() / 12))
+
+
+def plain_standardization(X, *, least=0.0, least_share=0.0):
+    """Return the standardization of samples of moderate size, whose scale has a floor.
+
+    It is `least`, and `least_share` of the largest scale; a scale of zero is one.
+    """
+    scale = X.std(axis=0)
+    scale = np.maximum(scale, max(least, least_share * scale.max()))
+    return Standardization(X.mean(axis=0), np.where(scale > 0, scale, 1.0))
+
+
+def channel_standardization(rows, n_channels, *, per_channel):
+    """Return the standardization of images as rows: location and scale by channel."""
+
+    def mean(values):
+        return values.reshape(-1, n_channels).mean(axis=0)
+
+    loc = mean(rows.mean(axis=0, dtype=np.float64))
+    squares = mean(np.einsum("ij,ij->j", rows, rows, dtype=np.float64) / len(rows))
+    variance = squares - loc**2
+    constant = variance <= _CONSTANT_CHANNEL * squares
+    scale = np.sqrt(np.where(constant, 1.0, variance))
+    n_pixels = rows.shape[1] // n_channels
+    if per_channel:
+        return Standardization(np.tile(loc, n_pixels), np.tile(scale, n_pixels))
+    varies = variance[~constant]
+    scale = np.sqrt(varies.mean() if varies.size else 1.0)
+    return Standardization(np.tile(loc, n_pixels), scale)
+
+
+def location_scale(X, sample_weight):
+    """Return means and scales of the observed entries; 1 for constant features."""
+    loc, variance = observed_moments(X, sample_weight)
+    varies = variance > _CONSTANT * loc**2
+    return loc, np.sqrt(np.where(varies, variance, 1.0))
 
 
 def _moments(X, sample_weight):
@@ -92,12 +196,12 @@ def _moments_of_blocks(overview):
 
 
 def _varies(largest, size):
-    # The mean is rounded in double precision, whatever the rows are.
+    # The mean is rounded in double precision, whatever the samples are.
     return largest > np.maximum(10 * np.finfo(np.float64).eps * size, _SMALLEST)
 
 
 def _chunks(X):
-    """Yield slices of the rows, and the rows in double precision."""
+    """Yield slices of the samples, and the samples in double precision."""
     step = max(1, _CHUNK_ENTRIES // X.shape[1])
     for start in range(0, len(X), step):
         rows = slice(start, start + step)

@@ -11,8 +11,6 @@ from skgmje._persistence._container import pack, unpack, write_file
 
 # What a fit says or where it keeps its state does not change its result.
 _SILENT = ("checkpoint_dir", "verbose", "verbose_interval")
-
-
 _CHUNK_ROWS = 2**16
 
 
@@ -28,7 +26,7 @@ class Checkpoint:
         Of the file.
 
     fingerprint : str
-        What tells this fit from all others.
+        What distinguishes this fit from all others.
 
     writes : bool, default=True
         Whether this process writes and removes files, or only reads them.
@@ -76,7 +74,7 @@ class Checkpoint:
             ) from error
         raise ValueError(
             f"checkpoint_dir={self.folder!r} holds the checkpoint of another fit: its "
-            "rows, parameters or version are others. Use a folder for each fit, or "
+            "samples, parameters or version are others. Use a folder for each fit, or "
             f"delete {self.path}."
         )
 
@@ -109,7 +107,7 @@ def fingerprint(estimator, arrays):
         Whose parameters count, but for those that change no result.
 
     arrays : sequence of ndarray, RowBlocks or None
-        Rows, targets, weights. Of rows in blocks their overview counts.
+        Samples, targets, weights. Of samples in blocks their overview counts.
 
     Returns
     -------
@@ -138,7 +136,7 @@ def fingerprint(estimator, arrays):
 
 
 def _parts(rows):
-    """Return the arrays that tell rows from others."""
+    """Return the arrays that distinguish samples from others."""
     overview = getattr(rows, "overview", None)
     if overview is None:
         return [rows]

@@ -14,7 +14,6 @@ from skgmje._persistence._registry import class_of, name_of
 # Results of searches and trainings, which nothing is computed from.
 REPORTS = ("cv_results_", "loss_curve_", "lower_bounds_", "pool_weights_")
 
-
 # What others hang on an estimator for the time of a fit.
 PASSING = ("_skl_callbacks", "_parent_callback_ctx", "_callback_fit_ctx")
 
@@ -173,7 +172,7 @@ def _below(path, name):
 
 
 def _has_numbers(node, arrays):
-    """Tell whether an attribute that is one array is finite."""
+    """Return whether an attribute that is one array is finite."""
     if not (isinstance(node, dict) and "array" in node):
         return True
     return bool(np.isfinite(arrays[node["array"][0]]).all())
@@ -188,7 +187,6 @@ _BY_TYPE = (
     ((slice,), Encoder._slice),
     ((np.random.RandomState,), Encoder._random_state),
 )
-
 
 # No model is nested so deeply.
 _DEEPEST = 60
@@ -244,7 +242,7 @@ class Decoder:
     def _strings(self, node):
         kind, shape, words = node
         if kind not in ("object", "str") or not all(type(w) is str for w in words):
-            raise ValueError("it has strings that are none")
+            raise ValueError("it has an invalid string table")
         return np.array(words, dtype=kind).reshape(shape)
 
     def _array(self, node):

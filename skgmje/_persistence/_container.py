@@ -11,10 +11,7 @@ import numpy as np
 
 # A file of a higher major version may hold what this one would misread.
 FORMAT = "skgmje"
-
-
 MAJOR, MINOR = 1, 0
-
 
 DTYPES = frozenset(
     "bool float16 float32 float64 int8 int16 int32 int64 "
@@ -64,7 +61,7 @@ def _metadata(data):
     header = json.loads(data[8 : 8 + size].decode(), object_pairs_hook=_distinct)
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or FORMAT not in metadata:
-        raise ValueError("it is no file of skgmje")
+        raise ValueError("it is not a skgmje file")
     return json.loads(metadata[FORMAT], object_pairs_hook=_distinct)
 
 

@@ -80,7 +80,7 @@ def load(path, *, custom=None):
     Returns
     -------
     estimator : estimator or Mixture
-        Its answers are those of the one that was saved, to the bit on the same
+        Its predictions are those of the one that was saved, to the bit on the same
         machine and versions.
 
     Raises

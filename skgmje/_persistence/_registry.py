@@ -1,4 +1,4 @@
-"""PLACEHOLDER"""
+"""Classes that a file may hold, by the names that stand in it."""
 
 import importlib
 
@@ -44,8 +44,8 @@ CLASSES = {
     "Coordinates": "skgmje.outlier._union.Coordinates",
     "ColumnDensity": "skgmje.compose._column_density.ColumnDensity",
     "ColumnShift": "skgmje.compose._column_density.Shift",
-    "ImageAugmentation": "skgmje.embedding._images.ImageAugmentation",
-    "ImageFormat": "skgmje.embedding._images.ImageFormat",
+    "ImageAugmentation": "skgmje.embedding._views.ImageAugmentation",
+    "ImageFormat": "skgmje.embedding._views.ImageFormat",
     "GasState": "skgmje.neural_gas._state.GasState",
     "GivenViews": "skgmje.embedding._views.GivenViews",
     "JointConditional": "skgmje.conditional._models.JointConditional",
@@ -62,7 +62,7 @@ CLASSES = {
     "Selection": "skgmje.em._select.Selection",
     "Statistics": "skgmje.gaussian._loops.Statistics",
     "UnionDensity": "skgmje.outlier._union.UnionDensity",
-    "Units": "skgmje._standardize.Units",
+    "Units": "skgmje._standardize.Standardization",
     # scikit-learn's, as parts of compositions
     "sklearn.BayesianGaussianMixture": (
         "sklearn.mixture._bayesian_mixture.BayesianGaussianMixture"
@@ -83,7 +83,6 @@ CLASSES = {
     "sklearn.RobustScaler": "sklearn.preprocessing._data.RobustScaler",
     "sklearn.StandardScaler": "sklearn.preprocessing._data.StandardScaler",
 }
-
 
 _NAMES = {path: name for name, path in CLASSES.items()}
 

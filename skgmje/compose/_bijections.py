@@ -24,7 +24,6 @@ from skgmje.compose._residual_coordinates import ResidualCoordinates
 
 WHOLE_LINE = np.array([[-np.inf, np.inf]])
 
-
 # scikit-learn's QuantileTransformer is flat where this little is left.
 _FLAT = 1e-7
 
@@ -37,14 +36,14 @@ class Bijection(ABC):
 
     @abstractmethod
     def forward(self, X):
-        """Return images and log-determinants of rows."""
+        """Return images and log-determinants of samples."""
 
     def forward_training(self, X):
-        """Return images and log-determinants of the rows that were fitted to."""
+        """Return images and log-determinants of the samples that were fitted to."""
         return self.forward(X)
 
     def inverse(self, Z):
-        """Return the rows whose images are `Z`, rows of the image."""
+        """Return the samples whose images are `Z`, samples of the image."""
         return np.asarray(self._transformer.inverse_transform(Z))
 
     def intervals(self, n_features):
@@ -52,7 +51,7 @@ class Bijection(ABC):
         return [WHOLE_LINE] * n_features
 
     def contains(self, Z):
-        """Tell which rows are in the image."""
+        """Return which samples are in the image, shape (n_samples,)."""
         inside = np.ones(len(Z), bool)
         for column, edges in zip(Z.T, self.intervals(Z.shape[1]), strict=True):
             # An odd number of edges below.
@@ -68,7 +67,7 @@ class Counted(Bijection):
 
 
 class LeftOut(Counted):
-    """One whose training rows have images of their own."""
+    """One whose training samples have images of their own."""
 
     def forward_training(self, X):
         return self._transformer._forward_left_out(X)
@@ -97,7 +96,7 @@ class Power(Bijection):
             )
 
     def forward(self, X):
-        # Not transform, which refuses rows beyond the domain, or whose image
+        # Not transform, which refuses samples beyond the domain, or whose image
         # overflows.
         power, log_slope, _ = self._method
         pairs = [*zip(X.T.astype(np.float64), self._lambdas, strict=True)]
@@ -190,7 +189,7 @@ class _Steps:
         at = np.searchsorted(self._knots, x, side="right") - 1
         at = np.clip(at, 0, len(self._log_slopes) - 1)
         log_slope = self._log_slopes[at] - stats.norm.logpdf(z)
-        # The ends themselves have the limit from inside: rows to fit are there.
+        # The ends themselves have the limit from inside: samples to fit are there.
         first, last = self._knots[0], self._knots[-1]
         flat = (z <= self.image[0, 0]) | (z >= self.image[-1, 1])
         flat &= (x != first) & (x != last)
@@ -201,7 +200,6 @@ _POWERS = {
     "box-cox": (boxcox, _box_cox_log_slope, _box_cox_image),
     "yeo-johnson": (stats.yeojohnson, _yeo_johnson_log_slope, _yeo_johnson_image),
 }
-
 
 # Largest relative error of a way forth and back.
 _ROUND_TRIP = 1e-6
@@ -221,7 +219,7 @@ class Identity(Bijection):
 
 
 class Linear(Bijection):
-    """An affine map: one log-determinant for all rows."""
+    """An affine map: one log-determinant for all samples."""
 
     def __init__(self, transformer, log_det):
         super().__init__(transformer, log_det)
@@ -366,12 +364,12 @@ class Blocks(Bijection):
         return columns
 
     def contains(self, Z):
-        answers = [block.contains(Z[:, out]) for _, out, block in self._blocks]
-        return np.logical_and.reduce(answers)
+        inside = [block.contains(Z[:, out]) for _, out, block in self._blocks]
+        return np.logical_and.reduce(inside)
 
 
 def is_everywhere(intervals):
-    """Tell whether an image is known to be the whole space."""
+    """Return whether an image is known to be the whole space."""
     return intervals is not None and all(
         np.array_equal(edges, WHOLE_LINE) for edges in intervals
     )
@@ -450,7 +448,6 @@ _LINEAR_LOG_DETS = {
     RobustScaler: _divided,
     StandardScaler: _divided,
 }
-
 
 BIJECTIONS = {
     StandardScaler: Linear,

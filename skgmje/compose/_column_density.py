@@ -7,45 +7,29 @@ from skgmje.em._pooling import stacking_weights
 
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 
-
 # Edges of the table: so many evenly spaced, and so many quantiles.
 _N_EVEN, _N_QUANTILES, _FEWEST_EVEN = 133, 267, 33
-
 
 # Cells are no narrower, in standard deviations: in a column with ties they would
 # shrink to the ties, and the density would have no bound.
 _SMALLEST_CELL, _SMALLEST_TIED_CELL = 1e-6, 1e-3
-
-
 TIE_SHARE = 0.05
 
-
-# Bandwidths at 1000 rows, in standard deviations, and what a block costs, in nats.
+# Bandwidths at 1000 samples, in standard deviations, and what a block costs, in nats.
 _BANDWIDTHS = (0.02, 0.05, 0.12, 0.3)
-
-
 _BLOCK_COSTS = (3.0, 7.0)
 
-
-# Rows that each block is given beforehand.
+# Samples that each block is given beforehand.
 _BLOCK_PRIOR = 0.3
-
-
 _N_FOLDS = 3
-
-
 _LEAST_DENSITY = 1e-12
 
-
 # Tails are Student's t with three degrees of freedom, which hold the mass of so
-# many rows.
+# many samples.
 _DF, _TAIL_ROWS, _TAIL_SCALE = 3, 2.0, 1.5
-
 
 # Log-probabilities from which its tails are powers, to ten digits.
 _FAR_TAIL = -35.0
-
-
 _LOG_TAIL = np.log(2 * np.sqrt(3) / np.pi)
 
 
@@ -178,7 +162,7 @@ def fit_column(x, sample_weight=None):
 
 
 def _quantiles(values, counts, levels):
-    """Return quantiles of sorted values, each of which stands for `counts` rows."""
+    """Return quantiles of sorted values, each of which stands for `counts` samples."""
     cumulative = np.cumsum(counts) - 0.5 * counts
     return np.interp(levels * counts.sum(), cumulative, values)
 
@@ -203,7 +187,7 @@ def _stacked_mass(values, counts, edges):
     tables = np.zeros((_N_FOLDS, n_cells))
     np.add.at(tables, (fold, cell), counts)
     total = tables.sum(axis=0)
-    # All rows first, then all but those of each fold.
+    # All samples first, then all but those of each fold.
     seen = np.vstack([total, total - tables])
     seen = seen[seen.sum(axis=1) > 0]
     if len(seen) <= _N_FOLDS:

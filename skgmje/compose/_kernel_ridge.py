@@ -6,23 +6,16 @@ import numpy as np
 
 # Bandwidths, in roots of the number of features, and pseudo-counts of the prior.
 BANDWIDTHS = (0.7, 1.4, 2.8)
-
-
 RIDGES = (0.01, 0.1, 1.0, 10.0)
-
 
 # Prior precisions, per ridge, of the kernel's jitter, slopes and the constant.
 _JITTER, _SLOPES, _CONSTANT = 1e-6, 1e-2, 1e-6
 
-
-# Rows whose features exist at a time.
+# Samples whose features exist at a time.
 _CHUNK_ROWS = 4096
 
-
-# A row that decides its own prediction tells nothing of its residual.
+# A sample that decides its own prediction has a residual that says nothing.
 _LEAST_FREEDOM = 0.05
-
-
 _LOWEST_EXPONENT = -80.0
 
 
@@ -37,7 +30,7 @@ class KernelRidge(NamedTuple):
     error: float
 
     def predict(self, X):
-        """Return predictions for rows, shape (n_samples,)."""
+        """Return predictions for samples, shape (n_samples,)."""
         parts = [
             _features(chunk, self.landmarks, self.bandwidth) @ self.coef
             for chunk in _chunks(X)

@@ -22,15 +22,15 @@ class CoordinatesMixin(OneToOneFeatureMixin, TransformerMixin, ABC):
 
     @abstractmethod
     def _forward(self, X):
-        """Return coordinates and log-determinants of checked rows."""
+        """Return coordinates and log-determinants of checked samples."""
 
     def transform(self, X):
-        """Return the coordinates of the rows.
+        """Return the coordinates of the samples.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The rows.
+            The samples.
 
         Returns
         -------
@@ -46,12 +46,12 @@ class CoordinatesMixin(OneToOneFeatureMixin, TransformerMixin, ABC):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The rows.
+            The samples.
 
         Returns
         -------
         log_det : ndarray of shape (n_samples,)
-            :math:`\log |\det dz / dx|` of each row.
+            :math:`\log |\det dz / dx|` of each sample.
         """
         check_is_fitted(self)
         return self._forward(check_rows(self, X, reset=False))[1]
@@ -66,10 +66,10 @@ class MarginalGaussianizer(CoordinatesMixin, EstimatorMixin, BaseEstimator):
     The density :math:`f_j` of a column is a stack, by held-out likelihood, of
     kernel estimates of four bandwidths, Bayesian blocks [1]_ of two costs, and a
     Gaussian, on a table of some 400 cells; Student tails (three degrees of freedom,
-    the mass of two rows) make it positive everywhere. So the map is one of the
+    the mass of two samples) make it positive everywhere. So the map is one of the
     whole line onto itself, unlike that of
     :class:`~sklearn.preprocessing.QuantileTransformer`, which is flat outside of the
-    rows it has seen.
+    samples it has seen.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class MarginalGaussianizer(CoordinatesMixin, EstimatorMixin, BaseEstimator):
     See Also
     --------
     TransformedDensity : Counts the Jacobian of this and other transformers.
-    ResidualCoordinates : Removes what other columns tell of a column.
+    ResidualCoordinates : Removes what other columns predict of a column.
     sklearn.preprocessing.QuantileTransformer : Empirical distribution functions.
 
     Notes
@@ -128,7 +128,7 @@ class MarginalGaussianizer(CoordinatesMixin, EstimatorMixin, BaseEstimator):
             Not used, present for API consistency by convention.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            Weights of the samples.
 
         Returns
         -------
@@ -144,7 +144,7 @@ class MarginalGaussianizer(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         return self
 
     def inverse_transform(self, Z):
-        """Return the rows whose scores are given.
+        """Return the samples whose scores are given.
 
         Parameters
         ----------
@@ -154,7 +154,7 @@ class MarginalGaussianizer(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            The rows.
+            The samples.
         """
         check_is_fitted(self)
         Z = check_rows(self, Z, reset=False)
@@ -163,7 +163,7 @@ class MarginalGaussianizer(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         return X.astype(Z.dtype, copy=False)
 
     def _forward(self, X):
-        """Return scores and log-determinants of checked rows."""
+        """Return scores and log-determinants of checked samples."""
         columns = zip(self.columns_, X.T.astype(np.float64), strict=True)
         pairs = [density.forward(x) for density, x in columns]
         Z = np.column_stack([z for z, _ in pairs])

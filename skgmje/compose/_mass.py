@@ -13,14 +13,10 @@ from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
 # Independently scrambled sets of Sobol points; their scatter is the error.
 _REPLICATES = 8
-
-
 _LOG2_POINTS = 13
-
 
 # Of all or none inside, the standard error is no smaller than one of them.
 _N_POINTS = _REPLICATES * 2**_LOG2_POINTS
-
 
 # Coordinates that Sobol's sequence has.
 _MAX_NORMALS = 20_000
@@ -92,7 +88,7 @@ def _quasi_monte_carlo(mixture, bijection):
     shares = []
     for generator in np.random.default_rng(0).spawn(_REPLICATES):
         points = qmc.Sobol(n_normals + 1, seed=generator).random_base2(_LOG2_POINTS)
-        # Scrambled points may be 0, which no normal number answers to.
+        # Scrambled points may be 0, which no normal number maps to.
         points = np.clip(points, 2.0**-40, 1 - 2.0**-40)
         component = np.searchsorted(levels, points[:, 0] * levels[-1])
         noise = kind.noise(root, component, ndtri(points[:, 1:]))
@@ -117,7 +113,7 @@ def draw(density, n_samples, seed):
     """Draw from any fitted density, and never from the global random state."""
     method = getattr(density, "sample", None)
     if method is not None and "random_state" in inspect.signature(method).parameters:
-        answer = method(n_samples, random_state=seed)
+        drawn = method(n_samples, random_state=seed)
     else:
         mixture = mixture_or_none(density)
         if mixture is None:
@@ -125,7 +121,7 @@ def draw(density, n_samples, seed):
                 f"{density!r} has no method sample(n_samples, random_state), which "
                 "sampling, and a transformer whose image is not the whole space, need."
             )
-        answer = mixture.sample(n_samples, seed)
-    if isinstance(answer, tuple):
-        return answer
-    return answer, np.zeros(n_samples, np.intp)
+        drawn = mixture.sample(n_samples, seed)
+    if isinstance(drawn, tuple):
+        return drawn
+    return drawn, np.zeros(n_samples, np.intp)

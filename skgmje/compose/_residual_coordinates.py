@@ -15,9 +15,8 @@ from skgmje._validation import check_rows, check_weights
 from skgmje.compose._kernel_ridge import fit_kernel_ridge
 from skgmje.compose._marginal_gaussianizer import CoordinatesMixin, MarginalGaussianizer
 
-# Screening looks at so many rows, landmarks and bandwidths.
+# Screening looks at so many samples, landmarks and bandwidths.
 _SCREENED_ROWS, _SCREENED_LANDMARKS, _SCREENED_BANDWIDTH = 1500, 150, (1.4,)
-
 
 # A copy of another column has no residual, only rounding.
 _LEAST_SCALE = 1e-3
@@ -34,7 +33,7 @@ class RemovedColumn(NamedTuple):
 
 
 class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
-    r"""Replace predictable columns by their residuals given the others.
+    r"""Replace columns by their residuals given the other columns.
 
     .. math:: r_j = (z_j - g_j(x_{\text{rest}})) / s_j, \qquad
         \log |\det dr / dx| = \log |\det dz / dx| - \sum_j \log s_j
@@ -45,8 +44,8 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
     determinant that of the scales. A smooth surface in many columns is hard for
     a mixture; in these coordinates it is flat.
 
-    Training rows are no fair rows to fit a density to: their residuals are too
-    small. :attr:`residuals_` are those of regressions fitted without the row, in
+    Training samples are no fair samples to fit a density to: their residuals are too
+    small. :attr:`residuals_` are those of regressions fitted without the sample, in
     closed form, and inside of :class:`TransformedDensity` the density is fitted
     to them.
 
@@ -60,14 +59,14 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         the kernel regression, which a column must exceed.
 
     n_landmarks : int, default=800
-        Rows that kernels stand on, at most half of all.
+        Samples that kernels stand on, at most half of all.
 
     gaussianize : bool, default=False
         Whether z are the normal scores of :class:`MarginalGaussianizer` instead of
         the columns in standard units. The regressions' inputs are always those.
 
     random_state : int, RandomState instance or None, default=0
-        Decides the landmarks and the rows of the screening.
+        Decides the landmarks and the samples of the screening.
 
     Attributes
     ----------
@@ -78,7 +77,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         What each of them gained, in nats.
 
     residuals_ : ndarray of shape (n_samples, n_removed)
-        Leave-one-out residuals of the training rows, in units of :math:`s_j`.
+        Leave-one-out residuals of the training samples, in units of :math:`s_j`.
 
     n_features_in_ : int
         Number of features seen during :term:`fit`.
@@ -151,7 +150,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
             Not used, present for API consistency by convention.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            Weights of the samples.
 
         Returns
         -------
@@ -163,7 +162,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         return self
 
     def _fit(self, X, sample_weight, gaussianizer=None):
-        """Fit, perhaps with normal scores that are fitted to the rows already."""
+        """Fit, perhaps with normal scores that are fitted to the samples already."""
         self.n_features_in_ = X.shape[1]
         given = check_weights(sample_weight, X)
         rows, weight = drop_weightless(X.astype(np.float64, copy=False), given)
@@ -177,7 +176,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         self.gains_ = np.array([step.gain for step in self._steps])
         self.residuals_ = residuals
         if len(rows) < len(X):
-            # Rows of weight zero were left out anyhow.
+            # Samples of weight zero were left out anyhow.
             all_rows = self._forward(X)[0][:, self.removed_].astype(np.float64)
             all_rows[given > 0] = residuals
             self.residuals_ = all_rows
@@ -185,7 +184,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
 
     def _remove(self, rows, weight):
         """Take out columns one by one; return the steps and the residuals."""
-        inputs, Z = self._units.standardise(rows), self._first(rows)[0]
+        inputs, Z = self._units.forward(rows), self._first(rows)[0]
         order = check_random_state(self.random_state).permutation(len(rows))
         left, steps, residuals = list(range(rows.shape[1])), [], []
         while len(steps) < self.max_columns and len(left) > 1:
@@ -204,7 +203,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         if self._columns is not None:
             return self._columns._forward(X)
         log_det = -np.log(self._units.scale).sum()
-        return self._units.standardise(X), np.full(len(X), log_det)
+        return self._units.forward(X), np.full(len(X), log_det)
 
     def _next(self, inputs, Z, weight, left, order):
         """Return the next column to replace, if one is predictable enough."""
@@ -234,7 +233,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         return RemovedColumn(column, others, regression, float(scale), float(best_gain))
 
     def inverse_transform(self, Z):
-        """Return the rows whose coordinates are given.
+        """Return the samples whose coordinates are given.
 
         Parameters
         ----------
@@ -244,7 +243,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            The rows.
+            The samples.
         """
         check_is_fitted(self)
         Z = check_rows(self, Z, reset=False)
@@ -252,7 +251,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         X = self._first_inverse(scores)
         # Inputs of the last one removed are all known, those of the first one last.
         for step in reversed(self._steps):
-            inputs = self._units.standardise(X)[:, step.inputs]
+            inputs = self._units.forward(X)[:, step.inputs]
             value = scores[:, step.column] * step.scale
             scores[:, step.column] = value + step.regression.predict(inputs)
             X[:, step.column] = self._first_inverse(scores)[:, step.column]
@@ -261,13 +260,13 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
     def _first_inverse(self, scores):
         if self._columns is not None:
             return self._columns.inverse_transform(scores)
-        return scores * self._units.scale + self._units.loc
+        return self._units.inverse(scores)
 
     def _forward(self, X):
-        """Return coordinates and log-determinants of checked rows."""
+        """Return coordinates and log-determinants of checked samples."""
         rows = X.astype(np.float64, copy=False)
         Z, log_det = self._first(rows)
-        inputs = self._units.standardise(rows)
+        inputs = self._units.forward(rows)
         for step in self._steps:
             guess = step.regression.predict(inputs[:, step.inputs])
             Z[:, step.column] = (Z[:, step.column] - guess) / step.scale
@@ -275,7 +274,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         return Z.astype(X.dtype, copy=False), log_det
 
     def _forward_left_out(self, X):
-        """Return coordinates of the training rows, each as if it had been left out."""
+        """Return the leave-one-out coordinates of the training samples."""
         Z, log_det = self._forward(X)
         Z[:, self.removed_] = self.residuals_
         return Z, log_det

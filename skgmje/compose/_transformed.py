@@ -23,16 +23,15 @@ from skgmje.compose._mass import draw, image_mass
 
 _LARGEST_SEED = 2**31 - 1
 
-
 # Below, samples inside the image are too rare to wait for.
 _SMALLEST_MASS = 1e-6
 
 
 class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
-    r"""Density of the rows, fitted on what a transformer makes of them.
+    r"""Density of the samples, fitted on what a transformer makes of them.
 
     A :class:`~sklearn.pipeline.Pipeline` of a transformer T and a density q scores
-    a row by q(T(x)), which is no density of x: its unit is that of T(x). Here the
+    a sample by q(T(x)), which is no density of x: its unit is that of T(x). Here the
     Jacobian is counted, so that scores compare between transformers, and with none.
 
     .. math:: \log p(x) = \log q(T(x)) + \log |\det T'(x)| - \log m, \qquad
@@ -56,7 +55,7 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         Any density with ``fit`` and ``score_samples``, ours or scikit-learn's.
 
     log_det : callable or dict, default=None
-        What a `FunctionTransformer` does not tell: a function that takes rows, as
+        What a `FunctionTransformer` does not tell: a function that takes samples, as
         an array, and returns :math:`\log |\det T'(x)|` of each. If there are
         several, a dict from their ``func`` to such functions.
 
@@ -66,7 +65,7 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         The fitted transformer.
 
     density_ : estimator
-        The fitted density, of transformed rows.
+        The fitted density, of transformed samples.
 
     image_mass_ : float
         The mass m of the image.
@@ -92,10 +91,10 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
     transformers. It has bounds for
 
     * `PowerTransformer`: Yeo-Johnson with :math:`\lambda` outside [0, 2] and Box-Cox
-      with :math:`\lambda \ne 0`. Box-Cox gives rows that are not positive the score
+      with :math:`\lambda \ne 0`. Box-Cox gives samples that are not positive the score
       -inf.
-    * `QuantileTransformer`: it is flat outside the rows to fit, and within 1e-7 of
-      their ends, so that rows beyond have the score -inf: held-out ones, and those
+    * `QuantileTransformer`: it is flat outside the samples to fit, and within 1e-7 of
+      their ends, so that samples beyond have the score -inf: held-out ones, and those
       that its `subsample` left out. The ends themselves have the limit from inside.
       Tied quantiles leave gaps in its image.
     * `FunctionTransformer`: a point is in the image if `func` takes it back from
@@ -116,8 +115,8 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
     Examples
     --------
     The same mixture in a pipeline and here. The pipeline forgets the scales, of 1000
-    and 0.01: log 10, some 2.3 nats, in each row. A mixture fitted in the units of
-    the rows agrees with the latter:
+    and 0.01: log 10, some 2.3 nats, in each sample. A mixture fitted in the units of
+    the samples agrees with the latter:
 
     >>> import numpy as np
     >>> from sklearn.pipeline import make_pipeline
@@ -200,7 +199,7 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
     # Both parts validate their own parameters.
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, sample_weight=None):
-        """Fit the transformer, and the density on what it makes of the rows.
+        """Fit the transformer, and the density on what it makes of the samples.
 
         Parameters
         ----------
@@ -211,8 +210,8 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             Not used, present for API consistency by convention.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, for the density; also for the transformer if its
-            ``fit`` takes them, as that of `StandardScaler` does. Others see all rows
+            Weights of the samples, for the density; also for the transformer if its
+            ``fit`` takes them, as that of `StandardScaler` does. Others see all samples
             alike. With scikit-learn's metadata routing, both get them if they
             request them.
 
@@ -228,7 +227,7 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             has no ``score_samples``, is a pipeline, or takes no `sample_weight`.
 
         ValueError
-            If the transformer drops columns, is flat, or has no image of a row; or
+            If the transformer drops columns, is flat, or has no image of a sample; or
             the density gives its image less than a millionth.
         """
         with FitTask(self, X, y, sample_weight, n_steps=1) as task:

@@ -15,6 +15,7 @@ from sklearn.utils.validation import (
 
 from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import EstimatorMixin
+from skgmje._standardize import location_scale
 from skgmje._validation import (
     LARGEST,
     check_magnitude,
@@ -25,14 +26,9 @@ from skgmje._validation import (
     refuse_blocks,
     tie_shares,
 )
-from skgmje.em._em import observed_moments
 
 # Above this share of repeated targets a likelihood says little.
 TIE_SHARE = 0.05
-
-
-# Rounding leaves a constant feature a relative variance of this size.
-_CONSTANT = 1e-28
 
 
 def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
@@ -69,13 +65,6 @@ def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
         )
     check_values(estimator, X[counts])
     return X[counts], y[counts], sample_weight[counts]
-
-
-def location_scale(X, sample_weight):
-    """Return means and standard deviations of the columns; 1 for constant ones."""
-    loc, variance = observed_moments(X, sample_weight)
-    varies = variance > _CONSTANT * loc**2
-    return loc, np.sqrt(np.where(varies, variance, 1.0))
 
 
 def warn_about_ties(y, name):

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, is_regressor
 
 from skgmje._interrupt import Work, learn_then
 from skgmje._parallel import Failure, attempt
-from skgmje.conditional._base import location_scale
+from skgmje._standardize import location_scale
 from skgmje.conditional._member_process import fit_processes
 from skgmje.conditional._member_trees import fit_boosting, fit_forests
 from skgmje.conditional._members import (

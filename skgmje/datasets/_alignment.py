@@ -129,7 +129,7 @@ class MixtureTask(AlignmentTask):
         """Return the mixtures of the targets for checked contexts."""
 
     def predict_mixture(self, X):
-        """Return the true conditional density of each row."""
+        """Return the true conditional density of each sample."""
         return self._mixture(self._check_contexts(X))
 
     def _draw(self, n_samples, generator):
@@ -143,8 +143,7 @@ class MixtureTask(AlignmentTask):
 # Standard deviation of the noise of most tasks.
 NOISE = 0.05
 
-
-# Rows of a table of nodes that are held at a time.
+# Samples of a table of nodes that are held at a time.
 BLOCK_ROWS = 1024
 
 
@@ -273,7 +272,7 @@ class Ring(AlignmentTask):
 
 
 def _branches(weights, means, scale):
-    """Return mixtures of branches (n, n_targets) with one scale, or one per row."""
+    """Return mixtures of branches (n, n_targets) with one scale, or one per sample."""
     means = np.stack(means, axis=1)
     shape = (len(means), len(weights))
     variances = np.broadcast_to(np.asarray(scale) ** 2, shape)
@@ -285,7 +284,7 @@ def _log_normal(diff):
 
 
 def _log_mean_density(X, centers, log_weights):
-    """Compute the log of a weighted sum of Gaussians around `centers`, for each row."""
+    """Compute each sample's log-density under weighted Gaussians around `centers`."""
     blocks = [
         logsumexp(log_weights + _log_normal(X[i : i + BLOCK_ROWS] - centers), axis=-1)
         for i in range(0, len(X), BLOCK_ROWS)

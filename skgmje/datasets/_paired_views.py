@@ -44,7 +44,7 @@ def make_paired_views(
         Number of classes, drawn with equal probability.
 
     class_sep : float, default=1.5
-        Standard deviation of the classes' centres; that of the vectors around
+        Standard deviation of the classes' centers; that of the vectors around
         them is one half.
 
     noise : float, default=0.1
@@ -145,7 +145,7 @@ def make_digit_views(
     Returns
     -------
     X, Y : ndarray of shape (1797, 64)
-        The views, rows of 8 x 8 pixels.
+        The views, samples of 8 x 8 pixels.
 
     labels : ndarray of int of shape (1797,)
         The digits.
@@ -189,7 +189,7 @@ def _change(images, generator, *, rotation, scale, shift, brightness, noise):
     uniform = generator.uniform(-1.0, 1.0, (5, n, 1, 1))
     angle, factor = rotation * uniform[0], 1 + scale * uniform[1]
     cos, sin = factor * np.cos(angle), factor * np.sin(angle)
-    # Centres of the pixels, between -1 and 1.
+    # Centers of the pixels, between -1 and 1.
     axis = (2 * np.arange(size) + 1) / size - 1
     row, column = axis[:, None], axis[None, :]
     at = [

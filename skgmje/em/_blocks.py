@@ -184,33 +184,6 @@ class Overview(NamedTuple):
         return self.squares / np.where(self.weight > 0, self.weight, 1.0)
 
 
-class StandardizedBlocks(RowBlocks):
-    """Rows minus a location, over a scale, computed where the blocks are."""
-
-    def __init__(self, blocks, loc, scale):
-        self.blocks = blocks
-        self.loc = loc
-        self.scale = scale
-
-    def reduce(self, function, merge):
-        function = partial(_on_standardized, function, self.loc, self.scale)
-        return self.blocks.reduce(function, merge)
-
-    def __iter__(self):
-        for X, weight in self.blocks:
-            yield (as_rows(X) - self.loc) / self.scale, weight
-
-    @cached_property
-    def overview(self):
-        of_rows, scale = self.blocks.overview, self.scale
-        return of_rows._replace(
-            mean=(of_rows.mean - self.loc) / scale,
-            squares=of_rows.squares / scale**2,
-            smallest=(of_rows.smallest - self.loc) / scale,
-            largest=(of_rows.largest - self.loc) / scale,
-        )
-
-
 class BlocksWithValues(RowBlocks):
     """Rows less those that have no value, which tell nothing."""
 
@@ -300,10 +273,6 @@ def _as_weights(sample_weight, n_rows):
 def _merge_any(merge, *results):
     known = [result for result in results if result is not None]
     return reduce(merge, known) if known else None
-
-
-def _on_standardized(function, loc, scale, index, X, sample_weight):
-    return function(index, (as_rows(X) - loc) / scale, sample_weight)
 
 
 def _on_values(function, index, X, sample_weight):

@@ -1,10 +1,10 @@
 """Embeddings of two views and their joint density; codes that can be decoded."""
 
+from skgmje.embedding._base import export_onnx
 from skgmje.embedding._decoder import KernelDecoder
-from skgmje.embedding._diagnosis import CollapseWarning, diagnose
 from skgmje.embedding._gje import GJEEmbedder
 from skgmje.embedding._gmje import GMJEEmbedder
-from skgmje.embedding._images import ImageAugmentation
+from skgmje.embedding._latent_density import CollapseWarning, diagnose
 from skgmje.embedding._losses import (
     LOSSES,
     barlow_loss,
@@ -18,7 +18,7 @@ from skgmje.embedding._losses import (
     pmi_loss,
     vicreg_loss,
 )
-from skgmje.embedding._onnx import export_onnx
+from skgmje.embedding._views import ImageAugmentation
 
 __all__ = [
     "CollapseWarning",

@@ -18,35 +18,33 @@ from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import standardization
 from skgmje._validation import check_rows
-from skgmje.embedding._diagnosis import describe, measure, warn_of_collapse
-from skgmje.embedding._images import (
+from skgmje.embedding._latent_density import (
+    PairMoments,
+    describe,
+    measure,
+    warn_of_collapse,
+)
+from skgmje.embedding._losses import LOSSES
+from skgmje.embedding._views import (
     AUGMENTATIONS,
+    VIEWS,
     ImageFormat,
+    Pairs,
     agree_on_shape,
     check_image_shape,
     check_like_fit,
+    check_target,
     flatten_images,
 )
-from skgmje.embedding._latent_density import PairMoments
-from skgmje.embedding._losses import LOSSES
-from skgmje.embedding._views import VIEWS, Pairs, check_target
 
-# Rows whose mixtures exist at a time.
+# Samples whose mixtures exist at a time.
 _CHUNK_ROWS = 4096
-
-
 _BATCH_ROWS = 256
 
-
-# Linear features beside the embedding, and rows that tell their scale.
+# Linear features beside the embedding, and samples that give their scale.
 _MAX_DIRECTIONS = 128
-
-
 _SCALE_ROWS = 2000
-
-
 _LARGEST_SEED = 2**31 - 1
-
 
 PARAMETER_CONSTRAINTS = {
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -78,7 +76,7 @@ PARAMETER_CONSTRAINTS = {
 
 
 class AutoSize(NamedTuple):
-    """What 'auto' chooses for rows, or for images."""
+    """What 'auto' chooses for samples, or for images."""
 
     embedding_dim: int
     rows_per_dimension: int
@@ -88,14 +86,14 @@ _OF_ROWS, _OF_IMAGES = AutoSize(32, 8), AutoSize(64, 4)
 
 
 class Size(NamedTuple):
-    """Width of the embedding and rows per step."""
+    """Width of the embedding and samples per step."""
 
     embedding_dim: int
     batch_size: int
 
 
 def choose_size(estimator, n_pairs, auto):
-    """Return the size that the rows allow."""
+    """Return the size that the samples allow."""
     batch_size, dim = estimator.batch_size, estimator.embedding_dim
     if batch_size == "auto":
         fewest = 0 if dim == "auto" else auto.rows_per_dimension * dim
@@ -108,11 +106,11 @@ def choose_size(estimator, n_pairs, auto):
     n_rows = n_pairs if estimator.moment_decay else batch_size
     if n_rows < 2 * dim:
         raise ValueError(
-            f"embedding_dim={dim} needs at least {2 * dim} rows in a batch, because "
+            f"embedding_dim={dim} needs at least {2 * dim} samples in a batch, because "
             f"the log-determinants of fewer are of no full rank; got {n_rows} "
-            f"(batch_size={estimator.batch_size!r}, {n_pairs} rows or pairs). Decrease "
-            "embedding_dim, increase batch_size, or let loss='gje' average them: "
-            "moment_decay=0.5."
+            f"(batch_size={estimator.batch_size!r}, {n_pairs} samples or pairs). "
+            "Decrease embedding_dim, increase batch_size, or let loss='gje' average "
+            "them: moment_decay=0.5."
         )
     return Size(dim, batch_size)
 
@@ -120,14 +118,14 @@ def choose_size(estimator, n_pairs, auto):
 class EmbedderMixin(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, EstimatorMixin, ABC
 ):
-    """An embedder: trains encoders, fits a density, and answers.
+    """An embedder: trains encoders, fits a density, and predicts.
 
     A subclass fits a density to frozen embeddings in :meth:`_fit_density`.
     """
 
     @abstractmethod
     def _density_settings(self):
-        """Return what :meth:`_fit_density` is told; raise if it is wrong."""
+        """Return the settings of :meth:`_fit_density`; raise if they are wrong."""
 
     @abstractmethod
     def _fit_density(self, settings, z_context, z_target, random_state, task):
@@ -151,7 +149,7 @@ class EmbedderMixin(
         ----------
         X : array-like of shape (n_samples, n_features) or \
                 (n_samples, height, width[, channels])
-            Rows or images; with ``views="pair"`` the context view.
+            Samples or images; with ``views="pair"`` the context view.
 
         y : array-like of shape (n_samples, n_targets) or \
                 (n_samples, height, width[, channels]), default=None
@@ -164,7 +162,7 @@ class EmbedderMixin(
         """
         # Late: importing the package needs no torch.
         from skgmje._training._schedule import Schedule
-        from skgmje.embedding._encoder_training import check_settings, train_encoders
+        from skgmje.embedding._encoder import check_settings, train_encoders
 
         n_steps = Schedule(self.max_iter).n_epochs
         with FitTask(self, X, y, n_steps=n_steps) as task:
@@ -175,9 +173,9 @@ class EmbedderMixin(
             random_state = check_random_state(self.random_state)
             self._views = VIEWS[self.views]().fit(X, y)
             context, target = self._views.pairs(X, y)
-            units = self._find_units(X, 0)
+            units = self._standardization(X, 0)
             is_pair = self._views.needs_y
-            self._units = units, self._find_units(target, 1) if is_pair else units
+            self._units = units, self._standardization(target, 1) if is_pair else units
             pairs = Pairs(self._views, context, target, *self._units)
             auto = _OF_IMAGES if self._image_formats[0] else _OF_ROWS
             size = choose_size(self, len(pairs.context), auto)
@@ -196,7 +194,7 @@ class EmbedderMixin(
             self._directions = self._find_directions(X)
         views = self._draw_views(pairs, seed)
         self._moments = PairMoments.from_pairs(*views)
-        # What will be asked for is the row as it is.
+        # What will be asked for is the sample as it is.
         z_context = self._encode(self.encoder_, pairs.context)
         density, trouble = self._fit_density(
             settings, z_context, views[1], random_state, task
@@ -206,7 +204,7 @@ class EmbedderMixin(
         return [trained.training.trouble, trouble], self._judge(z_context)
 
     def _read(self, X, y):
-        """Return the rows of `X` and `y`, and remember which of them are images."""
+        """Return the samples of `X` and `y`, and remember which of them are images."""
         X, found = flatten_images(X)
         X = check_rows(self, X, reset=True, min_samples=2)
         shape = agree_on_shape(check_image_shape(self.image_shape), found)
@@ -222,16 +220,16 @@ class EmbedderMixin(
         self._formats = context, target
         return X, y
 
-    def _find_units(self, X, view):
-        """Return the units of a view: one scale for each channel of images."""
+    def _standardization(self, X, view):
+        """Return the standardization of a view, by channel if it holds images."""
         known = self._image_formats[view]
         if known is None:
             return standardization(X, None, per_feature=self.standardize)
-        return known.units(X, per_channel=self.standardize)
+        return known.standardization(X, per_channel=self.standardize)
 
     def _find_directions(self, X):
-        """Return linear features of rows that weigh as much as the layer does."""
-        rows = self._units[0].standardise(X, np.float32)
+        """Return linear features of samples that weigh as much as the layer does."""
+        rows = self._units[0].forward(X, np.float32)
         pca = PCA(min(*rows.shape, _MAX_DIRECTIONS), random_state=0).fit(rows)
         Z = self._encode(self._layer, X[:: -(-len(X) // _SCALE_ROWS)])
         weight = np.sqrt(Z.var(axis=0).sum() / pca.explained_variance_.sum())
@@ -251,7 +249,7 @@ class EmbedderMixin(
 
     def _rebuild(self):
         """Make networks of what a file says of them, and try them."""
-        from skgmje.embedding._encoder_training import restore_encoders
+        from skgmje.embedding._encoder import restore_encoders
 
         self.encoder_, self.target_encoder_ = restore_encoders(self)
         rows = np.zeros((1, self.n_features_in_))
@@ -293,24 +291,24 @@ class EmbedderMixin(
         return tuple(known and known.shape for known in self._image_formats)
 
     def _encode(self, encoder, rows, view=0):
-        """Return the embeddings of rows of a view, float64."""
+        """Return the embeddings of samples of a view, float64."""
         from skgmje.embedding._encoder import embed
 
         return embed(encoder, rows, self.device, self._units[view])
 
     def _draw_views(self, pairs, seed):
-        """Return the embeddings of two views of each row."""
-        from skgmje.embedding._encoder_training import embed_views
+        """Return the embeddings of two views of each sample."""
+        from skgmje.embedding._encoder import embed_views
 
         return embed_views(self, pairs, seed)
 
     def _check_predict(self, X):
-        """Return rows like those of fit."""
+        """Return samples like those of fit."""
         check_is_fitted(self)
         return check_like_fit(self, X, self._image_formats[0])
 
     def _check_target(self, y):
-        """Return rows like those of the target view in fit."""
+        """Return samples like those of the target view in fit."""
         known = self._image_formats[1]
         n_targets = len(self._units[1].loc)
         if known is None:
@@ -318,17 +316,17 @@ class EmbedderMixin(
         return known.checked(check_target(known.flatten(y, "y"), n_targets), "y")
 
     def _embed(self, X):
-        """Return the context embeddings of rows, float64."""
+        """Return the context embeddings of samples, float64."""
         X = self._check_predict(X)
         return self._encode(self.encoder_, X)
 
     @property
     def _layer(self):
-        """The network that `transform` evaluates, of standardised rows."""
+        """The network that `transform` evaluates, of standardized samples."""
         from skgmje.embedding._encoder import LAYERS, Beside
 
         layer = LAYERS[self.embedding_layer](self.encoder_)
-        # Linear features of the row itself, if the fit was asked for them.
+        # Linear features of the sample itself, if the fit was asked for them.
         directions = vars(self).get("_directions")
         return layer if directions is None else Beside(layer, directions)
 
@@ -337,29 +335,29 @@ class EmbedderMixin(
         return self._encode(self._layer, np.zeros((1, self.n_features_in_))).shape[1]
 
     def transform(self, X):
-        """Embed rows.
+        """Embed samples.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows of the context view, or images.
+            Samples of the context view, or images.
 
         Returns
         -------
         Z : ndarray of shape (n_samples, n_features_out)
             The layer that `embedding_layer` names; with `passthrough` linear
-            features of the row beside it.
+            features of the sample beside it.
         """
         X = self._check_predict(X)
         return self._encode(self._layer, X).astype(X.dtype, copy=False)
 
     def transform_target(self, y, layer="output"):
-        """Embed rows of the target view, to compare them with :meth:`predict`.
+        """Embed samples of the target view, to compare them with :meth:`predict`.
 
         Parameters
         ----------
         y : array-like of shape (n_samples, n_targets)
-            Rows of the target view, or images; without ``views="pair"`` they have
+            Samples of the target view, or images; without ``views="pair"`` they have
             the features of `X`.
 
         layer : {'output', 'hidden', 'multi'}, default='output'
@@ -386,17 +384,17 @@ class EmbedderMixin(
         return self._encode(network, y, view=1).astype(y.dtype, copy=False)
 
     def predict_mixture(self, X):
-        """Return the density of the target embedding, given each row.
+        """Return the density of the target embedding, given each sample.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows of the context view.
+            Samples of the context view.
 
         Returns
         -------
         mixture : Mixture
-            One for each row, over ``embedding_dim`` features.
+            One for each sample, over ``embedding_dim`` features.
         """
         Z = self._embed(X)
         return self._density.predict_mixture(Z)
@@ -407,7 +405,7 @@ class EmbedderMixin(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows of the context view.
+            Samples of the context view.
 
         return_std : bool, default=False
             Whether to return standard deviations too.
@@ -437,14 +435,14 @@ class EmbedderMixin(
                 "deviations are the roots of the covariances' diagonals."
             )
         Z = self._embed(X)
-        answers = []
+        parts = []
         for start in range(0, len(Z), _CHUNK_ROWS):
             mixture = self._density.predict_mixture(Z[start : start + _CHUNK_ROWS])
             spread = mixture.covariance if return_std or return_cov else None
             if return_std:
                 spread = np.sqrt(np.diagonal(spread, axis1=-2, axis2=-1))
-            answers.append((mixture.mean, spread))
-        means, spreads = zip(*answers, strict=True)
+            parts.append((mixture.mean, spread))
+        means, spreads = zip(*parts, strict=True)
         if not (return_std or return_cov):
             return np.concatenate(means)
         return np.concatenate(means), np.concatenate(spreads)
@@ -452,17 +450,17 @@ class EmbedderMixin(
     def score_samples(self, X, y=None):
         """Compute the log-density of the embeddings, never comparable between encoders.
 
-        One Gaussian of all classes may give rows of no class more density than real
+        One Gaussian of all classes may give samples of no class more density than real
         ones: to find those take :class:`GMJEEmbedder` with several components, or a
         mixture of the embeddings.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows of the context view.
+            Samples of the context view.
 
         y : array-like of shape (n_samples, n_targets), default=None
-            Rows of the target view. If given, the joint log-density of both
+            Samples of the target view. If given, the joint log-density of both
             embeddings is computed.
 
         Returns
@@ -477,17 +475,17 @@ class EmbedderMixin(
         return self._density.log_prob(z_context, self.transform_target(y))
 
     def score(self, X, y=None):
-        """Estimate the mutual information of the two views of rows held out.
+        """Estimate the mutual information of the two views of samples held out.
 
         As if the embeddings were Gaussian, with the moments of the training
-        rows, so that what was learned by heart counts against it. Invertible
+        samples, so that overfitting lowers the score. Invertible
         linear maps of the embeddings change nothing: it compares encoders,
         losses and widths.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows that training has not seen.
+            Samples that training has not seen.
 
         y : array-like of shape (n_samples, n_targets), default=None
             The target view with ``views="pair"``, else ignored.
@@ -540,3 +538,114 @@ class EmbedderMixin(
         """Density of the context embedding, a :class:`skgmje.gaussian.Mixture`."""
         check_is_fitted(self)
         return self._density.marginal
+
+
+_VIEWS = {
+    "context": lambda embedder: (embedder._layer, embedder._units[0]),
+    "target": lambda embedder: (embedder.target_encoder_, embedder._units[1]),
+}
+
+
+def export_onnx(embedder, path=None, *, view="context"):
+    r"""Return a trained encoder as an ONNX model.
+
+    .. math:: Z = f((X - \mu) / \sigma)
+
+    The model takes samples in their own units: the location :math:`\mu` and the scale
+    :math:`\sigma` of the training samples are part of it.
+
+    Parameters
+    ----------
+    embedder : GJEEmbedder or GMJEEmbedder
+        A fitted embedder.
+
+    path : str or path-like, default=None
+        File to write; None writes none.
+
+    view : {'context', 'target'}, default='context'
+        Whether the model does what ``transform`` does, or ``transform_target``.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+        Its input ``X`` has the shape (n_samples, n_features) and the precision of
+        the training samples, its output ``Z`` is their embedding; n_samples is free.
+
+    Raises
+    ------
+    ImportError
+        If onnx or onnxscript is missing.
+
+    TypeError
+        If `embedder` is none.
+
+    ValueError
+        If `view` is not one of these words.
+
+    sklearn.exceptions.NotFittedError
+        If the embedder has not been fitted.
+
+    See Also
+    --------
+    GJEEmbedder : An embedder.
+    GMJEEmbedder : An embedder with a mixture.
+
+    Notes
+    -----
+    It needs the extra ``onnx``, and torch 2.6 or newer. An `encoder` of your own is
+    exported if torch can trace it.
+
+    References
+    ----------
+    .. [1] ONNX: Open Neural Network Exchange, https://onnx.ai
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje import GJEEmbedder
+    >>> X = np.random.default_rng(0).normal(size=(100, 3))
+    >>> embedder = GJEEmbedder(2, max_iter=5, random_state=0).fit(X)
+    >>> model = export_onnx(embedder)
+    >>> [value.name for value in model.graph.output]
+    ['Z']
+    """
+    if not isinstance(embedder, EmbedderMixin):
+        raise TypeError(
+            f"{embedder!r} is no embedder. Pass a fitted GJEEmbedder or GMJEEmbedder."
+        )
+    if view not in _VIEWS:
+        raise ValueError(f"view={view!r} must be one of {list(_VIEWS)}.")
+    check_is_fitted(embedder)
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            'export_onnx needs onnx and onnxscript: pip install "skgmje[onnx]".'
+        ) from error
+    program = _export(*_VIEWS[view](embedder))
+    if path is not None:
+        program.save(path)
+    return program.model_proto
+
+
+def _export(network, units):
+    """Return torch's ONNX program of standardisation and network."""
+    import torch
+
+    from skgmje.embedding._encoder import Standardizing
+
+    module = Standardizing(network, units).eval()
+    rows = torch.zeros(2, len(np.atleast_1d(units.loc)), dtype=module.dtype)
+    with warnings.catch_warnings():
+        # What torch says of its own code to itself.
+        warnings.simplefilter("ignore")
+        return torch.onnx.export(
+            module,
+            (rows,),
+            dynamo=True,
+            input_names=["X"],
+            output_names=["Z"],
+            dynamic_shapes={"X": {0: torch.export.Dim("n_samples")}},
+            verbose=False,
+        )

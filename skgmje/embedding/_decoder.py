@@ -1,4 +1,4 @@
-"""Autoencoders with several answers to a code."""
+"""Autoencoders with several centers for a code."""
 
 import warnings
 from numbers import Integral, Real
@@ -20,26 +20,20 @@ from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import standardization
 from skgmje._validation import check_rows
 from skgmje.embedding._decoder_training import KERNELS, OBJECTIVES, kernel_terms
-from skgmje.embedding._diagnosis import CollapseWarning
-from skgmje.embedding._images import (
+from skgmje.embedding._latent_density import CollapseWarning, fit_codes
+from skgmje.embedding._views import (
     ImageFormat,
     agree_on_shape,
     check_image_shape,
     check_like_fit,
     flatten_images,
 )
-from skgmje.embedding._latent_density import fit_codes
 from skgmje.gaussian._mixture import Mixture
 
-# Entries of centres that exist at a time, and batches that are encoded together.
+# Entries of centers that exist at a time, and batches that are encoded together.
 _CHUNK_ENTRIES = 2**22
-
-
 _CHUNK_BATCHES = 32
-
-
 _LARGEST_SEED = 2**31 - 1
-
 
 # Share of a batch that must carry the gradient.
 _LEAST_SHARE = 0.1
@@ -48,19 +42,19 @@ _LEAST_SHARE = 0.1
 class KernelDecoder(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, EstimatorMixin, BaseEstimator
 ):
-    r"""Autoencoder with several answers to a code, trained by a kernel cost.
+    r"""Autoencoder with several centers for a code, trained by a kernel cost.
 
-    An encoder maps a row x to a code y; a decoder maps the code, with noise, to C
-    centres :math:`x'_c(y)`. With
+    An encoder maps a sample x to a code y; a decoder maps the code, with noise, to C
+    centers :math:`x'_c(y)`. With
     :math:`q(x|y) = \frac1C \sum_c N(x; x'_c(y), v I)`, the Schwarz inequality
 
     .. math:: \frac{\big(E\, q(x|y)\big)^2}{E\, \langle q(\cdot|y), q(\cdot|y)
         \rangle} \le E\, \langle p(\cdot|y), p(\cdot|y) \rangle
 
     bounds what can be reached, and the gap in logarithms is the cost. Its
-    denominator keeps centres apart. With one centre and ``objective="sample"``
+    denominator keeps centers apart. With one center and ``objective="sample"``
     it is the squared error over v. A Gaussian mixture of the codes makes new
-    rows.
+    samples.
 
     Parameters
     ----------
@@ -68,21 +62,21 @@ class KernelDecoder(
         Width of the code.
 
     n_centers : int, default=1
-        Number of centres C that a code is decoded to. More than one pays where
+        Number of centers C that a code is decoded to. More than one pays where
         the code is too small to say all, up to about three dimensions: there try
-        4 with ``kappa=0.1``. With larger codes all centres become one.
+        4 with ``kappa=0.1``. With larger codes all centers become one.
 
     objective : {'sample', 'batch'}, default='sample'
-        Whether each row has a bound of its own, or one bound is that of all
-        rows. With 'batch' and a small v, few rows carry the gradient and the
+        Whether each sample has a bound of its own, or one bound is that of all
+        samples. With 'batch' and a small v, few samples carry the gradient and the
         others are never learned; `fit` warns of it.
 
     kernel : {'isotropic', 'patches'}, default='isotropic'
-        Whether one kernel compares whole rows, or one each the patches of an
-        image, whose costs are averaged: every patch may then choose its centre.
+        Whether one kernel compares whole samples, or one each the patches of an
+        image, whose costs are averaged: every patch may then choose its center.
 
     image_shape : tuple of int or None, default=None
-        Height, width and maybe channels (last) of the images that rows are, for
+        Height, width and maybe channels (last) of the images that samples are, for
         ``kernel="patches"``. Images say it themselves; a shape that `X` does not
         have is an error.
 
@@ -90,12 +84,12 @@ class KernelDecoder(
         Pixels along the side of a patch; it divides height and width.
 
     variance : float or 'auto', default='auto'
-        Variance v of the kernel of whole rows, in squared units of `X` (of
-        standardised features with `standardize`). 'auto' is `kappa` times the
-        running mean of the squared distance of rows to their nearest centres.
+        Variance v of the kernel of whole samples, in squared units of `X` (of
+        standardized features with `standardize`). 'auto' is `kappa` times the
+        running mean of the squared distance of samples to their nearest centers.
 
     kappa : float, default=0.5
-        See `variance`; smaller values keep centres apart.
+        See `variance`; smaller values keep centers apart.
 
     code_noise : float, default=0.05
         Standard deviation of the noise on codes in training; codes themselves
@@ -103,14 +97,14 @@ class KernelDecoder(
 
     n_components : int or 'auto', default=20
         Number of components of the mixture of codes, at most one for eight
-        training rows; 'auto' takes that with the best held-out likelihood.
+        training samples; 'auto' takes that with the best held-out likelihood.
 
     hidden_layer_sizes : tuple of int, default=(512, 256)
         Hidden layers of the encoder; those of the decoder in reverse.
 
     bounded : bool, default=True
-        Whether centres stay, by a sigmoid, between the least and the largest
-        value of the training rows, as pixels want it; of each feature with
+        Whether centers stay, by a sigmoid, between the least and the largest
+        value of the training samples, as pixels want it; of each feature with
         `standardize`, else of all.
 
     standardize : bool, default=False
@@ -121,7 +115,7 @@ class KernelDecoder(
         Number of gradient steps.
 
     batch_size : int, default=256
-        Rows per step, all if there are fewer.
+        Samples per step, all if there are fewer.
 
     learning_rate : float, default=0.004
         Step size of Adam at the start of its cosine.
@@ -150,10 +144,10 @@ class KernelDecoder(
     Attributes
     ----------
     encoder_ : torch.nn.Module
-        Trained encoder of standardised rows, on the CPU.
+        Trained encoder of standardized samples, on the CPU.
 
     decoder_ : torch.nn.Module
-        Trained decoder, from codes to standardised centres, on the CPU.
+        Trained decoder, from codes to standardized centers, on the CPU.
 
     latent_mixture_ : Mixture
         Density of the codes.
@@ -162,21 +156,21 @@ class KernelDecoder(
         Variance v of the kernel at the end of the training, as in `variance`.
 
     residual_variance_ : float
-        Mean squared difference, for each feature, of training rows to their
-        nearest centres, in units of their scale.
+        Mean squared difference, for each feature, of training samples to their
+        nearest centers, in units of their scale.
 
     effective_samples_ : float
-        How many rows of a batch carry the gradient at the end.
+        How many samples of a batch carry the gradient at the end.
 
     loss_curve_ : ndarray of shape (n_iter_,)
-        Cost before each step, times v for each feature of standardised rows: with
-        one centre the mean squared error.
+        Cost before each step, times v for each feature of standardized samples: with
+        one center the mean squared error.
 
     n_iter_ : int
         Number of gradient steps.
 
     n_features_in_ : int
-        Number of features of a row.
+        Number of features of a sample.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of features seen during :term:`fit`. Defined only when `X`
@@ -185,12 +179,12 @@ class KernelDecoder(
     See Also
     --------
     GJEEmbedder : Embeddings of two views, which nothing decodes.
-    skgmje.mixture.KernelMixtureDensity : Centres without codes.
+    skgmje.mixture.KernelMixtureDensity : Centers without codes.
 
     Notes
     -----
     Integers, pixels of 8 bits for example, are used as the floats that they are;
-    dividing them by 255 changes nothing but the units of answers and of `variance`.
+    dividing them by 255 changes nothing but the units of results and of `variance`.
     The formula of the cost is our reading of the paper, which we know in parts.
 
     References
@@ -303,8 +297,8 @@ class KernelDecoder(
         ----------
         X : array-like of shape (n_samples, n_features) or \
                 (n_samples, height, width[, channels])
-            Rows or images, at least two. After images, decoded and drawn rows are
-            images too, of single precision; :meth:`decode` is of flat rows.
+            Samples or images, at least two. After images, decoded and drawn samples are
+            images too, of single precision; :meth:`decode` is of flat samples.
 
         y : None
             Not used.
@@ -330,7 +324,7 @@ class KernelDecoder(
             variance = None if self.variance == "auto" else self.variance / self._unit
             trained = train_decoder(
                 self,
-                self._units.standardise(X, np.float32),
+                self._units.forward(X, np.float32),
                 self._bounds(X),
                 variance,
                 self._patches,
@@ -353,7 +347,7 @@ class KernelDecoder(
         return trouble
 
     def _read(self, X):
-        """Return rows, and remember what images they were, if any."""
+        """Return samples, and remember what images they were, if any."""
         rows, shape = flatten_images(X)
         rows = check_rows(self, rows, reset=True, min_samples=2)
         self._format, self._axes = None, rows.shape[1:]
@@ -365,11 +359,11 @@ class KernelDecoder(
 
     @property
     def _unit(self):
-        """Squared units in which the variance of the kernel is told."""
+        """Squared scale that multiplies the variance of the kernel."""
         return 1.0 if self.standardize else float(self._units.scale) ** 2
 
     def _bounds(self, X):
-        """Return the least and the largest standardised value of each feature."""
+        """Return the least and the largest standardized value of each feature."""
         axis = 0 if self.standardize else None
         loc, scale = self._units[:2]
         return (X.min(axis=axis) - loc) / scale, (X.max(axis=axis) - loc) / scale
@@ -396,12 +390,12 @@ class KernelDecoder(
         self.decode(self._encode(np.zeros((1, self.n_features_in_))))
 
     def _residual_variance(self, X, codes):
-        """Return the mean squared residual at the nearest centre, for each feature."""
+        """Return the mean squared residual at the nearest center, for each feature."""
         total = sum(
             self._squares(X[part], centers).min(axis=1).sum()
             for part, centers in self._decode(codes)
         )
-        # Rows that the network knows by heart have some variance too.
+        # Samples that the network has memorized have some variance too.
         return max(float(total) / X.size, 1e-12)
 
     def _warn(self, trained, trouble, *, is_one):
@@ -411,25 +405,25 @@ class KernelDecoder(
         if troubles:
             message = f"{name} did not converge. {' '.join(troubles)}"
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
-        words = "All rows are the same, so codes tell nothing." if is_one else ""
+        words = "All samples are identical; codes carry no information." * is_one
         if self.effective_samples_ < _LEAST_SHARE * trained.batch_size:
             words = (
-                f"Only {self.effective_samples_:.1f} of {trained.batch_size} rows of a "
-                f"batch carry the gradient of {name}: the kernel is too narrow for "
-                "the others to be learned. Use objective='sample', or increase "
+                f"Only {self.effective_samples_:.1f} of {trained.batch_size} samples "
+                f"of a batch carry the gradient of {name}: the kernel is too narrow "
+                "for the others to be learned. Use objective='sample', or increase "
                 "variance (variance='auto' tunes it)."
             )
         if words:
             warnings.warn(words, CollapseWarning, stacklevel=4)
 
     def _check_predict(self, X):
-        """Return rows like those of fit, also of images."""
+        """Return samples like those of fit, also of images."""
         check_is_fitted(self)
         # Older files know of no images.
         return check_like_fit(self, X, vars(self).get("_format"))
 
     def _as_given(self, rows):
-        """Return rows, or images of single precision if fit saw images."""
+        """Return samples, or images of single precision if fit saw images."""
         if vars(self).get("_format") is None:
             return rows
         return rows.reshape(len(rows), *self._axes).astype(np.float32, copy=False)
@@ -446,7 +440,7 @@ class KernelDecoder(
         return codes
 
     def _encode(self, X):
-        """Return the codes of rows, float64."""
+        """Return the codes of samples, float64."""
         from skgmje._training._hardware import naming_batch_size
         from skgmje.embedding._encoder import embed
 
@@ -455,7 +449,7 @@ class KernelDecoder(
             return embed(self.encoder_, X, self.device, self._units, max_rows=most)
 
     def _decode(self, codes):
-        """Yield slices of codes, and their centres in units of standardised rows."""
+        """Yield slices of codes, and their centers in units of standardized samples."""
         from skgmje.embedding._encoder import embed
 
         shape = self.n_centers, self.n_features_in_
@@ -466,31 +460,31 @@ class KernelDecoder(
             yield part, centers.reshape(-1, *shape)
 
     def _decode_to(self, codes, choose):
-        """Return rows in their own units that `choose` makes of slice and centres."""
+        """Return samples, not standardized, that `choose` makes of the centers."""
         parts = [choose(part, centers) for part, centers in self._decode(codes)]
-        return np.concatenate(parts) * self._units.scale + self._units.loc
+        return self._units.inverse(np.concatenate(parts))
 
     def _mean(self, codes):
         return self._decode_to(codes, lambda part, centers: centers.mean(axis=1))
 
     def transform(self, X):
-        """Encode rows.
+        """Encode samples.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, or images if fit saw images.
+            Samples, or images if fit saw images.
 
         Returns
         -------
         codes : ndarray of shape (n_samples, code_dim)
-            Their codes; over the training rows each has about unit variance.
+            Their codes; over the training samples each has about unit variance.
         """
         X = self._check_predict(X)
         return self._encode(X).astype(X.dtype, copy=False)
 
     def inverse_transform(self, X):
-        """Decode codes to the means of their centres.
+        """Decode codes to the means of their centers.
 
         Parameters
         ----------
@@ -499,14 +493,14 @@ class KernelDecoder(
 
         Returns
         -------
-        rows : ndarray of shape (n_samples, n_features)
-            Means over the centres; images if fit saw images.
+        samples : ndarray of shape (n_samples, n_features)
+            Means over the centers; images if fit saw images.
         """
         codes = self._check_codes(X)
         return self._as_given(self._mean(codes).astype(codes.dtype, copy=False))
 
     def decode(self, codes):
-        """Return the density of rows, given each code.
+        """Return the density of samples, given each code.
 
         Parameters
         ----------
@@ -517,8 +511,8 @@ class KernelDecoder(
         -------
         mixture : Mixture
             One for each code, of `n_centers` Gaussians of equal weights. Their
-            variance is that of what is left of training rows at the nearest
-            centre, `residual_variance_`, not that of the kernel.
+            variance is that of what is left of training samples at the nearest
+            center, `residual_variance_`, not that of the kernel.
         """
         codes = self._check_codes(codes).astype(np.float64, copy=False)
         loc, scale = self._units[:2]
@@ -533,18 +527,18 @@ class KernelDecoder(
         return Mixture(weights, means, variances, "spherical")
 
     def reconstruct(self, X):
-        """Encode rows, and decode them to the nearest of their centres.
+        """Encode samples, and decode them to the nearest of their centers.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, or images if fit saw images.
+            Samples, or images if fit saw images.
 
         Returns
         -------
-        rows : ndarray of shape (n_samples, n_features)
-            With one centre what `inverse_transform` makes of the codes; with
-            more, a choice that has seen the row. Images if fit saw images.
+        samples : ndarray of shape (n_samples, n_features)
+            With one center what `inverse_transform` makes of the codes; with
+            more, a choice that has seen the sample. Images if fit saw images.
         """
         X = self._check_predict(X)
 
@@ -556,12 +550,12 @@ class KernelDecoder(
         return self._as_given(found.astype(X.dtype, copy=False))
 
     def _squares(self, X, centers):
-        """Return squared distances of rows to standardised centres, (n, n_centers)."""
-        rows = self._units.standardise(X)
+        """Return squared distances to standardized centers, (n_samples, n_centers)."""
+        rows = self._units.forward(X)
         return np.square(centers - rows[:, None]).sum(axis=-1)
 
     def sample(self, n_samples=1, random_state=None):
-        """Draw codes from their density, and one centre of each.
+        """Draw codes from their density, and one center of each.
 
         Parameters
         ----------
@@ -575,7 +569,7 @@ class KernelDecoder(
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Centres, without the noise that ``decode(codes).sample()`` adds; images if
+            Centers, without the noise that ``decode(codes).sample()`` adds; images if
             fit saw images.
 
         component : ndarray of shape (n_samples,)
@@ -600,20 +594,20 @@ class KernelDecoder(
         return self._as_given(self._decode_to(codes, choose)), component
 
     def bound_samples(self, X):
-        r"""Compute the Schwarz bound of each row: how well its centres say it.
+        r"""Compute the Schwarz bound of each sample: how well its centers say it.
 
         .. math:: \log \frac{q(x | y)^2}{\langle q(\cdot|y), q(\cdot|y) \rangle},
             \qquad q(\cdot|y) = \frac1C \sum_c N(x'_c(y), v I)
 
-        On average over the rows of a code y it is at most
-        :math:`\log \langle p(\cdot|y), p(\cdot|y) \rangle`, whatever the centres
+        On average over the samples of a code y it is at most
+        :math:`\log \langle p(\cdot|y), p(\cdot|y) \rangle`, whatever the centers
         and v: a bound of a density's norm, no log-density. Comparable between
         decoders of one `kernel`; of patches it is the mean over them.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, or images if fit saw images.
+            Samples, or images if fit saw images.
 
         Returns
         -------
@@ -624,7 +618,7 @@ class KernelDecoder(
         variance, n_patches = self._variance, self._patches.n_patches
         bound = np.empty(len(X))
         for part, centers in self._decode(self._encode(X)):
-            rows = self._units.standardise(X[part])
+            rows = self._units.forward(X[part])
             terms = kernel_terms(rows, centers, variance, self._patches)
             bound[part] = terms.log_ratio.mean(axis=1)
         n_features = self.n_features_in_
@@ -638,7 +632,7 @@ class KernelDecoder(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, or images if fit saw images.
+            Samples, or images if fit saw images.
 
         y : None
             Not used.
@@ -646,7 +640,7 @@ class KernelDecoder(
         Returns
         -------
         score : float
-            Minus the mean over rows and features, in squared units of `X`, of what
+            Minus the mean over samples and features, in squared units of `X`, of what
             :meth:`inverse_transform` leaves; higher is better.
         """
         X = self._check_predict(X)

@@ -15,11 +15,11 @@ from skgmje._training._hardware import by_rows, fast_training, load_tensors
 from skgmje._training._loop import check_engine, train
 from skgmje._training._schedule import Hooks, Progress, Schedule, Training
 from skgmje.embedding._encoder import perceptron_layers
-from skgmje.embedding._images import check_image_shape, check_size
+from skgmje.embedding._views import check_image_shape, check_size
 
 
 class Patches(NamedTuple):
-    """How a row is cut into patches; one pixel of all features is no cut at all."""
+    """How a sample is cut into patches; one pixel of all features is no cut at all."""
 
     height: int
     width: int
@@ -28,11 +28,11 @@ class Patches(NamedTuple):
 
     @property
     def n_patches(self):
-        """Number of patches of a row."""
+        """Number of patches of a sample."""
         return self.height * self.width // self.size**2
 
     def split(self, rows):
-        """Cut rows of shape (n, k, n_features) into (n, n_patches, k, n_pixels)."""
+        """Cut samples of shape (n, k, n_features) into (n, n_patches, k, n_pixels)."""
         xp, (n, k, _) = namespace(rows), rows.shape
         size, down, across = (
             self.size,
@@ -59,7 +59,7 @@ class KernelTerms(NamedTuple):
 def kernel_terms(X, centers, variance, patches):
     """Compute both terms of the conditional Schwarz bound, by Gram products."""
     xp, n_centers = namespace(X, centers), centers.shape[1]
-    # Seen from the row, one Gram matrix has the distances of both kinds.
+    # Seen from the sample, one Gram matrix has the distances of both kinds.
     residuals = patches.split(centers - X[:, None, :])
     gram = residuals @ xp.permute_dims(residuals, (0, 1, 3, 2))
     squares = xp.linalg.diagonal(gram)
@@ -72,12 +72,12 @@ def kernel_terms(X, centers, variance, patches):
 
 
 def sample_objective(terms):
-    """Compute the mean over rows of the gap to each row's own bound."""
+    """Compute the mean over samples of the gap to each sample's own bound."""
     return -namespace(terms.log_fit).mean(terms.log_ratio)
 
 
 def batch_objective(terms):
-    """Compute the gap to the bound of the conditional density of all rows."""
+    """Compute the gap to the bound of the conditional density of all samples."""
     log_n = math.log(terms.log_fit.shape[0])
     fit, norm = logsumexp(terms.log_fit, 0), logsumexp(terms.log_norm, 0)
     return namespace(fit).mean(log_n - 2 * fit + norm)
@@ -87,7 +87,7 @@ OBJECTIVES = {"sample": sample_objective, "batch": batch_objective}
 
 
 def _shape(estimator, n_features, found):
-    """Return height, width and channels, or None; raise if rows are not of it."""
+    """Return height, width and channels, or None; raise if samples are not of it."""
     shape = found or check_image_shape(estimator.image_shape)
     if shape is not None:
         check_size(shape, n_features)
@@ -95,7 +95,7 @@ def _shape(estimator, n_features, found):
 
 
 def _whole(estimator, n_features, found=None):
-    """Return the cut of a kernel that compares whole rows."""
+    """Return the cut of a kernel that compares whole samples."""
     _shape(estimator, n_features, found)
     return Patches(1, 1, n_features, 1)
 
@@ -120,16 +120,13 @@ def _patches(estimator, n_features, found=None):
 
 KERNELS = {"isotropic": _whole, "patches": _patches}
 
-
 # Share of its past that the running error keeps in each step.
 _DECAY = 0.98
-
 
 # Least kernel variance for each feature, in units of the features' variance.
 _LEAST_VARIANCE = 1e-8
 
-
-# Spread of the weights that tell centres apart at first.
+# Spread of the weights that tell centers apart at first.
 _SPREAD = 0.02
 
 
@@ -205,7 +202,7 @@ class Decoded:
 
 
 class Autoencoder(nn.Module):
-    """Encode rows, add noise, decode; and tune the variance of the kernel."""
+    """Encode samples, add noise, decode; and tune the variance of the kernel."""
 
     remembered = ("random_state",)
 
@@ -218,12 +215,12 @@ class Autoencoder(nn.Module):
         self.kappa = estimator.kappa
         self.fixed = variance
         self.random_state = random_state
-        # Running mean of the squared distance to the nearest centre.
+        # Running mean of the squared distance to the nearest center.
         self.register_buffer("error", torch.zeros(()))
 
     @property
     def variance(self):
-        """Variance of the kernel of whole standardised rows."""
+        """Variance of the kernel of whole standardized samples."""
         if self.fixed is None:
             return self.kappa * self.error
         return torch.full_like(self.error, self.fixed)
@@ -259,7 +256,7 @@ def restore_networks(estimator):
     return tuple(map(load_tensors, networks, tensors))
 
 
-# Copies of a batch of centres, and of the weights of the last layer, in a step.
+# Copies of a batch of centers, and of the weights of the last layer, in a step.
 _COPIES = 6
 
 
@@ -275,7 +272,7 @@ class Objective:
         return self.function(terms) * (decoded.variance / X.shape[1])
 
     def effective_samples(self, decoded, X):
-        """Return how many rows of a batch carry the gradient, a float."""
+        """Return how many samples of a batch carry the gradient, a float."""
         terms = kernel_terms(X, decoded.centers, decoded.variance, self.patches)
         # Not every device has double precision.
         log_fit, log_norm = (part.detach().cpu().double() for part in terms)
@@ -357,7 +354,7 @@ def check_decoder(estimator, X):
     if needed > there:
         raise ValueError(
             f"n_centers={n_centers} needs about {needed:.3g} bytes for a step with "
-            f"batches of {n_rows} rows of {n_features} features, and the memory of "
+            f"batches of {n_rows} samples of {n_features} features, and the memory of "
             f"{device} has {there:.3g}. Decrease n_centers or batch_size."
         )
     return device

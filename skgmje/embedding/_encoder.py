@@ -1,8 +1,9 @@
-"""Networks that embed samples and images."""
+"""Encoders of samples and images: their networks and their training."""
 
 import copy
 import math
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,12 +12,31 @@ from torch import nn
 from torch.nn import functional
 
 from skgmje._standardize import FURTHEST
-from skgmje._training._hardware import fast_training, resolve_device
-from skgmje.embedding._images import ImageAugmentation, find_augmentation
+from skgmje._training._batches import draw_rows, share_rows
+from skgmje._training._hardware import (
+    by_rows,
+    fast_training,
+    load_tensors,
+    own_random_state,
+    resolve_device,
+)
+from skgmje._training._loop import DefaultGenerator, check_engine, train
+from skgmje._training._schedule import Hooks, Progress, Schedule, Training
+from skgmje.embedding._latent_density import PairMoments, log_det
+from skgmje.embedding._losses import Embeddings, Objective, covariance
+from skgmje.embedding._views import (
+    ImageAugmentation,
+    augmentations_of,
+    augmented,
+    find_augmentation,
+    to_images,
+    to_rows,
+)
 from skgmje.modules._generators import mlp
+from skgmje.modules._prototypes import Prototypes
 
 
-def normalised_relu(width):
+def normalized_relu(width):
     """Return what stands behind a linear map: a batch normalisation and ReLU units."""
     return [nn.BatchNorm1d(width), nn.ReLU()]
 
@@ -24,7 +44,7 @@ def normalised_relu(width):
 def hidden_layers(sizes, random_state):
     """Return hidden layers: linear maps, batch normalisations and ReLU units."""
     linear = [m for m in mlp(sizes, random_state) if isinstance(m, nn.Linear)]
-    return [part for m in linear for part in (m, *normalised_relu(m.out_features))]
+    return [part for m in linear for part in (m, *normalized_relu(m.out_features))]
 
 
 def perceptron_layers(sizes, random_state):
@@ -52,15 +72,11 @@ class Perceptron(nn.Sequential):
 
 # Channels of the first maps, and the sides of those that dense layers see.
 _WIDTH = 24
-
-
 _SIDE = 4
-
 
 # Some processors get strided convolutions of bfloat16 wrong whose input is one or two
 # pixels wide; the last of ours sees a quarter.
 _NARROW = 8
-
 
 # Sides to which the maps of the stages are pooled, to be put side by side.
 _POOLED = (3, 3, 2)
@@ -76,27 +92,6 @@ class AsImages(nn.Module):
 
     def forward(self, X):
         return self.network(to_images(X, self.shape))
-
-
-def to_images(X, shape):
-    """Return rows as images with channels first, without a copy."""
-    return X.unflatten(1, shape).permute(0, 3, 1, 2)
-
-
-def to_rows(images):
-    """Return images with channels first as rows with channels last."""
-    return images.permute(0, 2, 3, 1).flatten(1)
-
-
-class OnImages:
-    """A function of images as one of rows."""
-
-    def __init__(self, function, shape):
-        self.function = function
-        self.shape = shape
-
-    def __call__(self, batch, random_state):
-        return to_rows(self.function(to_images(batch, self.shape), random_state))
 
 
 class ConvNet(nn.Module):
@@ -170,22 +165,17 @@ def side_of(augmentation, shape):
     return 1 if isinstance(found, ImageAugmentation) and found.moves else _SIDE
 
 
-# Rows and values that are embedded at a time.
+# Samples and values that are embedded at a time.
 _CHUNK_ROWS = 8192
-
-
 _CHUNK_ENTRIES = 2**20
-
 
 # Hidden layers, unless the user says which.
 _LAYERS = (256, 128)
-
-
 _LAYERS_ON_MAPS = (512,)
 
 
 class Sphere(nn.Module):
-    """Rows of the length that a standard normal has on average."""
+    """Samples of the length that a standard normal has on average."""
 
     def forward(self, z):
         return nn.functional.normalize(z) * z.shape[1] ** 0.5
@@ -206,7 +196,7 @@ class View(NamedTuple):
     image_shape: Any
 
     def zeros(self):
-        """Return two rows, or images, of nothing."""
+        """Return two samples, or images, of nothing."""
         if self.image_shape is None:
             return torch.zeros(2, self.n_features)
         height, width, channels = self.image_shape
@@ -237,7 +227,7 @@ class Multi(nn.Module):
 
 
 def is_ours(body):
-    """Tell whether a body was built here, and so has layers that are known."""
+    """Return whether a body was built here, and so has known layers."""
     return hasattr(body, "multi")
 
 
@@ -245,7 +235,7 @@ def _all_layers(encoder):
     if not is_ours(encoder.body):
         raise ValueError(
             "embedding_layer='multi' puts the layers of 'mlp' or 'convnet' side by "
-            "side; of an encoder of your own nobody knows them. Use "
+            "side; those of an encoder of your own are unknown. Use "
             "embedding_layer='hidden'."
         )
     return Multi(encoder.body)
@@ -259,7 +249,7 @@ LAYERS = {
 
 
 class Beside(nn.Module):
-    """What a network puts out, and linear features of the row itself."""
+    """What a network puts out, and linear features of the sample itself."""
 
     def __init__(self, network, directions):
         super().__init__()
@@ -271,8 +261,8 @@ class Beside(nn.Module):
         return torch.cat([self.network(X), X @ self.directions], dim=1)
 
 
-class InUnits(nn.Module):
-    """A network of standardised rows as one of rows in their own units."""
+class Standardizing(nn.Module):
+    """A network of standardized samples, behind their standardization."""
 
     def __init__(self, network, units):
         super().__init__()
@@ -311,8 +301,6 @@ def _build_convnet(view, estimator, random_state):
 
 
 _DATA = {"encoder": "X", "target_encoder": "y"}
-
-
 ENCODERS = {"mlp": _build_perceptron, "convnet": _build_convnet}
 
 
@@ -332,16 +320,16 @@ def build_encoder(view, embedding_dim, estimator, random_state, *, on_top):
         head = mlp([body.width, embedding_dim], random_state)
         return Encoder(body, nn.Sequential(*head, norm))
     body = _build_foreign(view, own, embedding_dim)
-    answer = _answer(body, view)
-    _check_answer(view, own, answer, None if on_top else embedding_dim)
+    output = _try_out(body, view)
+    _check_output(view, own, output, None if on_top else embedding_dim)
     if view.image_shape is not None:
         body = AsImages(body, view.image_shape)
     head = []
     if on_top:
         # A body of others may end anywhere.
-        width = answer.shape[1]
+        width = output.shape[1]
         linear = mlp([width, embedding_dim], random_state)
-        head = [*normalised_relu(width), *linear]
+        head = [*normalized_relu(width), *linear]
     encoder = Encoder(body, nn.Sequential(*head, norm))
     if view.parameter == "encoder":
         LAYERS[estimator.embedding_layer](encoder)
@@ -361,8 +349,8 @@ def _build_foreign(view, own, embedding_dim):
     return body.to("cpu", torch.float32)
 
 
-def _answer(body, view):
-    """Return what a user's module makes of two rows, or its error."""
+def _try_out(body, view):
+    """Return what a user's module makes of two samples, or its error."""
     training = body.training
     try:
         with torch.no_grad():
@@ -373,13 +361,13 @@ def _answer(body, view):
         body.train(training)
 
 
-def _check_answer(view, own, answer, embedding_dim):
+def _check_output(view, own, output, embedding_dim):
     """Raise if a user's module does not put out embeddings."""
     width = "any width" if embedding_dim is None else embedding_dim
-    shape = tuple(getattr(answer, "shape", ()))
+    shape = tuple(getattr(output, "shape", ()))
     if len(shape) == 2 and shape[0] == 2 and embedding_dim in (None, shape[1]):
         return
-    found = f"shape {shape}" if torch.is_tensor(answer) else repr(answer)
+    found = f"shape {shape}" if torch.is_tensor(output) else repr(output)
     rows = "rows" if view.image_shape is None else "images"
     raise ValueError(
         f"{view.parameter}={own!r} maps {rows} of shape {tuple(view.zeros().shape)} to "
@@ -403,13 +391,13 @@ def embed(network, rows, device, units=None, *, max_rows=_CHUNK_ROWS):
 
 
 def _evaluate(network, chunks, device, units, dtype):
-    """Return the outputs of a network for chunks of rows in one precision."""
+    """Return the outputs of a network for chunks of samples in one precision."""
     if device.type != "cpu" or precision(network) != dtype:
         network = copy.deepcopy(network).to(device, dtype)
     parts = []
     with torch.inference_mode():
         for chunk in chunks:
-            rows = chunk if units is None else units.standardise(chunk)
+            rows = chunk if units is None else units.forward(chunk)
             rows = torch.tensor(rows, dtype=dtype)
             parts.append(network(rows.to(device)).cpu().double().numpy())
     return np.concatenate(parts)
@@ -420,3 +408,364 @@ def _present_device(name):
         return resolve_device(name)
     except ValueError:
         return torch.device("cpu")
+
+
+# The teacher keeps this share of itself in each step.
+_EMA_DECAY = 0.99
+
+
+def _learns(parameter):
+    return parameter.requires_grad
+
+
+class ViewPair(nn.Module):
+    """Embed two views of each sample of a batch."""
+
+    remembered = ("random_state",)
+
+    def __init__(
+        self,
+        context,
+        target,
+        *,
+        follows,
+        augmentations,
+        n_context,
+        random_state,
+        mixture=None,
+    ):
+        super().__init__()
+        self.context = context
+        self.target = target
+        self.mixture = mixture
+        self.follows = follows
+        self.augmentations = augmentations
+        self.n_context = n_context
+        self.random_state = random_state
+        self.moment_decay = 0.0
+        bodies = [part.body for part in (context, target) if part is not None]
+        self.frozen = [b for b in bodies if not any(map(_learns, b.parameters()))]
+        if follows:
+            target.requires_grad_(False)  # noqa: FBT003
+
+    def keep_moments(self, moments, decay):
+        """Average both views' covariances from now on, beginning with `moments`."""
+        self.register_buffer("moments", moments)
+        self.moment_decay = decay
+
+    def train(self, mode=True):  # noqa: FBT002
+        """Switch to training, but for encoders that are used as they are."""
+        super().train(mode)
+        for body in self.frozen:
+            body.eval()
+        return self
+
+    def views(self, batch):
+        """Return the samples of both views."""
+        context, target = batch[:, : self.n_context], batch[:, self.n_context :]
+        views = context, target if target.shape[1] else context
+        return augmented(views, self.augmentations, self.random_state)
+
+    def forward(self, batch):
+        context, target = self.views(batch)
+        encoder = self.context if self.target is None else self.target
+        with torch.no_grad() if self.follows else nullcontext():
+            z_target = by_rows(encoder, target)
+        z_context = by_rows(self.context, context)
+        mixture = None if self.mixture is None else self.mixture()
+        moments = self._average(z_context, z_target) if self.moment_decay else None
+        return Embeddings(z_context, z_target, mixture, moments)
+
+    def _average(self, *views):
+        """Return both views' covariances: averages, with the gradients of the batch."""
+        own = torch.stack([covariance(z)[1] for z in views])
+        with torch.no_grad():
+            average = torch.lerp(own, self.moments, self.moment_decay)
+            if self.training:
+                self.moments.copy_(average)
+        return tuple(average + (own - own.detach()))
+
+    def update(self, batch, random_state):
+        if not self.follows:
+            return
+        with torch.no_grad():
+            pairs = zip(
+                self.target.parameters(), self.context.parameters(), strict=True
+            )
+            for teacher, student in pairs:
+                teacher.lerp_(student, 1 - _EMA_DECAY)
+
+
+# Samples on which marginal entropies are compared before and after training, and values
+# of samples that are wider; never fewer samples than a batch.
+_SAMPLE_ROWS = 2000
+_SAMPLE_ENTRIES = 2**23
+
+# Samples of which both views exist at a time.
+_DRAWN_ROWS = 2**16
+_DRAWN_ENTRIES = 2**22
+
+# Batches after which the normalisations of a network have settled.
+_SETTLING_STEPS = 30
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Encoders on the CPU, in evaluation mode."""
+
+    context: Any
+    target: Any
+    training: Training
+    logdet_drop: np.ndarray
+    information: np.ndarray
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the embeddings of some training samples are like at some time."""
+
+    log_dets: np.ndarray
+    information: float
+    moments: torch.Tensor
+
+
+def train_encoders(estimator, pairs, size, device, seed, task):
+    """Train the encoders of an estimator."""
+    with foreign_random_state(estimator, seed, device):
+        random_state = torch.Generator().manual_seed(seed)
+        module = _build(estimator, pairs, size, device, seed)
+        rows = share_rows(pairs.stacked(), device)
+        sample = _draw_sample(rows, size.batch_size, random_state)
+        module.to(device)
+        _check_views(estimator, module, sample)
+        before = _look(estimator, module, sample, seed)
+        training = Training(np.empty(0))
+        # A frozen encoder is used as it is.
+        n_more = 0
+        if any(p.requires_grad for p in module.parameters()):
+            if estimator.moment_decay:
+                module.keep_moments(before.moments, estimator.moment_decay)
+            if estimator.max_iter:
+                settings = (size, random_state, device, task)
+                training = task.learn(
+                    Training, _run, estimator, module, rows, *settings
+                )
+            n_more = _SETTLING_STEPS - estimator.max_iter
+        batches = rows, n_more, size.batch_size, random_state
+        after = task.finish(_settle_and_look, estimator, module, sample, seed, batches)
+    module.eval().cpu()
+    target = module.context if module.target is None else module.target
+    return Trained(
+        module.context,
+        target,
+        training,
+        before.log_dets - after.log_dets,
+        np.array([before.information, after.information]),
+    )
+
+
+def _draw_sample(rows, batch_size, random_state):
+    """Return some samples, so few that both views fit into memory like a batch does."""
+    n_features = rows[:1][0].shape[1]
+    n_rows = max(batch_size, min(_SAMPLE_ROWS, _SAMPLE_ENTRIES // n_features))
+    return rows[draw_rows(len(rows), n_rows, random_state).to(rows.device)][0]
+
+
+def foreign_random_state(estimator, seed, device):
+    """Guard torch's global random state where code of the user's may draw from it."""
+    if has_foreign_parts(estimator):
+        return own_random_state(seed, device)
+    return nullcontext()
+
+
+def has_foreign_parts(estimator):
+    """Return whether code of the user's takes part in the training."""
+    parts = estimator.encoder, estimator.target_encoder, estimator.augmentation
+    return not all(isinstance(p, str | ImageAugmentation | None) for p in parts)
+
+
+def _build(estimator, pairs, size, device, seed):
+    random_state = torch.Generator().manual_seed(seed)
+    n_context, embedding_dim = pairs.context.shape[1], size.embedding_dim
+    common = (embedding_dim, estimator, random_state)
+    shape, target_shape = estimator._shapes
+    on_top = estimator.embedding_layer == "hidden"
+    context = build_encoder(View("encoder", n_context, shape), *common, on_top=on_top)
+    target = None
+    if pairs.views.needs_y:
+        view = View("target_encoder", pairs.target.shape[1], target_shape)
+        target = build_encoder(view, *common, on_top=on_top)
+    elif estimator.target == "ema":
+        target = copy.deepcopy(context)
+    mixture = None
+    if "mixture" in Objective(estimator.loss).named:
+        mixture = _prototypes(estimator._n_prototypes, embedding_dim, random_state)
+    return ViewPair(
+        context,
+        target,
+        follows=estimator.target == "ema",
+        augmentations=augmentations_of(estimator, pairs),
+        n_context=n_context,
+        random_state=torch.Generator(device).manual_seed(seed),
+        mixture=mixture,
+    )
+
+
+def _prototypes(n_components, embedding_dim, random_state):
+    """Return components whose centers are the same in both views."""
+    prototypes = Prototypes(
+        n_components, 2 * embedding_dim, random_state, covariance_type="tied"
+    )
+    with torch.no_grad():
+        prototypes.means[:, embedding_dim:] = prototypes.means[:, :embedding_dim]
+    return prototypes
+
+
+def _check_views(estimator, module, sample):
+    """Raise if the two views of the first samples are no views."""
+    context, target = module.views(sample[:256])
+    for view in (context, target):
+        if not torch.isfinite(view).all():
+            raise ValueError(
+                f"augmentation={estimator.augmentation!r} makes values that are not "
+                "finite. Check it on a batch of your samples."
+            )
+    if context.shape == target.shape and torch.equal(context, target):
+        raise ValueError(
+            f"views={estimator.views!r}: both views of every sample are identical, so "
+            "their mutual information has no bound and there is nothing to learn. Use "
+            "an augmentation that changes these samples, by draws from its generator."
+        )
+
+
+def _look(estimator, module, sample, seed):
+    """Return a snapshot of both views, with the batch's normalisation."""
+    state = {key: value.clone() for key, value in module.state_dict().items()}
+    module.random_state.manual_seed(seed)
+    with torch.no_grad():
+        embeddings = module.train()(sample)
+    module.load_state_dict(state)
+    views = embeddings.context, embeddings.target
+    names = "encoder", "encoder" if module.target is None else "target_encoder"
+    for name, z in zip(names, views, strict=True):
+        if not torch.isfinite(z).all():
+            raise ValueError(
+                f"{name}={getattr(estimator, name)!r} makes embeddings that are not "
+                "finite. Check it on a batch of standardized samples."
+            )
+    arrays = [z.cpu().double().numpy() for z in views]
+    return Snapshot(
+        np.array([log_det(z) for z in arrays]),
+        float(PairMoments.from_pairs(*arrays).information(*arrays).mean()),
+        torch.stack([covariance(z)[1] for z in views]),
+    )
+
+
+def _run(estimator, module, rows, size, random_state, device, task):
+    schedule = Schedule(estimator.max_iter, size.batch_size, estimator.learning_rate)
+    progress = Progress(type(estimator).__name__, estimator.max_iter, estimator.verbose)
+    foreign = has_foreign_parts(estimator)
+
+    def on_epoch(losses):
+        progress(losses)
+        return task.end_epoch()
+
+    hooks = Hooks(
+        on_epoch=on_epoch,
+        callbacks=estimator.callbacks,
+        net_params=estimator.net_params,
+        remedy="Check what encoder, augmentation and loss return.",
+        checkpoint=task.checkpoint,
+        memories=(progress, DefaultGenerator()) if foreign else (progress,),
+    )
+    objective = Objective(
+        estimator.loss, rho=estimator.rho, logdet_weight=estimator.logdet_weight
+    )
+    return train(module, objective, rows, schedule, hooks, random_state, device)
+
+
+def _settle_and_look(estimator, module, sample, seed, batches):
+    _settle(module, *batches)
+    return _look(estimator, module, sample, seed)
+
+
+def _settle(module, rows, n_steps, batch_size, random_state):
+    """Let our networks see more batches, for the statistics that they normalise by."""
+    if n_steps <= 0:
+        return
+    module.train()
+    for encoder in (module.context, module.target or module.context):
+        encoder.body.train(is_ours(encoder.body))
+    with torch.no_grad():
+        for _ in range(n_steps):
+            drawn = draw_rows(len(rows), batch_size, random_state)
+            module(rows[drawn.to(rows.device)][0])
+
+
+def restore_encoders(estimator):
+    """Return the encoders of both views from the tensors that a file has of them."""
+    pair = estimator.views == "pair"
+    shape, target_shape = estimator._shapes
+    view = View("encoder", estimator.n_features_in_, shape)
+    wanted = [(view, estimator.encoder_)]
+    if pair:
+        n_targets = estimator._views.n_targets_in_
+        target = View("target_encoder", n_targets, target_shape)
+        wanted.append((target, estimator.target_encoder_))
+    elif estimator.target == "ema":
+        wanted.append((view, estimator.target_encoder_))
+    encoders = []
+    with foreign_random_state(estimator, 0, torch.device("cpu")):
+        for view, tensors in wanted:
+            settings = (estimator.embedding_dim_, estimator, torch.Generator())
+            # The layer may be another one by now.
+            encoder = build_encoder(view, *settings, on_top="head.0.weight" in tensors)
+            encoders.append(load_tensors(encoder, tensors))
+    return encoders[0], encoders[-1]
+
+
+def embed_views(estimator, pairs, seed):
+    """Embed two views of each sample, drawn by `seed`; given views are as they are."""
+    encoders = estimator.encoder_, estimator.target_encoder_
+    augmentations = None, None
+    if not pairs.views.needs_y:
+        augmentations = augmentations_of(estimator, pairs)
+    random_state = torch.Generator().manual_seed(seed)
+    parts = []
+    dtype = np.float64 if precision(encoders[0]) == torch.float64 else np.float32
+    step = min(_DRAWN_ROWS, max(1, _DRAWN_ENTRIES // pairs.context.shape[1]))
+    with foreign_random_state(estimator, seed, torch.device("cpu")):
+        for start in range(0, len(pairs.context), step):
+            rows = pairs.part(slice(start, start + step)).standardized(dtype)
+            views = augmented(map(torch.from_numpy, rows), augmentations, random_state)
+            parts.append(
+                [
+                    embed(encoder, view.numpy(), estimator.device)
+                    for encoder, view in zip(encoders, views, strict=True)
+                ]
+            )
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))
+
+
+def check_settings(estimator):
+    """Return the device; what depends on the engine should fail before any work."""
+    device = check_engine(estimator, (256, 128))
+    find_augmentation(estimator.augmentation, estimator._shapes[0])
+    if estimator.moment_decay and "moments" not in Objective(estimator.loss).named:
+        raise ValueError(
+            f"moment_decay={estimator.moment_decay!r} is for losses with covariances "
+            "of each view alone, 'gje' and 'joint', and for your own that take "
+            f"moments; loss={estimator.loss!r} takes none. Leave it 0."
+        )
+    pair = estimator.views == "pair"
+    if pair and estimator.target == "ema":
+        raise ValueError(
+            "target='ema' follows the encoder of X, but with views='pair' y has one of "
+            "its own. Use target='shared', which then changes nothing."
+        )
+    if estimator.target_encoder is not None and not pair:
+        raise ValueError(
+            f"target_encoder={estimator.target_encoder!r} is for views='pair'; with "
+            f"views={estimator.views!r} both views share encoder. Leave it None."
+        )
+    return device

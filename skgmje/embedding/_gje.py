@@ -5,13 +5,13 @@ from sklearn.base import BaseEstimator
 
 from skgmje.conditional._models import JointConditional
 from skgmje.embedding._base import PARAMETER_CONSTRAINTS, EmbedderMixin
-from skgmje.embedding._latent_density import embedding_units, gaussian, latent_density
+from skgmje.embedding._latent_density import gaussian, latent_density, standardize_views
 
 
 class GJEEmbedder(EmbedderMixin, BaseEstimator):
     r"""Gaussian joint embeddings: one Gaussian of two views' embeddings.
 
-    An encoder f maps two views of a row to embeddings whose joint density is a
+    An encoder f maps two views of a sample to embeddings whose joint density is a
     Gaussian; the conditional predicts one view from the other, with covariance:
 
     .. math:: p(z_t | z_c) = N(\mu_t + \Sigma_{tc} \Sigma_{cc}^{-1}
@@ -23,14 +23,14 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
     Parameters
     ----------
     embedding_dim : int or 'auto', default='auto'
-        Width of the embedding; 'auto' is 32, or an eighth of the rows in
+        Width of the embedding; 'auto' is 32, or an eighth of the samples in
         a batch if that is less; for images 64, or a quarter.
 
     views : {'augment', 'neighbors', 'pair'}, default='augment'
-        Where the two views of a row come from. 'augment': two augmentations of
-        it. 'neighbors': augmentations of the row and of its nearest mutual
-        neighbour along the principal directions; rows without one are left out.
-        'pair': the row of `X` and that of `y`, which is then 2-d.
+        Where the two views of a sample come from. 'augment': two augmentations of
+        it. 'neighbors': augmentations of the sample and of its nearest mutual
+        neighbour along the principal directions; samples without one are left out.
+        'pair': the sample of `X` and that of `y`, which is then 2-d.
 
     augmentation : {'aligned', 'scene'}, callable or None, default=None
         What makes another view. Of images: 'aligned' mirrors and blurs them and
@@ -46,7 +46,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         everything else `X` alone.
 
     encoder : {'mlp', 'convnet'}, torch.nn.Module, callable or None, default=None
-        Maps rows of shape (n, n_features), or images of shape (n, channels,
+        Maps samples of shape (n, n_features), or images of shape (n, channels,
         height, width), to embeddings. 'mlp' is a perceptron with batch
         normalisation; 'convnet' has four strided convolutions, for images; None is
         'convnet' for images and 'mlp' else. A module is copied; a callable builds
@@ -59,7 +59,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
 
     image_shape : tuple of int or None, default=None
         Height, width and maybe channels, last, if `X` holds images as rows.
-        Images of shape (n, height, width[, channels]) tell it themselves.
+        Images of shape (n, height, width[, channels]) need none.
 
     hidden_layer_sizes : tuple of int or 'auto', default='auto'
         Hidden layers of the perceptron, or those after the convolutions; 'auto'
@@ -74,7 +74,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
 
     passthrough : bool, default=False
         Whether :meth:`transform` also returns up to 128 principal components of
-        the row itself, scaled to weigh as much as the layer.
+        the sample itself, scaled to weigh as much as the layer.
 
     loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'naive'} or \
             callable, default='gje'
@@ -92,9 +92,9 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         the embeddings from collapse.
 
     moment_decay : float, default=0.0
-        Share of themselves that the covariances of both views keep from batch to
-        batch in 'gje' and 'joint', below one; the gradient is that of the batch.
-        About 0.5 allows batches with fewer rows than twice `embedding_dim`.
+        Momentum of the running covariances of both views in 'gje' and 'joint', below
+        one; the gradient is that of the batch. About 0.5 allows batches with fewer
+        samples than twice `embedding_dim`.
         Averages over many batches lag behind the encoder, which then shrinks
         directions.
 
@@ -103,7 +103,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         a moving average, without a gradient.
 
     norm : {'sphere', 'batch'} or None, default=None
-        Constraint on the embeddings: all of one length, or standardised.
+        Constraint on the embeddings: all of one length, or standardized.
 
     standardize : bool, default=True
         Whether every feature gets unit variance before the encoder. Otherwise
@@ -114,7 +114,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         that any encoder should be compared to.
 
     batch_size : int or 'auto', default='auto'
-        Rows per step, without `moment_decay` at least twice `embedding_dim`.
+        Samples per step, without `moment_decay` at least twice `embedding_dim`.
         'auto': 256, or eight times `embedding_dim`, of images four times.
 
     learning_rate : float, default=0.002
@@ -153,7 +153,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         Density of the context embedding.
 
     occupancy_ : ndarray of shape (n_components,)
-        Share of the training rows that each component of it accounts for.
+        Share of the training samples that each component of it accounts for.
 
     embedding_dim_ : int
         Width of the embedding.
@@ -174,7 +174,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         Loss before each step.
 
     information_ : ndarray of shape (2,)
-        Mutual information of two views of training rows, in nats, as if they were
+        Mutual information of two views of training samples, in nats, as if they were
         Gaussian: of the untrained encoder, and of the trained one.
 
     n_iter_ : int
@@ -184,7 +184,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         Height, width and channels of the images in `X`, if there are any.
 
     n_features_in_ : int
-        Number of features of a row.
+        Number of features of a sample.
 
     mean_ : ndarray of shape (2 * embedding_dim,)
         Mean of context and target embeddings, in this order.
@@ -196,7 +196,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
     --------
     GMJEEmbedder : With a mixture in place of the Gaussian.
     skgmje.embedding.ImageAugmentation : Other views of images.
-    diagnose : Tells whether embeddings have collapsed.
+    diagnose : Checks whether embeddings have collapsed.
 
     Notes
     -----
@@ -292,7 +292,7 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
     def _fit_density(self, settings, z_context, z_target, random_state, task):
         mixture = gaussian(z_context, z_target)
         self.mean_, self.covariance_ = mixture.means[0], mixture.covariances[0]
-        context, target = embedding_units(z_context), embedding_units(z_target)
+        context, target = standardize_views(z_context, z_target)
         loc, scale = map(np.concatenate, zip(context[:2], target[:2], strict=True))
         standard = mixture.affine(1 / scale, -loc / scale)
         model = JointConditional(standard, z_context.shape[1])

@@ -14,22 +14,15 @@ from skgmje._sklearn import (
 from skgmje.conditional._models import Fit
 from skgmje.conditional._sources import SOURCES, Settings, source_of
 from skgmje.embedding._base import PARAMETER_CONSTRAINTS, EmbedderMixin
-from skgmje.embedding._latent_density import embedding_units, latent_density
+from skgmje.embedding._latent_density import latent_density, standardize_views
 
 # Components of loss="joint", while n_components="auto" has nothing to go by.
 N_PROTOTYPES = 20
 
-
-# Fields of the settings that are not parameters of their own.
-# Of EM, where there is no time.
+# Iterations of EM after an interrupt.
 _HURRIED_STEPS = 5
-
-
 _AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
-
-
 _POSITIVE = Interval(Real, 0, None, closed="neither")
-
 
 _MIXTURE_PARAMS = {
     "max_iter": [_AT_LEAST_ONE, StrOptions({"auto"})],
@@ -45,9 +38,9 @@ _MIXTURE_PARAMS = {
 class GMJEEmbedder(EmbedderMixin, BaseEstimator):
     r"""Gaussian mixture joint embeddings: a mixture of two views' embeddings.
 
-    An encoder maps two views of a row to embeddings whose joint density is a
-    Gaussian mixture; its conditional says in closed form what one view tells of
-    the other, with several answers where there are several:
+    An encoder maps two views of a sample to embeddings whose joint density is a
+    Gaussian mixture; its conditional predicts one view from the other in closed form,
+    with several modes where there are several:
 
     .. math:: p(z_t | z_c) = \sum_k \gamma_k(z_c)\, N(z_t; m_k(z_c), V_k)
 
@@ -57,14 +50,14 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
     Parameters
     ----------
     embedding_dim : int or 'auto', default='auto'
-        Width of the embedding; 'auto' is 32, or an eighth of the rows in
+        Width of the embedding; 'auto' is 32, or an eighth of the samples in
         a batch if that is less; for images 64, or a quarter.
 
     views : {'augment', 'neighbors', 'pair'}, default='augment'
-        Where the two views of a row come from. 'augment': two augmentations of
-        it. 'neighbors': augmentations of the row and of its nearest mutual
-        neighbour along the principal directions; rows without one are left out.
-        'pair': the row of `X` and that of `y`, which is then 2-d.
+        Where the two views of a sample come from. 'augment': two augmentations of
+        it. 'neighbors': augmentations of the sample and of its nearest mutual
+        neighbour along the principal directions; samples without one are left out.
+        'pair': the sample of `X` and that of `y`, which is then 2-d.
 
     augmentation : {'aligned', 'scene'}, callable or None, default=None
         What makes another view. Of images: 'aligned' mirrors and blurs them and
@@ -92,17 +85,17 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         Shape of the components' covariances.
 
     shrinkage : float or 'auto', default='auto'
-        Pseudo-count, in rows, of the pooled covariance.
+        Pseudo-count, in samples, of the pooled covariance.
 
     reg_covar : float, default=1e-4
-        Added to the variances of standardised embeddings.
+        Added to the variances of standardized embeddings.
 
     mixture_params : dict or None, default=None
         Further settings of the source: ``max_iter``, ``tol``, ``batch_size``,
         ``learning_rate``, ``n_members``, ``hidden_layer_sizes``, ``min_scale``.
 
     encoder : {'mlp', 'convnet'}, torch.nn.Module, callable or None, default=None
-        Maps rows of shape (n, n_features), or images of shape (n, channels,
+        Maps samples of shape (n, n_features), or images of shape (n, channels,
         height, width), to embeddings. 'mlp' is a perceptron with batch
         normalisation; 'convnet' has four strided convolutions, for images; None is
         'convnet' for images and 'mlp' else. A module is copied; a callable builds
@@ -115,7 +108,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
 
     image_shape : tuple of int or None, default=None
         Height, width and maybe channels, last, if `X` holds images as rows.
-        Images of shape (n, height, width[, channels]) tell it themselves.
+        Images of shape (n, height, width[, channels]) need none.
 
     hidden_layer_sizes : tuple of int or 'auto', default='auto'
         Hidden layers of the perceptron, or those after the convolutions; 'auto'
@@ -130,7 +123,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
 
     passthrough : bool, default=False
         Whether :meth:`transform` also returns up to 128 principal components of
-        the row itself, scaled to weigh as much as the layer.
+        the sample itself, scaled to weigh as much as the layer.
 
     loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'naive'} or \
             callable, default='gje'
@@ -148,9 +141,9 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         the embeddings from collapse.
 
     moment_decay : float, default=0.0
-        Share of themselves that the covariances of both views keep from batch to
-        batch in 'gje' and 'joint', below one; the gradient is that of the batch.
-        About 0.5 allows batches with fewer rows than twice `embedding_dim`.
+        Momentum of the running covariances of both views in 'gje' and 'joint', below
+        one; the gradient is that of the batch. About 0.5 allows batches with fewer
+        samples than twice `embedding_dim`.
         Averages over many batches lag behind the encoder, which then shrinks
         directions.
 
@@ -159,7 +152,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         a moving average, without a gradient.
 
     norm : {'sphere', 'batch'} or None, default=None
-        Constraint on the embeddings: all of one length, or standardised.
+        Constraint on the embeddings: all of one length, or standardized.
 
     standardize : bool, default=True
         Whether every feature gets unit variance before the encoder. Otherwise
@@ -170,7 +163,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         that any encoder should be compared to.
 
     batch_size : int or 'auto', default='auto'
-        Rows per step, without `moment_decay` at least twice `embedding_dim`.
+        Samples per step, without `moment_decay` at least twice `embedding_dim`.
         'auto': 256, or eight times `embedding_dim`, of images four times.
 
     learning_rate : float, default=0.002
@@ -209,7 +202,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         Density of the context embedding.
 
     occupancy_ : ndarray of shape (n_components,)
-        Share of the training rows that each component of it accounts for.
+        Share of the training samples that each component of it accounts for.
 
     embedding_dim_ : int
         Width of the embedding.
@@ -230,7 +223,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         Loss before each step.
 
     information_ : ndarray of shape (2,)
-        Mutual information of two views of training rows, in nats, as if they were
+        Mutual information of two views of training samples, in nats, as if they were
         Gaussian: of the untrained encoder, and of the trained one.
 
     n_iter_ : int
@@ -240,13 +233,13 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         Height, width and channels of the images in `X`, if there are any.
 
     n_features_in_ : int
-        Number of features of a row.
+        Number of features of a sample.
 
     See Also
     --------
     GJEEmbedder : With one Gaussian.
     skgmje.embedding.ImageAugmentation : Other views of images.
-    diagnose : Tells whether embeddings have collapsed.
+    diagnose : Checks whether embeddings have collapsed.
 
     Notes
     -----
@@ -354,8 +347,8 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         self.verbose = verbose
 
     def _fit_density(self, settings, z_context, z_target, random_state, task):
-        context, target = embedding_units(z_context), embedding_units(z_target)
-        rows = context.standardise(z_context), target.standardise(z_target)
+        context, target = standardize_views(z_context, z_target)
+        rows = context.forward(z_context), target.forward(z_target)
         source = self.mixture
         if task.when:
             size = 1 if settings.n_components == "auto" else settings.n_components

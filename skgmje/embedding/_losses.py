@@ -1,11 +1,15 @@
 """Losses of two views."""
 
+import inspect
 import math
+from dataclasses import dataclass
+from typing import Any
 
 from skgmje._backend import (
     as_floats,
     cholesky,
     eye_like,
+    is_torch,
     logsumexp,
     namespace,
     solve_triangular,
@@ -13,31 +17,31 @@ from skgmje._backend import (
 
 
 def covariance(z):
-    """Return the centred rows and their covariance, with divisor n."""
+    """Return the centred samples and their covariance, with divisor n."""
     diff = z - namespace(z).mean(z, axis=0)
     return diff, diff.T @ diff / diff.shape[0]
 
 
 def mahalanobis_term(z, ridge=0.0, covariance_matrix=None):
-    r"""Compute the mean squared Mahalanobis distance of the rows to their mean.
+    r"""Compute the mean squared Mahalanobis distance of the samples to their mean.
 
     .. math:: \frac{1}{n} \sum_i (z_i - \bar z)^T (C + \epsilon I)^{-1}
         (z_i - \bar z)
 
-    With the covariance C of the same rows and no ridge it is the number of
-    features, whatever the rows are, so that its gradient is zero: the trap of
+    With the covariance C of the same samples and no ridge it is the number of
+    features, whatever the samples are, so that its gradient is zero: the trap of
     likelihoods that take C from the batch.
 
     Parameters
     ----------
     z : array of shape (n_samples, n_features)
-        Rows.
+        Samples.
 
     ridge : float, default=0.0
         :math:`\epsilon`.
 
     covariance_matrix : array of shape (n_features, n_features), default=None
-        C; None is the covariance of the rows, with divisor n.
+        C; None is the covariance of the samples, with divisor n.
 
     Returns
     -------
@@ -77,23 +81,23 @@ def mahalanobis_term(z, ridge=0.0, covariance_matrix=None):
 
 
 def logdet_term(z, ridge=0.0, covariance_matrix=None):
-    r"""Compute the log-determinant of the rows' covariance.
+    r"""Compute the log-determinant of the samples' covariance.
 
     .. math:: \log |C + \epsilon I|
 
     Up to constants it is twice the entropy of a Gaussian with this covariance:
-    it falls to minus infinity where rows collapse.
+    it falls to minus infinity where samples collapse.
 
     Parameters
     ----------
     z : array of shape (n_samples, n_features)
-        Rows.
+        Samples.
 
     ridge : float, default=0.0
         :math:`\epsilon`.
 
     covariance_matrix : array of shape (n_features, n_features), default=None
-        C; None is the covariance of the rows, with divisor n.
+        C; None is the covariance of the samples, with divisor n.
 
     Returns
     -------
@@ -134,10 +138,10 @@ def gaussian_mutual_information(z_context, z_target, ridge=0.0):
     Parameters
     ----------
     z_context : array of shape (n_samples, n_context)
-        Rows of one view.
+        Samples of one view.
 
     z_target : array of shape (n_samples, n_targets)
-        The same rows of the other.
+        The same samples of the other.
 
     ridge : float, default=0.0
         Added to the diagonal of the correlation matrix, where it bounds what
@@ -152,7 +156,7 @@ def gaussian_mutual_information(z_context, z_target, ridge=0.0):
     ------
     ValueError
         If the joint covariance is not positive definite, for example because
-        there are fewer rows than features.
+        there are fewer samples than features.
 
     See Also
     --------
@@ -346,7 +350,7 @@ def _off_diagonal(matrix):
 
 
 def _normalised(z):
-    # The length of a row of zeros has no gradient.
+    # The length of a sample of zeros has no gradient.
     xp = namespace(z)
     return z / (xp.sum(z**2, axis=1, keepdims=True) + 1e-12) ** 0.5
 
@@ -358,8 +362,6 @@ def _standardised(z):
 
 # Ridges keep single precision from failing; they do not keep from collapse.
 _RIDGE = 1e-3
-
-
 _MARGINAL_RIDGE = 1e-4
 
 
@@ -393,7 +395,7 @@ def gje_loss(z_context, z_target, rho=0.9, logdet_weight=1.0, moments=None):
 
     moments : tuple of two arrays of shape (embedding_dim, embedding_dim), default=None
         Covariances :math:`C_{cc}` and :math:`C_{tt}`, for example averages over
-        batches that are small; None are those of the rows.
+        batches that are small; None are those of the samples.
 
     Returns
     -------
@@ -549,7 +551,7 @@ def joint_loss(z_context, z_target, mixture, logdet_weight=1.0, moments=None):
 
     moments : tuple of two arrays of shape (embedding_dim, embedding_dim), default=None
         Covariances :math:`C_{cc}` and :math:`C_{tt}`, for example averages over
-        batches that are small; None are those of the rows.
+        batches that are small; None are those of the samples.
 
     Returns
     -------
@@ -597,3 +599,35 @@ LOSSES = {
     "vicreg": vicreg_loss,
     "barlow": barlow_loss,
 }
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What the losses see of a batch."""
+
+    context: Any
+    target: Any
+    mixture: Any = None
+    moments: Any = None
+
+
+class Objective:
+    """A loss as a function of what the module puts out."""
+
+    def __init__(self, loss, **params):
+        self.loss = loss
+        self.function = loss if callable(loss) else LOSSES[loss]
+        self.named = set(inspect.signature(self.function).parameters)
+        self.params = {k: v for k, v in params.items() if k in self.named}
+
+    def __call__(self, embeddings, batch):
+        params = dict(self.params)
+        for name in self.named & {"mixture", "moments"}:
+            params[name] = getattr(embeddings, name)
+        value = self.function(embeddings.context, embeddings.target, **params)
+        if not (is_torch(value) and value.numel() == 1):
+            raise ValueError(
+                f"loss={self.loss!r} must return one number, a tensor made from the "
+                f"embeddings by torch operations, got {value!r}."
+            )
+        return value.reshape(())

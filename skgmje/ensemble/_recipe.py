@@ -83,7 +83,7 @@ EFFORTS = {
 }
 
 
-def _standardise(X, sample_weight, known):
+def _standardize(X, sample_weight, known):
     return StandardScaler().fit(X, sample_weight=sample_weight)
 
 
@@ -102,7 +102,7 @@ SMOOTH = ((0.0, 10.0, True), (0.0, 100.0, True))
 
 # Coordinates by name: each fits its transformer, and may use those before it.
 SPACES = {
-    "identity": _standardise,
+    "identity": _standardize,
     "marginal": _gaussianise,
     "residual": _residuals,
 }

@@ -9,17 +9,11 @@ from skgmje.metrics._scorers import predict_mixture
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-
-
 PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#000000", "0.55"
-
-
 COLORS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
-
 
 # Dashes for who prints in grey, or sees no colours.
 DASHES = ("-", "--", "-.", ":")
-
 
 # More points of the data hide each other and fill the files of vector graphics.
 SHOWN_ROWS = 2000
@@ -46,7 +40,7 @@ def make_axes(ax, caller):
 
 
 def read_rows(X):
-    """Return rows as floats, NaN where they are missing, and the columns' names."""
+    """Return samples as floats, NaN where they are missing, and the columns' names."""
     names = getattr(X, "columns", None)
     rows = check_array(
         unmasked(X), dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
@@ -124,12 +118,12 @@ def padded_range(values, share=0.1):
 
 
 def thin_out(rows):
-    """Return some rows, evenly spread, if there are many."""
+    """Return some samples, evenly spread, if there are many."""
     return rows[:: -(-len(rows) // SHOWN_ROWS)] if len(rows) else rows
 
 
 def conditional_mixtures(estimator, X, n_targets):
-    """Return the conditional density of each row, from what knows one."""
+    """Return the conditional density of each sample, from what knows one."""
     if hasattr(estimator, "predict_mixture"):
         return estimator.predict_mixture(X)
     try:

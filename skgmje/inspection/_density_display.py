@@ -34,7 +34,7 @@ class DensityDisplay:
         Log-density on the grid, in nats.
 
     data : ndarray of shape (n_samples, len(grid)), default=None
-        Rows shown beside the density.
+        Samples shown beside the density.
 
     names : list of str, default=None
         Names of the features.
@@ -90,7 +90,7 @@ class DensityDisplay:
             Anything with ``score_samples``, of any library.
 
         X : array-like or data frame of shape (n_samples, n_features)
-            Rows that say where to look; they are shown too.
+            Samples that say where to look; they are shown too.
 
         features : sequence of int or str, or int or str, default=None
             One or two columns. If they are not all, their marginal is shown,

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_array
 
 from skgmje._backend import as_generator, unmasked
 from skgmje._bridges import as_mixture
+from skgmje._standardize import plain_standardization
 from skgmje.gaussian._pairs import log_bumps
 
 
@@ -31,7 +32,7 @@ def l2_distance(first, second):
     -------
     distance : float or ndarray of the mixtures' leading axes
         Not negative. It depends on the units of the features, and what differs by
-        less than about 1e-8 of the norms is not told apart.
+        less than about 1e-8 of the norms is not distinguished.
 
     Raises
     ------
@@ -116,8 +117,8 @@ def _plain(value):
     return float(value) if value.ndim == 0 else value
 
 
-# Rows whose pairwise distances give the median, and entries of a Gram matrix that
-# exist at a time.
+# Observations whose pairwise distances give the median, and entries of a Gram matrix
+# that exist at a time.
 MEDIAN_ROWS, BLOCK_SIZE = 1000, 2**22
 
 
@@ -134,7 +135,7 @@ class TwoSampleTest(NamedTuple):
         far apart.
 
     null_distribution : ndarray of shape (n_permutations,)
-        Statistics of the permuted rows.
+        Statistics of the permuted observations.
 
     Examples
     --------
@@ -164,19 +165,19 @@ def two_sample_test(
 ):
     r"""Test whether two samples come from the same density.
 
-    Each sample gets a density, and the statistic is the distance of the two; rows
-    are then dealt out anew to see how large it is by chance. Whatever the density,
-    the test keeps its level for independent rows.
+    Each sample gets a density, and the statistic is the distance of the two;
+    observations are then dealt out anew to see how large it is by chance. Whatever the
+    density, the test keeps its level for independent observations.
 
     Without `density` both get a Gaussian kernel density with one bandwidth h, of
-    columns standardised together. The L2 distance of these, in units of one bump's
+    columns standardized together. The L2 distance of these, in units of one kernel's
     norm, is the maximum mean discrepancy [1]_ with a kernel of standard deviation
     :math:`\sqrt2 h`, and one Gram matrix serves all permutations.
 
     Parameters
     ----------
     X, Y : array-like of shape (n_samples, n_features)
-        The two samples, at least two rows each.
+        The two samples, at least two observations each.
 
     density : estimator, default=None
         A density to clone and fit to each half of every permutation, such as
@@ -189,9 +190,9 @@ def two_sample_test(
 
     bandwidth : float or 'median', default='median'
         Width h of the kernel densities, in standard deviations of columns; 'median'
-        makes the kernel's standard deviation the median distance of two rows, which
-        sees where the rows are rather than how they lie there: a ring and a blob
-        of its size need a smaller one, such as 0.3. Not used with `density`.
+        makes the kernel's standard deviation the median distance of two observations,
+        which sees where the observations are rather than how they lie there: a ring and
+        a blob of its size need a smaller one, such as 0.3. Not used with `density`.
 
     n_permutations : int, default=199
         The smallest p-value is one over this number plus one.
@@ -254,7 +255,7 @@ def two_sample_test(
 
 
 def _check_samples(X, Y, density):
-    """Return the rows of both samples and how many are the first's."""
+    """Return the observations of both samples and how many are the first's."""
     finite = True if density is None else "allow-nan"
     X, Y = (
         check_array(
@@ -292,8 +293,7 @@ def _check_bandwidth(bandwidth):
 
 def _kernel_inners(rows, n_first, orders, bandwidth, generator):
     """Compute <p, p>, <q, q> and <p, q> of kernel densities for every order."""
-    spread = rows.std(axis=0)
-    rows = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    rows = plain_standardization(rows).forward(rows)
     if bandwidth == "median":
         bandwidth = _median_bandwidth(rows, generator)
     is_first = np.zeros(orders.shape)
@@ -320,7 +320,7 @@ def _median_bandwidth(rows, generator):
     if len(rows) > MEDIAN_ROWS:
         rows = generator.choice(rows, MEDIAN_ROWS, replace=False)
     median = float(np.median(pdist(rows)))
-    # Most rows are one and the same.
+    # Most observations are one and the same.
     return median / 2**0.5 if median > 0 else 1.0
 
 
@@ -344,6 +344,4 @@ def _kernel_cauchy_schwarz(own, other, cross):
 
 
 _DISTANCES = {"cauchy-schwarz": cauchy_schwarz_divergence, "l2": l2_distance}
-
-
 _KERNEL_STATISTICS = {"cauchy-schwarz": _kernel_cauchy_schwarz, "l2": _kernel_l2}

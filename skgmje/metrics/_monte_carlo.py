@@ -9,7 +9,7 @@ import numpy as np
 from skgmje._backend import as_generator, logsumexp
 from skgmje._bridges import as_mixture
 
-# Fewer draws than these do not tell how far their mean may be off.
+# Fewer draws than these do not say how far their mean may be off.
 MIN_EFFECTIVE_DRAWS = 10
 
 
@@ -224,7 +224,7 @@ def monte_carlo_cauchy_schwarz(first, second, *, n_samples=10_000, random_state=
 
 
 class _Density(NamedTuple):
-    """What is asked of a density here: to score rows and to draw them."""
+    """What is asked of a density here: to score samples and to draw them."""
 
     score: Any
     draw: Any
@@ -262,7 +262,7 @@ class _Density(NamedTuple):
         return cls(score, draw, repr(density))
 
     def score_draws(self, X):
-        """Score rows drawn from this density itself."""
+        """Score samples drawn from this density itself."""
         logs = self.score(X)
         if not np.isfinite(logs).all():
             raise ValueError(
@@ -273,7 +273,7 @@ class _Density(NamedTuple):
 
 
 def _first_of(sample):
-    """Draw rows by `sample`, whether or not it returns the components too."""
+    """Draw samples by `sample`, whether or not it returns the components too."""
 
     def draw(n_samples, random_state):
         drawn = sample(n_samples, random_state=random_state)
@@ -319,7 +319,7 @@ def _strata_error(values):
 
 
 def _is_carried(values):
-    """Tell whether enough draws share in a mean of values that are not negative."""
+    """Return whether enough draws share in a mean of values that are not negative."""
     # The largest is brought to one, lest squares underflow.
     values = values / values.max()
     return values.sum() ** 2 >= MIN_EFFECTIVE_DRAWS * (values * values).sum()
@@ -366,7 +366,7 @@ def mutual_information(density, groups, *, n_samples=10_000, random_state=None):
 
     See Also
     --------
-    conditional_surprise : Which columns do not fit the others, row by row.
+    conditional_surprise : Which columns do not fit the others, sample by sample.
 
     Examples
     --------

@@ -127,16 +127,13 @@ def _coverage_gap(mixture, y, *, coverage, sample_weight):
 #: Minus the mean continuous ranked probability score.
 crps_scorer = make_mixture_scorer(crps, greater_is_better=False)
 
-
 #: Minus the mean energy score, with the same random numbers in every call.
 energy_scorer = make_mixture_scorer(
     energy_score, greater_is_better=False, random_state=0
 )
 
-
 #: Minus the root mean squared error of the predicted means.
 rmse_scorer = make_mixture_scorer(rmse, greater_is_better=False)
-
 
 #: Minus the difference between the coverage of central 90 % intervals and 0.9.
 coverage_scorer = make_mixture_scorer(

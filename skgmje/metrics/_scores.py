@@ -80,13 +80,13 @@ def mean_log_likelihood(mixture, y, *, sample_weight=None):
     Parameters
     ----------
     mixture : Mixture
-        One for each row, such as ``estimator.predict_mixture(X)``, or one for all.
+        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Of several targets the joint density counts.
 
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the samples.
 
     Returns
     -------
@@ -122,13 +122,13 @@ def rmse(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
     Parameters
     ----------
     mixture : Mixture
-        One for each row, such as ``estimator.predict_mixture(X)``, or one for all.
+        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed.
 
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the samples.
 
     multioutput : {'raw_values', 'uniform_average'} or array-like of shape \
             (n_targets,), default='uniform_average'
@@ -174,7 +174,7 @@ def probability_integral_transform(mixture, y):
     Parameters
     ----------
     mixture : Mixture
-        One for each row, such as ``estimator.predict_mixture(X)``, or one for all.
+        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Of several targets each has its marginal.
@@ -213,7 +213,7 @@ def interval_coverage(
     Parameters
     ----------
     mixture : Mixture
-        One for each row, such as ``estimator.predict_mixture(X)``, or one for all.
+        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Of several targets each has its marginal.
@@ -222,7 +222,7 @@ def interval_coverage(
         Probability of the interval. Half of the rest is left out on each side.
 
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the samples.
 
     multioutput : {'raw_values', 'uniform_average'} or array-like of shape \
             (n_targets,), default='uniform_average'
@@ -289,13 +289,13 @@ def crps(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
     Parameters
     ----------
     mixture : Mixture
-        One for each row, such as ``estimator.predict_mixture(X)``, or one for all.
+        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Of several targets each is scored under its marginal.
 
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the samples.
 
     multioutput : {'raw_values', 'uniform_average'} or array-like of shape \
             (n_targets,), default='uniform_average'
@@ -313,7 +313,7 @@ def crps(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
 
     See Also
     --------
-    crps_samples : The score of each row.
+    crps_samples : The score of each sample.
     energy_score : One score for all targets together.
 
     References
@@ -337,12 +337,12 @@ def crps(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
 
 
 def crps_samples(mixture, y):
-    """Compute the continuous ranked probability score of each row.
+    """Compute the continuous ranked probability score of each sample.
 
     Parameters
     ----------
     mixture : Mixture
-        One for each row, or one for all.
+        One for each sample, or one for all.
 
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Of several targets each is scored under its marginal.
@@ -430,20 +430,20 @@ def energy_score(mixture, y, *, n_samples=64, sample_weight=None, random_state=N
     Parameters
     ----------
     mixture : Mixture
-        One for each row, such as ``estimator.predict_mixture(X)``, or one for all.
+        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Large differences of scale between targets count:
-        standardise them if all should matter.
+        standardize them if all should matter.
 
     n_samples : int, default=64
-        Number of draws Y, and of draws Y', of each row. With m of them the
-        standard error for n rows is below :math:`s / \sqrt{n m}`, and in mixtures
+        Number of draws Y, and of draws Y', of each sample. With m of them the
+        standard error for n samples is below :math:`s / \sqrt{n m}`, and in mixtures
         of many narrow components about a fifth of that, where :math:`s^2` is the
         trace of the densities' covariance.
 
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the samples.
 
     random_state : int, numpy.random.Generator, RandomState or None
         Source of randomness. The same integer makes scores of two models differ
@@ -462,7 +462,7 @@ def energy_score(mixture, y, *, n_samples=64, sample_weight=None, random_state=N
 
     See Also
     --------
-    energy_score_samples : The score of each row.
+    energy_score_samples : The score of each sample.
     crps : Each target under its marginal, without chance.
 
     References
@@ -490,12 +490,12 @@ def energy_score(mixture, y, *, n_samples=64, sample_weight=None, random_state=N
 
 
 def energy_score_samples(mixture, y, *, n_samples=64, random_state=None):
-    """Compute the energy score of each row.
+    """Compute the energy score of each sample.
 
     Parameters
     ----------
     mixture : Mixture
-        One for each row, or one for all.
+        One for each sample, or one for all.
 
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed.
@@ -549,7 +549,7 @@ def energy_score_samples(mixture, y, *, n_samples=64, random_state=None):
 
 
 def _draw(batch, n, n_samples, generator):
-    """Draw points (n_samples, n, d), with evenly spread components in each row."""
+    """Draw points (n_samples, n, d), with evenly spread components in each sample."""
     means = np.broadcast_to(batch.means, (n, *batch.means.shape[1:]))
     covariances = map_arrays(
         lambda part: np.broadcast_to(part, (n, *part.shape[1:])), batch.covariances
@@ -575,7 +575,7 @@ def _energy_score(first, second, y):
 
 
 def _distances(first, second):
-    """Average the distances of all pairs of rows, (n, p, d) and (n, q, d)."""
+    """Average the distances of all pairs of samples, (n, p, d) and (n, q, d)."""
     squares = [(part * part).sum(axis=-1) for part in (first, second)]
     products = first @ np.swapaxes(second, 1, 2)
     square = squares[0][:, :, None] + squares[1][:, None, :] - 2.0 * products

@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_array
 from skgmje._backend import unmasked
 from skgmje._bridges import as_mixture
 
-# Rows whose conditional densities exist at a time.
+# Samples whose conditional densities exist at a time.
 CHUNK_ROWS = 4096
 
 
@@ -25,7 +25,7 @@ def feature_surprise(density, X, *, relative=True):
         Whatever :func:`skgmje.as_mixture` takes.
 
     X : array-like of shape (n_samples, n_features)
-        Rows; NaN means missing.
+        Samples; NaN means missing.
 
     relative : bool, default=True
         Whether to subtract from the most likely value's log-density. Otherwise
@@ -48,11 +48,11 @@ def feature_surprise(density, X, *, relative=True):
 
     See Also
     --------
-    conditional_surprise : Given the other columns of the row.
+    conditional_surprise : Given the other columns of the sample.
 
     Examples
     --------
-    The row lies in the middle of each column, but not where the two together are:
+    The sample lies in the middle of each column, but not where the two together are:
 
     >>> from skgmje import Mixture
 
@@ -66,13 +66,13 @@ def feature_surprise(density, X, *, relative=True):
 
 
 def conditional_surprise(density, X, *, relative=True):
-    r"""Compute how unlikely each value is, given the other columns of its row.
+    r"""Compute how unlikely each value is, given the other columns of its sample.
 
     .. math:: s_{ij} = \max_t \log p(t \mid x_{i,-j})
         - \log p(x_{ij} \mid x_{i,-j})
 
-    These are the nats that the row's log-density would gain if this one column had
-    the value that fits the others best. A row that none of the columns can repair
+    These are the nats that the sample's log-density would gain if this one column had
+    the value that fits the others best. A sample that none of the columns can repair
     alone has several wrong values.
 
     Parameters
@@ -81,7 +81,7 @@ def conditional_surprise(density, X, *, relative=True):
         Whatever :func:`skgmje.as_mixture` takes.
 
     X : array-like of shape (n_samples, n_features)
-        Rows; NaN means missing, and the others are conditioned on what is there.
+        Samples; NaN means missing, and the others are conditioned on what is there.
 
     relative : bool, default=True
         Whether to subtract from the most likely value's log-density. Otherwise
@@ -119,7 +119,7 @@ def conditional_surprise(density, X, *, relative=True):
 
 
 def _each_pattern(density, X, function, relative):
-    """Apply `function` to rows that lack the same columns, and to what they have."""
+    """Apply `function` to samples that lack the same columns, and to what they have."""
     mixture = as_mixture(density).to_numpy()
     X = _check_rows(mixture, X)
     surprise = np.zeros(X.shape)

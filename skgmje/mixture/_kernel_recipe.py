@@ -25,7 +25,6 @@ from skgmje.em._bandwidth import (
     total_variance,
     wide_variance,
 )
-from skgmje.em._blocks import StandardizedBlocks
 from skgmje.em._select import Selection, kmeans_centers, select_mixture
 from skgmje.gaussian import Mixture
 
@@ -34,31 +33,6 @@ MAX_ENTRIES = 2**20
 
 
 ROWS_PER_COMPONENT = 64
-
-
-class StandardizedRows:
-    """Rows minus a location, over a scale, computed where they are asked for."""
-
-    dtype = np.dtype(np.float64)
-    ndim = 2
-
-    def __init__(self, X, loc, scale):
-        self.X = X
-        self.loc = loc
-        self.scale = scale
-
-    @property
-    def shape(self):
-        """Number of rows and of features."""
-        return self.X.shape
-
-    def __len__(self):
-        return len(self.X)
-
-    def __getitem__(self, rows):
-        out = self.X[rows] - self.loc
-        out /= self.scale
-        return out
 
 
 @dataclass(frozen=True)
@@ -100,11 +74,11 @@ def standardized_data(X, sample_weight, units, n_components, random_state):
     per_component = 0 if n_components == "auto" else ROWS_PER_COMPONENT * n_components
     n_rows = max(MAX_ENTRIES // X.shape[1], per_component)
     if isinstance(X, RowBlocks):
-        rows = StandardizedBlocks(X, units.loc, units.scale)
+        rows = units.lazy(X)
         part, part_weight = X.sample(n_rows, random_state)
-        part = StandardizedRows(part, units.loc, units.scale)[:]
+        part = units.lazy(part)[:]
         return Data(rows, None, part, part_weight, units.resolution)
-    rows = StandardizedRows(X, units.loc, units.scale)
+    rows = units.lazy(X)
     if len(X) <= n_rows:
         part = rows[:]
         sample_weight = _some(sample_weight, slice(None))

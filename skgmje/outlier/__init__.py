@@ -1,7 +1,6 @@
 """Outliers: samples that a density makes unlikely, and how sure one can be."""
 
-from skgmje.outlier._conformal import conformal_p_values
-from skgmje.outlier._detector import DensityOutlierDetector
+from skgmje.outlier._detector import DensityOutlierDetector, conformal_p_values
 
 __all__ = [
     "DensityOutlierDetector",

@@ -1,4 +1,4 @@
-"""Outliers by density."""
+"""Outliers by density, and conformal p-values."""
 
 from numbers import Integral, Real
 from typing import NamedTuple
@@ -20,7 +20,6 @@ from skgmje.outlier._union import UnionDensity, fit_union
 # Share of outliers that contamination="auto" stands for.
 AUTO_CONTAMINATION = 0.1
 
-
 # What scores of one sample may differ by, relative to them: its place in a batch
 # changes the last digits.
 ROUNDING = 1e-9
@@ -33,7 +32,7 @@ def rounding(scores):
 
 
 def threshold(scores, weight, contamination):
-    """Return the score that a share of the rows, by weight, lies below."""
+    """Return the score that a share of the samples, by weight, lies below."""
     share = AUTO_CONTAMINATION if contamination == "auto" else contamination
     order = np.argsort(scores)
     mass = np.ones(len(scores)) if weight is None else weight[order]
@@ -45,7 +44,7 @@ def threshold(scores, weight, contamination):
     finite = np.flatnonzero(np.isfinite(ranked))
     if not len(finite):
         raise ValueError(
-            "The density gives none of the rows to fit a finite score. Use another "
+            "The density gives none of the samples to fit a finite score. Use another "
             "density."
         )
     score = ranked[max(min(first, len(ranked) - 1), finite[0])]
@@ -66,7 +65,7 @@ class Marginals(NamedTuple):
 
 
 class _Union:
-    """Rows of a `UnionDensity`: each column has its own slope."""
+    """Samples of a `UnionDensity`: each column has its own slope."""
 
     def __init__(self, density):
         self.mixture = density.mixture
@@ -77,7 +76,7 @@ class _Union:
 
 
 class _Transformed:
-    """Rows of a `TransformedDensity`: one log-determinant for all columns."""
+    """Samples of a `TransformedDensity`: one log-determinant for all columns."""
 
     def __init__(self, density):
         self.mixture = mixture_or_none(_best(density.density_))
@@ -93,7 +92,7 @@ class _Transformed:
 
 
 class _Plain:
-    """Rows of anything else stay what they are."""
+    """Samples of anything else stay what they are."""
 
     def __init__(self, density):
         self.mixture = mixture_or_none(density)
@@ -136,15 +135,14 @@ def _best(density):
 
 MAPS = {UnionDensity: _Union, TransformedDensity: _Transformed}
 
-
-# Rows whose columns' densities exist at a time.
+# Samples whose columns' densities exist at a time.
 CHUNK_ROWS = 2**13
 
 
 class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
     r"""Outliers by the log-density of a Gaussian mixture, tempered by its marginals.
 
-    The score of a row, higher for more normal ones, is
+    The score of a sample, higher for more normal ones, is
 
     .. math:: s(x) = w \sum_j \log p_j(x_j) + (1 - w) \log p(x)
 
@@ -160,21 +158,21 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         normal; see the notes.
 
     contamination : 'auto' or float, default='auto'
-        Share of outliers among the rows to fit, in (0, 0.5]. It sets only the
+        Share of outliers among the samples to fit, in (0, 0.5]. It sets only the
         threshold `offset_`; 'auto' is 0.1, which is a convention.
 
     marginal_weight : float, default=0.75
         The weight w, in [0, 1]. 0 is the density alone, 1 takes columns for
-        independent. If the rows to fit are known to be clean, 0.6 is better; the
+        independent. If the samples to fit are known to be clean, 0.6 is better; the
         density alone is best where outliers differ only in how columns depend on
         each other.
 
     max_samples : int, default=10000
-        Rows that the default density learns from, drawn without replacement; all of
+        Samples that the default density learns from, drawn without replacement; all of
         them if fewer. A given `density` gets all.
 
     random_state : int, RandomState instance or None, default=None
-        Controls rows drawn and starts of the default density.
+        Controls samples drawn and starts of the default density.
 
     Attributes
     ----------
@@ -185,10 +183,11 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         The weight in effect: 0 if `density_` is no Gaussian mixture.
 
     offset_ : float
-        The threshold: rows with a smaller score are outliers.
+        The threshold: samples with a smaller score are outliers.
 
     baseline_ : ndarray of shape (n_features,)
-        Medians over up to `max_samples` rows of the columns' log-densities, if known.
+        Medians over up to `max_samples` samples of the columns' log-densities, if
+        known.
 
     n_features_in_ : int
         Number of features seen during :term:`fit`.
@@ -199,18 +198,18 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
 
     See Also
     --------
-    conformal_p_values : How surely a row is an outlier.
+    conformal_p_values : How surely a sample is an outlier.
     skgmje.metrics.conditional_surprise : Which value does not fit the others.
     sklearn.ensemble.IsolationForest : Needs no density.
 
     Notes
     -----
-    The default density standardises the columns, takes the power of Yeo and Johnson
+    The default density standardizes the columns, takes the power of Yeo and Johnson
     that makes each most nearly normal (none for fewer than 20 values), Jacobian
-    included, and the logarithm beyond 20 standard deviations: far rows have finite
+    included, and the logarithm beyond 20 standard deviations: far samples have finite
     scores, lower ones the farther. The mixture is the union of three MAP-EM fits from
-    k-means, with full covariances, one component for 20 distinct rows, and one broad
-    component of the weight of one row. Of more than 64 columns no power is taken, of
+    k-means, with full covariances, one component for 20 distinct samples, and one broad
+    component of the weight of one sample. Of more than 64 columns no power is taken, of
     more than 100 covariances are diagonal: where so many depend strongly on each other
     ``density=GaussianMixture(), marginal_weight=0`` is better. In a constant column
     another value counts by its distance, in the typical scale of the others.
@@ -268,13 +267,13 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, most of them normal.
+            Samples, most of them normal.
 
         y : Ignored
             Not used, present for API consistency by convention.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            Weights of the samples.
 
         Returns
         -------
@@ -304,7 +303,7 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         return self
 
     def _judge(self, X, weight):
-        """Set the threshold by the scores of the rows."""
+        """Set the threshold by the scores of the samples."""
         self._rebuild()
         vars(self).pop("baseline_", None)
         self.marginal_weight_ = 0.0
@@ -319,51 +318,51 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         self._marginals = find_marginals(self.density_)
 
     def score_samples(self, X):
-        """Compute the score of each row; the lower, the more of an outlier.
+        """Compute the score of each sample; the lower, the more of an outlier.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The rows.
+            The samples.
 
         Returns
         -------
         scores : ndarray of shape (n_samples,)
             In nats, but no log-density unless ``marginal_weight_`` is 0. Of the
-            default density they are finite for any finite row.
+            default density they are finite for any finite sample.
         """
         return self._each_chunk(self._check_predict(X), self._score)
 
     def log_density(self, X):
-        """Compute the log-density of each row.
+        """Compute the log-density of each sample.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The rows.
+            The samples.
 
         Returns
         -------
         log_prob : ndarray of shape (n_samples,)
             The ``score_samples`` of the fitted density: of the default one in nats, in
-            the units of `X`, normalised; of very skewed columns some mass, a row's
+            the units of `X`, normalised; of very skewed columns some mass, a sample's
             share or two, may lie beyond the largest number.
         """
         return self._each_chunk(self._check_predict(X), self._log_density)
 
     def score(self, X, y=None, sample_weight=None):
-        """Compute the mean log-density of the rows, to choose a density by.
+        """Compute the mean log-density of the samples, to choose a density by.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The rows.
+            The samples.
 
         y : Ignored
             Not used, present for API consistency by convention.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            Weights of the samples.
 
         Returns
         -------
@@ -373,12 +372,12 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         return mean_score(self.log_density(X), sample_weight)
 
     def decision_function(self, X):
-        """Compute how far above the threshold the score of each row is.
+        """Compute how far above the threshold the score of each sample is.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The rows.
+            The samples.
 
         Returns
         -------
@@ -388,12 +387,12 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         return self.score_samples(X) - self.offset_
 
     def predict(self, X):
-        """Tell outliers from normal rows.
+        """Predict which samples are outliers.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The rows.
+            The samples.
 
         Returns
         -------
@@ -403,17 +402,17 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def explain(self, X):
-        r"""Compute what each column says about each row.
+        r"""Compute what each column says about each sample.
 
         .. math:: c_j(x) = \log p_j(x_j) - b_j
 
-        with the median :math:`b_j` over rows to fit, `baseline_`. Negative
-        numbers make the row an outlier. They do not depend on the units.
+        with the median :math:`b_j` over samples to fit, `baseline_`. Negative
+        numbers make the sample an outlier. They do not depend on the units.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The rows.
+            The samples.
 
         Returns
         -------
@@ -441,7 +440,7 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         return check_rows(self, X, reset=False)
 
     def _each_chunk(self, X, function):
-        """Apply `function` to some rows at a time."""
+        """Apply `function` to some samples at a time."""
         starts = range(0, len(X), CHUNK_ROWS)
         return np.concatenate([function(X[i : i + CHUNK_ROWS]) for i in starts])
 
@@ -452,8 +451,8 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         log_prob = np.asarray(self.density_.score_samples(X), np.float64)
         if np.isnan(log_prob).any():
             raise ValueError(
-                f"{self.density_!r} gives {np.isnan(log_prob).sum()} rows a score of "
-                "NaN. Use another density, or drop these rows."
+                f"{self.density_!r} gives {np.isnan(log_prob).sum()} samples a score "
+                "of NaN. Use another density, or drop these samples."
             )
         return log_prob
 
@@ -466,3 +465,105 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
             terms, rest = self._marginals.log_prob(X)
             score = score + share * (terms.sum(axis=1) + rest)
         return score
+
+
+def conformal_p_values(
+    detector, X_calibration, X, *, randomize=False, random_state=None
+):
+    r"""Compute p-values of the hypothesis that samples are like those of calibration.
+
+    .. math:: p(x) = \frac{1 + \#\{i : s_i \le s(x)\}}{m + 1}
+
+    with the scores :math:`s_i` of m calibration samples, which the detector has not
+    been fitted on. If x is exchangeable with them, :math:`P(p \le t) \le t` for
+    every t, whatever the detector and the distribution; on average over the
+    calibration samples, not given them.
+
+    Parameters
+    ----------
+    detector : fitted estimator
+        Anything with ``score_samples`` that is higher for more normal samples: this
+        library's and scikit-learn's detectors, and densities.
+
+    X_calibration : array-like of shape (m, n_features)
+        Normal samples, held out from the detector's fit. The smallest p-value is
+        1 / (m + 1).
+
+    X : array-like of shape (n_samples, n_features)
+        Samples in question.
+
+    randomize : bool, default=False
+        What ties count. By default all of them count, which is valid and a little
+        too large. Otherwise a uniform random share of them and of x itself counts,
+        and p is exactly uniform under the hypothesis.
+
+    random_state : int, RandomState instance or None, default=None
+        Source of these shares.
+
+    Returns
+    -------
+    p_values : ndarray of shape (n_samples,)
+        In (0, 1].
+
+    Raises
+    ------
+    TypeError
+        If the detector has no ``score_samples``.
+
+    ValueError
+        If a score is NaN.
+
+    See Also
+    --------
+    DensityOutlierDetector : A detector to calibrate.
+    scipy.stats.false_discovery_control : Adjusts p-values of many samples.
+
+    References
+    ----------
+    .. [1] S. Bates, E. Candès, L. Lei, Y. Romano and M. Sesia, "Testing for
+       outliers with conformal p-values", 2023.
+
+    Examples
+    --------
+    Of 200 samples, 20 are outliers. Calling samples outliers as long as at most a tenth
+    of those called is expected to be wrong, by Benjamini and Hochberg:
+
+    >>> import numpy as np
+    >>> from scipy.stats import false_discovery_control
+    >>> from skgmje import DensityOutlierDetector
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(2000, 3))
+    >>> detector = DensityOutlierDetector(random_state=0).fit(X[:1000])
+    >>> X_new = np.vstack([rng.normal(size=(180, 3)), rng.normal(6, 1, (20, 3))])
+    >>> p_values = conformal_p_values(detector, X[1000:], X_new)
+    >>> found = np.flatnonzero(false_discovery_control(p_values) <= 0.1)
+    >>> int(np.sum(found >= 180)), int(np.sum(found < 180)) <= 4
+    (20, True)
+    """
+    if not callable(getattr(detector, "score_samples", None)):
+        raise TypeError(
+            f"detector={detector!r} has no method score_samples. Give a fitted "
+            "detector or density, for example DensityOutlierDetector().fit(X)."
+        )
+    check_is_fitted(detector)
+    known = np.sort(_checked_scores(detector, X_calibration, "X_calibration"))
+    scores = _checked_scores(detector, X, "X")
+    slack = rounding(scores)
+    up_to = np.searchsorted(known, scores + slack, side="right")
+    if not randomize:
+        return (1 + up_to) / (len(known) + 1)
+    below = np.searchsorted(known, scores - slack, side="left")
+    # In (0, 1], so that no p-value is zero.
+    share = 1 - check_random_state(random_state).uniform(size=len(scores))
+    return (below + share * (1 + up_to - below)) / (len(known) + 1)
+
+
+def _checked_scores(detector, X, name):
+    scores = np.asarray(detector.score_samples(X), np.float64)
+    n_missing = int(np.isnan(scores).sum())
+    if n_missing:
+        raise ValueError(
+            f"{n_missing} of {len(scores)} scores of {name} are NaN. Drop those "
+            "samples, or use a detector that can score them."
+        )
+    return scores

@@ -15,10 +15,8 @@ from skgmje.gaussian._mixture import Mixture
 # Further out, in standard deviations, the maps go on with the logarithm.
 REACH = 20.0
 
-
 # A column of fewer values is a code or a count: no power makes it normal.
 FEW_VALUES = 20
-
 
 # Powers are looked for among the first, and then next to the best of them.
 _COARSE, _FINE = np.arange(-6.0, 9.0), np.linspace(-0.8, 0.8, 9)
@@ -57,7 +55,7 @@ class Coordinates(NamedTuple):
         )
 
     def forward(self, X):
-        """Return the images of rows, and the logarithms of all slopes, (n, d)."""
+        """Return the images of samples, and the logarithms of all slopes, (n, d)."""
         Z, log_slope = _power(self._distances(X), self.power)
         Z = (Z - self.power_loc) / self.power_scale
         return Z, log_slope - np.log(self.scale * self.power_scale)
@@ -77,7 +75,7 @@ def _typical(scales):
 
 
 def _power(distances, power):
-    """Return z and the logarithm of its slope for the rows' distances."""
+    """Return z and the logarithm of its slope for the samples' distances."""
     sign, near, excess = distances
     exponent = np.where(sign < 0, 2 - power, power)
     log_slope = (exponent - 1) * near
@@ -107,32 +105,23 @@ def _log_likelihood(distances, power, weight):
         return np.average(log_slope, axis=0, weights=weight) - np.log(spread)
 
 
-# More components change little, and none is worth fewer distinct rows.
+# More components change little, and none is worth fewer distinct samples.
 N_COMPONENTS = 32
-
-
 ROWS_PER_COMPONENT = 20
-
-
 N_FITS = 3
-
 
 # Added to the variances; columns of few values need narrow components.
 REG_COVAR = 1e-3
 
-
 # EM ends early: the last digits of the likelihood find no outliers.
 EM = {"tol": 1e-3, "max_iter": 30}
-
 
 # Of more columns, powers of those with many ties would outvote all else, and there
 # are fewer components, as the time allows that their matrices take.
 MANY_COLUMNS = 64
 
-
 # Of still more, many components with variances alone find more than few with matrices.
 MOST_COLUMNS = 100
-
 
 # Standard deviations that the broad component has at least.
 LEAST_REACH = 3.0
@@ -149,7 +138,7 @@ class UnionDensity:
         return f"UnionDensity({self.mixture!r})"
 
     def score_samples(self, X):
-        """Compute the log-density of each row, (n,)."""
+        """Compute the log-density of each sample, (n,)."""
         Z, log_slope = self.coordinates.forward(X)
         return self.mixture.log_prob(Z) + log_slope.sum(axis=1)
 
@@ -182,7 +171,7 @@ def fit_union(X, weight, max_samples, random_state):
 
 
 def _unite(fits, Z, mass):
-    """Return the mixture of several fits to rows of a total weight."""
+    """Return the mixture of several fits to samples of a total weight."""
     n_features = Z.shape[1]
     kind = fits[0].covariance_type
     reach = np.maximum(np.abs(Z).max(axis=0), LEAST_REACH)

@@ -1,4 +1,4 @@
-"""PLACEHOLDER"""
+"""Lists of what is public, for tests and documentation."""
 
 import importlib
 import inspect

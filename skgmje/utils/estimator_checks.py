@@ -1,4 +1,4 @@
-"""PLACEHOLDER"""
+"""Checks of density estimators, which scikit-learn does not have."""
 
 import inspect
 import warnings
@@ -12,37 +12,25 @@ from sklearn.utils.validation import has_fit_parameter
 
 _N_ROWS = 240
 
-
 # Half the width of the grids, in standard deviations, and their points.
 _REACH = {1: 14.0, 2: 9.0}
-
-
 _N_POINTS = {1: 20_001, 2: 281}
-
-
 _INTEGRAL_ERROR = {1: 2e-3, 2: 2e-2}
-
-
 _N_SAMPLES = 2000
-
 
 # Of a right sampler one in ten thousand has a smaller one.
 _SMALLEST_P = 1e-4
 
-
 # In nats, for equal densities that come out of different roundings.
 _SAME = 1e-2
-
-
 _ROTATION = np.array([[0.8, -0.6], [0.6, 0.8]])
-
 
 # From far to where the squares of distances overflow.
 _FAR, _FURTHEST = (1e2, 1e4, 1e8), 1e160
 
 
 def make_rows(n_features):
-    """Make two overlapping groups of rows, positive, with correlated columns."""
+    """Make two overlapping groups of samples, positive, with correlated columns."""
     rng = np.random.default_rng(0)
     first = rng.normal(size=(_N_ROWS, 2)) @ [[0.8, 0.5], [0.0, 0.6]]
     group = np.arange(_N_ROWS) % 3 == 0
@@ -52,7 +40,7 @@ def make_rows(n_features):
 
 
 class Subject:
-    """An estimator under test, with its fits on the rows of the suite."""
+    """An estimator under test, with its fits on the samples of the suite."""
 
     def __init__(self, estimator):
         self._estimator = estimator
@@ -75,7 +63,7 @@ class Subject:
         return self.fit(make_rows(2))
 
     def takes_weights(self):
-        """Tell whether ``fit`` knows `sample_weight`."""
+        """Return whether ``fit`` knows `sample_weight`."""
         return has_fit_parameter(self._estimator, "sample_weight")
 
 
@@ -123,16 +111,16 @@ def _assert_close(actual, expected, name, error):
 
 
 def _draw(density, n_samples):
-    """Draw rows, from the seed 0."""
+    """Draw samples, from the seed 0."""
     if not hasattr(density, "sample"):
         raise SkipTest("there is no method sample")
     takes_seed = "random_state" in inspect.signature(density.sample).parameters
-    answer = density.sample(n_samples, **({"random_state": 0} if takes_seed else {}))
-    return np.asarray(answer[0] if isinstance(answer, tuple) else answer)
+    drawn = density.sample(n_samples, **({"random_state": 0} if takes_seed else {}))
+    return np.asarray(drawn[0] if isinstance(drawn, tuple) else drawn)
 
 
 def check_sample_has_shape_and_seed(subject):
-    """Ask for as many rows as wanted, the same ones from the same seed."""
+    """Ask for as many samples as wanted, the same ones from the same seed."""
     X = _draw(subject.two, 7)
     assert X.shape == (7, 2), f"sample(7) has shape {X.shape}, not (7, 2)"
     assert np.isfinite(X).all(), "samples are not finite"
@@ -159,7 +147,7 @@ def check_sample_agrees_with_score(subject):
 
 
 def _check_equivariance(subject, matrix, shift):
-    """Fit and score rows A x + b, and add log |det A|."""
+    """Fit and score samples A x + b, and add log |det A|."""
     X = make_rows(2)
     image = X @ matrix.T + shift
     other = subject.fit(image).score_samples(image) + np.linalg.slogdet(matrix)[1]
@@ -167,7 +155,7 @@ def _check_equivariance(subject, matrix, shift):
 
 
 def check_shift_equivariance(subject):
-    """Shift the rows: the density shifts with them."""
+    """Shift the samples: the density shifts with them."""
     _check_equivariance(subject, np.eye(2), np.array([20.0, 5.0]))
 
 
@@ -182,13 +170,13 @@ def check_unit_equivariance(subject):
 
 
 def check_rotation_equivariance(subject):
-    """Rotate the rows about their mean."""
+    """Rotate the samples about their mean."""
     center = make_rows(2).mean(axis=0)
     _check_equivariance(subject, _ROTATION, center - _ROTATION @ center)
 
 
 def check_finite_far_away(subject):
-    """Score rows far away: finite, and never NaN however far."""
+    """Score samples far away: finite, and never NaN however far."""
     X = make_rows(2)
     for size in _FAR:
         far = X.mean(axis=0) + size * np.array([[1, 0], [0, -1], [1, 1]]) * X.std(
@@ -226,7 +214,7 @@ def check_chain_rule(subject):
 
 
 def check_weights_count_as_copies(subject):
-    """Fit rows with weights 0 to 3, and as many copies."""
+    """Fit samples with weights 0 to 3, and as many copies."""
     if not subject.takes_weights():
         raise SkipTest("fit takes no sample_weight")
     X = make_rows(2)
@@ -237,12 +225,12 @@ def check_weights_count_as_copies(subject):
 
 
 def check_keeps_single_precision(subject):
-    """Fit and score float32 rows: answers are float32, close to those of float64."""
+    """Fit and score float32 samples: results are float32, close to those of float64."""
     X = make_rows(2)
     single = X.astype(np.float32)
     expected = subject.two.score_samples(X)
     _assert_close(subject.two.score_samples(single), expected, "the score", _SAME)
-    # A search may take another way from rounded rows, to a place as good.
+    # A search may take another way from rounded samples, to a place as good.
     log_prob = subject.fit(single).score_samples(single)
     _assert_close(log_prob.mean(), expected.mean(), "the mean of a fit", 10 * _SAME)
     assert log_prob.dtype == np.float32, f"float32 rows have scores of {log_prob.dtype}"
@@ -272,18 +260,18 @@ def check_density_estimator(estimator, *, expected_failed_checks=None, on_fail="
     r"""Check that an estimator of a density is one.
 
     :func:`sklearn.utils.estimator_checks.check_estimator` has no group of checks for
-    densities. Here are thirteen laws, on 240 rows of one and two columns:
+    densities. Here are thirteen laws, on 240 samples of one and two columns:
 
     ======================================= ==========================================
     ``check_integrates_to_one_1d``          quadrature on 20001 points, to 0.002
     ``check_integrates_to_one_2d``          quadrature on 281 by 281 points, to 0.02
     ``check_score_is_mean``                 of ``score_samples``, with weights if any
-    ``check_sample_has_shape_and_seed``     same seed, same rows
+    ``check_sample_has_shape_and_seed``     same seed, same samples
     ``check_sample_agrees_with_score``      two-sample tests in six directions
-    ``check_shift_equivariance``            fits of shifted rows
-    ``check_scale_equivariance``            fits of rows times one factor
-    ``check_unit_equivariance``             fits of rows in other units
-    ``check_rotation_equivariance``         fits of rotated rows
+    ``check_shift_equivariance``            fits of shifted samples
+    ``check_scale_equivariance``            fits of samples times one factor
+    ``check_unit_equivariance``             fits of samples in other units
+    ``check_rotation_equivariance``         fits of rotated samples
     ``check_finite_far_away``               to 1e8 standard deviations; no NaN beyond
     ``check_chain_rule``                    ``marginal`` and ``condition``
     ``check_weights_count_as_copies``       weights 0 to 3 against copies
@@ -294,7 +282,7 @@ def check_density_estimator(estimator, *, expected_failed_checks=None, on_fail="
 
     .. math:: \log p_{AX + b}(A x + b) = \log p_X(x) - \log |\det A|
 
-    to 0.01 nats at every row, for the densities fitted on the rows X and A X + b.
+    to 0.01 nats at every sample, for the densities fitted on the samples X and A X + b.
 
     Parameters
     ----------
@@ -336,7 +324,7 @@ def check_density_estimator(estimator, *, expected_failed_checks=None, on_fail="
 
     Notes
     -----
-    Rows are positive, and stay so in all checks. Densities with a bounded support
+    Samples are positive, and stay so in all checks. Densities with a bounded support
     score -inf far away: declare ``check_finite_far_away``. Few densities have all
     equivariances: a kernel density of fixed bandwidth has units of its own, diagonal
     covariances do not rotate.
@@ -388,7 +376,7 @@ def check_density_estimator(estimator, *, expected_failed_checks=None, on_fail="
 def _run(check, subject):
     """Return how a check ended, and with which exception."""
     try:
-        # Whether an estimator warns where it answers is not asked here.
+        # Whether an estimator warns where it predicts is not asked here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             check(subject)

@@ -185,7 +185,7 @@ def test_dead_gradient_is_said(X):
     decoder = KernelDecoder(
         4, n_centers=4, objective="batch", variance=1.0, **{**SMALL, "max_iter": 30}
     )
-    with pytest.warns(CollapseWarning, match="rows of a batch carry the gradient"):
+    with pytest.warns(CollapseWarning, match="samples of a batch carry the gradient"):
         decoder.fit(X)
     assert decoder.effective_samples_ < 20
     assert_allclose(decoder.kernel_variance_, 1.0, rtol=1e-6)
@@ -214,7 +214,7 @@ def test_automatic_number_of_components(X):
 @pytest.mark.parametrize("value", [0.0, 255.0])
 def test_identical_images_are_said(value):
     rows = np.full((30, 16), value)
-    with pytest.warns(CollapseWarning, match="All rows are the same"):
+    with pytest.warns(CollapseWarning, match="All samples are identical"):
         decoder = KernelDecoder(**QUICK).fit(rows)
     assert_allclose(decoder.reconstruct(rows), rows, atol=1e-4)
     assert_allclose(decoder.sample(3)[0], rows[:3], atol=1e-4)

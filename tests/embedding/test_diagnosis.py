@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
 from skgmje.embedding import CollapseWarning, GJEEmbedder, diagnose
-from skgmje.embedding._diagnosis import describe, effective_rank, log_det, measure
+from skgmje.embedding._latent_density import describe, effective_rank, log_det, measure
 
 
 def test_healthy_embeddings_need_no_words(rng):
@@ -85,5 +85,5 @@ def test_diagnosis_needs_a_fit_and_rows(X):
     with pytest.raises(TypeError, match="no embedder"):
         diagnose(PCA(), X)
     fitted = GJEEmbedder(2, max_iter=5, random_state=0).fit(X)
-    with pytest.raises(ValueError, match="one row"):
+    with pytest.raises(ValueError, match="one sample"):
         diagnose(fitted, X[:1])

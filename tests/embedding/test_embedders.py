@@ -247,12 +247,12 @@ def test_own_augmentation_is_used(X):
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"augmentation": lambda b, g: b}, "views of every row are identical"),
+        ({"augmentation": lambda b, g: b}, "views of every sample are identical"),
         ({"augmentation": lambda b, g: b / 0}, "not finite"),
-        ({"embedding_dim": 101}, "at least 202 rows in a batch.*got 200"),
+        ({"embedding_dim": 101}, "at least 202 samples in a batch.*got 200"),
         (
             {"embedding_dim": 5, "batch_size": 9},
-            "at least 10 rows in a batch.*got 9",
+            "at least 10 samples in a batch.*got 9",
         ),
         ({"hidden_layer_sizes": ()}, "at least one"),
         ({"hidden_layer_sizes": (8, 0)}, "positive integers"),
@@ -295,7 +295,7 @@ def test_given_views_are_augmented_in_training_only(X, Y, held_out):
     ("rows", "words"),
     [
         (np.ones((1, 3)), "1 sample"),
-        (np.ones((9, 3)), "X is constant"),
+        (np.ones((9, 3)), "samples in X are identical"),
         (np.full((9, 3), np.nan), "NaN"),
         (np.full((9, 3), 1e200) * np.arange(9)[:, None], "Rescale X"),
     ],
@@ -442,7 +442,7 @@ def test_grid_search_by_score_does_not_fall_into_the_trap():
 
 def test_views_in_parts_are_as_good_as_whole(X, monkeypatch):
     fitted = clone(GJE).fit(X)
-    monkeypatch.setattr("skgmje.embedding._encoder_training._DRAWN_ROWS", 64)
+    monkeypatch.setattr("skgmje.embedding._encoder._DRAWN_ROWS", 64)
     monkeypatch.setattr("skgmje.embedding._latent_density._CHUNK_ROWS", 64)
     in_parts = clone(GJE).fit(X)
     assert_allclose(in_parts.score(X), fitted.score(X), atol=0.1)

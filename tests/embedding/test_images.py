@@ -20,10 +20,15 @@ from skgmje.embedding import (
     _encoder as _convnet,
 )
 from skgmje.embedding._base import _OF_IMAGES, _OF_ROWS, choose_size
-from skgmje.embedding._encoder import ConvNet, Encoder, to_images, to_rows
-from skgmje.embedding._encoder_training import ViewPair
-from skgmje.embedding._images import AUGMENTATIONS, ImageFormat, flatten_images
+from skgmje.embedding._encoder import ConvNet, Encoder, ViewPair
 from skgmje.embedding._losses import covariance
+from skgmje.embedding._views import (
+    AUGMENTATIONS,
+    ImageFormat,
+    flatten_images,
+    to_images,
+    to_rows,
+)
 
 SMALL = {"max_iter": 10, "hidden_layer_sizes": (8,), "random_state": 0}
 
@@ -129,7 +134,7 @@ def test_own_modules_and_functions_see_images(colors):
     wrong = clone(embedder).set_params(encoder=nn.Linear(3, 4))
     with pytest.raises(ValueError, match=r"images of shape \(2, 3, 8, 6\)"):
         wrong.fit(colors)
-    with pytest.raises(ValueError, match="encoder of your own nobody knows"):
+    with pytest.raises(ValueError, match="encoder of your own are unknown"):
         embedder.set_params(embedding_layer="multi").fit(colors)
 
 
@@ -163,7 +168,7 @@ def test_small_batches_average_their_moments(images):
     embedder = GJEEmbedder(6, moment_decay=0.5, **params).fit(images)
     assert embedder.effective_rank_ > 4
     assert embedder.information_[1] > embedder.information_[0] + 0.5
-    with pytest.raises(ValueError, match=r"at least 12 rows .* moment_decay=0.5"):
+    with pytest.raises(ValueError, match=r"at least 12 samples .* moment_decay=0.5"):
         GJEEmbedder(6, **params).fit(images)
 
 
@@ -295,7 +300,7 @@ def test_width_that_is_chosen_may_be_written_out():
         (lambda X: X[:, None, None], "5 axes"),
         (lambda X: X[:, :0], "without pixels"),
         (lambda X: np.where(X > 8, np.nan, X), "NaN"),
-        (lambda X: np.full_like(X, 3), "constant"),
+        (lambda X: np.full_like(X, 3), "identical"),
         (lambda X: X[:1], "minimum of 2"),
         (lambda X: X * 1e60, "pixel of size"),
     ],
@@ -354,11 +359,11 @@ def test_file_keeps_images(fitted, images, tmp_path):
 
 def test_units_of_images_are_those_of_channels(colors):
     rows, shape = flatten_images(colors)
-    units = ImageFormat.of(rows, shape).units(rows, per_channel=True)
-    Z = units.standardise(rows).reshape(-1, 3)
+    units = ImageFormat.of(rows, shape).standardization(rows, per_channel=True)
+    Z = units.forward(rows).reshape(-1, 3)
     assert_allclose(Z.mean(axis=0), 0, atol=1e-12)
     assert_allclose(Z.std(axis=0), 1)
-    shared = ImageFormat.of(rows, shape).units(rows, per_channel=False)
+    shared = ImageFormat.of(rows, shape).standardization(rows, per_channel=False)
     assert shared.scale.shape == ()
 
 

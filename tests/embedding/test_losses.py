@@ -14,7 +14,7 @@ from skgmje.embedding import (
     logdet_term,
     vicreg_loss,
 )
-from skgmje.embedding._encoder_training import Embeddings, Objective
+from skgmje.embedding._losses import Embeddings, Objective
 from skgmje.gaussian import Mixture
 
 N, D = 24, 3

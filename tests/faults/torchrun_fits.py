@@ -19,8 +19,9 @@ from skgmje._training._schedule import Hooks, Schedule
 from skgmje.conditional import ConditionalMixtureDensity
 from skgmje.costs import COSTS, svd_cost
 from skgmje.embedding import GJEEmbedder
-from skgmje.embedding._encoder import Encoder, Perceptron
-from skgmje.embedding._encoder_training import Objective, ViewPair, jitter
+from skgmje.embedding._encoder import Encoder, Perceptron, ViewPair
+from skgmje.embedding._losses import Objective
+from skgmje.embedding._views import jitter
 from skgmje.mixture import KernelMixtureDensity
 from skgmje.modules import mlp
 

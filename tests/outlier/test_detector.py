@@ -254,7 +254,9 @@ class Broken(KernelDensity):
 
 
 def test_broken_density_is_named(X):
-    with pytest.raises(ValueError, match=r"Broken\(.*\) gives 400 rows a score of NaN"):
+    with pytest.raises(
+        ValueError, match=r"Broken\(.*\) gives 400 samples a score of NaN"
+    ):
         fit(X, density=Broken(), marginal_weight=0)
-    with pytest.raises(ValueError, match="none of the rows to fit a finite score"):
+    with pytest.raises(ValueError, match="none of the samples to fit a finite score"):
         fit(X, density=Broken(-np.inf), marginal_weight=0)
