@@ -51,7 +51,7 @@ linkcheck: $(DOC_READY)
 
 # Optional peers: $(BIN)/python -m pip install -e ".[bench]"
 bench: $(READY)
-	$(BIN)/python benchmarks/ratios.py
+	$(BIN)/python -m benchmarks.speed.ratios
 
 clean:
 	rm -rf build dist *.egg-info examples/out benchmarks/out

@@ -1,4 +1,4 @@
-"""The directive ``results``: a table of ``benchmarks/results``, as it was measured.
+"""The directive ``results``: a table of a benchmark, as it was measured.
 
 An extension of Sphinx, for this documentation alone. No figure is typed by hand::
 
@@ -7,7 +7,8 @@ An extension of Sphinx, for this documentation alone. No figure is typed by hand
        :columns: data | KernelMixtureDensity() | target
        :rows: moons | wine
 
-shows one of the tables of ``quality.md``, with the date and the machine below it.
+shows one of the tables of ``benchmarks/*/results/quality.md``, with the date and the
+machine below it.
 """
 
 from pathlib import Path
@@ -15,12 +16,20 @@ from pathlib import Path
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+ROOT = Path(__file__).parents[1]
+
+
+def find(name):
+    """Return the file of a benchmark's results."""
+    found = [*ROOT.glob(f"benchmarks/*/results/{name}.md")]
+    if len(found) != 1:
+        raise FileNotFoundError(f"There are {len(found)} results {name!r}.")
+    return found[0]
 
 
 def read_tables(name):
     """Return the tables of a file, each a list of rows of cells, and its last line."""
-    lines = (RESULTS / f"{name}.md").read_text().splitlines()
+    lines = find(name).read_text().splitlines()
     tables, inside = [], False
     for line in lines:
         is_row = line.startswith("|")
@@ -51,7 +60,7 @@ def _words(text):
 
 
 class Results(Directive):
-    """Show a table of ``benchmarks/results``."""
+    """Show a table that was measured."""
 
     required_arguments = 1
     option_spec = {
@@ -64,15 +73,16 @@ class Results(Directive):
         """Return the table and its source."""
         name = self.arguments[0]
         env = self.state.document.settings.env
-        env.note_dependency(str(RESULTS / f"{name}.md"))
         try:
+            path = find(name)
+            env.note_dependency(str(path))
             tables, source = read_tables(name)
             table = tables[self.options.get("table", 0)]
             cells = pick(table, self.options.get("columns"), self.options.get("rows"))
         except (OSError, IndexError, ValueError) as error:
             raise self.error(f"results {name}: {error}") from error
         caption = nodes.paragraph("", classes=["source"])
-        caption += nodes.emphasis("", f"benchmarks/results/{name}.md; {source}")
+        caption += nodes.emphasis("", f"{path.relative_to(ROOT)}; {source}")
         return [_table_node(cells), caption]
 
 

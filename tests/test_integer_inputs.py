@@ -332,7 +332,6 @@ NO_ARRAYS = {
     "skgmje.metrics.monte_carlo_kl",
     "skgmje.metrics.monte_carlo_l2",
     "skgmje.metrics.mutual_information",
-    "skgmje.model_selection._tasks.dask_tasks",
     "skgmje.modules.mlp",
     "skgmje.to_sklearn",
     "skgmje.utils.all_estimators",

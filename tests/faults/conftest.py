@@ -2,7 +2,8 @@
 
 Every test here is slow. A fault is done to a child process, which must finish
 within its limit; the test asserts that the fault really happened, and records how
-many were tried and survived. ``benchmarks/faults.py`` makes a table of the records.
+many were tried and survived. ``benchmarks/library/faults.py`` makes a table of the
+records.
 """
 
 import json

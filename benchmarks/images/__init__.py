@@ -1,0 +1,1 @@
+"""Embeddings, densities, decoders and generators of images."""

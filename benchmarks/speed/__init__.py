@@ -1,0 +1,1 @@
+"""Speed, memory, devices and clusters."""
