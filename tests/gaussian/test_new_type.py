@@ -1,4 +1,7 @@
-"""A sixth covariance type, written here and registered, works everywhere."""
+"""A sixth covariance type, written here and registered, works everywhere.
+
+Private modules are imported as a new type's own file in the library does.
+"""
 
 import os
 import re
