@@ -68,7 +68,7 @@ pytestmark = [
         ":sklearn.exceptions.ConvergenceWarning",
         ":skgmje.embedding.CollapseWarning",
         "cost=.*compares operators:UserWarning",
-        "Only .* pairs of a row:UserWarning",
+        "Only .* pairs of a sample:UserWarning",
         ".*of the values of target:UserWarning",
         "StackingDensity. .*columns:UserWarning",
     )

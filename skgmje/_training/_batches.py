@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-# Permutations of more rows than these would be as large as the rows.
+# Permutations of more samples than these would be as large as the samples.
 _MAX_PERMUTED = 2**22
 
 
@@ -14,7 +14,7 @@ _CHUNK_ENTRIES = 2**20
 
 
 class TensorRows(torch.utils.data.Dataset):
-    """Tensors that share their rows, already on their device."""
+    """Tensors that share their samples, already on their device."""
 
     def __init__(self, X, *others):
         self.X = X
@@ -29,7 +29,7 @@ class TensorRows(torch.utils.data.Dataset):
 
 
 class ArrayRows(torch.utils.data.Dataset):
-    """Arrays that share their rows, read and moved when a batch asks for them."""
+    """Arrays that share their samples, read and moved when a batch asks for them."""
 
     def __init__(self, X, *others, dtype, device):
         self.arrays = (X, *others)
@@ -50,7 +50,7 @@ class ArrayRows(torch.utils.data.Dataset):
 
 
 def load_rows(arrays, dtype, device, max_bytes):
-    """Return rows for training: tensors if they fit, else arrays."""
+    """Return samples for training: tensors if they fit, else arrays."""
     rows = ArrayRows(*arrays, dtype=dtype, device=device)
     size = sum(math.prod(array.shape) for array in arrays) * np.dtype(dtype).itemsize
     if size > max_bytes:
@@ -67,19 +67,19 @@ def load_rows(arrays, dtype, device, max_bytes):
 
 
 def share_rows(array, device):
-    """Return an array as rows for training, on the CPU without a copy of it."""
+    """Return an array as samples for training, on the CPU without a copy of it."""
     return TensorRows(torch.from_numpy(array).to(device).contiguous())
 
 
 def draw_rows(n_rows, size, random_state):
-    """Return indices of random rows; of very many some may come twice."""
+    """Return indices of random samples; of very many some may come twice."""
     if n_rows > _MAX_PERMUTED:
         return torch.randint(n_rows, (size,), generator=random_state)
     return torch.randperm(n_rows, generator=random_state)[:size]
 
 
 class TensorBatches:
-    """Iterate over batches of tensors without visiting single rows."""
+    """Iterate over batches of tensors without visiting single samples."""
 
     remembered = ("left", "source", "n_used")
 
@@ -104,6 +104,7 @@ class TensorBatches:
             yield self._next()
 
     def _next(self):
+        """Return the samples of the next batch."""
         size, n_rows = self.batch_size, len(self.dataset)
         if size == n_rows and isinstance(self.dataset, TensorRows):
             return self.dataset.X, self.dataset.others
@@ -117,7 +118,7 @@ class TensorBatches:
         return self.dataset[rows]
 
     def _draw(self, random_state):
-        """Return the next order of the rows; of very many, of one batch."""
+        """Return the next order of the samples; of very many, of one batch."""
         n_rows = len(self.dataset)
         drawn = self.batch_size if n_rows > _MAX_PERMUTED else n_rows
         order = draw_rows(n_rows, drawn, random_state)

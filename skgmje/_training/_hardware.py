@@ -104,6 +104,7 @@ def fast_training(module, X):
 
 
 def _has_bfloat16(device):
+    """Tell whether a device multiplies bfloat16 by itself."""
     if device.type == "cuda":
         # An emulated one is slower than single precision; they came with 8.0.
         return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -116,7 +117,7 @@ def _has_bfloat16(device):
 _training = ContextVar("training", default=False)
 
 
-# Rows by which processes recognise that theirs are the same.
+# Samples by which processes recognise that theirs are the same.
 _COMPARED = 256
 
 
@@ -126,6 +127,7 @@ def group_size():
 
 
 def _exists():
+    """Tell whether there is a group of processes."""
     return distributed.is_available() and distributed.is_initialized()
 
 
@@ -154,7 +156,7 @@ def training_together(module, rows, random_state, device):
 
 
 def _compare(rows, random_state, device):
-    """Raise if the processes do not have the same rows and random states."""
+    """Raise if the processes do not have the same samples and random states."""
     first, _ = rows[:_COMPARED]
     parts = first.cpu().numpy(), random_state.get_state().numpy()
     sums = [zlib.crc32(np.ascontiguousarray(part)) for part in parts]
@@ -165,18 +167,18 @@ def _compare(rows, random_state, device):
     distributed.all_reduce(differs)
     if differs:
         raise ValueError(
-            "The processes of torch.distributed have other rows, or draw other random "
-            "numbers. Give each of them the same X, whole and in the same order, and "
-            "an integer random_state."
+            "The processes of torch.distributed have other samples, or draw other "
+            "random numbers. Give each of them the same X, whole and in the same "
+            "order, and an integer random_state."
         )
 
 
 class Gather(torch.autograd.Function):
-    """The rows of all processes in each; gradients of all are added up."""
+    """The samples of all processes in each; gradients of all are added up."""
 
     @staticmethod
     def forward(ctx, own, start, n_rows):
-        """Return all rows; `own` are those from `start`, along the axis before last."""
+        """Return all samples; `own` are those from `start`, on the axis before last."""
         ctx.share = start, own.shape[-2]
         whole = own.new_zeros((*own.shape[:-2], n_rows, own.shape[-1]))
         whole.narrow(-2, *ctx.share).copy_(own)
@@ -185,13 +187,14 @@ class Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
+        """Return the gradient by the samples of this process."""
         total = grad.clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(total)
         return total.narrow(-2, *ctx.share), None, None
 
 
 def by_rows(network, X):
-    """Evaluate a network, in a group each process for its share of the rows."""
+    """Evaluate a network, in a group each process for its share of the samples."""
     size, n_rows = group_size(), X.shape[-2]
     if size == 1:
         return network(X)
@@ -215,7 +218,7 @@ def by_rows(network, X):
 
 
 def _let_see(module, gather, share):
-    """Give a batch normalisation all rows, and what follows the share of its rows."""
+    """Give a batch normalisation all samples, and what follows its own share."""
 
     def see_all(_, args):
         own = args[0]

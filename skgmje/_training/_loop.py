@@ -59,10 +59,12 @@ def recall(parts):
 
 
 def _names(part):
+    """Return the names of the attributes that a part remembers."""
     return getattr(part, "remembered", ())
 
 
 def _state(value):
+    """Return what is written of a value."""
     return value.get_state() if isinstance(value, torch.Generator) else value
 
 
@@ -78,6 +80,7 @@ def restore(parts, known, device):
 
 
 def _moved(value, device):
+    """Return a value with all its tensors on a device."""
     if torch.is_tensor(value):
         return value.to(device)
     if isinstance(value, dict):
@@ -229,6 +232,7 @@ class _MixtureNet(NeuralNet):
         return step
 
     def _full_epoch(self, iterator, prefix, step_fn, **fit_params):
+        """Train as skorch does, with a word per batch."""
         super().run_single_epoch(iterator, True, prefix, step_fn, **fit_params)  # noqa: FBT003
         self.losses_ += self.history[-1, "batches", :, prefix + "_loss"]
 
@@ -248,6 +252,7 @@ class _MixtureNet(NeuralNet):
         self.history.record(prefix + "_batch_count", len(losses))
 
     def _lean_step(self, batch, parameters, **fit_params):
+        """Return the loss of one gradient step."""
         self._begin_step()
         X, others = batch
 
@@ -263,6 +268,7 @@ class _MixtureNet(NeuralNet):
         return loss.detach()
 
     def _clip(self, parameters):
+        """Average the gradients over the processes and bound them."""
         average_gradients(parameters)
         if self.hooks.clip_gradients is None:
             nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
@@ -270,6 +276,7 @@ class _MixtureNet(NeuralNet):
             self.hooks.clip_gradients()
 
     def _begin_step(self):
+        """Set the learning rates and tell who listens."""
         fraction = self.n_steps_ / self.schedule.max_iter
         if self.hooks.on_step is not None:
             self.hooks.on_step(fraction)
@@ -281,11 +288,13 @@ class _MixtureNet(NeuralNet):
                 group["lr"] = factor * rate
 
     def _end_step(self, batch):
+        """Let the module follow the batch."""
         self.n_steps_ += 1
         self.last_batch_ = batch
         self.module_.update(batch[0], self.random_state)
 
     def _state(self):
+        """Return a copy of the parameters and buffers."""
         return {k: v.clone() for k, v in self.module_.state_dict().items()}
 
     def _check_losses(self, losses):
@@ -305,6 +314,7 @@ class _MixtureNet(NeuralNet):
         return not loss <= _EXPLODED * max(1.0, abs(self.losses_[0]))
 
     def _check_finite(self, loss):
+        """Raise if a loss is bad."""
         if self.is_bad(loss):
             raise NonFiniteLossError(f"loss {loss:.3g}")
 
@@ -357,7 +367,7 @@ def check_callbacks(callbacks):
         if str(getattr(made, "monitor", "")).startswith("valid"):
             raise ValueError(
                 f"callbacks={callbacks!r} has a {type(made).__name__} that monitors "
-                f"{made.monitor!r}, but no rows are held out. Pass it "
+                f"{made.monitor!r}, but no samples are held out. Pass it "
                 "monitor='train_loss'."
             )
 
@@ -480,7 +490,7 @@ def check_engine(estimator, example, *, may_be_empty=False):
     check_net_params(estimator.net_params)
     check_callbacks(estimator.callbacks)
     sizes = estimator.hidden_layer_sizes
-    if not isinstance(sizes, str):  # which is what suits the rows
+    if not isinstance(sizes, str):  # which is what suits the samples
         has_layers = may_be_empty or len(sizes)
         if not has_layers or not all(isinstance(n, Integral) and n > 0 for n in sizes):
             least = "" if may_be_empty else " and at least one"

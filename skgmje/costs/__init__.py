@@ -1,6 +1,6 @@
 """Kernel costs of a mixture against data, without integrals.
 
-Four costs in one form, `COSTS`, to be minimised; the values and bounds behind
+Four costs in one form, `COSTS`, to be minimized; the values and bounds behind
 them, variants, and diagnostics of the bandwidth.
 """
 

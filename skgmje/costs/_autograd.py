@@ -79,6 +79,7 @@ class GramEigenvalues(Function):
 
 
 def _blocks(matrix):
+    """Return the rows of a matrix in blocks; on a device they are one."""
     if matrix.device.type != "cpu":
         return [matrix]
     return matrix.detach().split(max(1, _ENTRIES // matrix.shape[1]))

@@ -21,7 +21,7 @@ from skgmje.gaussian._pairs import column_sums, correlations
 
 
 def scalar_value(grams, weights=None, jitter=None, *, log=False):
-    r"""Compute the value that the scalar cost bounds, to be maximised.
+    r"""Compute the value that the scalar cost bounds, to be maximized.
 
     .. math:: \frac{\langle p, q \rangle^2}{\langle q, q \rangle}
         \le \langle p, p \rangle
@@ -70,7 +70,7 @@ def scalar_value(grams, weights=None, jitter=None, *, log=False):
 
 
 def vector_matrix_value(grams, weights=None, jitter=None, *, log=False):
-    r"""Compute the value that the vector-matrix cost bounds, to be maximised.
+    r"""Compute the value that the vector-matrix cost bounds, to be maximized.
 
     With :math:`b_k = \langle p, q_k \rangle` and R the Gram matrix of the kernels
     :math:`q_k` around the centers,
@@ -125,7 +125,7 @@ def vector_matrix_value(grams, weights=None, jitter=None, *, log=False):
 
 
 def matrix_matrix_value(grams, weights=None, jitter=None, *, log=False):
-    r"""Compute the value that the matrix-matrix cost bounds, to be maximised.
+    r"""Compute the value that the matrix-matrix cost bounds, to be maximized.
 
     .. math:: \operatorname{tr}(P R^{-1} P^\top) \le \operatorname{tr}(K_{xx})
 
@@ -179,7 +179,7 @@ def matrix_matrix_value(grams, weights=None, jitter=None, *, log=False):
 
 
 def svd_value(grams, weights=None, jitter=None, *, log=False):
-    r"""Compute the value that the SVD cost bounds, to be maximised.
+    r"""Compute the value that the SVD cost bounds, to be maximized.
 
     .. math:: \frac{\|K_{xy}\|_*}{\sqrt{n k}} \le
         \sqrt{\frac{\operatorname{tr} K_{xx}}{n} \frac{\operatorname{tr} K_{yy}}{k}}

@@ -24,12 +24,12 @@ from skgmje.costs._costs import TRAINING_COSTS, as_cost
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._kernel_recipe import (
     FIRST_CENTERS,
-    POLISHES,
+    REFINEMENTS,
     check_size,
     choose_recipe,
     choose_settings,
     standardized_data,
-    training_rows,
+    training_samples,
 )
 
 # Frames between these functions and the user's call of fit.
@@ -65,12 +65,12 @@ def warn_of_troubles(name, troubles):
 
 
 def warn_of_dead_gradient(estimator, n_pairs):
-    """Warn if the cost of a fitted estimator saw few pairs of a row and a center."""
+    """Warn if the cost of a fitted estimator saw few pairs of a sample and a center."""
     if estimator.pair_ess_ < 0.01 * n_pairs:
         warnings.warn(
-            f"Only {estimator.pair_ess_:.3g} of {n_pairs} pairs of a row and a center "
-            f"count at bandwidth {estimator.bandwidth_:.3g}, so most rows have no "
-            "gradient. Increase bandwidth, or use bandwidth='cell'.",
+            f"Only {estimator.pair_ess_:.3g} of {n_pairs} pairs of a sample and a "
+            f"center count at bandwidth {estimator.bandwidth_:.3g}, so most samples "
+            "have no gradient. Increase bandwidth, or use bandwidth='cell'.",
             UserWarning,
             stacklevel=_STACKLEVEL,
         )
@@ -89,6 +89,7 @@ def warn_of_no_density(estimator):
 
 
 def _draws_noise(estimator):
+    """Raise AttributeError if there is no map from noise."""
     if estimator.generator == "codes":
         raise AttributeError(
             "generator='codes' has one code per component and draws no others; "
@@ -106,14 +107,14 @@ class KernelMixtureDensity(
     r"""Gaussian mixture whose centers a network places by a kernel cost.
 
     A network puts out the centers :math:`c_k`; training moves them until the
-    kernels around them match the kernels around the rows. The normalised costs are
+    kernels around them match the kernels around the samples. The normalised costs are
     gaps to a bound, 0 where it is reached, for example ``cost="svd"``:
 
     .. math:: -\log \|K\|_*, \qquad K_{ik} = \sqrt{w_k / n}\,
         \exp(-\|x_i - c_k\|^2 / 4 v)
 
     The cost places the centers; the likelihood then sets weights and
-    covariances (`polish`). After the polish the costs are nearly equal.
+    covariances (`polish`). After the refinement the costs are nearly equal.
 
     Parameters
     ----------
@@ -124,10 +125,10 @@ class KernelMixtureDensity(
     covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'}, \
             default='auto'
         Shape of the covariances with ``polish="em"``; else they are spherical.
-        Spheres of standardised features are diagonal in the units of `X`.
+        Spheres of standardized features are diagonal in the units of `X`.
 
     shrinkage : float or 'auto', default='auto'
-        Pseudo-count, in rows, of the pooled covariance in ``polish="em"``.
+        Pseudo-count, in samples, of the pooled covariance in ``polish="em"``.
 
     rank : int, default=4
         Number of factors of 'low-rank' covariances.
@@ -144,12 +145,12 @@ class KernelMixtureDensity(
         callable builds one from ``(code_dim, n_features)``.
 
     init_params : {'k-means++', 'random_from_data', 'noise'}, default='k-means++'
-        Where 'codes' start: k-means centers, rows, or noise with a bandwidth
+        Where 'codes' start: k-means centers, samples, or noise with a bandwidth
         that falls.
 
     bandwidth : float or {'auto', 'cell', 'loo'}, default='auto'
-        Standard deviation of the bumps, in standard deviations of the features
-        if `standardize`. 'cell': half the mean squared distance of a row to the
+        Standard deviation of the kernels, in standard deviations of the features
+        if `standardize`. 'cell': half the mean squared distance of a sample to the
         nearest k-means center, as a variance. 'loo': the kernel density
         estimate that predicts best. 'auto': 'loo' for the density of a cost as
         it stands, four times 'cell' for noise in 16 or more dimensions, a
@@ -175,7 +176,7 @@ class KernelMixtureDensity(
         Largest number of gradient steps.
 
     batch_size : int, 'auto' or None, default='auto'
-        Rows per step; None: all. 'auto': all of up to 2000 (not for noise),
+        Samples per step; None: all. 'auto': all of up to 2000 (not for noise),
         else 256, or four per center.
 
     learning_rate : float, default=0.004
@@ -192,8 +193,8 @@ class KernelMixtureDensity(
         Where to train: 'cpu', 'cuda', ...; 'auto' is a GPU if there is one.
 
     max_bytes : int, default=2**25
-        Rows up to this size are tensors while training; else batches are read.
-        By default, ten million rows of 8 features need 64 MB beside themselves.
+        Samples up to this size are tensors while training; else batches are read.
+        By default, ten million samples of 8 features need 64 MB beside themselves.
 
     callbacks : list of skorch callbacks or None, default=None
         Passed on to skorch, for example ``[EarlyStopping("train_loss")]``. For
@@ -229,35 +230,35 @@ class KernelMixtureDensity(
         Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
 
     centers_ : ndarray of shape (n_components, n_features)
-        Centers as the cost placed them, before the polish.
+        Centers as the cost placed them, before the refinement.
 
     bandwidth_ : float
-        Standard deviation of the bumps, in the units of `bandwidth`.
+        Standard deviation of the kernels, in the units of `bandwidth`.
 
     loss_curve_ : ndarray of shape (n_iter_,)
         Cost before each step; while the bandwidth falls, values do not compare.
 
     bound_gap_ : float
-        The cost at the end, on up to 2000 rows.
+        The cost at the end, on up to 2000 samples.
 
     pair_ess_ : float
-        Effective number of pairs of a row and a center that the cost sees.
+        Effective number of pairs of a sample and a center that the cost sees.
 
     effective_rank_ : float
         Effective number of singular values of the kernel matrix. Under the wide
-        bumps of noise in many dimensions a few are normal.
+        kernels of noise in many dimensions a few are normal.
 
     n_iter_ : int
         Number of gradient steps.
 
     converged_ : bool
-        Whether training and polish had settled.
+        Whether training and refinement had settled.
 
     cv_results_ : dict or None
         Held-out log-likelihood of all settings, if one was 'auto'.
 
     generator_ : torch.nn.Module
-        The map from noise to standardised centers; not for 'codes'.
+        The map from noise to standardized centers; not for 'codes'.
 
     See Also
     --------
@@ -301,7 +302,7 @@ class KernelMixtureDensity(
             Interval(Real, 0, None, closed="neither"),
             StrOptions({"auto", "cell", "loo"}),
         ],
-        "polish": [StrOptions(set(POLISHES) - {None}), None],
+        "polish": [StrOptions(set(REFINEMENTS) - {None}), None],
         "standardize": ["boolean"],
         "code_dim": [Interval(Integral, 1, None, closed="left")],
         "hidden_layer_sizes": ["array-like"],
@@ -390,13 +391,13 @@ class KernelMixtureDensity(
         X : array-like of shape (n_samples, n_features), or Dask collection
             Training data. Of more than a million entries no copy is made, and
             selection, start and bandwidth see a random part. Of a Dask array or
-            dataframe the network sees that part too, the polish all rows.
+            dataframe the network sees that part too, the refinement all samples.
 
         y : Ignored
             Not used, present for API consistency by convention.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; rows of weight zero are as good as absent.
+            Weights of the samples; samples of weight zero are as good as absent.
 
         Returns
         -------
@@ -409,7 +410,7 @@ class KernelMixtureDensity(
 
         n_steps = Schedule(self.max_iter).n_epochs
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
-            X, sample_weight = training_rows(self, X, sample_weight)
+            X, sample_weight = training_samples(self, X, sample_weight)
             check_size(self.n_components, X.shape[0])
             device = check_engine(self, (128, 128), may_be_empty=True)
             task.checkpoint = self._open_checkpoint(X, sample_weight)
@@ -430,11 +431,11 @@ class KernelMixtureDensity(
         return self
 
     def _store(self, task, data, settings, placement, bandwidth):
-        """Polish the centers; store them and how they were reached."""
-        polished = POLISHES[self.polish](data, placement.model, settings, self, task)
+        """Refine the centers; store them and how they were reached."""
+        refined = REFINEMENTS[self.polish](data, placement.model, settings, self, task)
         scale, loc = self._scale, self._loc
-        self._set_mixture(polished.mixture.affine(scale, loc))
-        self._n_parameters = polished.n_parameters
+        self._set_mixture(refined.mixture.affine(scale, loc))
+        self._n_parameters = refined.n_parameters
         self.centers_ = placement.model.means * scale + loc
         self.bandwidth_ = bandwidth
         self.cv_results_ = settings.cv_results
@@ -448,7 +449,7 @@ class KernelMixtureDensity(
             self.generator_ = placement.network
         self._n_features_out = len(self.weights_)
         self.converged_ = False
-        return polished.trouble
+        return refined.trouble
 
     def _warn(self, placement, trouble):
         """Say what did not go well in a fit that was not interrupted."""
@@ -460,6 +461,7 @@ class KernelMixtureDensity(
         warn_of_no_density(self)
 
     def _count_parameters(self):
+        """Return the number of free parameters of the fit."""
         # Before the features' units made ellipses of spheres.
         return self._n_parameters
 

@@ -32,12 +32,12 @@ from skgmje.gaussian import Mixture
 MAX_ENTRIES = 2**20
 
 
-ROWS_PER_COMPONENT = 64
+SAMPLES_PER_COMPONENT = 64
 
 
 @dataclass(frozen=True)
 class Data:
-    """Standardised rows, and the part of them that stands for all."""
+    """Standardized samples, and the part of them that stands for all."""
 
     X: Any
     sample_weight: Any
@@ -47,7 +47,7 @@ class Data:
 
     @property
     def training(self):
-        """Rows that a network is trained on, and their weights, as a list of arrays."""
+        """Samples that a network is trained on, and their weights, a list of arrays."""
         arrays = [self.X, self.sample_weight]
         if isinstance(self.X, RowBlocks):
             arrays = [self.part, self.part_weight]
@@ -55,13 +55,13 @@ class Data:
 
     @property
     def weights(self):
-        """Weights of the rows of `part`, ones if there are none."""
+        """Weights of the samples of `part`, ones if there are none."""
         ones = self.part_weight is None
         return np.ones(len(self.part)) if ones else self.part_weight
 
 
-def training_rows(estimator, X, sample_weight):
-    """Return checked rows that count, and their weights; blocks have their own."""
+def training_samples(estimator, X, sample_weight):
+    """Return checked samples that count, and their weights; blocks have their own."""
     blocks = as_blocks(X, sample_weight)
     if blocks is not None:
         return check_blocks(estimator, blocks), None
@@ -70,8 +70,10 @@ def training_rows(estimator, X, sample_weight):
 
 
 def standardized_data(X, sample_weight, units, n_components, random_state):
-    """Return rows in standardised units, without a copy of very many."""
-    per_component = 0 if n_components == "auto" else ROWS_PER_COMPONENT * n_components
+    """Return samples in standardized units, without a copy of very many."""
+    per_component = (
+        0 if n_components == "auto" else SAMPLES_PER_COMPONENT * n_components
+    )
     n_rows = max(MAX_ENTRIES // X.shape[1], per_component)
     if isinstance(X, RowBlocks):
         rows = units.lazy(X)
@@ -89,25 +91,25 @@ def standardized_data(X, sample_weight, units, n_components, random_state):
 
 
 def _some(sample_weight, rows):
-    """Return the weights of some rows in double precision, where they are divided."""
+    """Return the weights of some samples in double precision."""
     if sample_weight is None:
         return None
     return sample_weight[rows].astype(np.float64, copy=False)
 
 
-# The M-steps of the polish; more would change the density little.
+# The M-steps of the refinement; more would change the density little.
 _MAX_ITER = 200
 
 
-class Polished(NamedTuple):
-    """The density that a polish makes."""
+class Refined(NamedTuple):
+    """The density that a refinement makes."""
 
     mixture: Mixture
     n_parameters: int
     trouble: str = ""
 
 
-def polish_em(data, model, settings, estimator, task):
+def refine_by_em(data, model, settings, estimator, task):
     """Fit means, weights and covariances by MAP-EM from the centers."""
     kind, rank, tol = settings.covariance_type, estimator.rank, estimator.tol
     shared = {"shrinkage": settings.shrinkage, "reg_covar": estimator.reg_covar}
@@ -130,34 +132,35 @@ def polish_em(data, model, settings, estimator, task):
     if not result.converged:
         gain = float(np.diff(result.lower_bounds[-2:]).sum())
         trouble = (
-            f"The polish still gained {gain:.2g} nats in iteration {result.n_iter} "
+            f"The refinement still gained {gain:.2g} nats in iteration {result.n_iter} "
             f"(tol={tol:g}). Increase tol."
         )
-    return Polished(result.mixture, result.mixture.n_parameters, trouble)
+    return Refined(result.mixture, result.mixture.n_parameters, trouble)
 
 
-def polish_weights(data, model, settings, estimator, task):
+def refine_weights(data, model, settings, estimator, task):
     """Fit the weights and one shared variance by likelihood; keep the centers."""
     return _of_equal_spheres(
         weights_only(data.part, model.means, sample_weight=data.part_weight)
     )
 
 
-def keep(data, model, settings, estimator, task):
+def keep_model(data, model, settings, estimator, task):
     """Return the model as it stands."""
     return _of_equal_spheres(model)
 
 
 def _of_equal_spheres(mixture):
+    """Return a mixture of spheres that share one variance, and its parameters."""
     # Weights that sum to one, means, and the one variance.
-    return Polished(mixture, mixture.n_components - 1 + mixture.means.size + 1)
+    return Refined(mixture, mixture.n_components - 1 + mixture.means.size + 1)
 
 
-POLISHES = {"em": polish_em, "weights": polish_weights, None: keep}
+REFINEMENTS = {"em": refine_by_em, "weights": refine_weights, None: keep_model}
 
 
-# Up to this many rows every step sees all.
-FULL_BATCH_ROWS = 2000
+# Up to this many samples every step sees all.
+FULL_BATCH_SAMPLES = 2000
 
 
 # Fresh centers per step: the kernel costs see a density, not single centers.
@@ -169,11 +172,11 @@ MAX_RATIO = 1e15
 
 
 def check_size(n_components, n_samples):
-    """Raise if there are fewer rows than components."""
+    """Raise if there are fewer samples than components."""
     if n_components != "auto" and n_components > n_samples:
         raise ValueError(
-            f"n_components={n_components} is more than the n_samples={n_samples} rows "
-            "with a positive weight. Decrease n_components, or pass 'auto'."
+            f"n_components={n_components} is more than the n_samples={n_samples} "
+            "samples with a positive weight. Decrease n_components, or pass 'auto'."
         )
 
 
@@ -228,7 +231,7 @@ def choose_recipe(estimator, data, *, n_components, unit, random_state):
             sample_weight=data.part_weight,
             random_state=random_state,
         )
-        # Fewer distinct rows than centers: some centers coincide.
+        # Fewer distinct samples than centers: some centers coincide.
         cells = np.resize(cells, (n_centers, cells.shape[1]))
     variance = (
         VARIANCES[rule](data, cells, random_state)
@@ -285,7 +288,8 @@ VARIANCES = {
 CELL_RULES = ("cell", "residual", "wide")
 
 
-def _draw_rows(data, cells, n_centers, random_state):
+def _draw_samples(data, cells, n_centers, random_state):
+    """Return samples drawn by their weights, shape (n_centers, n_features)."""
     share = data.weights / data.weights.sum()
     return data.part[random_state.choice(len(data.part), n_centers, p=share)]
 
@@ -293,7 +297,7 @@ def _draw_rows(data, cells, n_centers, random_state):
 FIRST_CENTERS = {
     "k-means++": lambda data, cells, *rest: cells,
     "noise": lambda *rest: None,
-    "random_from_data": _draw_rows,
+    "random_from_data": _draw_samples,
 }
 
 
@@ -305,9 +309,9 @@ def _count_centers(estimator, n_components, n_samples):
 
 
 def _batch_size(estimator, n_centers, n_samples):
-    """Return the number of rows per step: all of few, or enough for the centers."""
+    """Return the number of samples per step: all of few, or enough for the centers."""
     if estimator.batch_size != "auto":
         return estimator.batch_size
-    if n_samples <= FULL_BATCH_ROWS and estimator.generator == "codes":
+    if n_samples <= FULL_BATCH_SAMPLES and estimator.generator == "codes":
         return None
     return min(n_samples, max(256, 4 * n_centers))

@@ -26,7 +26,7 @@ _N_STAGES = 20
 
 
 class Objective:
-    """The cost of a mixture on a batch of weighted rows, at a falling variance."""
+    """The cost of a mixture on a batch of weighted samples, at a falling variance."""
 
     def __init__(self, cost, bumps):
         self.cost = cost
@@ -75,7 +75,7 @@ class Objective:
         return torch.where(weights.sum() > 0, weights, torch.ones_like(weights))
 
     def grams(self, mixture, X, sample_weight=None):
-        """Return the Gram matrices; what only depends on the rows is shared."""
+        """Return the Gram matrices; what only depends on the samples is shared."""
         model_bandwidth = None
         if self.bumps.learn_variance:
             model_bandwidth = (self.factor * mixture.covariances[0]) ** 0.5
@@ -91,8 +91,8 @@ class Objective:
         return last
 
 
-# Rows on which the gap is reported: on a batch it would depend on its size.
-_SAMPLE_ROWS = 2000
+# Samples on which the gap is reported: on a batch it would depend on its size.
+_N_REPORTED = 2000
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ class Generator:
         return NoiseGenerator(*args, network=network, **shared)
 
     def _foreign_network(self, n_features, dtype):
+        """Return the user's network, if its shapes are those of centers."""
         if isinstance(self.kind, torch.nn.Module):
             network = copy.deepcopy(self.kind)
         else:
@@ -162,7 +163,7 @@ class Generator:
 
 @dataclass(frozen=True)
 class Placement:
-    """What :func:`train_centers` found, in units of the standardised data."""
+    """What :func:`train_centers` found, in units of the standardized data."""
 
     model: Mixture
     diagnostics: dict
@@ -209,6 +210,7 @@ def train_centers(estimator, data, dtype, n_components, recipe, task, device):
 
 
 def _place(rows, n_components, objective, generator, hooks, recipe, device, task):
+    """Train the module, and return the placement that it found."""
     schedule, seed = recipe.schedule, recipe.seed
     random_state = torch.Generator().manual_seed(seed)
     foreign = generator.is_foreign
@@ -244,10 +246,10 @@ def _look(module, objective, rows, n_components, random_state):
 
 
 def _sample(rows, random_state):
-    """Return tensors of a fixed sample of the rows, or of all if there are few."""
+    """Return tensors of a fixed part of the samples, or of all if there are few."""
     sample = slice(None)
-    if len(rows) > _SAMPLE_ROWS:
-        sample = draw_rows(len(rows), _SAMPLE_ROWS, random_state)
+    if len(rows) > _N_REPORTED:
+        sample = draw_rows(len(rows), _N_REPORTED, random_state)
     X, others = rows[sample]
     return [X, *others]
 

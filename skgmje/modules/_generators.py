@@ -53,7 +53,7 @@ class MixtureModule(nn.Module, ABC):
         Returns
         -------
         mixture : Mixture
-            One mixture, or one per row of `context`.
+            One mixture, or one per sample of `context`.
         """
 
     def update(self, batch, random_state):
@@ -62,7 +62,7 @@ class MixtureModule(nn.Module, ABC):
         Parameters
         ----------
         batch : tensor of shape (n_samples, n_features)
-            The rows of the step.
+            The samples of the step.
 
         random_state : torch.Generator
             The source of randomness.
@@ -123,13 +123,13 @@ def mlp(sizes, random_state, *, dtype=torch.float32, zero_output=False):
 
 
 def draw_centers(network, n_centers, code_dim, random_state, like):
-    """Map fresh standard-normal noise to centres, shape (n_centers, n_features)."""
+    """Map fresh standard-normal noise to centers, shape (n_centers, n_features)."""
     noise = torch.randn((n_centers, code_dim), generator=random_state, dtype=like.dtype)
     return by_rows(network, noise.to(like.device))
 
 
 class _CenterGenerator(MixtureModule):
-    """Equal spherical components around the centres a network makes.
+    """Equal spherical components around the centers a network makes.
 
     To write one, implement :meth:`centers`; weights and the one variance are
     parameters here, learned or not.
@@ -146,10 +146,10 @@ class _CenterGenerator(MixtureModule):
 
     @abstractmethod
     def centers(self):
-        """Return the centres, a tensor of shape (n_components, n_features)."""
+        """Return the centers, a tensor of shape (n_components, n_features)."""
 
     def forward(self, context=None):
-        """Return the mixture of spherical components around the centres.
+        """Return the mixture of spherical components around the centers.
 
         Parameters
         ----------
@@ -167,13 +167,13 @@ class _CenterGenerator(MixtureModule):
 
 
 class CodeGenerator(_CenterGenerator):
-    r"""One learned code per component, decoded to its centre.
+    r"""One learned code per component, decoded to its center.
 
     .. math:: \mu_k = c_k + g_\theta(u_k), \quad k = 1, \dots, K
 
     with codes :math:`u_k` that are learned together with the perceptron
     :math:`g_\theta`. If there is a base :math:`c`, the last layer starts at
-    zero, so that training starts exactly there; without one the centres start
+    zero, so that training starts exactly there; without one the centers start
     as noise.
 
     Parameters
@@ -182,7 +182,7 @@ class CodeGenerator(_CenterGenerator):
         Number K of components.
 
     n_features : int
-        Number of features of a centre.
+        Number of features of a center.
 
     variance : float
         The components' variance, or where it starts.
@@ -191,7 +191,7 @@ class CodeGenerator(_CenterGenerator):
         The source of randomness, on the CPU.
 
     base : tensor of shape (n_components, n_features) or None, default=None
-        The centres to start from.
+        The centers to start from.
 
     code_dim : int, default=8
         Width of a code.
@@ -260,26 +260,26 @@ class CodeGenerator(_CenterGenerator):
         Returns
         -------
         centers : tensor of shape (n_components, n_features)
-            The centres.
+            The centers.
         """
         return self.base + by_rows(self.network, self.codes)
 
 
 class NoiseGenerator(_CenterGenerator):
-    r"""Fresh noise at every call, mapped to centres: an implicit generator.
+    r"""Fresh noise at every call, mapped to centers: an implicit generator.
 
     .. math:: \mu_k = g_\theta(u_k), \quad u_k \sim \mathcal{N}(0, I)
 
     This is the reading of the paper: what is learned is the map
-    :math:`g_\theta`, from which any number of centres can be drawn.
+    :math:`g_\theta`, from which any number of centers can be drawn.
 
     Parameters
     ----------
     n_components : int
-        Number of centres drawn at every call.
+        Number of centers drawn at every call.
 
     n_features : int
-        Number of features of a centre.
+        Number of features of a center.
 
     variance : float
         The components' variance, or where it starts.
@@ -289,7 +289,7 @@ class NoiseGenerator(_CenterGenerator):
         the device.
 
     network : torch.nn.Module or None, default=None
-        The map from noise of shape (n, code_dim) to centres of shape
+        The map from noise of shape (n, code_dim) to centers of shape
         (n, n_features). None is a perceptron.
 
     code_dim : int, default=8
@@ -351,12 +351,12 @@ class NoiseGenerator(_CenterGenerator):
         self.random_state = random_state
 
     def centers(self):
-        """Draw as many centres as there are components.
+        """Draw as many centers as there are components.
 
         Returns
         -------
         centers : tensor of shape (n_components, n_features)
-            Fresh centres.
+            Fresh centers.
         """
         return draw_centers(
             self.network,

@@ -8,18 +8,18 @@ from skgmje.gaussian._pairs import as_array_of
 from skgmje.modules._generators import MixtureModule
 from skgmje.particles import BankState, bank_mixture, start_bank, step_bank
 
-# Rows of the first batch of which the bandwidth looks at all pairs.
+# Samples of the first batch of which the bandwidth looks at all pairs.
 MAX_PAIRED = 1000
 
 
 class MemoryBank(MixtureModule):
-    r"""A kernel around each of many past rows, followed by sequential Monte Carlo.
+    r"""A kernel around each of many past samples, followed by sequential Monte Carlo.
 
     .. math:: p(z) = \sum_m W_m N(z; z_m, h^2 I)
 
     Each batch reweights the particles by their responsibilities, resamples them
     when few carry the weight, and takes the place of some. Nothing is learned by
-    the gradient; it passes through to the rows that are scored. With
+    the gradient; it passes through to the samples that are scored. With
     ``rate=0, replacement="oldest"`` this is the uniform queue of contrastive
     learning.
 
@@ -132,7 +132,7 @@ class MemoryBank(MixtureModule):
         Parameters
         ----------
         batch : tensor of shape (n_samples, n_features)
-            The rows of the step.
+            The samples of the step.
 
         random_state : torch.Generator
             The source of randomness, on the CPU.
@@ -146,9 +146,11 @@ class MemoryBank(MixtureModule):
         self.n_steps += 1
 
     def _state(self):
+        """Return the bank that the buffers hold."""
         return BankState(self.particles, self.weights, self.ages)
 
     def _fill(self, batch, random_state):
+        """Return a bank of the first batch, and choose the bandwidth."""
         n_particles = len(self.particles)
         if self.learn_bandwidth:
             rows = to_numpy(batch[:MAX_PAIRED]).astype(float)
@@ -157,6 +159,7 @@ class MemoryBank(MixtureModule):
         return start_bank(batch[torch.from_numpy(rows % len(batch)).to(batch.device)])
 
     def _step(self, batch, random_state):
+        """Return the bank after a step, and adapt the bandwidth."""
         state, info = step_bank(
             self._state(),
             batch,

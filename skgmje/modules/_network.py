@@ -142,7 +142,7 @@ class MixtureDensityNetwork(MixtureModule):
         ----------
         context : tensor of shape (n_samples, n_context) or \
                 (n_members, n_samples, n_context)
-            Rows for all members, or rows for each.
+            Samples for all members, or samples for each.
 
         drop : callable, default=None
             Applied to the outputs of each hidden layer, such as dropout.
@@ -157,12 +157,12 @@ class MixtureDensityNetwork(MixtureModule):
         if drop is None:
             outputs = by_rows(partial(perceptrons, *layers), context)
         else:
-            # What is left out is drawn for all rows, the same in each process.
+            # What is left out is drawn for all samples, the same in each process.
             outputs = perceptrons(*layers, context, drop)
         return split_outputs(outputs, self.n_components, self.n_targets, self.min_scale)
 
     def forward(self, context):
-        """Return one mixture per row, of the components of all members.
+        """Return one mixture per sample, of the components of all members.
 
         Parameters
         ----------
@@ -172,7 +172,7 @@ class MixtureDensityNetwork(MixtureModule):
         Returns
         -------
         mixture : Mixture
-            With n_members * n_components components for each row.
+            With n_members * n_components components for each sample.
         """
         return join_members(self.heads(context)).mixture()
 
@@ -183,7 +183,7 @@ class MixtureDensityNetwork(MixtureModule):
         ----------
         context : tensor of shape (n_samples, n_context) or \
                 (n_members, n_samples, n_context)
-            Rows for all members, or rows for each.
+            Samples for all members, or samples for each.
 
         y : tensor of shape (n_samples, n_targets) or \
                 (n_members, n_samples, n_targets)

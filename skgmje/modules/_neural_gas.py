@@ -19,10 +19,10 @@ class NeuralGas(MixtureModule):
     .. math:: w_k \propto N_k + 1, \quad
         \Sigma_k = (S_k + s P) / (N_k + s) + \epsilon I
 
-    with the number of rows :math:`N_k` that are nearest to node k and their
+    with the number of samples :math:`N_k` that are nearest to node k and their
     scatter :math:`S_k` about their mean :math:`\mu_k`, all fading from batch to
     batch, and the pooled covariance P. Nothing is learned by the gradient; it
-    passes through to the rows that are scored.
+    passes through to the samples that are scored.
 
     Parameters
     ----------
@@ -105,6 +105,7 @@ class NeuralGas(MixtureModule):
         return int((self.ids >= 0).sum())
 
     def _state(self):
+        """Return the gas that the buffers hold."""
         k = slice(self.n_nodes)
         edges = torch.argwhere(self.ages.triu() >= 0)
         parts = {name: getattr(self, name)[k] for name in _OF_NODES}
@@ -153,12 +154,12 @@ class NeuralGas(MixtureModule):
 
     @torch.no_grad()
     def update(self, batch, random_state):
-        """Let the gas see the rows of a batch, and count those of each node.
+        """Let the gas see the samples of a batch, and count those of each node.
 
         Parameters
         ----------
         batch : tensor of shape (n_samples, n_features)
-            The rows of the step.
+            The samples of the step.
 
         random_state : torch.Generator
             Draws the first two nodes from the first batch; on the CPU.
@@ -182,7 +183,7 @@ class NeuralGas(MixtureModule):
             total[n_stay:] = 0
 
     def _count(self, batch):
-        """Add the rows to the fading counts and moments about their nodes."""
+        """Add the samples to the fading counts and moments about their nodes."""
         nodes = self.nodes[: self.n_nodes]
         labels = nearest_nodes(nodes, batch)[0]
         diff = batch - nodes[labels]
@@ -194,4 +195,5 @@ class NeuralGas(MixtureModule):
 
 
 def _outer(rows):
+    """Return the outer products of samples with themselves, shape (n, d, d)."""
     return rows[:, :, None] * rows[:, None, :]

@@ -22,7 +22,7 @@ class Prototypes(MixtureModule):
 
     with a strictly lower triangle A, and standard deviations :math:`s_{ki}` of
     feature i given those before it. They are learned by the gradient, or follow
-    the batches by stepwise expectation-maximisation.
+    the batches by stepwise expectation-maximization.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ class Prototypes(MixtureModule):
         Parameters
         ----------
         batch : tensor of shape (n_samples, n_features)
-            The rows of the step.
+            The samples of the step.
 
         random_state : torch.Generator
             Ignored.
@@ -190,6 +190,7 @@ def _learned(*size):
 
 
 def _check(**choices):
+    """Raise unless each value is one of those that are known."""
     for name, (value, known) in choices.items():
         if value not in known:
             raise ValueError(
@@ -199,6 +200,7 @@ def _check(**choices):
 
 
 def _online_em(prototypes, batch):
+    """Return the mixture after a step of stepwise EM."""
     with torch.no_grad():
         mixture = prototypes().to_numpy()
     floor = prototypes.min_scale**2

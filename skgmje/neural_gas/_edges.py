@@ -28,7 +28,7 @@ class Edges(ABC):
 
     @abstractmethod
     def touch(self, first, second, max_age):
-        """Do what :meth:`age` does when `first` has won a single row."""
+        """Do what :meth:`age` does when `first` has won a single sample."""
 
     @abstractmethod
     def neighbors(self, node):
@@ -56,7 +56,7 @@ class DenseEdges(Edges):
 
     def __init__(self, ends, ages, n_nodes, max_nodes, like):
         xp = self.xp = namespace(like)
-        # Ages are small numbers of rows: single precision holds them exactly.
+        # Ages are small numbers of samples: single precision holds them exactly.
         where = {"device": like.device} if is_torch(like) else {}
         self.full = xp.full((max_nodes, max_nodes), -xp.inf, dtype=xp.float32, **where)
         i, j = ends[:, 0], ends[:, 1]
@@ -66,6 +66,7 @@ class DenseEdges(Edges):
 
     @property
     def ages(self):
+        """The ages between the nodes there are, shape (n_nodes, n_nodes)."""
         return self.full[: self.n_nodes, : self.n_nodes]
 
     def around(self, totals):
@@ -93,6 +94,7 @@ class DenseEdges(Edges):
         return self._linked() if cut else None
 
     def _linked(self):
+        """Return which nodes have an edge, or None if all have one."""
         alive = self.xp.any(self.ages >= 0, axis=1)
         return None if bool(self.xp.all(alive)) else alive
 
@@ -133,12 +135,13 @@ class ListedEdges(Edges):
 
     @property
     def ends(self):
+        """The two ends of each edge, shape (n_edges,) each."""
         return self.keys >> BITS, self.keys & (2**BITS - 1)
 
     def around(self, totals):
         i, j = self.ends
         source, target = np.concatenate([i, j]), np.concatenate([j, i])
-        # Of many nodes few have won a row of the block.
+        # Of many nodes few have won a sample of the block.
         told = (totals[:, 0] != 0)[source]
         source, target = source[told], target[told]
         links = csr_matrix(
@@ -164,10 +167,12 @@ class ListedEdges(Edges):
         return self._linked()
 
     def _set(self, keys, ages):
+        """Keep edges and their ages, sorted."""
         order = np.argsort(keys, kind="stable")
         self.keys, self.ages = keys[order], ages[order]
 
     def _linked(self):
+        """Return which nodes have an edge, or None if all have one."""
         alive = self.linked(np.ones(self.n_nodes, bool))
         return None if alive.all() else alive
 
@@ -221,6 +226,7 @@ class ListedEdges(Edges):
 
 
 def _key(i, j):
+    """Return the number of the edges (i, j)."""
     return (i << BITS) | j
 
 

@@ -19,7 +19,7 @@ FAR = 1e16
 
 
 def nearest_nodes(nodes, X):
-    """Return the two nearest nodes of each row, and the distance of the first.
+    """Return the two nearest nodes of each sample, and the distance of the first.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def nearest_nodes(nodes, X):
         Positions.
 
     X : array of shape (n_samples, n_features)
-        Rows, of the library and device of the nodes.
+        Samples, of the library and device of the nodes.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def nearest_nodes(nodes, X):
     origin = middle(nodes, unit)
     step = max(1, MAX_DISTANCES // len(nodes))
     places = (nodes - origin) / unit
-    # The squares of very far rows overflow.
+    # The squares of very far samples overflow.
     with np.errstate(over="ignore", invalid="ignore"):
         found = [
             two_nearest((X[start : start + step] - origin) / unit, places)
@@ -66,7 +66,7 @@ def nearest_nodes(nodes, X):
 
 
 def _far_nearest(diff, places):
-    """Return nearest nodes and distances of rows so far that directions say all."""
+    """Return nearest nodes and distances of samples so far that directions say all."""
     xp = namespace(diff)
     size = xp.max(xp.abs(diff), axis=1)
     first, second, squares, _ = two_nearest(FAR * (diff / size[:, None]), places)
@@ -74,7 +74,7 @@ def _far_nearest(diff, places):
 
 
 def gas_errors(state, X, *, sample_weight=None):
-    """Compute how far rows are from a gas, and how badly it knows neighbours.
+    """Compute how far samples are from a gas, and how badly it knows neighbours.
 
     Parameters
     ----------
@@ -82,10 +82,10 @@ def gas_errors(state, X, *, sample_weight=None):
         The gas.
 
     X : array of shape (n_samples, n_features)
-        Rows, of the library and device of the state.
+        Samples, of the library and device of the state.
 
     sample_weight : ndarray of shape (n_samples,) or None, default=None
-        Weights of the rows.
+        Weights of the samples.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def gas_errors(state, X, *, sample_weight=None):
         Mean distance to the nearest node.
 
     topographic_error : float
-        Share of the rows whose two nearest nodes are not linked.
+        Share of the samples whose two nearest nodes are not linked.
 
     Examples
     --------
@@ -126,12 +126,12 @@ def gas_mixture(
     sample_weight=None,
     rank=1,
 ):
-    r"""Turn a gas into a mixture, by the rows that are nearest to its nodes.
+    r"""Turn a gas into a mixture, by the samples that are nearest to its nodes.
 
     .. math:: \Sigma_k = (S_k + s P) / (N_k + s) + \epsilon I
 
-    with the scatter :math:`S_k` of the :math:`N_k` rows of component k and the
-    pooled covariance P: few rows borrow from all.
+    with the scatter :math:`S_k` of the :math:`N_k` samples of component k and the
+    pooled covariance P: few samples borrow from all.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def gas_mixture(
         The gas.
 
     X : array of shape (n_samples, n_features)
-        Rows. Of tensors only the variances are taken.
+        Samples. Of tensors only the variances are taken.
 
     covariance_type : str, default='full'
         Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`; of tensors 'full', 'diag'
@@ -150,7 +150,7 @@ def gas_mixture(
         together become a component of the mixture.
 
     min_hits : int, default=5
-        Components with fewer rows are left out; their rows go elsewhere.
+        Components with fewer samples are left out; their samples go elsewhere.
 
     shrinkage : float or None, default=None
         Pseudo-count s of the pooled covariance; None: the number of features.
@@ -159,7 +159,7 @@ def gas_mixture(
         Added to the diagonal of every covariance.
 
     sample_weight : array of shape (n_samples,) or None, default=None
-        Weights of the rows.
+        Weights of the samples.
 
     rank : int, default=1
         Number of factors of a low-rank covariance.
@@ -204,7 +204,7 @@ def gas_mixture(
 
 
 def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
-    """Assign rows to the nodes of a gas, or to its connected components.
+    """Assign samples to the nodes of a gas, or to its connected components.
 
     Parameters
     ----------
@@ -212,17 +212,17 @@ def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
         The gas.
 
     X : array of shape (n_samples, n_features)
-        Rows, of the library and device of the state.
+        Samples, of the library and device of the state.
 
     granularity : {'node', 'connected', 'one'}, default='node'
         Which of them are numbered.
 
     min_hits : int, default=5
-        Those with fewer rows are left out, if others are left; their rows go
+        Those with fewer samples are left out, if others are left; their samples go
         elsewhere.
 
     sample_weight : array of shape (n_samples,) or None, default=None
-        Weights of the rows.
+        Weights of the samples.
 
     Returns
     -------
@@ -277,10 +277,12 @@ def _tensor_mixture(X, labels, covariance_type, shrinkage, reg_covar, sample_wei
 
 
 def _each_node(state):
+    """Return a label for each node, shape (n_nodes,)."""
     return np.arange(len(state.nodes))
 
 
 def _all_nodes(state):
+    """Return one label for all nodes, shape (n_nodes,)."""
     return np.zeros(len(state.nodes), int)
 
 

@@ -32,19 +32,19 @@ PATIENCE = 2
 TINY = 1e-300
 
 
-# Where a moved node begins: so far from the worst node to the farthest of its rows.
+# Where a moved node begins: so far from the worst node to the farthest of its samples.
 STEP = 0.25
 
 
 def refine_gas(state, X, *, sample_weight=None, max_age=50, n_rounds=8):
-    r"""Move the nodes to the means of their rows, and link them by all rows.
+    r"""Move the nodes to the means of their samples, and link them by all samples.
 
     Lloyd's passes lower the squared error to the nearest local optimum. Then a few
     nodes of the smallest utility (by which the error would grow without them) are
     put beside those of the largest error, and the passes begin again; what does
     not lower the error is undone. Last, two nodes are linked if they are the two
-    nearest of some rows, and each renewal would have come, on average, after
-    :math:`2 a_{max}` or fewer rows of theirs.
+    nearest of some samples, and each renewal would have come, on average, after
+    :math:`2 a_{max}` or fewer samples of theirs.
 
     Parameters
     ----------
@@ -52,14 +52,14 @@ def refine_gas(state, X, *, sample_weight=None, max_age=50, n_rounds=8):
         The gas.
 
     X : array of shape (n_samples, n_features)
-        Rows, of the library and device of the state.
+        Samples, of the library and device of the state.
 
     sample_weight : array of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the samples.
 
     max_age : int, default=50
         Largest age :math:`a_{max}` of an edge. Afterwards an age is half the mean
-        number of rows between two renewals. Edges that the growth has left within
+        number of samples between two renewals. Edges that the growth has left within
         a connected component stay as they are.
 
     n_rounds : int, default=8
@@ -68,7 +68,7 @@ def refine_gas(state, X, *, sample_weight=None, max_age=50, n_rounds=8):
     Returns
     -------
     state : GasState
-        Without nodes that are nearest to no row, as long as two stay.
+        Without nodes that are nearest to no sample, as long as two stay.
 
     References
     ----------
@@ -87,12 +87,12 @@ def refine_gas(state, X, *, sample_weight=None, max_age=50, n_rounds=8):
     weight = xp.ones_like(X[:, 0]) if sample_weight is None else sample_weight
     weight = xp.astype(weight, state.nodes.dtype, copy=False)
     unit = unit_of(X)
-    rows = _Rows(X, weight, middle(X, unit), unit)
-    nodes, found = _settle(rows, rows.within(state.nodes))
+    samples = _Samples(X, weight, middle(X, unit), unit)
+    nodes, found = _settle(samples, samples.within(state.nodes))
     ids, n_born, failures = state.ids, state.n_born, 0
     for turn in range(n_rounds):
-        places, others = _elsewhere(rows, nodes, found, turn)
-        others, other = _settle(rows, others)
+        places, others = _elsewhere(samples, nodes, found, turn)
+        others, other = _settle(samples, others)
         if float(other.error) < (1 - TOLERANCE) * float(found.error):
             nodes, found, failures = others, other, 0
             ids = xp.asarray(ids, copy=True)
@@ -103,14 +103,16 @@ def refine_gas(state, X, *, sample_weight=None, max_age=50, n_rounds=8):
         if failures == PATIENCE:
             break
     alive = _alive(found.wins)
-    found = _pass(rows, nodes[alive])
+    found = _pass(samples, nodes[alive])
     edges, ages = _known_edges(state, to_numpy(alive), to_numpy(ids == state.ids))
-    nodes = nodes[alive] * rows.unit + rows.origin
+    nodes = nodes[alive] * samples.unit + samples.origin
     state = state._replace(nodes=nodes, ids=ids[alive], n_born=n_born)
     return _linked(state._replace(edges=edges, ages=ages), found, weight, max_age)
 
 
-class _Rows(NamedTuple):
+class _Samples(NamedTuple):
+    """Weighted samples, and the coordinates in which they are looked at."""
+
     X: Any
     weight: Any
     origin: Any
@@ -122,7 +124,7 @@ class _Rows(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """The two nearest nodes of each row, and sums over the rows of each node."""
+    """The two nearest nodes of each sample, and sums over the samples of each node."""
 
     first: Any
     second: Any
@@ -134,41 +136,42 @@ class _Found(NamedTuple):
 
     @property
     def error(self):
+        """Weighted sum of the squared distances."""
         return self.errors.sum()
 
 
-def _settle(rows, nodes):
+def _settle(samples, nodes):
     """Return the nodes after passes of Lloyd, and what the last pass found."""
-    found = _pass(rows, nodes)
+    found = _pass(samples, nodes)
     for _ in range(PASSES):
         wins = found.wins[:, None]
         means = found.sums / (wins + (wins == 0))
         moved = namespace(nodes).where(wins > 0, means, nodes)
-        before, found, nodes = found, _pass(rows, moved), moved
+        before, found, nodes = found, _pass(samples, moved), moved
         if float(found.error) >= (1 - TOLERANCE) * float(before.error):
             break
     return nodes, found
 
 
-def _pass(rows, nodes):
-    """Find the nearest nodes of all rows, by blocks."""
+def _pass(samples, nodes):
+    """Find the nearest nodes of all samples, by blocks."""
     xp, k = namespace(nodes), len(nodes)
     step = max(1, MAX_DISTANCES // k)
     nearest, sums = [], 0
-    for start in range(0, len(rows.X), step):
+    for start in range(0, len(samples.X), step):
         block = slice(start, start + step)
-        X = rows.within(rows.X[block])
+        X = samples.within(samples.X[block])
         nearest.append(two_nearest(X, nodes))
-        first, weight = nearest[-1][0], rows.weight[block]
+        first, weight = nearest[-1][0], samples.weight[block]
         sums = sums + totals(first, k, X * weight[:, None])[1]
     first, second, squares, seconds = map(xp.concat, zip(*nearest, strict=True))
-    gain = rows.weight * (seconds - squares)
-    columns = rows.weight, rows.weight * squares, gain
+    gain = samples.weight * (seconds - squares)
+    columns = samples.weight, samples.weight * squares, gain
     _, wins, errors, utilities = totals(first, k, *columns)
     return _Found(first, second, squares, wins, errors, utilities, sums)
 
 
-def _elsewhere(rows, nodes, found, turn):
+def _elsewhere(samples, nodes, found, turn):
     """Return nodes of which the least useful have come to help the worst."""
     xp = namespace(nodes)
     n_moved = max(1, int(SHARE * len(nodes) / (1 + turn % 4)))
@@ -177,13 +180,13 @@ def _elsewhere(rows, nodes, found, turn):
     others = xp.asarray(nodes, copy=True)
     for place, node in zip(idle, worst, strict=True):
         own = xp.where(found.first == node, found.squares, -xp.ones_like(found.squares))
-        farthest = rows.within(rows.X[own.argmax()])
+        farthest = samples.within(samples.X[own.argmax()])
         others[place] = nodes[node] + STEP * (farthest - nodes[node])
     return idle, others
 
 
 def _alive(wins):
-    """Return which nodes stay: those with rows, and as many others as make two."""
+    """Return which nodes stay: those with samples, and as many others as make two."""
     xp = namespace(wins)
     alive = wins > 0
     alive[xp.argsort(wins)[-2:]] = True
@@ -198,7 +201,7 @@ def _known_edges(state, alive, in_place):
 
 
 def _linked(state, found, weight, max_age):
-    """Return the gas with the edges that the rows ask for, and with their errors."""
+    """Return the gas with the edges that the samples ask for, and with their errors."""
     xp, k = namespace(state.nodes), len(state.nodes)
     pair = found.first, found.second
     keys, edge = xp.unique_inverse(xp.minimum(*pair) * k + xp.maximum(*pair))
@@ -207,7 +210,7 @@ def _linked(state, found, weight, max_age):
     ages = to_numpy(found.wins)[ends].sum(axis=1) / (2 * np.maximum(renewals, TINY))
     youngest = np.full(k, np.inf)
     np.minimum.at(youngest, ends, ages[:, None])
-    # A node is never left alone, however often its rows change their second node.
+    # A node is never left alone, however often its samples change their second node.
     stays = (ages <= max_age) | (ages[:, None] == youngest[ends]).any(axis=1)
     ends, ages = _with_known(ends[stays], ages[stays], state)
     ages = np.minimum(ages, max_age).astype(np.int64)
@@ -233,7 +236,7 @@ def _with_known(ends, ages, state):
 
 
 def _like(totals, faded):
-    """Return totals over all rows at the level that fading ones have."""
+    """Return totals over all samples at the level that fading ones have."""
     totals = as_double(totals)
     totals = totals * (as_double(faded).sum() / (totals.sum() + TINY))
     return namespace(faded).astype(totals, faded.dtype, copy=False)

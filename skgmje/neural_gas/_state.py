@@ -19,13 +19,13 @@ class GasState(NamedTuple):
         Positions.
 
     errors : array of shape (n_nodes,)
-        Squared distances of the rows that each node won, fading.
+        Squared distances of the samples that each node won, fading.
 
     utilities : array of shape (n_nodes,)
         By how much these would grow without the node, fading.
 
     hits : array of int, shape (n_nodes,)
-        Number of rows that each node won.
+        Number of samples that each node won.
 
     ids : array of int, shape (n_nodes,)
         A number that a node keeps for life; later nodes have larger ones.
@@ -34,10 +34,10 @@ class GasState(NamedTuple):
         Nodes that are linked, the smaller number first, sorted.
 
     ages : array of int, shape (n_edges,)
-        Rows won by the ends of each edge since it was last renewed.
+        Samples won by the ends of each edge since it was last renewed.
 
     n_seen : int
-        Number of rows so far.
+        Number of samples so far.
 
     n_born : int
         Number of nodes that there have ever been.
@@ -87,17 +87,17 @@ def start_gas(rows):
     Parameters
     ----------
     rows : array of shape (n_samples, n_features)
-        Rows, of which the first two are the nodes; a single one is both.
+        Samples, of which the first two are the nodes; a single one is both.
 
     Returns
     -------
     state : GasState
-        The gas, of the library, device and data type of the rows.
+        The gas, of the library, device and data type of the samples.
 
     Raises
     ------
     ValueError
-        If there is no row.
+        If there is no sample.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def start_gas(rows):
     array([0., 1.])
     """
     if not len(rows):
-        raise ValueError("A gas starts with a row, but there is none. Give some.")
+        raise ValueError("A gas starts with a sample, but there is none. Give some.")
     rows = as_float(rows)
     xp = namespace(rows)
     where = {"device": rows.device} if is_torch(rows) else {}
@@ -140,9 +140,9 @@ def adapt_gas(
     error_decay=0.9995,
     utility_threshold=None,
 ):
-    r"""Let a gas learn from rows, in their order.
+    r"""Let a gas learn from samples, in their order.
 
-    For each row x the nearest node :math:`w_1` and its neighbours move,
+    For each sample x the nearest node :math:`w_1` and its neighbours move,
 
     .. math:: w_1 \leftarrow w_1 + \epsilon_b (x - w_1), \quad
         w_n \leftarrow w_n + \epsilon_n (x - w_n),
@@ -150,10 +150,10 @@ def adapt_gas(
     the edge to the second nearest, :math:`w_2`, is renewed, and the winner's error
     grows by :math:`|x - w_1|^2`, its utility by
     :math:`|x - w_2|^2 - |x - w_1|^2`. Edges that were not renewed while their ends
-    won many rows are cut, and nodes without edges vanish. Now and then a node is
+    won many samples are cut, and nodes without edges vanish. Now and then a node is
     put between the node of the largest error and its worst neighbour.
 
-    In mode 'batch' some rows are seen at once, at most two per node (but 25 where
+    In mode 'batch' some samples are seen at once, at most two per node (but 25 where
     there are few nodes): all find their winners by one product of matrices, and a
     node that won c of them moves by :math:`1 - (1 - \epsilon)^c` towards their
     mean.
@@ -164,13 +164,13 @@ def adapt_gas(
         The gas.
 
     X : array of shape (n_samples, n_features)
-        Rows, of the library and device of the state.
+        Samples, of the library and device of the state.
 
     max_nodes : int, default=100
         Largest number of nodes.
 
     mode : {'batch', 'sequential'}, default='batch'
-        Whether some rows or single ones are seen at a time.
+        Whether some samples or single ones are seen at a time.
 
     winner_rate : float, default=0.05
         Rate :math:`\epsilon_b` of the nearest node.
@@ -179,16 +179,16 @@ def adapt_gas(
         Rate :math:`\epsilon_n` of its neighbours.
 
     max_age : int, default=50
-        Largest age :math:`a_{max}` of an edge, in rows won by its ends.
+        Largest age :math:`a_{max}` of an edge, in samples won by its ends.
 
     insertion_interval : int, default=100
-        Number :math:`\lambda` of rows between two new nodes.
+        Number :math:`\lambda` of samples between two new nodes.
 
     error_split : float, default=0.5
         Factor :math:`\alpha` of the errors of the two nodes beside a new one.
 
     error_decay : float, default=0.9995
-        Factor d of all errors and utilities after each row.
+        Factor d of all errors and utilities after each sample.
 
     utility_threshold : float or None, default=None
         If the largest error is so many times the smallest utility, that node is
@@ -197,12 +197,12 @@ def adapt_gas(
     Returns
     -------
     state : GasState
-        The gas after the last row; the old one is left alone.
+        The gas after the last sample; the old one is left alone.
 
     Raises
     ------
     ValueError
-        If a rate or factor does not lie between 0 and 1, or a number of rows or
+        If a rate or factor does not lie between 0 and 1, or a number of samples or
         nodes is too small.
 
     References
@@ -270,7 +270,8 @@ def label_components(ends, n_nodes):
 
 
 def _zero(nodes, unit):
-    # Single rows lose no digits, and the same rows in other chunks give the same.
+    """Return an origin at zero, shape (n_features,)."""
+    # Single samples lose no digits, and the same samples in other chunks give the same.
     return namespace(nodes).zeros_like(nodes[0])
 
 

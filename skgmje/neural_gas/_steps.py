@@ -8,13 +8,13 @@ import numpy as np
 from skgmje._backend import as_double, as_float, asarray_like, is_torch, namespace
 from skgmje.neural_gas._edges import make_edges
 
-# Rows per node in a block that moves the nodes at once: more of them would tie
-# and blur what single rows keep apart.
-ROWS_PER_NODE = 2.0
+# Samples per node in a block that moves the nodes at once: more of them would tie
+# and blur what single samples keep apart.
+SAMPLES_PER_NODE = 2.0
 
 
-# Few nodes move at most by this many rows at once.
-LEAST_ROWS = 25
+# Few nodes move at most by this many samples at once.
+LEAST_SAMPLES = 25
 
 
 # Distances that are held at a time.
@@ -79,6 +79,7 @@ class Gas:
         self.fades = ()
 
     def _places(self, array, n_places):
+        """Return an array of n_places, of which the first are taken."""
         free = self.xp.zeros_like(array[:1])
         return self.xp.concat([array, *[free] * (n_places - len(array))])
 
@@ -88,7 +89,7 @@ class Gas:
         return self.xp.astype(squares, self.all_nodes.dtype)
 
     def _with_unit(self, squares):
-        """Return squares in the units of the rows, if need be in double precision."""
+        """Return squares in units of the samples, if need be in double precision."""
         xp, dtype = self.xp, self.all_nodes.dtype
         limits = xp.finfo(dtype)
         squares = as_double(squares) * self.unit * self.unit
@@ -108,7 +109,7 @@ class Gas:
         return nodes, *squares, *copies, *self.edges.listed(), self.n_seen, self.n_born
 
     def learn(self, X):
-        """See the rows in their order, as many at once as the nodes allow."""
+        """See the samples in their order, as many at once as the nodes allow."""
         start = 0
         while start < len(X):
             stop = min(start + self._block_size(), len(X))
@@ -116,11 +117,12 @@ class Gas:
             start = stop
 
     def _block_size(self):
-        few = max(LEAST_ROWS, int(ROWS_PER_NODE * self.n_nodes))
+        """Return how many samples are seen at once."""
+        few = max(LEAST_SAMPLES, int(SAMPLES_PER_NODE * self.n_nodes))
         return max(1, min(few, MAX_DISTANCES // self.n_nodes))
 
     def learn_singly(self, X):
-        """See the rows one after the other, which is Fritzke's algorithm."""
+        """See the samples one after the other, which is Fritzke's algorithm."""
         if is_torch(X):
             for i in range(len(X)):
                 self.see(X[i : i + 1])
@@ -129,7 +131,7 @@ class Gas:
             self._see_one((row - self.origin) / self.unit)
 
     def _see_one(self, row):
-        """Do what :meth:`see` does with a single row, without what blocks cost."""
+        """Do what :meth:`see` does with a single sample, without what blocks cost."""
         rules, nodes = self.rules, self.all_nodes[: self.n_nodes]
         diff = nodes - row
         squares = np.einsum("ij,ij->i", diff, diff)
@@ -148,7 +150,7 @@ class Gas:
         self._count(1)
 
     def see(self, X):
-        """Let nodes, errors and edges learn from some rows at once."""
+        """Let nodes, errors and edges learn from some samples at once."""
         rules, nodes, k = self.rules, self.all_nodes[: self.n_nodes], self.n_nodes
         X = (X - self.origin) / self.unit
         first, second, squares, seconds = two_nearest(X, nodes)
@@ -170,7 +172,7 @@ class Gas:
         self._count(len(X))
 
     def _fade(self, n_rows):
-        """Return by how much the errors of the rows have faded at the last one."""
+        """Return by how much the errors of the samples have faded at the last one."""
         if len(self.fades) < n_rows:
             powers = np.arange(2 * n_rows, 0, -1.0)
             fades = np.exp(powers * math.log(self.rules.error_decay))
@@ -194,6 +196,7 @@ class Gas:
             self._insert()
 
     def _drop_useless(self):
+        """Remove the node of the smallest utility, if the largest error asks for it."""
         errors = self.all_errors[: self.n_nodes]
         utilities = self.all_utilities[: self.n_nodes]
         threshold = self.rules.utility_threshold
@@ -206,6 +209,7 @@ class Gas:
                 self._keep(alive)
 
     def _keep(self, alive):
+        """Forget the nodes that are not alive, shape (n_nodes,); None: all are."""
         if alive is None:
             return
         k, self.n_nodes = self.n_nodes, int(alive.sum())
@@ -240,7 +244,7 @@ class Gas:
 
 
 def like_nodes(X, nodes):
-    """Return rows as floats of the data type of the nodes, if it can hold them."""
+    """Return samples as floats of the data type of the nodes, if it can hold them."""
     X = as_float(X)
     if X.dtype == nodes.dtype:
         return X
@@ -256,7 +260,7 @@ def like_nodes(X, nodes):
 
 
 def middle(rows, unit):
-    """Return the mean of rows, of which also the sum may be beyond their data type."""
+    """Return the mean of samples whose sum may be beyond their data type."""
     step = max(1, MAX_DISTANCES // rows.shape[1])
     blocks = (rows[start : start + step] for start in range(0, len(rows), step))
     xp = namespace(rows)
@@ -267,7 +271,7 @@ def middle(rows, unit):
 
 
 def two_nearest(X, nodes):
-    """Return the two nearest nodes of each row, and the squared distances."""
+    """Return the two nearest nodes of each sample, and the squared distances."""
     xp = namespace(X)
     # One product gives |w|^2 - 2 x'w: the part of the distance that differs.
     maps = xp.concat([-2 * nodes, xp.sum(nodes * nodes, axis=1)[:, None]], axis=1)
@@ -280,19 +284,20 @@ def two_nearest(X, nodes):
     distances[everyone, first] = xp.inf
     second = distances.argmin(axis=1)
     norms = xp.sum(X * X, axis=1)
-    # Rounding may leave less than nothing of the distance of a row on a node.
+    # Rounding may leave less than nothing of the distance of a sample on a node.
     squares, seconds = squares + norms, distances[everyone, second] + norms
     return first, second, squares * (squares > 0), seconds * (seconds > 0)
 
 
 def totals(labels, n_labels, *columns):
-    """Return how many rows have each label, and the sums of columns over them."""
+    """Return how many samples have each label, and the sums of columns over them."""
     return (_tensor_totals if is_torch(labels) else _array_totals)(
         labels, n_labels, *columns
     )
 
 
 def _array_totals(labels, n_labels, *columns):
+    """Return :func:`totals` of NumPy arrays."""
     out = [np.bincount(labels, minlength=n_labels)]
     for column in columns:
         places = labels
@@ -307,6 +312,7 @@ def _array_totals(labels, n_labels, *columns):
 
 
 def _tensor_totals(labels, n_labels, *columns):
+    """Return :func:`totals` of tensors."""
     # A product adds in the same order every time; index_add on CUDA does not.
     xp = namespace(labels)
     shares = labels[:, None] == xp.arange(n_labels, device=labels.device)

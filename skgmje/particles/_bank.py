@@ -26,13 +26,13 @@ class BankState(NamedTuple):
     Parameters
     ----------
     particles : array of shape (n_particles, n_features)
-        Rows of the past: the means of the kernels.
+        Samples of the past: the means of the kernels.
 
     weights : array of shape (n_particles,)
         Positive, summing to one.
 
     ages : array of int, shape (n_particles,)
-        Steps since each particle was a row of a batch.
+        Steps since each particle was a sample of a batch.
 
     See Also
     --------
@@ -66,7 +66,7 @@ class BankInfo(NamedTuple):
         Whether the particles were resampled.
 
     stretch : float
-        Mean squared distance of the rows to their particles, per feature, in
+        Mean squared distance of the samples to their particles, per feature, in
         squared bandwidths. The EM step of the squared bandwidth multiplies it
         by this number.
 
@@ -173,7 +173,7 @@ def step_bank(
        The likelihood of the batch cannot fall, whatever the rate.
     2. If the effective sample size is below a share of the particles, resample;
        copies are moved by a part of the bandwidth.
-    3. Put the batch in the place of particles, each row with the weight
+    3. Put the batch in the place of particles, each sample with the weight
        :math:`1 / M`.
 
     With ``rate=0`` and ``replacement="oldest"`` this is the uniform queue
@@ -185,7 +185,7 @@ def step_bank(
         The bank of M particles.
 
     batch : array of shape (n_samples, n_features)
-        Rows, of the library of the state. Of more rows than particles the last
+        Samples, of the library of the state. Of more samples than particles the last
         ones stay.
 
     bandwidth : float or array of shape (n_features, n_features)
@@ -254,6 +254,7 @@ def step_bank(
 
 
 def _floating(state):
+    """Return a bank whose particles and weights are floats."""
     return state._replace(
         particles=as_float(state.particles), weights=as_float(state.weights)
     )
@@ -275,6 +276,7 @@ def _reweight(state, batch, bandwidth, rate):
 
 
 def _floored(weights):
+    """Return weights that sum to one, none too small to come back."""
     xp = namespace(weights)
     weights = xp.clip(weights, FLOOR / len(weights), None)
     return weights / xp.sum(weights)
@@ -297,6 +299,7 @@ def _resample(state, bandwidth, scheme, jitter, random_state):
 
 
 def _put_in(state, batch, rank):
+    """Return a bank in which a batch has taken the place of the first by `rank`."""
     n_particles = len(state.weights)
     if rank is None:
         return state
@@ -316,10 +319,12 @@ def _put_in(state, batch, rank):
 
 
 def _lowest_weight(state):
+    """Rank particles by their weight, shape (n_particles,)."""
     return state.weights
 
 
 def _oldest(state):
+    """Rank particles by their age, shape (n_particles,)."""
     return -state.ages
 
 

@@ -249,12 +249,14 @@ def _check_weights(weights):
 
 
 def _strata(u, weights, n_samples):
+    """Return the positions `u` within equally likely strata, shape (n_samples,)."""
     xp = namespace(weights)
     steps = xp.arange(n_samples, dtype=weights.dtype, **_device(weights))
     return (steps + u) / n_samples
 
 
 def _device(array):
+    """Return the arguments that make an array on the device of another."""
     return {"device": array.device} if is_torch(array) else {}
 
 

@@ -48,7 +48,7 @@ def ignoring(*messages):
 
 UNSETTLED = "KernelMixtureDensity did not converge"
 NO_DENSITY = "cost=.* compares operators"
-DEAD = "Only .* pairs of a row"
+DEAD = "Only .* pairs of a sample"
 
 
 # Quality ---------------------------------------------------------------------
@@ -503,7 +503,7 @@ def test_errors_of_ones_own_cost_are_raised():
     ("params", "remedy"),
     [
         ({"cost": "scalar", "polish": None}, "cost fell .* Increase max_iter or tol."),
-        ({"tol": 0}, "The polish still gained .* Increase tol."),
+        ({"tol": 0}, "The refinement still gained .* Increase tol."),
         ({"learning_rate": 1e8}, "restored. Decrease learning_rate."),
     ],
 )
@@ -646,7 +646,7 @@ def test_number_of_centers_is_an_integer():
         (np.zeros(len(X)), "all weights are zero"),
         (-np.ones(len(X)), "[Nn]egative"),
         (np.ones(3), "shape"),
-        (np.r_[np.ones(2), np.zeros(len(X) - 2)], "n_samples=2 rows"),
+        (np.r_[np.ones(2), np.zeros(len(X) - 2)], "n_samples=2 samples"),
     ],
 )
 def test_bad_weights_are_named(weight, message):
