@@ -193,7 +193,7 @@ def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
     symmetric = rows[0] is columns[0] and rows[1] is columns[1]
     symmetric = symmetric and row_logs is column_logs
     if is_torch(rows[0]):
-        from skgmje.gaussian._products import ColumnSums
+        from skgmje.gaussian._pair_gradients import ColumnSums
 
         return ColumnSums.apply(products, symmetric, *arrays)
     F, G = products.features
@@ -213,7 +213,7 @@ def correlations(
         return _scaled(logs, axis=1 if by_row else (0, 1))
     dtype = rows[0].dtype
     if is_torch(rows[0]):
-        from skgmje.gaussian._products import Exponentials
+        from skgmje.gaussian._pair_gradients import Exponentials
 
         return Exponentials.apply(products, by_row, *arrays)
     return tiles.exponentials(*products.features, dtype, by_row=by_row)
@@ -245,7 +245,7 @@ def _sums_in_parts(rows, columns, blocks, row_logs, column_logs):
         return xp.sum(E, axis=0), scale[0]
 
     if is_torch(X) and n > height:
-        from skgmje.gaussian._products import recomputed
+        from skgmje.gaussian._pair_gradients import recomputed
 
         sums = recomputed(sums)
     parts = [sums(slice(i, i + height)) for i in range(0, n, height)]

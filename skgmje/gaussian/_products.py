@@ -1,12 +1,8 @@
-"""Products of pairs of points, tile by tile, and their gradients."""
+"""Products of pairs of points, tile by tile."""
 
 import numpy as np
-import torch
-from torch.autograd.function import Function, once_differentiable
-from torch.utils.checkpoint import checkpoint
 
 from skgmje._backend import as_double, asarray_like, is_torch, namespace
-from skgmje.gaussian import _tiles as tiles
 
 # An exponent from a product loses about ten units of the last place of
 # (radius / bandwidth)^2; that must not show.
@@ -194,89 +190,3 @@ def raw(array):
         return array
     array = array.detach()
     return array.numpy() if array.device.type == "cpu" else array
-
-
-class ColumnSums(Function):
-    """Sums of the exponentials of each column, without a matrix of all pairs."""
-
-    @staticmethod
-    def forward(ctx, products, symmetric, *arrays):
-        """Return the sums, shape (k,), and the logarithm of their scale."""
-        ctx.products, ctx.arrays = products, [_like(array) for array in arrays]
-        ctx.needed = products.needed(ctx.needs_input_grad[2:])
-        scale, ctx.sums = tiles.column_sums(
-            *products.features, moments=ctx.needed[1], symmetric=symmetric
-        )
-        ctx.scale = scale
-        return tensor(ctx.sums[-1]).clone(), scale
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient, _):
-        """Return the gradients by the arrays."""
-        F, G = ctx.products.features
-        gradient, of_rows, of_columns = raw(gradient), None, None
-        if ctx.needed[0]:
-            of_rows = tiles.row_moments(F, G, gradient, ctx.scale)
-        if ctx.needed[1]:
-            of_columns = ctx.sums * gradient
-        return None, None, *_gradients(ctx, of_rows, of_columns)
-
-
-class Exponentials(Function):
-    """Exponentials of all pairs, relative to the largest of a row or of all."""
-
-    @staticmethod
-    def forward(ctx, products, by_row, *arrays):
-        """Return the matrix, shape (n, k), and the logarithms of its scales."""
-        ctx.products, ctx.arrays = products, [_like(array) for array in arrays]
-        dtype = raw(arrays[0]).dtype
-        P, scale = tiles.exponentials(*products.features, dtype, by_row=by_row)
-        P, scale = tensor(P), tensor(scale)
-        ctx.save_for_backward(P)
-        ctx.mark_non_differentiable(scale)
-        return P, scale
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient, _):
-        """Return the gradients by the arrays."""
-        rows, columns = ctx.products.needed(ctx.needs_input_grad[2:])
-        weights = raw(gradient), raw(ctx.saved_tensors[0])
-        both = tiles.product_moments(
-            *ctx.products.features, weights, rows=rows, columns=columns
-        )
-        return None, None, *_gradients(ctx, *both)
-
-
-def _like(array):
-    """Return what is to know of an array to give back its gradient."""
-    return None if array is None else (array.shape, array.dtype)
-
-
-def _gradients(ctx, of_rows, of_columns):
-    """Return the gradients that autograd asks for, in the shapes of the arrays."""
-    gradients = ctx.products.gradients(of_rows, of_columns)
-    for i, wanted in enumerate(ctx.needs_input_grad[2:]):
-        gradient = gradients[i]
-        if wanted:
-            shape, dtype = ctx.arrays[i]
-            gradient = gradient.sum() if not shape else gradient.reshape(shape)
-            gradient = torch.as_tensor(gradient).to(dtype)
-        yield gradient if wanted else None
-
-
-def recomputed(function):
-    """Return a function whose intermediate arrays are not kept for the gradient."""
-
-    def run(*arguments):
-        return checkpoint(
-            function, *arguments, use_reentrant=False, preserve_rng_state=False
-        )
-
-    return run
-
-
-def tensor(array):
-    """Return an array as a tensor that shares its memory."""
-    return array if torch.is_tensor(array) else torch.from_numpy(array)
