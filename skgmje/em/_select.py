@@ -36,6 +36,11 @@ FEW_SHRINKAGES = {
 FEWEST_ROWS, FEWEST_SHRINKAGE = 10, 20.0
 
 
+# Of few rows the simplest comes first, for what comes later has to prove itself:
+# independent features, then one scale of all, then correlations, shrunken most.
+SIMPLICITY = ("diag", "spherical", "tied", "low-rank", "full")
+
+
 def shrinkage_grid(covariance_type, n_rows, n_features):
     """Return the pseudo-counts worth trying for so many rows to fit."""
     grid = SHRINKAGES[covariance_type]
@@ -64,17 +69,28 @@ def candidate_settings(covariance_type, shrinkage, n_rows, n_features):
         if n_features > 1 and n_rows < FEWEST_ROWS:
             types = types[:-1]
     if shrinkage == "auto":
-        return [
+        found = [
             (kind, count)
             for kind in types
             for count in shrinkage_grid(kind, n_rows, n_features)
         ]
-    return [
-        (kind, float(shrinkage))
-        for kind in types
-        if covariance_type != "auto"
-        or shrinkage >= _least_shrinkage(kind, n_rows, n_features)
-    ]
+    else:
+        found = [
+            (kind, float(shrinkage))
+            for kind in types
+            if covariance_type != "auto"
+            or shrinkage >= _least_shrinkage(kind, n_rows, n_features)
+        ]
+    if n_rows >= FEW_ROWS_PER_FEATURE * n_features:
+        return found
+    return sorted(found, key=_simplest_first)
+
+
+def _simplest_first(setting):
+    kind, shrinkage = setting
+    place = SIMPLICITY.index(kind)
+    # Correlations that shrink alike differ little, whatever the type.
+    return min(place, 2), -shrinkage, place
 
 
 # Candidates of n_components="auto"; a component needs eight rows.
@@ -133,7 +149,10 @@ def select_mixture(
     sizes = _sizes(n_components, n_components_grid, n_train)
     settings = candidate_settings(covariance_type, shrinkage, n_train, X.shape[1])
     several = isinstance(n_components, tuple)
-    cautious = several or n_train < FEW_ROWS_PER_FEATURE * X.shape[1]
+    few = n_train < FEW_ROWS_PER_FEATURE * X.shape[1]
+    if few and folds[0].all():
+        # Of rows that are not held out the simplest is the best guess.
+        sizes, settings = sizes[:1], settings[:1]
     table, best = {}, None
     alive = {setting: [] for setting in settings}
     for size in sizes:
@@ -153,7 +172,8 @@ def select_mixture(
             mean = float(np.mean(scores))
             alive[setting].append(mean)
             candidate = _Candidate((size, *setting), mean, fits)
-            if best is None or candidate.is_better(best, cautious):
+            doubtful = few or (several and best and size > best.key[0])
+            if best is None or candidate.is_better(best, doubtful):
                 best = candidate
             if _is_hopeless(alive[setting]):
                 del alive[setting]
@@ -183,6 +203,8 @@ def _folds(X, random_state):
 
 def _sizes(n_components, grid, n_train):
     if isinstance(n_components, tuple):
+        if n_train < 2 * ROWS_PER_COMPONENT:
+            return [min(n_components)]
         return sorted({min(k, n_train) for k in n_components})
     if n_components != "auto":
         return [min(n_components, n_train)]
@@ -209,12 +231,10 @@ class _Candidate(NamedTuple):
     mean: float
     fits: list
 
-    def is_better(self, other, cautious):
-        """Tell whether held-out rows prefer it; of few rows more components need
-        more.
-        """
+    def is_better(self, other, doubtful):
+        """Tell whether held-out rows prefer it, by a standard error where few tell."""
         gain = self.mean - other.mean
-        if not (cautious and self.key[0] > other.key[0]) or gain <= 0:
+        if not doubtful or gain <= 0:
             return gain > 0
         pairs = zip(self.fits, other.fits, strict=True)
         gains = np.concatenate([a.log_prob - b.log_prob for a, b in pairs])

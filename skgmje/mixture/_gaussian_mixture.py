@@ -24,7 +24,7 @@ from skgmje.em._select import Selection, select_mixture
 from skgmje.em._stepwise import blend
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._loops import Statistics
+from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE, Statistics
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import MixtureDensityMixin, mixture_attributes
 from skgmje.mixture._fitting import (
@@ -102,7 +102,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     shrinkage : float or 'auto', default=0
         Pseudo-count s of the target :math:`T_k`, in rows; 0 is maximum
         likelihood. Below ten samples per feature the s rows also shrink all
-        correlations towards zero. 'auto' is chosen by held-out likelihood.
+        correlations towards zero. 'auto' is chosen by held-out likelihood, as is 0
+        where samples are so few and another setting is 'auto'.
 
     shrinkage_target : {'pooled', 'neighbors'}, default='pooled'
         The pooled within-covariance, or that of the eight nearest components.
@@ -326,14 +327,20 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
     def _select(self, X, weight, prior, random_state):
-        wanted = (self.n_components, self.covariance_type, self.shrinkage)
+        shrinkage = self.shrinkage
+        few = len(X) < FEW_ROWS_PER_FEATURE * X.shape[1] and X.shape[1] > 1
+        automatic = self.n_components, self.covariance_type, self.reg_covar
+        if not shrinkage and few and "auto" in automatic:
+            # Of few samples maximum likelihood is no automatic choice.
+            shrinkage = "auto"
+        wanted = (self.n_components, self.covariance_type, shrinkage)
         if "auto" not in wanted:
             return Selection(*wanted, cv_results=None, start=None)
         return select_mixture(
             X,
             n_components=self.n_components,
             covariance_type=self.covariance_type,
-            shrinkage=self.shrinkage,
+            shrinkage=shrinkage,
             sample_weight=weight,
             random_state=random_state,
             shrinkage_target=self.shrinkage_target,
