@@ -93,8 +93,9 @@ def real(load):
 
     def draw(n, d, rng):
         rows = table[rng.permutation(len(table))[:n]]
-        # A feature that is constant in few samples has no likelihood.
-        varies = np.flatnonzero(rows[: n - N_NEW].std(axis=0))
+        # A feature in which one sample alone differs has no spread to compare with.
+        differs = rows[: n - N_NEW] != np.median(rows[: n - N_NEW], axis=0)
+        varies = np.flatnonzero(differs.sum(axis=0) > 1)
         return rows[:, rng.permutation(varies)[:d]]
 
     return draw

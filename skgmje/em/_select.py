@@ -153,9 +153,13 @@ def select_mixture(
     if few and folds[0].all():
         # Of rows that are not held out the simplest is the best guess.
         sizes, settings = sizes[:1], settings[:1]
+    elif few and _varies_rarely(X):
+        sizes = sizes[:1]
     table, best = {}, None
     alive = {setting: [] for setting in settings}
     for size in sizes:
+        if few and size > 1 and shrinkage == "auto":
+            alive = {key: found for key, found in alive.items() if not _spikes(*key)}
         starts = [
             first_labels(
                 X[train], size, _rows(sample_weight, train), seed.randint(2**31 - 1)
@@ -272,6 +276,20 @@ def _gather(X, folds, fits):
     for train, fit in zip(folds, fits, strict=True):
         out[_test_rows(train)] = fit.log_prob
     return out
+
+
+def _varies_rarely(X):
+    """Tell whether a feature varies in fewer rows than a component needs: one might
+    take all of them, and leave the others no spread.
+    """
+    differs = (X != np.nanmedian(X, axis=0)) & ~np.isnan(X)
+    count = differs.sum(axis=0)
+    return bool(((count > 0) & (count < ROWS_PER_COMPONENT)).any())
+
+
+def _spikes(covariance_type, shrinkage):
+    """Tell whether a component may be as narrow as its few rows happen to be."""
+    return covariance_type != "tied" and not shrinkage
 
 
 def _is_hopeless(scores):

@@ -15,6 +15,7 @@ from skgmje._validation import (
 from skgmje.em._blocks import BlocksWithValues, part_of
 from skgmje.em._e_step import has_missing, make_kernel, observed_moments
 from skgmje.em._kmeans import ROWS_PER_COMPONENT
+from skgmje.em._select import select_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE, lost_correlation
 from skgmje.gaussian._mixture import Mixture
@@ -174,34 +175,70 @@ LEAST_LEFT = 1e-9
 FAR_PER_FEATURE, FAR = 0.1, 5.0
 
 
-KINDS = ("full", "tied")
+# Rows up to which folds are fitted where leaving one out has no closed form.
+MAX_FOLDED = 500
 
 
 def warn_of_few_samples(X, weight, mixture, shrinkage, reg_covar):
     """Warn if a diagonal Gaussian would predict samples left out far better."""
     n_samples, n_features = X.shape
-    ample = FEW_ROWS_PER_FEATURE * n_features * mixture.n_components
-    few = n_samples < ample and mixture.covariance_type in KINDS and n_features > 1
-    if not few or not isinstance(X, np.ndarray) or np.isnan(X).any():
+    kind = mixture.covariance_type
+    # Of a low-rank covariance the factors are to be found, and a variance each.
+    rank = mixture.covariances[0].shape[-1] + 1 if kind == "low-rank" else n_features
+    ample = FEW_ROWS_PER_FEATURE * rank * mixture.n_components
+    few = n_samples < ample and kind in ("full", "tied", "low-rank") and n_features > 1
+    if not few or not isinstance(X, np.ndarray):
         return
-    weight = np.ones(n_samples) if weight is None else weight
     X = X.astype(np.float64, copy=False)
+    left_out = _leave_one_out
+    if kind == "low-rank" or np.isnan(X).any():
+        if n_samples > MAX_FOLDED:
+            return
+        left_out = _held_out
     with np.errstate(all="ignore"):
-        own = leave_one_out(X, weight, mixture, shrinkage)
-        diagonal = diagonal_leave_one_out(X, weight, reg_covar)
-    own, diagonal = (np.average(part, weights=weight) for part in (own, diagonal))
+        own, diagonal = left_out(X, weight, mixture, shrinkage, reg_covar)
     # Of rows so large that these are NaN nothing is said.
     if not own < diagonal - max(FAR, FAR_PER_FEATURE * n_features):
         return
     warnings.warn(
         f"n_samples={n_samples} are few for n_features={n_features} and "
-        f"{mixture.n_components} {mixture.covariance_type!r} covariance(s): the "
+        f"{mixture.n_components} {kind!r} covariance(s): the "
         f"log-likelihood of a sample left out is about {own:.4g} nats, that of a "
         f"diagonal Gaussian {diagonal:.4g}. Set covariance_type='auto' and "
         "shrinkage='auto'.",
         UserWarning,
         stacklevel=3,
     )
+
+
+def _leave_one_out(X, weight, mixture, shrinkage, reg_covar):
+    """Return mean log-likelihoods of a sample left out, own and diagonal."""
+    weight = np.ones(len(X)) if weight is None else weight
+    own = leave_one_out(X, weight, mixture, shrinkage)
+    diagonal = diagonal_leave_one_out(X, weight, reg_covar)
+    return tuple(np.average(part, weights=weight) for part in (own, diagonal))
+
+
+def _held_out(X, weight, mixture, shrinkage, reg_covar):
+    """Return the same of five folds, by fits to the others."""
+    kind, means = mixture.covariance_type, []
+    rank = mixture.covariances[0].shape[-1] if kind == "low-rank" else 1
+    for size, *setting in ((mixture.n_components, kind, shrinkage), (1, "diag", 0.0)):
+        selection = select_mixture(
+            X,
+            n_components=size,
+            covariance_type=setting[0],
+            shrinkage=setting[1],
+            sample_weight=weight,
+            reg_covar=reg_covar,
+            rank=rank,
+            # The same folds, and none of the caller's draws.
+            random_state=np.random.RandomState(0),
+        )
+        if selection.held_out is None:
+            return np.nan, np.nan
+        means.append(np.average(selection.held_out, weights=weight))
+    return means
 
 
 def leave_one_out(X, weight, mixture, shrinkage):
