@@ -206,6 +206,7 @@ pytestmark = [
         "Only .* pairs of a row:UserWarning",
         ".*of the values of target:UserWarning",
         "StackingDensity. .*columns:UserWarning",
+        "n_samples=.* are few for n_features:UserWarning",
     )
 ]
 
