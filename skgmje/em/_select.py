@@ -150,22 +150,14 @@ def select_mixture(
     settings = candidate_settings(covariance_type, shrinkage, n_train, X.shape[1])
     several = isinstance(n_components, tuple)
     few = n_train < FEW_ROWS_PER_FEATURE * X.shape[1]
-    if few and folds[0].all():
-        # Of rows that are not held out the simplest is the best guess.
-        sizes, settings = sizes[:1], settings[:1]
-    elif few and _varies_rarely(X):
-        sizes = sizes[:1]
+    if few:
+        sizes, settings = _of_few_rows(X, folds, sizes, settings)
     table, best = {}, None
     alive = {setting: [] for setting in settings}
     for size in sizes:
         if few and size > 1 and shrinkage == "auto":
             alive = {key: found for key, found in alive.items() if not _spikes(*key)}
-        starts = [
-            first_labels(
-                X[train], size, _rows(sample_weight, train), seed.randint(2**31 - 1)
-            )
-            for train in folds
-        ]
+        starts = _starts(X, sample_weight, folds, size, first_labels, seed)
         for setting in list(alive):
             fits = [
                 _held_out(X, sample_weight, train, labels, *setting, judge, em_params)
@@ -214,6 +206,16 @@ def _sizes(n_components, grid, n_train):
         return [min(n_components, n_train)]
     sizes = [k for k in grid if k * ROWS_PER_COMPONENT <= n_train]
     return sizes or [1]
+
+
+def _starts(X, sample_weight, folds, size, first_labels, seed):
+    """Return the first labels of the rows of each fold."""
+    return [
+        first_labels(
+            X[train], size, _rows(sample_weight, train), seed.randint(2**31 - 1)
+        )
+        for train in folds
+    ]
 
 
 def _rows(sample_weight, mask):
@@ -276,6 +278,14 @@ def _gather(X, folds, fits):
     for train, fit in zip(folds, fits, strict=True):
         out[_test_rows(train)] = fit.log_prob
     return out
+
+
+def _of_few_rows(X, folds, sizes, settings):
+    """Return the sizes and settings that few rows leave any hope to."""
+    if folds[0].all():
+        # Of rows that are not held out the simplest is the best guess.
+        return sizes[:1], settings[:1]
+    return sizes[:1] if _varies_rarely(X) else sizes, settings
 
 
 def _varies_rarely(X):
