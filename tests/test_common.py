@@ -209,6 +209,7 @@ pytestmark = [
         "Only .* pairs of a sample:UserWarning",
         ".*of the values of target:UserWarning",
         "StackingDensity. .*columns:UserWarning",
+        "n_samples=.* are few for n_features:UserWarning",
     )
 ]
 

@@ -5,9 +5,10 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
 from skgmje import (
+    ConditionalMixtureDensity,
     DensityOutlierDetector,
     GaussianMixture,
     GrowingNeuralGasMixture,
@@ -19,9 +20,8 @@ from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
 from skgmje.mixture._gaussian_mixture import leave_one_out
 
 AUTO = {"covariance_type": "auto", "shrinkage": "auto"}
-# Nats per feature that an estimator may be below; few seeds leave some chance to the
-# quick run, which the slow one does not need.
-BAR, QUICK_BAR = 0.1, 0.2
+# Nats per feature that the mean over seeds may be below.
+BAR, N_NEW = 0.1, 110
 
 DENSITIES = {
     "all auto": lambda s: GaussianMixture(
@@ -30,6 +30,8 @@ DENSITIES = {
     "covariance_type": lambda s: GaussianMixture(
         covariance_type="auto", random_state=s
     ),
+    "n_components": lambda s: GaussianMixture("auto", random_state=s),
+    "reg_covar": lambda s: GaussianMixture(reg_covar="auto", random_state=s),
     "shrinkage": lambda s: GaussianMixture(shrinkage="auto", random_state=s),
     "tied": lambda s: GaussianMixture(
         covariance_type="tied", shrinkage="auto", random_state=s
@@ -50,7 +52,7 @@ DENSITIES = {
     "detector": lambda s: DensityOutlierDetector(random_state=s),
 }
 SLOW_DENSITIES = {
-    "kernel": lambda s: KernelMixtureDensity(random_state=s),
+    "kernel": lambda s: KernelMixtureDensity(max_iter=20, random_state=s),
     "stack thorough": lambda s: StackingDensity(effort="thorough", random_state=s),
 }
 
@@ -71,8 +73,11 @@ def heavy_tailed(n, d, rng):
 def real(load):
     def draw(n, d, rng):
         table = load().data
-        features = rng.permutation(table.shape[1])[:d]
-        return table[rng.permutation(len(table))[:n]][:, features]
+        rows = table[rng.permutation(len(table))[:n]]
+        # A feature in which one sample alone differs has no spread to compare with.
+        differs = rows[: n - N_NEW] != np.median(rows[: n - N_NEW], axis=0)
+        varies = np.flatnonzero(differs.sum(axis=0) > 1)
+        return rows[:, rng.permutation(varies)[:d]]
 
     return draw
 
@@ -83,6 +88,7 @@ KINDS = {
     "heavy-tailed": heavy_tailed,
     "breast cancer": real(load_breast_cancer),
     "wine": real(load_wine),
+    "digits": real(load_digits),
 }
 
 
@@ -94,7 +100,7 @@ def diagonal_score(X, new):
 
 def gap(make, kind, n, d, seed):
     """Return nats per feature above the diagonal Gaussian."""
-    rows = KINDS[kind](n + 110, d, np.random.default_rng([seed, n, d]))
+    rows = KINDS[kind](n + N_NEW, d, np.random.default_rng([seed, n, d]))
     X, new = rows[:n], rows[n:]
     with warnings.catch_warnings():
         # Columns of real sets have ties, and transformers of few rows say so.
@@ -102,28 +108,50 @@ def gap(make, kind, n, d, seed):
         return (make(seed).fit(X).score(new) - diagonal_score(X, new)) / X.shape[1]
 
 
-@pytest.mark.parametrize("kind", ["normal", "breast cancer"])
+QUICK_SIZES, QUICK_SEEDS = ((5, 2), (9, 4), (30, 10)), 2
+
+
+@pytest.mark.parametrize("kind", ["correlated", "digits"])
 @pytest.mark.parametrize("name", DENSITIES)
-def test_no_automatic_choice_is_far_below_a_diagonal_gaussian(name, kind):
-    assert gap(DENSITIES[name], kind, 16, 20, 0) > -QUICK_BAR
+def test_no_automatic_choice_is_far_below_a_diagonal_gaussian(name, kind, request):
+    if (name, kind) == ("residual", "digits"):
+        reason = "regressions of features that are mostly zero are 4 nats below in one"
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+    for n, d in QUICK_SIZES:
+        gaps = [gap(DENSITIES[name], kind, n, d, seed) for seed in range(QUICK_SEEDS)]
+        assert np.mean(gaps) > -BAR, (n, d, gaps)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["shrinkage", "tied", "stack", "covariance_type"])
+@pytest.mark.parametrize("name", ["shrinkage", "n_components", "all auto", "gas"])
 def test_the_bar_over_twenty_seeds(name, kind):
-    for n, d in ((5, 2), (8, 5), (12, 12), (30, 6), (20, 50), (60, 13)):
+    for n, d in ((5, 2), (8, 5), (12, 12), (30, 6), (20, 50), (60, 20)):
         gaps = [gap(DENSITIES[name], kind, n, d, seed) for seed in range(20)]
         assert np.mean(gaps) > -BAR, (n, d, np.mean(gaps))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["normal", "heavy-tailed", "wine"])
-@pytest.mark.parametrize("name", SLOW_DENSITIES)
-def test_the_slow_ones(name, kind):
+@pytest.mark.parametrize("name", [*SLOW_DENSITIES, "stack"])
+def test_stacks(name, kind):
+    make = (DENSITIES | SLOW_DENSITIES)[name]
     for n, d in ((6, 3), (20, 25), (40, 10)):
-        gaps = [gap(SLOW_DENSITIES[name], kind, n, d, seed) for seed in range(2)]
-        assert np.mean(gaps) > -QUICK_BAR, (n, d, gaps)
+        gaps = [gap(make, kind, n, d, seed) for seed in range(4)]
+        assert np.mean(gaps) > -BAR, (n, d, gaps)
+
+
+# So few samples are told of.
+@pytest.mark.filterwarnings("ignore:ConditionalMixtureDensity. Rows that were held")
+def test_a_conditional_gas_of_few_samples_is_near_the_targets_own_gaussian():
+    gaps = []
+    for seed in range(4):
+        rows = np.random.default_rng(seed).normal(size=(206, 3))
+        X, y = rows[:, :2], rows[:, 2]
+        density = ConditionalMixtureDensity("neural-gas", random_state=seed)
+        score = density.fit(X[:6], y[:6]).score(X[6:], y[6:])
+        gaps.append(score - diagonal_score(y[:6, None], y[6:, None]))
+    assert np.mean(gaps) > -0.3, gaps
 
 
 def test_plain_settings_warn_with_figures_and_the_remedy():
@@ -134,6 +162,15 @@ def test_plain_settings_warn_with_figures_and_the_remedy():
     assert len(caught) == 1
     for params in (AUTO, {"shrinkage": "auto"}, {"covariance_type": "diag"}):
         GaussianMixture(**params).fit(X)
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "low-rank"])
+@pytest.mark.parametrize("missing", [False, True])
+def test_all_plain_covariances_warn(kind, missing):
+    X = np.random.default_rng(0).normal(size=(20, 50))
+    X[0, 0] = np.nan if missing else 0.0
+    with pytest.warns(UserWarning, match="n_samples=20 are few"):
+        GaussianMixture(covariance_type=kind).fit(X)
 
 
 def test_ordinary_data_do_not_warn():

@@ -27,6 +27,7 @@ from skgmje.em._em import (
 )
 from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, widen
+from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._mixture import Mixture
 from skgmje.neural_gas._nodes import gas_labels, gas_mixture
 from skgmje.neural_gas._refine import refine_gas
@@ -135,6 +136,10 @@ GAS_GRID = (2, 3, 5, 8, 12, 20, 30, 50)
 SHRINKAGES = (2.0, 20.0)
 
 
+# Of few samples these leave hardly any correlations.
+FEW_SHRINKAGES = (100.0, 1000.0)
+
+
 GAS_MAX_ITER = 100
 
 
@@ -148,7 +153,10 @@ INSERTION_INTERVAL = 50
 
 def fit_neural_gas(X, Y, settings, sample_weight=None, random_state=None):
     """Fit a joint mixture by EM from the nodes of a growing neural gas."""
-    if settings.n_components == 1:
+    # A gas has two nodes at least.
+    few = settings.n_components == "auto" and len(X) < 2 * ROWS_PER_COMPONENT
+    if few or settings.n_components == 1:
+        settings = replace(settings, n_components=1)
         return fit_prototypes(X, Y, settings, sample_weight, random_state)
     rows = namespace(X, Y).concat([X, Y], axis=1)
     # Of all rows: a fold may lack all values of a feature.
@@ -157,7 +165,7 @@ def fit_neural_gas(X, Y, settings, sample_weight=None, random_state=None):
     def candidates(rows, sample_weight, random_state):
         for size in _sizes(settings.n_components, len(rows)):
             gas = _grow(rows, size, sample_weight, random_state)
-            for shrinkage in _shrinkages(settings.shrinkage):
+            for shrinkage in _shrinkages(settings.shrinkage, *rows.shape):
                 result = _refine(gas, rows, shrinkage, settings, sample_weight, moments)
                 params = {"n_components": size, "shrinkage": shrinkage}
                 yield params, result.mixture
@@ -184,8 +192,12 @@ def _sizes(n_components, n_rows):
     return [k for k in GAS_GRID if k * ROWS_PER_COMPONENT <= n_rows] or GAS_GRID[:1]
 
 
-def _shrinkages(shrinkage):
-    return SHRINKAGES if shrinkage == "auto" else (float(shrinkage),)
+def _shrinkages(shrinkage, n_samples, n_features):
+    """Return the pseudo-counts to try."""
+    if shrinkage != "auto":
+        return (float(shrinkage),)
+    few = n_samples < FEW_ROWS_PER_FEATURE * n_features
+    return (*SHRINKAGES, *FEW_SHRINKAGES) if few else SHRINKAGES
 
 
 def _grow(rows, size, sample_weight, random_state):

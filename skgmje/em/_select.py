@@ -203,17 +203,29 @@ def candidate_settings(covariance_type, shrinkage, n_rows, n_features):
             pairs = COVARIANCE_TYPES.items()
             types = [name for name, kind in pairs if n_rows >= kind.auto_from]
     if shrinkage == "auto":
-        return [
+        found = [
             (kind, count)
             for kind in types
             for count in shrinkage_grid(kind, n_rows, n_features)
         ]
-    return [
-        (kind, float(shrinkage))
-        for kind in types
-        if covariance_type != "auto"
-        or shrinkage >= _least_shrinkage(kind, n_rows, n_features)
-    ]
+    else:
+        found = [
+            (kind, float(shrinkage))
+            for kind in types
+            if covariance_type != "auto"
+            or shrinkage >= _least_shrinkage(kind, n_rows, n_features)
+        ]
+    if n_rows >= FEW_ROWS_PER_FEATURE * n_features:
+        return found
+    return sorted(found, key=_simplest_first)
+
+
+def _simplest_first(setting):
+    """Return what sorts settings of few samples: the later have to prove themselves."""
+    kind, shrinkage = setting
+    place = COVARIANCE_TYPES[kind].place
+    # Correlations that shrink alike differ little, whatever the type.
+    return min(place, 2), -shrinkage, place
 
 
 # Candidates of n_components="auto"; a component needs eight rows.
@@ -352,16 +364,15 @@ def select_mixture(
     sizes = _sizes(n_components, n_components_grid, n_train)
     settings = candidate_settings(covariance_type, shrinkage, n_train, X.shape[1])
     several = isinstance(n_components, tuple)
-    cautious = several or n_train < FEW_ROWS_PER_FEATURE * X.shape[1]
+    few = n_train < FEW_ROWS_PER_FEATURE * X.shape[1]
+    if few:
+        sizes, settings = _of_few_rows(X, folds, sizes, settings)
     table, best = {}, None
     alive = {setting: [] for setting in settings}
     for size in sizes:
-        starts = [
-            first_labels(
-                X[train], size, _rows(sample_weight, train), seed.randint(2**31 - 1)
-            )
-            for train in folds
-        ]
+        if few and size > 1 and shrinkage == "auto":
+            alive = {key: found for key, found in alive.items() if not _spikes(*key)}
+        starts = _starts(X, sample_weight, folds, size, first_labels, seed)
         for setting in list(alive):
             fits = [
                 _held_out(X, sample_weight, train, labels, *setting, judge, em_params)
@@ -372,7 +383,8 @@ def select_mixture(
             mean = float(np.mean(scores))
             alive[setting].append(mean)
             candidate = _Candidate((size, *setting), mean, fits)
-            if best is None or candidate.is_better(best, cautious):
+            doubtful = few or (several and best and size > best.key[0])
+            if best is None or candidate.is_better(best, doubtful):
                 best = candidate
             if _is_hopeless(alive[setting]):
                 del alive[setting]
@@ -402,11 +414,23 @@ def find_folds(X, random_state):
 
 def _sizes(n_components, grid, n_train):
     if isinstance(n_components, tuple):
+        if n_train < 2 * ROWS_PER_COMPONENT:
+            return [min(n_components)]
         return sorted({min(k, n_train) for k in n_components})
     if n_components != "auto":
         return [min(n_components, n_train)]
     sizes = [k for k in grid if k * ROWS_PER_COMPONENT <= n_train]
     return sizes or [1]
+
+
+def _starts(X, sample_weight, folds, size, first_labels, seed):
+    """Return the first labels of the rows of each fold."""
+    return [
+        first_labels(
+            X[train], size, _rows(sample_weight, train), seed.randint(2**31 - 1)
+        )
+        for train in folds
+    ]
 
 
 def _rows(sample_weight, mask):
@@ -428,12 +452,10 @@ class _Candidate(NamedTuple):
     mean: float
     fits: list
 
-    def is_better(self, other, cautious):
-        """Tell whether held-out rows prefer it; of few rows more components need
-        more.
-        """
+    def is_better(self, other, doubtful):
+        """Tell whether held-out rows prefer it, by a standard error where few tell."""
         gain = self.mean - other.mean
-        if not (cautious and self.key[0] > other.key[0]) or gain <= 0:
+        if not doubtful or gain <= 0:
             return gain > 0
         pairs = zip(self.fits, other.fits, strict=True)
         gains = np.concatenate([a.log_prob - b.log_prob for a, b in pairs])
@@ -471,6 +493,28 @@ def _gather(X, folds, fits):
     for train, fit in zip(folds, fits, strict=True):
         out[_test_rows(train)] = fit.log_prob
     return out
+
+
+def _of_few_rows(X, folds, sizes, settings):
+    """Return the sizes and settings that few rows leave any hope to."""
+    if folds[0].all():
+        # Of rows that are not held out the simplest is the best guess.
+        return sizes[:1], settings[:1]
+    return sizes[:1] if _varies_rarely(X) else sizes, settings
+
+
+def _varies_rarely(X):
+    """Tell whether a feature varies in fewer rows than a component needs: one might
+    take all of them, and leave the others no spread.
+    """
+    differs = (X != np.nanmedian(X, axis=0)) & ~np.isnan(X)
+    count = differs.sum(axis=0)
+    return bool(((count > 0) & (count < ROWS_PER_COMPONENT)).any())
+
+
+def _spikes(covariance_type, shrinkage):
+    """Tell whether a component may be as narrow as its few rows happen to be."""
+    return not (COVARIANCE_TYPES[covariance_type].shared or shrinkage)
 
 
 def _is_hopeless(scores):

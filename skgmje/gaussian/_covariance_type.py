@@ -61,6 +61,12 @@ class CovarianceType(ABC):
     #: correlations, too; None if there are none.
     few_shrinkages: ClassVar[tuple | None] = None
 
+    #: Place among the types that are tried for few samples, the simplest first.
+    place: ClassVar[int] = 2
+
+    #: Whether one covariance serves all components.
+    shared: ClassVar[bool] = False
+
     @abstractmethod
     def shape(self, n_components, n_features, rank=1):
         """Return the shape of the covariances, a tuple of shapes for a tuple."""

@@ -404,6 +404,7 @@ class Full(Matrices):
     auto_from = 0
     shrinkages = (0.0, 2.0, 20.0, 100.0)
     few_shrinkages = (0.0, 2.0, 20.0, 100.0, 1000.0)
+    place = 4
     n_core = 3
 
     def shape(self, n_components, n_features, rank=1):
@@ -458,6 +459,7 @@ class Tied(Matrices):
     auto_from = 0
     shrinkages = (0.0,)
     few_shrinkages = (0.0, 2.0, 20.0, 1000.0)
+    shared = True
     n_core = 2
 
     def shape(self, n_components, n_features, rank=1):

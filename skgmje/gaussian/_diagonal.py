@@ -234,6 +234,7 @@ class Diag(Variances):
     loops = DiagKernel
     wider = ("low-rank", "full")
     auto_from = 0
+    place = 0
 
     def shape(self, n_components, n_features, rank=1):
         return (n_components, n_features)
@@ -283,6 +284,7 @@ class Spherical(Variances):
     wider = ("diag", "low-rank", "full")
     # Very few held-out samples often prefer equal scales by chance.
     auto_from = 10
+    place = 1
 
     def shape(self, n_components, n_features, rank=1):
         return (n_components,)

@@ -168,6 +168,7 @@ class LowRank(CovarianceType):
     needs_start = True
     keeps_inverse = False
     few_shrinkages = (2.0, 20.0, 100.0, 1000.0)
+    place = 3
 
     def shape(self, n_components, n_features, rank=1):
         return (n_components, n_features, rank), (n_components, n_features)

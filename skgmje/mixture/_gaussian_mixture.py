@@ -32,7 +32,14 @@ from skgmje.em._em import (
     missing_moments,
     observed_moments,
 )
-from skgmje.em._select import START_SAMPLES, STARTS, draw_start, fit_selected, part_of
+from skgmje.em._select import (
+    START_SAMPLES,
+    STARTS,
+    draw_start,
+    fit_selected,
+    part_of,
+    select_mixture,
+)
 from skgmje.em._stepwise import blend, implied_stats
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -105,7 +112,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     shrinkage : float or 'auto', default=0
         Pseudo-count s of the target :math:`T_k`, in rows; 0 is maximum
         likelihood. Below ten samples per feature the s rows also shrink all
-        correlations towards zero. 'auto' is chosen by held-out likelihood.
+        correlations towards zero. 'auto' is chosen by held-out likelihood, as is 0
+        where samples are so few and another setting is 'auto'.
 
     shrinkage_target : {'pooled', 'neighbors'}, default='pooled'
         The pooled within-covariance, or that of the eight nearest components.
@@ -298,6 +306,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             reg_covar = regularisation(self.reg_covar, X, weight)
             size = 1 if self.n_components == "auto" else self.n_components
             part = part_of(X, weight, random_state, START_SAMPLES * size)
+            shrinkage = self._asked_shrinkage(X)
             first = {
                 "reg_covar": reg_covar,
                 "shrinkage_target": self.shrinkage_target,
@@ -308,7 +317,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             goes_on, listens = bool(self._goes_on()), self.verbose or task.has_listeners
             selection, result = fit_selected(
                 X,
-                (self.n_components, self.covariance_type, self.shrinkage),
+                (self.n_components, self.covariance_type, shrinkage),
                 random_state,
                 sample_weight=weight,
                 part=part,
@@ -348,6 +357,17 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             Equal to ``fit(X).predict(X)``.
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
+
+    def _asked_shrinkage(self, X):
+        """Return `shrinkage`, or 'auto' where so few samples need some."""
+        few = X.shape[0] < FEW_ROWS_PER_FEATURE * X.shape[1] and X.shape[1] > 1
+        automatic = self.n_components, self.covariance_type, self.reg_covar
+        # Of few samples maximum likelihood is no automatic choice.
+        return (
+            "auto"
+            if not self.shrinkage and few and "auto" in automatic
+            else self.shrinkage
+        )
 
     def _goes_on(self):
         """Return the parameters that ``warm_start=True`` goes on from, if any."""
@@ -673,22 +693,29 @@ LEAST_LEFT = 1e-9
 FAR_PER_FEATURE, FAR = 0.1, 5.0
 
 
-KINDS = ("full", "tied")
+# Rows up to which folds are fitted where leaving one out has no closed form.
+MAX_FOLDED = 500
 
 
 def warn_of_few_samples(X, weight, mixture, shrinkage, reg_covar):
     """Warn if a diagonal Gaussian would predict samples left out far better."""
     n_samples, n_features = X.shape
-    ample = FEW_ROWS_PER_FEATURE * n_features * mixture.n_components
-    few = n_samples < ample and mixture.covariance_type in KINDS and n_features > 1
-    if not few or not isinstance(X, np.ndarray) or np.isnan(X).any():
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    rank = kind.rank(mixture.covariances)
+    # Of a low-rank covariance the factors are to be found, and a variance each.
+    n_found = n_features if rank is None else rank + 1
+    ample = FEW_ROWS_PER_FEATURE * n_found * mixture.n_components
+    few = n_samples < ample and n_features > 1 and not kind.independent
+    if not few or not isinstance(X, np.ndarray):
         return
-    weight = np.ones(n_samples) if weight is None else weight
     X = X.astype(np.float64, copy=False)
+    left_out = _leave_one_out
+    if rank is not None or np.isnan(X).any():
+        if n_samples > MAX_FOLDED:
+            return
+        left_out = _held_out
     with np.errstate(all="ignore"):
-        own = leave_one_out(X, weight, mixture, shrinkage)
-        diagonal = diagonal_leave_one_out(X, weight, reg_covar)
-    own, diagonal = (np.average(part, weights=weight) for part in (own, diagonal))
+        own, diagonal = left_out(X, weight, mixture, shrinkage, reg_covar)
     # Of rows so large that these are NaN nothing is said.
     if not own < diagonal - max(FAR, FAR_PER_FEATURE * n_features):
         return
@@ -701,6 +728,36 @@ def warn_of_few_samples(X, weight, mixture, shrinkage, reg_covar):
         UserWarning,
         stacklevel=3,
     )
+
+
+def _leave_one_out(X, weight, mixture, shrinkage, reg_covar):
+    """Return mean log-likelihoods of a sample left out, own and diagonal."""
+    weight = np.ones(len(X)) if weight is None else weight
+    own = leave_one_out(X, weight, mixture, shrinkage)
+    diagonal = diagonal_leave_one_out(X, weight, reg_covar)
+    return tuple(np.average(part, weights=weight) for part in (own, diagonal))
+
+
+def _held_out(X, weight, mixture, shrinkage, reg_covar):
+    """Return the same of five folds, by fits to the others."""
+    kind, means = mixture.covariance_type, []
+    rank = COVARIANCE_TYPES[kind].rank(mixture.covariances) or 1
+    for size, *setting in ((mixture.n_components, kind, shrinkage), (1, "diag", 0.0)):
+        selection = select_mixture(
+            X,
+            n_components=size,
+            covariance_type=setting[0],
+            shrinkage=setting[1],
+            sample_weight=weight,
+            reg_covar=reg_covar,
+            rank=rank,
+            # The same folds, and none of the caller's draws.
+            random_state=np.random.RandomState(0),
+        )
+        if selection.held_out is None:
+            return np.nan, np.nan
+        means.append(np.average(selection.held_out, weights=weight))
+    return means
 
 
 def leave_one_out(X, weight, mixture, shrinkage):
@@ -718,7 +775,8 @@ def leave_one_out(X, weight, mixture, shrinkage):
     share = mixture.responsibilities(X).T * np.minimum(weight, 1.0)
     count = total * mixture.weights[:, None]
     left = np.maximum(count - share, LEAST_LEFT)
-    behind = count if mixture.covariance_type == "full" else total
+    shared = COVARIANCE_TYPES[mixture.covariance_type].shared
+    behind = total if shared else count
     behind = behind + shrinkage
     factor = behind / np.maximum(behind - share, LEAST_LEFT)
     lost = share * count / left * distances / behind

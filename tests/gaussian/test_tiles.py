@@ -7,8 +7,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skgmje.gaussian import _pairs, _products, _tiles, grams
 from skgmje.gaussian import _pair_gradients as _autograd
+from skgmje.gaussian import _pairs, _products, _tiles, grams
 from skgmje.gaussian._pairs import column_sums, correlations, log_correlation
 
 BLOCKS = [np.array([0, 3]), np.array([1])]  # column 2 is in none

@@ -1,7 +1,7 @@
 """How easy the library is to read, in figures, beside those of another checkout.
 
-    python -m benchmarks.library.architecture  # the figures of this checkout
-    python -m benchmarks.library.architecture --before FOLDER  # beside another's
+    python -m benchmarks.architecture  # the figures of this checkout
+    python -m benchmarks.architecture --before FOLDER  # beside another's
 
 Definitions, all of the folder ``skgmje``:
 
@@ -41,7 +41,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SMALL_CODE_LINES = 60
 
 # One call each, timed or traced in a process of its own; `call()` is what counts.
