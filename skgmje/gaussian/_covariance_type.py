@@ -23,6 +23,9 @@ class CovarianceType(ABC):
         Differences :math:`\delta_k` from the means, shape (..., K, d).
     """
 
+    #: Name of this layout in scikit-learn, which gets full matrices if there is none.
+    sklearn_name: ClassVar[str | None] = None
+
     #: Names of the types that can hold the same matrices, narrowest first.
     wider: ClassVar[tuple]
 

@@ -21,6 +21,7 @@ from skgmje.gaussian._loops import (
 class Full(CovarianceType):
     """Each component has its own matrix, shape (..., K, d, d)."""
 
+    sklearn_name = "full"
     wider = ("full",)
 
     def shape(self, n_components, n_features, rank=1):
@@ -104,6 +105,7 @@ class Full(CovarianceType):
 class Tied(CovarianceType):
     """All components share one matrix, shape (..., d, d)."""
 
+    sklearn_name = "tied"
     wider = ("tied", "full")
 
     def shape(self, n_components, n_features, rank=1):

@@ -11,6 +11,7 @@ from skgmje.gaussian._loops import LOG_2PI, Kernel, buffer, check_positive
 class Diag(CovarianceType):
     """Each component has its own variances, shape (..., K, d)."""
 
+    sklearn_name = "diag"
     wider = ("diag", "low-rank", "full")
 
     def shape(self, n_components, n_features, rank=1):
@@ -87,6 +88,7 @@ class Diag(CovarianceType):
 class Spherical(CovarianceType):
     """Each component has one variance, shape (..., K)."""
 
+    sklearn_name = "spherical"
     wider = ("spherical", "diag", "low-rank", "full")
 
     def shape(self, n_components, n_features, rank=1):
