@@ -7,7 +7,6 @@ from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.neighbors import KernelDensity
 from sklearn.utils.validation import check_is_fitted
 
-from skgmje._backend import to_numpy
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, widen
 from skgmje.gaussian._mixture import Mixture
 
@@ -95,7 +94,8 @@ def to_sklearn(mixture):
     Parameters
     ----------
     mixture : Mixture or fitted estimator
-        Whatever :func:`as_mixture` takes. Low-rank covariances become full.
+        Whatever :func:`as_mixture` takes. Covariances of a type that
+        scikit-learn lacks become full.
 
     Returns
     -------
@@ -115,16 +115,15 @@ def to_sklearn(mixture):
     >>> to_sklearn(mixture).score_samples(np.zeros((1, 2))).round(3).tolist()
     [-1.838]
     """
-    mixture = as_mixture(mixture)
-    kind = mixture.covariance_type
+    mixture = as_mixture(mixture).to_numpy()
+    kind = COVARIANCE_TYPES[mixture.covariance_type].sklearn_name
     covariances = mixture.covariances
-    if COVARIANCE_TYPES[kind].sklearn_name is None:
+    if kind is None:
         covariances, kind = widen(mixture, "full"), "full"
-    covariances = to_numpy(covariances)
     estimator = SklearnGaussianMixture(mixture.n_components, covariance_type=kind)
-    estimator.weights_ = to_numpy(mixture.weights)
-    estimator.means_ = to_numpy(mixture.means)
-    estimator.covariances_ = covariances
+    # scikit-learn's estimators may be written into.
+    estimator.weights_, estimator.means_ = mixture.weights.copy(), mixture.means.copy()
+    estimator.covariances_ = np.array(covariances)
     estimator.precisions_cholesky_ = COVARIANCE_TYPES[kind].precisions_cholesky(
         covariances
     )

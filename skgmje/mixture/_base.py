@@ -16,6 +16,7 @@ from skgmje._validation import (
     is_lazy,
 )
 from skgmje.em._stepwise import score_block
+from skgmje.gaussian._arrays import lock, map_arrays
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 
@@ -340,6 +341,8 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         """Check what a file says; called when the attributes are set."""
         if {part.dtype.kind for part in (self.weights_, self.means_)} != {"f"}:
             raise ValueError("weights_ and means_ must hold floating-point numbers")
+        for part in (self.weights_, self.means_, self.covariances_):
+            map_arrays(lock, part)  # nobody else holds a file's arrays
         self.mixture_._rebuild()
         if self.mixture_.n_features != self.n_features_in_:
             raise ValueError(
