@@ -12,7 +12,7 @@ from skgmje._callbacks import FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._validation import tie_shares
-from skgmje.conditional._base import ConditionalDensityMixin
+from skgmje.conditional._conditional_mixture import ConditionalDensityMixin
 from skgmje.conditional._members import Samples
 from skgmje.conditional._models import deal
 from skgmje.conditional._sources import Settings

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, is_regressor
 
 from skgmje._interrupt import Work, learn_then
 from skgmje._parallel import Failure, attempt
-from skgmje.conditional._base import location_scale
+from skgmje.conditional._conditional_mixture import location_scale
 from skgmje.conditional._member_process import fit_processes
 from skgmje.conditional._member_trees import fit_boosting, fit_forests
 from skgmje.conditional._members import (
@@ -43,7 +43,7 @@ EXPERTS = {
 }
 
 
-# Fewer rows are too few for networks.
+# Fewer samples are too few for networks.
 FEWEST_ROWS = 50
 
 
@@ -225,7 +225,7 @@ def _timed_stack(*args):
 
 
 def _take(mixture, rows):
-    """Return the mixtures of some rows."""
+    """Return the mixtures of some samples."""
     return replace(
         mixture,
         weights=mixture.weights[rows],
