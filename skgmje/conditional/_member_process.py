@@ -74,7 +74,7 @@ class Logarithm:
 
 @dataclass(frozen=True)
 class Process:
-    """A Gaussian process of one target, given rows that it remembers."""
+    """A Gaussian process of one target, given samples that it remembers."""
 
     params: Any
     X: Any
@@ -116,7 +116,7 @@ class Process:
         return np.einsum("ij,j->i", cross, solved), variance
 
     def held_out(self, group):
-        """Predict the remembered rows, each without its group."""
+        """Predict the remembered samples, each without its group."""
         lower, solved = self.factor()
         inverse = cho_solve(lower, np.eye(len(self.t)))
         variance = 1 / np.diagonal(inverse)
@@ -220,7 +220,7 @@ def _learn(rows, y, learned, logarithm):
 
 
 def _remember(rows, y, order, process):
-    """Condition on more rows; predict each row without its group."""
+    """Condition on more rows; predict each sample without its group."""
     known = order[:N_REMEMBERED]
     process = _condition(process, rows, y, known)
     mean, std = np.empty(len(y)), np.empty(len(y))

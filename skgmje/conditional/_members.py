@@ -112,7 +112,7 @@ def _moments(mixture):
 
 @dataclass(frozen=True)
 class RegressorMember(Member):
-    """Regressors of the user's, one for each target, fitted to all rows."""
+    """Regressors of the user's, one for each target, fitted to all samples."""
 
     regressors: tuple
     units: tuple
@@ -209,7 +209,7 @@ def fit_joint_mixture(rows, settings, seed):
 
 
 def _plain(mixture):
-    """Return a mixture whose rows share nothing."""
+    """Return a mixture whose samples share nothing."""
     return join_mixtures([(1.0, mixture)], len(mixture.means))
 
 

@@ -56,7 +56,7 @@ class JointConditional(Conditional):
         return self._given_observed(X)
 
     def _given_observed(self, X):
-        """Condition each row on what it shows: missing entries are integrated out."""
+        """Condition each sample on its observed entries; integrate out the others."""
         n, k, d = len(X), self.mixture.n_components, self.n_targets
         weights, means = np.empty((n, k)), np.empty((n, k, d))
         covariances = np.empty((n, k, d, d))
@@ -76,11 +76,11 @@ class JointConditional(Conditional):
 FARTHEST = 8.0
 
 
-# Rows whose outputs are computed at a time.
+# Samples whose outputs are computed at a time.
 CHUNK_ROWS = 4096
 
 
-# Of a row: where one member fails worse, what it is pooled with helps as much.
+# Of a sample: where one member fails worse, what it is pooled with helps as much.
 LARGEST_GAIN = 1.0
 
 
@@ -200,7 +200,7 @@ class PooledConditional(Conditional):
 
 
 def pool_weights(log_densities, sample_weight=None):
-    """Find the weights of the linear pool that predicts held-out rows best."""
+    """Find the weights of the linear pool that predicts held-out samples best."""
     n_rows, n_models = log_densities.shape
     weight = np.ones(n_rows) if sample_weight is None else sample_weight
     top = log_densities.max(axis=1)
@@ -247,7 +247,7 @@ def _as_plain(mixture):
 
 
 def conditional_log_prob(mixture, rows, n_context):
-    """Compute ``log p(y | x)`` of joint rows under a joint mixture."""
+    """Compute ``log p(y | x)`` of joint samples under a joint mixture."""
     context = slice(0, n_context)
     marginal = mixture.marginal(context)
     return mixture.log_prob(rows, missing="marginal") - marginal.log_prob(
@@ -310,17 +310,17 @@ N_FOLDS = 5
 
 
 def assign_folds(X, Y, random_state):
-    """Deal the rows to at most five folds, those that belong together to one."""
+    """Deal the samples to at most five folds, those that belong together to one."""
     return deal(belonging(X, Y), N_FOLDS, random_state)
 
 
 def deal(group, n_folds, random_state):
-    """Deal groups of rows to folds at random, as many groups to each."""
+    """Deal groups of samples to folds at random, as many groups to each."""
     return (random_state.permutation(group.max() + 1) % n_folds)[group]
 
 
 def belonging(X, Y):
-    """Find which rows belong together: those of equal contexts, or copies."""
+    """Find which samples belong together: those of equal contexts, or copies."""
     # Contexts that repeat often are categories; copies of all rows are all equal.
     candidates = (
         (X, len(X) / 2),

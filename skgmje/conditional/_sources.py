@@ -84,7 +84,7 @@ class Source:
     is_pool: bool = False
 
 
-# A row of many features tells little about one component of many.
+# A sample of many features tells little about one component of many.
 GRID = (1, 2, 3, 5, 8, 12, 20, 30, 50)
 
 
@@ -159,7 +159,7 @@ def fit_neural_gas(X, Y, settings, sample_weight=None, random_state=None):
         settings = replace(settings, n_components=1)
         return fit_prototypes(X, Y, settings, sample_weight, random_state)
     rows = namespace(X, Y).concat([X, Y], axis=1)
-    # Of all rows: a fold may lack all values of a feature.
+    # Of all samples: a fold may lack all values of a feature.
     moments = None if is_torch(rows) else missing_moments(rows, sample_weight)
 
     def candidates(rows, sample_weight, random_state):
@@ -201,7 +201,7 @@ def _shrinkages(shrinkage, n_samples, n_features):
 
 
 def _grow(rows, size, sample_weight, random_state):
-    """Return a gas of `size` nodes that has seen rows at random."""
+    """Return a gas of `size` nodes that has seen samples at random."""
     share = None if sample_weight is None else sample_weight / sample_weight.sum()
     drawn = random_state.choice(len(rows), DRAWS_PER_NODE * size, p=share)
     if not is_torch(rows):
@@ -253,7 +253,7 @@ BATCH_SIZE = 100
 RATE = 0.05
 
 
-# Rows of which the bandwidth looks at all pairs.
+# Samples of which the bandwidth looks at all pairs.
 MAX_PAIRED = 1000
 
 
@@ -271,7 +271,7 @@ INCOMPLETE = (
 
 
 def fit_memory_bank(X, Y, settings, sample_weight=None, random_state=None):
-    """Let a memory bank learn from rows that stream by, once."""
+    """Let a memory bank learn from samples that stream by, once."""
     rows, n_context = np.hstack([X, Y]), X.shape[1]
     kind = "full" if settings.covariance_type == "auto" else settings.covariance_type
     if not COVARIANCE_TYPES[kind].loops.per_component:
@@ -320,7 +320,7 @@ def _grid(n_features):
 
 
 def _possible(sizes, n_rows):
-    """Return the sizes up to the first that takes all rows."""
+    """Return the sizes up to the first that takes all samples."""
     smaller = (0, *sizes[:-1])
     pairs = zip(smaller, sizes, strict=True)
     return [size for last, size in pairs if last < n_rows]
@@ -358,7 +358,7 @@ def _stream(rows, size, batch_size, sample_weight, random_state):
         rows, complete = np.nan_to_num(rows), np.ones(len(rows), bool)
     rows = rows[complete]
     if sample_weight is not None:
-        # A row of weight k counts as k copies of weight one.
+        # A sample of weight k counts as k copies of weight one.
         drawn = systematic_resampling(sample_weight[complete], len(rows), random_state)
         rows = rows[drawn]
     rows = rows[random_state.permutation(len(rows))]
@@ -379,11 +379,11 @@ def _stream(rows, size, batch_size, sample_weight, random_state):
     return bank_mixture(state, bandwidth)
 
 
-# Fewer held-out rows do not tell which source is better.
+# Fewer held-out samples do not tell which source is better.
 FEWEST_ROWS = 20
 
 
-# Rows that are enough to estimate the gain.
+# Samples that are enough to estimate the gain.
 MOST_ROWS = 2000
 
 
@@ -406,7 +406,7 @@ def fit_auto(X, Y, settings, sample_weight=None, random_state=None):
 
 
 def _pool(joint, network, X, sample_weight, random_state):
-    """Weigh the two by what they say of held-out rows."""
+    """Weigh the two by their densities of held-out samples."""
     held_out = np.stack([joint.held_out, network.held_out], axis=1)
     judged = np.isfinite(held_out).all(axis=1)
     row_weight = None if sample_weight is None else sample_weight[judged]
@@ -422,7 +422,7 @@ def _pool(joint, network, X, sample_weight, random_state):
 
 
 def pooling_gain(network, X, random_state):
-    """Return what the members gain over those that judge a row, in nats."""
+    """Return what the members gain over those that judge a sample, in nats."""
     n_members = len(network.skip)
     if n_members == 1:
         return 0.0

@@ -43,7 +43,7 @@ EXPERTS = {
 }
 
 
-# Fewer rows are too few for networks.
+# Fewer samples are too few for networks.
 FEWEST_ROWS = 50
 
 
@@ -225,7 +225,7 @@ def _timed_stack(*args):
 
 
 def _take(mixture, rows):
-    """Return the mixtures of some rows."""
+    """Return the mixtures of some samples."""
     return replace(
         mixture,
         weights=mixture.weights[rows],

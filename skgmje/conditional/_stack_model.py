@@ -79,7 +79,7 @@ def crps_terms(mixtures, Y, weight):
 
 
 def stack_weights(log_densities, a, B, weight, crps_weight):
-    """Find the weights of the pool that predicts held-out rows best."""
+    """Find the weights of the pool that predicts held-out samples best."""
     n_models = len(a)
     top = log_densities.max(axis=1)
     rows = np.isfinite(top)
@@ -120,7 +120,7 @@ WIDEST = 3.0
 PRIOR_ROWS = 50
 
 
-# Of the tails, in standard deviations of the row.
+# Of the tails, in standard deviations of the sample.
 TAIL_WIDTH = 4.0
 
 
@@ -160,7 +160,7 @@ def _widen(mixture, width):
 
 
 def _tail(mixture):
-    """Return one broad Gaussian around each row's mean."""
+    """Return one broad Gaussian around the mean of each sample."""
     variance = np.diagonal(mixture.covariance, axis1=-2, axis2=-1)
     ones = np.ones((len(variance), 1))
     spread = TAIL_WIDTH**2 * variance[:, None]

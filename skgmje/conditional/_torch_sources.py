@@ -28,7 +28,7 @@ from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.modules import MixtureModule
 from skgmje.modules._network import MixtureDensityNetwork
 
-# Rows up to which, steps, batch size.
+# Samples up to which, steps, batch size.
 PLANS = (
     (500, 1200, 128),
     (2000, 1600, 128),
@@ -53,7 +53,7 @@ WARMUP = 1 / 3
 SOFT, HARD = 1.0, 0.1
 
 
-# Of a single row in the loss: one row must not steer a member.
+# Of a single sample in the loss: one must not steer a member.
 WORST_LOG_PROB = -50.0
 
 
@@ -67,7 +67,7 @@ NOISE = 0.1
 SMOOTHING = 0.99
 
 
-# Rows that are enough to judge a member.
+# Samples that are enough to judge a member.
 MOST_JUDGED = 2000
 
 
@@ -142,7 +142,7 @@ class Members(nn.Module):
 
     @torch.no_grad()
     def judge(self):
-        """Keep the averages of members that predict their rows best; tell the end."""
+        """Keep the best averages by held-out samples; return whether to stop."""
         if self.fraction < self.warmup:
             return False
         current = [p.clone() for p in self.network.parameters()]

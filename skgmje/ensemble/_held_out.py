@@ -9,7 +9,7 @@ from sklearn.model_selection import check_cv
 from skgmje._parallel import Failure
 from skgmje.em._pooling import held_out_results, stacking_weights
 
-# Of many rows, one part held out tells enough; of few, all are held out once.
+# Of many samples, one part held out tells enough; of few, all are held out once.
 SINGLE_SPLIT_ROWS, THREE_FOLDS_ROWS = 2500, 500
 
 
@@ -76,7 +76,7 @@ def make_folds(n_rows, cv, random_state, *, groups=None, together=None):
 
 
 def _balanced(order, sizes, n_folds):
-    """Put groups, the largest first, into the fold of the fewest rows."""
+    """Put groups, the largest first, into the fold of the fewest samples."""
     order = order[np.argsort(-sizes[order], kind="stable")]
     rows, fold = np.zeros(n_folds), np.empty(len(order), int)
     for group in order:
@@ -86,12 +86,12 @@ def _balanced(order, sizes, n_folds):
 
 
 def copies(X):
-    """Number the distinct rows from 0."""
+    """Number the distinct samples from 0."""
     return np.unique(X, axis=0, return_inverse=True)[1].ravel()
 
 
 def distinct_rows(X, sample_weight, kinds=None):
-    """Count copies of a row as its weight, if they are of the same kind."""
+    """Count copies of a sample as its weight, if they are of the same kind."""
     keyed = X if kinds is None else np.column_stack([X, kinds])
     _, first, copy = np.unique(keyed, axis=0, return_index=True, return_inverse=True)
     weight = np.bincount(copy.ravel(), sample_weight).astype(np.float64)
@@ -122,7 +122,7 @@ def usable(log_prob):
     return log_prob
 
 
-# Rows that each candidate is given before the held-out ones speak.
+# Samples that each candidate is given before the held-out ones count.
 PSEUDO_COUNT = 0.05
 
 
@@ -131,7 +131,7 @@ LEAST_WEIGHT, LEAST_SHARE = 0.01, 0.1
 
 
 def rounds(folds, enough_rows):
-    """Return after how many folds `enough_rows` rows have been held out."""
+    """Return after how many folds `enough_rows` samples have been held out."""
     held_out = np.cumsum([len(test) for _, test in folds])
     return min(int(np.searchsorted(held_out, enough_rows)) + 1, len(folds))
 
@@ -159,12 +159,12 @@ class Table:
         return np.flatnonzero(weights >= LEAST_SHARE / len(weights))
 
     def _known(self):
-        """Return the candidates that are known on all rows so far and not zero."""
+        """Return the candidates that are known on all samples so far and not zero."""
         scores = self._scores[: self._n_known]
         return np.flatnonzero(~np.isnan(scores).any(axis=0) & (scores > -np.inf).any(0))
 
     def add(self, alive, scores):
-        """Add log-densities of the next rows under some candidates."""
+        """Add log-densities of the next samples under some candidates."""
         lengths = {len(s) for s in scores if not isinstance(s, Failure)}
         rows = slice(self._n_known, self._n_known + max(lengths, default=0))
         for i, score in zip(alive, scores, strict=True):

@@ -34,7 +34,7 @@ ANNEALING_EXTRA, FIRST_POWER = 10, 0.5
 LEAST_SAMPLES, REG_COVAR = 0.5, 1e-5
 
 
-# Rows that a component needs, and the largest numbers of components.
+# Samples that a component needs, and the largest numbers of components.
 ROWS_PER_COMPONENT = 6
 
 
@@ -59,7 +59,7 @@ FEW_ROWS, FEWEST_ROWS = 50, 12
 MAX_RESIDUAL_FEATURES = 64
 
 
-# Full covariances of fewer rows per feature have diagonal ones beside them.
+# Full covariances of fewer samples per feature have diagonal ones beside them.
 ROWS_PER_FEATURE = 10
 
 
@@ -96,7 +96,7 @@ def _residuals(X, sample_weight, known):
     return coordinates._fit(X, sample_weight, known.get("marginal"))
 
 
-# Further settings where groups of rows differ from each other.
+# Further settings where groups of samples differ from each other.
 SMOOTH = ((0.0, 10.0, True), (0.0, 100.0, True))
 
 
@@ -127,7 +127,7 @@ class Candidate(NamedTuple):
         return "-".join(parts)
 
     def fit(self, Z, labels, sample_weight, max_iter):
-        """Return the mixture of rows in the coordinates of the space."""
+        """Return the mixture of samples in the coordinates of the space."""
         return fit_labels(
             Z,
             labels,
@@ -143,8 +143,8 @@ class Candidate(NamedTuple):
 
 
 def make_candidates(n_rows, n_features, spaces, effort, *, shifted=False):
-    """List what to try for so many rows and features."""
-    # One row leaves nothing to choose by.
+    """List what to try for so many samples and features."""
+    # One sample leaves nothing to choose by.
     few = 1 < n_features and 1 < n_rows < ROWS_PER_FEATURE * n_features
     single = shrinkage_grid("full", n_rows, n_features) if few else (2.0,)
     single = [(count, False) for count in single]
@@ -227,7 +227,7 @@ _MOST_STARTS = 8
 
 
 class Coordinates(NamedTuple):
-    """Rows in the coordinates of a space, those to fit and those to score."""
+    """Samples in the coordinates of a space, those to fit and those to score."""
 
     transformer: Any
     fitted: Any
@@ -346,7 +346,7 @@ def _by_size(candidates, space):
 
 
 def _transformers(found, part):
-    """Return what was fitted to one part of the rows, by the names of spaces."""
+    """Return what was fitted to one part of the samples, by the names of spaces."""
     return {
         space: coordinates.transformer
         for (j, space), coordinates in found.items()
@@ -390,7 +390,7 @@ def _fits(coordinates, weight, candidates, seed, max_iter):
 
 
 def _score_fits(coordinates, weight, candidates, seed, max_iter):
-    """Return log-densities of the rows that were held out."""
+    """Return log-densities of held-out samples."""
     fits = _fits(coordinates, weight, candidates, seed, max_iter)
     return [
         fit
@@ -403,7 +403,7 @@ def _score_fits(coordinates, weight, candidates, seed, max_iter):
 def _assemble(candidates, weights, mixtures, found, reasons):
     """Return the stack of all fits that succeeded."""
     failed = {
-        candidate.name: reasons.get(i, "its coordinates are not found in all rows")
+        candidate.name: reasons.get(i, "its coordinates are not found in all samples")
         for i, candidate in enumerate(candidates)
         if not mixtures[i]
     }
@@ -419,7 +419,7 @@ def _assemble(candidates, weights, mixtures, found, reasons):
 
 
 def _as_estimator(mixture, transformer):
-    """Return an estimator for rows as they are; what only the fit needed is lost."""
+    """Return an estimator for samples as they are; what only the fit needed is lost."""
     linear = isinstance(transformer, StandardScaler)
     if linear:
         image = mixture.affine(transformer.scale_, transformer.mean_)

@@ -24,7 +24,7 @@ class Part(ABC):
 
     @abstractmethod
     def log_prob(self, X):
-        """Return log-densities of rows."""
+        """Return log-densities of samples."""
 
     @abstractmethod
     def sample(self, n_samples, generator):
@@ -32,7 +32,7 @@ class Part(ABC):
 
     @abstractmethod
     def as_mixture(self):
-        """Return the part as a Gaussian mixture of the rows as they are."""
+        """Return the part as a Gaussian mixture of the samples as they are."""
 
     @abstractmethod
     def marginal(self, indices):

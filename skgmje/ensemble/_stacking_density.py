@@ -83,7 +83,7 @@ class NoMixtureError(TypeError, AttributeError):
 
 
 def _indices(fold):
-    """Return the rows to fit and to score, which are none only by weights of zero."""
+    """Return the indices of the samples to fit and to score, none of weight zero."""
     train, test = map(np.flatnonzero, fold)
     if not (len(train) and len(test)):
         raise ValueError(
@@ -436,7 +436,7 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         return mean_score(self.score_samples(X).astype(np.float64), sample_weight)
 
     def predict_proba(self, X):
-        """Compute which members speak for each sample.
+        """Compute the posterior probability of each member.
 
         Parameters
         ----------
