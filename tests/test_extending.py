@@ -31,7 +31,7 @@ from skgmje._callbacks import FitTask
 from skgmje._persistence import _registry
 from skgmje._sklearn import Interval, _fit_context
 from skgmje._validation import check_rows, check_weights
-from skgmje.costs import COSTS, scalar_cost
+from skgmje.costs import COSTS, Cost, scalar_cost
 from skgmje.em import start_mixture
 from skgmje.inspection._canvas import BLUE, check_matplotlib, make_axes
 from skgmje.metrics._scores import average_rows, check_pair
@@ -73,10 +73,13 @@ def chord_cost(grams, weights=None, jitter=None):
     return -namespace(grams.centers).expm1(-scalar_cost(grams, weights))
 
 
+CHORD = Cost(chord_cost, is_density=True, learns_weights=True)
+
+
 @pytest.fixture
 def cost(monkeypatch):
-    monkeypatch.setitem(COSTS, "chord", chord_cost)
-    return COSTS["chord"]
+    monkeypatch.setitem(COSTS, "chord", CHORD)
+    return CHORD
 
 
 def test_a_cost_obeys_the_laws_of_costs(cost, rng):
@@ -271,13 +274,13 @@ def expected_failures(estimator):
     [
         OneGaussian(),
         KernelMixtureDensity(
-            3, cost=chord_cost, max_iter=5, hidden_layer_sizes=(8,), polish=None
+            3, cost="chord", max_iter=5, hidden_layer_sizes=(8,), polish=None
         ),
         ConditionalMixtureDensity(Branches(), max_iter=5),
     ],
     expected_failed_checks=expected_failures,
 )
-def test_scikit_learn_checks(estimator, check):
+def test_scikit_learn_checks(estimator, check, cost):
     check(estimator)
 
 

@@ -135,7 +135,7 @@ class Prototypes(MixtureModule):
             The mixture.
         """
         weights, means, covariances = (
-            torch.as_tensor(to_numpy(array), dtype=torch.float64)
+            torch.tensor(to_numpy(array), dtype=torch.float64)
             for array in (mixture.weights, mixture.means, mixture.covariances)
         )
         kind = COVARIANCE_TYPES[self.covariance_type]

@@ -20,7 +20,7 @@ from skgmje.gaussian import Mixture
 N, D = 24, 3
 PRIOR = Mixture(np.ones(1), np.zeros((1, 2 * D)), np.ones(1), "spherical")
 TORCH_PRIOR = Mixture(
-    *map(torch.asarray, (PRIOR.weights, PRIOR.means, PRIOR.covariances)), "spherical"
+    *map(torch.tensor, (PRIOR.weights, PRIOR.means, PRIOR.covariances)), "spherical"
 )
 
 
