@@ -7,9 +7,10 @@ import numpy as np
 from skgmje._backend import logsumexp
 from skgmje._interrupt import Interrupted, Work
 from skgmje.conditional._joint import fit_memory_bank, fit_neural_gas, fit_prototypes
-from skgmje.conditional._models import Fit, PooledConditional, pool_weights
+from skgmje.conditional._models import Fit, PooledConditional
 from skgmje.conditional._module_source import fit_module
 from skgmje.conditional._network_fit import N_FOLDS, fit_network
+from skgmje.em._pooling import pool_weights
 
 # Fewer held-out rows do not tell which source is better.
 FEWEST_ROWS = 20
@@ -20,6 +21,10 @@ MOST_ROWS = 2000
 
 
 NAMES = ("prototypes", "network")
+
+
+# Models of less weight cost more time than they are worth.
+POOLING = {"least": 0.02, "max_iter": 1000, "take_last": False}
 
 
 def fit_auto(X, Y, settings, sample_weight=None, random_state=None):
@@ -44,7 +49,7 @@ def _pool(joint, network, X, sample_weight, random_state):
     judged = np.isfinite(held_out).all(axis=1)
     row_weight = None if sample_weight is None else sample_weight[judged]
     gains = 0.0, pooling_gain(network.model, X, random_state)
-    weights = pool_weights(held_out[judged] + gains, row_weight)
+    weights = pool_weights(held_out[judged] + gains, row_weight, **POOLING)
     info = joint.info | network.info
     info["pool_weights"] = dict(zip(NAMES, weights.tolist(), strict=True))
     model = PooledConditional(weights, (joint.model, network.model))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import check_cv
 
-from skgmje.em._pooling import stacking_weights
+from skgmje.em._pooling import pool_weights
 
 # Of many rows, one part held out tells enough; of few, all are held out once.
 SINGLE_SPLIT_ROWS, THREE_FOLDS_ROWS = 2500, 500
@@ -183,7 +183,7 @@ class Table:
     def _weights(self, which):
         """Return weights of all candidates, zero but for some."""
         weights = np.zeros(len(self._names))
-        weights[which] = stacking_weights(
+        weights[which] = pool_weights(
             self._scores[: self._n_known, which],
             self._weight[: self._n_known],
             pseudo_count=PSEUDO_COUNT,
