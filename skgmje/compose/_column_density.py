@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri_exp, stdtr, stdtrit
 
-from skgmje.em._pooling import stacking_weights
+from skgmje.em._pooling import pool_weights
 
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 
@@ -197,7 +197,7 @@ def _stacked_mass(values, counts, edges):
     widths = np.diff(edges)
     masses = np.maximum(masses, _LEAST_DENSITY * widths)
     held_out = np.log(masses[:, 1:] / widths).reshape(len(masses), -1).T
-    weights = stacking_weights(held_out, tables.ravel(), max_iter=100)
+    weights = pool_weights(held_out, tables.ravel(), max_iter=100)
     mass = weights @ masses[:, 0]
     return mass / mass.sum()
 

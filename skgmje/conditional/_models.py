@@ -158,16 +158,6 @@ def clip_context(X):
     return np.clip(X, -FARTHEST, FARTHEST)
 
 
-# Models of less weight cost more time than they are worth.
-SMALLEST_WEIGHT = 0.02
-
-
-MAX_ITER = 1000
-
-
-TOL = 1e-7
-
-
 @dataclass(frozen=True)
 class PooledConditional(Conditional):
     """A weighted mean of conditional densities, which is again a mixture."""
@@ -197,35 +187,6 @@ class PooledConditional(Conditional):
                 rows = X if model.takes_missing else filled
                 parts.append((weight[:, None], model.predict_mixture(rows)))
         return join_mixtures(parts, len(X))
-
-
-def pool_weights(log_densities, sample_weight=None):
-    """Find the weights of the linear pool that predicts held-out samples best."""
-    n_rows, n_models = log_densities.shape
-    weight = np.ones(n_rows) if sample_weight is None else sample_weight
-    top = log_densities.max(axis=1)
-    rows = np.isfinite(top) & (weight > 0)
-    densities = np.exp(log_densities[rows] - top[rows, None])
-    if not rows.any():
-        return np.full(n_models, 1 / n_models)
-    pool = _maximize(densities, weight[rows] / weight[rows].sum())
-    kept = pool >= min(SMALLEST_WEIGHT, pool.max())
-    pool[~kept] = 0.0
-    if not kept.all():
-        pool[kept] = pool_weights(log_densities[:, kept], weight)
-    return pool
-
-
-def _maximize(densities, weight):
-    """Run EM until no model gains or loses weight."""
-    pool = np.full(densities.shape[1], 1 / densities.shape[1])
-    for _ in range(MAX_ITER):
-        joint = densities * pool
-        new = weight @ (joint / joint.sum(axis=1, keepdims=True))
-        if np.abs(new - pool).max() < TOL:
-            break
-        pool = new
-    return pool / pool.sum()
 
 
 def join_mixtures(parts, n_rows):

@@ -16,7 +16,6 @@ from skgmje.conditional._models import (
     PooledConditional,
     choose,
     conditional_log_prob,
-    pool_weights,
 )
 from skgmje.em._bandwidth import kernel_bandwidth
 from skgmje.em._em import (
@@ -25,6 +24,7 @@ from skgmje.em._em import (
     missing_moments,
     start_mixture,
 )
+from skgmje.em._pooling import pool_weights
 from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, widen
 from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE
@@ -390,6 +390,10 @@ MOST_ROWS = 2000
 NAMES = ("prototypes", "network")
 
 
+# Models of less weight cost more time than they are worth.
+POOLING = {"least": 0.02, "max_iter": 1000, "take_last": False}
+
+
 def fit_auto(X, Y, settings, sample_weight=None, random_state=None):
     """Pool the closed-form conditional and the networks by held-out density."""
     work = Work()
@@ -411,7 +415,7 @@ def _pool(joint, network, X, sample_weight, random_state):
     judged = np.isfinite(held_out).all(axis=1)
     row_weight = None if sample_weight is None else sample_weight[judged]
     gains = 0.0, pooling_gain(network.model, X, random_state)
-    weights = pool_weights(held_out[judged] + gains, row_weight)
+    weights = pool_weights(held_out[judged] + gains, row_weight, **POOLING)
     info = joint.info | network.info
     info["pool_weights"] = dict(zip(NAMES, weights.tolist(), strict=True))
     model = PooledConditional(weights, (joint.model, network.model))

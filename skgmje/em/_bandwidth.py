@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.distance import cdist, pdist, squareform
-from scipy.special import logsumexp
 
 from skgmje._backend import LOG_2PI, as_double, as_float, to_numpy
 
@@ -59,28 +58,30 @@ def kernel_bandwidth(X, particles=None, weights=None):
     weights = None if weights is None else to_numpy(as_float(weights))
     if weights is None:
         weights = np.full(len(particles), 1 / len(particles))
-    n_features = X.shape[1]
-
-    def score(log_variance):
-        scaled = squares / (-2 * math.exp(log_variance))
-        top = scaled.max(axis=1)
-        np.exp(scaled - top[:, None], out=scaled)
-        logs = top + np.log(scaled @ weights)
-        return logs.mean() - n_features / 2 * (LOG_2PI + log_variance)
-
+    kernels = squares, weights, X.shape[1]
     grid = np.log(total * np.geomspace(NARROWEST, 1.0, 15))
     while grid[1] - grid[0] > 0.02 and len(squares):
-        best = grid[np.argmax([score(v) for v in grid])]
+        best = grid[np.argmax([_mean_log_prob(v, *kernels) for v in grid])]
         step = (grid[1] - grid[0]) / 2
         grid = np.clip(best + step * np.array([-1, 0, 1]), grid[0], grid[-1])
     return math.exp(grid[len(grid) // 2] / 2)
 
 
-# Rows that stand for a larger sample where all pairs are looked at.
+def _mean_log_prob(log_variance, squares, weights, n_features, sample_weight=None):
+    """Return the mean log-density of samples at squared distances (n, m) of kernels."""
+    scaled = squares / (-2 * math.exp(log_variance))
+    top = scaled.max(axis=1)
+    np.exp(scaled - top[:, None], out=scaled)
+    logs = top + np.log(scaled @ weights)
+    mean = logs.mean() if sample_weight is None else np.average(logs, 0, sample_weight)
+    return mean - n_features / 2 * (LOG_2PI + log_variance)
+
+
+# Samples that stand for more of them where all pairs are looked at.
 _MAX_ROWS = 1000
 
 
-# Below this share of the data's total variance a bump is a point.
+# Below this share of the data's total variance a kernel is a point.
 _FLOOR = 1e-4
 
 
@@ -88,13 +89,13 @@ _FLOOR = 1e-4
 _SMALLEST = 1e-12
 
 
-# From this many features on, noise needs bumps so wide that most see each other.
+# From this many features on, noise needs kernels so wide that most see each other.
 _MANY_FEATURES = 16
 
 
 @dataclass(frozen=True)
 class Bumps:
-    """How wide the bumps are, in squared units of the standardised data."""
+    """Variances of the kernels, in squared units of the standardized data."""
 
     variance: float
     start_variance: float
@@ -115,7 +116,7 @@ def total_variance(X, sample_weight):
 
 
 def nearest_centers(X, centers):
-    """Return the nearest centre of each row, and the squared distance to it."""
+    """Return the nearest center of each sample and the squared distance, (n,) each."""
     labels, squares = np.empty(len(X), np.intp), np.empty(len(X))
     for start in range(0, len(X), 4096):
         rows = slice(start, start + 4096)
@@ -126,7 +127,7 @@ def nearest_centers(X, centers):
 
 
 def cell_variance(data, centers, random_state=None):
-    """Return half the mean squared distance of a row to the nearest centre."""
+    """Return half the mean squared distance of a sample to the nearest center."""
     squares = nearest_centers(data.part, centers)[1]
     variance = 0.5 * float(np.average(squares, weights=data.weights))
     floor = _FLOOR * total_variance(data.part, data.weights)
@@ -153,19 +154,11 @@ def loo_variance(data, centers, random_state):
         rows, weights = rows[drawn], weights[drawn]
     squares = squareform(pdist(rows, "sqeuclidean"))
     np.fill_diagonal(squares, np.inf)
-    log_weights = np.log(weights / weights.sum())
-    n_features = rows.shape[1]
-
-    def score(log_variance):
-        logs = logsumexp(log_weights - squares / (2 * np.exp(log_variance)), axis=1)
-        return np.average(logs, weights=weights) - n_features / 2 * (
-            LOG_2PI + log_variance
-        )
-
+    kernels = squares, weights / weights.sum(), rows.shape[1], weights
     grid = np.log(total * np.geomspace(_FLOOR, 1.0, 13))
     for _ in range(3):
-        best = grid[np.argmax([score(v) for v in grid])]
+        best = grid[np.argmax([_mean_log_prob(v, *kernels) for v in grid])]
         step = (grid[1] - grid[0]) / 2
         grid = np.clip(best + step * np.linspace(-1, 1, 5), grid[0], grid[-1])
-    shrinks = (len(rows) / data.X.shape[0]) ** (2 / (n_features + 4))
+    shrinks = (len(rows) / data.X.shape[0]) ** (2 / (rows.shape[1] + 4))
     return max(float(np.exp(best) * shrinks), data.resolution)

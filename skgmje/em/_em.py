@@ -145,8 +145,7 @@ def _observed(kernel, kind, X, observed, temper):
         kernel.center[indices],
     )
     X = X[:, indices]
-    log_norm = log_prob(marginal, X)
-    return log_norm, responsibilities(marginal, X, temper=temper)
+    return log_prob(marginal, X), responsibilities(marginal, X, temper=temper)
 
 
 def _complete(X, observed, mean, covariance):
@@ -305,6 +304,15 @@ def as_mixture(kernel, covariance_type):
     """Return the public value of a kernel, whose parameters it checks."""
     parts = kernel.weights, kernel.means, kernel.covariances
     return Mixture(*parts, covariance_type)
+
+
+class Parameters(NamedTuple):
+    """A mixture inside a fit, which nobody has checked."""
+
+    weights: Any
+    means: Any
+    covariances: Any
+    covariance_type: str
 
 
 class EMResult(NamedTuple):
@@ -511,7 +519,7 @@ def _result(state, start):
     """Return the :class:`EMResult` of the last state."""
     kernel, bounds, added, converged, stats = state
     mixture = as_mixture(kernel, start.covariance_type)
-    n_dropped = start.n_components - mixture.n_components
+    n_dropped = len(start.weights) - mixture.n_components
     return EMResult(mixture, bounds, len(bounds), converged, n_dropped, added, stats)
 
 
@@ -557,7 +565,8 @@ def fit_labels(
     labelled = X, labels, n_components, sample_weight, None
     kernel, stats = _take(labelled, covariance_type)
     kernel, _ = maximise(kernel, _living(stats, least), prior, covariance_type)
-    start = as_mixture(kernel, covariance_type)
+    parts = kernel.weights, kernel.means, kernel.covariances
+    start = Parameters(*parts, covariance_type)
     samples = Samples(X, sample_weight, covariance_type, kernel.center)
     kernel = make_kernel(start, kernel.center)
     plan = annealing, tol, max_iter, None, None, least
@@ -627,6 +636,22 @@ def start_mixture(
     >>> start_mixture(X, np.array([0, 0, 1, 1]), "diag").means.round(2).ravel().tolist()
     [-1.1, 1.1]
     """
+    settings = sample_weight, shrinkage, shrinkage_target, reg_covar, rank, moments
+    return Mixture(*first_parameters(X, resp, covariance_type, *settings))
+
+
+def first_parameters(
+    X,
+    resp,
+    covariance_type,
+    sample_weight=None,
+    shrinkage=0.0,
+    shrinkage_target="pooled",
+    reg_covar=1e-6,
+    rank=1,
+    moments=None,
+):
+    """Return the :class:`Parameters` of :func:`start_mixture`."""
     X, sample_weight = map(from_tensor, as_floats(X, sample_weight))
     resp = to_numpy(resp)
     n_components = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
@@ -644,7 +669,7 @@ def start_mixture(
     borrowed = prior._replace(shrinkage=max(prior.shrinkage, float(X.shape[1])))
     full = _first_step(labelled, "full", borrowed)
     covariances = kind.first(full.covariances, rank, prior.reg_covar)
-    return Mixture(full.weights, full.means, covariances, covariance_type)
+    return Parameters(full.weights, full.means, covariances, covariance_type)
 
 
 def _checked_moments(X, sample_weight, moments):
@@ -693,11 +718,9 @@ def _take(labelled, covariance_type):
 
 
 def _first_step(labelled, covariance_type, prior):
-    """Take the M-step from the statistics of labels or responsibilities."""
-    kernel, stats = _take(labelled, covariance_type)
-    return as_mixture(
-        maximise(kernel, stats, prior, covariance_type)[0], covariance_type
-    )
+    """Return the parameters of one M-step from labels or responsibilities."""
+    kernel, _ = maximise(*_take(labelled, covariance_type), prior, covariance_type)
+    return Parameters(kernel.weights, kernel.means, kernel.covariances, covariance_type)
 
 
 def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
@@ -733,8 +756,7 @@ def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
     >>> weights_only(X, np.array([[-1.1], [1.1]])).weights.round(2).tolist()
     [0.4, 0.6]
     """
-    arrays = as_floats(X, centers, sample_weight)
-    X, centers, sample_weight = map(from_tensor, arrays)
+    X, centers, sample_weight = map(from_tensor, as_floats(X, centers, sample_weight))
     # The variance of rows in single precision may be beyond its range.
     centers = as_double(centers)
     n_components, n_features = centers.shape

@@ -3,10 +3,21 @@
 import numpy as np
 
 
-def stacking_weights(
-    log_prob, sample_weight=None, *, pseudo_count=0.0, max_iter=300, tol=1e-7
+def pool_weights(
+    log_prob,
+    sample_weight=None,
+    *,
+    pseudo_count=0.0,
+    least=0.0,
+    max_iter=300,
+    tol=1e-7,
+    take_last=True,
 ):
-    """Fit the weights of a mixture of fixed densities by EM, shape (n_members,)."""
+    """Return the weights (n_members,) of a pool of densities (n_samples, n_members).
+
+    They are fitted by EM; members of less weight than `least` are left out, and the
+    last step, which is below `tol`, may be left out, too.
+    """
     n_members = log_prob.shape[1]
     weights = np.full(n_members, 1 / n_members)
     top = log_prob.max(axis=1)
@@ -14,16 +25,24 @@ def stacking_weights(
     if not known.any():
         return weights
     prob = np.exp(log_prob[known] - top[known, None])
-    rows = np.ones(len(prob)) if sample_weight is None else sample_weight[known]
-    total = rows.sum() + n_members * pseudo_count
+    weight = np.ones(len(prob)) if sample_weight is None else sample_weight[known]
+    total = weight.sum() + n_members * pseudo_count
     for _ in range(max_iter):
-        shares = rows / (prob @ weights)
+        shares = weight / (prob @ weights)
         moved = (weights * (shares @ prob) + pseudo_count) / total
         gap = np.abs(moved - weights).max()
-        weights = moved
+        if gap >= tol or take_last:
+            weights = moved
         if gap < tol:
             break
-    return weights / weights.sum()
+    weights = weights / weights.sum()
+    kept = weights >= min(least, weights.max())
+    if not kept.all():
+        rules = {"pseudo_count": pseudo_count, "least": least, "max_iter": max_iter}
+        rules |= {"tol": tol, "take_last": take_last}
+        weights[~kept] = 0.0
+        weights[kept] = pool_weights(log_prob[:, kept], sample_weight, **rules)
+    return weights
 
 
 def held_out_results(candidates, scores, mean, more):

@@ -1,11 +1,11 @@
 """Fits to samples: starts by k-means, settings by held-out likelihood, final EM."""
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from skgmje._interrupt import Work
 from skgmje.em._bandwidth import nearest_centers
@@ -13,6 +13,7 @@ from skgmje.em._blocks import RowBlocks
 from skgmje.em._em import (
     EMResult,
     expectation_maximization,
+    first_parameters,
     has_missing,
     missing_moments,
     row_mean,
@@ -53,9 +54,15 @@ def _kmeans(X, n_clusters, sample_weight, random_state, scale):
     n_clusters = min(n_clusters, count_distinct(X, n_clusters))
     kmeans = KMeans(n_clusters, n_init=1, random_state=random_state)
     # The order in which threads add partial sums is not the same in every run.
-    with threadpool_limits(1, user_api="openmp"):
+    with _openmp().limit(limits=1, user_api="openmp"):
         kmeans.fit(X, sample_weight=sample_weight)
     return kmeans.labels_, kmeans.cluster_centers_
+
+
+@lru_cache(maxsize=1)
+def _openmp():
+    """Return the control of k-means' threads: finding it takes as long as k-means."""
+    return ThreadpoolController()
 
 
 def count_distinct(X, enough):
@@ -473,7 +480,7 @@ def _held_out(
         "shrinkage_target": params.pop("shrinkage_target", "pooled"),
         "reg_covar": params.pop("reg_covar", 1e-6),
     }
-    start = start_mixture(X[train], labels, covariance_type, **first, **common)
+    start = first_parameters(X[train], labels, covariance_type, **first, **common)
     mixture = expectation_maximization(X[train], start, **common, **params).mixture
     test = _test_rows(train)
     log_prob = judge(mixture, X[test])

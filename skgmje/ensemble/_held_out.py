@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.model_selection import check_cv
 
 from skgmje._parallel import Failure
-from skgmje.em._pooling import held_out_results, stacking_weights
+from skgmje.em._pooling import held_out_results, pool_weights
 
 # Of many samples, one part held out tells enough; of few, all are held out once.
 SINGLE_SPLIT_ROWS, THREE_FOLDS_ROWS = 2500, 500
@@ -178,7 +178,7 @@ class Table:
     def _weights(self, which):
         """Return weights of all candidates, zero but for some."""
         weights = np.zeros(len(self._names))
-        weights[which] = stacking_weights(
+        weights[which] = pool_weights(
             self._scores[: self._n_known, which],
             self._weight[: self._n_known],
             pseudo_count=PSEUDO_COUNT,

@@ -1,11 +1,17 @@
 """Linear pools of conditional densities."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje.conditional._models import JointConditional, PooledConditional, pool_weights
+from skgmje.conditional._models import JointConditional, PooledConditional
+from skgmje.conditional._sources import POOLING
+from skgmje.em._pooling import pool_weights as any_pool_weights
 from skgmje.gaussian import Mixture
+
+pool_weights = partial(any_pool_weights, **POOLING)
 
 
 def make_model(rng, n_context, n_targets, covariance_type="full"):
