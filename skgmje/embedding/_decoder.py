@@ -17,10 +17,14 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
-from skgmje._standardize import standardization
+from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_rows
+from skgmje.em._em import EMResult, expectation_maximization
+from skgmje.em._kmeans import kmeans_labels
+from skgmje.em._select import ROWS_PER_COMPONENT, select_mixture
+from skgmje.em._start import start_mixture
 from skgmje.embedding._decoder_training import KERNELS, OBJECTIVES, kernel_terms
-from skgmje.embedding._latent_density import CollapseWarning, fit_codes
+from skgmje.embedding._losses import CollapseWarning
 from skgmje.embedding._views import (
     ImageFormat,
     agree_on_shape,
@@ -645,3 +649,41 @@ class KernelDecoder(
         """
         X = self._check_predict(X)
         return -float(np.mean((self._mean(self._encode(X)) - X) ** 2))
+
+
+_KIND = "full"
+
+# Samples that each component borrows from all, and a floor, in standard units.
+_SHRINKAGE = 2.0
+_PRIOR = {"shrinkage": _SHRINKAGE, "reg_covar": 1e-4}
+_N_STEPS = 200
+
+# Codes are trained to have unit variance; what varies less is rounding.
+_LEAST_STD = 1e-4
+
+
+def fit_codes(codes, n_components, random_state, task):
+    """Fit a mixture to codes by expectation-maximisation."""
+    units = plain_standardization(codes, least=_LEAST_STD)
+    rows = np.where(units.scale > _LEAST_STD, units.forward(codes), 0.0)
+    start = None
+    if n_components == "auto" and task.when:
+        n_components = 1
+    if n_components == "auto":
+        kind = {"covariance_type": _KIND}
+        chosen = select_mixture(rows, random_state=random_state, **kind, **_PRIOR)
+        n_components, start = chosen.n_components, chosen.start
+    if start is None:
+        size = max(1, min(n_components, len(rows) // ROWS_PER_COMPONENT))
+        seed = random_state.randint(2**31 - 1)
+        labels = kmeans_labels(rows, size, random_state=seed)
+        start = start_mixture(rows, labels, _KIND, **_PRIOR)
+    steps = {"max_iter": _N_STEPS, **_PRIOR}
+    result = task.learn(EMResult, expectation_maximization, rows, start, **steps)
+    trouble = ""
+    if not result.converged:
+        trouble = (
+            f"The mixture of codes did not converge in {_N_STEPS} steps. Decrease "
+            "n_components."
+        )
+    return result.mixture.affine(units.scale, units.loc), trouble

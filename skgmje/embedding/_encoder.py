@@ -24,10 +24,10 @@ from skgmje._training._loop import check_engine, train
 from skgmje._training._progress import Progress
 from skgmje._training._resume import DefaultGenerator
 from skgmje._training._schedule import Hooks, Schedule, Training
-from skgmje.embedding._latent_density import PairMoments, log_det
-from skgmje.embedding._losses import Embeddings, Objective, covariance
+from skgmje.embedding._losses import Embeddings, Objective, covariance, log_det
 from skgmje.embedding._views import (
     ImageAugmentation,
+    PairMoments,
     augmentations_of,
     augmented,
     find_augmentation,

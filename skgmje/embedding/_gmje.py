@@ -7,8 +7,12 @@ from sklearn.base import BaseEstimator
 
 from skgmje._sklearn import Interval, StrOptions, validate_parameter_constraints
 from skgmje.conditional._settings import CLOSED_FORM, Settings
-from skgmje.embedding._base import PARAMETER_CONSTRAINTS, EmbedderMixin
-from skgmje.embedding._latent_density import latent_density, standardize_views
+from skgmje.embedding._base import (
+    PARAMETER_CONSTRAINTS,
+    EmbedderMixin,
+    latent_density,
+    standardize_views,
+)
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
 # Components of loss="joint", while n_components="auto" has nothing to go by.
