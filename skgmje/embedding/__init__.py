@@ -4,10 +4,11 @@ from skgmje.embedding._base import export_onnx
 from skgmje.embedding._decoder import KernelDecoder
 from skgmje.embedding._gje import GJEEmbedder
 from skgmje.embedding._gmje import GMJEEmbedder
-from skgmje.embedding._latent_density import CollapseWarning, diagnose
 from skgmje.embedding._losses import (
     LOSSES,
+    CollapseWarning,
     barlow_loss,
+    diagnose,
     gaussian_mutual_information,
     gje_loss,
     infonce_loss,

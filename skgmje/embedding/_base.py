@@ -1,10 +1,10 @@
-"""Methods of both embedders."""
+"""Base class of the embedders, and the densities of their embeddings."""
 
 import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 from os import PathLike
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -16,19 +16,16 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from skgmje._backend import as_generator
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
-from skgmje._standardize import standardization
+from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_rows
-from skgmje.embedding._latent_density import (
-    PairMoments,
-    describe,
-    measure,
-    warn_of_collapse,
-)
-from skgmje.embedding._losses import LOSSES
+from skgmje.conditional._models import JointConditional
+from skgmje.em._select import fit_selected
+from skgmje.embedding._losses import LOSSES, describe, measure, warn_of_collapse
 from skgmje.embedding._views import (
     AUGMENTATIONS,
     VIEWS,
     ImageFormat,
+    PairMoments,
     Pairs,
     agree_on_shape,
     check_image_shape,
@@ -649,3 +646,54 @@ def _export(network, units):
             dynamic_shapes={"X": {0: torch.export.Dim("n_samples")}},
             verbose=False,
         )
+
+
+# Of the scales, as a share of the largest one.
+_LEAST_SCALE = 1e-6
+
+
+class LatentDensity(NamedTuple):
+    """Densities of context and target embeddings."""
+
+    conditional: Any
+    marginal: Any
+    context_units: Any
+    target_units: Any
+
+    def predict_mixture(self, z_context):
+        """Return the mixtures of the targets, one for each sample."""
+        loc, scale = self.target_units[:2]
+        rows = self.context_units.forward(z_context)
+        return self.conditional.predict_mixture(rows).affine(scale, loc)
+
+    def log_prob(self, z_context, z_target):
+        """Compute the joint log-density by the chain rule."""
+        conditional = self.predict_mixture(z_context).log_prob(z_target)
+        return self.marginal.log_prob(z_context) + conditional
+
+
+def standardize_views(*views):
+    """Return the standardizations of embeddings, with a floor for collapsed ones."""
+    return [plain_standardization(Z, least_share=_LEAST_SCALE) for Z in views]
+
+
+def latent_density(
+    model, z_context, context_units, target_units, settings=None, random_state=None
+):
+    """Complete a conditional density by the marginal of its contexts."""
+    if isinstance(model, JointConditional):
+        marginal = model.mixture.marginal(slice(0, model.n_context))
+    else:
+        rows = context_units.forward(z_context)
+        marginal = _fit_marginal(rows, settings, random_state)
+    loc, scale = context_units[:2]
+    marginal = marginal.affine(scale, loc)
+    return LatentDensity(model, marginal, context_units, target_units)
+
+
+def _fit_marginal(rows, settings, random_state):
+    """Fit a mixture to contexts by EM."""
+    chosen = settings.n_components, settings.covariance_type, settings.shrinkage
+    steps = {"tol": settings.tol, "reg_covar": settings.reg_covar}
+    fit = fit_selected(rows, chosen, random_state, selecting={}, **steps)
+    return fit.result.mixture

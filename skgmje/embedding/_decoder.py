@@ -17,10 +17,11 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
-from skgmje._standardize import standardization
+from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_rows
+from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
 from skgmje.embedding._decoder_training import KERNELS, OBJECTIVES, kernel_terms
-from skgmje.embedding._latent_density import CollapseWarning, fit_codes
+from skgmje.embedding._losses import CollapseWarning
 from skgmje.embedding._views import (
     ImageFormat,
     agree_on_shape,
@@ -645,3 +646,44 @@ class KernelDecoder(
         """
         X = self._check_predict(X)
         return -float(np.mean((self._mean(self._encode(X)) - X) ** 2))
+
+
+_KIND = "full"
+
+# Samples that each component borrows from all, and a floor, in standard units.
+_SHRINKAGE, _FLOOR = 2.0, 1e-4
+
+# Iterations of EM, and of those that candidates for the number of components get.
+_N_STEPS, _N_SELECTION_STEPS = 200, 100
+
+# Codes are trained to have unit variance; what varies less is rounding.
+_LEAST_STD = 1e-4
+
+
+def fit_codes(codes, n_components, random_state, task):
+    """Fit a mixture to codes by expectation-maximisation."""
+    units = plain_standardization(codes, least=_LEAST_STD)
+    rows = np.where(units.scale > _LEAST_STD, units.forward(codes), 0.0)
+    if n_components == "auto" and task.when:
+        n_components = 1
+    selecting = None
+    if n_components == "auto":
+        selecting = {"max_iter": _N_SELECTION_STEPS}
+    else:
+        n_components = max(1, min(n_components, len(rows) // ROWS_PER_COMPONENT))
+    result = fit_selected(
+        rows,
+        (n_components, _KIND, _SHRINKAGE),
+        random_state,
+        selecting=selecting,
+        work=task,
+        max_iter=_N_STEPS,
+        reg_covar=_FLOOR,
+    ).result
+    trouble = ""
+    if not result.converged:
+        trouble = (
+            f"The mixture of codes did not converge in {_N_STEPS} steps. Decrease "
+            "n_components."
+        )
+    return result.mixture.affine(units.scale, units.loc), trouble

@@ -22,10 +22,10 @@ from skgmje._training._hardware import (
 )
 from skgmje._training._loop import DefaultGenerator, check_engine, train
 from skgmje._training._schedule import Hooks, Progress, Schedule, Training
-from skgmje.embedding._latent_density import PairMoments, log_det
-from skgmje.embedding._losses import Embeddings, Objective, covariance
+from skgmje.embedding._losses import Embeddings, Objective, covariance, log_det
 from skgmje.embedding._views import (
     ImageAugmentation,
+    PairMoments,
     augmentations_of,
     augmented,
     find_augmentation,

@@ -4,8 +4,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skgmje.conditional._models import JointConditional
-from skgmje.embedding._base import PARAMETER_CONSTRAINTS, EmbedderMixin
-from skgmje.embedding._latent_density import gaussian, latent_density, standardize_views
+from skgmje.embedding._base import (
+    PARAMETER_CONSTRAINTS,
+    EmbedderMixin,
+    latent_density,
+    standardize_views,
+)
+from skgmje.embedding._views import gaussian
 
 
 class GJEEmbedder(EmbedderMixin, BaseEstimator):

@@ -13,8 +13,12 @@ from skgmje._sklearn import (
 )
 from skgmje.conditional._models import Fit
 from skgmje.conditional._sources import SOURCES, Settings, source_of
-from skgmje.embedding._base import PARAMETER_CONSTRAINTS, EmbedderMixin
-from skgmje.embedding._latent_density import latent_density, standardize_views
+from skgmje.embedding._base import (
+    PARAMETER_CONSTRAINTS,
+    EmbedderMixin,
+    latent_density,
+    standardize_views,
+)
 
 # Components of loss="joint", while n_components="auto" has nothing to go by.
 N_PROTOTYPES = 20

@@ -1,4 +1,4 @@
-"""Views of samples and images: their pairs, their formats and their augmentations."""
+"""Views of samples and images: pairs, formats, augmentations, and joint moments."""
 
 import math
 from abc import ABC, abstractmethod
@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_array, check_consistent_length
 from skgmje._backend import as_float, from_tensor, is_torch
 from skgmje._standardize import channel_standardization
 from skgmje._validation import LARGEST, check_rows
+from skgmje.gaussian._mixture import Mixture
 
 # Neighbours are sought in this many principal directions, among this many samples.
 _MAX_DIRECTIONS = 50
@@ -604,3 +605,62 @@ def augmentations_of(estimator, pairs):
     else:
         own = OwnAugmentation(own, pairs.context_units, shape)
     return own, None if pairs.views.needs_y else own
+
+
+# Relative to the variances, so that collapsed embeddings too have a density.
+_VARIANCE_FLOOR = 1e-6
+
+# Variance of a direction that the other view never explains, as a share.
+_LEAST_UNEXPLAINED = 1e-3
+
+# Samples that stand side by side at a time.
+_CHUNK_ROWS = 2**16
+
+
+def gaussian(*views):
+    """Return the Gaussian of views side by side: moments, with a relative floor."""
+    loc = np.concatenate([Z.mean(axis=0) for Z in views])
+    total = np.zeros((len(loc), len(loc)))
+    for start in range(0, len(views[0]), _CHUNK_ROWS):
+        chunk = slice(start, start + _CHUNK_ROWS)
+        diff = np.hstack([Z[chunk] for Z in views]) - loc
+        total += diff.T @ diff
+    matrix = total / len(views[0])
+    variance = np.diagonal(matrix)
+    floor = _VARIANCE_FLOOR * np.where(variance > 0, variance, variance.max() or 1.0)
+    matrix = matrix + np.diag(floor)
+    return Mixture(np.ones(1), loc[None], matrix[None])
+
+
+class PairMoments(NamedTuple):
+    """Gaussians of both views and of the pair."""
+
+    context: Any
+    target: Any
+    joint: Any
+
+    @classmethod
+    def from_pairs(cls, z_context, z_target):
+        """Take the moments of training pairs, and discount what they owe to chance."""
+        joint = gaussian(z_context, z_target)
+        matrix, (n, d) = joint.covariances[0].copy(), z_context.shape
+        context, target = joint.marginal(slice(0, d)), joint.marginal(slice(d, None))
+        left, right = (
+            np.linalg.cholesky(part.covariances[0]) for part in (context, target)
+        )
+        cross = np.linalg.solve(left, matrix[:d, d:])
+        U, cosines, V = np.linalg.svd(np.linalg.solve(right, cross.T).T)
+        unexplained = (1 - cosines**2) * (n + d) / max(n - d, 1)
+        cosines = np.sqrt(1 - np.clip(unexplained, _LEAST_UNEXPLAINED, 1.0))
+        matrix[:d, d:] = left @ (U * cosines) @ V @ right.T
+        matrix[d:, :d] = matrix[:d, d:].T
+        return cls(context, target, Mixture(joint.weights, joint.means, matrix[None]))
+
+    def information(self, z_context, z_target):
+        """Compute the pointwise mutual information of pairs, shape (n_pairs,)."""
+        pair = np.hstack([z_context, z_target])
+        return (
+            self.joint.log_prob(pair)
+            - self.context.log_prob(z_context)
+            - self.target.log_prob(z_target)
+        )

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
 from skgmje.embedding import CollapseWarning, GJEEmbedder, diagnose
-from skgmje.embedding._latent_density import describe, effective_rank, log_det, measure
+from skgmje.embedding._losses import describe, effective_rank, log_det, measure
 
 
 def test_healthy_embeddings_need_no_words(rng):

@@ -22,7 +22,7 @@ from skgmje.embedding import (
     GMJEEmbedder,
     gaussian_mutual_information,
 )
-from skgmje.embedding._latent_density import PairMoments
+from skgmje.embedding._views import PairMoments
 
 # Small enough for a test, large enough to learn something.
 SMALL = {"max_iter": 40, "hidden_layer_sizes": (16,), "random_state": 0}
@@ -443,7 +443,7 @@ def test_grid_search_by_score_does_not_fall_into_the_trap():
 def test_views_in_parts_are_as_good_as_whole(X, monkeypatch):
     fitted = clone(GJE).fit(X)
     monkeypatch.setattr("skgmje.embedding._encoder._DRAWN_ROWS", 64)
-    monkeypatch.setattr("skgmje.embedding._latent_density._CHUNK_ROWS", 64)
+    monkeypatch.setattr("skgmje.embedding._views._CHUNK_ROWS", 64)
     in_parts = clone(GJE).fit(X)
     assert_allclose(in_parts.score(X), fitted.score(X), atol=0.1)
     assert_array_equal(in_parts.transform(X), fitted.transform(X))
