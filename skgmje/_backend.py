@@ -7,11 +7,8 @@ from array_api_compat import array_namespace, is_torch_array
 
 LOG_2PI = math.log(2 * math.pi)
 
-
 # Types in which is computed; numbers of others are converted.
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
-
-
 _ARRAYS = (np.ndarray, np.generic)
 
 

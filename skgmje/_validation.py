@@ -14,7 +14,6 @@ from skgmje.em._blocks import RowBlocks
 # Squares of larger numbers, summed over the rows, overflow.
 LARGEST = 1e150
 
-
 # Columns that an error names.
 _MOST_NAMED = 5
 

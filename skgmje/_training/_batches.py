@@ -8,7 +8,6 @@ import torch
 # Permutations of more samples than these would be as large as the samples.
 _MAX_PERMUTED = 2**22
 
-
 # Entries that are converted at a time.
 _CHUNK_ENTRIES = 2**20
 

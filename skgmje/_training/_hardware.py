@@ -14,7 +14,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 _LOCK = threading.RLock()
 
-
 # What errors say of devices without room, and of processors.
 _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")
 
@@ -115,7 +114,6 @@ def _has_bfloat16(device):
 
 # Whether the processes of the default group train together.
 _training = ContextVar("training", default=False)
-
 
 # Samples by which processes recognise that theirs are the same.
 _COMPARED = 256

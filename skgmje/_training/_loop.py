@@ -22,10 +22,8 @@ from skgmje._training._schedule import Training
 
 _GRADIENT_NORM = 5.0
 
-
 # How many times its first value, or 1, a loss may reach: it only ever falls.
 _EXPLODED = 100.0
-
 
 _OURS = (
     "batch_size callbacks criterion dataset device iterator_train iterator_valid "
@@ -39,8 +37,6 @@ class NonFiniteLossError(FloatingPointError):
 
 # What bad parameters may raise; of ValueError only some.
 _FAILURES = (NonFiniteLossError, ValueError, torch.linalg.LinAlgError)
-
-
 _NUMERICAL = NonFiniteLossError | torch.linalg.LinAlgError | np.linalg.LinAlgError
 
 

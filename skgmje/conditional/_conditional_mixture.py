@@ -17,7 +17,6 @@ from skgmje.conditional._sources import SOURCES, Settings, source_of
 # is far below has overfitted.
 LOWEST_SCORE = -2.0
 
-
 TOO_NARROW = (
     " Held-out samples are less likely than if the contexts were ignored: "
     "there are too few samples for so many features or components. Decrease "

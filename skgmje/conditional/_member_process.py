@@ -12,45 +12,27 @@ from skgmje.gaussian._mixture import Mixture
 
 # Samples that lengths and noise are learned from, and rows that are remembered.
 N_LEARNED, N_REMEMBERED = 500, 2000
-
-
 MAX_ITER = 60
-
-
 JITTER = 1e-5
-
 
 # Logarithms of the kernel's parameters: two amplitudes, noise, lengths.
 START = (np.log(0.7), np.log(0.3), np.log(0.1))
-
-
 BOUNDS = ((-9.0, 5.0), (-9.0, 5.0), (-11.0, 1.0))
-
-
 LENGTH_BOUNDS = (-2.5, 5.0)
-
 
 # Lengths drift out of sight where the likelihood is flat.
 PULL, LENGTH_CENTER = 1e-3, 1.0
 
-
 # One length for each feature needs this many rows for each.
 ROWS_PER_LENGTH = 8
-
 
 # Samples of larger groups are left out by folds instead.
 LARGEST_GROUP = 20
 
-
 # Skewness above which the logarithm of a target is tried too, and its shifts.
 SKEWED = 1.0
-
-
 SHIFTS = (0.02, 0.2)
-
-
 MIN_STD = 5e-3
-
 
 # Samples that are predicted at a time, always so many.
 BLOCK_ROWS = 32

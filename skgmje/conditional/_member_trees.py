@@ -57,28 +57,19 @@ def join_trees(trees, dtype):
 
 MOST_TREES, FEWEST_TREES = 250, 100
 
-
 # Above it there are fewer trees, so that those of many rows stay small.
 MOST_LEAVES = 1_000_000
-
-
 MIN_LEAF = 2
-
 
 # Components of a mixture; each holds the same share of a row's neighbours.
 N_BINS = 16
-
-
 BANDWIDTHS = (0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)
-
 
 # Samples whose neighbours exist at a time.
 CHUNK_ROWS = 1000
 
-
 # Entries of their weights that are split into bins at a time.
 CHUNK_ENTRIES = 2**20
-
 
 # Leaves know nothing of targets that were never seen.
 BROAD_STD = 2.0
@@ -246,14 +237,10 @@ def _bins_of_few(weights, y):
 # Numbers of trees at which to look whether more are wanted: the best number was
 # among the last few of those that are tried.
 N_TREES, EVERY, PATIENCE = (100, 300, 500), 10, 3
-
-
 BOOSTING = {"learning_rate": 0.08, "l2_regularization": 1.0, "max_features": 0.7}
-
 
 # Above so many features, looks and bins are fewer: each costs time by the features.
 MANY_FEATURES, FEW_LOOKS, FEW_BINS = 30, 2, 63
-
 
 # Samples above which the trees have more leaves, and larger ones.
 MANY_LEAVES_ROWS, LARGE_LEAVES_ROWS = 3000, 1500

@@ -75,10 +75,8 @@ class JointConditional(Conditional):
 # Contexts further out, in standard deviations, are taken as this far.
 FARTHEST = 8.0
 
-
 # Samples whose outputs are computed at a time.
 CHUNK_ROWS = 4096
-
 
 # Of a sample: where one member fails worse, what it is pooled with helps as much.
 LARGEST_GAIN = 1.0

@@ -86,14 +86,8 @@ class Source:
 
 # A sample of many features tells little about one component of many.
 GRID = (1, 2, 3, 5, 8, 12, 20, 30, 50)
-
-
 SMALL_GRID = (1, 2, 3, 5, 8)
-
-
 MANY_FEATURES = 4
-
-
 MAX_ITER = 100
 
 
@@ -131,23 +125,15 @@ def fit_prototypes(X, Y, settings, sample_weight=None, random_state=None):
 
 
 GAS_GRID = (2, 3, 5, 8, 12, 20, 30, 50)
-
-
 SHRINKAGES = (2.0, 20.0)
-
 
 # Of few samples these leave hardly any correlations.
 FEW_SHRINKAGES = (100.0, 1000.0)
-
-
 GAS_MAX_ITER = 100
-
 
 # A node needs this many draws to find its place; one comes after every third of
 # them, so that all are there long before the end.
 DRAWS_PER_NODE = 150
-
-
 INSERTION_INTERVAL = 50
 
 
@@ -242,27 +228,17 @@ def _refine(gas, rows, shrinkage, settings, sample_weight, moments):
 
 BANK_GRID = (100, 300, 1000)
 
-
 # Of the kernels' covariances: more take long and are memorized.
 MOST_ENTRIES = 100_000
-
-
 BATCH_SIZE = 100
-
-
 RATE = 0.05
-
 
 # Samples of which the bandwidth looks at all pairs.
 MAX_PAIRED = 1000
 
-
 # So many kernels learn their covariances in a few steps, and soon too well.
 EM_STEPS = (0, 1, 2, 4, 8)
-
-
 SHRINKAGE = 20.0
-
 
 INCOMPLETE = (
     "No context is complete, so the memory bank took missing entries for the mean. "
@@ -382,13 +358,9 @@ def _stream(rows, size, batch_size, sample_weight, random_state):
 # Fewer held-out samples do not tell which source is better.
 FEWEST_ROWS = 20
 
-
 # Samples that are enough to estimate the gain.
 MOST_ROWS = 2000
-
-
 NAMES = ("prototypes", "network")
-
 
 # Models of less weight cost more time than they are worth.
 POOLING = {"least": 0.02, "max_iter": 1000, "take_last": False}

@@ -42,10 +42,8 @@ EXPERTS = {
     "trees": fit_forests,
 }
 
-
 # Fewer samples are too few for networks.
 FEWEST_ROWS = 50
-
 
 # Share of the steps without a better network after which training ends.
 PATIENCE = 0.2
@@ -236,24 +234,15 @@ def _take(mixture, rows):
 
 # Samples up to which there are few steps, and how many there are.
 FEW_ROWS, FEW_STEPS, MANY_STEPS = 2000, 800, 2000
-
-
 BATCH_SIZES = {True: 128, False: 256}
-
-
 LEARNING_RATE = 3e-3
-
-
 DROPOUT = {True: 0.1, False: 0.05}
-
 
 # Decay of the matrices, in rows.
 DECAY = 1000.0
 
-
 # Pull of the blend towards the mean of the members, relative to the number of samples.
 RIDGE = 0.05
-
 
 # Smallest standard deviation of a start.
 SMALLEST_SCALE = 1e-3

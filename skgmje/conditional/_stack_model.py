@@ -49,7 +49,6 @@ def stack_columns(X, predictions, units):
 # Samples that are enough for the CRPS.
 N_JUDGED = 500
 
-
 # Models of less weight cost more time than they are worth.
 SMALLEST_WEIGHT = 0.02
 
@@ -115,10 +114,8 @@ def stack_weights(log_densities, a, B, weight, crps_weight):
 # Widths are sought between the inverse of this and this.
 WIDEST = 3.0
 
-
 # Samples that a width of one is worth.
 PRIOR_ROWS = 50
-
 
 # Of the tails, in standard deviations of the sample.
 TAIL_WIDTH = 4.0
@@ -169,7 +166,6 @@ def _tail(mixture):
 
 # The name of the networks that see the members' predictions.
 STACK = "stack"
-
 
 # A member that takes part in the pool, but that networks do not see.
 JOINT = "joint"

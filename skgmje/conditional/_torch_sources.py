@@ -36,36 +36,24 @@ PLANS = (
     (math.inf, 6000, 256),
 )
 
-
 # Decay of the matrices: this over rows and squared number of context features,
 # within limits. Few rows of few features tell little but the trend.
 DECAY = 300.0
-
-
 DECAY_RANGE = (0.1, 1.0)
-
 
 # Share of the steps that place the means before the scales are learned.
 WARMUP = 1 / 3
 
-
 # The softness of the distances in the warm phase falls along a geometric path.
 SOFT, HARD = 1.0, 0.1
 
-
 # Of a single sample in the loss: one must not steer a member.
 WORST_LOG_PROB = -50.0
-
-
 GRADIENT_NORM = 5.0
-
 
 # How much a batch may raise the loss by chance, in nats.
 NOISE = 0.1
-
-
 SMOOTHING = 0.99
-
 
 # Samples that are enough to judge a member.
 MOST_JUDGED = 2000
@@ -294,8 +282,6 @@ def _layers(network):
 
 # More targets are learned by heart sooner, and by more components.
 N_COMPONENTS = 5
-
-
 MANY_TARGETS = 8
 
 
@@ -366,8 +352,6 @@ def _held_out(model, X, Y, unseen):
 
 
 MAX_ITER = 1000
-
-
 BATCH_SIZE = 256
 
 

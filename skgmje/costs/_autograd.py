@@ -9,7 +9,6 @@ from skgmje.gaussian._products import raw
 # Up to this size nothing is gained by the symmetry of a product.
 _SMALL = 64
 
-
 # Entries of a matrix that are in double precision at once.
 _ENTRIES = 2**17
 

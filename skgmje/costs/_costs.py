@@ -608,7 +608,6 @@ COSTS = {
     ),
 }
 
-
 # No gap to a bound, but what a network may be trained on beside the others.
 LIKELIHOOD = Cost(
     _likelihood,
@@ -617,7 +616,6 @@ LIKELIHOOD = Cost(
     learns_variance=True,
     bandwidth="residual",
 )
-
 
 # A view: it has what is registered later.
 TRAINING_COSTS = ChainMap({"likelihood": LIKELIHOOD}, COSTS)

@@ -468,8 +468,6 @@ def effective_rank(grams):
 
 # For so few centers the derivatives of each step cost no more than those of all.
 _SMALL = 32
-
-
 _OF_CENTERS = "The Gram matrix of the centers"
 
 

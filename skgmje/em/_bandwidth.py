@@ -80,14 +80,11 @@ def _mean_log_prob(log_variance, squares, weights, n_features, sample_weight=Non
 # Samples that stand for more of them where all pairs are looked at.
 _MAX_ROWS = 1000
 
-
 # Below this share of the data's total variance a kernel is a point.
 _FLOOR = 1e-4
 
-
 # Standardised features vary by about 1, or not at all.
 _SMALLEST = 1e-12
-
 
 # From this many features on, noise needs kernels so wide that most see each other.
 _MANY_FEATURES = 16

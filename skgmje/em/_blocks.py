@@ -11,7 +11,6 @@ from skgmje._backend import unmasked
 # Results that are merged at a time.
 FAN_IN = 8
 
-
 # Rows of a block that are looked at in double precision at a time.
 _CHUNK_ROWS = 8192
 

@@ -244,10 +244,8 @@ SHRINKAGE_TARGETS = {"pooled": pooled_target, "neighbors": neighbors_target}
 # Iterations over which annealing raises the power of the densities to one.
 ANNEALING_ITERATIONS = 20
 
-
 # Tenfold increases of the diagonal before the M-step gives up.
 MAX_REPAIRS = 12
-
 
 # A component with less than this share of an equal share has died.
 DEAD_SHARE = 1e-6

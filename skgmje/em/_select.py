@@ -86,10 +86,7 @@ def number_distinct(X):
 
 # K-means copies its samples; a start on more than this would not be better.
 MAX_START_ENTRIES = 2**21
-
-
 START_SAMPLES = 64
-
 
 # Entries of the part that stands for all samples that an engine holds.
 MAX_SAMPLED = 2**20
@@ -237,17 +234,11 @@ def _simplest_first(setting):
 
 # Candidates of n_components="auto"; a component needs eight rows.
 N_COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 32, 50, 80)
-
-
 ROWS_PER_COMPONENT = 8
-
 
 # Few rows need many folds, all of them held out once; of many, one part will do.
 FIVE_FOLDS_BELOW = 500
-
-
 SINGLE_SPLIT_ROWS = 1500
-
 
 # A setting's grid over the components ends after two scores this far below its best.
 HOPELESS = 0.02

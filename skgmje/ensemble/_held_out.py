@@ -11,8 +11,6 @@ from skgmje.em._pooling import held_out_results, pool_weights
 
 # Of many samples, one part held out tells enough; of few, all are held out once.
 SINGLE_SPLIT_ROWS, THREE_FOLDS_ROWS = 2500, 500
-
-
 SMALLEST_HOLDOUT, HOLDOUT_SHARE = 600, 9
 
 
@@ -124,7 +122,6 @@ def usable(log_prob):
 
 # Samples that each candidate is given before the held-out ones count.
 PSEUDO_COUNT = 0.05
-
 
 # Members of less weight, or of less than a tenth of an equal share, are dropped.
 LEAST_WEIGHT, LEAST_SHARE = 0.01, 0.1

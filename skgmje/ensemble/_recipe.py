@@ -25,39 +25,26 @@ from skgmje.mixture._gaussian_mixture import GaussianMixture
 
 LLOYD_STEPS = 10
 
-
 # Annealing takes twenty iterations, the last of which are hardly tempered.
 ANNEALING_EXTRA, FIRST_POWER = 10, 0.5
-
 
 # Components of fewer samples are dropped; the floor is in standard units.
 LEAST_SAMPLES, REG_COVAR = 0.5, 1e-5
 
-
 # Samples that a component needs, and the largest numbers of components.
 ROWS_PER_COMPONENT = 6
-
-
 FEW_FEATURES, MAX_COMPONENTS, MAX_COMPONENTS_FEW = 6, 128, 256
-
 
 # Sizes that are always tried: few components cost little, and may be all there are.
 SIMPLE_SIZES = (1, 4)
 
-
 # Numbers that describe all components: many features leave room for few.
 MAX_NUMBERS = 2**16
-
-
 MANY_ROWS, SOME_ROWS = 2500, 400
-
-
 FEW_ROWS, FEWEST_ROWS = 50, 12
-
 
 # Features whose regressions are affordable.
 MAX_RESIDUAL_FEATURES = 64
-
 
 # Full covariances of fewer samples per feature have diagonal ones beside them.
 ROWS_PER_FEATURE = 10
@@ -98,7 +85,6 @@ def _residuals(X, sample_weight, known):
 
 # Further settings where groups of samples differ from each other.
 SMOOTH = ((0.0, 10.0, True), (0.0, 100.0, True))
-
 
 # Coordinates by name: each fits its transformer, and may use those before it.
 SPACES = {

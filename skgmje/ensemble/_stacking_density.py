@@ -39,7 +39,6 @@ from skgmje.ensemble._stacked_mixture import MixturePart, group_members, stack_m
 # value that holds so much of a column.
 TIE_SHARE, ATOM_SHARE = 0.05, 0.01
 
-
 # Noise is at least so wide, in standard deviations.
 _LEAST_WIDTH = 0.01
 

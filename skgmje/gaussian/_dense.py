@@ -22,22 +22,15 @@ from skgmje.gaussian._loops import (
 # The products x_i x_j of a row are written once and read by every component:
 # for many features and few components, differences are cheaper.
 MAX_EXPANDED_FEATURES = 256
-
-
 FEATURES_PER_COMPONENT = 2
-
-
 FEW_FEATURES = 8
-
 
 # So many products and features are held for a block; more are computed in groups.
 MAX_HELD = 1024
 
-
 # The terms P_ij x_i x_j of a typical row may be so many times larger than the
 # limit on their sum: nearly collinear features cancel without a distant mean.
 CANCELLATION = 3.0
-
 
 # Components whose maps are prepared at a time.
 AT_A_TIME = 512

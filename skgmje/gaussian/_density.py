@@ -20,7 +20,6 @@ from skgmje.gaussian._covariance import COVARIANCE_TYPES
 # Entries of a temporary array: 4 MB of float64, so that memory stays bounded.
 BLOCK_SIZE = 2**19
 
-
 # Densities of components from which the maps are worth moving to the device.
 DEVICE_WORK = 2**16
 

@@ -19,7 +19,6 @@ from skgmje.gaussian._mixture import Mixture
 # Of the logarithms of the standard deviations; data have a spread of about one.
 LOG_SCALE_RANGE = (-8.0, 3.0)
 
-
 # Keeps a matrix that is singular in the last digit positive definite.
 _RIDGE = 1e-11
 

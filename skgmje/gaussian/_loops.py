@@ -9,39 +9,29 @@ from scipy.linalg.blas import dgemm
 
 LOG_2PI = math.log(2 * math.pi)
 
-
 # exp(-700) is the smallest exponential that every vectorised exp computes at
 # full speed; beside a largest term of 1 it is zero.
 EXP_FLOOR = -700.0
-
 
 # Above it, the expanded square x'Px - 2x'Pm + m'Pm loses more than 1e-10
 # (error about 3e-16 times the largest squared Mahalanobis norm of a mean).
 EXPANSION_LIMIT = 1e5
 
-
 # Components whose densities of a block are computed and summed at a time.
 TILE = 128
-
 
 # Features multiplied at a time. In longer products the library may add the terms
 # of a small block in another order than those of a large one.
 GROUP = 256
 
-
 # A block's features and joint densities should stay near the core, the joint
 # densities, which are gone through several times, in its own cache.
 BLOCK_BYTES = 2**21
-
-
 JOINT_BYTES = 3 * 2**18
-
 
 # Blocks are padded to a multiple of it: the bits of a matrix product's column
 # then depend neither on how many columns there are nor on where it stands.
 PADDING = 64
-
-
 MAX_ROWS = 4096
 
 

@@ -14,14 +14,10 @@ from skgmje.gaussian._density import block_rows, log_weights
 # random mixtures of up to 60 components missed the highest top, by 0.05 nats.
 N_STARTS = 8
 
-
 # Squared lengths of the last steps, in standard deviations: until the starts are
 # compared, and of the one that won.
 ROUGH, FINE = 1e-6, 1e-20
-
-
 MAX_STEPS = 200
-
 
 # Of the one that won, without a look at its height.
 LAST_STEPS = 2

@@ -19,7 +19,6 @@ from skgmje.gaussian._products import Products
 # Up to this many features differences are as fast as a matrix product, and exact.
 _DIRECT_FEATURES = 16
 
-
 # A product of doubles loses about 1e-15 of (radius / bandwidth)^2 in the exponent.
 _PRODUCT_LIMIT = 1e5
 
@@ -166,7 +165,6 @@ def as_array_of(values, like):
 
 # Up to so many differences of columns no time is gained by a product.
 _FEW = 2**16
-
 
 # Pairs of a part of a sum that is not a product.
 _PAIRS = 2**20

@@ -15,23 +15,18 @@ from skgmje.gaussian._loops import EXP_FLOOR, PADDING, Statistics
 # A thread takes this many blocks at a time; sums are added chunk by chunk.
 BLOCKS_PER_CHUNK = 4
 
-
 # Multiplications that take as long as one exponential and its reductions.
 EXP_COST = 40
 
-
 # Below this log-density less than five digits of the differences are left.
 FAR = -1e-5 / np.finfo(np.float64).eps
-
 
 # Sums of densities begin with it. Beside it exponentials below that of the floor
 # are lost in rounding, whether they were raised to the floor or not.
 NEGLIGIBLE = 1e-285
 
-
 # Sums below it may lack terms that count: their rows take the careful path.
 SMALLEST = 1e-250
-
 
 # Components so much lower than the highest leave many rows to the careful path.
 LARGEST_DROP = 400.0
@@ -333,11 +328,7 @@ def _device_normalise(xp, joint):
 # Multiplications from which threads of our own pay, and from which those of the
 # linear algebra library would start, and wait for each other more than they work.
 WORTHWHILE = 5e7
-
-
 NOTICEABLE = 1e5
-
-
 _one_caller = threading.Lock()
 
 

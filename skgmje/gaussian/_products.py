@@ -8,7 +8,6 @@ from skgmje._backend import as_double, asarray_like, is_torch, namespace
 # (radius / bandwidth)^2; that must not show.
 _LIMITS = {32: 30.0, 64: 1e5}
 
-
 # Stands for the logarithm of 0: infinities have no products.
 _LEAST = -1e30
 

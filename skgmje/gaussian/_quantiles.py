@@ -13,7 +13,6 @@ from skgmje.gaussian._density import block_rows
 # What Newton leaves of the standard score, a few roundings of it.
 TOLERANCE = 1e-14
 
-
 # Bisection of the longest interval of float64 ends sooner.
 MAX_STEPS = 1200
 

@@ -8,24 +8,15 @@ from skgmje._backend import is_torch, namespace
 
 # Pairs of a tile: small enough to stay near a core, large enough for a GPU.
 _PAIRS = 2**16
-
-
 _PAIRS_OF_GPU = 2**25
-
-
 _WIDTH = 256
-
-
 _WIDTH_OF_GPU = 2**13
-
 
 # Exponentials of numbers below are slow, and nothing beside a sum near 1.
 _FLOORS = {32: -80.0, 64: -700.0}
 
-
 # Exponentials of numbers above this share of the floor have squares that add up.
 _SAFE = 0.4
-
 
 # A sum may exceed its scale by so much before the scale is changed.
 _SLACK = 10.0

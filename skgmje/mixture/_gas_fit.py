@@ -22,7 +22,6 @@ from skgmje.particles._resampling import systematic_resampling
 # Rows whose responsibilities are held at a time.
 CHUNK_ROWS = 2**14
 
-
 # A node that has won nothing yet has a component, too.
 LEAST_COUNT = 1e-9
 
@@ -148,18 +147,14 @@ def _scaled(part, factors):
 # it, the others to find its place.
 INTERVALS_PER_NODE = 3
 
-
 # Rows that are shown at a time.
 STEP = 2**14
-
 
 # A table carries at most one node for so many distinct rows.
 ROWS_PER_NODE = 3
 
-
 # So many rows, and ten for each feature, are enough to be grown on as it is asked.
 FEW_ROWS = 100
-
 
 # What max_nodes="auto" tries; a gas begins with two nodes.
 SIZES = tuple(k for k in N_COMPONENTS if k > 1)

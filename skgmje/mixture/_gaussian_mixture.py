@@ -688,10 +688,8 @@ def warn_about(result, n_components, tol):
 # What is left of a component's mass or covariance without a sample is never below.
 LEAST_LEFT = 1e-9
 
-
 # Nats by which a diagonal Gaussian must be better: per feature, and at least.
 FAR_PER_FEATURE, FAR = 0.1, 5.0
-
 
 # Rows up to which folds are fitted where leaving one out has no closed form.
 MAX_FOLDED = 500

@@ -30,8 +30,6 @@ from skgmje.gaussian import Mixture
 
 # Entries of the part that stands for larger data where a part will do.
 MAX_ENTRIES = 2**20
-
-
 SAMPLES_PER_COMPONENT = 64
 
 
@@ -158,14 +156,11 @@ def _of_equal_spheres(mixture):
 
 REFINEMENTS = {"em": refine_by_em, "weights": refine_weights, None: keep_model}
 
-
 # Up to this many samples every step sees all.
 FULL_BATCH_SAMPLES = 2000
 
-
 # Fresh centers per step: the kernel costs see a density, not single centers.
 MAX_DRAWN = 64
-
 
 # A bandwidth this many times wider or narrower than the data has no gradient.
 MAX_RATIO = 1e15
@@ -283,7 +278,6 @@ VARIANCES = {
     "residual": residual_variance,
     "wide": wide_variance,
 }
-
 
 CELL_RULES = ("cell", "residual", "wide")
 

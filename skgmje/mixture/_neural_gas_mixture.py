@@ -47,14 +47,11 @@ OUTPUTS = {
     "distances": lambda gas, X: gas._distances(X),
 }
 
-
 # Largest number of nodes of a stream whose first rows do not say it.
 MAX_NODES = 100
 
-
 # Rows that are learned from at a time; longer chunks are cut.
 PART_ROWS = 512
-
 
 # The mixture begins anew from the nodes when it has fallen behind what their own
 # rows give by so many nats, in a sequential likelihood ratio test.

@@ -10,7 +10,6 @@ from skgmje._backend import is_torch, namespace
 # A matrix of ages is faster up to so many nodes; a list is smaller above.
 MAX_DENSE_NODES = 256
 
-
 # An edge (i, j) with i < j is held as one number, so that a list can be sorted.
 BITS = 31
 

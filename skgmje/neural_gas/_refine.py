@@ -16,21 +16,13 @@ from skgmje.neural_gas._steps import (
 
 # A round ends after so many passes, or when the error falls by less than this share.
 PASSES = 15
-
-
 TOLERANCE = 1e-4
-
 
 # Each round moves this share of the nodes elsewhere, then a half, a third, a
 # quarter of it; two that brought nothing are the last.
 SHARE = 0.1
-
-
 PATIENCE = 2
-
-
 TINY = 1e-300
-
 
 # Where a moved node begins: so far from the worst node to the farthest of its samples.
 STEP = 0.25

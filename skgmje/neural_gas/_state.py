@@ -276,6 +276,4 @@ def _zero(nodes, unit):
 
 
 LEARN = {"batch": Gas.learn, "sequential": Gas.learn_singly}
-
-
 ORIGINS = {"batch": middle, "sequential": _zero}

@@ -12,10 +12,8 @@ from skgmje.neural_gas._edges import make_edges
 # and blur what single samples keep apart.
 SAMPLES_PER_NODE = 2.0
 
-
 # Few nodes move at most by this many samples at once.
 LEAST_SAMPLES = 25
-
 
 # Distances that are held at a time.
 MAX_DISTANCES = 2**20
@@ -36,8 +34,6 @@ class GasRules(NamedTuple):
 
 # Smallest values of the rules that count something.
 SMALLEST = {"max_nodes": 2, "max_age": 1, "insertion_interval": 1}
-
-
 SHARES = ("winner_rate", "neighbor_rate", "error_split", "error_decay")
 
 
