@@ -103,7 +103,7 @@ class MarginalGaussianizer(CoordinatesMixin, EstimatorMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.compose import MarginalGaussianizer
     >>> X = np.random.default_rng(0).exponential(size=(500, 1))
     >>> gaussianizer = MarginalGaussianizer().fit(X)
     >>> Z = gaussianizer.transform(X)

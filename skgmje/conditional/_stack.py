@@ -171,7 +171,7 @@ class StackingConditionalDensity(
     --------
     >>> import numpy as np
     >>> from sklearn.linear_model import Ridge
-
+    >>> from skgmje.conditional import StackingConditionalDensity
     >>> rng = np.random.default_rng(0)
     >>> X = rng.uniform(-2, 2, size=(200, 2))
     >>> y = X[:, 0] + np.exp(X[:, 1] / 2) * rng.normal(size=200)

@@ -643,7 +643,7 @@ class IdentityApproximation(NamedTuple):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import approximate_identity
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> result = approximate_identity(X, X, bandwidth=0.1)
     >>> round(float(result.identity_error), 6)
@@ -719,6 +719,7 @@ def approximate_identity(
     Examples
     --------
     >>> import numpy as np
+    >>> from skgmje.costs import COSTS, approximate_identity
     >>> X = np.linspace(0, 9, 10)[:, None]
     >>> for method in COSTS:
     ...     result = approximate_identity(X, X[::2], 1.0, method)

@@ -24,7 +24,7 @@ class AlignmentTask(ABC):
 
     Examples
     --------
-
+    >>> from skgmje.datasets import ALIGNMENT_TASKS
     >>> task = ALIGNMENT_TASKS["sqrt"]
     >>> X, Y = task.sample(500, random_state=0)
     >>> X.shape, Y.shape
@@ -347,7 +347,7 @@ def make_alignment(name="sqrt", n_samples=1000, *, random_state=None):
 
     Examples
     --------
-
+    >>> from skgmje.datasets import ALIGNMENT_TASKS, make_alignment
     >>> X, Y = make_alignment("ring", n_samples=200, random_state=0)
     >>> X.shape, Y.shape
     ((200, 1), (200, 1))

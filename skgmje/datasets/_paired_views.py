@@ -72,7 +72,7 @@ def make_paired_views(
 
     Examples
     --------
-
+    >>> from skgmje.datasets import make_paired_views
     >>> X, Y, labels = make_paired_views(100, 8, random_state=0)
     >>> X.shape, Y.shape, sorted(set(labels.tolist()))
     ((100, 8), (100, 8), [0, 1, 2, 3])
@@ -161,7 +161,7 @@ def make_digit_views(
 
     Examples
     --------
-
+    >>> from skgmje.datasets import make_digit_views
     >>> X, Y, labels = make_digit_views(random_state=0)
     >>> X.shape, Y.shape, labels.shape
     ((1797, 64), (1797, 64), (1797,))

@@ -44,7 +44,7 @@ def kernel_bandwidth(X, particles=None, weights=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.em import kernel_bandwidth
     >>> X = np.random.default_rng(1).normal(size=(200, 1))
     >>> 0.1 < kernel_bandwidth(X) < 0.5
     True

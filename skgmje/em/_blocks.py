@@ -223,7 +223,7 @@ def tree_reduce(merge, results):
 
     Examples
     --------
-
+    >>> from skgmje.em import tree_reduce
     >>> tree_reduce(lambda *parts: "(" + "".join(parts) + ")", list("abcdefghij"))
     '((abcdefgh)(ij))'
     """

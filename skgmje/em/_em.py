@@ -629,7 +629,7 @@ def start_mixture(
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.em import start_mixture
     >>> X = np.array([[-1.0], [-1.2], [1.0], [1.2]])
     >>> start_mixture(X, np.array([0, 0, 1, 1]), "diag").means.round(2).ravel().tolist()
     [-1.1, 1.1]
@@ -749,7 +749,7 @@ def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.em import weights_only
     >>> X = np.array([[-1.0], [-1.2], [1.0], [1.2], [1.1]])
     >>> weights_only(X, np.array([[-1.1], [1.1]])).weights.round(2).tolist()
     [0.4, 0.6]

@@ -196,7 +196,7 @@ class KernelDecoder(
     Examples
     --------
     >>> from sklearn.datasets import load_digits
-
+    >>> from skgmje.embedding import KernelDecoder
     >>> X, _ = load_digits(return_X_y=True)
     >>> decoder = KernelDecoder(max_iter=50, random_state=0).fit(X)
     >>> decoder.transform(X).shape

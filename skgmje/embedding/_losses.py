@@ -68,7 +68,7 @@ def mahalanobis_term(z, ridge=0.0, covariance_matrix=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.embedding import mahalanobis_term
     >>> z = np.random.default_rng(0).normal(size=(20, 3))
     >>> round(float(mahalanobis_term(z)), 10)
     3.0
@@ -119,7 +119,7 @@ def logdet_term(z, ridge=0.0, covariance_matrix=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.embedding import logdet_term
     >>> z = np.array([[1.0, 2.0], [1.0, -2.0], [-1.0, 2.0], [-1.0, -2.0]])
     >>> float(logdet_term(z).round(3))  # log(4)
     1.386
@@ -174,7 +174,7 @@ def gaussian_mutual_information(z_context, z_target, ridge=0.0):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.embedding import gaussian_mutual_information
     >>> rng = np.random.default_rng(0)
     >>> z = rng.normal(size=(1000, 2))
     >>> noisy = z + rng.normal(size=(1000, 2))
@@ -243,7 +243,7 @@ def infonce_loss(z_context, z_target, temperature=0.2):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.embedding import infonce_loss
     >>> z = np.eye(3)
     >>> bool(infonce_loss(z, z) < infonce_loss(z, z[::-1]))
     True
@@ -288,7 +288,7 @@ def vicreg_loss(z_context, z_target, weights=(25.0, 25.0, 1.0)):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.embedding import vicreg_loss
     >>> z = np.random.default_rng(0).normal(size=(50, 2))
     >>> bool(vicreg_loss(z, z) < vicreg_loss(z, z[::-1]))
     True
@@ -335,7 +335,7 @@ def barlow_loss(z_context, z_target, redundancy_weight=0.01):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.embedding import barlow_loss
     >>> z = np.random.default_rng(0).normal(size=(50, 2))
     >>> bool(barlow_loss(z, z) < barlow_loss(z, z[::-1]))
     True
@@ -419,7 +419,7 @@ def gje_loss(z_context, z_target, rho=0.9, logdet_weight=1.0, moments=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.embedding import gje_loss
     >>> z = np.random.default_rng(0).normal(size=(50, 2))
     >>> bool(gje_loss(z, z) < gje_loss(z, z[::-1]))
     True
@@ -472,7 +472,7 @@ def naive_loss(z_context, z_target):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.embedding import naive_loss
     >>> z = np.random.default_rng(0).normal(size=(50, 4))
     >>> bool(naive_loss(z[:, :2] / 10, z[:, 2:] / 10) < naive_loss(z[:, :2], z[:, 2:]))
     True
@@ -519,7 +519,7 @@ def pmi_loss(z_context, z_target, ridge=_RIDGE):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.embedding import gaussian_mutual_information, pmi_loss
     >>> z = np.random.default_rng(0).normal(size=(50, 4))
     >>> information = gaussian_mutual_information(z[:, :2], z[:, 2:])
     >>> bool(pmi_loss(z[:, :2], z[:, 2:], ridge=0.0) == -information)
@@ -657,7 +657,7 @@ class CollapseWarning(UserWarning):
 
     Examples
     --------
-
+    >>> from skgmje.embedding import CollapseWarning
     >>> issubclass(CollapseWarning, UserWarning)
     True
     """

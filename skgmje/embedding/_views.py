@@ -384,7 +384,7 @@ class ImageAugmentation:
     Examples
     --------
     >>> import torch
-
+    >>> from skgmje.embedding import ImageAugmentation
     >>> augment = ImageAugmentation(flip=True, noise=0.1)
     >>> images = torch.zeros(5, 1, 8, 8)
     >>> augment(images, torch.Generator().manual_seed(0)).shape

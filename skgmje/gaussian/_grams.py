@@ -63,7 +63,7 @@ class Grams:
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> g = grams(X, centers=X[:2], bandwidth=0.5)
     >>> g.log_xx.shape, g.log_xy.shape, g.log_yy.shape
@@ -266,7 +266,7 @@ def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> g = grams(X, centers=X[:2], bandwidth=0.5)
     >>> g.log_xy.round(2)

@@ -127,7 +127,7 @@ class Mixture:
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.gaussian import Mixture
     >>> mixture = Mixture(
     ...     weights=[0.5, 0.5],
     ...     means=[[-1.0, -1.0], [1.0, 1.0]],

@@ -59,7 +59,7 @@ def gaussian_log_gram(X, Y, variance, blocks=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.gaussian import gaussian_log_gram
     >>> X = np.array([[0.0], [2.0]])
     >>> gaussian_log_gram(X, X, variance=1.0).round(3)
     array([[-0.919, -2.919],

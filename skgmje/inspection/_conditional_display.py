@@ -66,6 +66,7 @@ class ConditionalDensityDisplay:
 
     Examples
     --------
+    >>> from skgmje.inspection import ConditionalDensityDisplay
     A joint mixture of scikit-learn has a conditional density too:
 
     >>> import numpy as np

@@ -65,7 +65,7 @@ class DensityDisplay:
     --------
     >>> import numpy as np
     >>> from sklearn.neighbors import KernelDensity
-
+    >>> from skgmje.inspection import DensityDisplay
     >>> X = np.random.default_rng(0).normal(size=(100, 2))
     >>> display = DensityDisplay.from_estimator(KernelDensity().fit(X), X)
     >>> display.log_density.shape

@@ -65,7 +65,7 @@ class CalibrationDisplay:
     --------
     >>> import numpy as np
     >>> from sklearn.mixture import GaussianMixture
-
+    >>> from skgmje.inspection import CalibrationDisplay
     >>> X = np.random.default_rng(0).normal(size=(200, 1))
     >>> mixture = GaussianMixture(random_state=0).fit(X)
     >>> display = CalibrationDisplay.from_estimator(mixture, X)

@@ -64,7 +64,7 @@ class MixtureDisplay:
     --------
     >>> import numpy as np
     >>> from sklearn.mixture import GaussianMixture
-
+    >>> from skgmje.inspection import MixtureDisplay
     >>> X = np.random.default_rng(0).normal(size=(100, 3))
     >>> mixture = GaussianMixture(2, random_state=0).fit(X)
     >>> display = MixtureDisplay.from_estimator(mixture, X, features=[0, 2])

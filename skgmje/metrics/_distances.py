@@ -140,7 +140,7 @@ class TwoSampleTest(NamedTuple):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.metrics import two_sample_test
     >>> rng = np.random.default_rng(0)
     >>> X, Y = rng.normal(size=(2, 50, 2))
     >>> result = two_sample_test(X, Y, random_state=0)
@@ -221,6 +221,7 @@ def two_sample_test(
 
     Examples
     --------
+    >>> from skgmje.metrics import two_sample_test
     Equal means and variances, but not the same shape:
 
     >>> import numpy as np

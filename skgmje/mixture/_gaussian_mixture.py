@@ -198,7 +198,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.mixture import GaussianMixture
     >>> X = np.array([[1, 2], [1, 4], [1, np.nan], [10, 2], [10, 4], [10, 0]])
     >>> mixture = GaussianMixture(n_components=2, random_state=0).fit(X)
     >>> np.sort(mixture.means_[:, 0]).round(2).tolist()

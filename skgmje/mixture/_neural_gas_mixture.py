@@ -248,7 +248,7 @@ class GrowingNeuralGasMixture(
     Examples
     --------
     >>> from sklearn.datasets import make_moons
-
+    >>> from skgmje.mixture import GrowingNeuralGasMixture
     >>> X, y = make_moons(500, noise=0.05, random_state=0)
     >>> gas = GrowingNeuralGasMixture(40, random_state=0).fit(X)
     >>> int(gas.node_labels_.max()) + 1

@@ -107,7 +107,7 @@ def mlp(sizes, random_state, *, dtype=torch.float32, zero_output=False):
     Examples
     --------
     >>> import torch
-
+    >>> from skgmje.modules import mlp
     >>> network = mlp([4, 16, 2], torch.Generator().manual_seed(0))
     >>> network(torch.zeros(3, 4)).shape
     torch.Size([3, 2])
@@ -215,7 +215,7 @@ class CodeGenerator(_CenterGenerator):
     Examples
     --------
     >>> import torch
-
+    >>> from skgmje.modules import CodeGenerator
     >>> base = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
     >>> random_state = torch.Generator().manual_seed(0)
     >>> CodeGenerator(2, 2, 0.5, random_state, base=base)().means.tolist()
@@ -316,7 +316,7 @@ class NoiseGenerator(_CenterGenerator):
     Examples
     --------
     >>> import torch
-
+    >>> from skgmje.modules import NoiseGenerator
     >>> random_state = torch.Generator().manual_seed(0)
     >>> generator = NoiseGenerator(5, 2, 0.5, random_state)
     >>> generator().means.shape

@@ -69,7 +69,7 @@ class MemoryBank(MixtureModule):
     Examples
     --------
     >>> import torch
-
+    >>> from skgmje.modules import MemoryBank
     >>> random_state = torch.Generator().manual_seed(0)
     >>> bank = MemoryBank(64, 2, random_state)
     >>> bank.update(torch.randn((32, 2), generator=random_state), random_state)

@@ -65,7 +65,7 @@ class MixtureDensityNetwork(MixtureModule):
     Examples
     --------
     >>> import torch
-
+    >>> from skgmje.modules import MixtureDensityNetwork
     >>> random_state = torch.Generator().manual_seed(0)
     >>> network = MixtureDensityNetwork(3, 2, random_state, n_members=4)
     >>> network(torch.zeros(6, 3))

@@ -58,7 +58,7 @@ class NeuralGas(MixtureModule):
     Examples
     --------
     >>> import torch
-
+    >>> from skgmje.modules import NeuralGas
     >>> random_state = torch.Generator().manual_seed(0)
     >>> gas = NeuralGas(8, 2, random_state)
     >>> gas.update(torch.randn((700, 2), generator=random_state), random_state)

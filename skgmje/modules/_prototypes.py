@@ -61,7 +61,7 @@ class Prototypes(MixtureModule):
     Examples
     --------
     >>> import torch
-
+    >>> from skgmje.modules import Prototypes
     >>> prototypes = Prototypes(4, 2, torch.Generator().manual_seed(0))
     >>> prototypes()
     Mixture(n_components=4, n_features=2, covariance_type='full')

@@ -40,7 +40,7 @@ def nearest_nodes(nodes, X):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.neural_gas import nearest_nodes
     >>> nearest_nodes(np.array([[0.0], [2.0], [9.0]]), np.array([[3.0]]))
     (array([1]), array([0]), array([1.]))
     """

@@ -49,7 +49,7 @@ class GasState(NamedTuple):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.neural_gas import start_gas
     >>> start_gas(np.array([[0.0], [1.0]])).edges
     array([[0, 1]])
     """
@@ -102,7 +102,7 @@ def start_gas(rows):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.neural_gas import start_gas
     >>> start_gas(np.array([[0.0], [1.0]])).nodes.ravel()
     array([0., 1.])
     """
@@ -214,7 +214,7 @@ def adapt_gas(
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.neural_gas import adapt_gas, start_gas
     >>> X = np.random.default_rng(0).random((1000, 2))
     >>> len(adapt_gas(start_gas(X), X, max_nodes=8).nodes)
     8
@@ -254,7 +254,7 @@ def gas_components(state):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.neural_gas import gas_components, start_gas
     >>> gas_components(start_gas(np.array([[0.0], [1.0]])))
     array([0, 0], dtype=int32)
     """

@@ -41,7 +41,7 @@ class BankState(NamedTuple):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.particles import BankState
     >>> BankState(np.zeros((2, 1)), np.full(2, 0.5), np.zeros(2, int)).weights
     array([0.5, 0.5])
     """
@@ -76,7 +76,7 @@ class BankInfo(NamedTuple):
 
     Examples
     --------
-
+    >>> from skgmje.particles import BankInfo
     >>> BankInfo(-1.0, 20.0, False, 1.0).resampled
     False
     """
@@ -103,7 +103,7 @@ def start_bank(rows):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.particles import start_bank
     >>> start_bank(np.zeros((4, 2))).weights
     array([0.25, 0.25, 0.25, 0.25])
     """
@@ -135,7 +135,7 @@ def bank_mixture(state, bandwidth):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.particles import bank_mixture, start_bank
     >>> bank_mixture(start_bank(np.zeros((4, 2))), 0.5)
     Mixture(n_components=4, n_features=2, covariance_type='spherical')
     """
@@ -229,7 +229,7 @@ def step_bank(
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.particles import start_bank, step_bank
     >>> state = start_bank(np.array([[-1.0], [0.0], [1.0]]))
     >>> batch = np.array([[0.4], [1.1]])
     >>> state, info = step_bank(state, batch, 0.5, rate=0.5, replacement=None)

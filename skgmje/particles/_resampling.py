@@ -33,7 +33,7 @@ def effective_sample_size(weights):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.particles import effective_sample_size
     >>> effective_sample_size(np.array([0.5, 0.5, 0.0])).item()
     2.0
     """
@@ -81,7 +81,7 @@ def multinomial_resampling(weights, n_samples, random_state=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.particles import multinomial_resampling
     >>> multinomial_resampling(np.array([0.0, 1.0, 0.0]), 3, 0).tolist()
     [1, 1, 1]
     """
@@ -125,7 +125,7 @@ def stratified_resampling(weights, n_samples, random_state=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.particles import stratified_resampling
     >>> stratified_resampling(np.array([0.25, 0.75]), 4, 0).tolist()
     [0, 1, 1, 1]
     """
@@ -172,7 +172,7 @@ def systematic_resampling(weights, n_samples, random_state=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.particles import systematic_resampling
     >>> systematic_resampling(np.ones(4), 4, 0).tolist()
     [0, 1, 2, 3]
     """
@@ -215,7 +215,7 @@ def residual_resampling(weights, n_samples, random_state=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.particles import residual_resampling
     >>> residual_resampling(np.array([0.5, 0.25, 0.25]), 4, 0).tolist()
     [0, 0, 1, 2]
     """

@@ -42,7 +42,7 @@ def all_estimators():
 
     Examples
     --------
-
+    >>> from skgmje.utils import all_estimators
     >>> all(hasattr(Estimator, "fit") for name, Estimator in all_estimators())
     True
     """
@@ -69,7 +69,7 @@ def all_functions():
 
     Examples
     --------
-
+    >>> from skgmje.utils import all_functions
     >>> dict(all_functions())["skgmje.utils.all_functions"] is all_functions
     True
     """
