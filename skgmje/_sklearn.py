@@ -11,36 +11,15 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.validation import _check_sample_weight
 
-from skgmje.gaussian import COVARIANCE_TYPES
-
 __all__ = [
     "CallbackSupportMixin",
     "Interval",
     "StrOptions",
-    "TypeOptions",
     "_check_sample_weight",
     "_fit_context",
     "boosted_nodes",
     "validate_parameter_constraints",
 ]
-
-
-class TypeOptions(StrOptions):
-    """'auto' and the covariance types that are known when a value is checked."""
-
-    def __init__(self, offers=lambda kind: True):
-        self.offers = offers
-        super().__init__({"auto"})
-
-    @property
-    def options(self):
-        """Names of the types that are offered."""
-        kinds = COVARIANCE_TYPES.items()
-        return {"auto", *(name for name, kind in kinds if self.offers(kind))}
-
-    @options.setter
-    def options(self, value):
-        """Ignore the options that the base class sets."""
 
 
 def boosted_nodes(model):

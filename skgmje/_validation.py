@@ -1,21 +1,38 @@
-"""Checks of samples and sample weights, in memory or held by an engine."""
+"""Checks of parameters, samples and sample weights, in memory or held by an engine."""
 
 import warnings
 
 import numpy as np
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    validate_data,
-)
+from sklearn.utils.validation import validate_data
 
 from skgmje._backend import from_tensor
-from skgmje.em._blocks import RowBlocks
+from skgmje._sklearn import StrOptions, _check_sample_weight
+from skgmje.em import RowBlocks
+from skgmje.gaussian import COVARIANCE_TYPES
 
 # Squares of larger numbers, summed over the rows, overflow.
 LARGEST = 1e150
 
 # Columns that an error names.
 _MOST_NAMED = 5
+
+
+class TypeOptions(StrOptions):
+    """'auto' and the covariance types that are known when a value is checked."""
+
+    def __init__(self, offers=lambda kind: True):
+        self.offers = offers
+        super().__init__({"auto"})
+
+    @property
+    def options(self):
+        """Names of the types that are offered."""
+        kinds = COVARIANCE_TYPES.items()
+        return {"auto", *(name for name, kind in kinds if self.offers(kind))}
+
+    @options.setter
+    def options(self, value):
+        """Ignore the options that the base class sets."""
 
 
 def as_blocks(X, sample_weight=None):

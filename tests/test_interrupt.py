@@ -323,7 +323,7 @@ def test_an_error_of_what_was_cut_short_is_no_reason_to_go_on(monkeypatch):
         raise ValueError("too little")
 
     Interrupter.of(monkeypatch, _em, "maximise", 4)
-    monkeypatch.setattr("skgmje.compose._mass.image_mass", broken)
+    monkeypatch.setattr("skgmje.compose._transformed.image_mass", broken)
     with pytest.raises(KeyboardInterrupt, match="nothing to keep"):
         fit(clone(ALL["TransformedDensity"]))
 

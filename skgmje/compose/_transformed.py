@@ -1,8 +1,12 @@
-"""A density behind a transformer."""
+"""A density behind a transformer, and its mass on the image of the map."""
 
+import inspect
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtr, ndtri
+from scipy.stats import qmc
 from sklearn import get_config
 from sklearn.base import BaseEstimator, DensityMixin, clone
 from sklearn.pipeline import Pipeline
@@ -14,12 +18,129 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skgmje._backend import as_generator
+from skgmje._bridges import as_mixture
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
 from skgmje._sklearn import _fit_context
 from skgmje._validation import check_rows, check_weights, mean_score
-from skgmje.compose._bijections import bijection, type_of
-from skgmje.compose._mass import draw, image_mass
+from skgmje.compose._bijections import WHOLE_LINE, bijection, is_everywhere, type_of
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
+
+# Independently scrambled sets of Sobol points; their scatter is the error.
+_REPLICATES = 8
+_LOG2_POINTS = 13
+
+# Of all or none inside, the standard error is no smaller than one of them.
+_N_POINTS = _REPLICATES * 2**_LOG2_POINTS
+
+# Coordinates that Sobol's sequence has.
+_MAX_NORMALS = 20_000
+
+
+class Mass(NamedTuple):
+    """A probability and its standard error."""
+
+    value: float
+    error: float
+
+
+def mixture_or_none(density):
+    """Return a fitted density as a mixture if it is one."""
+    try:
+        return as_mixture(density)
+    except TypeError:
+        return None
+
+
+def image_mass(density, bijection, n_features):
+    """Compute the probability of the image of a map under a fitted density."""
+    intervals = bijection.intervals(n_features)
+    if is_everywhere(intervals):
+        return Mass(1.0, 0.0)
+    mixture = mixture_or_none(density)
+    if mixture is None:
+        return _monte_carlo(density, bijection)
+    if intervals is not None:
+        bounded = [j for j, edges in enumerate(intervals) if not _is_whole_line(edges)]
+        if len(bounded) == 1 or COVARIANCE_TYPES[mixture.covariance_type].independent:
+            boxes = [intervals[j] for j in bounded]
+            return Mass(_box_mass(mixture.marginal(bounded), boxes), 0.0)
+    return _quasi_monte_carlo(mixture, bijection)
+
+
+def _is_whole_line(edges):
+    return np.array_equal(edges, WHOLE_LINE)
+
+
+def _box_mass(mixture, boxes):
+    """Sum over components the product over columns of normal probabilities."""
+    means = mixture.means
+    mass = np.ones(mixture.n_components)
+    for j, edges in enumerate(boxes):
+        column = mixture.marginal([j])
+        kind = COVARIANCE_TYPES[column.covariance_type]
+        variances = kind.dense(column.covariances, column.n_components, 1)
+        scores = (edges[:, :, None] - means[:, j]) / np.sqrt(variances[:, 0, 0])
+        # Of a box far above take the upper tails, which are small too.
+        flip = np.where(scores[:, 0] > 0, -1.0, 1.0)
+        tails = ndtr(flip[:, None] * scores)
+        mass = mass * np.abs(tails[:, 1] - tails[:, 0]).sum(axis=0)
+    return float(mixture.weights @ mass)
+
+
+def _quasi_monte_carlo(mixture, bijection):
+    """Count Sobol points of the mixture that are in the image."""
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    n_normals = kind.n_normals(mixture.covariances, mixture.n_features)
+    if n_normals > _MAX_NORMALS:
+        raise ValueError(
+            f"The image's mass takes {n_normals} coordinates; at most {_MAX_NORMALS} "
+            "can be. Use covariance_type='diag', or a transformer onto the whole space."
+        )
+    root = kind.root(mixture.covariances)
+    levels = np.cumsum(mixture.weights)
+    means = np.asarray(mixture.means)
+    shares = []
+    for generator in np.random.default_rng(0).spawn(_REPLICATES):
+        points = qmc.Sobol(n_normals + 1, seed=generator).random_base2(_LOG2_POINTS)
+        # Scrambled points may be 0, which no normal number maps to.
+        points = np.clip(points, 2.0**-40, 1 - 2.0**-40)
+        component = np.searchsorted(levels, points[:, 0] * levels[-1])
+        noise = kind.noise(root, component, ndtri(points[:, 1:]))
+        shares.append(_share_inside(bijection, means[component] + noise))
+    error = np.std(shares, ddof=1) / np.sqrt(_REPLICATES)
+    return Mass(float(np.mean(shares)), max(float(error), 1 / _N_POINTS))
+
+
+def _monte_carlo(density, bijection):
+    """Count samples of a density that is no Gaussian mixture."""
+    share = _share_inside(bijection, draw(density, _N_POINTS, 0)[0])
+    error = float(np.sqrt(share * (1 - share) / _N_POINTS))
+    return Mass(share, max(error, 1 / _N_POINTS))
+
+
+def _share_inside(bijection, Z):
+    with np.errstate(all="ignore"):
+        return float(bijection.contains(Z).mean())
+
+
+def draw(density, n_samples, seed):
+    """Draw from any fitted density, and never from the global random state."""
+    method = getattr(density, "sample", None)
+    if method is not None and "random_state" in inspect.signature(method).parameters:
+        drawn = method(n_samples, random_state=seed)
+    else:
+        mixture = mixture_or_none(density)
+        if mixture is None:
+            raise TypeError(
+                f"{density!r} has no method sample(n_samples, random_state), which "
+                "sampling, and a transformer whose image is not the whole space, need."
+            )
+        drawn = mixture.sample(n_samples, seed)
+    if isinstance(drawn, tuple):
+        return drawn
+    return drawn, np.zeros(n_samples, np.intp)
+
 
 _LARGEST_SEED = 2**31 - 1
 

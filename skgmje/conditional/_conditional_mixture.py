@@ -8,7 +8,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 
 from skgmje._callbacks import FitTask
-from skgmje._sklearn import Interval, StrOptions, TypeOptions, _fit_context
+from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._validation import TypeOptions
 from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._models import Fit
 from skgmje.conditional._sources import SOURCES, Settings, source_of

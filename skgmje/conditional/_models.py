@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skgmje._backend import as_double, asarray_like, is_torch, logsumexp, to_numpy
-from skgmje.em._pooling import params_results
-from skgmje.em._select import find_folds
-from skgmje.gaussian._arrays import map_arrays
+from skgmje.em._select import find_folds, params_results
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type
+from skgmje.gaussian._covariance_type import map_arrays
 from skgmje.gaussian._heads import join_members, perceptrons, split_outputs
 from skgmje.gaussian._mixture import Mixture
 

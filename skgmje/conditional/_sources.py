@@ -24,10 +24,9 @@ from skgmje.em._em import (
     missing_moments,
     start_mixture,
 )
-from skgmje.em._pooling import pool_weights
-from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
+from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected, pool_weights
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, widen
-from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE
+from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._mixture import Mixture
 from skgmje.neural_gas._nodes import gas_labels, gas_mixture
 from skgmje.neural_gas._refine import refine_gas

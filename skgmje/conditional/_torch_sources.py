@@ -12,8 +12,8 @@ from torch import nn
 
 from skgmje._interrupt import Interrupted, learn_then
 from skgmje._training import _loop as _net
-from skgmje._training._batches import TensorBatches, TensorRows
 from skgmje._training._hardware import load_tensors
+from skgmje._training._loop import TensorBatches, TensorRows
 from skgmje._training._schedule import Hooks, Schedule
 from skgmje.conditional._models import (
     Conditional,

@@ -17,7 +17,7 @@ from skgmje._interrupt import Work
 from skgmje.em._blocks import RowBlocks
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._loops import Prior
+from skgmje.gaussian._covariance_type import Prior
 from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._passes import (
     assigned_stats,

@@ -16,9 +16,8 @@ from skgmje.em._em import (
     maximise,
 )
 from skgmje.gaussian import _passes
-from skgmje.gaussian._arrays import map_arrays
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._loops import Statistics
+from skgmje.gaussian._covariance_type import Statistics, map_arrays
 from skgmje.gaussian._mixture import Mixture
 
 

@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from skgmje._backend import logsumexp, namespace
-from skgmje._training._batches import draw_rows, share_rows
 from skgmje._training._hardware import by_rows, fast_training, load_tensors
-from skgmje._training._loop import check_engine, train
+from skgmje._training._loop import check_engine, draw_rows, share_rows, train
 from skgmje._training._schedule import Hooks, Progress, Schedule, Training
 from skgmje.embedding._encoder import perceptron_layers
 from skgmje.embedding._views import check_image_shape, check_size

@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn import functional
 
 from skgmje._standardize import FURTHEST
-from skgmje._training._batches import draw_rows, share_rows
 from skgmje._training._hardware import (
     by_rows,
     fast_training,
@@ -20,7 +19,13 @@ from skgmje._training._hardware import (
     own_random_state,
     resolve_device,
 )
-from skgmje._training._loop import DefaultGenerator, check_engine, train
+from skgmje._training._loop import (
+    DefaultGenerator,
+    check_engine,
+    draw_rows,
+    share_rows,
+    train,
+)
 from skgmje._training._schedule import Hooks, Progress, Schedule, Training
 from skgmje.embedding._losses import Embeddings, Objective, covariance, log_det
 from skgmje.embedding._views import (

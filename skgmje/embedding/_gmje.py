@@ -8,9 +8,9 @@ from sklearn.base import BaseEstimator
 from skgmje._sklearn import (
     Interval,
     StrOptions,
-    TypeOptions,
     validate_parameter_constraints,
 )
+from skgmje._validation import TypeOptions
 from skgmje.conditional._models import Fit
 from skgmje.conditional._sources import SOURCES, Settings, source_of
 from skgmje.embedding._base import (

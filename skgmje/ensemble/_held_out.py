@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.model_selection import check_cv
 
 from skgmje._parallel import Failure
-from skgmje.em._pooling import held_out_results, pool_weights
+from skgmje.em._select import held_out_results, pool_weights
 
 # Of many samples, one part held out tells enough; of few, all are held out once.
 SINGLE_SPLIT_ROWS, THREE_FOLDS_ROWS = 2500, 500

@@ -10,9 +10,8 @@ from sklearn.mixture import GaussianMixture
 from skgmje._backend import as_generator
 from skgmje._bridges import as_mixture
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
-from skgmje.compose._mass import draw, mixture_or_none
 from skgmje.compose._residual_coordinates import ResidualCoordinates
-from skgmje.compose._transformed import TransformedDensity
+from skgmje.compose._transformed import TransformedDensity, draw, mixture_or_none
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import MixtureDensityMixin
 

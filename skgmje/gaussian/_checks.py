@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skgmje._backend import asarray_like, is_torch, namespace, to_numpy, unmasked
-from skgmje.gaussian._arrays import collapse, is_shared, map_arrays, own
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._covariance_type import collapse, is_shared, map_arrays, own
 
 
 def is_checked(array):

@@ -8,15 +8,18 @@ import numpy as np
 from scipy.linalg.blas import dtrmm
 
 from skgmje._backend import cholesky, eye_like, namespace, solve_triangular
-from skgmje.gaussian._arrays import collapse, flatten_pairs, is_shared, take_components
-from skgmje.gaussian._covariance_type import CovarianceType
-from skgmje.gaussian._loops import (
+from skgmje.gaussian._covariance_type import (
     GROUP,
     LOG_2PI,
+    CovarianceType,
     Kernel,
     buffer,
+    collapse,
     decorrelate,
+    flatten_pairs,
+    is_shared,
     lost_correlation,
+    take_components,
 )
 
 # The products x_i x_j of a row are written once and read by every component:

@@ -7,7 +7,6 @@ import numpy as np
 
 from skgmje._backend import LOG_2PI, is_torch, logsumexp, namespace, softmax, unmasked
 from skgmje.gaussian import _passes
-from skgmje.gaussian._arrays import collapse, is_shared, map_arrays
 from skgmje.gaussian._checks import (
     MISSING,
     check_missing,
@@ -16,6 +15,7 @@ from skgmje.gaussian._checks import (
     patterns,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._covariance_type import collapse, is_shared, map_arrays
 
 # Entries of a temporary array: 4 MB of float64, so that memory stays bounded.
 BLOCK_SIZE = 2**19

@@ -5,9 +5,16 @@ from abc import abstractmethod
 import numpy as np
 
 from skgmje._backend import eye_like, namespace
-from skgmje.gaussian._arrays import collapse, flatten_pairs, take_components
-from skgmje.gaussian._covariance_type import CovarianceType
-from skgmje.gaussian._loops import LOG_2PI, Kernel, buffer, check_positive
+from skgmje.gaussian._covariance_type import (
+    LOG_2PI,
+    CovarianceType,
+    Kernel,
+    buffer,
+    check_positive,
+    collapse,
+    flatten_pairs,
+    take_components,
+)
 
 
 class DiagKernel(Kernel):

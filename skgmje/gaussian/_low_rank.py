@@ -3,17 +3,19 @@
 import numpy as np
 
 from skgmje._backend import cholesky, eye_like, namespace, solve_triangular
-from skgmje.gaussian._arrays import collapse, flatten_pairs, take_components
-from skgmje.gaussian._covariance_type import CovarianceType
-from skgmje.gaussian._dense import each_times
-from skgmje.gaussian._diagonal import as_matrices
-from skgmje.gaussian._loops import (
+from skgmje.gaussian._covariance_type import (
     LOG_2PI,
+    CovarianceType,
     Kernel,
     buffer,
     check_positive,
+    collapse,
+    flatten_pairs,
     lost_correlation,
+    take_components,
 )
+from skgmje.gaussian._dense import each_times
+from skgmje.gaussian._diagonal import as_matrices
 
 
 class LowRankKernel(Kernel):

@@ -14,7 +14,6 @@ from skgmje._backend import (
     namespace,
     to_numpy,
 )
-from skgmje.gaussian._arrays import take_components
 from skgmje.gaussian._checks import (
     check_indices,
     check_map,
@@ -24,6 +23,7 @@ from skgmje.gaussian._checks import (
     find_missing,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type, widen
+from skgmje.gaussian._covariance_type import take_components
 from skgmje.gaussian._density import block_rows
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from skgmje._backend import is_torch, logsumexp, namespace, softmax, to_numpy
 from skgmje.gaussian import _maps
-from skgmje.gaussian._arrays import lock, map_arrays
 from skgmje.gaussian._checks import (
     check_parameters,
     check_partner,
@@ -17,6 +16,7 @@ from skgmje.gaussian._checks import (
     find_missing,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type, widen
+from skgmje.gaussian._covariance_type import lock, map_arrays
 from skgmje.gaussian._density import (
     block_rows,
     device_log_prob,

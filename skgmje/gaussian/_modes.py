@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skgmje._backend import LOG_2PI, asarray_like, logsumexp, namespace
-from skgmje.gaussian._arrays import map_arrays
 from skgmje.gaussian._checks import as_batch, take_rows
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._covariance_type import map_arrays
 from skgmje.gaussian._density import block_rows, log_weights
 
 # Starts of each mixture that are followed to the top. With 6 of them 2 of 18,000

@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from skgmje._backend import namespace
-from skgmje.gaussian._loops import EXP_FLOOR, PADDING, Statistics
+from skgmje.gaussian._covariance_type import EXP_FLOOR, PADDING, Statistics
 
 # A thread takes this many blocks at a time; sums are added chunk by chunk.
 BLOCKS_PER_CHUNK = 4

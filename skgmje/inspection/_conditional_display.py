@@ -66,12 +66,11 @@ class ConditionalDensityDisplay:
 
     Examples
     --------
-    >>> from skgmje.inspection import ConditionalDensityDisplay
     A joint mixture of scikit-learn has a conditional density too:
 
     >>> import numpy as np
     >>> from sklearn.mixture import GaussianMixture
-
+    >>> from skgmje.inspection import ConditionalDensityDisplay
     >>> X = np.random.default_rng(0).normal(size=(100, 1))
     >>> y = 2 * X[:, 0]
     >>> joint = GaussianMixture(random_state=0).fit(np.column_stack([X, y]))

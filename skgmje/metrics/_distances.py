@@ -221,11 +221,10 @@ def two_sample_test(
 
     Examples
     --------
-    >>> from skgmje.metrics import two_sample_test
     Equal means and variances, but not the same shape:
 
     >>> import numpy as np
-
+    >>> from skgmje.metrics import two_sample_test
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(200, 1))
     >>> Y = rng.choice([-1.0, 1.0], size=(200, 1))

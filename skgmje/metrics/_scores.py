@@ -9,8 +9,8 @@ from sklearn.utils.validation import check_array
 from skgmje._backend import as_generator
 from skgmje._bridges import as_mixture
 from skgmje._validation import check_weights
-from skgmje.gaussian._arrays import map_arrays, take_components
 from skgmje.gaussian._checks import as_batch, take_rows
+from skgmje.gaussian._covariance_type import map_arrays, take_components
 from skgmje.gaussian._density import block_rows
 
 

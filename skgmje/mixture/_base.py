@@ -16,8 +16,8 @@ from skgmje._validation import (
     is_lazy,
 )
 from skgmje.em._stepwise import score_block
-from skgmje.gaussian._arrays import lock, map_arrays
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._covariance_type import lock, map_arrays
 from skgmje.gaussian._mixture import Mixture
 
 

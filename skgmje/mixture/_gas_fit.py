@@ -10,8 +10,8 @@ from skgmje.em._bandwidth import nearest_centers
 from skgmje.em._em import as_mixture, make_prior, maximise, row_mean
 from skgmje.em._select import N_COMPONENTS, Selection, count_distinct, select_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._dense import unpack_symmetric
-from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._passes import assigned_stats, merge_stats
 from skgmje.mixture._gaussian_mixture import RELATIVE_REGULARISATION
 from skgmje.neural_gas._nodes import gas_labels

@@ -11,8 +11,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from skgmje._callbacks import Change, FitTask
-from skgmje._sklearn import Interval, StrOptions, TypeOptions, _fit_context
+from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._validation import (
+    TypeOptions,
     as_blocks,
     check_blocks,
     check_rows,
@@ -43,7 +44,7 @@ from skgmje.em._select import (
 from skgmje.em._stepwise import blend, implied_stats
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._loops import FEW_ROWS_PER_FEATURE, lost_correlation
+from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE, lost_correlation
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import MixtureDensityMixin, mixture_attributes
 
@@ -200,7 +201,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     >>> import numpy as np
     >>> from skgmje.mixture import GaussianMixture
     >>> X = np.array([[1, 2], [1, 4], [1, np.nan], [10, 2], [10, 4], [10, 0]])
-    >>> mixture = GaussianMixture(n_components=2, random_state=0).fit(X)
+    >>> mixture = GaussianMixture(2, covariance_type="diag", random_state=0).fit(X)
     >>> np.sort(mixture.means_[:, 0]).round(2).tolist()
     [1.0, 10.0]
     >>> mixture.predict([[0, 0]]) == mixture.predict([[2, np.nan]])

@@ -17,9 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgmje._backend import as_generator
 from skgmje._callbacks import FitTask
-from skgmje._sklearn import Interval, StrOptions, TypeOptions, _fit_context
+from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import standardization
 from skgmje._training._schedule import Schedule
+from skgmje._validation import TypeOptions
 from skgmje.costs._costs import TRAINING_COSTS, as_cost
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._kernel_recipe import (

@@ -10,9 +10,14 @@ import numpy as np
 import torch
 
 from skgmje._backend import to_numpy
-from skgmje._training._batches import draw_rows, load_rows
 from skgmje._training._hardware import load_tensors, own_random_state
-from skgmje._training._loop import DefaultGenerator, NonFiniteLossError, train
+from skgmje._training._loop import (
+    DefaultGenerator,
+    NonFiniteLossError,
+    draw_rows,
+    load_rows,
+    train,
+)
 from skgmje._training._schedule import Hooks, Plateau, Progress, Training
 from skgmje.costs import effective_rank, pair_ess
 from skgmje.costs._costs import as_cost

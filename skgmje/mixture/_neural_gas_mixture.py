@@ -16,8 +16,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._callbacks import Change, FitTask
-from skgmje._sklearn import Interval, StrOptions, TypeOptions, _fit_context
-from skgmje._validation import as_blocks, check_blocks, check_rows, check_weights
+from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._validation import (
+    TypeOptions,
+    as_blocks,
+    check_blocks,
+    check_rows,
+    check_weights,
+)
 from skgmje.em._blocks import RowBlocks
 from skgmje.em._em import EMResult, expectation_maximization
 from skgmje.em._select import part_of

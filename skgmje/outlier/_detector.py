@@ -13,8 +13,7 @@ from skgmje._interrupt import fit_whole
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import drop_weightless
 from skgmje._validation import check_rows, check_weights, mean_score
-from skgmje.compose._mass import mixture_or_none
-from skgmje.compose._transformed import TransformedDensity
+from skgmje.compose._transformed import TransformedDensity, mixture_or_none
 from skgmje.outlier._union import UnionDensity, fit_union
 
 # Share of outliers that contamination="auto" stands for.

@@ -8,8 +8,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skgmje import GaussianMixture, TransformedDensity
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
-from skgmje.compose._column_density import fit_column
-from skgmje.compose._kernel_ridge import fit_kernel_ridge
+from skgmje.compose._marginal_gaussianizer import fit_column
+from skgmje.compose._residual_coordinates import fit_kernel_ridge
 
 RNG = np.random.default_rng(0)
 COLUMNS = {
@@ -87,7 +87,7 @@ def test_leave_one_out_is_brute_force():
         rest = np.arange(50) != i
         ridges = pytest.MonkeyPatch()
         with ridges.context() as patch:
-            patch.setattr("skgmje.compose._kernel_ridge.RIDGES", (best.ridge,))
+            patch.setattr("skgmje.compose._residual_coordinates.RIDGES", (best.ridge,))
             other = fit_kernel_ridge(X[rest], y[rest], landmarks, weight[rest], factor)
         error = y[i] - other.predict(X[[i]])[0]
         # The constant's weak prior makes an eigenvalue of 5e7; what rounding it does

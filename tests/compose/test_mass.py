@@ -5,9 +5,9 @@ import pytest
 from sklearn.neighbors import KernelDensity
 from sklearn.preprocessing import PowerTransformer, QuantileTransformer
 
-from skgmje.compose import _mass
+from skgmje.compose import _transformed as _mass
 from skgmje.compose._bijections import bijection
-from skgmje.compose._mass import draw, image_mass
+from skgmje.compose._transformed import draw, image_mass
 from skgmje.mixture import GaussianMixture
 
 ROWS = np.random.default_rng(0).exponential(size=(400, 2))

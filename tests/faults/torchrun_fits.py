@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from skgmje._training._batches import TensorRows
-from skgmje._training._loop import train
+from skgmje._training._loop import TensorRows, train
 from skgmje._training._schedule import Hooks, Schedule
 from skgmje.conditional import ConditionalMixtureDensity
 from skgmje.costs import COSTS, svd_cost

@@ -9,8 +9,7 @@ from sklearn.mixture import GaussianMixture
 
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.gaussian._covariance import common_type, widen
-from skgmje.gaussian._covariance_type import CovarianceType
-from skgmje.gaussian._loops import Kernel
+from skgmje.gaussian._covariance_type import CovarianceType, Kernel
 
 TYPES = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 PAIRS = pytest.mark.parametrize(

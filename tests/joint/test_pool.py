@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skgmje.conditional._models import JointConditional, PooledConditional
 from skgmje.conditional._sources import POOLING
-from skgmje.em._pooling import pool_weights as any_pool_weights
+from skgmje.em._select import pool_weights as any_pool_weights
 from skgmje.gaussian import Mixture
 
 pool_weights = partial(any_pool_weights, **POOLING)

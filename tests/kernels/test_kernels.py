@@ -7,7 +7,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
-from skgmje.gaussian._loops import Prior
+from skgmje.gaussian._covariance_type import Prior
 from skgmje.gaussian._passes import (
     assigned_stats,
     block_stats,

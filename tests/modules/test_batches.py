@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from skgmje._training import _batches as batches_module
-from skgmje._training._batches import (
+from skgmje._training import _loop as batches_module
+from skgmje._training._loop import (
     ArrayRows,
     TensorBatches,
     TensorRows,

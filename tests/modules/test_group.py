@@ -6,7 +6,6 @@ import torch
 from numpy.testing import assert_array_equal
 from torch import distributed, nn
 
-from skgmje._training._batches import TensorRows
 from skgmje._training._hardware import (
     Gather,
     agree,
@@ -15,6 +14,7 @@ from skgmje._training._hardware import (
     group_size,
     training_together,
 )
+from skgmje._training._loop import TensorRows
 from skgmje.mixture import KernelMixtureDensity
 
 CPU = torch.device("cpu")

@@ -35,7 +35,7 @@ def test_a_mixture_comes_back(mixture):
 
 def test_a_mixture_of_tensors_comes_back(mixture):
     arrays = (mixture.weights, mixture.means, mixture.covariances)
-    tensors = Mixture(*map(torch.asarray, arrays), mixture.covariance_type)
+    tensors = Mixture(*map(torch.tensor, arrays), mixture.covariance_type)
     back = Prototypes.from_mixture(tensors, **DOUBLE)()
     torch.testing.assert_close(back.covariances, tensors.covariances)
 
@@ -57,7 +57,7 @@ def test_gradient_steps_learn(mixture):
     kind = mixture.covariance_type
     prototypes = Prototypes(4, 3, _seed(), covariance_type=kind, scale=0.3, **DOUBLE)
     with torch.no_grad():
-        prototypes.means.copy_(torch.asarray(few.means))
+        prototypes.means.copy_(torch.tensor(few.means))
     optimizer = torch.optim.Adam(prototypes.parameters(), 0.05)
     for _ in range(150):
         optimizer.zero_grad()
