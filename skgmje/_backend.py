@@ -78,6 +78,13 @@ def asarray_like(values, like):
     return np.asarray(values, dtype=like.dtype)
 
 
+def as_array_of(values, like):
+    """Return `values` as an array of the kind of `like`, with its gradient."""
+    if is_torch(like) and is_torch(values):
+        return values.to(like)
+    return asarray_like(values, like)
+
+
 def eye_like(x):
     """Return the identity with the last dimension, dtype and device of `x`."""
     xp = namespace(x)

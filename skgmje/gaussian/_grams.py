@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from skgmje._backend import LOG_2PI, detach, logsumexp, namespace, to_numpy
+from skgmje._backend import LOG_2PI, as_array_of, detach, logsumexp, namespace, to_numpy
 from skgmje.gaussian._pairs import (
-    as_array_of,
     as_points,
     check_variance,
     column_sums,

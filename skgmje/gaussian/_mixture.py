@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from skgmje._backend import is_torch, logsumexp, namespace, softmax, to_numpy
-from skgmje.gaussian import _maps
+from skgmje.gaussian import _density
 from skgmje.gaussian._checks import (
     check_parameters,
     check_partner,
@@ -356,7 +356,7 @@ class Mixture:
         component : integer array of shape (n_samples, ...)
             The component each sample comes from.
         """
-        return _maps.sample(self, n_samples, random_state)
+        return _density.sample(self, n_samples, random_state)
 
     def marginal(self, indices):
         """Return the density of some of the features.
@@ -371,7 +371,7 @@ class Mixture:
         marginal : Mixture
             Of the same covariance type.
         """
-        return Mixture._of(*_maps.marginal(self, indices), self.covariance_type)
+        return Mixture._of(*_density.marginal(self, indices), self.covariance_type)
 
     def condition(self, indices, values):
         r"""Return the density of the other features, given some.
@@ -397,7 +397,7 @@ class Mixture:
             type. The n mixtures share their covariances, which are not copied.
         """
         return Mixture._of(
-            *_maps.condition(self, indices, values), self.covariance_type
+            *_density.condition(self, indices, values), self.covariance_type
         )
 
     def affine(self, A, b=0.0):
@@ -418,7 +418,7 @@ class Mixture:
             spherical into diag, and a matrix turns diag, spherical and low-rank
             into full.
         """
-        return Mixture._of(*_maps.affine(self, A, b))
+        return Mixture._of(*_density.affine(self, A, b))
 
     @classmethod
     def mix(cls, mixtures, weights):
@@ -461,7 +461,7 @@ class Mixture:
         >>> mixed.weights, mixed.covariances
         (array([0.75, 0.25]), array([1., 9.]))
         """
-        return cls._of(*_maps.mix(cls, mixtures, weights))
+        return cls._of(*_density.mix(cls, mixtures, weights))
 
     def _joint_log_prob(self, X):
         """Compute ``log w_k N_k(x)`` of complete, checked rows, (..., K)."""

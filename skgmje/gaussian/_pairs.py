@@ -4,6 +4,7 @@ import numpy as np
 
 from skgmje._backend import (
     LOG_2PI,
+    as_array_of,
     as_double,
     as_floats,
     asarray_like,
@@ -154,13 +155,6 @@ def check_variance(variance, name):
             "X."
         )
     return variance
-
-
-def as_array_of(values, like):
-    """Return `values` as an array of the kind of `like`, with its gradient."""
-    if is_torch(like) and is_torch(values):
-        return values.to(like)
-    return asarray_like(values, like)
 
 
 # Up to so many differences of columns no time is gained by a product.

@@ -2,9 +2,8 @@
 
 import torch
 
-from skgmje._backend import as_generator, detach, to_numpy
+from skgmje._backend import as_array_of, as_generator, detach, to_numpy
 from skgmje.em import kernel_bandwidth
-from skgmje.gaussian._pairs import as_array_of
 from skgmje.modules._generators import MixtureModule
 from skgmje.particles import BankState, bank_mixture, start_bank, step_bank
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from skgmje._backend import as_array_of
 from skgmje._training._hardware import by_rows
 from skgmje.gaussian._heads import join_members, n_outputs, perceptrons, split_outputs
-from skgmje.gaussian._pairs import as_array_of
 from skgmje.modules._generators import MixtureModule
 
 

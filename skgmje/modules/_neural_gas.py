@@ -2,9 +2,8 @@
 
 import torch
 
-from skgmje._backend import detach, eye_like
+from skgmje._backend import as_array_of, detach, eye_like
 from skgmje.gaussian import Mixture
-from skgmje.gaussian._pairs import as_array_of
 from skgmje.modules._generators import MixtureModule
 from skgmje.neural_gas import GasState, adapt_gas, nearest_nodes, start_gas
 from skgmje.neural_gas._steps import totals

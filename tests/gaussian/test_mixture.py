@@ -590,7 +590,7 @@ def test_scoring_prepares_the_loops_once(make_mixture, monkeypatch, rng):
     mixture.condition([0], X[:, :1])
     refuse = pytest.fail
     monkeypatch.setattr("skgmje.gaussian._mixture.make_kernel", refuse)
-    monkeypatch.setattr("skgmje.gaussian._maps._compute_maps", refuse)
+    monkeypatch.setattr("skgmje.gaussian._density._compute_maps", refuse)
     mixture.log_prob(X)
     mixture.condition([0], X[:, :1])
 
