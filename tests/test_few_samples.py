@@ -143,6 +143,7 @@ def test_stacks(name, kind):
 
 # So few samples are told of.
 @pytest.mark.filterwarnings("ignore:ConditionalMixtureDensity. Rows that were held")
+@pytest.mark.filterwarnings("ignore:ConditionalMixtureDensity. Held-out")
 def test_a_conditional_gas_of_few_samples_is_near_the_targets_own_gaussian():
     gaps = []
     for seed in range(4):

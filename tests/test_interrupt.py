@@ -198,12 +198,12 @@ def test_wherever_it_comes_all_is_kept_or_all_is_as_before(name):
 @pytest.mark.parametrize(
     ("name", "owner", "function", "when"),
     [
-        ("GaussianMixture", _em, "maximise", "after 4 iterations of EM"),
-        ("TransformedDensity", _em, "maximise", "after 4 iterations of EM"),
-        ("DensityOutlierDetector", _em, "maximise", "after 4 iterations of EM"),
-        ("source-prototypes", _em, "maximise", "iterations of EM"),
-        ("source-auto", _em, "maximise", ""),
-        ("KernelMixtureDensity", _em, "maximise", "after 4 iterations of EM"),
+        ("GaussianMixture", _em, "e_step", "after 4 iterations of EM"),
+        ("TransformedDensity", _em, "e_step", "after 4 iterations of EM"),
+        ("DensityOutlierDetector", _em, "e_step", "after 4 iterations of EM"),
+        ("source-prototypes", _em, "e_step", "iterations of EM"),
+        ("source-auto", _em, "e_step", ""),
+        ("KernelMixtureDensity", _em, "e_step", "after 4 iterations of EM"),
         ("KernelMixtureDensity", _MixtureNet, "_begin_step", "at step 4 of 8"),
         ("GJEEmbedder", _MixtureNet, "_begin_step", "at step 4 of 8"),
         ("GMJEEmbedder", _MixtureNet, "_begin_step", "at step 4 of 8"),
@@ -247,7 +247,7 @@ def test_what_was_learned_is_kept(monkeypatch, tmp_path, name, owner, function, 
 
 
 def test_of_several_starts_the_best_is_kept(monkeypatch):
-    interrupter = Interrupter.of(monkeypatch, _em, "maximise", 9)
+    interrupter = Interrupter.of(monkeypatch, _em, "e_step", 9)
     estimator = clone(EM).set_params(n_init=3)
     with pytest.raises(KeyboardInterrupt, match="n_init=3"):
         fit(estimator)
@@ -290,7 +290,7 @@ SEARCHES = {
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_search_stops_and_ranks_nothing(monkeypatch, name):
-    interrupter = Interrupter.of(monkeypatch, _em, "maximise", 4)
+    interrupter = Interrupter.of(monkeypatch, _em, "e_step", 4)
     search = SEARCHES[name]()
     with pytest.raises(KeyboardInterrupt):
         fit(search)
@@ -322,7 +322,7 @@ def test_an_error_of_what_was_cut_short_is_no_reason_to_go_on(monkeypatch):
     def broken(*args):
         raise ValueError("too little")
 
-    Interrupter.of(monkeypatch, _em, "maximise", 4)
+    Interrupter.of(monkeypatch, _em, "e_step", 4)
     monkeypatch.setattr("skgmje.compose._transformed.image_mass", broken)
     with pytest.raises(KeyboardInterrupt, match="nothing to keep"):
         fit(clone(ALL["TransformedDensity"]))

@@ -56,7 +56,7 @@ CLASSES = {
     "NeighborViews": "skgmje.embedding._views.NeighborViews",
     "NetworkConditional": "skgmje.conditional._models.NetworkConditional",
     "PairMoments": "skgmje.embedding._views.PairMoments",
-    "Patches": "skgmje.embedding._decoder_training.Patches",
+    "Patches": "skgmje.embedding._decoder_cost.Patches",
     "PooledConditional": "skgmje.conditional._models.PooledConditional",
     "RemovedColumn": "skgmje.compose._residual_coordinates.RemovedColumn",
     "Selection": "skgmje.em._select.Selection",

@@ -20,7 +20,7 @@ from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_rows
 from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
-from skgmje.embedding._decoder_training import KERNELS, OBJECTIVES, kernel_terms
+from skgmje.embedding._decoder_cost import KERNELS, OBJECTIVES, kernel_terms
 from skgmje.embedding._losses import CollapseWarning
 from skgmje.embedding._views import (
     ImageFormat,

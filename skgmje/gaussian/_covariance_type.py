@@ -446,12 +446,14 @@ class CovarianceType(ABC):
     #: Place among the types that are tried for few samples, the simplest first.
     place: ClassVar[int] = 2
 
-    #: Whether one covariance serves all components.
-    shared: ClassVar[bool] = False
-
     @abstractmethod
     def shape(self, n_components, n_features, rank=1):
         """Return the shape of the covariances, a tuple of shapes for a tuple."""
+
+    @property
+    def shared(self):
+        """Whether one covariance serves all components."""
+        return self.shape(1, 2) == self.shape(2, 2)
 
     def rank(self, covariances):
         """Return the number of factors if :meth:`shape` depends on it, else None."""

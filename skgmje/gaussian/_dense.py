@@ -455,7 +455,6 @@ class Tied(Matrices):
     auto_from = 0
     shrinkages = (0.0,)
     few_shrinkages = (0.0, 2.0, 20.0, 1000.0)
-    shared = True
     n_core = 2
 
     def shape(self, n_components, n_features, rank=1):

@@ -465,9 +465,8 @@ def _joined_type(mixtures):
     """Return the narrowest type that can hold the matrices of all components."""
     name = reduce(common_type, (mixture.covariance_type for mixture in mixtures))
     kind = COVARIANCE_TYPES[name]
-    if len(mixtures) > 1 and kind.shape(1, 2) == kind.shape(2, 2):
-        # One matrix for all components of a mixture.
-        name = next(wider for wider in kind.wider if wider != name)
+    if len(mixtures) > 1 and kind.shared:
+        name = next(w for w in kind.wider if not COVARIANCE_TYPES[w].shared)
     return name
 
 

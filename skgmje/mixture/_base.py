@@ -58,11 +58,11 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
     def _responsibilities(self, rows):
         return self.mixture_.responsibilities(rows, missing=self._missing)
 
-    def _map_blocks(self, X, method, shape=(), dtype=None, **params):
-        """Apply a method to each block of rows that an engine holds."""
+    def _map_blocks(self, X, method, **given):
+        """Apply a method to each block of samples that an engine holds."""
         blocks = as_blocks(X)
-        method = getattr(self._check_blocks(blocks), method)
-        return blocks.map(partial(method, **params), shape, dtype)
+        answer = partial(getattr(self._check_blocks(blocks), method), **given)
+        return blocks.map(answer, given.get("shape", ()), given.get("dtype"))
 
     def _each_chunk(self, X, function, shape=(), dtype=None):
         """Check `X` and apply `function` to some samples at a time, (n, *shape)."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from skgmje._backend import to_numpy
-from skgmje.embedding._decoder_training import (
+from skgmje.embedding._decoder_cost import (
     OBJECTIVES,
     Patches,
     batch_objective,

@@ -42,7 +42,7 @@ def attempt(estimator, at):
     assert "is kept" in stop
     return "kept"
 
-_em.maximise = at_call(_em.maximise)
+_em.e_step = at_call(_em.e_step)
 estimator = GaussianMixture(6, tol=1e-7, random_state=0)
 print(attempt(estimator, 1), attempt(estimator, 7))
 _net._MixtureNet._begin_step = at_call(_net._MixtureNet._begin_step)
@@ -67,14 +67,14 @@ def test_interrupt_leaves_a_usable_model(answer_of, record):
 RESUMED = """
 from skgmje import *
 from skgmje.em import _em
-maximise, n_calls = _em.maximise, 0
+e_step, n_calls = _em.e_step, 0
 def stop(*args, **kwargs):
     global n_calls
     n_calls += 1
     if n_calls == 7 and sys.argv[2] == "stop":
         signal.raise_signal(signal.SIGINT)
-    return maximise(*args, **kwargs)
-_em.maximise = stop
+    return e_step(*args, **kwargs)
+_em.e_step = stop
 mixture = GaussianMixture(6, tol=1e-7, random_state=0, checkpoint_dir=sys.argv[1])
 try:
     mixture.fit(X)
