@@ -37,8 +37,15 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("setting", SETTINGS)
+# Each setting and each type of numbers once; the other pairs are slow tests.
+PAIRS = [
+    pytest.param(setting, dtype, marks=[] if (n + m) % 2 else [pytest.mark.slow])
+    for n, setting in enumerate(SETTINGS)
+    for m, dtype in enumerate([np.float64, np.float32])
+]
+
+
+@pytest.mark.parametrize(("setting", "dtype"), PAIRS)
 def test_context_model_transforms(setting, dtype):
     rows = X.astype(dtype)
     embedder = SETTINGS[setting].fit(rows)
@@ -50,7 +57,11 @@ def test_context_model_transforms(setting, dtype):
         np.testing.assert_allclose(Z, embedder.transform(part), 1e-5, 1e-5)
 
 
-@pytest.mark.parametrize("layer", ["output", "hidden", "multi"])
+@pytest.mark.parametrize(
+    "layer",
+    # "multi" joins the other two.
+    [*(pytest.param(s, marks=pytest.mark.slow) for s in ("output", "hidden")), "multi"],
+)
 def test_model_of_images_takes_any_number_of_rows(layer):
     images = np.random.default_rng(0).uniform(size=(30, 8, 6, 3)).astype(np.float32)
     embedder = GJEEmbedder(2, embedding_layer=layer, passthrough=True, **SMALL)

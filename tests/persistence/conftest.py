@@ -229,9 +229,9 @@ def cases():
     return CASES
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(params=CASES, scope="session")
 def fitted_case(request):
-    """A fitted estimator of each kind, and its code."""
+    """A fitted estimator of each kind, and its code; no test may change them."""
     return fit(request.param)
 
 
