@@ -8,8 +8,9 @@ READY := $(VENV)/.ready
 DOC_READY := $(VENV)/.ready-doc
 FLOORS := $(VENV)-floors
 FLOOR_TESTS := tests/test_common.py tests/test_ecosystem.py \
-	tests/test_ecosystem_callbacks.py tests/test_estimator.py tests/test_net.py \
-	tests/adaptation tests/compose tests/embedding tests/joint tests/mixture
+	tests/test_ecosystem_callbacks.py tests/test_validation.py tests/training \
+	tests/em tests/neural_gas tests/particles tests/compose tests/embedding \
+	tests/conditional tests/mixture
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 # scikit-learn reads the first; two test processes share the cores as they are.

@@ -1,6 +1,7 @@
 """Imports point down; a file is one thought, and every noun has one place."""
 
 import ast
+import importlib
 import importlib.util
 import inspect
 import subprocess
@@ -9,9 +10,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-
-# What is public, as the reference lists it.
-from skgmje.utils._discovery import public_objects
 
 ROOT = Path(__file__).parents[1]
 MAX_FILE_LINES = 800
@@ -68,6 +66,9 @@ CONTRACTS = {
     "skgmje.gaussian._covariance_type.CovarianceType",
     "skgmje.gaussian._loops.Kernel",
 }
+# Tests of laws that no public name reaches, one file for each subject. They need a
+# comment above the import that says why.
+MAX_PRIVATE_TESTS = 15
 # Stands in for a class that the oldest supported scikit-learn lacks.
 STAND_INS = {"CallbackSupportMixin"}
 
@@ -84,6 +85,20 @@ def load_measures():
 def library():
     """The files of the library, parsed, and who imports whom."""
     return load_measures().Library(ROOT)
+
+
+@pytest.fixture(scope="module")
+def public(library):
+    """What stands in an ``__all__``."""
+    packages = [name for name in library.modules if "._" not in name]
+    modules = [*map(importlib.import_module, packages)]
+    return {
+        getattr(module, name)
+        for module in modules
+        for name in getattr(module, "__all__", ())
+        if inspect.isclass(getattr(module, name))
+        or inspect.isfunction(getattr(module, name))
+    }
 
 
 def test_import_contract_is_kept():
@@ -121,9 +136,9 @@ def test_names_of_modules_are_unique(library):
     assert {name: p for name, p in places.items() if len(p) > 1} == {}
 
 
-def test_a_file_has_one_larger_public_class():
+def test_a_file_has_one_larger_public_class(public):
     larger = defaultdict(list)
-    for name, value in public_objects().items():
+    for value in public:
         if inspect.isclass(value):
             methods = [
                 key
@@ -132,8 +147,8 @@ def test_a_file_has_one_larger_public_class():
                 and (callable(member) or isinstance(member, property))
             ]
             if len(methods) > MANY_METHODS:
-                larger[value.__module__].append(name)
-    assert {m: names for m, names in larger.items() if len({*names}) > 1} == {}
+                larger[value.__module__].append(value.__name__)
+    assert {m: names for m, names in larger.items() if len(names) > 1} == {}
 
 
 def of_others(library):
@@ -175,18 +190,41 @@ def unlisted_functions(tree, module, public):
             yield name, node
 
 
-def test_docstrings_of_private_functions_have_one_line(library):
-    classes = [v for v in public_objects().values() if inspect.isclass(v)]
-    functions = [v for v in public_objects().values() if inspect.isfunction(v)]
+def test_docstrings_of_private_functions_have_one_line(library, public):
     # A page of a class shows the methods of its base classes.
-    shown = {base for cls in classes for base in cls.__mro__} | {*functions}
-    public = {f"{value.__module__}.{value.__qualname__}" for value in shown}
+    shown = public.union(*(v.__mro__ for v in public if inspect.isclass(v)))
+    listed = {f"{value.__module__}.{value.__qualname__}" for value in shown}
     long = [
         name
         for module, path in library.modules.items()
         for name, node in unlisted_functions(
-            library.trees[path], module, public | CONTRACTS
+            library.trees[path], module, listed | CONTRACTS
         )
         if "\n" in (ast.get_docstring(node) or "")
     ]
     assert long == []
+
+
+def private_imports(path):
+    """Return the lines of the imports of private modules of the library."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("skgmje"):
+            names = [f".{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [f".{n.name}" for n in node.names if n.name.startswith("skgmje")]
+        else:
+            continue
+        if any("._" in name.removeprefix(".skgmje") for name in names):
+            yield node.lineno
+
+
+def test_few_tests_look_inside():
+    lines = {p: sorted(private_imports(p)) for p in (ROOT / "tests").rglob("*.py")}
+    lines = {path: found for path, found in lines.items() if found}
+    assert len(lines) <= MAX_PRIVATE_TESTS, sorted(p.stem for p in lines)
+    silent = [
+        path.stem
+        for path, (first, *_) in lines.items()
+        if not path.read_text().splitlines()[first - 2].startswith("# Inside: ")
+    ]
+    assert silent == []

@@ -10,7 +10,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, TransformedDensity
 from skgmje.conditional import ConditionalMixtureDensity
-from skgmje.conditional._sources import SOURCES
 from skgmje.costs import COSTS
 from skgmje.embedding import LOSSES, GJEEmbedder, GMJEEmbedder, KernelDecoder
 from skgmje.ensemble import StackingConditionalDensity, StackingDensity
@@ -22,6 +21,8 @@ from skgmje.mixture import (
 )
 from skgmje.outlier import DensityOutlierDetector
 from skgmje.utils import all_estimators
+
+SOURCES = sorted(ConditionalMixtureDensity._parameter_constraints["mixture"][0].options)
 
 AUTO = {
     "n_components": "auto",
@@ -174,7 +175,7 @@ DRAWS_ROWS = (
 
 DRAWS_FOLDS = (
     "folds are drawn from the rows, and a row tells of its copies in others; "
-    "tests/ensemble/test_conditional_stack.py holds the law that takes its place"
+    "tests/conditional/test_conditional_stack.py holds the law that takes its place"
 )
 
 

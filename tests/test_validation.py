@@ -4,6 +4,7 @@ import importlib.util
 import sys
 import warnings
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,10 +17,13 @@ from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.neighbors import KernelDensity
 
 import skgmje
+
+# Inside: checks answer to estimators, and users see only their errors.
 from skgmje import _callbacks, _sklearn, _validation
 from skgmje import _standardize as _units
 from skgmje._backend import cholesky, to_numpy
 from skgmje._standardize import drop_weightless, standardization
+from skgmje._validation import as_blocks
 from skgmje.gaussian import COVARIANCE_TYPES
 
 # The bridges to scikit-learn's densities ----------------------------------------------
@@ -287,3 +291,17 @@ def test_before_callbacks_existed_nobody_listens(monkeypatch):
         pass
     task.end()
     assert not hasattr(estimator, "set_callbacks")
+
+
+def test_sample_is_in_proportion_and_without_repetition():
+    lazy = da.from_array(np.arange(1000.0)[:, None], chunks=([600, 100, 300], 1))
+    blocks = as_blocks(lazy)
+    drawn, weight = blocks.sample(100, np.random.RandomState(0))
+    assert weight is None
+    assert len(np.unique(drawn)) == 100
+    counts = np.histogram(drawn, [0, 600, 700, 1000])[0]
+    assert counts.tolist() == [60, 10, 30]
+    again, _ = blocks.sample(100, np.random.RandomState(0))
+    assert_array_equal(drawn, again)
+    whole, _ = blocks.sample(1000, None)
+    assert_array_equal(whole[:, 0], np.arange(1000.0))

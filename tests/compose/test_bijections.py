@@ -20,6 +20,8 @@ from sklearn.preprocessing import (
 )
 
 from skgmje import GaussianMixture, TransformedDensity
+
+# Inside: maps, columns and ridges have laws that a fitted transformer averages out.
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, _mass
 from skgmje.compose._bijections import BIJECTIONS, bijection
 from skgmje.compose._column_density import fit_column

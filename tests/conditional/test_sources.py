@@ -12,6 +12,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
 
+# Inside: a source is judged alone, before estimators choose among them.
 from skgmje.conditional._models import (
     JointConditional,
     NetworkConditional,

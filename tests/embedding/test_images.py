@@ -16,6 +16,8 @@ from skgmje.embedding import (
     GMJEEmbedder,
     ImageAugmentation,
 )
+
+# Inside: pictures and rows are turned into each other inside of a fit.
 from skgmje.embedding import (
     _encoder as _convnet,
 )
@@ -279,7 +281,7 @@ def test_augmentation_may_be_a_network(images):
 def test_other_view_has_its_own_pooling_and_layers(images):
     big = np.kron(images[:40], np.ones((1, 4, 4)))
     network = nn.Sequential(nn.Flatten(), nn.Linear(1024, 4))
-    params = {"views": "pair", "augmentation": "scene", **SMALL}
+    params = {"views": "pair", "augmentation": "scene", **SMALL, "max_iter": 2}
     fitted = GJEEmbedder(4, **params).fit(big, big[:, ::-1])
     assert fitted.encoder_.body.size == [1, 1]
     assert fitted.target_encoder_.body.size == [4, 4]

@@ -13,17 +13,33 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
+from skgmje import KernelDecoder
+
+# Inside: views, moments and costs of a step are not attributes of a fit.
 from skgmje._backend import to_numpy
 from skgmje._standardize import Standardization, standardization
-from skgmje.embedding import CollapseWarning, GJEEmbedder, diagnose
+from skgmje.embedding import (
+    CollapseWarning,
+    GJEEmbedder,
+    diagnose,
+    gaussian_mutual_information,
+)
 from skgmje.embedding._decoder_training import (
     OBJECTIVES,
     Patches,
+    _total_memory,
     batch_objective,
     kernel_terms,
     sample_objective,
 )
-from skgmje.embedding._latent_density import describe, effective_rank, log_det, measure
+from skgmje.embedding._latent_density import (
+    PairMoments,
+    describe,
+    effective_rank,
+    log_det,
+    measure,
+)
+from skgmje.embedding._losses import Embeddings, Objective
 from skgmje.embedding._views import VIEWS, OwnAugmentation, Pairs, jitter
 
 # Collapse, told in plain words --------------------------------------------------------
@@ -361,3 +377,87 @@ def test_patches_are_parts_of_the_image():
     assert patches.shape == (1, 6, 1, 4)
     assert patches[0, 1, 0].tolist() == [2, 3, 8, 9]
     assert sorted(patches.ravel()) == list(range(24))
+
+
+def test_objective_passes_what_a_loss_names():
+    seen = {}
+
+    def loss(z_context, z_target, rho, mixture):
+        seen.update(rho=rho, mixture=mixture)
+        return z_context.sum() - z_target.sum()
+
+    objective = Objective(loss, rho=0.5, logdet_weight=2.0)
+    ones = torch.ones(2, 2)
+    assert objective(Embeddings(ones, ones, "mixture"), None) == 0
+    assert seen == {"rho": 0.5, "mixture": "mixture"}
+
+
+@pytest.mark.parametrize("answer", [1.0, torch.ones(2), None])
+def test_objective_refuses_what_is_no_loss(answer):
+    objective = Objective(lambda a, b: answer)
+    with pytest.raises(ValueError, match="must return one number"):
+        objective(Embeddings(torch.ones(2, 2), torch.ones(2, 2)), None)
+
+
+QUICK = {"max_iter": 3, "hidden_layer_sizes": (8,), "random_state": 0}
+
+
+def test_fit_goes_on_after_an_interruption(tmp_path, X, monkeypatch):
+    from skgmje.embedding import _decoder_training as _decoder_net
+
+    params = {**QUICK, "max_iter": 6, "checkpoint_dir": tmp_path}
+    expected = KernelDecoder(**{**params, "checkpoint_dir": None}).fit(X)
+    forward, calls = _decoder_net.Autoencoder.forward, []
+
+    def failing(module, rows):
+        calls.append(1)
+        if len(calls) == 4:
+            raise RuntimeError("power cut")
+        return forward(module, rows)
+
+    monkeypatch.setattr(_decoder_net.Autoencoder, "forward", failing)
+    with pytest.raises(RuntimeError, match="power cut"):
+        KernelDecoder(**params).fit(X)
+    resumed = KernelDecoder(**params).fit(X)
+    assert_array_equal(resumed.transform(X), expected.transform(X))
+
+
+def test_lack_of_memory_names_a_smaller_batch(X, monkeypatch):
+    from skgmje.embedding import _decoder_training as _decoder_net
+    from skgmje.embedding import _encoder
+
+    decoder = KernelDecoder(batch_size=1000, **QUICK).fit(X)
+
+    def greedy(*args, **params):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(_encoder, "embed", greedy)
+    with pytest.raises(MemoryError, match=r"batch_size=1000\. Try batch_size=500\."):
+        decoder.transform(X)
+    monkeypatch.setattr(_decoder_net.Autoencoder, "forward", greedy)
+    with pytest.raises(MemoryError, match=r"batch_size=1000\. Try batch_size=500\."):
+        decoder.fit(X)
+
+
+def test_score_is_not_changed_by_linear_maps_of_the_embedding(X):
+    """So it compares losses whose embeddings have any scale."""
+    fitted = GJEEmbedder(3, max_iter=40, hidden_layer_sizes=(16,), random_state=0).fit(
+        X
+    )
+    Z = fitted.transform(X), fitted.transform(np.roll(X, 1, axis=0) + X)
+    one = PairMoments.from_pairs(*Z).information(*Z)
+    mapped = [1e-3 * z @ np.array([[1, 2, 0], [0, 1, 1], [3, 0, 1]]) for z in Z]
+    two = PairMoments.from_pairs(*mapped).information(*mapped)
+    assert_allclose(one, two, rtol=1e-3, atol=1e-4)
+
+
+def test_score_discounts_chance(rng):
+    """Of independent views with few rows the moments learn nothing."""
+    train, test = rng.normal(size=(2, 2, 60, 10))
+    by_chance = gaussian_mutual_information(*train)
+    assert by_chance > 0.9
+    assert abs(PairMoments.from_pairs(*train).information(*test).mean()) < by_chance / 4
+
+
+def test_memory_of_the_device_is_known():
+    assert _total_memory(torch.device("cpu")) > 2**28

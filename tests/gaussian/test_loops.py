@@ -9,11 +9,17 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
+from sklearn.datasets import make_blobs
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from skgmje.em._em import make_kernel
+from skgmje.em import expectation_maximization, start_mixture
+
+# Inside: the loops of a covariance type are what fits and scores run on.
+from skgmje.em._em import make_kernel, missing_stats
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture, _passes
-from skgmje.gaussian._loops import Prior
+from skgmje.gaussian._covariance import common_type, widen
+from skgmje.gaussian._covariance_type import CovarianceType
+from skgmje.gaussian._loops import Kernel, Prior
 from skgmje.gaussian._passes import (
     WORTHWHILE,
     assigned_stats,
@@ -345,3 +351,42 @@ def test_a_fork_does_not_wait_for_threads_it_does_not_have():
     process.kill()
     assert not hung
     assert process.exitcode == 0
+
+
+def test_types_keep_the_contract(covariance_type):
+    kind = COVARIANCE_TYPES[covariance_type]
+    assert isinstance(kind, CovarianceType)
+    assert kind.name == covariance_type
+    assert covariance_type not in kind.wider
+    assert issubclass(kind.loops, Kernel)
+
+
+@pytest.mark.parametrize("first", COVARIANCE_TYPES)
+@pytest.mark.parametrize("second", COVARIANCE_TYPES)
+def test_common_type_holds_both(first, second, make_mixture, dense):
+    name = common_type(first, second)
+    assert name == common_type(second, first)
+    for covariance_type in (first, second):
+        mixture = make_mixture(covariance_type, n_features=D)
+        widened = COVARIANCE_TYPES[name].dense(widen(mixture, name), 3, D)
+        assert_allclose(widened, dense(mixture), rtol=1e-12)
+
+
+def test_common_type_is_the_narrowest():
+    assert common_type("spherical", "spherical") == "spherical"
+    assert common_type("spherical", "diag") == "diag"
+    assert common_type("diag", "low-rank") == "low-rank"
+    assert common_type("tied", "spherical") == "full"
+
+
+def test_missing_path_without_missing_entries_is_the_complete_path(covariance_type):
+    X, labels = make_blobs(300, 3, centers=3, cluster_std=2.0, random_state=1)
+    start = start_mixture(X, labels, covariance_type)
+    mixture = expectation_maximization(X, start, max_iter=3).mixture
+    kernel = make_kernel(mixture, X.mean(axis=0), -1.0)
+    exact = missing_stats(kernel, covariance_type, X, np.ones(len(X)))
+    stats = block_stats(kernel, X)
+    assert_allclose(exact.counts, stats.counts)
+    assert_allclose(exact.log_likelihood, stats.log_likelihood)
+    for part, expected in zip(exact.scatter, stats.scatter, strict=True):
+        assert_allclose(part, expected, atol=1e-8)

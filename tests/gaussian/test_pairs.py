@@ -7,6 +7,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+# Inside: sums over pairs and their gradients are steps of costs and scores.
 from skgmje.costs import _autograd as _gradients
 from skgmje.costs import _values, matrix_matrix_cost, vector_matrix_cost
 from skgmje.costs._autograd import Explained, GramEigenvalues
@@ -14,6 +15,7 @@ from skgmje.gaussian import _pair_gradients as _autograd
 from skgmje.gaussian import _pairs, _products, _tiles, grams
 from skgmje.gaussian._heads import join_members, n_outputs, perceptrons, split_outputs
 from skgmje.gaussian._pairs import column_sums, correlations, log_correlation
+from skgmje.modules import MixtureDensityNetwork
 
 # Sums over pairs in tiles: equal to those of matrices, gradients, far points ----------
 
@@ -432,3 +434,26 @@ def test_far_units_do_not_overflow(xp):
         [one, one], [0 * one, 0 * one], 0 * one, xp.asarray(np.array([[-1e6], [1e6]]))
     )
     assert_allclose(np.asarray(outputs).ravel(), [0.0, 1e6], atol=1e-6)
+
+
+def test_numpy_evaluates_the_same_network(rng):
+    generator = torch.Generator().manual_seed(0)
+    network = MixtureDensityNetwork(
+        3, 2, generator, n_components=4, hidden_layer_sizes=(8, 8), n_members=2
+    )
+    # Any parameters, so that nothing is zero by its start.
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(generator=generator)
+    context = torch.from_numpy(rng.normal(size=(6, 3)).astype(np.float32))
+    weights, biases, (skip,) = (
+        [p.detach().numpy() for p in parameters]
+        for parameters in (network.weights, network.biases, [network.skip])
+    )
+    outputs = perceptrons(weights, biases, skip, context.numpy())
+    heads = split_outputs(outputs.astype(float), 4, 2, network.min_scale)
+    mixture = join_members(heads).mixture()
+    expected = network(context).to_numpy()
+    assert_allclose(mixture.means, expected.means, rtol=1e-4, atol=1e-4)
+    assert_allclose(mixture.covariances, expected.covariances, rtol=1e-3, atol=1e-4)

@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose
 from sklearn.cluster import KMeans
 from sklearn.neighbors import KernelDensity
 
 from skgmje.costs import COSTS, optimal_weights
+
+# Inside: bandwidth and objective are chosen inside of a fit.
 from skgmje.em._bandwidth import Bumps, cell_variance, loo_variance, total_variance
 from skgmje.gaussian import Mixture, grams
-from skgmje.mixture import KernelMixtureDensity
+from skgmje.mixture import GaussianMixture, KernelMixtureDensity
+from skgmje.mixture._gaussian_mixture import leave_one_out
 from skgmje.mixture._kernel_recipe import Data
 from skgmje.mixture._kernel_training import Objective
 
@@ -183,3 +187,18 @@ def test_a_number_is_in_the_units_of_the_bumps(standardize):
     assert first.bandwidth_ == pytest.approx(0.5)
     assert second.bandwidth_ == pytest.approx(0.5 if standardize else 5.0)
     assert second.bound_gap_ == pytest.approx(first.bound_gap_, rel=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_leaving_a_sample_out_is_exact_for_one_component(weighted):
+    X = np.random.default_rng(0).normal(size=(12, 3))
+    weight = np.ones(12)
+    if weighted:
+        weight[:4] = 2.0
+    copies = np.repeat(np.arange(12), weight.astype(int))
+    model = GaussianMixture(reg_covar=0).fit(X, sample_weight=weight)
+    found = leave_one_out(X, weight, model.mixture_, 0.0)
+    for i in range(12):
+        rest = np.delete(copies, np.flatnonzero(copies == i)[0])
+        expected = GaussianMixture(reg_covar=0).fit(X[rest]).score_samples(X[i : i + 1])
+        assert_allclose(found[i], expected[0], rtol=1e-8)

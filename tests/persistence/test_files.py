@@ -28,6 +28,8 @@ from skgmje import (
     Mixture,
     TransformedDensity,
 )
+
+# Inside: the registry, damaged containers and a crash between two states.
 from skgmje._persistence import Checkpoint
 from skgmje._persistence._container import pack, unpack
 from skgmje._persistence._registry import CLASSES, class_of, name_of

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch import distributed, nn
 
+# Inside: the loop, its batches, devices and groups are no public names.
 from skgmje._backend import cholesky
 from skgmje._training import _batches as batches_module
 from skgmje._training._batches import (
