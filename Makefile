@@ -10,7 +10,8 @@ FLOORS := $(VENV)-floors
 FLOOR_TESTS := tests/test_common.py tests/test_ecosystem.py \
 	tests/test_ecosystem_callbacks.py tests/test_validation.py tests/training \
 	tests/em tests/neural_gas tests/particles tests/compose tests/embedding \
-	tests/conditional tests/mixture
+	tests/conditional/test_conditional_mixture.py tests/conditional/test_sources.py \
+	tests/mixture
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 # scikit-learn reads the first; two test processes share the cores as they are.

@@ -164,8 +164,9 @@ import importlib, json, sys
 heavy = {"matplotlib", "skorch", "sklearn", "torch"}
 loaded = {}
 for name in sys.argv[1:]:
+    before = {*sys.modules}
     importlib.import_module(name)
-    loaded[name] = sorted(heavy.intersection(sys.modules))
+    loaded[name] = sorted(heavy.intersection(sys.modules) - before)
 print(json.dumps(loaded))
 """
 
@@ -181,7 +182,7 @@ def _banned(name):
 
 @pytest.fixture(scope="module")
 def loaded():
-    """Heavy libraries that are loaded once each module is."""
+    """Heavy libraries that each module loads."""
     found = {}
     for names in PROCESSES:
         command = [sys.executable, "-c", SCRIPT, *names]

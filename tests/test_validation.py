@@ -4,7 +4,6 @@ import importlib.util
 import sys
 import warnings
 
-import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
@@ -294,6 +293,7 @@ def test_before_callbacks_existed_nobody_listens(monkeypatch):
 
 
 def test_sample_is_in_proportion_and_without_repetition():
+    da = pytest.importorskip("dask.array")
     lazy = da.from_array(np.arange(1000.0)[:, None], chunks=([600, 100, 300], 1))
     blocks = as_blocks(lazy)
     drawn, weight = blocks.sample(100, np.random.RandomState(0))

@@ -198,7 +198,13 @@ def test_averaged_moments_have_the_gradient_of_the_batch():
     assert_allclose(pair.moments, torch.stack(averages).detach())
 
 
-@pytest.mark.parametrize("shape", [(16, 8), (2, 2), (3, 1), (28, 5)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *((2, 2), (3, 1)),
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ((16, 8), (28, 5))),
+    ],
+)
 def test_narrow_images_train_as_others_do(shape, images):
     """Half precision gets their convolutions wrong on some processors."""
     X = np.resize(images, (200, *shape)).astype(float)

@@ -21,9 +21,11 @@ from skgmje._standardize import Standardization, standardization
 from skgmje.embedding import (
     CollapseWarning,
     GJEEmbedder,
+    _encoder,
     diagnose,
     gaussian_mutual_information,
 )
+from skgmje.embedding import _decoder_training as _decoder_net
 from skgmje.embedding._decoder_training import (
     OBJECTIVES,
     Patches,
@@ -402,9 +404,8 @@ def test_objective_refuses_what_is_no_loss(answer):
 QUICK = {"max_iter": 3, "hidden_layer_sizes": (8,), "random_state": 0}
 
 
-def test_fit_goes_on_after_an_interruption(tmp_path, X, monkeypatch):
-    from skgmje.embedding import _decoder_training as _decoder_net
-
+def test_fit_goes_on_after_an_interruption(tmp_path, monkeypatch):
+    X = load_digits().data[:1200]
     params = {**QUICK, "max_iter": 6, "checkpoint_dir": tmp_path}
     expected = KernelDecoder(**{**params, "checkpoint_dir": None}).fit(X)
     forward, calls = _decoder_net.Autoencoder.forward, []
@@ -422,10 +423,8 @@ def test_fit_goes_on_after_an_interruption(tmp_path, X, monkeypatch):
     assert_array_equal(resumed.transform(X), expected.transform(X))
 
 
-def test_lack_of_memory_names_a_smaller_batch(X, monkeypatch):
-    from skgmje.embedding import _decoder_training as _decoder_net
-    from skgmje.embedding import _encoder
-
+def test_lack_of_memory_names_a_smaller_batch(monkeypatch):
+    X = load_digits().data[:1200]
     decoder = KernelDecoder(batch_size=1000, **QUICK).fit(X)
 
     def greedy(*args, **params):
