@@ -45,7 +45,7 @@ MIXTURES = [
     GaussianMixture(2, init_params="k-means++", n_init=2),
 ]
 KERNEL_DENSITIES = [
-    KernelMixtureDensity(**SMALL),
+    KernelMixtureDensity(**SMALL, covariance_type="full", shrinkage=2.0),
     KernelMixtureDensity(max_iter=20),
     *(KernelMixtureDensity(**SMALL, cost=cost) for cost in (*COSTS, "likelihood")),
     *(KernelMixtureDensity(**SMALL, polish=polish) for polish in ("weights", None)),

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from skgmje.mixture import GaussianMixture, KernelMixtureDensity
 
 X = load_iris().data[::3]
-SMALL = {"n_components": 3, "max_iter": 20, "hidden_layer_sizes": (8,)}
+SMALL = {"n_components": 3, "max_iter": 8, "hidden_layer_sizes": (8,)}
 ESTIMATORS = {
     "mixture": GaussianMixture(4, random_state=3),
     "auto": GaussianMixture("auto", shrinkage="auto", random_state=3),

@@ -284,6 +284,7 @@ def test_augmentation_may_be_a_network(images):
     assert np.isfinite(fitted.score(images))
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_other_view_has_its_own_pooling_and_layers(images):
     big = np.kron(images[:40], np.ones((1, 4, 4)))
     network = nn.Sequential(nn.Flatten(), nn.Linear(1024, 4))

@@ -490,7 +490,13 @@ def fit(estimator, folder=None):
     return estimator.fit(RESUME_X)
 
 
-@pytest.mark.parametrize("estimator", LEARNERS.values(), ids=LEARNERS)
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        pytest.param(e, id=name, marks=[pytest.mark.slow] if name == "images" else [])
+        for name, e in LEARNERS.items()
+    ],
+)
 def test_the_same_bits_after_a_crash(estimator, answers, crash_at, tmp_path):
     expected = fit(estimator)
     crash_at(3)
