@@ -8,9 +8,11 @@ READY := $(VENV)/.ready
 DOC_READY := $(VENV)/.ready-doc
 FLOORS := $(VENV)-floors
 FLOOR_TESTS := tests/test_common.py tests/test_ecosystem.py \
-	tests/test_ecosystem_callbacks.py tests/test_estimator.py tests/test_net.py \
-	tests/adaptation tests/compose tests/embedding tests/joint tests/mixture
-PYTEST := $(BIN)/python -m pytest -q -n 2
+	tests/test_ecosystem_callbacks.py tests/test_validation.py tests/training \
+	tests/em tests/neural_gas tests/particles tests/compose tests/embedding \
+	tests/conditional/test_conditional_mixture.py tests/conditional/test_sources.py \
+	tests/mixture
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 # scikit-learn reads the first; two test processes share the cores as they are.
 export SCIPY_ARRAY_API = 1
@@ -26,7 +28,7 @@ test: lint
 
 # The oldest supported versions, in an environment of their own.
 test-floors: $(FLOORS)/.ready
-	$(FLOORS)/bin/python -m pytest -q -n 2 -m "not slow" \
+	$(FLOORS)/bin/python -m pytest -q -n 2 --dist worksteal -m "not slow" \
 		$(FLOOR_TESTS)
 
 test-slow: $(READY)

@@ -143,10 +143,7 @@ def standardization(X, sample_weight=None, *, per_feature=True):
 
 
 def plain_standardization(X, *, least=0.0, least_share=0.0):
-    """Return the standardization of samples of moderate size, whose scale has a floor.
-
-    It is `least`, and `least_share` of the largest scale; a scale of zero is one.
-    """
+    """Return the standardization of samples of moderate size; 0 is a scale of 1."""
     scale = X.std(axis=0)
     scale = np.maximum(scale, max(least, least_share * scale.max()))
     return Standardization(X.mean(axis=0), np.where(scale > 0, scale, 1.0))

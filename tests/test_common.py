@@ -10,7 +10,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, TransformedDensity
 from skgmje.conditional import ConditionalMixtureDensity
-from skgmje.conditional._sources import SOURCES
 from skgmje.costs import COSTS
 from skgmje.embedding import LOSSES, GJEEmbedder, GMJEEmbedder, KernelDecoder
 from skgmje.ensemble import StackingConditionalDensity, StackingDensity
@@ -22,6 +21,8 @@ from skgmje.mixture import (
 )
 from skgmje.outlier import DensityOutlierDetector
 from skgmje.utils import all_estimators
+
+SOURCES = sorted(ConditionalMixtureDensity._parameter_constraints["mixture"][0].options)
 
 AUTO = {
     "n_components": "auto",
@@ -44,6 +45,7 @@ MIXTURES = [
     GaussianMixture(2, init_params="k-means++", n_init=2),
 ]
 KERNEL_DENSITIES = [
+    KernelMixtureDensity(**SMALL, covariance_type="full", shrinkage=2.0),
     KernelMixtureDensity(max_iter=20),
     *(KernelMixtureDensity(**SMALL, cost=cost) for cost in (*COSTS, "likelihood")),
     *(KernelMixtureDensity(**SMALL, polish=polish) for polish in ("weights", None)),
@@ -56,8 +58,13 @@ KERNEL_DENSITIES = [
     KernelMixtureDensity(**SMALL, batch_size=16),
 ]
 CONDITIONALS = [
-    ConditionalMixtureDensity(source, max_iter=30, n_members=2, hidden_layer_sizes=(8,))
-    for source in SOURCES
+    ConditionalMixtureDensity("network", **SMALL, n_members=2),
+    *(
+        ConditionalMixtureDensity(
+            source, max_iter=30, n_members=2, hidden_layer_sizes=(8,)
+        )
+        for source in SOURCES
+    ),
 ]
 
 SMALL_EMBEDDER = {"embedding_dim": 2, "max_iter": 5, "hidden_layer_sizes": (8,)}
@@ -119,13 +126,12 @@ TRANSFORMED = [
 ]
 SMALL_STACK = {**SMALL, "n_members": 2}
 STACKS = [
+    StackingConditionalDensity([("ridge", Ridge())], **SMALL_STACK),
     StackingConditionalDensity(["gp", "network"], **SMALL_STACK),
     StackingConditionalDensity(["trees", "boosting"], **SMALL_STACK),
-    StackingConditionalDensity([("ridge", Ridge())], **SMALL_STACK),
     MarginalGaussianizer(),
     ResidualCoordinates(),
     ResidualCoordinates(gaussianize=True, min_gain=0, n_landmarks=20),
-    StackingDensity(),
     StackingDensity(estimators=[("a", GaussianMixture()), ("b", KernelDensity())]),
 ]
 DETECTORS = [
@@ -169,7 +175,7 @@ DRAWS_ROWS = (
 
 DRAWS_FOLDS = (
     "folds are drawn from the rows, and a row tells of its copies in others; "
-    "tests/ensemble/test_conditional_stack.py holds the law that takes its place"
+    "tests/conditional/test_conditional_stack.py holds the law that takes its place"
 )
 
 
@@ -236,22 +242,11 @@ def with_defaults(cls):
 
 
 DEFAULTS = [with_defaults(cls) for _, cls in all_estimators()]
-# Each of their checks takes 5 and 10 seconds by default: only those that networks of
-# another size may fail.
-COSTLY = (ConditionalMixtureDensity, KernelDecoder)
-OF_SIZE = (
-    *("check_methods_sample_order_invariance", "check_methods_subset_invariance"),
-    *("check_fit_idempotent", "check_fit2d_1feature", "check_estimators_pickle"),
-    *("check_transformer_general", "check_regressors_train"),
-)
 
 
 @pytest.mark.slow
 @parametrize_with_checks(DEFAULTS, expected_failed_checks=expected_failures)
 def test_scikit_learn_checks_of_default_settings(estimator, check):
-    name = getattr(check, "func", check).__name__
-    if isinstance(estimator, COSTLY) and name not in OF_SIZE:
-        pytest.skip(f"{type(estimator).__name__} trains long by default")
     check(estimator)
 
 

@@ -13,7 +13,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 
-from skgmje._validation import as_blocks
 from skgmje.em import RowBlocks, tree_reduce
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import (
@@ -190,20 +189,6 @@ def test_parquet(tmp_path):
     lazy = dd.read_parquet(tmp_path)
     expected = clone(MIXTURE).fit(table)
     assert_allclose(clone(MIXTURE).fit(lazy).means_, expected.means_, rtol=1e-9)
-
-
-def test_sample_is_in_proportion_and_without_repetition():
-    lazy = da.from_array(np.arange(1000.0)[:, None], chunks=([600, 100, 300], 1))
-    blocks = as_blocks(lazy)
-    drawn, weight = blocks.sample(100, np.random.RandomState(0))
-    assert weight is None
-    assert len(np.unique(drawn)) == 100
-    counts = np.histogram(drawn, [0, 600, 700, 1000])[0]
-    assert counts.tolist() == [60, 10, 30]
-    again, _ = blocks.sample(100, np.random.RandomState(0))
-    assert_array_equal(drawn, again)
-    whole, _ = blocks.sample(1000, None)
-    assert_array_equal(whole[:, 0], np.arange(1000.0))
 
 
 def test_fit_of_more_rows_than_the_sample(estimator, monkeypatch):

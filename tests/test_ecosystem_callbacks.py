@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::skgmje.embedding.CollapseWarning"),
 ]
 
-NETWORK = {"max_iter": 20, "hidden_layer_sizes": (8,), "random_state": 0}
+NETWORK = {"max_iter": 6, "hidden_layer_sizes": (8,), "random_state": 0}
 EM = {"tol": 0, "max_iter": 4, "random_state": 0}
 TRAINED = {
     "ConditionalMixtureDensity": ConditionalMixtureDensity(
@@ -49,7 +49,7 @@ TRAINED = {
     "KernelMixtureDensity": KernelMixtureDensity(3, tol=0, **NETWORK),
 }
 # Name and number of the steps that a fit tells of.
-STEPS = {name: (estimator, "epoch", 20) for name, estimator in TRAINED.items()} | {
+STEPS = {name: (estimator, "epoch", 6) for name, estimator in TRAINED.items()} | {
     "DensityOutlierDetector": (
         DensityOutlierDetector(random_state=0),
         "fit-density",

@@ -1,6 +1,7 @@
 """An exported encoder answers as the embedder does."""
 
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
@@ -37,8 +38,15 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("setting", SETTINGS)
+# Each type of numbers once; the other pairs are slow tests.
+QUICK = [("sphere", np.float64), ("own", np.float32)]
+PAIRS = [
+    pytest.param(*pair, marks=[] if pair in QUICK else [pytest.mark.slow])
+    for pair in product(SETTINGS, [np.float64, np.float32])
+]
+
+
+@pytest.mark.parametrize(("setting", "dtype"), PAIRS)
 def test_context_model_transforms(setting, dtype):
     rows = X.astype(dtype)
     embedder = SETTINGS[setting].fit(rows)
@@ -50,7 +58,11 @@ def test_context_model_transforms(setting, dtype):
         np.testing.assert_allclose(Z, embedder.transform(part), 1e-5, 1e-5)
 
 
-@pytest.mark.parametrize("layer", ["output", "hidden", "multi"])
+@pytest.mark.parametrize(
+    "layer",
+    # "multi" joins the other two.
+    [*(pytest.param(s, marks=pytest.mark.slow) for s in ("output", "hidden")), "multi"],
+)
 def test_model_of_images_takes_any_number_of_rows(layer):
     images = np.random.default_rng(0).uniform(size=(30, 8, 6, 3)).astype(np.float32)
     embedder = GJEEmbedder(2, embedding_layer=layer, passthrough=True, **SMALL)

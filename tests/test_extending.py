@@ -26,6 +26,7 @@ import skgmje
 from skgmje import ConditionalMixtureDensity, KernelMixtureDensity, Mixture
 
 # An extension is written inside of the library and uses what its kin use.
+# Inside: what a newcomer's file imports by doc/extending.rst.
 from skgmje._backend import namespace
 from skgmje._callbacks import FitTask
 from skgmje._persistence import _registry

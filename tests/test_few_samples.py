@@ -17,7 +17,6 @@ from skgmje import (
     TransformedDensity,
 )
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
-from skgmje.mixture._gaussian_mixture import leave_one_out
 
 AUTO = {"covariance_type": "auto", "shrinkage": "auto"}
 # Nats per feature that the mean over seeds may be below.
@@ -177,21 +176,6 @@ def test_all_plain_covariances_warn(kind, missing):
 def test_ordinary_data_do_not_warn():
     for n, d in ((30, 2), (50, 4), (100, 10)):
         GaussianMixture().fit(np.random.default_rng(0).normal(size=(n, d)))
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_leaving_a_sample_out_is_exact_for_one_component(weighted):
-    X = np.random.default_rng(0).normal(size=(12, 3))
-    weight = np.ones(12)
-    if weighted:
-        weight[:4] = 2.0
-    copies = np.repeat(np.arange(12), weight.astype(int))
-    model = GaussianMixture(reg_covar=0).fit(X, sample_weight=weight)
-    found = leave_one_out(X, weight, model.mixture_, 0.0)
-    for i in range(12):
-        rest = np.delete(copies, np.flatnonzero(copies == i)[0])
-        expected = GaussianMixture(reg_covar=0).fit(X[rest]).score_samples(X[i : i + 1])
-        assert_allclose(found[i], expected[0], rtol=1e-8)
 
 
 @pytest.mark.parametrize("kind", ["full", "tied", "low-rank"])

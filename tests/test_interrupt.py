@@ -30,6 +30,8 @@ from skgmje import (
     StackingDensity,
     TransformedDensity,
 )
+
+# Inside: an interrupt comes in the middle of a step.
 from skgmje._callbacks import EstimatorMixin
 from skgmje._training._loop import _MixtureNet
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates

@@ -50,13 +50,7 @@ class Checkpoint:
         return Checkpoint(self.folder, name, self.fingerprint, writes=self.writes)
 
     def read(self):
-        """Return what was written last, or None.
-
-        Raises
-        ------
-        ValueError
-            If the file is damaged or of another fit.
-        """
+        """Return what was written last, or None; raise if it is of another fit."""
         try:
             with open(self.path, "rb") as file:
                 data = file.read()
@@ -97,23 +91,7 @@ class Checkpoint:
 
 
 def fingerprint(estimator, arrays):
-    """Return a checksum of an estimator's parameters and of what it is fitted to.
-
-    Code counts by its place only: the same function has no lasting name.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Whose parameters count, but for those that change no result.
-
-    arrays : sequence of ndarray, RowBlocks or None
-        Samples, targets, weights. Of samples in blocks their overview counts.
-
-    Returns
-    -------
-    fingerprint : str
-        Of 64 characters.
-    """
+    """Return a checksum of parameters and data; code counts by its place only."""
     from skgmje import __version__
 
     encoder = Encoder()

@@ -13,21 +13,7 @@ _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 
 
 def save(value, path):
-    """Write a fitted estimator, or a mixture, to a file.
-
-    Parameters
-    ----------
-    value : object
-        Of a class in the registry.
-
-    path : str or path-like
-        Where to. An old file is replaced, once the new one is complete.
-
-    Raises
-    ------
-    TypeError
-        If a part of it is of a class that files do not know.
-    """
+    """Write a fitted estimator or a mixture to a file, all of it or nothing."""
     encoder = Encoder()
     name = name_of(type(value))
     try:
@@ -131,9 +117,7 @@ def load(path, *, custom=None):
 
 @contextmanager
 def _blamed_on(path):
-    """Say of any error that the content of a file brings about that it is the
-    file's.
-    """
+    """Say of any error that the content of a file raises that it is the file's."""
     try:
         yield
     except ImportError:

@@ -94,9 +94,7 @@ def own_random_state(seed, device=None):
 
 
 def fast_training(module, X):
-    """Return a context in which training multiplies bfloat16, if that is faster
-    here.
-    """
+    """Return a context in which training multiplies bfloat16 where it is faster."""
     if module.training and X.dtype == torch.float32 and _has_bfloat16(X.device):
         return torch.autocast(X.device.type, torch.bfloat16)
     return nullcontext()

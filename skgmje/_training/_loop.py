@@ -469,9 +469,7 @@ def check_net_params(net_params):
 
 
 def check_callbacks(callbacks):
-    """Raise if skorch could not call `callbacks`, or if they wait for what never
-    comes.
-    """
+    """Raise if skorch cannot call `callbacks`, or if they wait for what never comes."""
     for item in callbacks or []:
         callback = item[-1] if isinstance(item, tuple) else item
         made = callback() if isinstance(callback, type) else callback

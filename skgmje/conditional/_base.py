@@ -32,9 +32,7 @@ TIE_SHARE = 0.05
 
 
 def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
-    """Return checked contexts, targets as they came, and the weights; rows that
-    count.
-    """
+    """Return checked contexts, targets as they came, weights, and rows that count."""
     refuse_blocks(estimator, X)
     X, y = validate_data(
         estimator,

@@ -565,9 +565,7 @@ def _of_few_rows(X, folds, sizes, settings):
 
 
 def _varies_rarely(X):
-    """Tell whether a feature varies in fewer rows than a component needs: one might
-    take all of them, and leave the others no spread.
-    """
+    """Tell whether a feature varies in fewer samples than one component may take."""
     differs = (X != np.nanmedian(X, axis=0)) & ~np.isnan(X)
     count = differs.sum(axis=0)
     return bool(((count > 0) & (count < ROWS_PER_COMPONENT)).any())

@@ -541,9 +541,7 @@ class OnImages:
 
 
 def jitter(batch, random_state):
-    """Augment standardized samples: noise, a random gain, and features set to their
-    mean.
-    """
+    """Augment standardized samples: noise, a random gain, features set to the mean."""
     import torch
 
     options = {"generator": random_state, "dtype": batch.dtype, "device": batch.device}

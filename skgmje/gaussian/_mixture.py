@@ -196,9 +196,7 @@ class Mixture:
         save(self, path)
 
     def _rebuild(self):
-        """Check that every matrix is positive definite; others look when they need
-        it.
-        """
+        """Check that every matrix is positive definite, which is else done at need."""
         self.log_prob(self.means[..., :1, :] if self.means.ndim == 2 else self.mean)
 
     @property

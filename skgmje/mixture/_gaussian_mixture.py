@@ -551,9 +551,7 @@ RELATIVE_REGULARISATION = 1e-6
 
 
 def fit_rows(estimator, X, sample_weight, *, reset=True):
-    """Return checked rows and their weights; those without weight or value are
-    dropped.
-    """
+    """Return checked samples and weights, without those of no weight or no value."""
     blocks = as_blocks(X, sample_weight)
     if blocks is not None:
         X, weight = check_blocks(estimator, blocks, allow_nan=True), None

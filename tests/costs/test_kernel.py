@@ -5,7 +5,6 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skgmje._backend import namespace
 from skgmje.costs import (
     COSTS,
     Cost,
@@ -21,7 +20,7 @@ BLOCKS = [np.array([0, 2]), np.array([1])]
 
 def cosine_cost(grams, weights=None, jitter=None):
     """One minus the cosine of the angle between the densities of data and model."""
-    return -namespace(grams.centers).expm1(-scalar_cost(grams, weights) / 2)
+    return 1 - np.e ** (-scalar_cost(grams, weights) / 2)
 
 
 FIFTH = Cost(cosine_cost, is_density=True, learns_weights=True)

@@ -14,7 +14,6 @@ from skgmje.embedding import (
     logdet_term,
     vicreg_loss,
 )
-from skgmje.embedding._losses import Embeddings, Objective
 from skgmje.gaussian import Mixture
 
 N, D = 24, 3
@@ -145,23 +144,3 @@ def test_barlow_of_white_equal_views_is_zero(rng):
     Z = rng.normal(size=(50, D))
     white = np.linalg.qr(Z - Z.mean(axis=0))[0]
     assert_allclose(barlow_loss(white, white), 0, atol=1e-10)
-
-
-def test_objective_passes_what_a_loss_names():
-    seen = {}
-
-    def loss(z_context, z_target, rho, mixture):
-        seen.update(rho=rho, mixture=mixture)
-        return z_context.sum() - z_target.sum()
-
-    objective = Objective(loss, rho=0.5, logdet_weight=2.0)
-    ones = torch.ones(2, 2)
-    assert objective(Embeddings(ones, ones, "mixture"), None) == 0
-    assert seen == {"rho": 0.5, "mixture": "mixture"}
-
-
-@pytest.mark.parametrize("answer", [1.0, torch.ones(2), None])
-def test_objective_refuses_what_is_no_loss(answer):
-    objective = Objective(lambda a, b: answer)
-    with pytest.raises(ValueError, match="must return one number"):
-        objective(Embeddings(torch.ones(2, 2), torch.ones(2, 2)), None)

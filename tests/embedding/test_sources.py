@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje.conditional._sources import SOURCES
+from skgmje import ConditionalMixtureDensity
 from skgmje.embedding import GMJEEmbedder
 
 PARAMS = {
     "network": {"max_iter": 30, "n_members": 2, "hidden_layer_sizes": (8,)},
     "memory-bank": {"max_iter": 1},
 }
+SOURCES = sorted(ConditionalMixtureDensity._parameter_constraints["mixture"][0].options)
 N_COMPONENTS = {"memory-bank": 50}
 
 

@@ -1,5 +1,7 @@
 """Stacks of densities: that they are densities, honest, and no worse than known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from joblib import parallel_config
@@ -15,7 +17,6 @@ from sklearn.preprocessing import StandardScaler
 from skgmje import GaussianMixture, Mixture, TransformedDensity, as_mixture
 from skgmje.compose import MarginalGaussianizer
 from skgmje.ensemble import StackedMixture, StackingDensity
-from skgmje.ensemble._recipe import EFFORTS, Effort
 from skgmje.metrics import monte_carlo_kl
 
 MOONS = make_moons(120, noise=0.1, random_state=0)[0]
@@ -46,7 +47,10 @@ def grid_integral(density, X, n_points=500, reach=9.0):
 def _little_effort():
     """Try one setting of each size: what is tested does not depend on how many."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(EFFORTS, "fast", Effort(1, 4, ((2.0, 0.0, True),), 10))
+        little = SimpleNamespace(
+            n_seeds=1, n_members=4, settings=((2.0, 0.0, True),), max_iter=10
+        )
+        patch.setattr("skgmje.ensemble._stacking_density.EFFORTS", {"fast": little})
         yield
 
 

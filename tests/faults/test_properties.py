@@ -16,6 +16,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skgmje import GaussianMixture, Mixture
 from skgmje.costs import COSTS
+
+# Inside: statistics of an E-step are no result of a fit.
 from skgmje.em import _em, expectation_maximization
 from skgmje.em._em import make_kernel
 from skgmje.gaussian import COVARIANCE_TYPES, grams

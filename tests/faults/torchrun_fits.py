@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import distributed
 
+# Inside: gradients are averaged inside of the training loop.
 from skgmje._training._loop import TensorRows, train
 from skgmje._training._schedule import Hooks, Schedule
 from skgmje.conditional import ConditionalMixtureDensity

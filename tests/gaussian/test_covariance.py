@@ -8,8 +8,6 @@ from numpy.testing import assert_allclose
 from sklearn.mixture import GaussianMixture
 
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
-from skgmje.gaussian._covariance import common_type, widen
-from skgmje.gaussian._covariance_type import CovarianceType, Kernel
 
 TYPES = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 PAIRS = pytest.mark.parametrize(
@@ -34,15 +32,6 @@ def _arrays(covariances):
 def _as_dense(covariance_type, covariances, n_components=K, n_features=D):
     kind = COVARIANCE_TYPES[covariance_type]
     return np.asarray(kind.dense(covariances, n_components, n_features))
-
-
-@TYPES
-def test_types_keep_the_contract(covariance_type):
-    kind = COVARIANCE_TYPES[covariance_type]
-    assert isinstance(kind, CovarianceType)
-    assert kind.name == covariance_type
-    assert covariance_type not in kind.wider
-    assert issubclass(kind.loops, Kernel)
 
 
 @TYPES
@@ -167,23 +156,6 @@ def test_low_rank_has_no_more_parameters_than_full():
     assert low_rank.n_parameters(2, 10, 1) == 2 * (10 + 10)
     assert low_rank.n_parameters(2, 10, 3) == 2 * (30 + 10 - 3)
     assert low_rank.n_parameters(2, 3, 3) == full.n_parameters(2, 3)
-
-
-@PAIRS
-def test_common_type_holds_both(first, second, make_mixture, dense):
-    name = common_type(first, second)
-    assert name == common_type(second, first)
-    for covariance_type in (first, second):
-        mixture = make_mixture(covariance_type, n_features=D)
-        widened = widen(mixture, name)
-        assert_allclose(_as_dense(name, widened), dense(mixture), rtol=1e-12)
-
-
-def test_common_type_is_the_narrowest():
-    assert common_type("spherical", "spherical") == "spherical"
-    assert common_type("spherical", "diag") == "diag"
-    assert common_type("diag", "low-rank") == "low-rank"
-    assert common_type("tied", "spherical") == "full"
 
 
 def test_low_rank_forms_no_square_matrix(rng):

@@ -25,6 +25,7 @@ def distance(fitted):
     return 2 * cdist(draws, TEST).mean() - within
 
 
+@pytest.mark.slow
 def test_svd_is_the_best_cost_with_wide_bumps():
     reached = {
         cost: distance(generator(cost=cost).fit(TRAIN))

@@ -22,14 +22,9 @@ from torch import nn
 
 from skgmje.costs import COSTS, Cost, scalar_cost, svd_cost
 from skgmje.gaussian import COVARIANCE_TYPES
-from skgmje.mixture import (
-    GaussianMixture,
-    KernelMixtureDensity,
-)
-from skgmje.mixture import (
-    _kernel_recipe as _rows,
-)
+from skgmje.mixture import GaussianMixture, KernelMixtureDensity
 
+MAX_ENTRIES = "skgmje.mixture._kernel_recipe.MAX_ENTRIES"
 ALL_COSTS = [*COSTS, "likelihood"]
 X = StandardScaler().fit_transform(make_moons(200, noise=0.08, random_state=0)[0])
 # The smallest network and one setting: nothing is chosen, a fit takes 0.1 s.
@@ -67,6 +62,7 @@ def test_raw_scalar_density_of_moons():
     assert raw.bound_gap_ < 0.03
 
 
+@pytest.mark.slow
 def test_svd_places_centers_of_digits_from_noise():
     rng = np.random.default_rng(0)
     rows = load_digits().data
@@ -276,7 +272,7 @@ def test_very_many_rows_are_read_in_parts(kind, dtype, tmp_path, monkeypatch):
     rows, weight = np.load(path, mmap_mode="r"), np.tile([1.0, 2.0], 2000)
     params = {"covariance_type": kind, "batch_size": 100, "tol": 0.1}
     whole = density(max_bytes=1e9, **params).fit(rows, sample_weight=weight)
-    monkeypatch.setattr(_rows, "MAX_ENTRIES", 2000)
+    monkeypatch.setattr(MAX_ENTRIES, 2000)
     parts = [
         density(max_bytes=size, **params).fit(rows, sample_weight=weight)
         for size in (0, 0, 1e9)
@@ -288,7 +284,7 @@ def test_very_many_rows_are_read_in_parts(kind, dtype, tmp_path, monkeypatch):
 
 
 def test_very_many_rows_need_no_choices(monkeypatch):
-    monkeypatch.setattr(_rows, "MAX_ENTRIES", 800)
+    monkeypatch.setattr(MAX_ENTRIES, 800)
     params = {"polish": "weights", "batch_size": 50, "tol": 0.1}
     fitted = KernelMixtureDensity(random_state=0, max_iter=20, **params)
     fitted.fit(np.tile(X, (20, 1)))

@@ -5,7 +5,6 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skgmje.gaussian._heads import join_members, perceptrons, split_outputs
 from skgmje.modules import MixtureDensityNetwork
 
 ROWS, CONTEXT = 6, 3
@@ -69,20 +68,6 @@ def test_gradient_passes_through_the_mixture(context, targets):
     network = randomize(make_network())
     network(context).log_prob(targets.double()).sum().backward()
     assert all((p.grad != 0).any() for p in network.parameters())
-
-
-def test_numpy_evaluates_the_same_network(context):
-    network = randomize(make_network())
-    weights, biases, (skip,) = (
-        [p.detach().numpy() for p in parameters]
-        for parameters in (network.weights, network.biases, [network.skip])
-    )
-    outputs = perceptrons(weights, biases, skip, context.numpy())
-    heads = split_outputs(outputs.astype(float), 4, 2, network.min_scale)
-    mixture = join_members(heads).mixture()
-    expected = network(context).to_numpy()
-    assert_allclose(mixture.means, expected.means, rtol=1e-4, atol=1e-4)
-    assert_allclose(mixture.covariances, expected.covariances, rtol=1e-3, atol=1e-4)
 
 
 def test_start_is_nearly_constant_and_standard(context):

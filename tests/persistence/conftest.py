@@ -35,7 +35,6 @@ from skgmje import (
     TransformedDensity,
 )
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
-from skgmje.conditional._sources import SOURCES
 from skgmje.embedding import ImageAugmentation
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.modules import Prototypes
@@ -75,6 +74,7 @@ def transformed(transformer, density=None, **params):
     return TransformedDensity(transformer, density, **params)
 
 
+SOURCES = sorted(ConditionalMixtureDensity._parameter_constraints["mixture"][0].options)
 MODULE = make_module()
 # Estimator, and those of its parameters that are code.
 CASES = {
@@ -229,9 +229,9 @@ def cases():
     return CASES
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(params=CASES, scope="session")
 def fitted_case(request):
-    """A fitted estimator of each kind, and its code."""
+    """A fitted estimator of each kind, and its code; no test may change them."""
     return fit(request.param)
 
 

@@ -1,4 +1,4 @@
-"""What is saved comes back to the bit; what cannot be saved says so."""
+"""What is saved comes back to the bit; what cannot be saved, or was forged, says so."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from numpy.testing import assert_array_equal
 from safetensors import safe_open
@@ -15,11 +16,32 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import KernelDensity
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import EpochTimer
 
 import skgmje
-from skgmje import GaussianMixture, KernelMixtureDensity, Mixture, TransformedDensity
+from skgmje import (
+    ConditionalMixtureDensity,
+    GaussianMixture,
+    GJEEmbedder,
+    GrowingNeuralGasMixture,
+    KernelMixtureDensity,
+    Mixture,
+    TransformedDensity,
+)
+
+# Inside: the registry, damaged containers and a crash between two states.
+from skgmje._persistence import Checkpoint
+from skgmje._persistence._container import pack, unpack
 from skgmje._persistence._registry import CLASSES, class_of, name_of
 from skgmje.utils import all_estimators
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+# What is saved comes back to the bit; what cannot be saved says so --------------------
+
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 2))
@@ -209,3 +231,324 @@ def test_pickle_and_set_attributes_still_work():
     again.means_ = fitted.means_ + 1
     assert_array_equal(again.mixture_.means, fitted.means_ + 1)
     assert again.mixture_ is again.mixture_
+
+
+# Files that were damaged, or made to do harm: an error, and nothing else --------------
+
+
+HOSTILE_X = np.random.default_rng(0).normal(size=(60, 2))
+N_FLIPS = 200
+
+
+@pytest.fixture
+def hostile_path(tmp_path):
+    hostile_path = tmp_path / "model.safetensors"
+    GaussianMixture(2, random_state=0).fit(HOSTILE_X).save(hostile_path)
+    return hostile_path
+
+
+def state_of(document):
+    """Return the attributes in a document: name to node."""
+    return dict(document["model"]["state"])
+
+
+def with_state(document, **nodes):
+    document["model"]["state"] = [*(state_of(document) | nodes).items()]
+
+
+def array_of(document, arrays, name):
+    """Return an array that may be written into."""
+    key = state_of(document)[name]["array"][0]
+    arrays[key] = arrays[key].copy()
+    return arrays[key]
+
+
+def set_entry(name, value, index=0):
+    def forge(document, arrays):
+        array_of(document, arrays, name).flat[index] = value
+
+    return forge
+
+
+def set_array(name, value):
+    def forge(document, arrays):
+        arrays[state_of(document)[name]["array"][0]] = value
+
+    return forge
+
+
+def set_attribute(name, node):
+    return lambda document, arrays: with_state(document, **{name: node})
+
+
+def set_class(name):
+    return lambda document, arrays: document["model"].update(object=name)
+
+
+def nest(document, arrays):
+    node = 1
+    for _ in range(500):
+        node = [node]
+    with_state(document, deep_=node)
+
+
+def add_parameter(document, arrays):
+    document["model"]["params"].append(["new_parameter", 1])
+
+
+def repeat_attribute(document, arrays):
+    document["model"]["state"] *= 2
+
+
+HOSTILE = {
+    "NaN covariance": set_entry("covariances_", np.nan),
+    "infinite mean": set_entry("means_", np.inf),
+    "not positive definite": set_entry("covariances_", -1.0),
+    "not symmetric": set_entry("covariances_", 5.0, index=1),
+    "weights are none": set_entry("weights_", 3.0),
+    "wrong type": set_array("means_", np.ones((2, 2), np.uint8) * 7),
+    "wrong shape": set_array("means_", np.zeros((3, 2))),
+    "wrong number of features": set_attribute("n_features_in_", 7),
+    "path as a class": set_class("../../os.system"),
+    "function as a class": set_class("os.system"),
+    "class of no name": set_class(["GaussianMixture"]),
+    "part as a whole": set_class("Units"),
+    "deep nesting": nest,
+    "hidden method": set_attribute("score_samples", 1),
+    "hidden parameter": set_attribute("random_state", 1),
+    "no identifier": set_attribute("__class__", "os.system"),
+    "unknown tag": set_attribute("x_", {"eval": "1 + 1"}),
+    "two tags": set_attribute("x_", {"tuple": [], "dict": []}),
+    "missing array": set_attribute("x_", {"array": ["99", "C"]}),
+    "huge strings": set_attribute("x_", {"strings": ["str", [10**9, 10**9], ["a"]]}),
+    "unknown parameter": add_parameter,
+    "same attribute twice": repeat_attribute,
+    "unhashable key": set_attribute("x_", {"dict": [[[], 1]]}),
+    "NaN": set_attribute("shrinkage_", {"float": "nan"}),
+}
+
+
+@pytest.mark.parametrize("forge", HOSTILE.values(), ids=HOSTILE)
+def test_forged_model_is_refused(hostile_path, forge):
+    document, arrays = unpack(hostile_path.read_bytes())
+    forge(document, arrays)
+    hostile_path.write_bytes(pack(document, arrays))
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        skgmje.load(hostile_path)
+
+
+def rewrite(known):
+    """Return a safetensors file that says `known` of itself."""
+    return safetensors.numpy.save({"0": np.zeros(2)}, {"skgmje": known})
+
+
+def raw(header, data=b""):
+    header = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
+def header_of(**tensor):
+    known = {"__metadata__": {"skgmje": '{"format_version": "1.0"}'}}
+    plain = {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]}
+    return known | {"0": plain | tensor}
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("code was run",)
+
+
+BYTES = {
+    "empty": b"",
+    "short": b"\x00" * 7,
+    "header of 2**63 bytes": (2**63).to_bytes(8, "little") + b"{}",
+    "pickle": pickle.dumps(Evil()),
+    "zip": b"PK\x03\x04" + b"\x00" * 100,
+    "no metadata": raw({"0": {"dtype": "F64", "shape": [0], "data_offsets": [0, 0]}}),
+    "metadata of another program": safetensors.numpy.save(
+        {"0": np.zeros(2)}, {"format": "pt"}
+    ),
+    "huge shape": raw(header_of(shape=[2**40, 2**40]), b"\x00" * 8),
+    "offsets beyond the end": raw(header_of(data_offsets=[0, 2**40]), b"\x00" * 8),
+    "negative offsets": raw(header_of(data_offsets=[-8, 0]), b"\x00" * 8),
+    "unknown type": raw(header_of(dtype="OBJECT"), b"\x00" * 8),
+    "same key twice": raw(b'{"__metadata__": {"skgmje": "1"}, "__metadata__": {}}'),
+    "deep header": raw(b"[" * 100_000),
+    "no JSON": rewrite("__import__('os').system('true')"),
+    "deep JSON": rewrite("[" * 100_000),
+    "later version": rewrite('{"format_version": "2.0"}'),
+    "no version": rewrite("{}"),
+    "no checksum": rewrite('{"format_version": "1.0", "document": {}}'),
+    "a list": rewrite("[]"),
+}
+
+
+@pytest.mark.parametrize("data", BYTES.values(), ids=BYTES)
+def test_bytes_that_are_no_model_are_refused(hostile_path, data, capfd):
+    hostile_path.write_bytes(data)
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        skgmje.load(hostile_path)
+    assert capfd.readouterr().out == ""
+
+
+def test_a_later_minor_version_is_read(hostile_path, monkeypatch):
+    document, arrays = unpack(hostile_path.read_bytes())
+    monkeypatch.setattr("skgmje._persistence._container.MINOR", 99)
+    hostile_path.write_bytes(pack(document | {"news": 1}, arrays, more="labels"))
+    skgmje.load(hostile_path).score_samples(HOSTILE_X)
+
+
+def test_missing_file_is_no_value_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        skgmje.load(tmp_path / "missing")
+
+
+def damage(data, rng):
+    """Flip a bit, or cut the end off."""
+    at = int(rng.integers(len(data)))
+    if rng.random() < 0.1:
+        return data[:at]
+    flipped = bytes([data[at] ^ (1 << int(rng.integers(8)))])
+    return data[:at] + flipped + data[at + 1 :]
+
+
+def test_damaged_files_are_refused_or_harmless(hostile_path, rng):
+    data = hostile_path.read_bytes()
+    expected = skgmje.load(hostile_path).score_samples(HOSTILE_X)
+    n_refused = 0
+    for _ in range(N_FLIPS):
+        hostile_path.write_bytes(damage(data, rng))
+        try:
+            found = skgmje.load(hostile_path)
+        except ValueError:
+            n_refused += 1
+        else:
+            assert_array_equal(found.score_samples(HOSTILE_X), expected)
+    # The padding of the header is all that may be flipped.
+    assert n_refused > 0.95 * N_FLIPS
+
+
+# A fit that ended in the middle goes on from its checkpoint; kills are in faults ------
+
+
+RESUME_RNG = np.random.default_rng(0)
+RESUME_X = RESUME_RNG.normal(size=(200, 3))
+Y = RESUME_X[:, :1] + 0.1 * RESUME_RNG.normal(size=(200, 1))
+SMALL = {"hidden_layer_sizes": (4,), "random_state": 0}
+LEARNERS = {
+    "em": GaussianMixture(5, tol=1e-7, n_init=2, annealing=0.5, random_state=0),
+    "tied": GaussianMixture(3, covariance_type="tied", tol=1e-7, random_state=0),
+    "centres": KernelMixtureDensity(4, batch_size=32, tol=0, max_iter=60, **SMALL),
+    "noise": KernelMixtureDensity(
+        4, generator="noise", polish="weights", tol=0, max_iter=60, **SMALL
+    ),
+    "conditional": ConditionalMixtureDensity(
+        "network", n_members=2, max_iter=60, **SMALL
+    ),
+    "embedder": GJEEmbedder(2, batch_size=64, target="ema", max_iter=60, **SMALL),
+    "images": GJEEmbedder(
+        2,
+        image_shape=(3, 1),
+        batch_size=64,
+        moment_decay=0.5,
+        max_iter=60,
+        **SMALL,
+    ),
+    "gas": GrowingNeuralGasMixture(
+        30, shrinkage=2.0, insertion_interval=300, random_state=0
+    ),
+}
+
+
+class Crash(Exception):
+    """What ends a fit here."""
+
+
+@pytest.fixture
+def crash_at(monkeypatch):
+    """Let the fit crash when it has written its state so many times."""
+    write = Checkpoint.write
+
+    def at(number):
+        written = []
+
+        def wrapped(self, state):
+            write(self, state)
+            written.append(state)
+            if len(written) == number:
+                raise Crash
+
+        monkeypatch.setattr(Checkpoint, "write", wrapped)
+
+    return at
+
+
+def fit(estimator, folder=None):
+    estimator = type(estimator)(**{**estimator.get_params(), "checkpoint_dir": folder})
+    if isinstance(estimator, ConditionalMixtureDensity):
+        return estimator.fit(RESUME_X, Y)
+    return estimator.fit(RESUME_X)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        pytest.param(e, id=name, marks=[pytest.mark.slow] if name == "images" else [])
+        for name, e in LEARNERS.items()
+    ],
+)
+def test_the_same_bits_after_a_crash(estimator, answers, crash_at, tmp_path):
+    expected = fit(estimator)
+    crash_at(3)
+    with pytest.raises(Crash):
+        fit(estimator, tmp_path)
+    assert os.listdir(tmp_path)
+    found = fit(estimator, tmp_path)
+    assert os.listdir(tmp_path) == []
+    for method, value in answers(expected).items():
+        assert_array_equal(answers(found)[method], value, err_msg=method)
+    if hasattr(expected, "loss_curve_"):
+        assert_array_equal(found.loss_curve_, expected.loss_curve_)
+
+
+@pytest.mark.parametrize("name", ["em", "centres"])
+def test_a_checkpoint_changes_no_bits(name, answers, tmp_path):
+    expected, found = fit(LEARNERS[name]), fit(LEARNERS[name], tmp_path)
+    for method, value in answers(expected).items():
+        assert_array_equal(answers(found)[method], value)
+
+
+def test_another_fit_is_refused(crash_at, tmp_path):
+    crash_at(2)
+    with pytest.raises(Crash):
+        GaussianMixture(5, random_state=0, checkpoint_dir=tmp_path).fit(RESUME_X)
+    shared = {"random_state": 0, "checkpoint_dir": tmp_path}
+    for other, rows in (
+        (GaussianMixture(4, **shared), RESUME_X),
+        (GaussianMixture(5, **shared), RESUME_X + 1e-9),
+        (GaussianMixture(5, tol=1e-4, **shared), RESUME_X),
+    ):
+        with pytest.raises(ValueError, match="checkpoint of another fit"):
+            other.fit(rows)
+    GaussianMixture(5, verbose=0, verbose_interval=3, **shared).fit(RESUME_X)
+
+
+def test_a_damaged_checkpoint_is_refused(crash_at, tmp_path):
+    crash_at(2)
+    mixture = GaussianMixture(5, random_state=0, checkpoint_dir=tmp_path)
+    with pytest.raises(Crash):
+        mixture.fit(RESUME_X)
+    [path] = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"cannot be read.*Delete it"):
+        mixture.fit(RESUME_X)
+
+
+def test_what_cannot_be_repeated_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="random_state to be an integer, got None"):
+        GaussianMixture(checkpoint_dir=tmp_path).fit(RESUME_X)
+    density = KernelMixtureDensity(
+        2, callbacks=[EpochTimer()], checkpoint_dir=tmp_path, random_state=0
+    )
+    with pytest.raises(ValueError, match="does not keep the state of callbacks"):
+        density.fit(RESUME_X)

@@ -10,6 +10,7 @@ from scipy.optimize import approx_fprime
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
+# Inside: what a member holds out is seen before it is pooled.
 from skgmje.conditional._member_process import JITTER, Process, _loss, fit_processes
 from skgmje.conditional._member_trees import (
     _bins,

@@ -1,4 +1,4 @@
-"""Sums over pairs in tiles: equal to those of matrices, gradients, far points."""
+"""Sums over pairs, their gradients by hand, and outputs of networks as mixtures."""
 
 import math
 
@@ -7,9 +7,18 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+# Inside: sums over pairs and their gradients are steps of costs and scores.
+from skgmje.costs import _autograd as _gradients
+from skgmje.costs import _values, matrix_matrix_cost, vector_matrix_cost
+from skgmje.costs._autograd import Explained, GramEigenvalues
 from skgmje.gaussian import _pair_gradients as _autograd
 from skgmje.gaussian import _pairs, _products, _tiles, grams
+from skgmje.gaussian._heads import join_members, n_outputs, perceptrons, split_outputs
 from skgmje.gaussian._pairs import column_sums, correlations, log_correlation
+from skgmje.modules import MixtureDensityNetwork
+
+# Sums over pairs in tiles: equal to those of matrices, gradients, far points ----------
+
 
 BLOCKS = [np.array([0, 3]), np.array([1])]  # column 2 is in none
 
@@ -243,3 +252,208 @@ def test_double_backward_is_refused(arrays):
     (gradient,) = torch.autograd.grad(sums.sum().log(), X, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
+
+
+# Derivatives of the matrix functions of the costs, against plain autograd -------------
+
+
+# The derivatives themselves: no public function shows them alone.
+
+
+def leaf(rng, *shape):
+    return torch.as_tensor(rng.normal(size=shape)).requires_grad_()
+
+
+def correlation(factors):
+    """Return a matrix of unit diagonal."""
+    unit = torch.nn.functional.normalize(factors, dim=1)
+    matrix = unit @ unit.T
+    return matrix - torch.diag(matrix.diagonal() - 1)
+
+
+@pytest.fixture(params=[0, 64])
+def small(request, monkeypatch):
+    """Let the product of a matrix and its transpose be computed in both ways."""
+    monkeypatch.setattr(_gradients, "_SMALL", request.param)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("signs", ["positive", "negative", "mixed"])
+def test_explained(rng, signs):
+    P, factors = leaf(rng, 9, 4), leaf(rng, 4, 6)
+    weights = torch.as_tensor(rng.uniform(0.5, 1, size=9))
+    weights = {
+        "positive": weights,
+        "negative": -weights,
+        "mixed": weights * torch.linspace(-1, 1, 9),
+    }[signs]
+    R = correlation(factors) + 0.1 * torch.eye(4)
+    factor = torch.linalg.cholesky(R)
+    half = torch.linalg.solve_triangular(factor, P.T, upper=False)
+    expected = half.square().sum(dim=0)
+    shares = Explained.apply(P, R, factor.detach())
+    assert_allclose(shares.detach(), expected.detach(), rtol=1e-12)
+    correct = torch.autograd.grad(expected @ weights, (P, factors), retain_graph=True)
+    actual = torch.autograd.grad(shares @ weights, (P, factors))
+    for x, y in zip(actual, correct, strict=True):
+        assert_allclose(x, y, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_entries", [7, 2**17])
+def test_eigenvalues_of_the_gram_matrix(rng, monkeypatch, n_entries):
+    monkeypatch.setattr(_gradients, "_ENTRIES", n_entries)
+    matrix = leaf(rng, 11, 3)
+    assert torch.autograd.gradcheck(lambda A: GramEigenvalues.apply(A).sqrt(), matrix)
+    singular = torch.linalg.svdvals(matrix).square().flip(0)
+    values = GramEigenvalues.apply(matrix)
+    assert_allclose(values.detach(), singular.detach(), rtol=1e-12)
+    with torch.no_grad():
+        assert_allclose(GramEigenvalues.apply(matrix), values.detach(), rtol=1e-12)
+
+
+def test_eigenvalues_of_single_precision_are_those_of_double(rng):
+    matrix = leaf(rng, 40, 5)
+    single = matrix.detach().float().requires_grad_()
+    GramEigenvalues.apply(single).sqrt().sum().backward()
+    exact = single.detach().double().requires_grad_()
+    torch.linalg.matrix_norm(exact, "nuc").backward()
+    assert single.grad.dtype == torch.float32
+    assert_allclose(single.grad, exact.grad.float(), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("n_centers", [8, 40])
+@pytest.mark.parametrize("cost", [matrix_matrix_cost, vector_matrix_cost])
+def test_spans_of_few_and_of_many_centers(rng, cost, n_centers, monkeypatch):
+    X = torch.as_tensor(rng.normal(size=(60, 2)))
+    C, h = leaf(rng, n_centers, 2), torch.tensor(0.4).double().requires_grad_()
+    values = []
+    for small in (0, 100):
+        monkeypatch.setattr(_values, "_SMALL", small)
+        value = cost(grams(X, C, h))
+        values.append([value, *torch.autograd.grad(value, (C, h))])
+    for x, y in zip(*values, strict=True):
+        assert_allclose(x.detach(), y.detach(), rtol=1e-6, atol=1e-8)
+
+
+def test_many_centers_of_one_place_say_what_to_do():
+    X = torch.zeros(50, 2, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"Gram matrix of the centers .* jitter"):
+        matrix_matrix_cost(grams(X, X, 0.7), None, 0)
+
+
+# Mixtures from the outputs of networks ------------------------------------------------
+
+
+MEMBERS, ROWS, COMPONENTS, CONTEXT = 3, 5, 4, 2
+
+
+def make_heads(rng, xp, n_features, covariance_type, spread=1.0):
+    shape = (MEMBERS, ROWS, n_outputs(COMPONENTS, n_features, covariance_type))
+    outputs = xp.asarray(spread * rng.normal(size=shape))
+    return split_outputs(outputs, COMPONENTS, n_features, 0.01)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+@pytest.mark.parametrize("n_features", [1, 2, 4])
+def test_log_prob_is_that_of_the_mixture(rng, xp, n_features, covariance_type):
+    heads = make_heads(rng, xp, n_features, covariance_type)
+    y = rng.normal(size=(ROWS, n_features))
+    each = np.asarray(heads.log_prob(xp.asarray(y)))
+    mixture = join_members(heads).mixture().to_numpy()
+    assert each.shape == (MEMBERS, ROWS)
+    assert mixture.n_components == MEMBERS * COMPONENTS
+    expected = np.log(np.exp(each).mean(axis=0))
+    assert_allclose(mixture.log_prob(y), expected, rtol=1e-6)
+
+
+def test_type_is_full_only_where_there_is_something_to_correlate(rng, xp):
+    types = [
+        join_members(make_heads(rng, xp, d, kind)).mixture().covariance_type
+        for d, kind in [(1, "full"), (2, "full"), (2, "diag")]
+    ]
+    assert types == ["diag", "full", "diag"]
+
+
+def test_scales_are_given_the_targets_before(rng, xp):
+    heads = make_heads(rng, xp, 3, "full")
+    covariances = heads.mixture().to_numpy().covariances
+    pivots = np.linalg.cholesky(covariances).diagonal(axis1=-2, axis2=-1)
+    assert_allclose(np.log(pivots), np.asarray(heads.log_scales), atol=1e-5)
+
+
+@pytest.mark.parametrize("n_features", [1, 5])
+def test_any_outputs_are_mixtures(rng, xp, n_features):
+    heads = make_heads(rng, xp, n_features, "full", spread=100.0)
+    mixture = join_members(heads).mixture().to_numpy()
+    log_prob = mixture.log_prob(rng.normal(size=(ROWS, n_features)))
+    assert np.isfinite(log_prob).all()
+    scales = np.sqrt(mixture.covariance.diagonal(axis1=-2, axis2=-1))
+    assert scales.min() >= 0.01
+
+
+def test_distortion_is_half_the_squared_distance_where_hard(rng, xp):
+    heads = make_heads(rng, xp, 2, "diag")
+    y = rng.normal(size=(ROWS, 2))
+    squares = ((y[:, None] - np.asarray(heads.means)) ** 2).sum(-1)
+    distortion = np.asarray(heads.distortion(xp.asarray(y), 1e-3))
+    assert_allclose(distortion, squares.min(-1) / 2, atol=2e-5)
+    soft = np.asarray(heads.distortion(xp.asarray(y), 1e3))
+    mean = (np.exp(np.asarray(heads.log_weights)) * squares).sum(-1) / 2
+    assert_allclose(soft, mean, rtol=1e-4)
+
+
+def test_perceptrons_are_separate(rng, xp):
+    sizes = [(CONTEXT, 8), (8, 8), (8, 6)]
+    weights = [rng.normal(size=(MEMBERS, *size)) for size in sizes]
+    biases = [rng.normal(size=(MEMBERS, 1, size[1])) for size in sizes]
+    skip = rng.normal(size=(MEMBERS, CONTEXT, 6))
+    context = rng.normal(size=(ROWS, CONTEXT))
+
+    def run(members, context):
+        weight, bias = ([xp.asarray(a[members]) for a in p] for p in (weights, biases))
+        return np.asarray(
+            perceptrons(weight, bias, xp.asarray(skip[members]), xp.asarray(context))
+        )
+
+    together = run(slice(None), context)
+    assert together.shape == (MEMBERS, ROWS, 6)
+    assert_allclose(together[1:2], run([1], context), rtol=1e-12)
+    each = run(slice(None), np.stack([context, -context, context]))
+    assert_allclose(each[[0, 2]], together[[0, 2]], rtol=1e-12)
+    hidden = context
+    for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+        raw = hidden @ weight[0] + bias[0]
+        hidden = raw / (1 + np.exp(-raw))
+    expected = hidden @ weights[-1][0] + biases[-1][0] + context @ skip[0]
+    assert_allclose(together[0], expected, rtol=1e-10)
+
+
+def test_far_units_do_not_overflow(xp):
+    one = xp.asarray(np.ones((1, 1, 1)))
+    outputs = perceptrons(
+        [one, one], [0 * one, 0 * one], 0 * one, xp.asarray(np.array([[-1e6], [1e6]]))
+    )
+    assert_allclose(np.asarray(outputs).ravel(), [0.0, 1e6], atol=1e-6)
+
+
+def test_numpy_evaluates_the_same_network(rng):
+    generator = torch.Generator().manual_seed(0)
+    network = MixtureDensityNetwork(
+        3, 2, generator, n_components=4, hidden_layer_sizes=(8, 8), n_members=2
+    )
+    # Any parameters, so that nothing is zero by its start.
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(generator=generator)
+    context = torch.from_numpy(rng.normal(size=(6, 3)).astype(np.float32))
+    weights, biases, (skip,) = (
+        [p.detach().numpy() for p in parameters]
+        for parameters in (network.weights, network.biases, [network.skip])
+    )
+    outputs = perceptrons(weights, biases, skip, context.numpy())
+    heads = split_outputs(outputs.astype(float), 4, 2, network.min_scale)
+    mixture = join_members(heads).mixture()
+    expected = network(context).to_numpy()
+    assert_allclose(mixture.means, expected.means, rtol=1e-4, atol=1e-4)
+    assert_allclose(mixture.covariances, expected.covariances, rtol=1e-3, atol=1e-4)

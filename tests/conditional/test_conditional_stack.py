@@ -168,7 +168,13 @@ def grouped():
     return X, level[groups] + 0.05 * rng.normal(size=160), groups
 
 
-@pytest.mark.parametrize("expert", ["gp", "trees", "boosting", "network", "own"])
+@pytest.mark.parametrize(
+    "expert",
+    [
+        *("gp", "trees", "own"),
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ("boosting", "network")),
+    ],
+)
 def test_groups_are_left_out_together(grouped, expert):
     """A group is all that can be learned here, and nothing is told of a new one."""
     X, y, groups = grouped
@@ -304,22 +310,20 @@ def ugly(name):
 @pytest.mark.parametrize(
     "name",
     [
-        "two rows",
-        "few rows",
-        "one column",
-        "constant and double columns",
-        "constant target",
-        "tied targets",
-        "more columns than rows",
-        "equal rows",
-        "far units",
-        "an outlier",
-        "contexts that repeat",
+        *("two rows", "few rows", "constant target", "equal rows", "far units"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in (
+                *("one column", "constant and double columns", "tied targets"),
+                *("more columns than rows", "an outlier", "contexts that repeat"),
+            )
+        ),
     ],
 )
 def test_ugly_rows_have_finite_densities(name):
     X, y = ugly(name)
-    density = StackingConditionalDensity(**SMALL | {"max_iter": 20}).fit(X, y)
+    few = {"max_iter": 5, "n_members": 2}
+    density = StackingConditionalDensity(**SMALL | few).fit(X, y)
     log_prob = density.log_prob(np.r_[X, 100 * X], np.r_[y, y + y.std()])
     assert np.isfinite(log_prob).all()
     assert np.isfinite(density.predict(X)).all()
@@ -343,6 +347,7 @@ def test_rows_of_weight_zero_are_absent():
     assert_allclose(first, second)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*of the values of target:UserWarning")
 def test_weight_k_is_k_copies_on_average():
     """If copies are told to belong together; within three standard errors.

@@ -1,22 +1,38 @@
-"""Laws of the hot loops, over all covariance types and both paths."""
+"""Laws of the hot loops, over all covariance types and both paths, and threads."""
+
+import multiprocessing
+import os
+import threading
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
+from sklearn.datasets import make_blobs
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from skgmje.gaussian import COVARIANCE_TYPES, Mixture
-from skgmje.gaussian._covariance_type import Prior
+from skgmje.em import expectation_maximization, start_mixture
+
+# Inside: the loops of a covariance type are what fits and scores run on.
+from skgmje.em._em import make_kernel, missing_stats
+from skgmje.gaussian import COVARIANCE_TYPES, Mixture, _passes
+from skgmje.gaussian._covariance import common_type, widen
+from skgmje.gaussian._covariance_type import CovarianceType, Kernel, Prior
 from skgmje.gaussian._passes import (
+    WORTHWHILE,
     assigned_stats,
     block_stats,
     joint_log_prob,
     log_prob,
     m_step,
+    map_chunks,
     merge_stats,
     responsibilities,
 )
+
+# Laws of the hot loops, over all covariance types and both paths ----------------------
+
 
 N, D, K = 150, 4, 3
 NO_PRIOR = Prior(0.0, lambda scatter, counts, means, pool: pool, np.zeros(D))
@@ -248,3 +264,128 @@ def test_collinear_features_are_not_expanded(rng):
     found = mixture.log_prob((white * scale) @ rotation.T)
     # The covariance itself is known to 1e-16 / 1e-8 of its smallest variance.
     assert_allclose(found, expected, atol=1e-6)
+
+
+# Our own threads: in order, one caller at a time, and the library restored ------------
+
+
+def blas_threads():
+    libraries = ThreadpoolController().info()
+    return {lib["num_threads"] for lib in libraries if lib["user_api"] == "blas"}
+
+
+@pytest.fixture(params=[1, 2, 3])
+def n_threads(request):
+    with threadpool_limits(request.param, user_api="blas"):
+        yield request.param
+
+
+def test_results_come_in_order(n_threads):
+    assert map_chunks(lambda i: i * i, list(range(50)), 1e12) == [
+        i * i for i in range(50)
+    ]
+
+
+def test_library_is_held_at_one_and_restored(n_threads):
+    before = blas_threads()
+    inside = map_chunks(lambda i: blas_threads(), [0, 1, 2], 1e12)
+    assert all(counts == {1} for counts in inside)
+    assert blas_threads() == before
+
+
+def test_library_is_restored_after_an_error():
+    with threadpool_limits(2, user_api="blas"):
+        with pytest.raises(ZeroDivisionError):
+            map_chunks(lambda i: 1 / i, [1, 0], 1e12)
+        assert blas_threads() == {2}
+
+
+def test_as_many_threads_as_the_library_had():
+    names = set()
+    barrier = threading.Barrier(2, timeout=20)
+
+    def note(chunk):
+        names.add(threading.current_thread().name)
+        barrier.wait()
+
+    with threadpool_limits(2, user_api="blas"):
+        map_chunks(note, [0, 1], WORTHWHILE)
+    assert len(names) == 2
+
+
+def test_nested_calls_take_turns():
+    def outer(i):
+        return sum(map_chunks(lambda j: i + j, [0, 1, 2], 1e12))
+
+    with threadpool_limits(2, user_api="blas"):
+        assert map_chunks(outer, [0, 10], 1e12) == [3, 33]
+
+
+def test_statistics_have_the_same_bits_for_any_number_of_threads(rng):
+    X = rng.normal(size=(60_000, 8))
+    means = rng.normal(size=(16, 8))
+    mixture = Mixture(np.full(16, 1 / 16), means, np.ones((16, 8)), "diag")
+    kernel = make_kernel(mixture, X.mean(axis=0))
+    answers = []
+    for count in (1, 2, 3):
+        with threadpool_limits(count, user_api="blas"):
+            answers.append(block_stats(kernel, X))
+    for other in answers[1:]:
+        assert_array_equal(other.means, answers[0].means)
+        assert_array_equal(other.scatter[0], answers[0].scatter[0])
+        assert other.log_likelihood == answers[0].log_likelihood
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_fork_does_not_wait_for_threads_it_does_not_have():
+    def child():
+        map_chunks(lambda chunk: chunk, [slice(0, 1), slice(1, 2)], 1e9)
+
+    with _passes._library._lock, _passes._one_caller:
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+    process.join(30)
+    hung = process.is_alive()
+    process.kill()
+    assert not hung
+    assert process.exitcode == 0
+
+
+def test_types_keep_the_contract(covariance_type):
+    kind = COVARIANCE_TYPES[covariance_type]
+    assert isinstance(kind, CovarianceType)
+    assert kind.name == covariance_type
+    assert covariance_type not in kind.wider
+    assert issubclass(kind.loops, Kernel)
+
+
+@pytest.mark.parametrize("first", COVARIANCE_TYPES)
+@pytest.mark.parametrize("second", COVARIANCE_TYPES)
+def test_common_type_holds_both(first, second, make_mixture, dense):
+    name = common_type(first, second)
+    assert name == common_type(second, first)
+    for covariance_type in (first, second):
+        mixture = make_mixture(covariance_type, n_features=D)
+        widened = COVARIANCE_TYPES[name].dense(widen(mixture, name), 3, D)
+        assert_allclose(widened, dense(mixture), rtol=1e-12)
+
+
+def test_common_type_is_the_narrowest():
+    assert common_type("spherical", "spherical") == "spherical"
+    assert common_type("spherical", "diag") == "diag"
+    assert common_type("diag", "low-rank") == "low-rank"
+    assert common_type("tied", "spherical") == "full"
+
+
+def test_missing_path_without_missing_entries_is_the_complete_path(covariance_type):
+    X, labels = make_blobs(300, 3, centers=3, cluster_std=2.0, random_state=1)
+    start = start_mixture(X, labels, covariance_type)
+    mixture = expectation_maximization(X, start, max_iter=3).mixture
+    kernel = make_kernel(mixture, X.mean(axis=0), -1.0)
+    exact = missing_stats(kernel, covariance_type, X, np.ones(len(X)))
+    stats = block_stats(kernel, X)
+    assert_allclose(exact.counts, stats.counts)
+    assert_allclose(exact.log_likelihood, stats.log_likelihood)
+    for part, expected in zip(exact.scatter, stats.scatter, strict=True):
+        assert_allclose(part, expected, atol=1e-8)

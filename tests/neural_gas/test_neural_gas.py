@@ -13,9 +13,6 @@ from skgmje.neural_gas import (
     gas_components,
     start_gas,
 )
-from skgmje.neural_gas import (
-    _edges as _gas_edges,
-)
 
 MODES = ("batch", "sequential")
 streams = st.fixed_dictionaries(
@@ -119,7 +116,7 @@ def test_a_list_of_edges_and_a_matrix_say_the_same(stream, options):
     first, *chunks = _stream(**stream)
     dense = adapt_gas(start_gas(first), np.concatenate(chunks), **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_gas_edges, "MAX_DENSE_NODES", 0)
+        patch.setattr("skgmje.neural_gas._edges.MAX_DENSE_NODES", 0)
         listed = adapt_gas(start_gas(first), np.concatenate(chunks), **options)
     # Sums over neighbours differ by rounding, which may decide between equals.
     if stream["n_distinct"] == 400 or options["mode"] == "sequential":

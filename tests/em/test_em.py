@@ -7,9 +7,7 @@ from sklearn.datasets import make_blobs
 from sklearn.mixture import GaussianMixture
 
 from skgmje.em import expectation_maximization, start_mixture, weights_only
-from skgmje.em._em import make_kernel, missing_stats
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
-from skgmje.gaussian._passes import block_stats
 
 X, LABELS = make_blobs(300, 3, centers=3, cluster_std=2.0, random_state=1)
 SKLEARN_TYPES = ["full", "tied", "diag", "spherical"]
@@ -58,17 +56,6 @@ def test_likelihood_never_falls_with_missing_entries(covariance_type, rng):
         rows, covariance_type, tol=0.0, max_iter=40, reg_covar=0.0
     ).lower_bounds
     assert np.diff(bounds).min() > -1e-9
-
-
-def test_missing_path_without_missing_entries_is_the_complete_path(covariance_type):
-    mixture = fit(X, covariance_type, max_iter=3).mixture
-    kernel = make_kernel(mixture, X.mean(axis=0), -1.0)
-    exact = missing_stats(kernel, covariance_type, X, np.ones(len(X)))
-    stats = block_stats(kernel, X)
-    assert_allclose(exact.counts, stats.counts)
-    assert_allclose(exact.log_likelihood, stats.log_likelihood)
-    for part, expected in zip(exact.scatter, stats.scatter, strict=True):
-        assert_allclose(part, expected, atol=1e-8)
 
 
 def test_missing_entries_of_one_gaussian_by_hand():

@@ -1,0 +1,204 @@
+"""What a kernel mixture is trained by: objective, bandwidth."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from sklearn.cluster import KMeans
+from sklearn.neighbors import KernelDensity
+
+from skgmje.costs import COSTS, optimal_weights
+
+# Inside: bandwidth and objective are chosen inside of a fit.
+from skgmje.em._bandwidth import Bumps, cell_variance, loo_variance, total_variance
+from skgmje.gaussian import Mixture, grams
+from skgmje.mixture import GaussianMixture, KernelMixtureDensity
+from skgmje.mixture._gaussian_mixture import leave_one_out
+from skgmje.mixture._kernel_recipe import Data
+from skgmje.mixture._kernel_training import Objective
+
+# What a network of centres is trained on ----------------------------------------------
+
+
+RNG = np.random.default_rng(0)
+X = torch.from_numpy(RNG.normal(size=(30, 2)))
+WEIGHTS = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
+
+
+def mixture(seed=0, variance=0.25):
+    means = torch.from_numpy(np.random.default_rng(seed).normal(size=(3, 2)))
+    variances = torch.full((3,), variance, dtype=torch.float64)
+    return Mixture(WEIGHTS, means.requires_grad_(), variances, "spherical")
+
+
+def settled(cost, **params):
+    objective = Objective(cost, Bumps(0.25, 0.25, **params))
+    objective.set_progress(1.0)
+    return objective
+
+
+@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("learn_weights", [True, False])
+def test_objective_is_the_cost(cost, learn_weights):
+    weights = WEIGHTS if learn_weights else None
+    value = settled(cost, learn_weights=learn_weights)(mixture(), X)
+    expected = COSTS[cost](grams(X, mixture().means, 0.5), weights=weights)
+    torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.parametrize("cost", COSTS)
+def test_what_is_shared_between_steps_changes_nothing(cost):
+    objective = settled(cost)
+    for seed in range(3):
+        ours, alone = mixture(seed), mixture(seed)
+        objective(ours, X).backward()
+        settled(cost)(alone, X).backward()
+        torch.testing.assert_close(ours.means.grad, alone.means.grad)
+
+
+@pytest.mark.parametrize("cost", [*COSTS, "likelihood"])
+def test_row_weights_are_copies(cost):
+    counts = torch.arange(30) % 3 + 1
+    objective = settled(cost, learn_weights=True)
+    value = objective(mixture(), X, counts.double())
+    copies = objective(mixture(), X.repeat_interleave(counts, dim=0))
+    torch.testing.assert_close(value, copies)
+
+
+def test_likelihood_is_that_of_the_mixture():
+    objective = settled("likelihood", learn_weights=True, learn_variance=True)
+    value = objective(mixture(variance=0.7), X)
+    torch.testing.assert_close(value, -mixture(variance=0.7).log_prob(X).mean())
+
+
+def test_learned_variance_enters_the_model_only():
+    objective = settled("scalar", learn_variance=True)
+    value = objective(mixture(variance=0.7), X)
+    expected = COSTS["scalar"](grams(X, mixture().means, (0.5, 0.7**0.5)))
+    torch.testing.assert_close(value, expected)
+
+
+def test_bumps_narrow_in_stages_until_half_of_the_run():
+    objective = Objective("svd", Bumps(0.25, 4.0))
+    factors = []
+    for fraction in np.linspace(0, 1, 501):
+        objective.set_progress(fraction)
+        factors.append(objective.factor)
+    assert factors[0] == 16
+    assert set(factors[251:]) == {1.0}
+    assert (np.diff(factors) <= 0).all()
+    assert len(set(factors)) == 21
+    steps = np.diff(np.log(sorted(set(factors))))
+    np.testing.assert_allclose(steps, steps[0])
+
+
+def test_bumps_never_widen():
+    assert Bumps(4.0, 0.25).ratio == 1.0
+
+
+def test_closed_form_weights_are_a_density():
+    model = mixture()
+    weights = settled("vector-matrix").model_weights(model, X)
+    free = optimal_weights(grams(X, model.means, 0.5))
+    assert (weights >= 0).all()
+    positive = free.clamp(min=0)
+    torch.testing.assert_close(weights / weights.sum(), positive / positive.sum())
+    assert settled("svd").model_weights(model, X) is model.weights
+
+
+# How wide the bumps should be ---------------------------------------------------------
+
+
+BANDWIDTH_RNG = np.random.default_rng(0)
+BANDWIDTH_X = BANDWIDTH_RNG.normal(size=(150, 3)) + 3 * BANDWIDTH_RNG.integers(
+    0, 2, size=(150, 1)
+)
+ONES = np.ones(len(BANDWIDTH_X))
+
+
+def data(rows, weights=None, resolution=0.0):
+    return Data(rows, weights, rows, weights, resolution)
+
+
+def test_total_variance_is_half_the_mean_squared_distance():
+    squares = ((BANDWIDTH_X[:, None] - BANDWIDTH_X) ** 2).sum(axis=-1)
+    assert total_variance(BANDWIDTH_X, ONES) == pytest.approx(squares.mean() / 2)
+    assert total_variance(np.ones((4, 2)), np.ones(4)) == 1.0
+
+
+def test_a_typical_row_has_a_kernel_value_of_one_over_root_e():
+    centers = KMeans(6, n_init=1, random_state=0).fit(BANDWIDTH_X).cluster_centers_
+    squares = ((BANDWIDTH_X[:, None] - centers) ** 2).sum(axis=-1).min(axis=1)
+    variance = cell_variance(data(BANDWIDTH_X), centers)
+    # Two bumps of this variance overlap as one of twice the variance.
+    assert np.exp(-squares.mean() / (4 * variance)) == pytest.approx(np.exp(-0.5))
+
+
+def test_weights_count_as_copies():
+    counts = np.arange(len(BANDWIDTH_X)) % 3 + 1
+    copies = np.repeat(BANDWIDTH_X, counts, axis=0)
+    expected = cell_variance(data(copies), BANDWIDTH_X[:6])
+    weighted = cell_variance(data(BANDWIDTH_X, counts.astype(float)), BANDWIDTH_X[:6])
+    assert weighted == pytest.approx(expected)
+
+
+def test_rows_that_are_centres_keep_a_width():
+    floor = 1e-4 * total_variance(BANDWIDTH_X, ONES)
+    assert cell_variance(data(BANDWIDTH_X), BANDWIDTH_X) == pytest.approx(floor)
+    assert cell_variance(data(BANDWIDTH_X, resolution=0.5), BANDWIDTH_X) == 0.5
+
+
+def test_loo_predicts_best():
+    def score(bandwidth):
+        kde = KernelDensity(bandwidth=bandwidth)
+        rows = range(len(BANDWIDTH_X))
+        return sum(
+            kde.fit(np.delete(BANDWIDTH_X, i, axis=0)).score(BANDWIDTH_X[i : i + 1])
+            for i in rows
+        )
+
+    best = loo_variance(data(BANDWIDTH_X), None, None) ** 0.5
+    assert score(best) > max(score(0.85 * best), score(1.15 * best))
+
+
+def test_loo_of_a_sample_follows_the_rate():
+    rows = np.random.default_rng(1).normal(size=(4000, 2))
+    drawn = np.random.RandomState(0).choice(4000, 1000, replace=False)
+    of_sample = loo_variance(data(rows[drawn]), None, None)
+    of_all = loo_variance(data(rows), None, np.random.RandomState(0))
+    assert of_all == pytest.approx(of_sample * 4 ** (-2 / 6), rel=0.1)
+
+
+def test_repeated_rows_keep_a_width():
+    assert loo_variance(data(np.repeat(BANDWIDTH_X, 2, axis=0)), None, None) > 0
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_a_number_is_in_the_units_of_the_bumps(standardize):
+    params = {"covariance_type": "full", "shrinkage": 2.0, "max_iter": 2, "tol": 1e9}
+
+    def fit(factor, bandwidth):
+        params["bandwidth"], params["standardize"] = bandwidth, standardize
+        return KernelMixtureDensity(2, random_state=0, **params).fit(
+            factor * BANDWIDTH_X
+        )
+
+    first, second = fit(1, 0.5), fit(10, 0.5 if standardize else 5.0)
+    assert first.bandwidth_ == pytest.approx(0.5)
+    assert second.bandwidth_ == pytest.approx(0.5 if standardize else 5.0)
+    assert second.bound_gap_ == pytest.approx(first.bound_gap_, rel=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_leaving_a_sample_out_is_exact_for_one_component(weighted):
+    X = np.random.default_rng(0).normal(size=(12, 3))
+    weight = np.ones(12)
+    if weighted:
+        weight[:4] = 2.0
+    copies = np.repeat(np.arange(12), weight.astype(int))
+    model = GaussianMixture(reg_covar=0).fit(X, sample_weight=weight)
+    found = leave_one_out(X, weight, model.mixture_, 0.0)
+    for i in range(12):
+        rest = np.delete(copies, np.flatnonzero(copies == i)[0])
+        expected = GaussianMixture(reg_covar=0).fit(X[rest]).score_samples(X[i : i + 1])
+        assert_allclose(found[i], expected[0], rtol=1e-8)
