@@ -144,6 +144,11 @@ class LowRankKernel(Kernel):
         second = (cross + prior.shrinkage * pooled_cross) / count[:, None, None]
         diagonal = squares + prior.shrinkage * np.diagonal(pool)
         diagonal = diagonal / count[:, None]
+        share = lost_correlation(stats.weight, self.n_features, prior.shrinkage)
+        if share:
+            # Of the second moments, so that variances are kept at the fixed point.
+            maps = self._maps.transpose(0, 2, 1)
+            second = (1 - share) * second + share * diagonal[..., None] * maps
         # latent mean of a row x is L^-T W'(x - m); shapes (k, d, r), (k, r, r)
         inverse = np.linalg.inv(self._lower)
         latent = second @ inverse
@@ -153,10 +158,6 @@ class LowRankKernel(Kernel):
             moment.transpose(0, 2, 1), latent.transpose(0, 2, 1)
         ).transpose(0, 2, 1)
         noise = diagonal - np.einsum("kdr,kdr->kd", factors, latent)
-        share = lost_correlation(stats.weight, self.n_features, prior.shrinkage)
-        if share:
-            noise += share * (factors**2).sum(axis=2)
-            factors = np.sqrt(1 - share) * factors
         # The fixed point keeps the diagonal of the second moment; rounding of
         # a perfectly explained feature may take it below zero.
         return factors, np.maximum(noise, 0.0) + prior.reg_covar

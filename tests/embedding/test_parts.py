@@ -26,14 +26,14 @@ from skgmje.embedding import (
     gaussian_mutual_information,
 )
 from skgmje.embedding import _decoder_training as _decoder_net
-from skgmje.embedding._decoder_training import (
+from skgmje.embedding._decoder_cost import (
     OBJECTIVES,
     Patches,
-    _total_memory,
     batch_objective,
     kernel_terms,
     sample_objective,
 )
+from skgmje.embedding._decoder_training import _total_memory
 from skgmje.embedding._losses import (
     Embeddings,
     Objective,
