@@ -207,7 +207,9 @@ def covariance_type(request):
     return request.param
 
 
-@pytest.mark.parametrize("init_params", ["k-means++", "kmeans", "random"])
+@pytest.mark.parametrize(
+    "init_params", ["k-means++", "kmeans", "random", "random_from_data"]
+)
 def test_component_without_values_is_as_wide_as_the_feature(
     covariance_type, init_params
 ):

@@ -42,7 +42,7 @@ def test_the_nearest_nodes_are_found(rng):
     assert_array_equal(nearest_nodes(nodes[:1], X)[0], 0)
 
 
-@pytest.mark.parametrize("granularity", ["node", "connected"])
+@pytest.mark.parametrize("granularity", ["node", "connected", "one"])
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_conversion_is_a_mixture(granularity, covariance_type, rng):
     X = rng.normal(size=(300, 3)) + 6 * rng.integers(2, size=(300, 1))
