@@ -237,7 +237,7 @@ def estimator(publish, monkeypatch):
 def test_an_estimator_is_found_and_has_its_page(estimator):
     assert ("OneGaussian", OneGaussian) in all_estimators()
     assert skgmje.OneGaussian is OneGaussian
-    docstrings = laws("test_docstrings.py")
+    docstrings = laws("test_public_api.py")
     docstrings._check(estimator, also={"EX01", "SA01"})
     docstrings._check(f"{estimator}.fit")
 
@@ -323,7 +323,7 @@ def median_error(mixture, y, *, sample_weight=None):
 def test_a_metric_is_found_documented_and_makes_a_scorer(publish, rng):
     name = publish(skgmje.metrics, median_error)
     assert (name, median_error) in all_functions()
-    laws("test_docstrings.py")._check(name, also={"EX01"})
+    laws("test_public_api.py")._check(name, also={"EX01"})
     scorer = skgmje.metrics.make_mixture_scorer(median_error, greater_is_better=False)
     X = rng.normal(size=(60, 1))
     density = ConditionalMixtureDensity("prototypes", n_components=1, random_state=0)
@@ -421,7 +421,7 @@ class WeightDisplay:
 def test_a_display_obeys_the_laws_of_displays(publish, monkeypatch):
     name = publish(skgmje.inspection, WeightDisplay)
     displays = laws("inspection/test_displays.py")
-    docstrings = laws("test_docstrings.py")
+    docstrings = laws("test_public_api.py")
     mixture = Mixture([0.3, 0.7], np.zeros((2, 1)), [1.0, 2.0], "spherical")
     monkeypatch.setitem(
         displays.MAKERS,

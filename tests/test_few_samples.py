@@ -183,7 +183,8 @@ def test_correlations_shrink_to_zero_with_the_rows_of_the_shrinkage(kind):
     X = correlated(30, 6, np.random.default_rng(0))
     largest = []
     for shrinkage in (0.0, 20.0, 1e9):
-        model = GaussianMixture(covariance_type=kind, shrinkage=shrinkage, rank=2)
+        settings = {"shrinkage": shrinkage, "rank": 2, "tol": 1e-7, "max_iter": 2000}
+        model = GaussianMixture(covariance_type=kind, **settings)
         covariance = model.fit(X).mixture_.covariance
         assert_allclose(np.diagonal(covariance), X.var(axis=0), rtol=1e-2)
         scale = np.sqrt(np.diagonal(covariance))

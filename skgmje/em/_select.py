@@ -33,11 +33,9 @@ def pool_weights(
     tol=1e-7,
     take_last=True,
 ):
-    """Return the weights (n_members,) of a pool of densities (n_samples, n_members).
-
-    They are fitted by EM; members of less weight than `least` are left out, and the
-    last step, which is below `tol`, may be left out, too.
-    """
+    """Return the weights (n_members,) of a pool of densities (n_samples, n_members)."""
+    # By EM; members of less weight than `least` are left out, and the last step, which
+    # is below `tol`, may be left out, too.
     n_members = log_prob.shape[1]
     weights = np.full(n_members, 1 / n_members)
     top = log_prob.max(axis=1)

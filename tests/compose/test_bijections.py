@@ -20,9 +20,9 @@ from sklearn.preprocessing import (
 )
 
 from skgmje import GaussianMixture, TransformedDensity
+from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
 
 # Inside: maps, columns and ridges have laws that a fitted transformer averages out.
-from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
 from skgmje.compose import _transformed as _mass
 from skgmje.compose._bijections import BIJECTIONS, bijection
 from skgmje.compose._marginal_gaussianizer import fit_column

@@ -32,7 +32,7 @@ def skewed(n_rows, n_features=2, seed=0):
     return np.exp(rng.normal(size=(n_rows, n_features)))
 
 
-def grid_integral(density, X, n_points=500, reach=9.0):
+def grid_integral(density, X, n_points=500, reach=6.0):
     """Integrate over two columns, one point drawn in each cell of a grid."""
     steps = np.linspace(-reach, reach, n_points)
     axes = X.mean(axis=0) + X.std(axis=0) * steps[:, None]
