@@ -123,7 +123,9 @@ def drop_weightless(X, sample_weight):
     largest = sample_weight.max()
     if not 1 / _LARGEST_WEIGHT <= largest <= _LARGEST_WEIGHT:
         target = np.clip(float(largest), 1 / _LARGEST_WEIGHT, _LARGEST_WEIGHT)
-        sample_weight = sample_weight / largest * sample_weight.dtype.type(target)
+        # NumPy 1 says of numbers that are not normal that their ratio overflows.
+        with np.errstate(over="ignore"):
+            sample_weight = sample_weight / largest * sample_weight.dtype.type(target)
     return X, None if (sample_weight == 1).all() else sample_weight
 
 
