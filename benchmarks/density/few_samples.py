@@ -2,9 +2,9 @@
 
 Run ``python -m benchmarks.density.few_samples`` (ten CPU minutes). For each estimator
 and kind of data the figure is the worst, over numbers of samples and features, of the
-mean over ten seeds, or three where a fit takes long, of the held-out log-likelihood less that of the diagonal Gaussian, in
-nats per ten features: the bar is -1. Names of estimators as arguments select some of
-them.
+mean over seeds (ten, or three where a fit takes long) of the held-out log-likelihood
+less that of the diagonal Gaussian, in nats per ten features: the bar is -1. Names of
+estimators as arguments select some of them.
 """
 
 import sys
