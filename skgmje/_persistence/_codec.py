@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from skgmje._backend import is_torch
-from skgmje._persistence._container import DTYPES
+from skgmje._persistence._container import DTYPES, distinct
 from skgmje._persistence._registry import class_of, name_of
 
 # Results of searches and trainings, which nothing is computed from.
@@ -229,7 +229,7 @@ class Decoder:
         return tuple(map(self.decode, nodes))
 
     def _dict(self, pairs):
-        return _distinct((self.decode(k), self.decode(v)) for k, v in pairs)
+        return distinct((self.decode(k), self.decode(v)) for k, v in pairs)
 
     def _slice(self, nodes):
         start, stop, step = map(self.decode, nodes)
@@ -274,10 +274,10 @@ class Decoder:
 
     def _object(self, node):
         cls = class_of(node["object"])
-        state = _distinct((k, self.decode(v)) for k, v in node["state"])
+        state = distinct((k, self.decode(v)) for k, v in node["state"])
         if "params" not in node:
             return _make_value(cls, state)
-        params = _distinct((k, self.decode(v)) for k, v in node["params"])
+        params = distinct((k, self.decode(v)) for k, v in node["params"])
         known = set(cls._get_param_names())
         if not set(params) <= known:
             raise ValueError(
@@ -290,14 +290,6 @@ class Decoder:
         value.__setstate__(state)
         # A part that is a parameter has not been fitted.
         return _complete(value) if state else value
-
-
-def _distinct(pairs):
-    pairs = list(pairs)
-    items = dict(pairs)
-    if len(items) != len(pairs):
-        raise ValueError("it has the same key twice")
-    return items
 
 
 def _make_value(cls, state):

@@ -9,8 +9,6 @@ from scipy.linalg.blas import dgemm
 
 from skgmje._backend import is_torch, namespace
 
-LOG_2PI = math.log(2 * math.pi)
-
 # exp(-700) is the smallest exponential that every vectorised exp computes at
 # full speed; beside a largest term of 1 it is zero.
 EXP_FLOOR = -700.0

@@ -7,10 +7,9 @@ from typing import ClassVar
 import numpy as np
 from scipy.linalg.blas import dtrmm
 
-from skgmje._backend import cholesky, eye_like, namespace, solve_triangular
+from skgmje._backend import LOG_2PI, cholesky, eye_like, namespace, solve_triangular
 from skgmje.gaussian._covariance_type import (
     GROUP,
-    LOG_2PI,
     CovarianceType,
     Kernel,
     buffer,

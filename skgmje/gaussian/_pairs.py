@@ -14,7 +14,7 @@ from skgmje._backend import (
     namespace,
     to_numpy,
 )
-from skgmje.gaussian import _tiles as tiles
+from skgmje.gaussian import _tiles
 from skgmje.gaussian._products import Products
 
 # Up to this many features differences are as fast as a matrix product, and exact.
@@ -189,7 +189,7 @@ def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
 
         return ColumnSums.apply(products, symmetric, *arrays)
     F, G = products.features
-    scale, sums = tiles.column_sums(F, G, moments=False, symmetric=symmetric)
+    scale, sums = _tiles.column_sums(F, G, moments=False, symmetric=symmetric)
     return sums[-1], scale
 
 
@@ -208,7 +208,7 @@ def correlations(
         from skgmje.gaussian._pair_gradients import Exponentials
 
         return Exponentials.apply(products, by_row, *arrays)
-    return tiles.exponentials(*products.features, dtype, by_row=by_row)
+    return _tiles.exponentials(*products.features, dtype, by_row=by_row)
 
 
 def _weighted(rows, columns, blocks, row_logs, column_logs):
