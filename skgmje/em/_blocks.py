@@ -31,7 +31,7 @@ class RowBlocks(ABC):
     --------
     >>> import numpy as np
     >>> from skgmje import GaussianMixture
-
+    >>> from skgmje.em import RowBlocks, tree_reduce
     >>> class Blocks(RowBlocks):
     ...     def __init__(self, blocks):
     ...         self.blocks = blocks

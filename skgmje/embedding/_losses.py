@@ -574,7 +574,7 @@ def joint_loss(z_context, z_target, mixture, logdet_weight=1.0, moments=None):
     --------
     >>> import numpy as np
     >>> from skgmje import Mixture
-
+    >>> from skgmje.embedding import joint_loss
     >>> z = np.random.default_rng(0).normal(size=(50, 4))
     >>> prior = Mixture(np.ones(1), np.zeros((1, 4)), np.ones(1), "spherical")
     >>> loss = joint_loss(z[:, :2], z[:, 2:], prior, logdet_weight=0.0)
@@ -766,6 +766,7 @@ def diagnose(estimator, X):
     --------
     >>> from sklearn.datasets import load_digits
     >>> from skgmje import GJEEmbedder
+    >>> from skgmje.embedding import diagnose
     >>> X, _ = load_digits(return_X_y=True)
     >>> embedder = GJEEmbedder(embedding_dim=8, max_iter=50, random_state=0).fit(X)
     >>> diagnose(embedder, X)["collapsed"]

@@ -453,7 +453,6 @@ class Mixture:
         Examples
         --------
         >>> from skgmje import Mixture
-
         >>> narrow = Mixture([1.0], [[0.0]], [1.0], "spherical")
         >>> mixed = Mixture.mix([narrow, narrow.affine(3.0)], [0.75, 0.25])
         >>> mixed.weights, mixed.covariances

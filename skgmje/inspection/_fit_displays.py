@@ -272,8 +272,8 @@ class LossCurveDisplay:
     Examples
     --------
     >>> import numpy as np
-
-    >>> from skgmje.mixture._kernel_mixture import KernelMixtureDensity
+    >>> from skgmje.inspection import LossCurveDisplay
+    >>> from skgmje.mixture import KernelMixtureDensity
     >>> X = np.random.default_rng(0).normal(size=(200, 2))
     >>> density = KernelMixtureDensity(4, random_state=0).fit(X)
     >>> display = LossCurveDisplay.from_estimator(density)

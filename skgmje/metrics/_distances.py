@@ -50,7 +50,7 @@ def l2_distance(first, second):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import l2_distance
     >>> first = Mixture([1.0], [[0.0]], [1.0], "spherical")
     >>> round(l2_distance(first, first.affine(1.0, 1.0)), 4)
     0.3533
@@ -92,7 +92,7 @@ def cauchy_schwarz_divergence(first, second):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import cauchy_schwarz_divergence
     >>> first = Mixture([1.0], [[0.0]], [1.0], "spherical")
     >>> round(cauchy_schwarz_divergence(first, first.affine(1.0, 1.0)), 4)
     0.5

@@ -105,7 +105,7 @@ def mean_log_likelihood(mixture, y, *, sample_weight=None):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import mean_log_likelihood
     >>> mixture = Mixture([1.0], [[0.0]], [1.0], "spherical")
     >>> round(mean_log_likelihood(mixture, [0.0, 0.0]), 3)
     -0.919
@@ -152,7 +152,7 @@ def rmse(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import rmse
     >>> mixture = Mixture([0.5, 0.5], [[-1.0], [1.0]], [0.01, 0.01], "spherical")
     >>> rmse(mixture, [1.0, -1.0])
     1.0
@@ -196,7 +196,7 @@ def probability_integral_transform(mixture, y):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import probability_integral_transform
     >>> mixture = Mixture([1.0], [[0.0]], [1.0], "spherical")
     >>> probability_integral_transform(mixture, [-1.645, 0.0]).round(3)
     array([0.05, 0.5 ])
@@ -245,7 +245,7 @@ def interval_coverage(
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import interval_coverage
     >>> mixture = Mixture([1.0], [[0.0]], [1.0], "spherical")
     >>> interval_coverage(mixture, [-3.0, -1.0, 0.0, 1.0])
     0.75
@@ -326,7 +326,7 @@ def crps(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import crps
     >>> mixture = Mixture([0.5, 0.5], [[-1.0], [1.0]], [0.01, 0.01], "spherical")
     >>> round(crps(mixture, [1.0, 0.0]), 3)
     0.492
@@ -364,7 +364,7 @@ def crps_samples(mixture, y):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import crps_samples
     >>> mixture = Mixture([0.5, 0.5], [[-1.0], [1.0]], [0.01, 0.01], "spherical")
     >>> crps_samples(mixture, [1.0, 0.0]).round(3)
     array([0.512, 0.472])
@@ -474,7 +474,7 @@ def energy_score(mixture, y, *, n_samples=64, sample_weight=None, random_state=N
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import energy_score
     >>> mixture = Mixture(
     ...     [0.5, 0.5], [[-1.0, -1.0], [1.0, 1.0]], [0.01, 0.01], "spherical"
     ... )
@@ -524,7 +524,7 @@ def energy_score_samples(mixture, y, *, n_samples=64, random_state=None):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import energy_score_samples
     >>> mixture = Mixture([1.0], [[0.0, 0.0]], [1.0], "spherical")
     >>> scores = energy_score_samples(mixture, [[0.0, 0.0], [9.0, 0.0]], random_state=0)
     >>> bool(scores[0] < scores[1])

@@ -55,7 +55,7 @@ def feature_surprise(density, X, *, relative=True):
     The sample lies in the middle of each column, but not where the two together are:
 
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import conditional_surprise, feature_surprise
     >>> mixture = Mixture([1.0], [[0.0, 0.0]], [[[1.0, 0.99], [0.99, 1.0]]])
     >>> feature_surprise(mixture, [[1.0, -1.0]])
     array([[0.5, 0.5]])
@@ -110,7 +110,7 @@ def conditional_surprise(density, X, *, relative=True):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import conditional_surprise
     >>> mixture = Mixture([1.0], [[0.0, 0.0, 0.0]], [1.0], "spherical")
     >>> conditional_surprise(mixture, [[0.0, 4.0, 1.0]])
     array([[0. , 8. , 0.5]])

@@ -333,7 +333,7 @@ def check_density_estimator(estimator, *, expected_failed_checks=None, on_fail="
     --------
     >>> from sklearn.neighbors import KernelDensity
     >>> from skgmje import GaussianMixture
-
+    >>> from skgmje.utils.estimator_checks import check_density_estimator
     >>> results = check_density_estimator(GaussianMixture())
     >>> {result["status"] for result in results}
     {'passed'}
