@@ -119,7 +119,7 @@ class RegressorMember(Member):
 
     def predict(self, X, raw):
         means = [np.ravel(regressor.predict(raw)) for regressor in self.regressors]
-        return _standardised(means, self.units)
+        return _standardized(means, self.units)
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,10 @@ class RegressorFit:
             held_out.append(np.ravel(predicted))
             regressors.append(clone(self.regressor).fit(rows.raw, y, **params))
         member = RegressorMember(tuple(regressors), self.units)
-        return MemberFit(member, _standardised(held_out, self.units))
+        return MemberFit(member, _standardized(held_out, self.units))
 
 
-def _standardised(means, units):
+def _standardized(means, units):
     loc, scale = units
     means = (np.stack(means, axis=1) - loc) / scale
     return Prediction(means[..., None], np.empty((len(means), 0)))

@@ -279,7 +279,7 @@ def _layers(network):
     )
 
 
-# More targets are learned by heart sooner, and by more components.
+# More targets are memorized sooner, and by more components.
 N_COMPONENTS = 5
 MANY_TARGETS = 8
 

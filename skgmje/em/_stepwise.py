@@ -87,7 +87,7 @@ def block_stats(
 
 
 def merge_stats(mixture, *stats):
-    """Merge statistics of blocks that were taken with the same mixture and centre.
+    """Merge statistics of blocks that were taken with the same mixture and center.
 
     Parameters
     ----------

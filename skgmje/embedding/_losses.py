@@ -342,7 +342,7 @@ def barlow_loss(z_context, z_target, redundancy_weight=0.01):
     """
     z_context, z_target = as_floats(z_context, z_target)
     xp = namespace(z_context, z_target)
-    matrix = _standardised(z_context).T @ _standardised(z_target) / len(z_context)
+    matrix = _standardized(z_context).T @ _standardized(z_target) / len(z_context)
     matches = xp.sum((1 - xp.linalg.diagonal(matrix)) ** 2)
     return matches + redundancy_weight * _off_diagonal(matrix)
 
@@ -358,7 +358,7 @@ def _normalised(z):
     return z / (xp.sum(z**2, axis=1, keepdims=True) + 1e-12) ** 0.5
 
 
-def _standardised(z):
+def _standardized(z):
     diff, matrix = covariance(z)
     return diff / (namespace(z).linalg.diagonal(matrix) + 1e-10) ** 0.5
 

@@ -213,7 +213,7 @@ class Kernel(ABC):
         return self._direct_moments(block, resp, work)
 
     def _expanded_moments(self, block, resp, work):
-        """Return ``(sums, scatter)`` about the centre from sums of features."""
+        """Return ``(sums, scatter)`` about the center from sums of features."""
         totals = np.empty(self.theta.shape)
         for part, features in self.groups(block, work):
             totals[:, part] = (features @ resp.T).T

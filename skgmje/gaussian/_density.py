@@ -384,7 +384,7 @@ def _compute_maps(mixture, given, rest):
     part = mixture.marginal(given)
     n_components, n_given = part.means.shape
     center = part.mean
-    # The images of the unit vectors, then that of the centre's differences.
+    # The images of the unit vectors, then that of the center's differences.
     units = xp.broadcast_to(
         eye_like(part.means)[:, None, :], (n_given, n_components, n_given)
     )

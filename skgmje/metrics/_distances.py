@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array
 from skgmje._backend import as_generator, unmasked
 from skgmje._bridges import as_mixture
 from skgmje._standardize import plain_standardization
-from skgmje.gaussian._pairs import log_bumps
+from skgmje.gaussian._pairs import log_kernels
 
 
 def l2_distance(first, second):
@@ -302,7 +302,7 @@ def _kernel_inners(rows, n_first, orders, bandwidth, generator):
     step = max(1, BLOCK_SIZE // len(rows))
     for start in range(0, len(rows), step):
         block = slice(start, start + step)
-        gram = np.exp(log_bumps(rows[block], rows, np.asarray(2.0 * bandwidth**2)))
+        gram = np.exp(log_kernels(rows[block], rows, np.asarray(2.0 * bandwidth**2)))
         part = is_first[:, block]
         within += np.einsum("pi,pi->p", part @ gram, is_first)
         sums = gram.sum(axis=1)

@@ -87,7 +87,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, \
             default='kmeans'
         First responsibilities. Where a setting is 'auto', k-means runs on
-        standardised features.
+        standardized features.
 
     weights_init : array-like of shape (n_components,), default=None
         First weights.
