@@ -1,4 +1,4 @@
-"""Array namespaces: what NumPy and torch do alike."""
+"""Array namespaces: functions of NumPy arrays and torch tensors alike."""
 
 import math
 
@@ -7,7 +7,7 @@ from array_api_compat import array_namespace, is_torch_array
 
 LOG_2PI = math.log(2 * math.pi)
 
-# Types in which is computed; numbers of others are converted.
+# The data types of computations; numbers of other types are converted.
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 _ARRAYS = (np.ndarray, np.generic)
 

@@ -163,11 +163,13 @@ def _fields(value):
 
 
 def _is_module(value):
+    """Return whether a value is a torch module."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.nn.Module)
 
 
 def _below(path, name):
+    """Return the path of a part of what is at a path."""
     return f"{path}.{name}" if path else str(name)
 
 
@@ -322,6 +324,7 @@ def _check_attribute(cls, params, name, value):
 
 
 def _check_finite(name, value):
+    """Refuse an attribute with numbers that are not finite, reports aside."""
     if name in REPORTS:
         return
     parts = value if isinstance(value, tuple | list) else (value,)

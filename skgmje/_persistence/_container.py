@@ -20,6 +20,7 @@ DTYPES = frozenset(
 
 
 def _library():
+    """Import safetensors, or say how to install it."""
     try:
         return importlib.import_module("safetensors.numpy")
     except ImportError as error:

@@ -108,6 +108,7 @@ def _features(X, landmarks, bandwidth):
 
 
 def _chunks(X):
+    """Return the samples in parts."""
     return [X[start : start + _CHUNK_ROWS] for start in range(0, len(X), _CHUNK_ROWS)]
 
 

@@ -423,4 +423,5 @@ def _check_levels(quantiles):
 
 
 def _entropy(weights):
+    """Return the entropy of the weights along the last axis."""
     return -np.sum(weights * np.log(np.where(weights > 0, weights, 1.0)), axis=-1)

@@ -151,6 +151,7 @@ class RegressorFit:
 
 
 def _standardized(means, units):
+    """Return the prediction of means in the units of the targets, (n, t, 1)."""
     loc, scale = units
     means = (np.stack(means, axis=1) - loc) / scale
     return Prediction(means[..., None], np.empty((len(means), 0)))
@@ -227,6 +228,7 @@ def _padded(mixture, chosen):
 
 
 def _joint_prediction(mixture):
+    """Return the prediction that one mixture for each sample makes."""
     return Prediction(
         mixture.mean[..., None], np.empty((len(mixture.means), 0)), mixture
     )

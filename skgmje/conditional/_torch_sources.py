@@ -478,4 +478,5 @@ def _precision(module):
 
 
 def _tensor(array, dtype=np.float32):
+    """Return an array as a tensor of the data type."""
     return torch.from_numpy(np.asarray(array, dtype))

@@ -670,6 +670,7 @@ def first_parameters(
 
 
 def _checked_moments(X, sample_weight, moments):
+    """Return given moments, or observed ones, of which no feature is empty."""
     if moments is not None:
         return moments
     mean, variance = observed_moments(X, sample_weight)

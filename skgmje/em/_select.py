@@ -472,6 +472,7 @@ def find_folds(X, random_state):
 
 
 def _sizes(n_components, grid, n_train):
+    """Return the numbers of components to try on so many samples."""
     if isinstance(n_components, tuple):
         if n_train < 2 * ROWS_PER_COMPONENT:
             return [min(n_components)]
@@ -493,6 +494,7 @@ def _starts(X, sample_weight, folds, size, first_labels, seed):
 
 
 def _rows(sample_weight, mask):
+    """Return the weights of the samples in a mask; None stays None."""
     return None if sample_weight is None else sample_weight[mask]
 
 
@@ -541,6 +543,7 @@ def _held_out(
 
 
 def _test_rows(train):
+    """Return the held-out samples; all, if none are."""
     return train if train.all() else ~train
 
 
@@ -575,6 +578,7 @@ def _spikes(covariance_type, shrinkage):
 
 
 def _is_hopeless(scores):
+    """Return whether the last two scores are far below the best."""
     return len(scores) > 2 and max(scores[-2:]) < max(scores) - HOPELESS
 
 

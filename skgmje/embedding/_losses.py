@@ -197,10 +197,12 @@ def gaussian_mutual_information(z_context, z_target, ridge=0.0):
 
 
 def _factor(matrix, ridge):
+    """Return the Cholesky factor of a covariance with a ridge."""
     return cholesky(matrix + ridge * eye_like(matrix), "The embeddings' covariance")
 
 
 def _log_det(factor):
+    """Return the log-determinant that a Cholesky factor gives."""
     xp = namespace(factor)
     return 2 * xp.sum(xp.log(xp.linalg.diagonal(factor)))
 
@@ -348,17 +350,20 @@ def barlow_loss(z_context, z_target, redundancy_weight=0.01):
 
 
 def _off_diagonal(matrix):
+    """Return the sum of squares off the diagonal."""
     xp = namespace(matrix)
     return xp.sum(matrix**2) - xp.sum(xp.linalg.diagonal(matrix) ** 2)
 
 
 def _normalised(z):
+    """Return samples of length one."""
     # The length of a sample of zeros has no gradient.
     xp = namespace(z)
     return z / (xp.sum(z**2, axis=1, keepdims=True) + 1e-12) ** 0.5
 
 
 def _standardized(z):
+    """Return centered features of variance one."""
     diff, matrix = covariance(z)
     return diff / (namespace(z).linalg.diagonal(matrix) + 1e-10) ** 0.5
 

@@ -109,6 +109,7 @@ class Fitted(NamedTuple):
 
 
 def take(weight, rows):
+    """Return the weights of some samples; None stays None."""
     return None if weight is None else weight[rows]
 
 

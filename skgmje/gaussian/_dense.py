@@ -500,10 +500,12 @@ class Tied(Matrices):
 
 
 def _diagonal(matrices):
+    """Return the diagonals of matrices (..., d, d), (..., d)."""
     return namespace(matrices).linalg.diagonal(matrices)
 
 
 def _log_det(upper):
+    """Return log-determinants of triangles (..., d, d), (...)."""
     xp = namespace(upper)
     return xp.sum(xp.log(_diagonal(upper)), axis=-1)
 

@@ -1,4 +1,4 @@
-"""What a mixture answers: densities, marginals, conditionals, images and samples."""
+"""Densities, marginals, conditionals, affine images and samples of a mixture."""
 
 import math
 from functools import cache, partial, reduce

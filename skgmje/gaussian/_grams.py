@@ -134,7 +134,7 @@ class Grams:
 
     @cached_property
     def log_row_masses(self):
-        """Log-weights of the data's unit kernels, relative to `log_data_scale`, (n,)."""
+        """Log-weights of the data's unit kernels, less `log_data_scale`, shape (n,)."""
         logs = self.log_xx_diagonal / 2 - self.log_data_scale
         if self.log_data_weights is None:
             return logs - math.log(self.X.shape[0])
@@ -204,6 +204,7 @@ def split_row_masses(grams):
 
 
 def _log_squared_norms(points, variance, blocks):
+    """Return the log inner product of each kernel with itself, (n,)."""
     xp = namespace(points)
     logs = -(LOG_2PI + xp.log(2 * variance)) / 2
     return sum_over_columns(logs, points, blocks) + xp.zeros_like(points[:, 0])
@@ -290,6 +291,7 @@ def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
 
 
 def _check_points(X, centers):
+    """Check that data and centers have as many columns."""
     if X.ndim != 2 or centers.ndim != 2 or X.shape[1] != centers.shape[1]:
         raise ValueError(
             "X and centers must be two-dimensional with as many columns, got "
@@ -298,6 +300,7 @@ def _check_points(X, centers):
 
 
 def _check_log_weights(log_data_weights, X):
+    """Check that there is one weight for each sample."""
     if log_data_weights is not None and log_data_weights.shape != X.shape[:1]:
         raise ValueError(
             f"log_data_weights must have one entry for each of the {X.shape[0]} rows "
@@ -306,6 +309,7 @@ def _check_log_weights(log_data_weights, X):
 
 
 def _check_blocks(blocks, n_features):
+    """Return blocks of columns as arrays, which hold none twice."""
     blocks = tuple(np.atleast_1d(np.asarray(block)) for block in blocks)
     columns = [column for block in blocks for column in block.tolist()]
     valid = all(block.size for block in blocks) and len(set(columns)) == len(columns)
@@ -318,6 +322,7 @@ def _check_blocks(blocks, n_features):
 
 
 def _as_variance(bandwidth, like, name):
+    """Return the square of a positive bandwidth."""
     bandwidth = as_array_of(bandwidth, like)
     if not bool((bandwidth > 0).all()):
         raise ValueError(
@@ -330,6 +335,7 @@ def _as_variance(bandwidth, like, name):
 
 
 def _check_shape(variance, points, blocks, name):
+    """Check that a variance is one, or one for each block, point or both."""
     shared = () if blocks is None else (len(blocks),)
     shapes = [(), shared, (points.shape[0], *shared)]
     if tuple(variance.shape) not in shapes:

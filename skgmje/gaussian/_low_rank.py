@@ -334,6 +334,7 @@ def _collapse(covariances):
 
 
 def _square(factors):
+    """Return factors times their transposes, (..., d, d)."""
     return factors @ namespace(factors).matrix_transpose(factors)
 
 

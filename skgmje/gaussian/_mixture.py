@@ -1,4 +1,4 @@
-"""The Gaussian mixture as a value, and what can be asked of it."""
+"""The Gaussian mixture as a value: its density, its algebra, its summaries."""
 
 import math
 from dataclasses import dataclass
@@ -711,5 +711,6 @@ class Mixture:
 
 
 def _component_log_prob(mixture, X):
+    """Return log-densities of the components, without weights, (..., n, k)."""
     kind = COVARIANCE_TYPES[mixture.covariance_type]
     return gaussian_log_prob(kind, mixture.means, mixture.covariances, X)

@@ -212,6 +212,7 @@ def correlations(
 
 
 def _weighted(rows, columns, blocks, row_logs, column_logs):
+    """Return log-correlations with the logs of both sides added, (n, k)."""
     logs = log_correlation(rows, columns, blocks)
     logs = logs if row_logs is None else logs + row_logs[:, None]
     return logs if column_logs is None else logs + column_logs

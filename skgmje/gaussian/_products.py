@@ -174,12 +174,14 @@ class _Units:
 
 
 def _finite(logs):
+    """Return logarithms with a finite one of zero."""
     if logs is None:
         return None
     return logs.clamp(min=_LEAST) if is_torch(logs) else np.maximum(logs, _LEAST)
 
 
 def _plus(own, logs):
+    """Return the sum; None counts as zero."""
     return own if logs is None else own + logs
 
 

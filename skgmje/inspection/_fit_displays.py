@@ -1,4 +1,4 @@
-"""How good a fit is: calibration of its predictions, and its loss curve."""
+"""Displays of a fit: calibration of its predictions, and its loss curve."""
 
 import numpy as np
 
@@ -372,6 +372,7 @@ class LossCurveDisplay:
 
 
 def _is_bound(entry):
+    """Return whether an entry of the legend is a bound."""
     return entry[0] == _BOUND
 
 

@@ -1,4 +1,4 @@
-"""Mixtures as ellipses, neural gases as graphs."""
+"""Displays of mixtures as ellipses, and of neural gases as graphs."""
 
 import numpy as np
 

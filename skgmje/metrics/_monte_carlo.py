@@ -283,6 +283,7 @@ def _first_of(sample):
 
 
 def check_draws(n_samples, random_state):
+    """Check the number of draws; return the generator of a seed."""
     if not isinstance(n_samples, Integral) or n_samples < 2:
         raise ValueError(
             f"n_samples={n_samples!r} must be an integer of at least 2: one draw has "
@@ -393,6 +394,7 @@ def mutual_information(density, groups, *, n_samples=10_000, random_state=None):
 
 
 def _log_det(mixture):
+    """Return the log-determinant of the mean covariance of the components."""
     return float(np.linalg.slogdet(mixture.within_covariance)[1])
 
 

@@ -261,6 +261,7 @@ def interval_coverage(
 
 
 def _levels(mixture, y):
+    """Return the probabilities of values up to those observed."""
     return mixture.cdf(y)
 
 
@@ -385,7 +386,7 @@ def _crps_score(mixture, y):
     for start in range(0, len(y), step):
         rows = slice(start, start + step)
         parts = [take_rows(part, rows) for part in (weights, means, variances)]
-        error = _distance(y[rows, None] - parts[1], parts[2])
+        error = mean_absolute(y[rows, None] - parts[1], parts[2])
         error = (parts[0] * error).sum(axis=-1)
         scores[rows] = error - 0.5 * (spread if len(means) == 1 else _spread(*parts))
     # The difference of two numbers that are equal for a narrow density at `y`.
@@ -399,7 +400,7 @@ def _spread(weights, means, variances):
     total = (weights * weights * own).sum(axis=-1)
     for i in range(means.shape[1] - 1):
         others = slice(i + 1, None)
-        distance = _distance(
+        distance = mean_absolute(
             means[:, i, None] - means[:, others],
             variances[:, i, None] + variances[:, others],
         )
@@ -407,7 +408,7 @@ def _spread(weights, means, variances):
     return total
 
 
-def _distance(mean, variance):
+def mean_absolute(mean, variance):
     """Compute E|D| of a Gaussian D: both terms are positive."""
     with np.errstate(over="ignore"):
         half = mean / np.sqrt(2.0 * variance)

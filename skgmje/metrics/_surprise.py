@@ -1,4 +1,4 @@
-"""Which column is odd."""
+"""Surprise of the columns of a sample, each alone or given the others."""
 
 import numpy as np
 from sklearn.utils.validation import check_array
@@ -151,12 +151,14 @@ def _check_rows(mixture, X):
 
 
 def _marginal_surprise(mixture, X, relative):
+    """Return the surprise of each column alone, (n, d)."""
     columns = [mixture.marginal([j]) for j in range(mixture.n_features)]
     parts = [_gap(p, X[:, [j]], relative) for j, p in enumerate(columns)]
     return np.stack(parts, axis=1)
 
 
 def _conditional_surprise(mixture, X, relative):
+    """Return the surprise of each column given the others, (n, d)."""
     if mixture.n_features == 1:
         return _marginal_surprise(mixture, X, relative)
     parts = []

@@ -633,6 +633,7 @@ def override(start, weights=None, means=None, precisions=None):
 
 
 def _part(name, values, default, shape):
+    """Return a given parameter of the start, of a shape, or the default."""
     if values is None:
         return default
     values = np.asarray(values, np.float64)
