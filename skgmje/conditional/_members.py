@@ -43,7 +43,7 @@ class Prediction(NamedTuple):
         return np.hstack([self.means.reshape(len(self.means), -1), self.log_stds])
 
     def is_finite(self):
-        """Tell whether all numbers are."""
+        """Return whether all numbers are."""
         return bool(np.isfinite(self.features()).all())
 
 

@@ -198,7 +198,7 @@ def missing_moments(X, sample_weight=None):
 
 
 def has_missing(X):
-    """Tell whether an entry is NaN, by blocks."""
+    """Return whether an entry is NaN, by blocks."""
     return any(
         bool(np.isnan(X[start : start + 8192]).any())
         for start in range(0, len(X), 8192)

@@ -514,7 +514,7 @@ class _Candidate(NamedTuple):
     fits: list
 
     def is_better(self, other, doubtful):
-        """Tell whether held-out rows prefer it, by a standard error where few tell."""
+        """Return whether held-out rows prefer it; where few, by a standard error."""
         gain = self.mean - other.mean
         if not doubtful or gain <= 0:
             return gain > 0
@@ -566,14 +566,14 @@ def _of_few_rows(X, folds, sizes, settings):
 
 
 def _varies_rarely(X):
-    """Tell whether a feature varies in fewer samples than one component may take."""
+    """Return whether a feature varies in fewer samples than one component may take."""
     differs = (X != np.nanmedian(X, axis=0)) & ~np.isnan(X)
     count = differs.sum(axis=0)
     return bool(((count > 0) & (count < ROWS_PER_COMPONENT)).any())
 
 
 def _spikes(covariance_type, shrinkage):
-    """Tell whether a component may be as narrow as its few rows happen to be."""
+    """Return whether a component may be as narrow as its few rows happen to be."""
     return not (COVARIANCE_TYPES[covariance_type].shared or shrinkage)
 
 

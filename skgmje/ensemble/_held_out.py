@@ -15,7 +15,7 @@ SMALLEST_HOLDOUT, HOLDOUT_SHARE = 600, 9
 
 
 def is_splitter(cv):
-    """Tell whether folds come from an object of scikit-learn's or the user's."""
+    """Return whether folds come from an object of scikit-learn's or the user's."""
     return not (cv is None or isinstance(cv, int | np.integer))
 
 

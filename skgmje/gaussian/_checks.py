@@ -11,7 +11,7 @@ from skgmje.gaussian._covariance_type import collapse, is_shared, map_arrays, ow
 
 
 def is_checked(array):
-    """Tell whether looking at the values of `array` is cheap and harmless."""
+    """Return whether looking at the values of `array` is cheap and harmless."""
     if not is_torch(array):
         return True
     return array.device.type == "cpu" and not array.requires_grad
@@ -140,7 +140,7 @@ def _check_shapes(weights, means, covariances, covariance_type):
 
 
 def _spreads(shape, target, n_core):
-    """Tell whether `shape` has the core of `target` and can take its leading axes."""
+    """Return whether `shape` has the core of `target` and can take its leading axes."""
     if len(shape) < n_core or shape[len(shape) - n_core :] != target[-n_core:]:
         return False
     try:
@@ -222,7 +222,7 @@ def check_rows(X, mixture, name="X"):
 
 
 def _all_finite(X):
-    """Tell whether all entries are finite; False may also mean a huge sum."""
+    """Return whether all entries are finite; False may also mean a huge sum."""
     xp = namespace(X)
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(xp.isfinite(xp.sum(X)))

@@ -341,7 +341,7 @@ def lock(array):
 
 
 def _is_locked(array):
-    """Tell whether an array and its memory, which is NumPy's, are read-only."""
+    """Return whether an array and its memory, which is NumPy's, are read-only."""
     while isinstance(array, np.ndarray):
         if array.flags.writeable:
             return False
@@ -364,7 +364,7 @@ def collapse(array, n_core):
 
 
 def is_shared(array, n_core):
-    """Tell whether all leading axes of `array` have length one."""
+    """Return whether all leading axes of `array` have length one."""
     return all(length == 1 for length in array.shape[: array.ndim - n_core])
 
 

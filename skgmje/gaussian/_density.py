@@ -168,7 +168,7 @@ def grad_log_prob(mixture, X):
 
 
 def is_plain(mixture, X):
-    """Tell whether rows of one NumPy mixture are asked for, which has hot loops."""
+    """Return whether rows of one NumPy mixture are asked for, which has hot loops."""
     if not isinstance(mixture.means, np.ndarray) or mixture.means.ndim != 2:
         return False
     if not isinstance(X, np.ndarray | list | tuple):
@@ -242,7 +242,7 @@ def _score_odd(mixture, X, scores, missing, nothing, far, rescore):
 
 
 def is_large_on_device(mixture, X):
-    """Tell whether many rows of one mixture of tensors are asked for, no gradient."""
+    """Return whether many rows of one mixture of tensors are asked for, no gradient."""
     if not (is_torch(X) and is_torch(mixture.means)) or mixture.means.ndim != 2:
         return False
     large = X.ndim == 2 and X.shape[0] * mixture.n_components >= DEVICE_WORK

@@ -246,7 +246,7 @@ def test_own_augmentation_must_keep_the_shape(answer):
         OwnAugmentation(answer, units)(torch.ones(3, 2), None)
 
 
-# The cost of centres against the formula written out, its bound and its gradient ------
+# The cost of centers against the formula written out, its bound and its gradient ------
 
 
 WHOLE = Patches(1, 1, 24, 1)

@@ -47,7 +47,7 @@ CPU = torch.device("cpu")
 
 
 class Points(MixtureModule):
-    """Two free centres that remember their updates."""
+    """Two free centers that remember their updates."""
 
     def __init__(self):
         super().__init__()
