@@ -1,4 +1,4 @@
-"""Array namespaces: what NumPy and torch do alike."""
+"""Array namespaces: functions of NumPy arrays and torch tensors alike."""
 
 import math
 
@@ -7,8 +7,8 @@ from array_api_compat import array_namespace, is_torch_array
 
 LOG_2PI = math.log(2 * math.pi)
 
-# Types in which is computed; numbers of others are converted.
-_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+# The data types of computations; numbers of other types are converted.
+FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 _ARRAYS = (np.ndarray, np.generic)
 
 
@@ -18,7 +18,7 @@ def namespace(*arrays):
 
 
 def is_torch(x):
-    """Tell whether `x` is a torch tensor, without importing torch."""
+    """Return whether `x` is a torch tensor, without importing torch."""
     return is_torch_array(x)
 
 
@@ -48,7 +48,7 @@ def as_float(values):
         if values.is_complex():
             raise TypeError(f"{values.dtype} holds no real numbers. Take its parts.")
         return as_double(values)
-    if hasattr(values, "dtype") and values.dtype in _FLOATS:
+    if hasattr(values, "dtype") and values.dtype in FLOATS:
         # Rows that are computed where they are asked for are no array, and stay so.
         if isinstance(values, _ARRAYS) or not hasattr(values, "__array__"):
             return values
@@ -56,7 +56,7 @@ def as_float(values):
         values = np.asarray(values)
         if values.dtype.kind not in "biufO":
             raise TypeError(f"{values.dtype} holds no real numbers")
-        return values if values.dtype in _FLOATS else values.astype(np.float64)
+        return values if values.dtype in FLOATS else values.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"Expected an array of real numbers: {error}. Convert it."
@@ -130,7 +130,7 @@ def cholesky(matrices, name, *, overwrite=False):
 
 
 def _is_one_in_memory(matrices):
-    """Tell whether there is one matrix, in the CPU's memory and without history."""
+    """Return whether there is one matrix, in the CPU's memory and without history."""
     if is_torch_array(matrices) and matrices.device.type != "cpu":
         return False
     return matrices.ndim == 2 and not getattr(matrices, "requires_grad", False)

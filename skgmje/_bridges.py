@@ -72,6 +72,7 @@ def as_mixture(density):
 
 
 def _kernel_density_mixture(density):
+    """Return the mixture that a fitted KernelDensity of Gaussian kernels is."""
     check_is_fitted(density)
     plain = density.metric in ("euclidean", "l2") or (
         density.metric in ("minkowski", "p") and not density.metric_params

@@ -79,14 +79,17 @@ class _Shared:
 
 @dask.delayed(pure=False)
 def _call(function, *args):
+    """Call a function in a worker."""
     return function(*args)
 
 
 def _answer(rows, answer, empty, shape):
+    """Return the answer to the samples of a block, which may have none."""
     return answer(rows) if len(rows) else empty.reshape(0, *shape)
 
 
 def _as_array(X):
+    """Return a Dask collection as an array."""
     if isinstance(X, da.Array):
         return X
     if is_dataframe_like(X):
@@ -98,6 +101,7 @@ def _as_array(X):
 
 
 def _check_chunks(X):
+    """Check that blocks of samples hold all features, and how many there are."""
     if X.ndim != 2:
         raise ValueError(
             f"X has {X.ndim} dimensions, but must have rows and columns. Call "

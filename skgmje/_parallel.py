@@ -47,6 +47,7 @@ class Runner:
 
 
 def _on_one_thread(function, task):
+    """Call a function in a worker process, on one thread."""
     # In a worker process the limit of the caller is not known.
     with _libraries().limit(limits=1):
         return function(*task)

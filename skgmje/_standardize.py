@@ -110,6 +110,7 @@ class StandardizedBlocks(RowBlocks):
 
 
 def _on_standardized(function, loc, scale, index, X, sample_weight):
+    """Call a function on the standardized samples of a block."""
     return function(index, (as_rows(X) - loc) / scale, sample_weight)
 
 
@@ -178,6 +179,7 @@ def location_scale(X, sample_weight):
 
 
 def _moments(X, sample_weight):
+    """Return means, deviations, sizes of the features, and which vary, (d,) each."""
     loc = _average(X, sample_weight, lambda rows: rows)
     largest = _largest(X, lambda rows: rows - loc)
     size = _largest(X, lambda rows: rows)
@@ -188,6 +190,7 @@ def _moments(X, sample_weight):
 
 
 def _moments_of_blocks(overview):
+    """Return the same from an overview of blocks."""
     loc, ends = overview.mean, (overview.smallest, overview.largest)
     largest = np.max([np.abs(end - loc) for end in ends], axis=0)
     size = np.max(np.abs(ends), axis=0)
@@ -195,6 +198,7 @@ def _moments_of_blocks(overview):
 
 
 def _varies(largest, size):
+    """Return whether the largest deviation is more than rounding."""
     # The mean is rounded in double precision, whatever the samples are.
     return largest > np.maximum(10 * np.finfo(np.float64).eps * size, _SMALLEST)
 
@@ -208,6 +212,7 @@ def _chunks(X):
 
 
 def _average(X, sample_weight, function):
+    """Return the weighted mean of a function of the samples, chunk by chunk."""
     mean, mass = 0.0, 0.0
     for rows, chunk in _chunks(X):
         weight = np.ones(len(chunk)) if sample_weight is None else sample_weight[rows]
@@ -219,6 +224,7 @@ def _average(X, sample_weight, function):
 
 
 def _largest(X, function):
+    """Return the largest magnitude of a function of the samples, chunk by chunk."""
     return np.max(
         [np.abs(function(rows)).max(axis=0) for _, rows in _chunks(X)], axis=0
     )

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from skgmje._backend import from_tensor
+from skgmje._backend import FLOATS, from_tensor
 from skgmje._sklearn import StrOptions, _check_sample_weight
 from skgmje.em import RowBlocks
 from skgmje.gaussian import COVARIANCE_TYPES
@@ -15,6 +15,9 @@ LARGEST = 1e150
 
 # Columns that an error names.
 _MOST_NAMED = 5
+
+# Above this share of repeated values a likelihood says little.
+TIE_SHARE = 0.05
 
 
 class TypeOptions(StrOptions):
@@ -52,7 +55,7 @@ def as_blocks(X, sample_weight=None):
 
 
 def is_lazy(X):
-    """Tell whether rows are a Dask collection, without importing Dask."""
+    """Return whether rows are a Dask collection, without importing Dask."""
     return hasattr(X, "__dask_graph__")
 
 
@@ -137,9 +140,6 @@ def check_magnitude(X):
         )
 
 
-_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
-
-
 def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=None):
     """Return `X` as a float array of rows that the hot loops can square."""
     if reset or not _are_plain_rows(estimator, X, min_samples):
@@ -159,7 +159,7 @@ def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=N
 
 def _are_plain_rows(estimator, X, min_samples):
     """Tell at once whether validation would find nothing to do, nothing to say."""
-    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in _FLOATS:
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in FLOATS:
         return False
     if len(X) < max(1, min_samples) or hasattr(estimator, "feature_names_in_"):
         return False

@@ -35,18 +35,10 @@ from skgmje import (
 from skgmje._callbacks import EstimatorMixin
 from skgmje._training._loop import _MixtureNet
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
-from skgmje.conditional import _stack_fit as _conditional_fit
+from skgmje.conditional import _stack_fit
 from skgmje.em import _em
-from skgmje.ensemble import _recipe as _given_members
-from skgmje.mixture import (
-    _gas_fit,
-)
-from skgmje.mixture import (
-    _gaussian_mixture as _stepwise,
-)
-from skgmje.mixture import (
-    _neural_gas_mixture as _gas_stream,
-)
+from skgmje.ensemble import _recipe
+from skgmje.mixture import _gas_fit, _gaussian_mixture, _neural_gas_mixture
 from skgmje.modules import Prototypes
 from skgmje.utils import all_estimators
 
@@ -216,11 +208,11 @@ def test_wherever_it_comes_all_is_kept_or_all_is_as_before(name):
         ("GrowingNeuralGasMixture", _gas_fit, "refine_gas", "that a gas is shown"),
         (
             "StackingDensity",
-            _given_members,
+            _recipe,
             "_fit_estimator",
             "with 1 of 2 tasks",
         ),
-        ("StackingConditionalDensity", _conditional_fit, "train_stack", "a network"),
+        ("StackingConditionalDensity", _stack_fit, "train_stack", "a network"),
     ],
 )
 def test_what_was_learned_is_kept(monkeypatch, tmp_path, name, owner, function, when):
@@ -257,10 +249,10 @@ def test_of_several_starts_the_best_is_kept(monkeypatch):
     assert_array_equal(answer(estimator), answer(fit(clone(EM))))
 
 
-@pytest.mark.parametrize("owner", [_stepwise, _gas_stream])
+@pytest.mark.parametrize("owner", [_gaussian_mixture, _neural_gas_mixture])
 def test_a_chunk_counts_as_a_whole_or_not_at_all(monkeypatch, owner):
     name, estimator = "node_statistics", clone(ALL["GrowingNeuralGasMixture"])
-    if owner is _stepwise:
+    if owner is _gaussian_mixture:
         name, estimator = "maximise", GaussianMixture(2, random_state=0)
     estimator.partial_fit(X[:60])
     before = answer(estimator)

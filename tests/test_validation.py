@@ -18,8 +18,7 @@ from sklearn.neighbors import KernelDensity
 import skgmje
 
 # Inside: checks answer to estimators, and users see only their errors.
-from skgmje import _callbacks, _sklearn, _validation
-from skgmje import _standardize as _units
+from skgmje import _callbacks, _sklearn, _standardize, _validation
 from skgmje._backend import cholesky, to_numpy
 from skgmje._standardize import drop_weightless, standardization
 from skgmje._validation import as_blocks
@@ -212,7 +211,7 @@ def test_extreme_weights_are_scaled(dtype):
 def test_chunks_change_nothing(monkeypatch):
     weight = np.arange(50.0) + 1
     whole = standardization(UNITS_X, weight, per_feature=True)
-    monkeypatch.setattr(_units, "_CHUNK_ENTRIES", 21)
+    monkeypatch.setattr(_standardize, "_CHUNK_ENTRIES", 21)
     for mine, expected in zip(
         standardization(UNITS_X, weight, per_feature=True), whole, strict=True
     ):

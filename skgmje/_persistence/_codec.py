@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from skgmje._backend import is_torch
-from skgmje._persistence._container import DTYPES
+from skgmje._persistence._container import DTYPES, distinct
 from skgmje._persistence._registry import class_of, name_of
 
 # Results of searches and trainings, which nothing is computed from.
@@ -163,11 +163,13 @@ def _fields(value):
 
 
 def _is_module(value):
+    """Return whether a value is a torch module."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.nn.Module)
 
 
 def _below(path, name):
+    """Return the path of a part of what is at a path."""
     return f"{path}.{name}" if path else str(name)
 
 
@@ -229,7 +231,7 @@ class Decoder:
         return tuple(map(self.decode, nodes))
 
     def _dict(self, pairs):
-        return _distinct((self.decode(k), self.decode(v)) for k, v in pairs)
+        return distinct((self.decode(k), self.decode(v)) for k, v in pairs)
 
     def _slice(self, nodes):
         start, stop, step = map(self.decode, nodes)
@@ -274,10 +276,10 @@ class Decoder:
 
     def _object(self, node):
         cls = class_of(node["object"])
-        state = _distinct((k, self.decode(v)) for k, v in node["state"])
+        state = distinct((k, self.decode(v)) for k, v in node["state"])
         if "params" not in node:
             return _make_value(cls, state)
-        params = _distinct((k, self.decode(v)) for k, v in node["params"])
+        params = distinct((k, self.decode(v)) for k, v in node["params"])
         known = set(cls._get_param_names())
         if not set(params) <= known:
             raise ValueError(
@@ -290,14 +292,6 @@ class Decoder:
         value.__setstate__(state)
         # A part that is a parameter has not been fitted.
         return _complete(value) if state else value
-
-
-def _distinct(pairs):
-    pairs = list(pairs)
-    items = dict(pairs)
-    if len(items) != len(pairs):
-        raise ValueError("it has the same key twice")
-    return items
 
 
 def _make_value(cls, state):
@@ -330,6 +324,7 @@ def _check_attribute(cls, params, name, value):
 
 
 def _check_finite(name, value):
+    """Refuse an attribute with numbers that are not finite, reports aside."""
     if name in REPORTS:
         return
     parts = value if isinstance(value, tuple | list) else (value,)

@@ -20,6 +20,7 @@ DTYPES = frozenset(
 
 
 def _library():
+    """Import safetensors, or say how to install it."""
     try:
         return importlib.import_module("safetensors.numpy")
     except ImportError as error:
@@ -58,14 +59,16 @@ def _metadata(data):
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > len(data) - 8:
         raise ValueError("it ends too early")
-    header = json.loads(data[8 : 8 + size].decode(), object_pairs_hook=_distinct)
+    header = json.loads(data[8 : 8 + size].decode(), object_pairs_hook=distinct)
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or FORMAT not in metadata:
         raise ValueError("it is not a skgmje file")
-    return json.loads(metadata[FORMAT], object_pairs_hook=_distinct)
+    return json.loads(metadata[FORMAT], object_pairs_hook=distinct)
 
 
-def _distinct(pairs):
+def distinct(pairs):
+    """Return a dict of pairs; no key may come twice."""
+    pairs = list(pairs)
     items = dict(pairs)
     if len(items) != len(pairs):
         raise ValueError("it has the same key twice")

@@ -37,6 +37,7 @@ def save(value, path):
 
 
 def _versions():
+    """Return the versions of what a model was fitted with."""
     from skgmje import __version__
 
     return {"skgmje": __version__, "python": platform.python_version()} | {

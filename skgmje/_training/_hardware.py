@@ -101,7 +101,7 @@ def fast_training(module, X):
 
 
 def _has_bfloat16(device):
-    """Tell whether a device multiplies bfloat16 by itself."""
+    """Return whether a device multiplies bfloat16 by itself."""
     if device.type == "cuda":
         # An emulated one is slower than single precision; they came with 8.0.
         return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -123,7 +123,7 @@ def group_size():
 
 
 def _exists():
-    """Tell whether there is a group of processes."""
+    """Return whether there is a group of processes."""
     return distributed.is_available() and distributed.is_initialized()
 
 

@@ -258,7 +258,7 @@ class _Criterion(nn.Module):
 
 
 def _reads_batches(callback):
-    """Tell whether a skorch callback wants to hear of single batches."""
+    """Return whether a skorch callback wants to hear of single batches."""
     events = ("on_batch_begin", "on_batch_end", "on_grad_computed")
     # A checkpoint may name its file after the last batch.
     return isinstance(callback, Checkpoint) or any(
@@ -426,7 +426,7 @@ class _MixtureNet(NeuralNet):
         self.state_ = self._state()
 
     def is_bad(self, loss):
-        """Tell whether a loss is no number, or far above the first."""
+        """Return whether a loss is no number, or far above the first."""
         return not loss <= _EXPLODED * max(1.0, abs(self.losses_[0]))
 
     def _check_finite(self, loss):
@@ -446,7 +446,7 @@ class _MixtureNet(NeuralNet):
         self.module_.load_state_dict(self.best_state_)
 
     def is_numerical(self, error):
-        """Tell whether bad parameters caused an error; all others are the user's."""
+        """Return whether bad parameters caused an error; all others are the user's."""
         finite = all(torch.isfinite(p).all() for p in self.module_.parameters())
         return not finite or isinstance(error.__cause__ or error, _NUMERICAL)
 
@@ -487,7 +487,7 @@ def check_callbacks(callbacks):
 
 
 def _may_be_fused(settings, device):
-    """Tell whether Adam can move all parameters at once; on the CPU since torch 2.4."""
+    """Return whether Adam can move all parameters at once; on CPUs since torch 2.4."""
     optimizer = settings["optimizer"]
     if optimizer not in (torch.optim.Adam, torch.optim.AdamW):
         return False

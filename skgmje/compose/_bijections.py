@@ -114,19 +114,23 @@ class Power(Bijection):
 
 
 def _yeo_johnson_log_slope(x, lmbda):
+    """Return the log-derivative of the map."""
     return np.copysign(1.0, x) * xlog1py(lmbda - 1, np.abs(x))
 
 
 def _yeo_johnson_image(lmbda):
+    """Return the interval that the map reaches."""
     lower = 1 / (2 - lmbda) if lmbda > 2 else -np.inf
     return lower, -1 / lmbda if lmbda < 0 else np.inf
 
 
 def _box_cox_log_slope(x, lmbda):
+    """Return the log-derivative of the map, -inf where it is not defined."""
     return np.where(x > 0, xlogy(lmbda - 1, x), -np.inf)
 
 
 def _box_cox_image(lmbda):
+    """Return the interval that the map reaches."""
     lower = -1 / lmbda if lmbda > 0 else -np.inf
     return lower, -1 / lmbda if lmbda < 0 else np.inf
 
@@ -376,10 +380,12 @@ def is_everywhere(intervals):
 
 
 def _is_dict(log_det):
+    """Return whether log-determinants are given by name."""
     return isinstance(log_det, dict)
 
 
 def _refuse_clip(scaler):
+    """Refuse a scaler whose map is flat outside the data."""
     if getattr(scaler, "clip", False):
         raise ValueError(
             f"clip=True of {type(scaler).__name__} makes its map flat outside the "
@@ -388,11 +394,13 @@ def _refuse_clip(scaler):
 
 
 def _divided(scaler):
+    """Return the log-determinant of a scaler that divides."""
     _refuse_clip(scaler)
     return 0.0 if scaler.scale_ is None else -np.log(scaler.scale_).sum()
 
 
 def _multiplied(scaler):
+    """Return the log-determinant of a scaler that multiplies."""
     _refuse_clip(scaler)
     return np.log(scaler.scale_).sum()
 
@@ -417,6 +425,7 @@ def _whitened(pca):
 
 
 def _function(transformer, log_det):
+    """Return the bijection of a FunctionTransformer."""
     known = Identity if transformer.func is None else Function
     return known(transformer, log_det)
 

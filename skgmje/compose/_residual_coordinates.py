@@ -108,6 +108,7 @@ def _features(X, landmarks, bandwidth):
 
 
 def _chunks(X):
+    """Return the samples in parts."""
     return [X[start : start + _CHUNK_ROWS] for start in range(0, len(X), _CHUNK_ROWS)]
 
 
@@ -197,7 +198,7 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
 
     >>> import numpy as np
     >>> from skgmje import GaussianMixture, TransformedDensity
-
+    >>> from skgmje.compose import ResidualCoordinates
     >>> rng = np.random.default_rng(0)
     >>> x = rng.uniform(0, 6, size=(600, 1))
     >>> X = np.hstack([x, np.sin(x) + 0.1 * rng.normal(size=(600, 1))])

@@ -69,6 +69,7 @@ def image_mass(density, bijection, n_features):
 
 
 def _is_whole_line(edges):
+    """Return whether the edges leave nothing out."""
     return np.array_equal(edges, WHOLE_LINE)
 
 
@@ -120,6 +121,7 @@ def _monte_carlo(density, bijection):
 
 
 def _share_inside(bijection, Z):
+    """Return the share of points that lie in the image."""
     with np.errstate(all="ignore"):
         return float(bijection.contains(Z).mean())
 

@@ -18,6 +18,7 @@ from skgmje._callbacks import EstimatorMixin
 from skgmje._standardize import location_scale
 from skgmje._validation import (
     LARGEST,
+    TIE_SHARE,
     check_magnitude,
     check_rows,
     check_values,
@@ -26,9 +27,6 @@ from skgmje._validation import (
     refuse_blocks,
     tie_shares,
 )
-
-# Above this share of repeated targets a likelihood says little.
-TIE_SHARE = 0.05
 
 
 def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
@@ -423,4 +421,5 @@ def _check_levels(quantiles):
 
 
 def _entropy(weights):
+    """Return the entropy of the weights along the last axis."""
     return -np.sum(weights * np.log(np.where(weights > 0, weights, 1.0)), axis=-1)

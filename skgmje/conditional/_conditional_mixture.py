@@ -115,7 +115,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
 
     cv_results_ : dict or None
         Held-out conditional log-likelihood of the joint mixtures tried, in
-        standardised units.
+        standardized units.
 
     loss_curve_ : ndarray or None
         Training loss of the networks or of the module.

@@ -233,11 +233,13 @@ def _condition(process, rows, y, known):
 
 
 def _scaled(params, X):
+    """Return samples in units of the lengths."""
     lengths = np.exp(params[3:])
     return X / lengths
 
 
 def _squared_distances(A, B):
+    """Return all squared distances, (len(A), len(B))."""
     squares = (A * A).sum(1)[:, None] + (B * B).sum(1) - 2 * A @ B.T
     return np.maximum(squares, 0.0)
 
@@ -251,6 +253,7 @@ def _kernel(params, A, B):
 
 
 def _covariance(params, X, weight):
+    """Return the covariance of noisy targets, (n, n)."""
     covariance = _kernel(params, X, X)
     covariance[np.diag_indices_from(covariance)] += np.exp(params[2]) / weight + JITTER
     return covariance

@@ -137,6 +137,7 @@ def fit_forests(rows, settings, seed):
 
 
 def _score(rows, found, bandwidth):
+    """Return the mean log-density of the first target, at a bandwidth."""
     prediction = _gather(found[:1], bandwidth, len(rows.X))
     return np.average(prediction.mixture.log_prob(rows.Y[:, :1]), weights=rows.weight)
 

@@ -43,7 +43,7 @@ class Prediction(NamedTuple):
         return np.hstack([self.means.reshape(len(self.means), -1), self.log_stds])
 
     def is_finite(self):
-        """Tell whether all numbers are."""
+        """Return whether all numbers are."""
         return bool(np.isfinite(self.features()).all())
 
 
@@ -119,7 +119,7 @@ class RegressorMember(Member):
 
     def predict(self, X, raw):
         means = [np.ravel(regressor.predict(raw)) for regressor in self.regressors]
-        return _standardised(means, self.units)
+        return _standardized(means, self.units)
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,11 @@ class RegressorFit:
             held_out.append(np.ravel(predicted))
             regressors.append(clone(self.regressor).fit(rows.raw, y, **params))
         member = RegressorMember(tuple(regressors), self.units)
-        return MemberFit(member, _standardised(held_out, self.units))
+        return MemberFit(member, _standardized(held_out, self.units))
 
 
-def _standardised(means, units):
+def _standardized(means, units):
+    """Return the prediction of means in the units of the targets, (n, t, 1)."""
     loc, scale = units
     means = (np.stack(means, axis=1) - loc) / scale
     return Prediction(means[..., None], np.empty((len(means), 0)))
@@ -227,6 +228,7 @@ def _padded(mixture, chosen):
 
 
 def _joint_prediction(mixture):
+    """Return the prediction that one mixture for each sample makes."""
     return Prediction(
         mixture.mean[..., None], np.empty((len(mixture.means), 0)), mixture
     )

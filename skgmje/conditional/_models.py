@@ -245,6 +245,7 @@ def choose(candidates, rows, n_context, sample_weight=None, random_state=None):
 
 
 def _judge(mixture, rows, test, n_context):
+    """Return log-densities of the test samples given contexts, NaN for others."""
     log_prob = np.full(len(rows), np.nan)
     if is_torch(rows):
         mixture = _as_tensors(mixture, rows)
@@ -253,12 +254,14 @@ def _judge(mixture, rows, test, n_context):
 
 
 def _as_tensors(mixture, rows):
+    """Return the mixture in the library of the samples."""
     parts = mixture.weights, mixture.means, mixture.covariances
     parts = [map_arrays(lambda part: asarray_like(part, rows), part) for part in parts]
     return Mixture(*parts, mixture.covariance_type)
 
 
 def _mean(log_prob, weight):
+    """Return the weighted mean of what is not NaN."""
     judged = ~np.isnan(log_prob)
     return np.average(log_prob[judged], weights=weight[judged])
 

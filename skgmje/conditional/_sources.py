@@ -172,6 +172,7 @@ def fit_neural_gas(X, Y, settings, sample_weight=None, random_state=None):
 
 
 def _sizes(n_components, n_rows):
+    """Return the numbers of nodes to try."""
     if n_components != "auto":
         return (n_components,)
     return [k for k in GAS_GRID if k * ROWS_PER_COMPONENT <= n_rows] or GAS_GRID[:1]
@@ -284,6 +285,7 @@ def fit_memory_bank(X, Y, settings, sample_weight=None, random_state=None):
 
 
 def _complete(rows):
+    """Return which samples have no missing entry, (n,)."""
     return ~np.isnan(rows).any(axis=1)
 
 

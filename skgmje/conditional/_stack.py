@@ -379,5 +379,6 @@ def _copies(X, Y):
 
 
 def _of_positive_weight(groups, sample_weight):
+    """Return the groups of the samples that count."""
     groups = np.asarray(groups)
     return groups if sample_weight is None else groups[np.asarray(sample_weight) > 0]

@@ -83,6 +83,7 @@ def check_experts(experts, y_units, n_columns):
 
 
 def _is_regressor(value):
+    """Return whether a value is a regressor of scikit-learn's kind."""
     # scikit-learn raises for what has no tags.
     return isinstance(value, BaseEstimator) and is_regressor(value)
 
@@ -210,12 +211,14 @@ def _timed_fit(*args):
 
 
 def _fit_finite(fit, rows, settings, seed):
+    """Fit a member; a failure if its predictions are not finite."""
     found = fit(rows, settings, seed)
     finite = found.held_out.is_finite()
     return found if finite else Failure("it predicts NaN or infinity")
 
 
 def _timed_stack(*args):
+    """Train networks on members; return them and the seconds of the thread."""
     start = time.thread_time()
     return learn_then(
         lambda part: (part, time.thread_time() - start), tuple, train_stack, *args

@@ -10,7 +10,7 @@ from skgmje.conditional._models import Conditional, join_mixtures
 from skgmje.gaussian._checks import as_batch
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
-from skgmje.metrics._scores import _distance
+from skgmje.metrics._scores import mean_absolute
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Blend:
 
 
 def stack_columns(X, predictions, units):
+    """Return contexts and features of the predictions, standardized, (n, p)."""
     columns = np.hstack([X, *(p.features() for p in predictions)])
     return (columns - units[0]) / units[1]
 
@@ -64,10 +65,10 @@ def crps_terms(mixtures, Y, weight):
             for b in batches
         ]
         for j, (w, mean, variance) in enumerate(parts):
-            distance = _distance(Y[:, target, None] - mean, variance)
+            distance = mean_absolute(Y[:, target, None] - mean, variance)
             a[j] += weight @ (w * distance).sum(axis=1)
             for k, (w_k, mean_k, variance_k) in enumerate(parts[: j + 1]):
-                distance = _distance(
+                distance = mean_absolute(
                     mean[:, :, None] - mean_k[:, None],
                     variance[:, :, None] + variance_k[:, None],
                 )
@@ -153,6 +154,7 @@ def calibrate(mixture, Y, weight):
 
 
 def _widen(mixture, width):
+    """Return a mixture with standard deviations `width` times as large."""
     return replace(mixture, covariances=mixture.covariances * width**2)
 
 
@@ -217,6 +219,7 @@ def visible(predictions):
 
 
 def _check_finite(name, prediction):
+    """Refuse a member's prediction that is not finite."""
     if not prediction.is_finite():
         raise ValueError(
             f"The expert {name!r} predicts NaN or infinity for some of the rows, "

@@ -11,10 +11,9 @@ import torch
 from torch import nn
 
 from skgmje._interrupt import Interrupted, learn_then
-from skgmje._training import _loop as _net
 from skgmje._training._hardware import load_tensors
-from skgmje._training._loop import TensorBatches, TensorRows
-from skgmje._training._schedule import Hooks, Schedule
+from skgmje._training._loop import TensorBatches, TensorRows, train
+from skgmje._training._schedule import Hooks, Schedule, Training
 from skgmje.conditional._models import (
     Conditional,
     Fit,
@@ -197,7 +196,7 @@ def train_members(
     drop = Dropout(settings.dropout, generator) if settings.dropout else None
     device = settings.device or torch.device("cpu")
     tensors = [torch.from_numpy(np.asarray(a, np.float32)).to(device) for a in data]
-    train = MemberRows(tensors, _member_rows(~unseen, random_state).to(device))
+    shown = MemberRows(tensors, _member_rows(~unseen, random_state).to(device))
     held = MemberRows(tensors, _member_rows(unseen, random_state).to(device))
     judged_on = held[torch.arange(min(len(held), MOST_JUDGED))]
     schedule = make_schedule(*data[1].shape, settings)
@@ -212,8 +211,8 @@ def train_members(
             steps = torch.full((settings.n_members,), members.n_steps)
         return _layers(network), training, steps.cpu().numpy().astype(int)
 
-    plan = members, members.loss, train, schedule, hooks, generator, device
-    return learn_then(describe, _net.Training, _net.train, *plan)
+    plan = members, members.loss, shown, schedule, hooks, generator, device
+    return learn_then(describe, Training, train, *plan)
 
 
 def _make_hooks(members, context, settings):
@@ -280,7 +279,7 @@ def _layers(network):
     )
 
 
-# More targets are learned by heart sooner, and by more components.
+# More targets are memorized sooner, and by more components.
 N_COMPONENTS = 5
 MANY_TARGETS = 8
 
@@ -399,7 +398,7 @@ def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
         return Fit(model, None, info, training.trouble)
 
     data = module, criterion, tensors, settings, random_state
-    return learn_then(describe, _net.Training, _train, *data)
+    return learn_then(describe, Training, _train, *data)
 
 
 def restore_module(model, module):
@@ -436,7 +435,7 @@ def _train(module, criterion, tensors, settings, random_state):
         net_params=settings.net_params,
     )
     device = settings.device or torch.device("cpu")
-    return _net.train(module, criterion, tensors, schedule, hooks, generator, device)
+    return train(module, criterion, tensors, schedule, hooks, generator, device)
 
 
 def _follow(module, criterion, tensors, schedule, random_state):
@@ -456,8 +455,8 @@ def _follow(module, criterion, tensors, schedule, random_state):
         if not losses:
             raise
         when = f"after {len(losses)} of {schedule.max_iter} batches"
-        raise Interrupted(when, _net.Training(np.array(losses))) from stop
-    return _net.Training(np.array(losses))
+        raise Interrupted(when, Training(np.array(losses))) from stop
+    return Training(np.array(losses))
 
 
 def _in_double(module, X):
@@ -479,4 +478,5 @@ def _precision(module):
 
 
 def _tensor(array, dtype=np.float32):
+    """Return an array as a tensor of the data type."""
     return torch.from_numpy(np.asarray(array, dtype))

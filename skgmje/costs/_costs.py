@@ -77,6 +77,7 @@ class Cost:
     --------
     >>> from skgmje.gaussian import grams
     >>> import numpy as np
+    >>> from skgmje.costs import Cost, scalar_cost, svd_cost
     >>> def both(grams, weights=None, jitter=None):
     ...     return scalar_cost(grams, weights) + svd_cost(grams, weights, jitter)
     >>> cost = Cost(both, is_density=False, learns_weights=True)
@@ -159,7 +160,7 @@ def scalar_cost(grams, weights=None, jitter=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import scalar_cost
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(scalar_cost(grams(X, X[:2], bandwidth=0.5))), 3)
@@ -208,7 +209,7 @@ def vector_matrix_cost(grams, weights=None, jitter=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import vector_matrix_cost
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(vector_matrix_cost(grams(X, X[:2], bandwidth=0.5))), 3)
@@ -258,7 +259,7 @@ def matrix_matrix_cost(grams, weights=None, jitter=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import matrix_matrix_cost
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(matrix_matrix_cost(grams(X, X[:2], bandwidth=0.5))), 3)
@@ -312,7 +313,7 @@ def svd_cost(grams, weights=None, jitter=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import svd_cost
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(svd_cost(grams(X, X[:2], bandwidth=0.5))), 3)
@@ -374,7 +375,7 @@ def whitened_trace_cost(grams, weights=None, jitter=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import whitened_trace_cost
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(whitened_trace_cost(grams(X, X[:2] + 0.5, bandwidth=0.5))), 3)
@@ -424,7 +425,7 @@ def whitened_svd_cost(grams, weights=None, jitter=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import whitened_svd_cost
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(whitened_svd_cost(grams(X, X[:2] + 0.5, bandwidth=0.5))), 3)
@@ -475,7 +476,7 @@ def logdet_cost(grams, weights=None, jitter=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import logdet_cost
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(logdet_cost(grams(X, X[:2] + 0.5, bandwidth=0.5))), 3)
@@ -516,7 +517,7 @@ def principal_cosines(grams, jitter=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import principal_cosines
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> principal_cosines(grams(X, X[:2] + 0.5, bandwidth=0.5)).round(3)

@@ -58,7 +58,7 @@ def scalar_value(grams, weights=None, jitter=None, *, log=False):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import density_bound, scalar_value
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> g = grams(X, X[:2], bandwidth=0.5)
@@ -113,7 +113,7 @@ def vector_matrix_value(grams, weights=None, jitter=None, *, log=False):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import density_bound, vector_matrix_value
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> g = grams(X, X, bandwidth=0.5)
@@ -166,7 +166,7 @@ def matrix_matrix_value(grams, weights=None, jitter=None, *, log=False):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import matrix_matrix_value, trace_bound
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> g = grams(X, X[:2], bandwidth=0.5)
@@ -221,7 +221,7 @@ def svd_value(grams, weights=None, jitter=None, *, log=False):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import nuclear_bound, svd_value
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> g = grams(X, X[::-1], bandwidth=0.5)
@@ -262,7 +262,7 @@ def optimal_weights(grams, jitter=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import optimal_weights
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [0.0], [2.0], [2.0], [2.0]])
     >>> optimal_weights(grams(X, X[1:3], bandwidth=0.5)).round(3)
@@ -294,7 +294,7 @@ def density_bound(grams, *, log=False):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import density_bound
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(density_bound(grams(X, X, bandwidth=0.5))), 4)
@@ -325,7 +325,7 @@ def trace_bound(grams, *, log=False):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import trace_bound
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(trace_bound(grams(X, X, bandwidth=0.5))), 4)
@@ -364,7 +364,7 @@ def nuclear_bound(grams, weights=None, *, log=False):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import nuclear_bound
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(nuclear_bound(grams(X, X, bandwidth=0.5))), 4)
@@ -406,7 +406,7 @@ def pair_ess(grams, weights=None):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import pair_ess
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(pair_ess(grams(X, X, bandwidth=100.0))), 2)
@@ -448,7 +448,7 @@ def effective_rank(grams):
     Examples
     --------
     >>> import numpy as np
-
+    >>> from skgmje.costs import effective_rank
     >>> from skgmje.gaussian import grams
     >>> X = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(effective_rank(grams(X, X, bandwidth=100.0))), 2)

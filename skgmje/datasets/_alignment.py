@@ -280,6 +280,7 @@ def _branches(weights, means, scale):
 
 
 def _log_normal(diff):
+    """Return the log-density of the noise."""
     return -0.5 * (diff / NOISE) ** 2 - np.log(NOISE) - 0.5 * LOG_2PI
 
 

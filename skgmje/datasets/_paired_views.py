@@ -204,6 +204,7 @@ def _change(images, generator, *, rotation, scale, shift, brightness, noise):
 
 
 def _check_not_negative(**sizes):
+    """Check that sizes are finite and at least 0."""
     for name, size in sizes.items():
         if not 0 <= size < np.inf:
             raise ValueError(f"{name}={size!r} must be a number that is not negative.")

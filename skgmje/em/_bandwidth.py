@@ -83,7 +83,7 @@ _MAX_ROWS = 1000
 # Below this share of the data's total variance a kernel is a point.
 _FLOOR = 1e-4
 
-# Standardised features vary by about 1, or not at all.
+# Standardized features vary by about 1, or not at all.
 _SMALLEST = 1e-12
 
 # From this many features on, noise needs kernels so wide that most see each other.

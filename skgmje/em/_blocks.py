@@ -31,7 +31,7 @@ class RowBlocks(ABC):
     --------
     >>> import numpy as np
     >>> from skgmje import GaussianMixture
-
+    >>> from skgmje.em import RowBlocks, tree_reduce
     >>> class Blocks(RowBlocks):
     ...     def __init__(self, blocks):
     ...         self.blocks = blocks
@@ -246,6 +246,7 @@ def as_rows(X):
 
 
 def _on_rows(function, index, X, sample_weight):
+    """Call a function on the samples of a block that have weight."""
     X = as_rows(X)
     if sample_weight is not None:
         sample_weight = _as_weights(sample_weight, len(X))
@@ -256,6 +257,7 @@ def _on_rows(function, index, X, sample_weight):
 
 
 def _as_weights(sample_weight, n_rows):
+    """Return the weights of a block, one for each sample."""
     weight = np.asarray(sample_weight, np.float64)
     if weight.shape != (n_rows,):
         raise ValueError(
@@ -270,15 +272,18 @@ def _as_weights(sample_weight, n_rows):
 
 
 def _merge_any(merge, *results):
+    """Merge the results that are not None."""
     known = [result for result in results if result is not None]
     return reduce(merge, known) if known else None
 
 
 def _on_values(function, index, X, sample_weight):
+    """Call a function on the samples of a block that have any value."""
     return function(index, *_with_values(X, sample_weight))
 
 
 def _with_values(X, sample_weight):
+    """Return the samples that have any value, and their weights."""
     X = as_rows(X)
     valued = ~np.isnan(X).all(axis=1)
     if valued.all():
@@ -288,6 +293,7 @@ def _with_values(X, sample_weight):
 
 
 def _draw(quotas, seed, index, X, sample_weight):
+    """Draw the block's quota of samples, without replacement."""
     if not quotas[index]:
         return None
     rows = slice(None)
@@ -335,6 +341,7 @@ def _look_at(rows, weight, dtype):
 
 @np.errstate(over="ignore")
 def _merge_overviews(first, second):
+    """Return the overview of two blocks together."""
     weight = first.weight + second.weight
     safe = np.where(weight > 0, weight, 1.0)
     delta = second.mean - first.mean

@@ -198,7 +198,7 @@ def missing_moments(X, sample_weight=None):
 
 
 def has_missing(X):
-    """Tell whether an entry is NaN, by blocks."""
+    """Return whether an entry is NaN, by blocks."""
     return any(
         bool(np.isnan(X[start : start + 8192]).any())
         for start in range(0, len(X), 8192)
@@ -346,8 +346,8 @@ class EMResult(NamedTuple):
     Examples
     --------
     >>> import numpy as np
-
-    >>> from skgmje.gaussian._mixture import Mixture
+    >>> from skgmje.em import expectation_maximization
+    >>> from skgmje.gaussian import Mixture
     >>> start = Mixture([1.0], [[0.0]], [[1.0]], "diag")
     >>> expectation_maximization(np.array([[1.0], [3.0]]), start).converged
     True
@@ -446,9 +446,8 @@ def expectation_maximization(
     Examples
     --------
     >>> import numpy as np
-
-    >>> from skgmje.gaussian._covariance import COVARIANCE_TYPES
-    >>> from skgmje.gaussian._mixture import Mixture
+    >>> from skgmje.em import expectation_maximization
+    >>> from skgmje.gaussian import COVARIANCE_TYPES, Mixture
     >>> X = np.array([[-1.0], [-1.2], [1.0], [1.2]])
     >>> start = Mixture([0.5, 0.5], [[-0.5], [0.5]], [[1.0], [1.0]], "diag")
     >>> result = expectation_maximization(X, start, tol=1e-6)
@@ -671,6 +670,7 @@ def first_parameters(
 
 
 def _checked_moments(X, sample_weight, moments):
+    """Return given moments, or observed ones, of which no feature is empty."""
     if moments is not None:
         return moments
     mean, variance = observed_moments(X, sample_weight)

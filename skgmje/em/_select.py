@@ -472,6 +472,7 @@ def find_folds(X, random_state):
 
 
 def _sizes(n_components, grid, n_train):
+    """Return the numbers of components to try on so many samples."""
     if isinstance(n_components, tuple):
         if n_train < 2 * ROWS_PER_COMPONENT:
             return [min(n_components)]
@@ -493,6 +494,7 @@ def _starts(X, sample_weight, folds, size, first_labels, seed):
 
 
 def _rows(sample_weight, mask):
+    """Return the weights of the samples in a mask; None stays None."""
     return None if sample_weight is None else sample_weight[mask]
 
 
@@ -512,7 +514,7 @@ class _Candidate(NamedTuple):
     fits: list
 
     def is_better(self, other, doubtful):
-        """Tell whether held-out rows prefer it, by a standard error where few tell."""
+        """Return whether held-out rows prefer it; where few, by a standard error."""
         gain = self.mean - other.mean
         if not doubtful or gain <= 0:
             return gain > 0
@@ -541,6 +543,7 @@ def _held_out(
 
 
 def _test_rows(train):
+    """Return the held-out samples; all, if none are."""
     return train if train.all() else ~train
 
 
@@ -563,18 +566,19 @@ def _of_few_rows(X, folds, sizes, settings):
 
 
 def _varies_rarely(X):
-    """Tell whether a feature varies in fewer samples than one component may take."""
+    """Return whether a feature varies in fewer samples than one component may take."""
     differs = (X != np.nanmedian(X, axis=0)) & ~np.isnan(X)
     count = differs.sum(axis=0)
     return bool(((count > 0) & (count < ROWS_PER_COMPONENT)).any())
 
 
 def _spikes(covariance_type, shrinkage):
-    """Tell whether a component may be as narrow as its few rows happen to be."""
+    """Return whether a component may be as narrow as its few rows happen to be."""
     return not (COVARIANCE_TYPES[covariance_type].shared or shrinkage)
 
 
 def _is_hopeless(scores):
+    """Return whether the last two scores are far below the best."""
     return len(scores) > 2 and max(scores[-2:]) < max(scores) - HOPELESS
 
 

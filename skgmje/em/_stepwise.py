@@ -73,7 +73,7 @@ def block_stats(
     --------
     >>> import numpy as np
     >>> from skgmje import Mixture
-
+    >>> from skgmje.em import block_stats, merge_stats
     >>> mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones((1, 1)), "diag")
     >>> blocks = [np.array([[1.0], [2.0]]), np.array([[6.0]])]
     >>> stats = [block_stats(mixture, X, center=np.zeros(1)) for X in blocks]
@@ -87,7 +87,7 @@ def block_stats(
 
 
 def merge_stats(mixture, *stats):
-    """Merge statistics of blocks that were taken with the same mixture and centre.
+    """Merge statistics of blocks that were taken with the same mixture and center.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def merge_stats(mixture, *stats):
 
     >>> import numpy as np
     >>> from skgmje import Mixture
-
+    >>> from skgmje.em import block_stats, merge_stats
     >>> mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones((1, 1)), "diag")
     >>> stats = block_stats(mixture, np.ones((5, 1)), center=np.zeros(1))
     >>> merge_stats(mixture, stats, stats).weight
@@ -153,7 +153,7 @@ def score_block(mixture, X, sample_weight=None, missing="raise"):
     --------
     >>> import numpy as np
     >>> from skgmje import Mixture
-
+    >>> from skgmje.em import score_block
     >>> mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones((1, 1)), "diag")
     >>> score_block(mixture, np.zeros((2, 1))).round(3)
     array([-1.838,  2.   ])
@@ -213,8 +213,8 @@ def online_em(mixture, X, *, rate=0.05, reg_covar=1e-6, dead_share=0.1):
     Examples
     --------
     >>> import numpy as np
-
-    >>> from skgmje.gaussian._mixture import Mixture
+    >>> from skgmje.em import online_em
+    >>> from skgmje.gaussian import Mixture
     >>> mixture = Mixture([1.0], [[0.0]], [[1.0]], "diag")
     >>> online_em(mixture, np.array([[1.0], [3.0]]), rate=0.5).means.item()
     1.0

@@ -600,6 +600,7 @@ def export_onnx(embedder, path=None, *, view="context"):
     --------
     >>> import numpy as np
     >>> from skgmje import GJEEmbedder
+    >>> from skgmje.embedding import export_onnx
     >>> X = np.random.default_rng(0).normal(size=(100, 3))
     >>> embedder = GJEEmbedder(2, max_iter=5, random_state=0).fit(X)
     >>> model = export_onnx(embedder)

@@ -44,7 +44,7 @@ class Range(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Decode codes to centres, side by side in one row."""
+    """Decode codes to centers, side by side in one row."""
 
     def __init__(self, shared, own, output):
         super().__init__()

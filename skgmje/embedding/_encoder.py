@@ -287,11 +287,13 @@ def precision(network):
 
 
 def _build_perceptron(view, estimator, random_state):
+    """Return the perceptron of a view."""
     sizes = [view.n_features, *_hidden_sizes(estimator, _LAYERS)]
     return Perceptron(sizes, random_state)
 
 
 def _build_convnet(view, estimator, random_state):
+    """Return the network of convolutions of a view of images."""
     if view.image_shape is None:
         raise ValueError(
             f"{view.parameter}='convnet' is for images, but {_DATA[view.parameter]} "
@@ -310,6 +312,7 @@ ENCODERS = {"mlp": _build_perceptron, "convnet": _build_convnet}
 
 
 def _hidden_sizes(estimator, default):
+    """Return the sizes of the hidden layers, by default or as given."""
     sizes = estimator.hidden_layer_sizes
     return default if isinstance(sizes, str) else sizes
 
@@ -409,6 +412,7 @@ def _evaluate(network, chunks, device, units, dtype):
 
 
 def _present_device(name):
+    """Return the device, or the processor where there is no such device."""
     try:
         return resolve_device(name)
     except ValueError:
@@ -420,6 +424,7 @@ _EMA_DECAY = 0.99
 
 
 def _learns(parameter):
+    """Return whether a parameter is trained."""
     return parameter.requires_grad
 
 
@@ -690,6 +695,7 @@ def _run(estimator, module, rows, size, random_state, device, task):
 
 
 def _settle_and_look(estimator, module, sample, seed, batches):
+    """Settle the normalisations, then look at the embeddings of the sample."""
     _settle(module, *batches)
     return _look(estimator, module, sample, seed)
 

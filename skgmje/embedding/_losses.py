@@ -197,10 +197,12 @@ def gaussian_mutual_information(z_context, z_target, ridge=0.0):
 
 
 def _factor(matrix, ridge):
+    """Return the Cholesky factor of a covariance with a ridge."""
     return cholesky(matrix + ridge * eye_like(matrix), "The embeddings' covariance")
 
 
 def _log_det(factor):
+    """Return the log-determinant that a Cholesky factor gives."""
     xp = namespace(factor)
     return 2 * xp.sum(xp.log(xp.linalg.diagonal(factor)))
 
@@ -342,23 +344,26 @@ def barlow_loss(z_context, z_target, redundancy_weight=0.01):
     """
     z_context, z_target = as_floats(z_context, z_target)
     xp = namespace(z_context, z_target)
-    matrix = _standardised(z_context).T @ _standardised(z_target) / len(z_context)
+    matrix = _standardized(z_context).T @ _standardized(z_target) / len(z_context)
     matches = xp.sum((1 - xp.linalg.diagonal(matrix)) ** 2)
     return matches + redundancy_weight * _off_diagonal(matrix)
 
 
 def _off_diagonal(matrix):
+    """Return the sum of squares off the diagonal."""
     xp = namespace(matrix)
     return xp.sum(matrix**2) - xp.sum(xp.linalg.diagonal(matrix) ** 2)
 
 
 def _normalised(z):
+    """Return samples of length one."""
     # The length of a sample of zeros has no gradient.
     xp = namespace(z)
     return z / (xp.sum(z**2, axis=1, keepdims=True) + 1e-12) ** 0.5
 
 
-def _standardised(z):
+def _standardized(z):
+    """Return centered features of variance one."""
     diff, matrix = covariance(z)
     return diff / (namespace(z).linalg.diagonal(matrix) + 1e-10) ** 0.5
 
@@ -574,7 +579,7 @@ def joint_loss(z_context, z_target, mixture, logdet_weight=1.0, moments=None):
     --------
     >>> import numpy as np
     >>> from skgmje import Mixture
-
+    >>> from skgmje.embedding import joint_loss
     >>> z = np.random.default_rng(0).normal(size=(50, 4))
     >>> prior = Mixture(np.ones(1), np.zeros((1, 4)), np.ones(1), "spherical")
     >>> loss = joint_loss(z[:, :2], z[:, 2:], prior, logdet_weight=0.0)
@@ -766,6 +771,7 @@ def diagnose(estimator, X):
     --------
     >>> from sklearn.datasets import load_digits
     >>> from skgmje import GJEEmbedder
+    >>> from skgmje.embedding import diagnose
     >>> X, _ = load_digits(return_X_y=True)
     >>> embedder = GJEEmbedder(embedding_dim=8, max_iter=50, random_state=0).fit(X)
     >>> diagnose(embedder, X)["collapsed"]

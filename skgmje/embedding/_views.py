@@ -298,6 +298,7 @@ def _as_array(X):
 
 
 def _has_channels_first(sizes):
+    """Return whether the sizes of an image look like channels, height, width."""
     if len(sizes) < 3:
         return False
     first, height, last = sizes
@@ -305,6 +306,7 @@ def _has_channels_first(sizes):
 
 
 def _check_channels(shape, name):
+    """Refuse images with channels first."""
     if _has_channels_first(shape[1:]):
         raise ValueError(
             f"{name} of shape {shape} seems to have its channels first; images have "
@@ -314,6 +316,7 @@ def _check_channels(shape, name):
 
 
 def _is_whole(rows):
+    """Return whether all entries are whole numbers."""
     step = max(1, _CHUNK_ENTRIES // rows.shape[1])
     parts = (rows[start : start + step] for start in range(0, len(rows), step))
     return all((part == np.rint(part)).all() for part in parts)

@@ -15,7 +15,7 @@ SMALLEST_HOLDOUT, HOLDOUT_SHARE = 600, 9
 
 
 def is_splitter(cv):
-    """Tell whether folds come from an object of scikit-learn's or the user's."""
+    """Return whether folds come from an object of scikit-learn's or the user's."""
     return not (cv is None or isinstance(cv, int | np.integer))
 
 
@@ -109,6 +109,7 @@ class Fitted(NamedTuple):
 
 
 def take(weight, rows):
+    """Return the weights of some samples; None stays None."""
     return None if weight is None else weight[rows]
 
 

@@ -71,14 +71,17 @@ EFFORTS = {
 
 
 def _standardize(X, sample_weight, known):
+    """Fit a standard scaler."""
     return StandardScaler().fit(X, sample_weight=sample_weight)
 
 
 def _gaussianise(X, sample_weight, known):
+    """Fit normal scores of the columns."""
     return MarginalGaussianizer().fit(X, sample_weight=sample_weight)
 
 
 def _residuals(X, sample_weight, known):
+    """Fit residuals of normal scores, those that are known already."""
     coordinates = ResidualCoordinates(gaussianize=True)
     return coordinates._fit(X, sample_weight, known.get("marginal"))
 
@@ -475,6 +478,7 @@ def _gather(candidates, weights, fits):
 
 
 def _fit_estimator(estimator, X, weight, seed):
+    """Fit a clone, with a seed where it has none."""
     estimator = clone(estimator)
     names = estimator.get_params()
     seeds = [n for n in sorted(names) if n.split("__")[-1] == "random_state"]
@@ -487,6 +491,7 @@ def _fit_estimator(estimator, X, weight, seed):
 
 
 def _score_estimator(estimator, X, weight, held_out, seed):
+    """Fit a clone and return the log-densities of held-out samples."""
     fitted = _fit_estimator(estimator, X, weight, seed)
     if isinstance(fitted, Failure):
         return fitted

@@ -153,7 +153,7 @@ class StackedMixture:
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.ensemble._stacking_density import StackingDensity
+    >>> from skgmje.ensemble import StackingDensity
     >>> X = np.exp(np.random.default_rng(0).normal(size=(300, 2)))
     >>> density = StackingDensity(spaces=("identity", "marginal"), random_state=0)
     >>> given = density.fit(X).condition([0], X[:2, :1])

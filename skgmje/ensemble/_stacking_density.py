@@ -14,7 +14,13 @@ from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import StrOptions, _fit_context
 from skgmje._standardize import drop_weightless
-from skgmje._validation import check_rows, check_weights, mean_score, tie_shares
+from skgmje._validation import (
+    TIE_SHARE,
+    check_rows,
+    check_weights,
+    mean_score,
+    tie_shares,
+)
 from skgmje.ensemble._held_out import (
     Fitted,
     Table,
@@ -35,9 +41,8 @@ from skgmje.ensemble._recipe import (
 )
 from skgmje.ensemble._stacked_mixture import MixturePart, group_members, stack_members
 
-# Above this share of repeated values a likelihood says little; an atom is one
-# value that holds so much of a column.
-TIE_SHARE, ATOM_SHARE = 0.05, 0.01
+# An atom is one value that holds at least so much of a column.
+ATOM_SHARE = 0.01
 
 # Noise is at least so wide, in standard deviations.
 _LEAST_WIDTH = 0.01

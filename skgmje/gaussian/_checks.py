@@ -11,7 +11,7 @@ from skgmje.gaussian._covariance_type import collapse, is_shared, map_arrays, ow
 
 
 def is_checked(array):
-    """Tell whether looking at the values of `array` is cheap and harmless."""
+    """Return whether looking at the values of `array` is cheap and harmless."""
     if not is_torch(array):
         return True
     return array.device.type == "cpu" and not array.requires_grad
@@ -76,6 +76,7 @@ def check_parameters(weights, means, covariances, covariance_type):
 
 
 def _floating(means):
+    """Return means in floating point."""
     if is_torch(means):
         return means if means.is_floating_point() else means.double()
     return _as_numbers(means, "means")
@@ -95,10 +96,12 @@ def _core_shapes(means, covariances, covariance_type):
 
 
 def _is_nested(shape):
+    """Return whether a shape is one of several arrays."""
     return isinstance(shape[0], tuple)
 
 
 def _arrays(covariances):
+    """Return the arrays of covariances as a tuple."""
     return covariances if isinstance(covariances, tuple) else (covariances,)
 
 
@@ -119,6 +122,7 @@ def _check_structure(covariances, covariance_type):
 
 
 def _check_shapes(weights, means, covariances, covariance_type):
+    """Check that the parameters have the shapes of their type."""
     leading = tuple(means.shape[:-2])
     shapes = _core_shapes(means, covariances, covariance_type)
     named = [("weights", weights, (means.shape[-2],))]
@@ -136,7 +140,7 @@ def _check_shapes(weights, means, covariances, covariance_type):
 
 
 def _spreads(shape, target, n_core):
-    """Tell whether `shape` has the core of `target` and can take its leading axes."""
+    """Return whether `shape` has the core of `target` and can take its leading axes."""
     if len(shape) < n_core or shape[len(shape) - n_core :] != target[-n_core:]:
         return False
     try:
@@ -146,6 +150,7 @@ def _spreads(shape, target, n_core):
 
 
 def _check_values(weights, means, covariances, covariance_type):
+    """Check that the parameters are finite and those of a mixture."""
     xp = namespace(means)
     for name, arrays in (("means", (means,)), ("covariances", _arrays(covariances))):
         if not all(bool(xp.all(xp.isfinite(array))) for array in arrays):
@@ -189,6 +194,7 @@ def _spread(weights, means, covariances, covariance_type):
 
 
 def _broadcast(array, shape):
+    """Return an array in a shape, itself where it has it."""
     # NumPy's views are read-only, so none is made without need.
     if tuple(array.shape) == shape:
         return array
@@ -216,7 +222,7 @@ def check_rows(X, mixture, name="X"):
 
 
 def _all_finite(X):
-    """Tell whether all entries are finite; False may also mean a huge sum."""
+    """Return whether all entries are finite; False may also mean a huge sum."""
     xp = namespace(X)
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(xp.isfinite(xp.sum(X)))
@@ -341,6 +347,7 @@ def check_map(A, b, mixture):
 
 
 def _loses_rank(A):
+    """Return whether a linear map is not invertible."""
     if A.ndim < 2:
         return not np.all(A != 0)
     return np.linalg.matrix_rank(A) < len(A)

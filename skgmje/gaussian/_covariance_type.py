@@ -9,8 +9,6 @@ from scipy.linalg.blas import dgemm
 
 from skgmje._backend import is_torch, namespace
 
-LOG_2PI = math.log(2 * math.pi)
-
 # exp(-700) is the smallest exponential that every vectorised exp computes at
 # full speed; beside a largest term of 1 it is zero.
 EXP_FLOOR = -700.0
@@ -215,7 +213,7 @@ class Kernel(ABC):
         return self._direct_moments(block, resp, work)
 
     def _expanded_moments(self, block, resp, work):
-        """Return ``(sums, scatter)`` about the centre from sums of features."""
+        """Return ``(sums, scatter)`` about the center from sums of features."""
         totals = np.empty(self.theta.shape)
         for part, features in self.groups(block, work):
             totals[:, part] = (features @ resp.T).T
@@ -343,7 +341,7 @@ def lock(array):
 
 
 def _is_locked(array):
-    """Tell whether an array and its memory, which is NumPy's, are read-only."""
+    """Return whether an array and its memory, which is NumPy's, are read-only."""
     while isinstance(array, np.ndarray):
         if array.flags.writeable:
             return False
@@ -366,7 +364,7 @@ def collapse(array, n_core):
 
 
 def is_shared(array, n_core):
-    """Tell whether all leading axes of `array` have length one."""
+    """Return whether all leading axes of `array` have length one."""
     return all(length == 1 for length in array.shape[: array.ndim - n_core])
 
 

@@ -7,10 +7,9 @@ from typing import ClassVar
 import numpy as np
 from scipy.linalg.blas import dtrmm
 
-from skgmje._backend import cholesky, eye_like, namespace, solve_triangular
+from skgmje._backend import LOG_2PI, cholesky, eye_like, namespace, solve_triangular
 from skgmje.gaussian._covariance_type import (
     GROUP,
-    LOG_2PI,
     CovarianceType,
     Kernel,
     buffer,
@@ -501,10 +500,12 @@ class Tied(Matrices):
 
 
 def _diagonal(matrices):
+    """Return the diagonals of matrices (..., d, d), (..., d)."""
     return namespace(matrices).linalg.diagonal(matrices)
 
 
 def _log_det(upper):
+    """Return log-determinants of triangles (..., d, d), (...)."""
     xp = namespace(upper)
     return xp.sum(xp.log(_diagonal(upper)), axis=-1)
 

@@ -1,4 +1,4 @@
-"""What a mixture answers: densities, marginals, conditionals, images and samples."""
+"""Densities, marginals, conditionals, affine images and samples of a mixture."""
 
 import math
 from functools import cache, partial, reduce
@@ -168,7 +168,7 @@ def grad_log_prob(mixture, X):
 
 
 def is_plain(mixture, X):
-    """Tell whether rows of one NumPy mixture are asked for, which has hot loops."""
+    """Return whether rows of one NumPy mixture are asked for, which has hot loops."""
     if not isinstance(mixture.means, np.ndarray) or mixture.means.ndim != 2:
         return False
     if not isinstance(X, np.ndarray | list | tuple):
@@ -242,7 +242,7 @@ def _score_odd(mixture, X, scores, missing, nothing, far, rescore):
 
 
 def is_large_on_device(mixture, X):
-    """Tell whether many rows of one mixture of tensors are asked for, no gradient."""
+    """Return whether many rows of one mixture of tensors are asked for, no gradient."""
     if not (is_torch(X) and is_torch(mixture.means)) or mixture.means.ndim != 2:
         return False
     large = X.ndim == 2 and X.shape[0] * mixture.n_components >= DEVICE_WORK
@@ -384,7 +384,7 @@ def _compute_maps(mixture, given, rest):
     part = mixture.marginal(given)
     n_components, n_given = part.means.shape
     center = part.mean
-    # The images of the unit vectors, then that of the centre's differences.
+    # The images of the unit vectors, then that of the center's differences.
     units = xp.broadcast_to(
         eye_like(part.means)[:, None, :], (n_given, n_components, n_given)
     )

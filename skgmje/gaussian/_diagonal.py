@@ -4,9 +4,8 @@ from abc import abstractmethod
 
 import numpy as np
 
-from skgmje._backend import eye_like, namespace
+from skgmje._backend import LOG_2PI, eye_like, namespace
 from skgmje.gaussian._covariance_type import (
-    LOG_2PI,
     CovarianceType,
     Kernel,
     buffer,

@@ -28,11 +28,11 @@ _OF_DATA_ALONE = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Grams:
-    """Gram matrices of the bumps around n data points and k centres, in logs.
+    """Gram matrices of the kernels around n data points and k centers, in logs.
 
-    The data density is a mixture of bumps around the rows of `X`, the model a
-    mixture of bumps around the rows of `centers`; entry (i, j) of a Gram matrix
-    is the logarithm of the inner product of two bumps, the integral of their
+    The data density is a mixture of kernels around the rows of `X`, the model a
+    mixture of kernels around the rows of `centers`; entry (i, j) of a Gram matrix
+    is the logarithm of the inner product of two kernels, the integral of their
     product. Built by :func:`grams`, which says more. A matrix is computed when
     first asked for, and kept with its autograd history: each gradient step asks
     :func:`grams` or :meth:`with_centers` for new ones.
@@ -43,14 +43,14 @@ class Grams:
         Data.
 
     centers : array of shape (k, d)
-        Centres of the model.
+        Centers of the model.
 
     data_variance : array of shape () or (n,)
-        Variance of the bumps around the data; with `blocks` of shape (),
+        Variance of the kernels around the data; with `blocks` of shape (),
         (T,) or (n, T).
 
     model_variance : array of shape () or (k,)
-        Variance of the bumps around the centres; with `blocks` of shape (),
+        Variance of the kernels around the centers; with `blocks` of shape (),
         (T,) or (k, T).
 
     blocks : tuple of T arrays of column indices, default=None
@@ -97,13 +97,13 @@ class Grams:
 
     @cached_property
     def log_xy(self):
-        """Log cross Gram matrix of data and centres, shape (n, k)."""
+        """Log cross Gram matrix of data and centers, shape (n, k)."""
         rows, columns = self.log_xx_diagonal / 2, self.log_yy_diagonal / 2
         return self.log_correlation_xy + rows[:, None] + columns
 
     @cached_property
     def log_yy(self):
-        """Log Gram matrix of the centres, shape (k, k)."""
+        """Log Gram matrix of the centers, shape (k, k)."""
         half = self.log_yy_diagonal / 2
         return self.log_correlation_yy + half[:, None] + half
 
@@ -119,22 +119,22 @@ class Grams:
 
     @cached_property
     def log_correlation_xx(self):
-        """Matrix `log_xx` of bumps scaled to unit norm, with diagonal 0, (n, n)."""
+        """Matrix `log_xx` of kernels scaled to unit norm, with diagonal 0, (n, n)."""
         return log_correlation(self._data, self._data, self.blocks)
 
     @cached_property
     def log_correlation_xy(self):
-        """Matrix `log_xy` of bumps scaled to unit norm, at most 0, shape (n, k)."""
+        """Matrix `log_xy` of kernels scaled to unit norm, at most 0, shape (n, k)."""
         return log_correlation(self._data, self._model, self.blocks)
 
     @cached_property
     def log_correlation_yy(self):
-        """Matrix `log_yy` of bumps scaled to unit norm, with diagonal 0, (k, k)."""
+        """Matrix `log_yy` of kernels scaled to unit norm, with diagonal 0, (k, k)."""
         return log_correlation(self._model, self._model, self.blocks)
 
     @cached_property
     def log_row_masses(self):
-        """Log-weights of the data's unit bumps, relative to `log_data_scale`, (n,)."""
+        """Log-weights of the data's unit kernels, less `log_data_scale`, shape (n,)."""
         logs = self.log_xx_diagonal / 2 - self.log_data_scale
         if self.log_data_weights is None:
             return logs - math.log(self.X.shape[0])
@@ -142,7 +142,7 @@ class Grams:
 
     @cached_property
     def log_data_scale(self):
-        """Log norm of the data's narrowest bump, a constant, a scalar."""
+        """Log norm of the data's narrowest kernel, a constant, a scalar."""
         return namespace(self.X).max(detach(self.log_xx_diagonal)) / 2
 
     @cached_property
@@ -155,7 +155,7 @@ class Grams:
         return norm + 2 * common
 
     def with_centers(self, centers, model_bandwidth=None):
-        """Return the Gram matrices of the same data and other centres.
+        """Return the Gram matrices of the same data and other centers.
 
         What is known about the data alone is shared: a loop over steps on the
         same rows pays for it once.
@@ -163,15 +163,15 @@ class Grams:
         Parameters
         ----------
         centers : array of shape (k, d)
-            Centres of the model.
+            Centers of the model.
 
         model_bandwidth : float or array, default=None
-            Standard deviation of the model's bumps; None: as before.
+            Standard deviation of the model's kernels; None: as before.
 
         Returns
         -------
         grams : Grams
-            Gram matrices with the new centres.
+            Gram matrices with the new centers.
         """
         centers = as_array_of(centers, self.X)
         variance = self.model_variance
@@ -204,6 +204,7 @@ def split_row_masses(grams):
 
 
 def _log_squared_norms(points, variance, blocks):
+    """Return the log inner product of each kernel with itself, (n,)."""
     xp = namespace(points)
     logs = -(LOG_2PI + xp.log(2 * variance)) / 2
     return sum_over_columns(logs, points, blocks) + xp.zeros_like(points[:, 0])
@@ -212,12 +213,12 @@ def _log_squared_norms(points, variance, blocks):
 def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
     r"""Compute the Gram matrices that the kernel costs read, in log space.
 
-    Data and model are mixtures of Gaussian bumps,
+    Data and model are mixtures of Gaussian kernels,
 
     .. math:: p(x) = \sum_i a_i N(x - x_i; v_p), \qquad
         q(x) = \sum_k w_k N(x - c_k; v_q),
 
-    and the inner products of the bumps are closed forms,
+    and the inner products of the kernels are closed forms,
 
     .. math:: (K_{xx})_{ij} = N(x_i - x_j; 2 v_p), \quad
         (K_{xy})_{ik} = N(x_i - c_k; v_p + v_q), \quad
@@ -229,7 +230,7 @@ def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
         Data.
 
     centers : array of shape (k, d)
-        Centres, of the same array library as `X`.
+        Centers, of the same array library as `X`.
 
     bandwidth : float, array or tuple (data, model) of them
         Standard deviation, the root of v. A tuple holds that of the data and
@@ -290,6 +291,7 @@ def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
 
 
 def _check_points(X, centers):
+    """Check that data and centers have as many columns."""
     if X.ndim != 2 or centers.ndim != 2 or X.shape[1] != centers.shape[1]:
         raise ValueError(
             "X and centers must be two-dimensional with as many columns, got "
@@ -298,6 +300,7 @@ def _check_points(X, centers):
 
 
 def _check_log_weights(log_data_weights, X):
+    """Check that there is one weight for each sample."""
     if log_data_weights is not None and log_data_weights.shape != X.shape[:1]:
         raise ValueError(
             f"log_data_weights must have one entry for each of the {X.shape[0]} rows "
@@ -306,6 +309,7 @@ def _check_log_weights(log_data_weights, X):
 
 
 def _check_blocks(blocks, n_features):
+    """Return blocks of columns as arrays, which hold none twice."""
     blocks = tuple(np.atleast_1d(np.asarray(block)) for block in blocks)
     columns = [column for block in blocks for column in block.tolist()]
     valid = all(block.size for block in blocks) and len(set(columns)) == len(columns)
@@ -318,6 +322,7 @@ def _check_blocks(blocks, n_features):
 
 
 def _as_variance(bandwidth, like, name):
+    """Return the square of a positive bandwidth."""
     bandwidth = as_array_of(bandwidth, like)
     if not bool((bandwidth > 0).all()):
         raise ValueError(
@@ -330,6 +335,7 @@ def _as_variance(bandwidth, like, name):
 
 
 def _check_shape(variance, points, blocks, name):
+    """Check that a variance is one, or one for each block, point or both."""
     shared = () if blocks is None else (len(blocks),)
     shapes = [(), shared, (points.shape[0], *shared)]
     if tuple(variance.shape) not in shapes:

@@ -122,11 +122,13 @@ def join_members(heads):
 
 
 def _silu(x):
+    """Compute x times its logistic function."""
     # Torch's own function takes twice the time, most of it in the gradient.
     return x * (x.sigmoid() if is_torch(x) else 0.5 * (1 + np.tanh(0.5 * x)))
 
 
 def _log_softmax(x):
+    """Compute the log-softmax along the last axis."""
     return x.log_softmax(-1) if is_torch(x) else x - logsumexp(x, axis=-1)[..., None]
 
 

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from skgmje._backend import cholesky, eye_like, namespace, solve_triangular
+from skgmje._backend import LOG_2PI, cholesky, eye_like, namespace, solve_triangular
 from skgmje.gaussian._covariance_type import (
-    LOG_2PI,
     CovarianceType,
     Kernel,
     buffer,
@@ -335,6 +334,7 @@ def _collapse(covariances):
 
 
 def _square(factors):
+    """Return factors times their transposes, (..., d, d)."""
     return factors @ namespace(factors).matrix_transpose(factors)
 
 

@@ -1,4 +1,4 @@
-"""The Gaussian mixture as a value, and what can be asked of it."""
+"""The Gaussian mixture as a value: its density, its algebra, its summaries."""
 
 import math
 from dataclasses import dataclass
@@ -453,7 +453,6 @@ class Mixture:
         Examples
         --------
         >>> from skgmje import Mixture
-
         >>> narrow = Mixture([1.0], [[0.0]], [1.0], "spherical")
         >>> mixed = Mixture.mix([narrow, narrow.affine(3.0)], [0.75, 0.25])
         >>> mixed.weights, mixed.covariances
@@ -712,5 +711,6 @@ class Mixture:
 
 
 def _component_log_prob(mixture, X):
+    """Return log-densities of the components, without weights, (..., n, k)."""
     kind = COVARIANCE_TYPES[mixture.covariance_type]
     return gaussian_log_prob(kind, mixture.means, mixture.covariances, X)

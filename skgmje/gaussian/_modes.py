@@ -66,6 +66,7 @@ class _Terrain(NamedTuple):
 
 
 def _prepare(batch):
+    """Return what densities and gradients of a batch of mixtures need."""
     kind = batch.kind
     factor = kind.precisions_cholesky(batch.covariances)
     log_det = kind.log_det(factor, batch.means.shape[-1])
@@ -127,6 +128,7 @@ def _finish(terrain, points):
 
 
 def _look_in_blocks(terrain, rows, points):
+    """Look at the points of terrains, in blocks of bounded memory."""
     n_components, n_features = terrain.means.shape[1:]
     step = block_rows(4 * n_components * n_features**2)
     blocks = [
@@ -157,4 +159,5 @@ def _look(terrain, points):
 
 
 def _solve(matrices, vectors):
+    """Solve a linear system for each vector."""
     return np.linalg.solve(matrices, vectors[..., None])[..., 0]

@@ -4,7 +4,7 @@ import torch
 from torch.autograd.function import Function, once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from skgmje.gaussian import _tiles as tiles
+from skgmje.gaussian import _tiles
 from skgmje.gaussian._products import raw
 
 
@@ -16,7 +16,7 @@ class ColumnSums(Function):
         """Return the sums, shape (k,), and the logarithm of their scale."""
         ctx.products, ctx.arrays = products, [_like(array) for array in arrays]
         ctx.needed = products.needed(ctx.needs_input_grad[2:])
-        scale, ctx.sums = tiles.column_sums(
+        scale, ctx.sums = _tiles.column_sums(
             *products.features, moments=ctx.needed[1], symmetric=symmetric
         )
         ctx.scale = scale
@@ -29,7 +29,7 @@ class ColumnSums(Function):
         F, G = ctx.products.features
         gradient, of_rows, of_columns = raw(gradient), None, None
         if ctx.needed[0]:
-            of_rows = tiles.row_moments(F, G, gradient, ctx.scale)
+            of_rows = _tiles.row_moments(F, G, gradient, ctx.scale)
         if ctx.needed[1]:
             of_columns = ctx.sums * gradient
         return None, None, *_gradients(ctx, of_rows, of_columns)
@@ -43,7 +43,7 @@ class Exponentials(Function):
         """Return the matrix, shape (n, k), and the logarithms of its scales."""
         ctx.products, ctx.arrays = products, [_like(array) for array in arrays]
         dtype = raw(arrays[0]).dtype
-        P, scale = tiles.exponentials(*products.features, dtype, by_row=by_row)
+        P, scale = _tiles.exponentials(*products.features, dtype, by_row=by_row)
         P, scale = tensor(P), tensor(scale)
         ctx.save_for_backward(P)
         ctx.mark_non_differentiable(scale)
@@ -55,7 +55,7 @@ class Exponentials(Function):
         """Return the gradients by the arrays."""
         rows, columns = ctx.products.needed(ctx.needs_input_grad[2:])
         weights = raw(gradient), raw(ctx.saved_tensors[0])
-        both = tiles.product_moments(
+        both = _tiles.product_moments(
             *ctx.products.features, weights, rows=rows, columns=columns
         )
         return None, None, *_gradients(ctx, *both)

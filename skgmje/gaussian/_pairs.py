@@ -14,7 +14,7 @@ from skgmje._backend import (
     namespace,
     to_numpy,
 )
-from skgmje.gaussian import _tiles as tiles
+from skgmje.gaussian import _tiles
 from skgmje.gaussian._products import Products
 
 # Up to this many features differences are as fast as a matrix product, and exact.
@@ -25,7 +25,7 @@ _PRODUCT_LIMIT = 1e5
 
 
 def gaussian_log_gram(X, Y, variance, blocks=None):
-    r"""Compute the log-density of every row of X under a bump at every row of Y.
+    r"""Compute the log-density of every row of X under a kernel at every row of Y.
 
     .. math:: L_{ij} = \log N(x_i - y_j; v I)
         = -\frac{\|x_i - y_j\|^2}{2 v} - \frac{d}{2} \log(2 \pi v)
@@ -36,10 +36,10 @@ def gaussian_log_gram(X, Y, variance, blocks=None):
         Points.
 
     Y : array of shape (k, d)
-        Centres, of the library and data type of `X`.
+        Centers, of the library and data type of `X`.
 
     variance : array of shape () or broadcastable to (n, k)
-        Variance of the bump. With `blocks`, of shape () or (T,), or
+        Variance of the kernel. With `blocks`, of shape () or (T,), or
         broadcastable to (n, k, T): one variance for each block.
 
     blocks : sequence of T arrays of column indices, default=None
@@ -69,12 +69,12 @@ def gaussian_log_gram(X, Y, variance, blocks=None):
     X, Y = as_points(X, Y)
     with np.errstate(over="ignore", under="ignore"):
         variance = check_variance(as_array_of(variance, X), "variance")
-    bumps = log_bumps(X, Y, variance, blocks)
+    kernels = log_kernels(X, Y, variance, blocks)
     logs = (LOG_2PI + namespace(X).log(variance)) / 2
-    return bumps - sum_over_columns(logs, X, blocks)
+    return kernels - sum_over_columns(logs, X, blocks)
 
 
-def log_bumps(X, Y, variance, blocks=None):
+def log_kernels(X, Y, variance, blocks=None):
     """Compute the exponents of `gaussian_log_gram`, without its constant."""
     if blocks is None:
         # In these units squares overflow in no data type where exponents do not.
@@ -85,7 +85,7 @@ def log_bumps(X, Y, variance, blocks=None):
         return -_squared_distances(X, Y, variance) / (2 * variance)
     if variance.ndim == 3:
         return sum(
-            log_bumps(*_both(lambda Z: Z[:, block], X, Y), variance[:, :, t])  # noqa: B023
+            log_kernels(*_both(lambda Z: Z[:, block], X, Y), variance[:, :, t])  # noqa: B023
             for t, block in enumerate(blocks)
         )
     # Bumps of one shape: a change of units makes one distance of all blocks.
@@ -94,7 +94,7 @@ def log_bumps(X, Y, variance, blocks=None):
     index = np.repeat(np.arange(len(sizes)) * (variance.ndim > 0), sizes)
     scale = namespace(X).sqrt(variance.reshape(-1)[index])
     pair = _both(lambda Z: Z[:, columns] / scale, X, Y)
-    return log_bumps(*pair, namespace(X).ones_like(scale[0]))
+    return log_kernels(*pair, namespace(X).ones_like(scale[0]))
 
 
 def sum_over_columns(logs, like, blocks=None):
@@ -165,7 +165,7 @@ _PAIRS = 2**20
 
 
 def log_correlation(rows, columns, blocks=None):
-    """Compute the log inner products of bumps of unit norm, (points, variance)."""
+    """Compute the log inner products of kernels of unit norm, (points, variance)."""
     (X, v), (Y, w) = rows, columns
     xp = namespace(X)
     per_point = 0 if blocks is None else 1
@@ -173,11 +173,11 @@ def log_correlation(rows, columns, blocks=None):
     w = w[None, :] if w.ndim > per_point else w
     # Half the log ratio of the arithmetic to the geometric mean: 0 if v = w.
     shift = xp.log((v + w) / (2 * xp.sqrt(v) * xp.sqrt(w))) / 2
-    return log_bumps(X, Y, v + w, blocks) - sum_over_columns(shift, X, blocks)
+    return log_kernels(X, Y, v + w, blocks) - sum_over_columns(shift, X, blocks)
 
 
 def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
-    """Sum the correlations of two sets of bumps over the first, with weights."""
+    """Sum the correlations of two sets of kernels over the first, with weights."""
     arrays = *rows, *columns, row_logs, column_logs
     products = Products.of(arrays, blocks)
     if products is None:
@@ -189,14 +189,14 @@ def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
 
         return ColumnSums.apply(products, symmetric, *arrays)
     F, G = products.features
-    scale, sums = tiles.column_sums(F, G, moments=False, symmetric=symmetric)
+    scale, sums = _tiles.column_sums(F, G, moments=False, symmetric=symmetric)
     return sums[-1], scale
 
 
 def correlations(
     rows, columns, blocks=None, row_logs=None, column_logs=None, *, by_row=False
 ):
-    """Compute the weighted correlations of two sets of bumps, not in logs."""
+    """Compute the weighted correlations of two sets of kernels, not in logs."""
     arrays = *rows, *columns, row_logs, column_logs
     (n, d), k = rows[0].shape, columns[0].shape[0]
     products = Products.of(arrays, blocks) if n * k * d > _FEW else None
@@ -208,10 +208,11 @@ def correlations(
         from skgmje.gaussian._pair_gradients import Exponentials
 
         return Exponentials.apply(products, by_row, *arrays)
-    return tiles.exponentials(*products.features, dtype, by_row=by_row)
+    return _tiles.exponentials(*products.features, dtype, by_row=by_row)
 
 
 def _weighted(rows, columns, blocks, row_logs, column_logs):
+    """Return log-correlations with the logs of both sides added, (n, k)."""
     logs = log_correlation(rows, columns, blocks)
     logs = logs if row_logs is None else logs + row_logs[:, None]
     return logs if column_logs is None else logs + column_logs

@@ -244,11 +244,13 @@ def normalised(kernel, block, work, temper=1.0):
 
 
 def _moments(kernel, block, resp, work):
+    """Return counts, sums and scatter of a block."""
     sums, scatter = kernel.moments(block, resp, work)
     return [resp.sum(axis=1), sums, *scatter]
 
 
 def _added(totals, part):
+    """Return the sums of two lists of arrays; None counts as zeros."""
     if totals is None:
         return part
     return [a + b for a, b in zip(totals, part, strict=True)]

@@ -13,7 +13,7 @@ _LEAST = -1e30
 
 
 class Products:
-    """Features of two sets of bumps whose products are weighted log-correlations."""
+    """Features of two sets of kernels whose products are weighted log-correlations."""
 
     @classmethod
     def of(cls, arrays, blocks):
@@ -90,7 +90,7 @@ class Products:
 
 
 class _Units:
-    """Columns of the blocks around a centre, and what is one number for each block."""
+    """Columns of the blocks around a center, and what is one number for each block."""
 
     def __init__(self, X, blocks):
         self.xp = namespace(X)
@@ -174,12 +174,14 @@ class _Units:
 
 
 def _finite(logs):
+    """Return logarithms with a finite one of zero."""
     if logs is None:
         return None
     return logs.clamp(min=_LEAST) if is_torch(logs) else np.maximum(logs, _LEAST)
 
 
 def _plus(own, logs):
+    """Return the sum; None counts as zero."""
     return own if logs is None else own + logs
 
 

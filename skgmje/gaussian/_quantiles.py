@@ -122,6 +122,7 @@ def _newton(x, target, weights, means, scales):
 
 
 def _check_one_feature(mixture, name):
+    """Refuse a mixture of several features."""
     if mixture.n_features != 1:
         raise ValueError(
             f"{name} needs a mixture of one feature, and this one has "
@@ -130,6 +131,7 @@ def _check_one_feature(mixture, name):
 
 
 def _check_values(mixture, y):
+    """Return values in the library of the mixture, as many as it has mixtures."""
     y = convert(y, mixture.means, "y")
     leading = tuple(mixture.means.shape[:-2])
     if y.ndim and leading and tuple(y.shape[-len(leading) :]) != leading:
@@ -143,6 +145,7 @@ def _check_values(mixture, y):
 
 
 def _check_levels(q):
+    """Return levels between 0 and 1 as an array."""
     try:
         levels = np.asarray(q, np.float64)
     except (TypeError, ValueError) as error:

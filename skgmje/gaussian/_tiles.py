@@ -136,5 +136,6 @@ class _Tiles:
 
 
 def _double(like):
+    """Return double precision, or the own one on a device without it."""
     on_apple = is_torch(like) and like.device.type == "mps"
     return like.dtype if on_apple else namespace(like).float64

@@ -1,4 +1,4 @@
-"""Conditional densities."""
+"""The display of conditional densities."""
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length

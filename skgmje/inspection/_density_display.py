@@ -1,4 +1,4 @@
-"""Densities in the plane."""
+"""The display of densities of one or two features."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How good a fit is: calibration of its predictions, and its loss curve."""
+"""Displays of a fit: calibration of its predictions, and its loss curve."""
 
 import numpy as np
 
@@ -272,8 +272,8 @@ class LossCurveDisplay:
     Examples
     --------
     >>> import numpy as np
-
-    >>> from skgmje.mixture._kernel_mixture import KernelMixtureDensity
+    >>> from skgmje.inspection import LossCurveDisplay
+    >>> from skgmje.mixture import KernelMixtureDensity
     >>> X = np.random.default_rng(0).normal(size=(200, 2))
     >>> density = KernelMixtureDensity(4, random_state=0).fit(X)
     >>> display = LossCurveDisplay.from_estimator(density)
@@ -372,6 +372,7 @@ class LossCurveDisplay:
 
 
 def _is_bound(entry):
+    """Return whether an entry of the legend is a bound."""
     return entry[0] == _BOUND
 
 

@@ -1,4 +1,4 @@
-"""Mixtures as ellipses, neural gases as graphs."""
+"""Displays of mixtures as ellipses, and of neural gases as graphs."""
 
 import numpy as np
 
@@ -250,8 +250,8 @@ class GraphDisplay:
     Examples
     --------
     >>> import numpy as np
-
-    >>> from skgmje.mixture._neural_gas_mixture import GrowingNeuralGasMixture
+    >>> from skgmje.inspection import GraphDisplay
+    >>> from skgmje.mixture import GrowingNeuralGasMixture
     >>> X = np.random.default_rng(0).normal(size=(500, 2))
     >>> gas = GrowingNeuralGasMixture(random_state=0).fit(X)
     >>> display = GraphDisplay.from_estimator(gas, X)

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array
 from skgmje._backend import as_generator, unmasked
 from skgmje._bridges import as_mixture
 from skgmje._standardize import plain_standardization
-from skgmje.gaussian._pairs import log_bumps
+from skgmje.gaussian._pairs import log_kernels
 
 
 def l2_distance(first, second):
@@ -50,7 +50,7 @@ def l2_distance(first, second):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import l2_distance
     >>> first = Mixture([1.0], [[0.0]], [1.0], "spherical")
     >>> round(l2_distance(first, first.affine(1.0, 1.0)), 4)
     0.3533
@@ -92,7 +92,7 @@ def cauchy_schwarz_divergence(first, second):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import cauchy_schwarz_divergence
     >>> first = Mixture([1.0], [[0.0]], [1.0], "spherical")
     >>> round(cauchy_schwarz_divergence(first, first.affine(1.0, 1.0)), 4)
     0.5
@@ -114,6 +114,7 @@ def _check_mixtures(first, second, instead):
 
 
 def _plain(value):
+    """Return a single number as a float."""
     return float(value) if value.ndim == 0 else value
 
 
@@ -276,6 +277,7 @@ def _check_samples(X, Y, density):
 
 
 def _look_up(statistic, known):
+    """Return the statistic of a name."""
     if not isinstance(statistic, str) or statistic not in known:
         raise ValueError(
             f"statistic={statistic!r} must be one of {sorted(known)}, or with "
@@ -285,6 +287,7 @@ def _look_up(statistic, known):
 
 
 def _check_bandwidth(bandwidth):
+    """Return a bandwidth that is 'median' or positive."""
     is_positive = isinstance(bandwidth, Real) and 0 < bandwidth < np.inf
     if bandwidth != "median" and not is_positive:
         raise ValueError(f"bandwidth={bandwidth!r} must be 'median' or positive.")
@@ -302,7 +305,7 @@ def _kernel_inners(rows, n_first, orders, bandwidth, generator):
     step = max(1, BLOCK_SIZE // len(rows))
     for start in range(0, len(rows), step):
         block = slice(start, start + step)
-        gram = np.exp(log_bumps(rows[block], rows, np.asarray(2.0 * bandwidth**2)))
+        gram = np.exp(log_kernels(rows[block], rows, np.asarray(2.0 * bandwidth**2)))
         part = is_first[:, block]
         within += np.einsum("pi,pi->p", part @ gram, is_first)
         sums = gram.sum(axis=1)
@@ -317,6 +320,7 @@ def _kernel_inners(rows, n_first, orders, bandwidth, generator):
 
 
 def _median_bandwidth(rows, generator):
+    """Return the median distance of observations over the root of two."""
     if len(rows) > MEDIAN_ROWS:
         rows = generator.choice(rows, MEDIAN_ROWS, replace=False)
     median = float(np.median(pdist(rows)))
@@ -334,10 +338,12 @@ def _fitted_distances(rows, n_first, orders, density, function):
 
 
 def _kernel_l2(own, other, cross):
+    """Return the distance from inner products."""
     return np.sqrt(np.maximum(own + other - 2 * cross, 0.0))
 
 
 def _kernel_cauchy_schwarz(own, other, cross):
+    """Return the divergence from inner products."""
     with np.errstate(divide="ignore"):
         divergence = np.log(own) + np.log(other) - 2 * np.log(np.maximum(cross, 0.0))
     return np.maximum(divergence, 0.0)

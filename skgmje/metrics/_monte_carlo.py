@@ -29,7 +29,7 @@ class MonteCarloEstimate(NamedTuple):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import monte_carlo_kl
     >>> first = Mixture([1.0], [[0.0]], [1.0], "spherical")
     >>> value, standard_error = monte_carlo_kl(first, first, random_state=0)
     >>> value, standard_error
@@ -82,7 +82,7 @@ def monte_carlo_kl(first, second, *, n_samples=10_000, random_state=None):
     Two normal densities one standard deviation apart have 0.5 nats:
 
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import monte_carlo_kl
     >>> first = Mixture([1.0], [[0.0]], [1.0], "spherical")
     >>> second = first.affine(1.0, 1.0)
     >>> value, standard_error = monte_carlo_kl(first, second, random_state=0)
@@ -139,7 +139,7 @@ def monte_carlo_l2(first, second, *, n_samples=10_000, random_state=None):
     >>> import numpy as np
     >>> from sklearn.neighbors import KernelDensity
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import monte_carlo_l2
     >>> box = KernelDensity(kernel="tophat").fit(np.array([[0.0]]))
     >>> normal = Mixture([1.0], [[0.0]], [1.0], "spherical")
     >>> value, standard_error = monte_carlo_l2(box, normal, random_state=0)
@@ -203,7 +203,7 @@ def monte_carlo_cauchy_schwarz(first, second, *, n_samples=10_000, random_state=
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import monte_carlo_cauchy_schwarz
     >>> first = Mixture([1.0], [[0.0]], [1.0], "spherical")
     >>> second = first.affine(1.0, 1.0)
     >>> estimate = monte_carlo_cauchy_schwarz(first, second, random_state=0)
@@ -283,6 +283,7 @@ def _first_of(sample):
 
 
 def check_draws(n_samples, random_state):
+    """Check the number of draws; return the generator of a seed."""
     if not isinstance(n_samples, Integral) or n_samples < 2:
         raise ValueError(
             f"n_samples={n_samples!r} must be an integer of at least 2: one draw has "
@@ -371,7 +372,7 @@ def mutual_information(density, groups, *, n_samples=10_000, random_state=None):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import mutual_information
     >>> mixture = Mixture([1.0], [[0.0, 0.0]], [[[1.0, 0.8], [0.8, 1.0]]])
     >>> value, standard_error = mutual_information(mixture, [[0], [1]])
     >>> round(value, 3), standard_error
@@ -393,6 +394,7 @@ def mutual_information(density, groups, *, n_samples=10_000, random_state=None):
 
 
 def _log_det(mixture):
+    """Return the log-determinant of the mean covariance of the components."""
     return float(np.linalg.slogdet(mixture.within_covariance)[1])
 
 

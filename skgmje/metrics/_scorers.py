@@ -99,7 +99,7 @@ def make_mixture_scorer(metric, *, greater_is_better=True, **kwargs):
     Examples
     --------
     >>> from skgmje import Mixture
-    >>> from skgmje.metrics._scores import interval_coverage
+    >>> from skgmje.metrics import interval_coverage, make_mixture_scorer
     >>> scorer = make_mixture_scorer(interval_coverage, coverage=0.5)
     >>> scorer
     make_mixture_scorer(interval_coverage, coverage=0.5)

@@ -105,7 +105,7 @@ def mean_log_likelihood(mixture, y, *, sample_weight=None):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import mean_log_likelihood
     >>> mixture = Mixture([1.0], [[0.0]], [1.0], "spherical")
     >>> round(mean_log_likelihood(mixture, [0.0, 0.0]), 3)
     -0.919
@@ -152,7 +152,7 @@ def rmse(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import rmse
     >>> mixture = Mixture([0.5, 0.5], [[-1.0], [1.0]], [0.01, 0.01], "spherical")
     >>> rmse(mixture, [1.0, -1.0])
     1.0
@@ -196,7 +196,7 @@ def probability_integral_transform(mixture, y):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import probability_integral_transform
     >>> mixture = Mixture([1.0], [[0.0]], [1.0], "spherical")
     >>> probability_integral_transform(mixture, [-1.645, 0.0]).round(3)
     array([0.05, 0.5 ])
@@ -245,7 +245,7 @@ def interval_coverage(
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import interval_coverage
     >>> mixture = Mixture([1.0], [[0.0]], [1.0], "spherical")
     >>> interval_coverage(mixture, [-3.0, -1.0, 0.0, 1.0])
     0.75
@@ -261,6 +261,7 @@ def interval_coverage(
 
 
 def _levels(mixture, y):
+    """Return the probabilities of values up to those observed."""
     return mixture.cdf(y)
 
 
@@ -326,7 +327,7 @@ def crps(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import crps
     >>> mixture = Mixture([0.5, 0.5], [[-1.0], [1.0]], [0.01, 0.01], "spherical")
     >>> round(crps(mixture, [1.0, 0.0]), 3)
     0.492
@@ -364,7 +365,7 @@ def crps_samples(mixture, y):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import crps_samples
     >>> mixture = Mixture([0.5, 0.5], [[-1.0], [1.0]], [0.01, 0.01], "spherical")
     >>> crps_samples(mixture, [1.0, 0.0]).round(3)
     array([0.512, 0.472])
@@ -385,7 +386,7 @@ def _crps_score(mixture, y):
     for start in range(0, len(y), step):
         rows = slice(start, start + step)
         parts = [take_rows(part, rows) for part in (weights, means, variances)]
-        error = _distance(y[rows, None] - parts[1], parts[2])
+        error = mean_absolute(y[rows, None] - parts[1], parts[2])
         error = (parts[0] * error).sum(axis=-1)
         scores[rows] = error - 0.5 * (spread if len(means) == 1 else _spread(*parts))
     # The difference of two numbers that are equal for a narrow density at `y`.
@@ -399,7 +400,7 @@ def _spread(weights, means, variances):
     total = (weights * weights * own).sum(axis=-1)
     for i in range(means.shape[1] - 1):
         others = slice(i + 1, None)
-        distance = _distance(
+        distance = mean_absolute(
             means[:, i, None] - means[:, others],
             variances[:, i, None] + variances[:, others],
         )
@@ -407,7 +408,7 @@ def _spread(weights, means, variances):
     return total
 
 
-def _distance(mean, variance):
+def mean_absolute(mean, variance):
     """Compute E|D| of a Gaussian D: both terms are positive."""
     with np.errstate(over="ignore"):
         half = mean / np.sqrt(2.0 * variance)
@@ -474,7 +475,7 @@ def energy_score(mixture, y, *, n_samples=64, sample_weight=None, random_state=N
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import energy_score
     >>> mixture = Mixture(
     ...     [0.5, 0.5], [[-1.0, -1.0], [1.0, 1.0]], [0.01, 0.01], "spherical"
     ... )
@@ -524,7 +525,7 @@ def energy_score_samples(mixture, y, *, n_samples=64, random_state=None):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import energy_score_samples
     >>> mixture = Mixture([1.0], [[0.0, 0.0]], [1.0], "spherical")
     >>> scores = energy_score_samples(mixture, [[0.0, 0.0], [9.0, 0.0]], random_state=0)
     >>> bool(scores[0] < scores[1])

@@ -1,4 +1,4 @@
-"""Which column is odd."""
+"""Surprise of the columns of a sample, each alone or given the others."""
 
 import numpy as np
 from sklearn.utils.validation import check_array
@@ -55,7 +55,7 @@ def feature_surprise(density, X, *, relative=True):
     The sample lies in the middle of each column, but not where the two together are:
 
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import conditional_surprise, feature_surprise
     >>> mixture = Mixture([1.0], [[0.0, 0.0]], [[[1.0, 0.99], [0.99, 1.0]]])
     >>> feature_surprise(mixture, [[1.0, -1.0]])
     array([[0.5, 0.5]])
@@ -110,7 +110,7 @@ def conditional_surprise(density, X, *, relative=True):
     Examples
     --------
     >>> from skgmje import Mixture
-
+    >>> from skgmje.metrics import conditional_surprise
     >>> mixture = Mixture([1.0], [[0.0, 0.0, 0.0]], [1.0], "spherical")
     >>> conditional_surprise(mixture, [[0.0, 4.0, 1.0]])
     array([[0. , 8. , 0.5]])
@@ -151,12 +151,14 @@ def _check_rows(mixture, X):
 
 
 def _marginal_surprise(mixture, X, relative):
+    """Return the surprise of each column alone, (n, d)."""
     columns = [mixture.marginal([j]) for j in range(mixture.n_features)]
     parts = [_gap(p, X[:, [j]], relative) for j, p in enumerate(columns)]
     return np.stack(parts, axis=1)
 
 
 def _conditional_surprise(mixture, X, relative):
+    """Return the surprise of each column given the others, (n, d)."""
     if mixture.n_features == 1:
         return _marginal_surprise(mixture, X, relative)
     parts = []

@@ -352,4 +352,5 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
 
 
 def _score(mixture, missing, index, X, sample_weight):
+    """Return the sum of a block's log-densities."""
     return score_block(mixture, X, sample_weight, missing)

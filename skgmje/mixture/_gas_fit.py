@@ -92,6 +92,7 @@ def stats_kernel(stats, covariance_type):
 
 
 def _unit_kernel(kind, means, center, limit=np.inf):
+    """Return the loops of components of equal weight and unit covariance."""
     k, n_features = means.shape
     loops = COVARIANCE_TYPES[kind].loops
     unit = loops.unit(k, n_features)
@@ -140,6 +141,7 @@ def node_responsibilities(mixture, nodes):
 
 
 def _scaled(part, factors):
+    """Return the parts of each component times its factor."""
     return part * factors.reshape(-1, *[1] * (part.ndim - 1))
 
 

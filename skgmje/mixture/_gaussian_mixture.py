@@ -87,7 +87,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, \
             default='kmeans'
         First responsibilities. Where a setting is 'auto', k-means runs on
-        standardised features.
+        standardized features.
 
     weights_init : array-like of shape (n_components,), default=None
         First weights.
@@ -633,6 +633,7 @@ def override(start, weights=None, means=None, precisions=None):
 
 
 def _part(name, values, default, shape):
+    """Return a given parameter of the start, of a shape, or the default."""
     if values is None:
         return default
     values = np.asarray(values, np.float64)

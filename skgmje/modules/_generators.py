@@ -28,7 +28,7 @@ class MixtureModule(nn.Module, ABC):
     --------
     >>> import torch
     >>> from skgmje.gaussian import Mixture
-
+    >>> from skgmje.modules import MixtureModule
     >>> class TwoPoints(MixtureModule):
     ...     def __init__(self):
     ...         super().__init__()

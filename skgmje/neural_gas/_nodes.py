@@ -98,7 +98,7 @@ def gas_errors(state, X, *, sample_weight=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.neural_gas import start_gas
+    >>> from skgmje.neural_gas import gas_errors, start_gas
     >>> gas_errors(start_gas(np.array([[0.0], [4.0]])), np.array([[1.0], [4.0]]))
     (0.5, 0.0)
     """
@@ -173,7 +173,7 @@ def gas_mixture(
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.neural_gas import adapt_gas, start_gas
+    >>> from skgmje.neural_gas import adapt_gas, gas_mixture, start_gas
     >>> X = np.random.default_rng(0).random((1000, 2))
     >>> state = adapt_gas(start_gas(X), X, max_nodes=8)
     >>> gas_mixture(state, X).n_components
@@ -232,7 +232,7 @@ def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.neural_gas import start_gas
+    >>> from skgmje.neural_gas import gas_labels, start_gas
     >>> X = np.array([[0.0], [1.0], [1.0]])
     >>> gas_labels(start_gas(X), X, min_hits=1)
     array([0, 1, 1])

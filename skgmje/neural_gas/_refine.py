@@ -69,7 +69,7 @@ def refine_gas(state, X, *, sample_weight=None, max_age=50, n_rounds=8):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgmje.neural_gas import start_gas
+    >>> from skgmje.neural_gas import refine_gas, start_gas
     >>> X = np.array([[0.0], [1.0], [0.2], [1.2]])
     >>> refine_gas(start_gas(X), X).nodes.round(2).ravel()
     array([0.1, 1.1])

@@ -530,6 +530,7 @@ def conformal_p_values(
     >>> import numpy as np
     >>> from scipy.stats import false_discovery_control
     >>> from skgmje import DensityOutlierDetector
+    >>> from skgmje.outlier import conformal_p_values
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(2000, 3))
     >>> detector = DensityOutlierDetector(random_state=0).fit(X[:1000])

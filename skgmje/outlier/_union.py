@@ -85,6 +85,7 @@ def _power(distances, power):
 
 
 def _moments(Z, weight):
+    """Return weighted means and standard deviations, (d,) each."""
     mean = np.average(Z, axis=0, weights=weight)
     return mean, np.sqrt(np.average((Z - mean) ** 2, axis=0, weights=weight))
 
@@ -99,6 +100,7 @@ def _best_power(distances, weight):
 
 
 def _log_likelihood(distances, power, weight):
+    """Return the mean log-likelihood of Gaussian powers, of each column."""
     Z, log_slope = _power(distances, power)
     _, spread = _moments(Z, weight)
     with np.errstate(divide="ignore"):

@@ -77,6 +77,7 @@ def _grid(n_features):
 
 
 def _check_integral(density, n_features):
+    """Check that a density integrates to one on a grid."""
     points, cell = _grid(n_features)
     total = np.exp(density.score_samples(points)).sum() * cell.prod()
     error = _INTEGRAL_ERROR[n_features]
@@ -106,6 +107,7 @@ def check_score_is_mean(subject):
 
 
 def _assert_close(actual, expected, name, error):
+    """Assert that log-densities agree within an error."""
     gap = float(np.max(np.abs(np.asarray(actual) - expected)))
     assert gap <= error, f"{name} is off by {gap:.3g} nats, more than {error:g}"
 
@@ -191,6 +193,7 @@ def check_finite_far_away(subject):
 
 
 def _log_prob(density, X):
+    """Return the log-densities of a mixture or an estimator."""
     method = getattr(density, "log_prob", None) or density.score_samples
     return np.asarray(method(X))
 
@@ -333,7 +336,7 @@ def check_density_estimator(estimator, *, expected_failed_checks=None, on_fail="
     --------
     >>> from sklearn.neighbors import KernelDensity
     >>> from skgmje import GaussianMixture
-
+    >>> from skgmje.utils.estimator_checks import check_density_estimator
     >>> results = check_density_estimator(GaussianMixture())
     >>> {result["status"] for result in results}
     {'passed'}

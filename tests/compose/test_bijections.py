@@ -20,10 +20,9 @@ from sklearn.preprocessing import (
 )
 
 from skgmje import GaussianMixture, TransformedDensity
-from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
 
 # Inside: maps, columns and ridges have laws that a fitted transformer averages out.
-from skgmje.compose import _transformed as _mass
+from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, _transformed
 from skgmje.compose._bijections import BIJECTIONS, bijection
 from skgmje.compose._marginal_gaussianizer import fit_column
 from skgmje.compose._residual_coordinates import fit_kernel_ridge
@@ -299,7 +298,7 @@ def density(covariance_type, n_features=2):
 def test_closed_form_agrees_with_points(change, covariance_type):
     mixture = density(covariance_type).mixture_
     exact = image_mass(mixture, change, 2)
-    counted = _mass._quasi_monte_carlo(mixture, change)
+    counted = _transformed._quasi_monte_carlo(mixture, change)
     assert exact.error == 0
     assert 0 < counted.error < 1e-3
     assert abs(exact.value - counted.value) < 5 * counted.error
@@ -309,7 +308,7 @@ def test_closed_form_agrees_with_points(change, covariance_type):
 def test_points_agree_with_samples(change, covariance_type):
     mixture = density(covariance_type).mixture_
     counted = image_mass(mixture, change, 2)
-    sampled = _mass._monte_carlo(mixture, change)
+    sampled = _transformed._monte_carlo(mixture, change)
     assert counted.error < sampled.error
     error = np.hypot(counted.error, sampled.error)
     assert abs(counted.value - sampled.value) < 4 * error

@@ -1,4 +1,4 @@
-"""Experts: what they hold out is what a fit without the rows would say."""
+"""Members: what they hold out is what a fit without the rows would say."""
 
 import pickle
 

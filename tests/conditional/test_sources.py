@@ -27,13 +27,13 @@ from skgmje.conditional._sources import (
     fit_neural_gas,
 )
 from skgmje.conditional._torch_sources import fit_network, head_type, make_schedule
-from skgmje.em._select import pool_weights as _pool_weights
+from skgmje.em._select import pool_weights
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 
 # Ensembles of mixture density networks as conditional densities -----------------------
 
 
-pool_weights = partial(_pool_weights, **POOLING)
+pool = partial(pool_weights, **POOLING)
 
 QUICK = Settings(max_iter=30, n_components=3, hidden_layer_sizes=(8,))
 SHORT = replace(QUICK, max_iter=300, hidden_layer_sizes=(32,))
@@ -493,7 +493,7 @@ def test_weights_maximise_the_held_out_density(rng):
     def score(weights):
         return np.log(np.exp(log_densities) @ weights).mean()
 
-    best = pool_weights(log_densities)
+    best = pool(log_densities)
     assert best.sum() == pytest.approx(1.0)
     grid = [np.array([w, 1 - w]) for w in np.linspace(0, 1, 101)]
     assert score(best) >= max(map(score, grid)) - 1e-6
@@ -502,7 +502,7 @@ def test_weights_maximise_the_held_out_density(rng):
 def test_small_weights_become_zero(rng):
     good = rng.normal(size=200)
     others = good[:, None] - rng.uniform(1, 2, size=(200, 2))
-    weights = pool_weights(np.column_stack([others, good]))
+    weights = pool(np.column_stack([others, good]))
     assert_array_equal(weights, [0.0, 0.0, 1.0])
 
 

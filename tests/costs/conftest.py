@@ -1,4 +1,4 @@
-"""Data, centres and Gram matrices in plain formulas."""
+"""Data, centers and Gram matrices in plain formulas."""
 
 from types import SimpleNamespace
 
@@ -31,11 +31,11 @@ def naive():
 
 @pytest.fixture
 def points(rng):
-    """Twelve points and five centres in three dimensions."""
+    """Twelve points and five centers in three dimensions."""
     return rng.normal(size=(12, 3)), rng.normal(size=(5, 3))
 
 
 @pytest.fixture
 def weights():
-    """Weights of five centres."""
+    """Weights of five centers."""
     return np.array([0.1, 0.3, 0.2, 0.25, 0.15])

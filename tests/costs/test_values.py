@@ -78,7 +78,7 @@ def test_scalar_value_by_quadrature(rng, n_features, weights):
 
 
 def test_density_bound_is_an_expectation_over_pairs(rng):
-    """The general inner product: both centres are drawn from the prior."""
+    """The general inner product: both centers are drawn from the prior."""
     X, a = rng.normal(size=(5, 2)), rng.dirichlet(np.ones(5))
     first, second = rng.choice(5, size=(2, 20000), p=a)
     draws = naive_density(X[first] - X[second], 2 * 0.6**2)
@@ -251,7 +251,7 @@ def test_nuclear_norm_counts_matches_as_the_bandwidth_vanishes():
     X = np.arange(6.0)[:, None]
     C = np.array([[0.0], [2.0], [2.0], [9.0]])
     pairs = grams(X, C, 1e-3)
-    # One match of one centre, one of two centres.
+    # One match of one center, one of two centers.
     share = svd_value(pairs, jitter=0) / nuclear_bound(pairs)
     assert_allclose(share, (1 + np.sqrt(2)) / np.sqrt(6 * 4), rtol=1e-10)
 

@@ -11,16 +11,9 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import skgmje
-from skgmje.embedding import (
-    GJEEmbedder,
-    GMJEEmbedder,
-    ImageAugmentation,
-)
 
 # Inside: pictures and rows are turned into each other inside of a fit.
-from skgmje.embedding import (
-    _encoder as _convnet,
-)
+from skgmje.embedding import GJEEmbedder, GMJEEmbedder, ImageAugmentation, _encoder
 from skgmje.embedding._base import _OF_IMAGES, _OF_ROWS, choose_size
 from skgmje.embedding._encoder import ConvNet, Encoder, ViewPair
 from skgmje.embedding._losses import covariance
@@ -220,7 +213,7 @@ def test_narrow_images_are_multiplied_in_single_precision(monkeypatch):
         seen.append(module.shape)
         return nullcontext()
 
-    monkeypatch.setattr(_convnet, "fast_training", fast)
+    monkeypatch.setattr(_encoder, "fast_training", fast)
     for shape in ((9, 9, 1), (8, 9, 1), (9, 8, 1)):
         network = ConvNet(shape, (4,), 4, torch.Generator().manual_seed(0))
         network.eval()(torch.zeros(2, shape[0] * shape[1]))

@@ -21,11 +21,11 @@ from skgmje._standardize import Standardization, standardization
 from skgmje.embedding import (
     CollapseWarning,
     GJEEmbedder,
+    _decoder_training,
     _encoder,
     diagnose,
     gaussian_mutual_information,
 )
-from skgmje.embedding import _decoder_training as _decoder_net
 from skgmje.embedding._decoder_cost import (
     OBJECTIVES,
     Patches,
@@ -246,7 +246,7 @@ def test_own_augmentation_must_keep_the_shape(answer):
         OwnAugmentation(answer, units)(torch.ones(3, 2), None)
 
 
-# The cost of centres against the formula written out, its bound and its gradient ------
+# The cost of centers against the formula written out, its bound and its gradient ------
 
 
 WHOLE = Patches(1, 1, 24, 1)
@@ -408,7 +408,7 @@ def test_fit_goes_on_after_an_interruption(tmp_path, monkeypatch):
     X = load_digits().data[:1200]
     params = {**QUICK, "max_iter": 6, "checkpoint_dir": tmp_path}
     expected = KernelDecoder(**{**params, "checkpoint_dir": None}).fit(X)
-    forward, calls = _decoder_net.Autoencoder.forward, []
+    forward, calls = _decoder_training.Autoencoder.forward, []
 
     def failing(module, rows):
         calls.append(1)
@@ -416,7 +416,7 @@ def test_fit_goes_on_after_an_interruption(tmp_path, monkeypatch):
             raise RuntimeError("power cut")
         return forward(module, rows)
 
-    monkeypatch.setattr(_decoder_net.Autoencoder, "forward", failing)
+    monkeypatch.setattr(_decoder_training.Autoencoder, "forward", failing)
     with pytest.raises(RuntimeError, match="power cut"):
         KernelDecoder(**params).fit(X)
     resumed = KernelDecoder(**params).fit(X)
@@ -433,7 +433,7 @@ def test_lack_of_memory_names_a_smaller_batch(monkeypatch):
     monkeypatch.setattr(_encoder, "embed", greedy)
     with pytest.raises(MemoryError, match=r"batch_size=1000\. Try batch_size=500\."):
         decoder.transform(X)
-    monkeypatch.setattr(_decoder_net.Autoencoder, "forward", greedy)
+    monkeypatch.setattr(_decoder_training.Autoencoder, "forward", greedy)
     with pytest.raises(MemoryError, match=r"batch_size=1000\. Try batch_size=500\."):
         decoder.fit(X)
 

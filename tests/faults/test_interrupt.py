@@ -5,7 +5,7 @@ import pickle
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 from skgmje import *
-from skgmje._training import _loop as _net
+from skgmje._training import _loop
 from skgmje.em import _em
 n_signals = n_calls = number = 0
 
@@ -45,7 +45,7 @@ def attempt(estimator, at):
 _em.e_step = at_call(_em.e_step)
 estimator = GaussianMixture(6, tol=1e-7, random_state=0)
 print(attempt(estimator, 1), attempt(estimator, 7))
-_net._MixtureNet._begin_step = at_call(_net._MixtureNet._begin_step)
+_loop._MixtureNet._begin_step = at_call(_loop._MixtureNet._begin_step)
 for estimator in (
     KernelMixtureDensity(
         6, covariance_type="full", shrinkage=2, batch_size=64, random_state=0

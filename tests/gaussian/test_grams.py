@@ -1,4 +1,4 @@
-"""Gram matrices of data and centres: definition, laziness, weights, bad input."""
+"""Gram matrices of data and centers: definition, laziness, weights, bad input."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def points(rng):
 
 @pytest.fixture
 def bandwidths(rng):
-    """Bandwidths of the 8 points, of the 5 centres, of both by blocks."""
+    """Bandwidths of the 8 points, of the 5 centers, of both by blocks."""
     return [rng.uniform(0.5, 1.5, size=s) for s in [8, 5, (8, 2), (5, 2)]]
 
 

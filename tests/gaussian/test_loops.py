@@ -165,7 +165,7 @@ def test_far_rows_go_to_the_nearest_component(problem):
 
 
 def test_far_off_data_take_the_direct_path(covariance_type, rng):
-    """Means at 1e8 standard deviations from the centre keep ten digits."""
+    """Means at 1e8 standard deviations from the center keep ten digits."""
     means = rng.normal(size=(K, D)) * 1e8
     covariances = make_covariances(covariance_type, rng)
     kernel = COVARIANCE_TYPES[covariance_type].loops(

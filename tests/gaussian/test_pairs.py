@@ -8,11 +8,9 @@ import torch
 from numpy.testing import assert_allclose
 
 # Inside: sums over pairs and their gradients are steps of costs and scores.
-from skgmje.costs import _autograd as _gradients
-from skgmje.costs import _values, matrix_matrix_cost, vector_matrix_cost
+from skgmje.costs import _autograd, _values, matrix_matrix_cost, vector_matrix_cost
 from skgmje.costs._autograd import Explained, GramEigenvalues
-from skgmje.gaussian import _pair_gradients as _autograd
-from skgmje.gaussian import _pairs, _products, _tiles, grams
+from skgmje.gaussian import _pair_gradients, _pairs, _products, _tiles, grams
 from skgmje.gaussian._heads import join_members, n_outputs, perceptrons, split_outputs
 from skgmje.gaussian._pairs import column_sums, correlations, log_correlation
 from skgmje.modules import MixtureDensityNetwork
@@ -237,7 +235,7 @@ def test_tensors_of_a_gpu_go_the_same_way(arrays, monkeypatch, dtype):
 
     names = "sums", "rows", "matrix"
     expected = [evaluate(name) for name in names]
-    for module in _products, _autograd:
+    for module in _products, _pair_gradients:
         monkeypatch.setattr(module, "raw", lambda array: array.detach())
     rtol = 1e-4 if dtype == torch.float32 else 1e-11
     for name, correct in zip(names, expected, strict=True):
@@ -274,7 +272,7 @@ def correlation(factors):
 @pytest.fixture(params=[0, 64])
 def small(request, monkeypatch):
     """Let the product of a matrix and its transpose be computed in both ways."""
-    monkeypatch.setattr(_gradients, "_SMALL", request.param)
+    monkeypatch.setattr(_autograd, "_SMALL", request.param)
 
 
 @pytest.mark.usefixtures("small")
@@ -301,7 +299,7 @@ def test_explained(rng, signs):
 
 @pytest.mark.parametrize("n_entries", [7, 2**17])
 def test_eigenvalues_of_the_gram_matrix(rng, monkeypatch, n_entries):
-    monkeypatch.setattr(_gradients, "_ENTRIES", n_entries)
+    monkeypatch.setattr(_autograd, "_ENTRIES", n_entries)
     matrix = leaf(rng, 11, 3)
     assert torch.autograd.gradcheck(lambda A: GramEigenvalues.apply(A).sqrt(), matrix)
     singular = torch.linalg.svdvals(matrix).square().flip(0)

@@ -1,4 +1,4 @@
-"""Networks that turn noise into centres, in many dimensions."""
+"""Networks that turn noise into centers, in many dimensions."""
 
 import numpy as np
 import pytest

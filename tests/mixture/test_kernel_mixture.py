@@ -1,4 +1,4 @@
-"""The density whose centres a network places by a cost."""
+"""The density whose centers a network places by a cost."""
 
 import pickle
 import re

@@ -17,7 +17,7 @@ from skgmje.mixture._gaussian_mixture import leave_one_out
 from skgmje.mixture._kernel_recipe import Data
 from skgmje.mixture._kernel_training import Objective
 
-# What a network of centres is trained on ----------------------------------------------
+# What a network of centers is trained on ----------------------------------------------
 
 
 RNG = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Modules whose centres are the output of a network."""
+"""Modules whose centers are the output of a network."""
 
 import pytest
 import torch

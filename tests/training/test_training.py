@@ -11,7 +11,7 @@ from torch import distributed, nn
 
 # Inside: the loop, its batches, devices and groups are no public names.
 from skgmje._backend import cholesky
-from skgmje._training import _loop as batches_module
+from skgmje._training import _loop
 from skgmje._training._hardware import (
     Gather,
     agree,
@@ -47,7 +47,7 @@ CPU = torch.device("cpu")
 
 
 class Points(MixtureModule):
-    """Two free centres that remember their updates."""
+    """Two free centers that remember their updates."""
 
     def __init__(self):
         super().__init__()
@@ -465,7 +465,7 @@ def test_same_seed_same_batches():
 
 
 def test_tensors_where_they_fit_else_arrays_and_the_same_batches(monkeypatch):
-    monkeypatch.setattr(batches_module, "_CHUNK_ENTRIES", 7)
+    monkeypatch.setattr(_loop, "_CHUNK_ENTRIES", 7)
     arrays = [np.arange(24.0).reshape(12, 2), np.arange(12.0)]
     tensors, streamed = (
         load_rows(arrays, np.float32, BATCHES_CPU, size) for size in (144, 143)
