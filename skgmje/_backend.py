@@ -24,7 +24,11 @@ def is_torch(x):
 
 def to_numpy(x):
     """Return `x` as a NumPy array, detached from any autograd graph."""
-    return x.detach().cpu().numpy() if is_torch_array(x) else np.asarray(x)
+    if not is_torch_array(x):
+        return np.asarray(x)
+    if x.is_floating_point() and x.element_size() == 2:
+        x = x.float()  # NumPy knows no bfloat16
+    return x.detach().cpu().numpy()
 
 
 def from_tensor(x):

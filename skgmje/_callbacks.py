@@ -88,11 +88,16 @@ class Change(Work):
         self.estimator = estimator
         self.is_complete = False
         self.before = dict(vars(estimator))
+        torch = sys.modules.get("torch")
+        self.records = torch is None or torch.is_grad_enabled()
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, traceback):
+        if "torch" in sys.modules:
+            # Ctrl-C may have come while a block without gradients ended.
+            sys.modules["torch"].set_grad_enabled(self.records)
         if error is None or self.is_complete:
             return
         # One step, which no signal can cut in two.

@@ -20,9 +20,11 @@ from skgmje import ConditionalMixtureDensity, GaussianMixture, Mixture
 from skgmje.em import (
     RowBlocks,
     expectation_maximization,
+    kernel_bandwidth,
     online_em,
     start_mixture,
     tree_reduce,
+    weights_only,
 )
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.utils import all_estimators
@@ -312,3 +314,11 @@ def test_em_keeps_what_it_cannot_see(covariance_type):
         if covariance_type != "spherical":  # there the others say it
             assert_allclose(variances[:, 1], 4.0, rtol=1e-6)
         assert variances.max() < 4.1
+
+
+@pytest.mark.parametrize("function", [kernel_bandwidth, weights_only])
+def test_functions_of_complete_samples_say_so(function):
+    missing = np.random.default_rng(0).normal(size=(20, 3))
+    missing[:, 1] = np.nan
+    with pytest.raises(ValueError, match="missing values"):
+        function(missing, missing[:3])

@@ -544,3 +544,14 @@ def test_what_are_no_numbers_is_refused(rows):
             function(rows)
     with pytest.raises(TypeError, match="real numbers"):
         grams(rows, rows, 1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_mixtures_of_half_precision_compute_in_double(dtype):
+    arrays = [[0.5, 0.5], [[0.0, 0.0], [32.0, 1.0]], [[1.0, 2.0], [16.0, 4.0]]]
+    half = Mixture(*(torch.tensor(a, dtype=dtype) for a in arrays), "diag")
+    X = [[5.0, 1.0], [30.0, 2.0]]
+    found = half.log_prob(torch.tensor(X, dtype=dtype))
+    assert_allclose(found, Mixture(*arrays, "diag").log_prob(X), rtol=1e-12)
+    fitted = GaussianMixture(random_state=0).fit(torch.tensor(X * 3, dtype=dtype))
+    assert_allclose(fitted.means_, np.mean(X, axis=0, keepdims=True))

@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import Callback
 
 import skgmje
 from skgmje import (
@@ -328,3 +329,31 @@ def test_errors_leave_an_earlier_fit_alone():
     with pytest.raises(ValueError, match="n_samples"):
         fitted.set_params(init_params="kmeans").fit(X[:2, :2])
     assert_array_equal(answer(fitted), before)
+
+
+def test_gradients_are_recorded_again_after_an_interruption(monkeypatch):
+    """Ctrl-C may come while torch leaves a block without gradients."""
+    leave = torch.no_grad.__exit__
+
+    def interrupted(self, *args):
+        monkeypatch.setattr(torch.no_grad, "__exit__", leave)
+        raise KeyboardInterrupt
+
+    estimator = clone(ALL["GJEEmbedder"])
+    monkeypatch.setattr(torch.no_grad, "__exit__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X)
+    assert torch.is_grad_enabled()
+
+
+class Slow(Callback):
+    """Is interrupted from outside while it works."""
+
+    def on_epoch_end(self, net, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_inside_a_callback_is_no_wish_of_the_callback():
+    estimator = clone(ALL["GJEEmbedder"]).set_params(callbacks=[Slow()])
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X)

@@ -1,5 +1,6 @@
 """Batches and the training loop of networks; the only file that knows skorch."""
 
+import dis
 import math
 from numbers import Integral
 
@@ -267,6 +268,16 @@ def _reads_batches(callback):
     )
 
 
+def _is_raised_by(error, callbacks):
+    """Return whether a callback raises an error itself; Ctrl-C comes while it runs."""
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code, owner = trace.tb_frame.f_code, trace.tb_frame.f_locals.get("self")
+    raises = dis.opname[code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
+    return raises and any(owner is callback for callback in callbacks)
+
+
 class _MixtureNet(NeuralNet):
     """skorch's net with lean epochs, a cosine schedule and a memory of the best."""
 
@@ -312,9 +323,11 @@ class _MixtureNet(NeuralNet):
     def notify(self, method_name, **kwargs):
         try:
             return super().notify(method_name, **kwargs)
-        except KeyboardInterrupt:
-            # Between two epochs it is skorch's callbacks that stop a run so.
-            self.is_told_to_stop_ = method_name in ("on_epoch_begin", "on_epoch_end")
+        except KeyboardInterrupt as stop:
+            # Between two epochs a callback of skorch's may stop a run so.
+            between = method_name in ("on_epoch_begin", "on_epoch_end")
+            own = [callback for _, callback in self.callbacks_]
+            self.is_told_to_stop_ = between and _is_raised_by(stop, own)
             raise
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):

@@ -50,6 +50,11 @@ def kernel_bandwidth(X, particles=None, weights=None):
     True
     """
     X = to_numpy(as_double(as_float(X)))
+    if np.isnan(X).any():
+        raise ValueError(
+            "X has missing values (NaN), which have no distances. Drop or impute such "
+            "samples."
+        )
     particles = X if particles is None else to_numpy(as_double(as_float(particles)))
     squares = cdist(X, particles, "sqeuclidean")
     total = float(X.var(axis=0).sum()) or 1.0

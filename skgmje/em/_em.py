@@ -757,6 +757,11 @@ def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
     X, centers, sample_weight = map(from_tensor, as_floats(X, centers, sample_weight))
     # The variance of rows in single precision may be beyond its range.
     centers = as_double(centers)
+    if has_missing(X):
+        raise ValueError(
+            "X has missing values (NaN), which weights_only does not take. Drop or "
+            "impute such samples, or use expectation_maximization."
+        )
     n_components, n_features = centers.shape
     center = row_mean(X, sample_weight)
     blocks = (X[start : start + 8192] for start in range(0, len(X), 8192))

@@ -5,7 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import asarray_like, is_torch, namespace, to_numpy, unmasked
+from skgmje._backend import (
+    as_float,
+    asarray_like,
+    is_torch,
+    namespace,
+    to_numpy,
+    unmasked,
+)
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import collapse, is_shared, map_arrays, own
 
@@ -78,7 +85,7 @@ def check_parameters(weights, means, covariances, covariance_type):
 def _floating(means):
     """Return means in floating point."""
     if is_torch(means):
-        return means if means.is_floating_point() else means.double()
+        return as_float(means)
     return _as_numbers(means, "means")
 
 

@@ -57,8 +57,12 @@ def nearest_nodes(nodes, X):
             two_nearest((X[start : start + step] - origin) / unit, places)
             for start in range(0, len(X), step)
         ]
-    first, second, squares, _ = map(xp.concat, zip(*found, strict=True))
-    distances = unit * xp.sqrt(squares)
+        first, second, squares, _ = map(xp.concat, zip(*found, strict=True))
+        # A product leaves little of the distance of a sample close to a node.
+        blocks = [slice(i, i + step) for i in range(0, len(X), step)]
+        parts = [(X[block] - nodes[first[block]]) / unit for block in blocks]
+        near = xp.concat([xp.sum(part * part, axis=1) for part in parts])
+        distances = unit * xp.sqrt(near)
     far = ~xp.isfinite(squares)
     if bool(xp.any(far)):
         first[far], second[far], distances[far] = _far_nearest(X[far] - origin, places)

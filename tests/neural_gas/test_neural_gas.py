@@ -11,6 +11,7 @@ from skgmje.neural_gas import (
     GasState,
     adapt_gas,
     gas_components,
+    nearest_nodes,
     start_gas,
 )
 
@@ -325,3 +326,11 @@ def test_rules_that_none_can_follow_are_refused(name, value):
     X = np.zeros((3, 1))
     with pytest.raises(ValueError, match=f"{name}={value}"):
         adapt_gas(start_gas(X), X, **{name: value})
+
+
+def test_a_sample_on_a_node_has_no_distance_wherever_it_stands(rng):
+    X = (5 + 3 * rng.normal(size=(700, 40))).astype(np.float32)
+    together = nearest_nodes(X[:40], X)[2]
+    alone = [nearest_nodes(X[:40], row[None])[2][0] for row in X[:60]]
+    assert not together[:40].any()
+    assert_array_equal(together[:60], alone)
