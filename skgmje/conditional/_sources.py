@@ -66,6 +66,11 @@ class Settings:
     net_params: Any = None
     on_epoch: Callable = go_on
 
+    @property
+    def kind(self):
+        """The covariance type, full where it is left open."""
+        return "full" if self.covariance_type == "auto" else self.covariance_type
+
 
 @dataclass(frozen=True)
 class Source:
@@ -206,7 +211,7 @@ def _grow(rows, size, sample_weight, random_state):
 
 def _refine(gas, rows, shrinkage, settings, sample_weight, moments):
     """Return the result of EM from the gas."""
-    kind = settings.covariance_type
+    kind = settings.kind
     if sample_weight is not None:
         sample_weight = asarray_like(sample_weight, rows)
     prior = {
@@ -214,7 +219,6 @@ def _refine(gas, rows, shrinkage, settings, sample_weight, moments):
         "reg_covar": settings.reg_covar,
         "sample_weight": sample_weight,
     }
-    kind = "full" if kind == "auto" else kind
     if is_torch(rows):
         start = gas_mixture(gas, rows, kind, **prior)
     else:
@@ -249,7 +253,7 @@ INCOMPLETE = (
 def fit_memory_bank(X, Y, settings, sample_weight=None, random_state=None):
     """Let a memory bank learn from samples that stream by, once."""
     rows, n_context = np.hstack([X, Y]), X.shape[1]
-    kind = "full" if settings.covariance_type == "auto" else settings.covariance_type
+    kind = settings.kind
     if not COVARIANCE_TYPES[kind].loops.per_component:
         known = [k for k, kind in COVARIANCE_TYPES.items() if kind.loops.per_component]
         raise ValueError(
@@ -306,7 +310,7 @@ def _possible(sizes, n_rows):
 def _learn(rows, size, steps, settings, sample_weight, random_state):
     """Yield parameters and mixtures after numbers of EM steps, ascending."""
     mixture = _stream(rows, size, settings.batch_size, sample_weight, random_state)
-    kind = "full" if settings.covariance_type == "auto" else settings.covariance_type
+    kind = settings.kind
     shrinkage = SHRINKAGE if settings.shrinkage == "auto" else settings.shrinkage
     done = 0
     for n_steps in steps:

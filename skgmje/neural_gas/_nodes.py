@@ -59,10 +59,12 @@ def nearest_nodes(nodes, X):
         ]
         first, second, squares, _ = map(xp.concat, zip(*found, strict=True))
         # A product leaves little of the distance of a sample close to a node.
-        blocks = [slice(i, i + step) for i in range(0, len(X), step)]
-        parts = [(X[block] - nodes[first[block]]) / unit for block in blocks]
-        near = xp.concat([xp.sum(part * part, axis=1) for part in parts])
-        distances = unit * xp.sqrt(near)
+        near = []
+        for start in range(0, len(X), step):
+            block = slice(start, start + step)
+            part = (X[block] - nodes[first[block]]) / unit
+            near.append(xp.sum(part * part, axis=1))
+        distances = unit * xp.sqrt(xp.concat(near))
     far = ~xp.isfinite(squares)
     if bool(xp.any(far)):
         first[far], second[far], distances[far] = _far_nearest(X[far] - origin, places)
