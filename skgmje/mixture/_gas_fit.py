@@ -237,7 +237,8 @@ def select_nodes(
         return Selection(*wanted, cv_results=None)
 
     # Of few rows each node would have a handful: all may better be one component.
-    few = len(X) < max(FEW_ROWS_PER_FEATURE * X.shape[1], FEW_ROWS)
+    ample = max(FEW_ROWS_PER_FEATURE * X.shape[1], FEW_ROWS)
+    few = count_distinct(X, ample) < ample
     grid = (1, *SIZES) if few else SIZES
     if few and max_nodes != "auto":
         max_nodes = (1, max_nodes)
