@@ -7,7 +7,9 @@ from numbers import Integral
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._interrupt import Interrupted, Work
+from skgmje._options import check_nested
 from skgmje._sklearn import CallbackSupportMixin
+from skgmje._training._schedule import Trainer
 from skgmje.em._blocks import RowBlocks
 
 
@@ -22,6 +24,27 @@ class EstimatorMixin(CallbackSupportMixin):
         "https://skgmje.readthedocs.io/en/stable/generated/"
         "{estimator_module}.{estimator_name}.html"
     )
+
+    def set_params(self, **params):
+        """Set parameters of this estimator, and of the objects among them.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name; ``name__inner`` is a parameter of the object `name`.
+
+        Returns
+        -------
+        self : object
+            This estimator.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or if `name` is a word instead of an object.
+        """
+        check_nested(self, params)
+        return super().set_params(**params)
 
     def save(self, path):
         """Write the fitted estimator to a file that :func:`skgmje.load` reads.
@@ -47,20 +70,24 @@ class EstimatorMixin(CallbackSupportMixin):
         check_is_fitted(self)
         save(self, path)
 
-    def _open_checkpoint(self, *data):
+    def _open_checkpoint(self, *data, trainer=None):
         """Return where a fit to `data` keeps its state; None if it shall not."""
-        if self.checkpoint_dir is None:
+        if trainer is None:
+            callbacks = getattr(self, "callbacks", None)
+            trainer = Trainer(checkpoint_dir=self.checkpoint_dir, callbacks=callbacks)
+        folder = trainer.checkpoint_dir
+        if folder is None:
             return None
         if not isinstance(self.random_state, Integral):
             raise ValueError(
-                f"checkpoint_dir={self.checkpoint_dir!r} needs random_state to be an "
-                f"integer, got {self.random_state!r}: a fit that starts again must "
-                "draw the same numbers."
+                f"checkpoint_dir={folder!r} needs random_state to be an integer, got "
+                f"{self.random_state!r}: a fit that starts again must draw the same "
+                "numbers."
             )
-        if getattr(self, "callbacks", None):
+        if trainer.callbacks:
             raise ValueError(
-                f"checkpoint_dir={self.checkpoint_dir!r} does not keep the state of "
-                f"callbacks={self.callbacks!r}. Leave one of them None."
+                f"checkpoint_dir={folder!r} does not keep the state of "
+                f"callbacks={trainer.callbacks!r}. Leave one of them None."
             )
         from skgmje._persistence._checkpoint import Checkpoint, fingerprint
 
@@ -69,7 +96,7 @@ class EstimatorMixin(CallbackSupportMixin):
             arrays += item.digest() if isinstance(item, RowBlocks) else [item]
         known = fingerprint(self, arrays)
         name = type(self).__name__
-        return Checkpoint(self.checkpoint_dir, name, known, writes=_is_first())
+        return Checkpoint(folder, name, known, writes=_is_first())
 
 
 def _is_first():

@@ -3,13 +3,46 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from numbers import Real
+from os import PathLike
 from typing import Any
 
 import numpy as np
 
 # How often a run reports, checks itself and may be stopped.
 _N_EPOCHS = 100
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What a user asks of a training beside its schedule, the parameter `trainer`."""
+
+    callbacks: list | None = None
+    checkpoint_dir: Any = None
+    #: Data of more bytes are read batch by batch.
+    max_bytes: float = 2**25
+    #: Parameters of :class:`skorch.NeuralNet`.
+    net_params: dict = field(default_factory=dict)
+
+
+# What a trainer holds beside the parameters of the net: types, and what to say of them.
+_TRAINER = {
+    "callbacks": ((list, tuple, type(None)), "a list of skorch callbacks or None"),
+    "checkpoint_dir": ((str, PathLike, type(None)), "the path of a folder or None"),
+    "max_bytes": ((Real,), "a number of bytes"),
+}
+
+
+def read_trainer(trainer):
+    """Return what a user's dict, or None, asks of a training."""
+    params = dict(trainer or {})
+    own = {name: params.pop(name) for name in _TRAINER if name in params}
+    for name, value in own.items():
+        types, words = _TRAINER[name]
+        if not isinstance(value, types):
+            raise ValueError(f"trainer[{name!r}]={value!r} must be {words}.")
+    return Trainer(**own, net_params=params)
 
 
 @dataclass(frozen=True)

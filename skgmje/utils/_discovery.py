@@ -28,7 +28,7 @@ def public_objects():
 def all_estimators():
     """List every public estimator.
 
-    An estimator is a concrete class that extends scikit-learn's
+    An estimator is a concrete class with a method ``fit`` that extends scikit-learn's
     ``BaseEstimator`` and is named in the ``__all__`` of a public package.
 
     Returns
@@ -50,7 +50,9 @@ def all_estimators():
     return sorted(
         (cls.__name__, cls)
         for cls in classes
-        if issubclass(cls, BaseEstimator) and not inspect.isabstract(cls)
+        if issubclass(cls, BaseEstimator)
+        and hasattr(cls, "fit")
+        and not inspect.isabstract(cls)
     )
 
 

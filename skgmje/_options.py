@@ -1,0 +1,43 @@
+"""Options of a part of an estimator, which are one parameter of it."""
+
+from sklearn.base import BaseEstimator, clone
+
+from skgmje._sklearn import validate_parameter_constraints
+
+
+class Options(BaseEstimator):
+    """Parameters of a part of an estimator: they are read, and nothing is fitted.
+
+    Clones, files and grids (``source__n_members``) treat it as they treat an estimator
+    in an estimator.
+    """
+
+    def check(self):
+        """Raise if a parameter has a value that it must not have."""
+        params = self.get_params(deep=False)
+        name = type(self).__name__
+        validate_parameter_constraints(self._parameter_constraints, params, name)
+
+
+def as_options(value, words):
+    """Return the options that a word stands for, or a checked copy of an object."""
+    if value is None or isinstance(value, str):
+        return words[value]()
+    options = clone(value)
+    if isinstance(options, Options):
+        options.check()
+    return options
+
+
+def check_nested(estimator, params):
+    """Raise if a nested parameter is to be set of a parameter that is no object."""
+    values = estimator.get_params(deep=False) | params
+    for key in params:
+        name, delimiter, inner = key.partition("__")
+        value = values.get(name, estimator)
+        if delimiter and not hasattr(value, "set_params"):
+            raise ValueError(
+                f"{key!r} cannot be set: {name}={value!r} has no parameter {inner!r}. "
+                f"Set {name} to an object that has it first, for example "
+                f"set_params({name}=..., {key}=...)."
+            )
