@@ -57,7 +57,8 @@ def begin(X, mixture, sample_weight=None, reg_covar=0.0):
         if not np.isfinite(center).all():
             raise ValueError(
                 "X is a tensor with NaN or infinite entries; missing entries are "
-                "learned from NumPy arrays only. Use X.numpy(), or remove those rows."
+                "learned from NumPy arrays only, infinite ones never. Use "
+                "X.cpu().numpy(), or remove those samples."
             )
     else:
         center, missing = row_mean(X, sample_weight), has_missing(X)
