@@ -1,5 +1,6 @@
 """Densities of few samples of many features, beside a diagonal Gaussian."""
 
+import re
 import warnings
 
 import numpy as np
@@ -19,6 +20,9 @@ from skgmje import (
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
 
 AUTO = {"covariance_type": "auto", "shrinkage": "auto"}
+FIGURES = re.compile(
+    r"left out is about (\S+) nats, that of a diagonal Gaussian (\S+)\."
+)
 # Nats per feature that the mean over seeds may be below.
 BAR, N_NEW = 0.1, 110
 
@@ -171,6 +175,38 @@ def test_all_plain_covariances_warn(kind, missing):
     X[0, 0] = np.nan if missing else 0.0
     with pytest.warns(UserWarning, match="n_samples=20 are few"):
         GaussianMixture(covariance_type=kind).fit(X)
+
+
+@pytest.mark.parametrize("kind", ["heavy-tailed", "correlated"])
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        (AUTO, r"diagonal Gaussian .*\d\. Lower n_components"),
+        ({"covariance_type": "auto"}, "Set shrinkage='auto', or lower n_components"),
+        ({"shrinkage": "auto"}, "Set covariance_type='auto', or lower n_components"),
+    ],
+)
+def test_several_components_of_few_samples_warn(kind, settings, remedy):
+    for seed in range(2):
+        rows = KINDS[kind](6 + N_NEW, 10, np.random.default_rng([seed, 6, 10]))
+        X, new = rows[:6], rows[6:]
+        with pytest.warns(UserWarning, match=remedy) as caught:
+            model = GaussianMixture(3, **settings, random_state=0).fit(X)
+        assert len(caught) == 1
+        figures = [
+            float(part) for part in FIGURES.search(str(caught[0].message)).groups()
+        ]
+        assert figures[0] < figures[1] - 5
+        assert model.score(new) < diagonal_score(X, new) - 5
+        # What it says helps.
+        GaussianMixture("auto", **AUTO, random_state=0).fit(X)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_components_that_are_no_worse_are_not_told_of(kind):
+    for n, d, size in ((60, 4, 2), (40, 10, 2)):
+        X = KINDS[kind](n + N_NEW, d, np.random.default_rng([0, n, d]))[:n]
+        GaussianMixture(size, **AUTO, random_state=0).fit(X)
 
 
 def test_ordinary_data_do_not_warn():

@@ -57,7 +57,8 @@ def begin(X, mixture, sample_weight=None, reg_covar=0.0):
         if not np.isfinite(center).all():
             raise ValueError(
                 "X is a tensor with NaN or infinite entries; missing entries are "
-                "learned from NumPy arrays only. Use X.numpy(), or remove those rows."
+                "learned from NumPy arrays only, infinite ones never. Use "
+                "X.cpu().numpy(), or remove those samples."
             )
     else:
         center, missing = row_mean(X, sample_weight), has_missing(X)
@@ -373,6 +374,7 @@ def expectation_maximization(
     reg_covar=1e-6,
     tol=1e-3,
     max_iter=100,
+    last_bound=None,
     callback=None,
     checkpoint=None,
 ):
@@ -417,7 +419,11 @@ def expectation_maximization(
         Stop when the mean log-likelihood gains less, in nats.
 
     max_iter : int, default=100
-        Largest number of iterations.
+        Largest number of iterations; 0 gives `start`, without a lower bound.
+
+    last_bound : float, default=None
+        Mean log-likelihood before `start`, if it comes from an earlier run: then the
+        first iteration has a gain, too.
 
     callback : callable, default=None
         ``callback(n_iter, lower_bound, mixture)`` after each iteration; if it
@@ -458,8 +464,8 @@ def expectation_maximization(
     start = start.to_numpy() if is_torch(start.means) else start
     samples, kernel = begin(X, start, sample_weight, reg_covar)
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
-    plan = annealing, tol, max_iter, callback, checkpoint
-    return _finish(_iterate(samples, kernel, prior, *plan), start)
+    plan = annealing, tol, max_iter, last_bound
+    return _finish(_iterate(samples, kernel, prior, plan, callback, checkpoint), start)
 
 
 class _State(NamedTuple):
@@ -472,15 +478,17 @@ class _State(NamedTuple):
     stats: Any
 
 
-def _iterate(
-    samples, kernel, prior, annealing, tol, max_iter, callback, checkpoint, least=None
-):
+def _iterate(samples, kernel, prior, plan, callback=None, checkpoint=None, least=None):
     """Yield the state after each iteration: the M-step's kernel serves the E-step."""
+    annealing, tol, max_iter, last_bound = plan
     kind, bounds, added = samples.covariance_type, [], 0.0
     known = None if checkpoint is None else checkpoint.read()
     if known is not None:
         mixture, bounds, added = known
         kernel = make_kernel(mixture, samples.center, samples.limit)
+    if max_iter == 0:
+        stats = e_step(kernel, samples)
+        yield _State(kernel, bounds, added, converged=False, stats=stats)
     for n_iter in range(len(bounds) + 1, max_iter + 1):
         # The last iteration is repeated after a crash: it gives the statistics.
         if checkpoint is not None and bounds:
@@ -489,9 +497,10 @@ def _iterate(
         stats = e_step(kernel, samples, temper)
         kernel, extra = maximise(kernel, _living(stats, least), prior, kind)
         added = max(added, extra)
+        before = bounds[-1] if bounds else last_bound
         bounds = [*bounds, stats.log_likelihood / stats.weight]
         stop = callback and callback(n_iter, bounds[-1], as_mixture(kernel, kind))
-        gain = bounds[-1] - bounds[-2] if n_iter > 1 else np.inf
+        gain = np.inf if before is None else bounds[-1] - before
         converged = temper == 1.0 and abs(gain) < tol
         yield _State(kernel, bounds, added, converged, stats)
         if converged or stop:
@@ -515,7 +524,7 @@ def _finish(iterations, start):
 def _result(state, start):
     """Return the :class:`EMResult` of the last state."""
     kernel, bounds, added, converged, stats = state
-    mixture = as_mixture(kernel, start.covariance_type)
+    mixture = as_mixture(kernel, start.covariance_type) if bounds else start
     n_dropped = len(start.weights) - mixture.n_components
     return EMResult(mixture, bounds, len(bounds), converged, n_dropped, added, stats)
 
@@ -566,8 +575,8 @@ def fit_labels(
     start = Parameters(*parts, covariance_type)
     samples = Samples(X, sample_weight, covariance_type, kernel.center)
     kernel = make_kernel(start, kernel.center)
-    plan = annealing, tol, max_iter, None, None, least
-    return _finish(_iterate(samples, kernel, prior, *plan), start).mixture
+    plan = annealing, tol, max_iter, None
+    return _finish(_iterate(samples, kernel, prior, plan, least=least), start).mixture
 
 
 def start_mixture(

@@ -338,6 +338,7 @@ def fit_selected(
     work=None,
     checkpoint=None,
     callback=None,
+    last_bound=None,
     **em_params,
 ):
     """Choose what is 'auto' of the settings, or all if `selecting`, and run EM."""
@@ -376,9 +377,10 @@ def fit_selected(
                 draw(selection) if known is None else known,
                 checkpoint=checkpoint and checkpoint.part(f"start-{i}"),
                 callback=callback,
+                last_bound=last_bound,
                 **em_params,
             )
-            if best is None or result.lower_bounds[-1] > best.lower_bounds[-1]:
+            if best is None or _bound(result) > _bound(best):
                 best = result
             if task.when:
                 break
@@ -388,6 +390,11 @@ def fit_selected(
         task.when = f"before EM had begun at another of n_init={n_init} starts"
     fit = SelectedFit(selection, best)
     return task.end(lambda: fit) if work is None else fit
+
+
+def _bound(result):
+    """Return the mean log-likelihood of the last E-step."""
+    return result.stats.log_likelihood / result.stats.weight
 
 
 def joint_log_prob(mixture, X):

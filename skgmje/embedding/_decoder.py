@@ -579,11 +579,9 @@ class KernelDecoder(
         Raises
         ------
         ValueError
-            If `n_samples` is below one.
+            If `n_samples` is no positive integer.
         """
         check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"n_samples={n_samples} must be at least 1.")
         source = self.random_state if random_state is None else random_state
         generator = as_generator(source)
         codes, component = self.latent_mixture_.sample(n_samples, generator)

@@ -515,7 +515,7 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             If a member cannot sample with a seed.
 
         ValueError
-            If `n_samples` is below one.
+            If `n_samples` is no positive integer.
         """
         check_is_fitted(self)
         if not isinstance(n_samples, Integral) or n_samples < 1:

@@ -30,7 +30,7 @@ def convert(values, like, name):
         if not is_torch(like):
             raise TypeError(
                 f"{name} is a torch tensor but the mixture holds NumPy arrays. Call "
-                f"`{name}.numpy()`, or build the mixture from tensors."
+                f"`{name}.detach().cpu().numpy()`, or build the mixture from tensors."
             )
         return values.to(dtype=like.dtype, device=like.device)
     values = _as_numbers(values, name)
@@ -170,7 +170,7 @@ def _check_values(weights, means, covariances, covariance_type):
         least = float(to_numpy(xp.min(variances)))
         raise ValueError(
             f"covariances has a variance of {least:g}; variances must be positive. "
-            "Add a small number to them (reg_covar)."
+            "Add a small number to them, as reg_covar of an estimator does."
         )
     kind.check(covariances)
     if not bool(xp.all(weights >= 0)):

@@ -483,7 +483,10 @@ def _with_columns(array, n_columns):
 def sample(mixture, n_samples, random_state):
     """Draw samples and their components; see `Mixture.sample`."""
     if not isinstance(n_samples, Integral) or n_samples < 1:
-        raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
+        raise ValueError(
+            f"Invalid value for 'n_samples': n_samples={n_samples!r} must be a "
+            "positive integer."
+        )
     generator = as_generator(random_state)
     kind = COVARIANCE_TYPES[mixture.covariance_type]
     means = mixture.means

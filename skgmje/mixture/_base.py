@@ -32,6 +32,20 @@ def mixture_attributes(mixture):
     }
 
 
+def check_goes_on(call, known, asked, remedy):
+    """Raise if parameters ask for another mixture than the one to go on from."""
+    changed = {n: v for n, v in asked.items() if v not in ("auto", known[n])}
+    if changed:
+        has, wants = (
+            ", ".join(f"{name}={values[name]!r}" for name in changed)
+            for values in (known, changed)
+        )
+        raise ValueError(
+            f"{call} goes on from the last solution, which has {has}, but {wants} is "
+            f"asked for. Fit a clone, or {remedy}."
+        )
+
+
 # Samples whose results are computed at a time, beside the array that holds them all.
 CHUNK_ROWS = 2**17
 
@@ -207,11 +221,9 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         Raises
         ------
         ValueError
-            If `n_samples` is below one.
+            If `n_samples` is no positive integer.
         """
         check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"n_samples={n_samples} must be at least 1.")
         source = self.random_state if random_state is None else random_state
         return self.mixture_.sample(n_samples, as_generator(source))
 

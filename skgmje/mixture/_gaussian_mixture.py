@@ -27,11 +27,11 @@ from skgmje.em._em import (
     begin,
     e_step,
     has_missing,
-    make_kernel,
     make_prior,
     maximise,
     missing_moments,
     observed_moments,
+    start_mixture,
 )
 from skgmje.em._select import (
     START_SAMPLES,
@@ -39,14 +39,18 @@ from skgmje.em._select import (
     draw_start,
     fit_selected,
     part_of,
-    select_mixture,
 )
 from skgmje.em._stepwise import blend, implied_stats
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE, lost_correlation
+from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._mixture import Mixture
-from skgmje.mixture._base import MixtureDensityMixin, mixture_attributes
+from skgmje.mixture._base import (
+    MixtureDensityMixin,
+    check_goes_on,
+    mixture_attributes,
+)
+from skgmje.mixture._few_samples import warn_of_few_samples
 
 
 class GaussianMixture(MixtureDensityMixin, BaseEstimator):
@@ -79,7 +83,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         'auto' is a millionth of each feature's variance.
 
     max_iter : int, default=100
-        Largest number of EM iterations.
+        Largest number of EM iterations; 0 gives the start itself.
 
     n_init : int, default=1
         Number of starts; the best likelihood is kept.
@@ -102,10 +106,11 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         Controls starts, folds and :meth:`sample`.
 
     warm_start : bool, default=False
-        Whether :meth:`fit` begins at the last solution.
+        Whether :meth:`fit` begins at the last solution. Its lower bound counts, so
+        that calls of one iteration converge, too.
 
     verbose : int, default=0
-        Print the likelihood every `verbose_interval` iterations.
+        Print the likelihood every `verbose_interval` iterations, and at the end.
 
     verbose_interval : int, default=10
         Iterations between two lines.
@@ -167,7 +172,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         Number of iterations of the best start.
 
     lower_bound_ : float
-        Mean log-likelihood of the rows before the last M-step, in nats.
+        Mean log-likelihood of the rows before the last M-step, in nats; -inf after
+        none.
 
     lower_bounds_ : list of float
         The same for each iteration.
@@ -216,7 +222,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         "covariance_type": [TypeOptions()],
         "tol": [Interval(Real, 0, None, closed="left")],
         "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "init_params": [StrOptions(set(STARTS) - {"kmeans-scaled"})],
         "weights_init": ["array-like", None],
@@ -316,6 +322,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 "moments": missing_moments(X, weight),
             }
             goes_on, listens = bool(self._goes_on()), self.verbose or task.has_listeners
+            last_bound = vars(self).get("lower_bound_") if goes_on else None
             selection, result = fit_selected(
                 X,
                 (self.n_components, self.covariance_type, shrinkage),
@@ -328,14 +335,17 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 work=task,
                 checkpoint=task.checkpoint,
                 callback=partial(self._report, task) if listens else None,
+                last_bound=last_bound,
                 annealing=self.annealing,
                 tol=self.tol,
                 max_iter=self.max_iter,
                 **first,
             )
             task.end(self._store, result, selection, reg_covar)
-        warn_about(result, selection.n_components, self.tol)
-        warn_of_few_samples(X, weight, self.mixture_, self.shrinkage_, reg_covar)
+        if self.verbose:
+            print(f"{result.n_iter} iterations: log-likelihood {self.lower_bound_:.6f}")
+        warn_about(result, selection.n_components, self.tol, last_bound)
+        warn_of_few_samples(self, X, weight, reg_covar, selection.held_out)
         return self
 
     def fit_predict(self, X, y=None, sample_weight=None):
@@ -362,13 +372,15 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     def _asked_shrinkage(self, X):
         """Return `shrinkage`, or 'auto' where so few samples need some."""
         few = X.shape[0] < FEW_ROWS_PER_FEATURE * X.shape[1] and X.shape[1] > 1
-        automatic = self.n_components, self.covariance_type, self.reg_covar
         # Of few samples maximum likelihood is no automatic choice.
-        return (
-            "auto"
-            if not self.shrinkage and few and "auto" in automatic
-            else self.shrinkage
-        )
+        return "auto" if few and not self._fixes_shrinkage() else self.shrinkage
+
+    def _fixes_shrinkage(self):
+        """Return whether no samples, however few, choose the shrinkage."""
+        automatic = self.n_components, self.covariance_type, self.reg_covar
+        if self.shrinkage == 0:
+            return "auto" not in automatic
+        return self.shrinkage != "auto"
 
     def _goes_on(self):
         """Return the parameters that ``warm_start=True`` goes on from, if any."""
@@ -380,7 +392,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         """Return the next mixture that EM begins at."""
         X, weight = part
         if self._goes_on():
-            return last_solution(self, X, selection)
+            words = "warm_start=True", "set warm_start=False"
+            return self._last_solution(*words, X.shape[1], *selection[:2])
         init_params = self.init_params
         if init_params == "kmeans" and selection.cv_results is not None:
             init_params = "kmeans-scaled"
@@ -389,10 +402,56 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             "shrinkage": selection.shrinkage,
             **first,
         }
-        start = draw_start(
-            X, weight, selection.n_components, init_params, random_state, **first
-        )
-        return override(start, self.weights_init, self.means_init, self.precisions_init)
+        shape = selection.n_components, X.shape[1]
+        given = self._given_start(selection.covariance_type, shape)
+        if len(given) == 3:
+            return Mixture(**given, covariance_type=selection.covariance_type)
+        start = draw_start(X, weight, shape[0], init_params, random_state, **first)
+        return override(start, given, shape)
+
+    def _given_start(self, covariance_type, shape):
+        """Return the parts of the start that are given, by their names."""
+        given = self.weights_init, self.means_init, self.precisions_init
+        return given_start(*given, covariance_type, shape)
+
+    def _initialize(self, X, resp):
+        """Begin at responsibilities, under the name that scikit-learn has for it."""
+        reg_covar = regularisation(self.reg_covar, X, None)
+        start = start_mixture(X, resp, self.covariance_type, reg_covar=reg_covar)
+        shape = start.means.shape
+        given = self._given_start(self.covariance_type, shape)
+        self._set_mixture(override(start, given, shape))
+
+    def _get_parameters(self):
+        return *self._parameters()[:3], self.precisions_cholesky_
+
+    def _set_parameters(self, params):
+        self.weights_, self.means_, self.covariances_ = params[:3]
+
+    def _n_parameters(self):
+        return self._count_parameters()
+
+    def _last_solution(self, call, remedy, n_features, size=None, kind=None):
+        """Return the mixture to go on from, if it is of the settings asked for."""
+        mixture = self.mixture_
+        own = mixture.n_components, mixture.covariance_type
+        # Components that have died count; by hand there may be no fit before.
+        n_components, covariance_type = vars(self).get("_asked", own)
+        rank = COVARIANCE_TYPES[covariance_type].rank(mixture.covariances)
+        known = {
+            "n_components": n_components,
+            "covariance_type": covariance_type,
+            "n_features": mixture.n_features,
+            "rank": rank,
+        }
+        asked = {
+            "n_components": self.n_components if size is None else size,
+            "covariance_type": self.covariance_type if kind is None else kind,
+            "n_features": n_features,
+            "rank": rank and min(self.rank, n_features),
+        }
+        check_goes_on(call, known, asked, remedy)
+        return mixture
 
     def _store(self, result, selection, reg_covar):
         self._set_mixture(result.mixture)
@@ -402,7 +461,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self.converged_ = result.converged
         self.n_iter_ = result.n_iter
         self.lower_bounds_ = result.lower_bounds
-        self.lower_bound_ = result.lower_bounds[-1]
+        self.lower_bound_ = result.lower_bounds[-1] if result.n_iter else -np.inf
         for name in ("_stats", "cv_results_"):
             vars(self).pop(name, None)
         if selection.cv_results is not None:
@@ -446,13 +505,17 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         rank = COVARIANCE_TYPES[covariance_type].rank(mixture.covariances)
         if rank is not None:
             estimator.rank = rank
-        estimator._set_mixture(mixture)
-        estimator._asked = mixture.n_components, covariance_type
-        estimator._weight_seen = 0.0
-        estimator.n_features_in_ = mixture.n_features
-        estimator.shrinkage_, estimator.converged_, estimator.n_iter_ = 0.0, True, 0
-        estimator.lower_bound_, estimator.lower_bounds_ = -np.inf, []
+        estimator._adopt(mixture)
         return estimator
+
+    def _adopt(self, mixture):
+        """Take a mixture that no fit has found."""
+        self._set_mixture(mixture)
+        self._asked = mixture.n_components, mixture.covariance_type
+        self._weight_seen = 0.0
+        self.n_features_in_ = mixture.n_features
+        self.shrinkage_, self.converged_, self.n_iter_ = 0.0, True, 0
+        self.lower_bound_, self.lower_bounds_ = -np.inf, []
 
     _missing = "marginal"
 
@@ -487,6 +550,14 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 X[np.ix_(rows, missing)] = given.mean
         return X
 
+    def _added(self, X, weight):
+        """Return what M-steps add to variances from now on, and what they did add."""
+        known = vars(self).get("_reg_covar")
+        if known is not None and self.reg_covar == "auto":
+            return known, known
+        asked = regularisation(self.reg_covar, X, weight)
+        return asked, asked if known is None else known
+
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None):
         """Update the mixture with a chunk of samples, by stepwise EM.
@@ -494,7 +565,9 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         A fitted mixture is the start; without one the first chunk is fitted as
         by :meth:`fit`, which also settles what is 'auto'. Chunks are mixed into
         the sufficient statistics; older ones fade slowly, so that a drifting
-        stream is followed. A chunk that Ctrl-C interrupts is as if not given.
+        stream is followed. Another `n_components`, `covariance_type` or `rank` than
+        the mixture has raises ValueError. A chunk that Ctrl-C interrupts is as if not
+        given.
 
         Parameters
         ----------
@@ -522,18 +595,21 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         if not hasattr(self, "means_"):
             return self.fit(X, sample_weight=sample_weight)
         with Change(self):
+            if "_weight_seen" not in vars(self):
+                self._adopt(self.mixture_)
             X, weight = fit_rows(self, X, sample_weight, reset=False)
-            reg_covar = vars(self).get("_reg_covar")
-            if reg_covar is None:
-                reg_covar = regularisation(self.reg_covar, X, weight)
-            mixture, kind = self.mixture_, self.covariance_type_
-            samples, kernel = begin(X, mixture, weight, reg_covar)
+            words = "partial_fit", "call fit, which begins anew"
+            mixture, kind = self._last_solution(*words, X.shape[1]), self._kind()
+            reg_covar, added = self._added(X, weight)
+            samples, kernel = begin(X, mixture, weight, added)
             stats = fresh = e_step(kernel, samples)
             old, seen = vars(self).get("_stats"), self._weight_seen
             if old is None and seen:
-                old = implied_stats(kernel, mixture, seen, reg_covar)
+                old = implied_stats(kernel, mixture, seen, added)
             if old is not None:
                 stats = blend(kernel, old, fresh)
+            if self._fixes_shrinkage():
+                self.shrinkage_ = float(self.shrinkage)
             prior = make_prior(
                 self.n_features_in_, self.shrinkage_, self.shrinkage_target, reg_covar
             )
@@ -599,202 +675,119 @@ def regularisation(reg_covar, X, weight):
     return RELATIVE_REGULARISATION * np.where(constant, typical, variance)
 
 
-def override(start, weights=None, means=None, precisions=None):
-    """Return `start` with the given parts in place of its own."""
-    if weights is None and means is None and precisions is None:
-        return start
-    kind = start.covariance_type
-    shape = start.means.shape
-    weights = _part("weights_init", weights, start.weights, shape[:1])
-    means = _part("means_init", means, start.means, shape)
-    if not np.isclose(weights.sum(), 1.0) or weights.min() < 0:
-        raise ValueError(
-            f"weights_init={weights.tolist()} must not be negative and must sum to "
-            "one. Divide it by its sum."
-        )
-    covariances = start.covariances
+def given_start(weights, means, precisions, covariance_type, shape):
+    """Return the parts of a start that are given, checked, by their names."""
+    given, kind = {}, COVARIANCE_TYPES[covariance_type]
+    if weights is not None:
+        given["weights"] = _part("weights_init", "weights", weights, shape[:1])
+        _check_shares(given["weights"])
+    if means is not None:
+        given["means"] = _part("means_init", "means", means, shape)
     if precisions is not None:
-        layout = COVARIANCE_TYPES[kind]
-        expected = layout.shape(*shape)
-        if not layout.keeps_inverse:
+        if not kind.keeps_inverse:
             raise ValueError(
-                f"precisions_init is not defined for covariance_type={kind!r}. "
-                "Pass means_init alone, or warm_start from from_parameters."
+                "precisions_init is not defined for covariance_type="
+                f"{covariance_type!r}. Pass means_init alone, or begin at "
+                "from_parameters(...).set_params(warm_start=True)."
             )
-        precisions = _part("precisions_init", precisions, None, expected)
-        try:
-            covariances = layout.symmetrize(layout.precisions(precisions))
-        except ValueError as error:
-            raise ValueError(
-                "precisions_init has a matrix that is not positive definite. Pass "
-                "inverses of covariances."
-            ) from error
-    return Mixture(weights, means, covariances, kind)
+        word = f"{covariance_type} precision"
+        precisions = _part("precisions_init", word, precisions, kind.shape(*shape))
+        given["covariances"] = _inverse(word, precisions, kind)
+    return given
 
 
-def _part(name, values, default, shape):
-    """Return a given parameter of the start, of a shape, or the default."""
-    if values is None:
-        return default
+def _part(name, word, values, shape):
+    """Return a given parameter of the start as numbers, of a shape."""
     values = np.asarray(values, np.float64)
-    if values.shape != tuple(shape) or not np.isfinite(values).all():
+    # scikit-learn's words, which others look for, too.
+    if values.shape != tuple(shape):
         raise ValueError(
-            f"{name} of shape {values.shape} must be finite and of shape "
-            f"{tuple(shape)}. Reshape it or change n_components."
+            f"{name} of shape {values.shape} does not fit. The parameter {word!r} "
+            f"should have the shape of {tuple(shape)}, but got {values.shape}. Reshape "
+            "it or change n_components."
         )
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} has NaN or infinite entries; they must be finite.")
     return values
 
 
-def last_solution(estimator, X, selection):
-    """Return the mixture that ``warm_start=True`` goes on from."""
-    mixture = estimator.mixture_
-    asked = selection.n_components, selection.covariance_type
-    if estimator._asked != asked or mixture.n_features != X.shape[1]:
+def _check_shares(weights):
+    """Raise if given weights are no shares of one."""
+    if weights.min() < 0 or weights.max() > 1 + 1e-5:
         raise ValueError(
-            f"warm_start=True goes on from the last solution, which has (n_components, "
-            f"covariance_type, n_features) {(*estimator._asked, mixture.n_features)}, "
-            f"but {(*asked, X.shape[1])} is asked for. Fit a clone, or set "
-            "warm_start=False."
+            f"weights_init={weights.tolist()}: the parameter 'weights' should be in "
+            f"the range [0, 1], but got max value {weights.max():.5f}, min value "
+            f"{weights.min():.5f}. Clip it, and divide it by its sum."
         )
-    return mixture
+    if not np.isclose(weights.sum(), 1.0):
+        raise ValueError(
+            f"weights_init={weights.tolist()} must sum to one. The parameter 'weights' "
+            f"should be normalized, but got sum(weights) = {weights.sum():.5f}. Divide "
+            "it by its sum."
+        )
 
 
-def warn_about(result, n_components, tol):
+def _inverse(word, precisions, kind):
+    """Return the covariances of given precisions."""
+    wanted = "positive" if kind.independent else "symmetric, positive-definite"
+    try:
+        kind.check(precisions)
+        if not (kind.variances(precisions) > 0).all():
+            raise ValueError(f"It has a value of {kind.variances(precisions).min():g}.")
+        return kind.symmetrize(kind.precisions(precisions))
+    except ValueError as error:
+        raise ValueError(
+            f"precisions_init is not usable: {word!r} should be {wanted}. Pass "
+            "inverses of covariances."
+        ) from error
+
+
+def override(start, given, shape):
+    """Return `start` with the given parts in place of its own."""
+    if not given:
+        return start
+    if start.means.shape != shape:
+        raise ValueError(
+            f"X has no more than {start.n_components} distinct samples, but the start "
+            f"that is given has n_components={shape[0]}. Give weights_init, means_init "
+            "and precisions_init, or lower n_components."
+        )
+    own = {name: getattr(start, name) for name in ("weights", "means", "covariances")}
+    return Mixture(**{**own, **given}, covariance_type=start.covariance_type)
+
+
+# scikit-learn's words, which others look for, too.
+SETTLING = (
+    "Best performing initialization did not converge. Try different init parameters, "
+    "or increase max_iter, tol, or check for degenerate data."
+)
+
+
+def warn_about(
+    result, n_components, tol, last_bound=None, size="n_components", advice=SETTLING
+):
     """Say once, with figures, what a user should know of a fit."""
     problems = []
-    if not result.converged:
-        gain = np.diff(result.lower_bounds[-2:]).sum()
+    # Without iterations the start itself is wanted.
+    if not result.converged and result.n_iter:
+        bounds = [last_bound, *result.lower_bounds]
+        known = bounds[-2] is not None and np.isfinite(bounds[-2])
+        gain = f"last gain {bounds[-1] - bounds[-2]:.2g} nats, " if known else ""
         problems.append(
-            f"EM did not converge in {result.n_iter} iterations (last gain "
-            f"{gain:.2g} nats, tol={tol:g}). Increase max_iter or tol, or lower "
-            "n_components."
+            f"EM did not converge in {result.n_iter} iterations ({gain}tol={tol:g}). "
+            f"{advice}"
         )
     dropped = n_components - result.mixture.n_components
     if dropped:
         problems.append(
-            f"{dropped} of {n_components} components had no rows left and were "
-            "dropped; distinct rows may be too few. Lower n_components."
+            f"{dropped} of {n_components} components had no samples left and were "
+            f"dropped; distinct samples may be too few. Lower {size}."
         )
     if result.reg_covar:
         problems.append(
             f"A covariance was singular: {result.reg_covar:.2g} was added to the "
-            "diagonals. Set reg_covar='auto', increase shrinkage, or remove "
-            "duplicated features."
+            "diagonals. Set reg_covar='auto' or a larger number, increase shrinkage, "
+            "or remove duplicated features and samples."
         )
     if problems:
         warnings.warn(" ".join(problems), ConvergenceWarning, stacklevel=3)
-
-
-# What is left of a component's mass or covariance without a sample is never below.
-LEAST_LEFT = 1e-9
-
-# Nats by which a diagonal Gaussian must be better: per feature, and at least.
-FAR_PER_FEATURE, FAR = 0.1, 5.0
-
-# Rows up to which folds are fitted where leaving one out has no closed form.
-MAX_FOLDED = 500
-
-
-def warn_of_few_samples(X, weight, mixture, shrinkage, reg_covar):
-    """Warn if a diagonal Gaussian would predict samples left out far better."""
-    n_samples, n_features = X.shape
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    rank = kind.rank(mixture.covariances)
-    # Of a low-rank covariance the factors are to be found, and a variance each.
-    n_found = n_features if rank is None else rank + 1
-    ample = FEW_ROWS_PER_FEATURE * n_found * mixture.n_components
-    few = n_samples < ample and n_features > 1 and not kind.independent
-    if not few or not isinstance(X, np.ndarray):
-        return
-    X = X.astype(np.float64, copy=False)
-    left_out = _leave_one_out
-    if rank is not None or np.isnan(X).any():
-        if n_samples > MAX_FOLDED:
-            return
-        left_out = _held_out
-    with np.errstate(all="ignore"):
-        own, diagonal = left_out(X, weight, mixture, shrinkage, reg_covar)
-    # Of rows so large that these are NaN nothing is said.
-    if not own < diagonal - max(FAR, FAR_PER_FEATURE * n_features):
-        return
-    warnings.warn(
-        f"n_samples={n_samples} are few for n_features={n_features} and "
-        f"{mixture.n_components} {mixture.covariance_type!r} covariance(s): the "
-        f"log-likelihood of a sample left out is about {own:.4g} nats, that of a "
-        f"diagonal Gaussian {diagonal:.4g}. Set covariance_type='auto' and "
-        "shrinkage='auto'.",
-        UserWarning,
-        stacklevel=3,
-    )
-
-
-def _leave_one_out(X, weight, mixture, shrinkage, reg_covar):
-    """Return mean log-likelihoods of a sample left out, own and diagonal."""
-    weight = np.ones(len(X)) if weight is None else weight
-    own = leave_one_out(X, weight, mixture, shrinkage)
-    diagonal = diagonal_leave_one_out(X, weight, reg_covar)
-    return tuple(np.average(part, weights=weight) for part in (own, diagonal))
-
-
-def _held_out(X, weight, mixture, shrinkage, reg_covar):
-    """Return the same of five folds, by fits to the others."""
-    kind, means = mixture.covariance_type, []
-    rank = COVARIANCE_TYPES[kind].rank(mixture.covariances) or 1
-    for size, *setting in ((mixture.n_components, kind, shrinkage), (1, "diag", 0.0)):
-        selection = select_mixture(
-            X,
-            n_components=size,
-            covariance_type=setting[0],
-            shrinkage=setting[1],
-            sample_weight=weight,
-            reg_covar=reg_covar,
-            rank=rank,
-            # The same folds, and none of the caller's draws.
-            random_state=np.random.RandomState(0),
-        )
-        if selection.held_out is None:
-            return np.nan, np.nan
-        means.append(np.average(selection.held_out, weights=weight))
-    return means
-
-
-def leave_one_out(X, weight, mixture, shrinkage):
-    """Compute log-densities of samples without their own share of the fit."""
-    d, center = X.shape[1], np.average(X, axis=0, weights=weight)
-    kernel = make_kernel(mixture, center)
-    distances = kernel.squared_distances((X - center).T)
-    log_det = np.linalg.slogdet(
-        COVARIANCE_TYPES[mixture.covariance_type].dense(
-            mixture.covariances, *mixture.means.shape
-        )
-    )[1][:, None]
-    total = weight.sum()
-    # A weight of two stands for two samples, of which one is left out.
-    share = mixture.responsibilities(X).T * np.minimum(weight, 1.0)
-    count = total * mixture.weights[:, None]
-    left = np.maximum(count - share, LEAST_LEFT)
-    shared = COVARIANCE_TYPES[mixture.covariance_type].shared
-    behind = total if shared else count
-    behind = behind + shrinkage
-    factor = behind / np.maximum(behind - share, LEAST_LEFT)
-    lost = share * count / left * distances / behind
-    lost = lost * (1 - lost_correlation(total, d, shrinkage))
-    kept = np.maximum(1 - lost, LEAST_LEFT)
-    square = (count / left) ** 2 * distances / factor / kept
-    log_joint = np.log(left / (total - 1)) - 0.5 * (
-        square + d * np.log(2 * np.pi * factor) + log_det + np.log(kept)
-    )
-    return np.logaddexp.reduce(log_joint, axis=0)
-
-
-def diagonal_leave_one_out(X, weight, reg_covar):
-    """Compute the same of a diagonal Gaussian, with a floor of `reg_covar`."""
-    mean = np.average(X, axis=0, weights=weight)
-    total, share = weight.sum(), np.minimum(weight, 1.0)[:, None]
-    left = np.maximum(total - share, LEAST_LEFT)
-    squares = (X - mean) ** 2
-    scatter = weight @ squares - share * total / left * squares
-    floor = np.maximum(reg_covar, np.finfo(float).tiny)
-    variance = np.maximum(scatter / left, 0.0) + floor
-    squares = squares * (total / left) ** 2
-    return -0.5 * (squares / variance + np.log(2 * np.pi * variance)).sum(axis=1)

@@ -29,7 +29,7 @@ from skgmje.em._em import EMResult, expectation_maximization
 from skgmje.em._select import part_of
 from skgmje.em._stepwise import blend
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.mixture._base import MixtureDensityMixin
+from skgmje.mixture._base import MixtureDensityMixin, check_goes_on
 from skgmje.mixture._gas_fit import (
     check_nodes,
     follow_nodes,
@@ -386,7 +386,8 @@ class GrowingNeuralGasMixture(
             more = selection, reg_covar, task
             result, size = task.end(self._store, gas, part, given, rows, *more)
         if self.polish is not None:
-            warn_about(result, size, self.tol)
+            advice = "Increase max_iter or tol, or lower max_nodes."
+            warn_about(result, size, self.tol, size="max_nodes", advice=advice)
         return self
 
     def _store(self, gas, part, given, rows, selection, reg_covar, task):
@@ -586,8 +587,9 @@ class GrowingNeuralGasMixture(
         statistics by stepwise EM, and a new node takes its share from the nodes
         around it. With a `utility_threshold` older rows fade over the time in
         which half of the nodes could be new. The order of chunks and rows decides
-        everything: nothing is drawn at random. A chunk that Ctrl-C interrupts is as
-        if not given.
+        everything: nothing is drawn at random. Another `covariance_type`, or fewer
+        `max_nodes` than there are nodes, raises ValueError. A chunk that Ctrl-C
+        interrupts is as if not given.
 
         Parameters
         ----------
@@ -619,6 +621,7 @@ class GrowingNeuralGasMixture(
             )
             if is_first:
                 self._start_stream(X, weight)
+            self._check_goes_on()
             for start in range(0, len(X), PART_ROWS):
                 rows = slice(start, start + PART_ROWS)
                 self._follow(X[rows], None if weight is None else weight[rows])
@@ -639,6 +642,18 @@ class GrowingNeuralGasMixture(
         gas = start_gas(X)
         rows, weight = X[:2], None if weight is None else weight[:2]
         self._begin_stream(gas, rows, weight, gas_nearest(gas))
+
+    def _check_goes_on(self):
+        """Raise if parameters ask for another gas than that of the stream."""
+        n_nodes = len(self._gas.nodes)
+        known = {"covariance_type": self.covariance_type_, "max_nodes": n_nodes}
+        asked = {name: getattr(self, name) for name in known}
+        if asked["max_nodes"] != "auto":
+            # Nodes are added, never removed for being too many.
+            asked["max_nodes"] = min(asked["max_nodes"], n_nodes)
+        check_goes_on("partial_fit", known, asked, "call fit, which begins anew")
+        if self.shrinkage != "auto":
+            self.shrinkage_ = float(self.shrinkage)
 
     def _begin_stream(self, gas, X, weight, assign):
         """Take the statistics of the nodes, with which a stream goes on."""

@@ -13,7 +13,7 @@ from skgmje.costs import COSTS, optimal_weights
 from skgmje.em._bandwidth import Bumps, cell_variance, loo_variance, total_variance
 from skgmje.gaussian import Mixture, grams
 from skgmje.mixture import GaussianMixture, KernelMixtureDensity
-from skgmje.mixture._gaussian_mixture import leave_one_out
+from skgmje.mixture._few_samples import leave_one_out
 from skgmje.mixture._kernel_recipe import Data
 from skgmje.mixture._kernel_training import Objective
 

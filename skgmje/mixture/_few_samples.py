@@ -1,0 +1,152 @@
+"""The warning that samples are too few, by log-densities of samples left out."""
+
+import warnings
+
+import numpy as np
+
+from skgmje.em._em import make_kernel
+from skgmje.em._select import select_mixture
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE, lost_correlation
+
+# What is left of a component's mass or covariance without a sample is never below.
+LEAST_LEFT = 1e-9
+
+# Nats by which a diagonal Gaussian must be better: per feature, and at least.
+FAR_PER_FEATURE, FAR = 0.1, 5.0
+
+# Rows up to which folds are fitted where leaving one out has no closed form.
+MAX_FOLDED = 500
+
+
+def warn_of_few_samples(estimator, X, weight, reg_covar, held_out=None):
+    """Warn if a diagonal Gaussian would predict samples left out far better."""
+    if not _are_few(estimator.mixture_, X, held_out):
+        return
+    X = X.astype(np.float64, copy=False)
+    with np.errstate(all="ignore"):
+        own, diagonal = _left_out(estimator, X, weight, reg_covar, held_out)
+    # Of samples so large that these are NaN nothing is said.
+    if not own < diagonal - max(FAR, FAR_PER_FEATURE * X.shape[1]):
+        return
+    mixture = estimator.mixture_
+    warnings.warn(
+        f"n_samples={len(X)} are few for n_features={X.shape[1]} and "
+        f"{mixture.n_components} {mixture.covariance_type!r} covariance(s): the "
+        f"log-likelihood of a sample left out is about {own:.4g} nats, that of a "
+        f"diagonal Gaussian {diagonal:.4g}. {_remedy(estimator)}",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _are_few(mixture, X, held_out):
+    """Return whether samples are so few that it is worth a look."""
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    if not isinstance(X, np.ndarray) or X.shape[1] == 1:
+        return False
+    rank = kind.rank(mixture.covariances)
+    # Of a low-rank covariance the factors are to be found, and a variance each.
+    n_found = X.shape[1] if rank is None else rank + 1
+    if len(X) >= FEW_ROWS_PER_FEATURE * n_found * mixture.n_components:
+        return False
+    # One diagonal Gaussian is what others are compared with.
+    several = held_out is not None and mixture.n_components > 1
+    if kind.independent and not several:
+        return False
+    needs_folds = kind.independent or rank is not None or np.isnan(X).any()
+    return len(X) <= MAX_FOLDED or not needs_folds
+
+
+def _left_out(estimator, X, weight, reg_covar, held_out):
+    """Return mean log-likelihoods of a sample left out, own and diagonal."""
+    mixture, shrinkage = estimator.mixture_, estimator.shrinkage_
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    rank = kind.rank(mixture.covariances)
+    if held_out is not None and len(X) <= MAX_FOLDED:
+        # The choice of the settings has left all samples out already.
+        own = np.average(held_out, weights=weight)
+    elif rank is None and not np.isnan(X).any():
+        return _leave_one_out(X, weight, mixture, shrinkage, reg_covar)
+    else:
+        setting = mixture.n_components, mixture.covariance_type, shrinkage
+        own = _fold_mean(X, weight, setting, reg_covar, rank or 1)
+    return own, _fold_mean(X, weight, (1, "diag", 0.0), reg_covar)
+
+
+def _remedy(estimator):
+    """Return what may help and has not been done."""
+    names = ("covariance_type", "shrinkage")
+    plain = [name for name in names if getattr(estimator, name) != "auto"]
+    advice = " and ".join(f"{name}='auto'" for name in plain)
+    if not plain or estimator.mixture_.n_components > 1:
+        fewer = "lower n_components, or set it 'auto'"
+        return f"Set {advice}, or {fewer}." if plain else f"{fewer.capitalize()}."
+    return f"Set {advice}."
+
+
+def _leave_one_out(X, weight, mixture, shrinkage, reg_covar):
+    """Return mean log-likelihoods of a sample left out, own and diagonal."""
+    weight = np.ones(len(X)) if weight is None else weight
+    own = leave_one_out(X, weight, mixture, shrinkage)
+    diagonal = diagonal_leave_one_out(X, weight, reg_covar)
+    return tuple(np.average(part, weights=weight) for part in (own, diagonal))
+
+
+def _fold_mean(X, weight, setting, reg_covar, rank=1):
+    """Return the mean log-likelihood of samples left out of five folds, by fits."""
+    n_components, covariance_type, shrinkage = setting
+    held_out = select_mixture(
+        X,
+        n_components=n_components,
+        covariance_type=covariance_type,
+        shrinkage=shrinkage,
+        sample_weight=weight,
+        reg_covar=reg_covar,
+        rank=rank,
+        # The same folds, and none of the caller's draws.
+        random_state=np.random.RandomState(0),
+    ).held_out
+    return np.nan if held_out is None else np.average(held_out, weights=weight)
+
+
+def leave_one_out(X, weight, mixture, shrinkage):
+    """Compute log-densities of samples without their own share of the fit."""
+    d, center = X.shape[1], np.average(X, axis=0, weights=weight)
+    kernel = make_kernel(mixture, center)
+    distances = kernel.squared_distances((X - center).T)
+    log_det = np.linalg.slogdet(
+        COVARIANCE_TYPES[mixture.covariance_type].dense(
+            mixture.covariances, *mixture.means.shape
+        )
+    )[1][:, None]
+    total = weight.sum()
+    # A weight of two stands for two samples, of which one is left out.
+    share = mixture.responsibilities(X).T * np.minimum(weight, 1.0)
+    count = total * mixture.weights[:, None]
+    left = np.maximum(count - share, LEAST_LEFT)
+    shared = COVARIANCE_TYPES[mixture.covariance_type].shared
+    behind = total if shared else count
+    behind = behind + shrinkage
+    factor = behind / np.maximum(behind - share, LEAST_LEFT)
+    lost = share * count / left * distances / behind
+    lost = lost * (1 - lost_correlation(total, d, shrinkage))
+    kept = np.maximum(1 - lost, LEAST_LEFT)
+    square = (count / left) ** 2 * distances / factor / kept
+    log_joint = np.log(left / (total - 1)) - 0.5 * (
+        square + d * np.log(2 * np.pi * factor) + log_det + np.log(kept)
+    )
+    return np.logaddexp.reduce(log_joint, axis=0)
+
+
+def diagonal_leave_one_out(X, weight, reg_covar):
+    """Compute the same of a diagonal Gaussian, with a floor of `reg_covar`."""
+    mean = np.average(X, axis=0, weights=weight)
+    total, share = weight.sum(), np.minimum(weight, 1.0)[:, None]
+    left = np.maximum(total - share, LEAST_LEFT)
+    squares = (X - mean) ** 2
+    scatter = weight @ squares - share * total / left * squares
+    floor = np.maximum(reg_covar, np.finfo(float).tiny)
+    variance = np.maximum(scatter / left, 0.0) + floor
+    squares = squares * (total / left) ** 2
+    return -0.5 * (squares / variance + np.log(2 * np.pi * variance)).sum(axis=1)
