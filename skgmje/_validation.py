@@ -169,6 +169,28 @@ def _are_plain_rows(estimator, X, min_samples):
         return bool(np.isfinite(X.sum()))
 
 
+def as_given(estimator, X, rows):
+    """Return a frame whose columns the estimator knows by name, else checked samples.
+
+    Parts of an estimator may choose columns by name or type.
+    """
+    is_frame = hasattr(X, "columns") and "feature_names_in_" in vars(estimator)
+    return X if is_frame else rows
+
+
+def as_array(given):
+    """Return the numbers of what :func:`as_given` returns."""
+    return given if isinstance(given, np.ndarray) else np.asarray(given, np.float64)
+
+
+def like_rows(rows, X, names=None):
+    """Return samples as a frame of the kind of `X`, if `X` is one."""
+    if not hasattr(X, "columns"):
+        return rows
+    names = X.columns if names is None else names
+    return type(X)({name: rows[:, j] for j, name in enumerate(names)})
+
+
 def check_weights(sample_weight, X):
     """Return row weights as floats, or None if none are given."""
     if sample_weight is None:

@@ -1,8 +1,11 @@
 """The display of densities of one or two features."""
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
-from skgmje._bridges import as_mixture
+from skgmje._bridges import as_mixture, find_estimator
+from skgmje._validation import like_rows
+from skgmje.compose._transformed import TransformedDensity
 from skgmje.gaussian._mixture import Mixture
 from skgmje.inspection._canvas import (
     BLUE,
@@ -11,9 +14,9 @@ from skgmje.inspection._canvas import (
     check_matplotlib,
     choose_features,
     fill_contours,
-    like_rows,
     make_axes,
     padded_range,
+    read_columns,
     read_rows,
     show_points,
 )
@@ -87,7 +90,9 @@ class DensityDisplay:
         Parameters
         ----------
         estimator : fitted estimator or Mixture
-            Anything with ``score_samples``, of any library.
+            Anything with ``score_samples``, of any library. Of a pipeline the
+            transformers count too, as in
+            :class:`~skgmje.compose.TransformedDensity`.
 
         X : array-like or data frame of shape (n_samples, n_features)
             Samples that say where to look; they are shown too.
@@ -117,7 +122,8 @@ class DensityDisplay:
             If matplotlib is not installed.
 
         TypeError
-            If marginals are wanted of what is no Gaussian mixture.
+            If there is no ``score_samples``, or marginals are wanted of what is no
+            Gaussian mixture.
 
         ValueError
             If the number of features cannot be shown.
@@ -207,8 +213,19 @@ class DensityDisplay:
 
 def _score(estimator, points, chosen, X, n_features):
     """Return the log-density of points, of a marginal if they lack columns."""
-    if chosen != list(range(n_features)):
-        return as_mixture(estimator).to_numpy().marginal(chosen).log_prob(points)
-    if isinstance(estimator, Mixture):
-        return estimator.to_numpy().log_prob(points)
-    return estimator.score_samples(like_rows(points, X))
+    estimator = find_estimator(estimator)
+    if isinstance(estimator, Mixture) or sorted(chosen) != list(range(n_features)):
+        mixture = as_mixture(estimator).to_numpy()
+        read_columns(X, mixture.n_features)
+        return mixture.marginal(chosen).log_prob(points)
+    if not hasattr(estimator, "score_samples"):
+        raise TypeError(
+            f"{estimator!r} has no method score_samples. Give the estimator of a "
+            "density; a density of targets is drawn by ConditionalDensityDisplay."
+        )
+    if isinstance(estimator, Pipeline):
+        # Its own score forgets what transformers do to volumes.
+        last = find_estimator(estimator[-1])
+        estimator = TransformedDensity.from_fitted(estimator[:-1], last)
+        X = None
+    return estimator.score_samples(like_rows(points[:, np.argsort(chosen)], X))
