@@ -1,6 +1,7 @@
 """Checks of parameters, samples and sample weights, in memory or held by an engine."""
 
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 from sklearn.utils.validation import validate_data
@@ -170,10 +171,8 @@ def _are_plain_rows(estimator, X, min_samples):
 
 
 def as_given(estimator, X, rows):
-    """Return a frame whose columns the estimator knows by name, else checked samples.
-
-    Parts of an estimator may choose columns by name or type.
-    """
+    """Return `X` if it is a frame whose names are known, else the checked samples."""
+    # Parts of the estimator may choose columns by name or type.
     is_frame = hasattr(X, "columns") and "feature_names_in_" in vars(estimator)
     return X if is_frame else rows
 
@@ -189,6 +188,14 @@ def like_rows(rows, X, names=None):
         return rows
     names = X.columns if names is None else names
     return type(X)({name: rows[:, j] for j, name in enumerate(names)})
+
+
+@contextmanager
+def nameless():
+    """Let estimators that know columns by name take arrays without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        yield
 
 
 def check_weights(sample_weight, X):

@@ -30,6 +30,7 @@ from skgmje._validation import (
     check_weights,
     like_rows,
     mean_score,
+    nameless,
 )
 from skgmje.compose._bijections import WHOLE_LINE, bijection, is_everywhere, type_of
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -490,9 +491,8 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             self._bijection = bijection(self.transformer_, self.log_det)
 
     def _rebuild(self):
-        """Try what a file says, by an array, which has no names."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "X does not have valid feature names")
+        """Try what a file says."""
+        with nameless():
             self.score_samples(np.zeros((1, self.n_features_in_)))
 
     def _set_mass(self, mass):

@@ -1,11 +1,9 @@
 """The display of densities of one or two features."""
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
 from skgmje._bridges import as_mixture, find_estimator
 from skgmje._validation import like_rows
-from skgmje.compose._transformed import TransformedDensity
 from skgmje.gaussian._mixture import Mixture
 from skgmje.inspection._canvas import (
     BLUE,
@@ -90,8 +88,8 @@ class DensityDisplay:
         Parameters
         ----------
         estimator : fitted estimator or Mixture
-            Anything with ``score_samples``, of any library. Of a pipeline the
-            transformers count too, as in
+            Anything with ``score_samples``, of any library. A pipeline says how
+            dense transformed samples are; for densities of `X` itself see
             :class:`~skgmje.compose.TransformedDensity`.
 
         X : array-like or data frame of shape (n_samples, n_features)
@@ -223,9 +221,4 @@ def _score(estimator, points, chosen, X, n_features):
             f"{estimator!r} has no method score_samples. Give the estimator of a "
             "density; a density of targets is drawn by ConditionalDensityDisplay."
         )
-    if isinstance(estimator, Pipeline):
-        # Its own score forgets what transformers do to volumes.
-        last = find_estimator(estimator[-1])
-        estimator = TransformedDensity.from_fitted(estimator[:-1], last)
-        X = None
     return estimator.score_samples(like_rows(points[:, np.argsort(chosen)], X))

@@ -8,6 +8,7 @@ import numpy as np
 
 from skgmje._backend import as_generator, logsumexp
 from skgmje._bridges import as_mixture, find_estimator
+from skgmje._validation import nameless
 
 # Fewer draws than these do not say how far their mean may be off.
 MIN_EFFECTIVE_DRAWS = 10
@@ -249,7 +250,11 @@ class _Density(NamedTuple):
                 f"{density!r} lacks score_samples or sample, and is not one Gaussian "
                 "mixture. Pass a density that can be scored and sampled."
             ) from reason
-        score, sample = methods
+        score_samples, sample = methods
+
+        def score(X):
+            with nameless():
+                return score_samples(X)
 
         def draw(n_samples, generator):
             seed = int(generator.integers(np.iinfo(np.int32).max))
