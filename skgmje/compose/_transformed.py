@@ -415,8 +415,9 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         with FitTask(self, X, y, sample_weight, n_steps=1) as task:
             rows = check_rows(self, X, reset=True, min_samples=2)
             weight = check_weights(sample_weight, rows)
-            transformer = clone(_as_transformer(self.transformer))
+            transformer = _as_transformer(self.transformer)
             type_of(transformer)
+            transformer = clone(transformer)
             for_transformer, for_density = self._route(weight)
             given = as_given(self, X, rows)
             with np.errstate(all="ignore"):
