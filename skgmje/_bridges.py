@@ -5,10 +5,23 @@ from sklearn.base import BaseEstimator
 from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.neighbors import KernelDensity
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skgmje.gaussian._checks import check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, widen
 from skgmje.gaussian._mixture import Mixture
+
+
+def find_estimator(estimator):
+    """Return what a search has found, and what a pipeline of one step holds."""
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, Pipeline) and len(estimator.steps) == 1:
+            estimator = estimator[-1]
+        else:
+            return estimator
 
 
 def as_mixture(density):
@@ -21,7 +34,8 @@ def as_mixture(density):
         `GaussianMixture`, `BayesianGaussianMixture` (with its expected
         parameters plugged in; its own ``score_samples`` differs by a term of
         the posterior's width) or `KernelDensity` with ``kernel="gaussian"``
-        (one component for each stored row).
+        (one component for each stored row). Also a search that has found one of
+        these, and a pipeline of this one step.
 
     Returns
     -------
@@ -31,7 +45,10 @@ def as_mixture(density):
     Raises
     ------
     TypeError
-        If `density` is not one Gaussian mixture.
+        If `density` is no Gaussian mixture.
+
+    ValueError
+        If it is several, one for each sample.
 
     sklearn.exceptions.NotFittedError
         If the estimator has not been fitted.
@@ -49,6 +66,12 @@ def as_mixture(density):
     >>> as_mixture(kde).n_components
     2
     """
+    return check_single(as_mixtures(density))
+
+
+def as_mixtures(density):
+    """Return a fitted density as a mixture, or as it is one for each sample."""
+    density = find_estimator(density)
     if isinstance(density, Mixture):
         return density
     if isinstance(density, SklearnGaussianMixture | BayesianGaussianMixture):
@@ -61,13 +84,15 @@ def as_mixture(density):
         )
     if isinstance(density, KernelDensity):
         return _kernel_density_mixture(density)
-    if isinstance(density, BaseEstimator) and hasattr(type(density), "mixture_"):
+    # Of the class first: a property may raise what says why there is none.
+    known = hasattr(type(density), "mixture_") or hasattr(density, "mixture_")
+    if isinstance(density, BaseEstimator) and known:
         return density.mixture_
     raise TypeError(
         f"{density!r} is not one Gaussian mixture. Pass a Mixture, a fitted "
         "GaussianMixture, BayesianGaussianMixture, KernelDensity(kernel='gaussian') "
-        "or a fitted skgmje estimator that has the attribute mixture_; of a search "
-        "its best_estimator_, of a pipeline its last step."
+        "or a fitted skgmje estimator that has the attribute mixture_. Of a pipeline "
+        "with transformers pass the last step, a mixture of transformed samples."
     )
 
 

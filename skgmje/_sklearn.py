@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 import numpy as np
 from sklearn.base import _fit_context
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
@@ -17,6 +18,7 @@ __all__ = [
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",
+    "_safe_indexing",
     "boosted_nodes",
     "validate_parameter_constraints",
 ]

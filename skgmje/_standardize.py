@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skgmje._sklearn import _safe_indexing
 from skgmje.em._blocks import RowBlocks, as_rows
 from skgmje.em._em import observed_moments
 
@@ -120,7 +121,9 @@ def drop_weightless(X, sample_weight):
         return X, None
     counts = sample_weight > 0
     if not counts.all():
-        X, sample_weight = X[counts], sample_weight[counts]
+        is_array = isinstance(X, np.ndarray)
+        X = X[counts] if is_array else _safe_indexing(X, np.flatnonzero(counts))
+        sample_weight = sample_weight[counts]
     largest = sample_weight.max()
     if not 1 / _LARGEST_WEIGHT <= largest <= _LARGEST_WEIGHT:
         target = np.clip(float(largest), 1 / _LARGEST_WEIGHT, _LARGEST_WEIGHT)

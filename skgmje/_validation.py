@@ -1,6 +1,7 @@
 """Checks of parameters, samples and sample weights, in memory or held by an engine."""
 
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 from sklearn.utils.validation import validate_data
@@ -167,6 +168,34 @@ def _are_plain_rows(estimator, X, min_samples):
         return False
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(X.sum()))
+
+
+def as_given(estimator, X, rows):
+    """Return `X` if it is a frame whose names are known, else the checked samples."""
+    # Parts of the estimator may choose columns by name or type.
+    is_frame = hasattr(X, "columns") and "feature_names_in_" in vars(estimator)
+    return X if is_frame else rows
+
+
+def as_array(given):
+    """Return the numbers of what :func:`as_given` returns."""
+    return given if isinstance(given, np.ndarray) else np.asarray(given, np.float64)
+
+
+def like_rows(rows, X, names=None):
+    """Return samples as a frame of the kind of `X`, if `X` is one."""
+    if not hasattr(X, "columns"):
+        return rows
+    names = X.columns if names is None else names
+    return type(X)({name: rows[:, j] for j, name in enumerate(names)})
+
+
+@contextmanager
+def nameless():
+    """Let estimators that know columns by name take arrays without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        yield
 
 
 def check_weights(sample_weight, X):

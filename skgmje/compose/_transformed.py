@@ -1,6 +1,7 @@
 """A density behind a transformer, and its mass on the image of the map."""
 
 import inspect
+import warnings
 from numbers import Integral
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from scipy.stats import qmc
 from sklearn import get_config
 from sklearn.base import BaseEstimator, DensityMixin, clone
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -22,7 +24,14 @@ from skgmje._bridges import as_mixture
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
 from skgmje._sklearn import _fit_context
-from skgmje._validation import check_rows, check_weights, mean_score
+from skgmje._validation import (
+    as_given,
+    check_rows,
+    check_weights,
+    like_rows,
+    mean_score,
+    nameless,
+)
 from skgmje.compose._bijections import WHOLE_LINE, bijection, is_everywhere, type_of
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
@@ -35,6 +44,34 @@ _N_POINTS = _REPLICATES * 2**_LOG2_POINTS
 
 # Coordinates that Sobol's sequence has.
 _MAX_NORMALS = 20_000
+
+
+# Of so many samples, more than this share that do not come back from their images to
+# within this share of a column's spread have lost what tells them apart.
+_N_RETURNED, _LOST_SHARE, _LOST_SPREAD = 1000, 0.05, 1e-3
+
+
+def warn_about_loss(transformer, bijection, X):
+    """Warn of columns that a transformer rounds to a few values."""
+    X = X[:: -(-len(X) // _N_RETURNED)].astype(np.float64, copy=False)
+    with np.errstate(all="ignore"):
+        gaps = np.abs(bijection.inverse(bijection.forward(X)[0]) - X)
+        spread = X.std(axis=0)
+        rounding = 4 * np.finfo(np.float64).eps * np.abs(X).max(axis=0)
+        # What is no number does not come back either.
+        lost = ~(gaps <= _LOST_SPREAD * spread + rounding)
+    share = lost.mean(axis=0)
+    j = int(share.argmax())
+    if share[j] > _LOST_SHARE:
+        warnings.warn(
+            f"{transformer!r} loses what tells samples apart: of {len(X)} samples "
+            f"{share[j]:.0%} do not come back from their images in column {j} (counted "
+            f"from 0), whose standard deviation is {spread[j]:.3g} about the mean "
+            f"{X[:, j].mean():.3g}. The density means little there. Center and scale "
+            "first, for example make_pipeline(StandardScaler(), ...).",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 class Mass(NamedTuple):
@@ -150,6 +187,14 @@ _LARGEST_SEED = 2**31 - 1
 _SMALLEST_MASS = 1e-6
 
 
+def _as_transformer(transformer):
+    """Return the transformer that a parameter stands for."""
+    is_word = isinstance(transformer, str) and transformer == "passthrough"
+    if not is_word:
+        return transformer
+    return FunctionTransformer(feature_names_out="one-to-one")
+
+
 class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
     r"""Density of the samples, fitted on what a transformer makes of them.
 
@@ -172,10 +217,12 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         with an `inverse_func`, :class:`~sklearn.decomposition.PCA` that keeps all
         directions, :class:`MarginalGaussianizer`, :class:`ResidualCoordinates`,
         :class:`~sklearn.compose.ColumnTransformer` of these that keeps all columns,
-        and :class:`~sklearn.pipeline.Pipeline` of these.
+        and :class:`~sklearn.pipeline.Pipeline` of these. "passthrough" changes
+        nothing.
 
     density : estimator
-        Any density with ``fit`` and ``score_samples``, ours or scikit-learn's.
+        Any density with ``fit`` and ``score_samples``, ours or scikit-learn's. Of a
+        data frame it gets a frame, with the names that the transformer gives.
 
     log_det : callable or dict, default=None
         What a `FunctionTransformer` does not tell: a function that takes samples, as
@@ -288,7 +335,7 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         """
         fit = MethodMapping().add(caller="fit", callee="fit")
         router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
-        router.add(transformer=self.transformer, method_mapping=fit)
+        router.add(transformer=_as_transformer(self.transformer), method_mapping=fit)
         return router.add(density=self.density, method_mapping=fit)
 
     # What files leave out, because it follows from the rest.
@@ -301,7 +348,8 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         Parameters
         ----------
         transformer : fitted transformer
-            Any of those that the class takes, but with a `FunctionTransformer`.
+            Any of those that the class takes, but with a `FunctionTransformer` of a
+            function.
 
         density : fitted estimator
             Density of its image.
@@ -310,11 +358,22 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         -------
         estimator : TransformedDensity
             Ready to score and sample.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If a part has not been fitted.
         """
         estimator = cls(transformer, density)
-        estimator.transformer_, estimator.density_ = transformer, density
-        estimator.n_features_in_ = transformer.n_features_in_
-        estimator._bijection = bijection(transformer)
+        check_is_fitted(density)
+        if isinstance(transformer, str):
+            estimator.n_features_in_ = density.n_features_in_
+        else:
+            check_is_fitted(transformer)
+            estimator.n_features_in_ = transformer.n_features_in_
+        estimator.transformer_ = _as_transformer(transformer)
+        estimator.density_ = density
+        estimator._bijection = bijection(estimator.transformer_)
         mass = image_mass(density, estimator._bijection, estimator.n_features_in_)
         estimator._set_mass(mass)
         return estimator
@@ -356,13 +415,13 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         with FitTask(self, X, y, sample_weight, n_steps=1) as task:
             rows = check_rows(self, X, reset=True, min_samples=2)
             weight = check_weights(sample_weight, rows)
-            type_of(self.transformer)
+            transformer = _as_transformer(self.transformer)
+            type_of(transformer)
+            transformer = clone(transformer)
             for_transformer, for_density = self._route(weight)
-            # Names may be all that tells a ColumnTransformer its columns.
-            raw = X if "feature_names_in_" in vars(self) else rows
-            transformer = clone(self.transformer)
+            given = as_given(self, X, rows)
             with np.errstate(all="ignore"):
-                self.transformer_ = transformer.fit(raw, **for_transformer)
+                self.transformer_ = transformer.fit(given, **for_transformer)
                 self._bijection = bijection(self.transformer_, self.log_det)
                 Z, _ = self._bijection.forward_training(rows)
             known = np.isfinite(Z).all(axis=1)
@@ -372,11 +431,22 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
                     f"finite image under {self.transformer!r}. Drop such rows, or "
                     "change the transformer."
                 )
-            density = clone(self.density)
+            warn_about_loss(self.transformer, self._bijection, rows)
+            Z, density = self._image_like(given, Z), clone(self.density)
             with task.part(density, "fit-density"):
                 self.density_ = task.learn(object, fit_whole, density, Z, **for_density)
             task.end(self._measure, Z.shape[1])
         return self
+
+    def _image_like(self, X, Z):
+        """Return images as a frame with the transformer's names, if `X` is a frame."""
+        if isinstance(X, np.ndarray):
+            return Z
+        try:
+            return like_rows(Z, X, self.transformer_.get_feature_names_out())
+        except AttributeError:
+            # It names no columns.
+            return Z
 
     def _measure(self, n_features):
         self._set_mass(image_mass(self.density_, self._bijection, n_features))
@@ -395,7 +465,8 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
                 "for example skgmje.GaussianMixture()."
             )
         weights = {"sample_weight": weight}
-        takes = has_fit_parameter(self.transformer, "sample_weight")
+        transformer = _as_transformer(self.transformer)
+        takes = has_fit_parameter(transformer, "sample_weight")
         return weights if takes else {}, weights
 
     def _check_density(self):
@@ -422,7 +493,8 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
 
     def _rebuild(self):
         """Try what a file says."""
-        self.score_samples(np.zeros((1, self.n_features_in_)))
+        with nameless():
+            self.score_samples(np.zeros((1, self.n_features_in_)))
 
     def _set_mass(self, mass):
         if mass.value < _SMALLEST_MASS:
@@ -448,13 +520,14 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             transformer has no inverse.
         """
         check_is_fitted(self)
-        X = check_rows(self, X, reset=False)
+        rows = check_rows(self, X, reset=False)
         with np.errstate(all="ignore"):
-            Z, log_det = self._bijection.forward(X)
-        log_prob = np.full(len(X), -np.inf, X.dtype)
+            Z, log_det = self._bijection.forward(rows)
+        log_prob = np.full(len(rows), -np.inf, rows.dtype)
         inside = np.isfinite(log_det) & np.isfinite(Z).all(axis=1)
         if inside.any():
-            scores = self.density_.score_samples(Z[inside])
+            Z = self._image_like(as_given(self, X, rows), Z[inside])
+            scores = self.density_.score_samples(Z)
             log_prob[inside] = scores + (log_det[inside] - np.log(self.image_mass_))
         return log_prob
 

@@ -15,6 +15,7 @@ from sklearn.utils.validation import (
 
 from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import EstimatorMixin
+from skgmje._sklearn import _safe_indexing
 from skgmje._standardize import location_scale
 from skgmje._validation import (
     LARGEST,
@@ -107,7 +108,7 @@ class Uncertainty(NamedTuple):
 class ConditionalDensityMixin(EstimatorMixin):
     """Checks and predict methods of estimators of p(y|x).
 
-    A subclass has ``_mixture_of(X)``: the mixtures of checked samples.
+    A subclass has ``_mixture_of(X)``: the mixtures of what ``_check_predict`` returns.
     """
 
     def __sklearn_tags__(self):
@@ -166,7 +167,7 @@ class ConditionalDensityMixin(EstimatorMixin):
         X = self._check_predict(X)
         for start in range(0, len(X), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
-            yield self._mixture_of(X[rows]), rows
+            yield self._mixture_of(_safe_indexing(X, rows)), rows
 
     def _each_chunk(self, X, function):
         """Apply `function` to the mixtures of some rows at a time; join the results."""

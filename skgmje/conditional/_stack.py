@@ -10,8 +10,8 @@ from sklearn.utils.validation import check_consistent_length
 
 from skgmje._callbacks import FitTask
 from skgmje._parallel import Runner
-from skgmje._sklearn import Interval, StrOptions, _fit_context
-from skgmje._validation import tie_shares
+from skgmje._sklearn import Interval, StrOptions, _fit_context, _safe_indexing
+from skgmje._validation import as_given, tie_shares
 from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._members import Samples
 from skgmje.conditional._models import deal
@@ -267,11 +267,14 @@ class StackingConditionalDensity(
         with FitTask(self, X, y, sample_weight, n_steps=None) as task:
             if groups is not None:
                 check_consistent_length(X, groups)
-                groups = _of_positive_weight(groups, sample_weight)
+                groups = _of_positive_weight(np.asarray(groups), sample_weight)
+            given, given_weight = X, sample_weight
             X, Y, sample_weight, units = self._check_fit(X, y, sample_weight)
             self.tie_share_ = float(tie_shares(Y)[0].max())
             random_state = check_random_state(self.random_state)
             rows = self._rows(X, Y, sample_weight, groups, units, random_state)
+            if as_given(self, given, X) is not X:
+                rows = rows._replace(raw=_of_positive_weight(given, given_weight))
             plan = self._plan(rows, units[1], lambda: task.step("part"))
             stacking = Stacking(rows, plan, random_state)
             self._model = task.learn(StackedConditional, stacking.fit, units)
@@ -362,9 +365,13 @@ class StackingConditionalDensity(
         rmse = scale * np.sqrt(np.average(square, axis=0, weights=rows.weight))
         return float(rmse[0]) if self._y_ndim == 1 else rmse
 
+    def _check_predict(self, X):
+        rows = super()._check_predict(X)
+        return as_given(self, X, rows.astype(np.float64, copy=False))
+
     def _mixture_of(self, X):
-        """Return the mixtures of checked rows in the units of the targets."""
-        mixture = self._model.predict_mixture(np.asarray(X, np.float64))
+        """Return the mixtures of checked samples in the units of the targets."""
+        mixture = self._model.predict_mixture(X)
         if self.max_components is None:
             return mixture
         return prune(mixture, self.max_components)
@@ -378,7 +385,8 @@ def _copies(X, Y):
     return group.ravel() if multiplied else np.arange(len(rows))
 
 
-def _of_positive_weight(groups, sample_weight):
-    """Return the groups of the samples that count."""
-    groups = np.asarray(groups)
-    return groups if sample_weight is None else groups[np.asarray(sample_weight) > 0]
+def _of_positive_weight(values, sample_weight):
+    """Return the values, or the samples of a frame, that count."""
+    if sample_weight is None:
+        return values
+    return _safe_indexing(values, np.flatnonzero(np.asarray(sample_weight) > 0))

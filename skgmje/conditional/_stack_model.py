@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
+from skgmje._validation import as_array
 from skgmje.conditional._models import Conditional, join_mixtures
 from skgmje.gaussian._checks import as_batch
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -194,7 +195,7 @@ class StackedConditional(Conditional):
 
     def predict_mixture(self, X):
         loc, scale = self.x_units
-        context = (X - loc) / scale
+        context = (as_array(X) - loc) / scale
         predictions = {}
         for name, member in self.experts.items():
             predictions[name] = member.predict(context, X)

@@ -15,7 +15,7 @@ from skgmje._backend import (
 )
 from skgmje._interrupt import Work
 from skgmje.em._blocks import RowBlocks
-from skgmje.gaussian._checks import patterns
+from skgmje.gaussian._checks import check_single, patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Prior
 from skgmje.gaussian._mixture import Mixture
@@ -72,6 +72,7 @@ def begin(X, mixture, sample_weight=None, reg_covar=0.0):
 
 def make_kernel(mixture, center, limit=PASS_LIMIT):
     """Return the hot loops of an unbatched NumPy mixture."""
+    check_single(mixture)
     return COVARIANCE_TYPES[mixture.covariance_type].loops(
         mixture.weights, mixture.means, mixture.covariances, center, limit
     )

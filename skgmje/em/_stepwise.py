@@ -16,6 +16,7 @@ from skgmje.em._em import (
     maximise,
 )
 from skgmje.gaussian import _passes
+from skgmje.gaussian._checks import check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Statistics, map_arrays
 from skgmje.gaussian._mixture import Mixture
@@ -219,7 +220,7 @@ def online_em(mixture, X, *, rate=0.05, reg_covar=1e-6, dead_share=0.1):
     >>> online_em(mixture, np.array([[1.0], [3.0]]), rate=0.5).means.item()
     1.0
     """
-    mixture, X = _double(mixture), as_float(X)
+    mixture, X = _double(check_single(mixture)), as_float(X)
     prior = make_prior(X.shape[1], 0.0, "pooled", reg_covar)
     samples, kernel = begin(X, mixture, None, reg_covar)
     fresh = e_step(kernel, samples)

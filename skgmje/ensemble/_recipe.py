@@ -14,6 +14,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skgmje._interrupt import Work, fit_whole
 from skgmje._parallel import Failure, attempt, task_seed
+from skgmje._sklearn import _safe_indexing
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
 from skgmje.compose._transformed import TransformedDensity
@@ -435,9 +436,9 @@ class GivenCandidates(Candidates):
         tasks = [
             (
                 candidates[i].estimator,
-                X[folds[j][0]],
+                _safe_indexing(X, folds[j][0]),
                 take(weight, folds[j][0]),
-                X[folds[j][1]],
+                _safe_indexing(X, folds[j][1]),
                 task_seed(self._seed, place + j, i),
             )
             for i, j in places

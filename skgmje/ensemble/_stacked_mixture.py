@@ -50,6 +50,7 @@ class MixturePart(Part):
 
     def forward(self, X):
         """Return coordinates and log-determinants."""
+        X = np.asarray(X, np.float64)
         return (X, 0.0) if self.map_ is None else self.map_._forward(X)
 
     def log_prob(self, X):
@@ -198,7 +199,6 @@ class StackedMixture:
         log_prob : ndarray of shape (n_samples,)
             Log-densities, in nats.
         """
-        X = np.asarray(X, np.float64)
         logs = [
             part.log_prob(X) + log_weight
             for part, log_weight in zip(self.parts, self._log_weights, strict=True)

@@ -12,12 +12,14 @@ from sklearn.utils.validation import check_is_fitted
 from skgmje._backend import as_generator
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._parallel import Runner
-from skgmje._sklearn import StrOptions, _fit_context
+from skgmje._sklearn import StrOptions, _fit_context, _safe_indexing
 from skgmje._standardize import drop_weightless
 from skgmje._validation import (
     TIE_SHARE,
+    as_given,
     check_rows,
     check_weights,
+    like_rows,
     mean_score,
     tie_shares,
 )
@@ -290,10 +292,11 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             out have the density zero.
         """
         with FitTask(self, X, y, sample_weight, n_steps=2) as task:
+            given = X
             X, weight, groups = self._check_fit(X, sample_weight, groups)
             random_state = check_random_state(self.random_state)
             X, weight, find_folds = self._training_samples(
-                X, weight, groups, random_state
+                X, weight, groups, random_state, as_given(self, given, X)
             )
             shifted = groups is not None or is_splitter(self.cv)
             library = self._library(random_state, shifted)
@@ -332,7 +335,7 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             check_estimators(self.estimators, weight)
         return X.astype(np.float64, copy=False), weight, groups
 
-    def _training_samples(self, X, weight, groups, random_state):
+    def _training_samples(self, X, weight, groups, random_state, given):
         """Return samples to learn from, their weights, and how to find their folds."""
         folds = given_folds(self.cv, X, groups) if is_splitter(self.cv) else None
         kinds = None if groups is None else groups[:, None]
@@ -349,6 +352,9 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         else:
             together = copies(X[kept])
         rows = self._spread_ties(X[counts], X[kept], random_state)
+        if self.estimators is not None and given is not X:
+            is_spread = bool(self.dequantized_columns_)
+            rows = like_rows(rows, given) if is_spread else _safe_indexing(given, kept)
         if folds is not None:
             return rows, weight, lambda: [fold[:, kept] for fold in folds]
         if groups is not None:
@@ -415,8 +421,9 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             Log-density of each sample, in nats, in the units of `X`.
         """
         check_is_fitted(self)
-        X = check_rows(self, X, reset=False)
-        return self._stack.log_prob(X).astype(X.dtype, copy=False)
+        rows = check_rows(self, X, reset=False)
+        log_prob = self._stack.log_prob(as_given(self, X, rows))
+        return log_prob.astype(rows.dtype, copy=False)
 
     def score(self, X, y=None, sample_weight=None):
         """Compute the mean log-likelihood of the samples.
@@ -453,10 +460,10 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             Share of each member in the density; rows sum to one.
         """
         check_is_fitted(self)
-        X = check_rows(self, X, reset=False)
-        rows = X.astype(np.float64, copy=False)
+        rows = check_rows(self, X, reset=False)
+        X = as_given(self, X, rows)
         known = [
-            part.forward(rows) if isinstance(part, MixturePart) else None
+            part.forward(X) if isinstance(part, MixturePart) else None
             for part in self._stack.parts
         ]
         joint = np.empty((len(X), len(self.members_)))
@@ -464,7 +471,7 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             zip(self._groups, self._mixtures, strict=True)
         ):
             if mixture is None:
-                joint[:, m] = self._stack.parts[i].log_prob(rows)
+                joint[:, m] = self._stack.parts[i].log_prob(X)
             else:
                 Z, log_det = known[i]
                 joint[:, m] = mixture.log_prob(Z) + log_det
@@ -472,7 +479,7 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         # Where all densities are zero, weights are all that is known.
         joint[joint.max(axis=1) == -np.inf] = np.log(self.weights_)
         proba = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
-        return proba.astype(X.dtype, copy=False)
+        return proba.astype(rows.dtype, copy=False)
 
     def predict(self, X):
         """Find the member that gives each sample the largest share of its density.

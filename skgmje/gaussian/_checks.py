@@ -329,6 +329,17 @@ def check_partner(first, second):
         )
 
 
+def check_single(mixture):
+    """Return a mixture; raise if it is one for each of several samples."""
+    leading = tuple(mixture.means.shape[:-2])
+    if leading:
+        raise ValueError(
+            f"There are several mixtures of shape {leading}, one for each sample, "
+            "where one is meant. Index one sample: mixture[0] is that of the first."
+        )
+    return mixture
+
+
 def check_map(A, b, mixture):
     """Return the two parts of an affine map as arrays that fit `mixture`."""
     means, d = mixture.means, mixture.n_features

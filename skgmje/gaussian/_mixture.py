@@ -83,6 +83,7 @@ class Mixture:
     have a leading axis of length n, there is one mixture for each of n samples:
     row i of ``X`` goes with mixture i, and further axes of ``X`` before it
     broadcast. Arrays that all mixtures share may leave the leading axis out.
+    ``mixture[i]`` is the mixture of sample i.
 
     A mixture owns its NumPy arrays, which are read-only: writing into them raises
     ValueError, and whoever changes the arrays he gave changes no mixture. For other
@@ -166,6 +167,18 @@ class Mixture:
             f"Mixture({batch}n_components={self.n_components}, "
             f"n_features={self.n_features}, covariance_type={self.covariance_type!r})"
         )
+
+    def __getitem__(self, samples):
+        """Return the mixture of one sample, or those of some, by the leading axis."""
+        if self.means.ndim == 2 or isinstance(samples, tuple):
+            raise TypeError(
+                f"{self!r} cannot be indexed by {samples!r}. Of several mixtures, one "
+                "for each sample, mixture[i] is that of sample i, and mixture[i:j] are "
+                "those of some; what is one mixture has no samples."
+            )
+        arrays = self.weights, self.means, self.covariances
+        parts = (map_arrays(lambda array: array[samples], array) for array in arrays)
+        return Mixture(*parts, self.covariance_type)
 
     @classmethod
     def _of(cls, weights, means, covariances, covariance_type="full"):

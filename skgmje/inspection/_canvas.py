@@ -68,14 +68,6 @@ def number_columns(n_features):
     return [f"feature {j}" for j in range(n_features)]
 
 
-def like_rows(rows, X):
-    """Return an array as a data frame of the kind of `X`, if `X` is one."""
-    names = getattr(X, "columns", None)
-    if names is None:
-        return rows
-    return type(X)({name: rows[:, j] for j, name in enumerate(names)})
-
-
 def find_column(column, names):
     """Return the index of a column given by its number or name."""
     if isinstance(column, str) and column in names:
@@ -95,14 +87,32 @@ def choose_features(features, names, counts):
     else:
         given = [features] if isinstance(features, str | int) else features
         chosen = [find_column(column, names) for column in given]
-    if len(chosen) not in counts or len(set(chosen)) < len(chosen):
-        wanted = " or ".join(map(str, counts))
+    if len(names) < min(counts):
         raise ValueError(
-            f"features={features!r} are {len(chosen)} of {len(names)} columns, and "
-            f"the picture has room for {wanted} different ones. Give "
-            f"features={list(range(min(max(counts), len(names))))}, for example."
+            f"The picture has two axes for features, and {names[0]!r} is the only one "
+            "there is. DensityDisplay draws the density of one feature."
+        )
+    if len(chosen) not in counts or len(set(chosen)) < len(chosen):
+        given = "None stands for all" if features is None else f"{features!r} names"
+        raise ValueError(
+            f"features={given} {len(chosen)} of {len(names)} columns, and the picture "
+            f"has room for {' or '.join(map(str, counts))} different ones. Give "
+            f"features={list(range(max(counts)))}, for example."
         )
     return list(chosen)
+
+
+def read_columns(X, n_features):
+    """Return samples, None if there are none, and the names of a density's features."""
+    if X is None:
+        return None, number_columns(n_features)
+    rows, names = read_rows(X)
+    if len(names) != n_features:
+        raise ValueError(
+            f"X has {len(names)} columns but what is drawn has {n_features} features. "
+            "Give the columns that it was fitted to, in their order."
+        )
+    return rows, names
 
 
 def padded_range(values, share=0.1):

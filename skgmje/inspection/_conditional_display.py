@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
+from skgmje._validation import like_rows
 from skgmje.inspection._canvas import (
     BLACK,
     ORANGE,
@@ -11,7 +12,6 @@ from skgmje.inspection._canvas import (
     conditional_mixtures,
     fill_contours,
     find_column,
-    like_rows,
     make_axes,
     padded_range,
     read_rows,

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from skgmje._bridges import as_mixture
+from skgmje._bridges import as_mixture, find_estimator
+from skgmje._validation import like_rows
 from skgmje.gaussian._mixture import Mixture
 from skgmje.inspection._canvas import (
     BLUE,
@@ -11,9 +12,9 @@ from skgmje.inspection._canvas import (
     check_matplotlib,
     choose_features,
     fill_contours,
-    like_rows,
     make_axes,
     padded_range,
+    read_columns,
     read_rows,
     show_points,
 )
@@ -87,7 +88,9 @@ class DensityDisplay:
         Parameters
         ----------
         estimator : fitted estimator or Mixture
-            Anything with ``score_samples``, of any library.
+            Anything with ``score_samples``, of any library. A pipeline says how
+            dense transformed samples are; for densities of `X` itself see
+            :class:`~skgmje.compose.TransformedDensity`.
 
         X : array-like or data frame of shape (n_samples, n_features)
             Samples that say where to look; they are shown too.
@@ -117,7 +120,8 @@ class DensityDisplay:
             If matplotlib is not installed.
 
         TypeError
-            If marginals are wanted of what is no Gaussian mixture.
+            If there is no ``score_samples``, or marginals are wanted of what is no
+            Gaussian mixture.
 
         ValueError
             If the number of features cannot be shown.
@@ -207,8 +211,14 @@ class DensityDisplay:
 
 def _score(estimator, points, chosen, X, n_features):
     """Return the log-density of points, of a marginal if they lack columns."""
-    if chosen != list(range(n_features)):
-        return as_mixture(estimator).to_numpy().marginal(chosen).log_prob(points)
-    if isinstance(estimator, Mixture):
-        return estimator.to_numpy().log_prob(points)
-    return estimator.score_samples(like_rows(points, X))
+    estimator = find_estimator(estimator)
+    if isinstance(estimator, Mixture) or sorted(chosen) != list(range(n_features)):
+        mixture = as_mixture(estimator).to_numpy()
+        read_columns(X, mixture.n_features)
+        return mixture.marginal(chosen).log_prob(points)
+    if not hasattr(estimator, "score_samples"):
+        raise TypeError(
+            f"{estimator!r} has no method score_samples. Give the estimator of a "
+            "density; a density of targets is drawn by ConditionalDensityDisplay."
+        )
+    return estimator.score_samples(like_rows(points[:, np.argsort(chosen)], X))

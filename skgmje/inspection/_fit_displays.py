@@ -1,8 +1,9 @@
 """Displays of a fit: calibration of its predictions, and its loss curve."""
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
-from skgmje._bridges import as_mixture
+from skgmje._bridges import as_mixtures, find_estimator
 from skgmje.costs import COSTS
 from skgmje.inspection._canvas import (
     BLACK,
@@ -119,7 +120,7 @@ class CalibrationDisplay:
         check_matplotlib(f"{cls.__name__}.from_estimator")
         if y is None:
             targets, names = read_rows(X)
-            mixture = as_mixture(estimator)
+            mixture = as_mixtures(estimator)
         else:
             targets, names = read_targets(y)
             mixture = conditional_mixtures(estimator, X, targets.shape[1])
@@ -296,7 +297,8 @@ class LossCurveDisplay:
         estimator : fitted estimator
             With ``loss_curve_``, as those that train networks have it, or with
             ``lower_bounds_``, as mixtures fitted by EM have it in scikit-learn 1.7
-            and here: their loss is minus the mean log-likelihood.
+            and here: their loss is minus the mean log-likelihood. Of a search the
+            one that it has found, of a pipeline the last step.
 
         name : str, default=None
             What the legend calls the curve; None means the cost or the class.
@@ -322,6 +324,9 @@ class LossCurveDisplay:
             If the estimator keeps no loss curve.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
+        estimator = find_estimator(estimator)
+        while isinstance(estimator, Pipeline):
+            estimator = find_estimator(estimator[-1])
         cost = getattr(estimator, "cost", None)
         is_gap = isinstance(cost, str) and cost in COSTS and bool(COSTS[cost].bound)
         curve, ylabel = _read_curve(estimator)
@@ -386,6 +391,5 @@ def _read_curve(estimator):
         return -np.asarray(bounds, np.float64), "minus mean log-likelihood (nats)"
     raise TypeError(
         f"{estimator!r} keeps no loss curve: neither loss_curve_ nor lower_bounds_. "
-        "Fit an estimator that trains a network, or a mixture by EM; of a search take "
-        "best_estimator_, of a pipeline its last step."
+        "Fit an estimator that trains a network, or a mixture by EM."
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skgmje._bridges import as_mixture
+from skgmje._bridges import as_mixture, find_estimator
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.inspection._canvas import (
     BLUE,
@@ -11,7 +11,7 @@ from skgmje.inspection._canvas import (
     choose_features,
     make_axes,
     number_columns,
-    read_rows,
+    read_columns,
     show_points,
 )
 
@@ -118,9 +118,7 @@ class MixtureDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         mixture = as_mixture(estimator).to_numpy()
-        rows, names = None, number_columns(mixture.n_features)
-        if X is not None:
-            rows, names = read_rows(X)
+        rows, names = read_columns(X, mixture.n_features)
         chosen = choose_features(features, names, (2,))
         pair = mixture.marginal(chosen)
         kind = COVARIANCE_TYPES[pair.covariance_type]
@@ -306,16 +304,16 @@ class GraphDisplay:
             If not two features are chosen.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
+        estimator = find_estimator(estimator)
         try:
             nodes, edges = np.asarray(estimator.nodes_), np.asarray(estimator.edges_)
         except AttributeError as error:
             raise TypeError(
-                f"{estimator!r} has no graph: nodes_ and edges_ are missing. Fit a "
-                "GrowingNeuralGasMixture first."
+                f"{estimator!r} has no graph: nodes_ and edges_ are missing. Give a "
+                "fitted GrowingNeuralGasMixture; of a pipeline with transformers its "
+                "last step, and as X what that step sees."
             ) from error
-        rows, names = None, number_columns(nodes.shape[1])
-        if X is not None:
-            rows, names = read_rows(X)
+        rows, names = read_columns(X, nodes.shape[1])
         chosen = choose_features(features, names, (2,))
         display = cls(
             nodes[:, chosen],

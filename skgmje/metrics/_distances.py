@@ -9,8 +9,10 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_array
 
 from skgmje._backend import as_generator, unmasked
-from skgmje._bridges import as_mixture
+from skgmje._bridges import as_mixtures
+from skgmje._sklearn import _safe_indexing
 from skgmje._standardize import plain_standardization
+from skgmje._validation import like_rows
 from skgmje.gaussian._pairs import log_kernels
 
 
@@ -104,7 +106,7 @@ def cauchy_schwarz_divergence(first, second):
 def _check_mixtures(first, second, instead):
     """Return two mixtures of NumPy arrays; name the other function if they are none."""
     try:
-        return as_mixture(first).to_numpy(), as_mixture(second).to_numpy()
+        return as_mixtures(first).to_numpy(), as_mixtures(second).to_numpy()
     except TypeError as error:
         raise TypeError(
             f"The closed form holds for Gaussian mixtures only. {error} For any other "
@@ -247,6 +249,8 @@ def two_sample_test(
         values = function(*inners)
     else:
         function = statistic if callable(statistic) else _look_up(statistic, _DISTANCES)
+        # The density may choose columns by name.
+        rows = like_rows(rows, X)
         values = _fitted_distances(rows, n_first, orders, density, function)
     observed, null = values[0], values[1:]
     # Equal sums in another order differ by rounding.
@@ -332,8 +336,9 @@ def _fitted_distances(rows, n_first, orders, density, function):
     """Fit both halves of every order and compare the fits."""
     values = []
     for order in orders:
-        halves = rows[order[:n_first]], rows[order[n_first:]]
-        values.append(function(*(clone(density).fit(half) for half in halves)))
+        halves = order[:n_first], order[n_first:]
+        fits = [clone(density).fit(_safe_indexing(rows, half)) for half in halves]
+        values.append(function(*fits))
     return np.asarray(values, np.float64)
 
 

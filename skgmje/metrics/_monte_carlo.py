@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skgmje._backend import as_generator, logsumexp
-from skgmje._bridges import as_mixture
+from skgmje._bridges import as_mixture, find_estimator
+from skgmje._validation import nameless
 
 # Fewer draws than these do not say how far their mean may be off.
 MIN_EFFECTIVE_DRAWS = 10
@@ -237,23 +238,23 @@ class _Density(NamedTuple):
             mixture = as_mixture(density).to_numpy()
         except TypeError as error:
             return cls._of_estimator(density, error)
-        if mixture.means.ndim > 2:
-            raise ValueError(
-                f"{mixture!r} holds several mixtures. Compare one at a time."
-            )
         draw = _first_of(mixture.sample)
         return cls(mixture.log_prob, draw, repr(density))
 
     @classmethod
     def _of_estimator(cls, density, reason):
+        density = find_estimator(density)
         methods = [getattr(density, name, None) for name in ("score_samples", "sample")]
         if None in methods:
             raise TypeError(
                 f"{density!r} lacks score_samples or sample, and is not one Gaussian "
-                "mixture. Pass a density that can be scored and sampled; of a search "
-                "its best_estimator_."
+                "mixture. Pass a density that can be scored and sampled."
             ) from reason
-        score, sample = methods
+        score_samples, sample = methods
+
+        def score(X):
+            with nameless():
+                return score_samples(X)
 
         def draw(n_samples, generator):
             seed = int(generator.integers(np.iinfo(np.int32).max))
@@ -400,8 +401,6 @@ def _log_det(mixture):
 
 def _check_groups(groups, mixture):
     """Return lists of columns that belong to one mixture."""
-    if mixture.means.ndim > 2:
-        raise ValueError(f"{mixture!r} holds several mixtures. Ask one at a time.")
     remedy = (
         f"Give at least two lists of different columns from 0 to "
         f"{mixture.n_features - 1}, such as [[0], [1]]."

@@ -2,10 +2,11 @@
 
 from copy import copy
 
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
+from sklearn.utils.validation import check_is_fitted
 
+from skgmje._bridges import find_estimator
 from skgmje.metrics._scores import crps, energy_score, interval_coverage, rmse
 
 
@@ -50,18 +51,18 @@ class _MixtureScorer:
 
 def predict_mixture(estimator, X):
     """Call ``predict_mixture`` of the estimator, of a pipeline's or a search's."""
-    if isinstance(estimator, GridSearchCV | RandomizedSearchCV):
-        return predict_mixture(estimator.best_estimator_, X)
+    estimator = find_estimator(estimator)
+    if hasattr(estimator, "predict_mixture"):
+        return estimator.predict_mixture(X)
     if isinstance(estimator, Pipeline):
         return predict_mixture(estimator[-1], estimator[:-1].transform(X))
-    try:
-        predict = estimator.predict_mixture
-    except AttributeError as error:
-        raise TypeError(
-            f"{estimator!r} has no method predict_mixture. Score an estimator that "
-            "predicts Gaussian mixtures, or a pipeline or search that ends in one."
-        ) from error
-    return predict(X)
+    if hasattr(estimator, "fit"):
+        # A search that has not been fitted does not know the method yet.
+        check_is_fitted(estimator)
+    raise TypeError(
+        f"{estimator!r} has no method predict_mixture. Give an estimator that predicts "
+        "Gaussian mixtures, or a pipeline or a search (refit=True) that ends in one."
+    )
 
 
 def make_mixture_scorer(metric, *, greater_is_better=True, **kwargs):

@@ -7,7 +7,7 @@ from scipy.special import erf
 from sklearn.utils.validation import check_array
 
 from skgmje._backend import as_generator
-from skgmje._bridges import as_mixture
+from skgmje._bridges import as_mixtures
 from skgmje._validation import check_weights
 from skgmje.gaussian._checks import as_batch, take_rows
 from skgmje.gaussian._covariance_type import map_arrays, take_components
@@ -16,7 +16,7 @@ from skgmje.gaussian._density import block_rows
 
 def check_pair(mixture, y):
     """Return a mixture of NumPy arrays and targets (n_samples, n_features)."""
-    mixture = as_mixture(mixture).to_numpy()
+    mixture = as_mixtures(mixture).to_numpy()
     targets = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
     columns = targets[:, None] if targets.ndim == 1 else targets
     leading = mixture.means.shape[:-2]

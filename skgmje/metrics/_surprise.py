@@ -137,8 +137,6 @@ def _each_pattern(density, X, function, relative):
 
 
 def _check_rows(mixture, X):
-    if mixture.means.ndim > 2:
-        raise ValueError(f"{mixture!r} holds several mixtures. Ask one at a time.")
     X = check_array(
         unmasked(X), dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
     )

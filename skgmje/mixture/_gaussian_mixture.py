@@ -41,7 +41,7 @@ from skgmje.em._select import (
     part_of,
 )
 from skgmje.em._stepwise import blend, implied_stats
-from skgmje.gaussian._checks import patterns
+from skgmje.gaussian._checks import check_single, patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._mixture import Mixture
@@ -495,12 +495,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         estimator : GaussianMixture
             Ready to score and sample.
         """
-        mixture = Mixture(
-            np.asarray(weights, np.float64),
-            np.asarray(means, np.float64),
-            covariances,
-            covariance_type,
-        )
+        weights, means = (np.asarray(part, np.float64) for part in (weights, means))
+        mixture = check_single(Mixture(weights, means, covariances, covariance_type))
         estimator = cls(mixture.n_components, covariance_type=covariance_type)
         rank = COVARIANCE_TYPES[covariance_type].rank(mixture.covariances)
         if rank is not None:

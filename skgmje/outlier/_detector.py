@@ -8,11 +8,18 @@ from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from skgmje._bridges import find_estimator
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
-from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._sklearn import Interval, StrOptions, _fit_context, _safe_indexing
 from skgmje._standardize import drop_weightless
-from skgmje._validation import check_rows, check_weights, mean_score
+from skgmje._validation import (
+    as_array,
+    as_given,
+    check_rows,
+    check_weights,
+    mean_score,
+)
 from skgmje.compose._transformed import TransformedDensity, mixture_or_none
 from skgmje.outlier._union import UnionDensity, fit_union
 
@@ -58,7 +65,7 @@ class Marginals(NamedTuple):
 
     def log_prob(self, X):
         """Return log-densities of columns (n, d), and what is missing (n,)."""
-        Z, log_slope, rest = self.to_mixture(X)
+        Z, log_slope, rest = self.to_mixture(as_array(X))
         parts = [p.log_prob(Z[:, [j]]) for j, p in enumerate(self.columns)]
         return np.stack(parts, axis=1) + log_slope, rest + np.zeros(len(Z))
 
@@ -78,7 +85,7 @@ class _Transformed:
     """Samples of a `TransformedDensity`: one log-determinant for all columns."""
 
     def __init__(self, density):
-        self.mixture = mixture_or_none(_best(density.density_))
+        self.mixture = mixture_or_none(density.density_)
         self._bijection = density._bijection
         self._log_mass = np.log(density.image_mass_)
 
@@ -118,18 +125,13 @@ def check_density(density, weight):
 
 def find_marginals(density):
     """Return the marginals of a fitted density, or None if it has no mixture."""
-    density = _best(density)
+    density = find_estimator(density)
     to_mixture = MAPS.get(type(density), _Plain)(density)
     mixture = to_mixture.mixture
     if mixture is None:
         return None
     columns = [mixture.marginal([j]) for j in range(mixture.n_features)]
     return Marginals(columns, to_mixture)
-
-
-def _best(density):
-    """Return what a search has found."""
-    return getattr(density, "best_estimator_", density)
 
 
 MAPS = {UnionDensity: _Union, TransformedDensity: _Transformed}
@@ -285,9 +287,10 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
             If `density` has no ``score_samples``, or takes no `sample_weight`.
         """
         with FitTask(self, X, y, sample_weight, n_steps=1) as task:
-            X = check_rows(self, X, reset=True, min_samples=2)
-            weight = check_weights(sample_weight, X)
+            rows = check_rows(self, X, reset=True, min_samples=2)
+            weight = check_weights(sample_weight, rows)
             check_density(self.density, weight)
+            X = rows if self.density is None else as_given(self, X, rows)
             X, weight = drop_weightless(X, weight)
             if self.density is None:
                 random_state = check_random_state(self.random_state)
@@ -308,7 +311,8 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         self.marginal_weight_ = 0.0
         if self._marginals is not None:
             self.marginal_weight_ = float(self.marginal_weight)
-            part = X[:: -(-len(X) // self.max_samples)]
+            step = -(-len(X) // self.max_samples)
+            part = _safe_indexing(X, slice(None, None, step))
             self.baseline_ = np.median(self._each_chunk(part, self._terms), axis=0)
         scores = self._each_chunk(X, self._score)
         self.offset_ = threshold(scores, weight, self.contamination)
@@ -436,12 +440,14 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
 
     def _check_predict(self, X):
         check_is_fitted(self)
-        return check_rows(self, X, reset=False)
+        rows = check_rows(self, X, reset=False)
+        is_ours = isinstance(self.density_, UnionDensity)
+        return rows if is_ours else as_given(self, X, rows)
 
     def _each_chunk(self, X, function):
         """Apply `function` to some samples at a time."""
-        starts = range(0, len(X), CHUNK_ROWS)
-        return np.concatenate([function(X[i : i + CHUNK_ROWS]) for i in starts])
+        chunks = (slice(i, i + CHUNK_ROWS) for i in range(0, len(X), CHUNK_ROWS))
+        return np.concatenate([function(_safe_indexing(X, rows)) for rows in chunks])
 
     def _terms(self, X):
         return self._marginals.log_prob(X)[0]

@@ -11,6 +11,7 @@ from scipy.stats import lognorm
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KernelDensity
@@ -25,7 +26,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from skgmje.compose import TransformedDensity
+from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, TransformedDensity
 from skgmje.mixture import GaussianMixture, KernelMixtureDensity
 
 RNG = np.random.default_rng(0)
@@ -361,3 +362,80 @@ class _Elsewhere(GaussianMixture):
 
     def fit(self, X, y=None, sample_weight=None):
         return super().fit(X + 1e3)
+
+
+SHIFTED = np.exp(np.random.default_rng(5).normal(size=(300, 2)))
+LOSSY = {
+    "power": PowerTransformer(),
+    "powers of some": ColumnTransformer(
+        [("power", PowerTransformer(), [1])], remainder="passthrough"
+    ),
+    "powers in a pipeline": make_pipeline(PowerTransformer(), StandardScaler()),
+}
+KEEPING = [
+    StandardScaler(),
+    MinMaxScaler(),
+    RobustScaler(),
+    PCA(),
+    NORMAL,
+    MarginalGaussianizer(),
+    ResidualCoordinates(gaussianize=True),
+    make_pipeline(StandardScaler(), PowerTransformer()),
+]
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e5, 1e8])
+@pytest.mark.parametrize("name", LOSSY)
+def test_a_transformer_that_merges_samples_is_told(name, offset):
+    model = TransformedDensity(LOSSY[name], KernelDensity())
+    with pytest.warns(UserWarning, match=r"of 300 samples \d+% do not come back"):
+        model.fit(SHIFTED + offset)
+
+
+def test_a_function_that_merges_samples_is_told():
+    single = FunctionTransformer(np.float32, inverse_func=np.float64)
+    model = TransformedDensity(single, WIDE, log_det=lambda X: np.zeros(len(X)))
+    model.fit(SHIFTED + 1e3)
+    with pytest.warns(UserWarning, match="column 0 .counted from 0., whose standard"):
+        model.fit(SHIFTED + 1e8)
+
+
+@pytest.mark.parametrize("transformer", KEEPING, ids=str)
+def test_no_other_transformer_is_blamed(transformer):
+    for offset in (0.0, 1e4, 1e8):
+        # scikit-learn's quantiles are flat within 1e-7 of their ends.
+        for scale in (1.0, 1e8) if transformer is NORMAL else (1e-8, 1.0, 1e8):
+            X = scale * (SHIFTED + offset)
+            TransformedDensity(clone(transformer), KernelDensity()).fit(X)
+    TransformedDensity(PowerTransformer(), KernelDensity()).fit(SHIFTED)
+
+
+def test_passthrough_is_a_transformer():
+    X = np.exp(ROWS / 2)
+    mixture = GaussianMixture(2, random_state=0)
+    through = TransformedDensity("passthrough", mixture).fit(X)
+    assert_array_equal(through.score_samples(X), clone(mixture).fit(X).score_samples(X))
+    assert (through.image_mass_, through.transformer) == (1.0, "passthrough")
+    weighted = clone(through).fit(X, sample_weight=np.arange(1.0, len(X) + 1))
+    assert weighted.score(X) < through.score(X)
+    grid = {"transformer": ["passthrough", PowerTransformer(), StandardScaler()]}
+    search = GridSearchCV(through, grid, cv=2, error_score="raise").fit(X)
+    assert isinstance(search.best_params_["transformer"], PowerTransformer)
+    with sklearn.config_context(enable_metadata_routing=True):
+        assert through.get_metadata_routing()
+    again = TransformedDensity.from_fitted("passthrough", through.density_)
+    assert_array_equal(again.score_samples(X), through.score_samples(X))
+    loaded = pickle.loads(pickle.dumps(again))
+    assert_array_equal(loaded.score_samples(X), through.score_samples(X))
+    for word in ("drop", "auto"):
+        with pytest.raises(TypeError, match="log-determinant"):
+            TransformedDensity(word, mixture).fit(X)
+
+
+@pytest.mark.parametrize("fitted", [(), (0,), (1,)])
+def test_from_fitted_wants_fitted_parts(fitted):
+    parts = [StandardScaler(), GaussianMixture()]
+    for i in fitted:
+        parts[i].fit(ROWS)
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        TransformedDensity.from_fitted(*parts)
