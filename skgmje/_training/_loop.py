@@ -2,7 +2,6 @@
 
 import dis
 import math
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from skgmje._training._hardware import (
     training_together,
 )
 from skgmje._training._schedule import Training
+from skgmje.gaussian._checks import check_layers
 
 # Permutations of more samples than these would be as large as the samples.
 _MAX_PERMUTED = 2**22
@@ -618,11 +618,5 @@ def check_engine(estimator, example, *, may_be_empty=False):
     check_callbacks(estimator.callbacks)
     sizes = estimator.hidden_layer_sizes
     if not isinstance(sizes, str):  # which is what suits the samples
-        has_layers = may_be_empty or len(sizes)
-        if not has_layers or not all(isinstance(n, Integral) and n > 0 for n in sizes):
-            least = "" if may_be_empty else " and at least one"
-            raise ValueError(
-                f"hidden_layer_sizes={sizes!r} must hold positive integers, one per "
-                f"layer{least}, for example {example}."
-            )
+        check_layers(sizes, example, may_be_empty=may_be_empty)
     return resolve_device(estimator.device)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
+from skgmje._standardize import Standardization
 from skgmje.conditional._models import Conditional, join_mixtures
 from skgmje.gaussian._checks import as_batch
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -193,11 +194,11 @@ class StackedConditional(Conditional):
         return len(self.y_units[0])
 
     def predict_mixture(self, X):
-        loc, scale = self.x_units
-        context = (X - loc) / scale
+        units = Standardization(*self.x_units)
+        context, raw = units.forward(X), units.clip(X)
         predictions = {}
         for name, member in self.experts.items():
-            predictions[name] = member.predict(context, X)
+            predictions[name] = member.predict(context, raw)
             _check_finite(name, predictions[name])
         parts = []
         for name, weight in self.weights.items():

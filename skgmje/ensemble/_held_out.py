@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.model_selection import check_cv
 
 from skgmje._parallel import Failure
+from skgmje._standardize import distinct
 from skgmje.em._select import held_out_results, pool_weights
 
 # Of many samples, one part held out tells enough; of few, all are held out once.
@@ -83,16 +84,11 @@ def _balanced(order, sizes, n_folds):
     return fold
 
 
-def copies(X):
-    """Number the distinct samples from 0."""
-    return np.unique(X, axis=0, return_inverse=True)[1].ravel()
-
-
 def distinct_rows(X, sample_weight, kinds=None):
     """Count copies of a sample as its weight, if they are of the same kind."""
     keyed = X if kinds is None else np.column_stack([X, kinds])
-    _, first, copy = np.unique(keyed, axis=0, return_index=True, return_inverse=True)
-    weight = np.bincount(copy.ravel(), sample_weight).astype(np.float64)
+    first, copy = distinct(keyed)
+    weight = np.bincount(copy, sample_weight).astype(np.float64)
     return first, None if (weight == 1).all() else weight
 
 

@@ -13,7 +13,7 @@ from skgmje._backend import as_generator
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import StrOptions, _fit_context
-from skgmje._standardize import drop_weightless
+from skgmje._standardize import distinct, drop_weightless
 from skgmje._validation import (
     TIE_SHARE,
     check_rows,
@@ -24,7 +24,6 @@ from skgmje._validation import (
 from skgmje.ensemble._held_out import (
     Fitted,
     Table,
-    copies,
     distinct_rows,
     given_folds,
     is_splitter,
@@ -347,7 +346,7 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             first, weight = distinct_rows(X[kept], weight, part)
             kept = kept[first]
         else:
-            together = copies(X[kept])
+            together = distinct(X[kept])[1]
         rows = self._spread_ties(X[counts], X[kept], random_state)
         if folds is not None:
             return rows, weight, lambda: [fold[:, kept] for fold in folds]
