@@ -20,6 +20,7 @@ from skgmje._validation import (
     check_weights,
     mean_score,
     tie_shares,
+    warn_about_ties,
 )
 from skgmje.ensemble._held_out import (
     Fitted,
@@ -47,7 +48,7 @@ ATOM_SHARE = 0.01
 _LEAST_WIDTH = 0.01
 
 
-def warn_about_ties(ties, atoms):
+def warn_about_constants(atoms):
     """Warn of columns in which a density has no bound but the regularisation."""
     constant = np.flatnonzero(atoms == 1)
     if len(constant):
@@ -58,16 +59,10 @@ def warn_about_ties(ties, atoms):
             UserWarning,
             stacklevel=3,
         )
-    tied = np.flatnonzero((ties > TIE_SHARE) & (atoms < 1))
-    if len(tied):
-        shares = ", ".join(f"{j} ({ties[j]:.0%})" for j in tied)
-        warnings.warn(
-            f"StackingDensity: values repeat in the columns {shares}. A log-likelihood "
-            "of ties measures how narrow components may be. Set dequantize=True, "
-            "which spreads them, or drop these columns.",
-            UserWarning,
-            stacklevel=3,
-        )
+
+
+# What to do about columns that repeat.
+TIES_REMEDY = "Set dequantize=True, which spreads them, or drop these columns."
 
 
 def dequantize(X, ties, atoms, random_state):
@@ -365,7 +360,8 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         ties, atoms = tie_shares(X)
         self.tie_share_, self.dequantized_columns_ = ties, []
         if not self.dequantize:
-            warn_about_ties(ties, atoms)
+            warn_about_constants(atoms)
+            warn_about_ties(self, ties, atoms, "columns", TIES_REMEDY)
             return rows
         rows, self.dequantized_columns_ = dequantize(rows, ties, atoms, random_state)
         return rows

@@ -61,7 +61,7 @@ def check_layers(sizes, example=(64, 64), *, may_be_empty=True):
     if not known or not all(_is_positive_integer(size) for size in sizes):
         least = "" if may_be_empty else " and at least one"
         raise ValueError(
-            f"hidden_layer_sizes={sizes!r} must be a tuple of positive integers, one "
+            f"hidden_layer_sizes={sizes!r} must hold positive integers, one "
             f"per layer{least}, for example {example}."
         )
     return tuple(map(int, sizes))

@@ -14,6 +14,7 @@ from skgmje._validation import (
     check_rows,
     check_weights,
     is_lazy,
+    warn_about_narrow_ties,
 )
 from skgmje.em._stepwise import score_block
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -287,6 +288,14 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         mixture = mixture.to_numpy()
         vars(self).update(mixture_attributes(mixture))
         self._mixture = self._parameters(), mixture
+
+    def _warn_of_ties(self, X):
+        """Warn if components are as narrow as single values that repeat."""
+        mixture = self.mixture_
+        shape = mixture.n_components, mixture.n_features
+        kind = COVARIANCE_TYPES[mixture.covariance_type]
+        variances = kind.diagonal(mixture.covariances, *shape)
+        warn_about_narrow_ties(self, X, variances[mixture.weights > 0])
 
     def _parameters(self):
         return self.weights_, self.means_, self.covariances_, self._kind()

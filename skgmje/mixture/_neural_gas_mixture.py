@@ -387,6 +387,7 @@ class GrowingNeuralGasMixture(
             result, size = task.end(self._store, gas, part, given, rows, *more)
         if self.polish is not None:
             warn_about(result, size, self.tol)
+        self._warn_of_ties(given)
         return self
 
     def _store(self, gas, part, given, rows, selection, reg_covar, task):
