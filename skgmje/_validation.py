@@ -190,6 +190,12 @@ def check_weights(sample_weight, X):
     return _check_sample_weight(sample_weight, X, dtype=dtype, ensure_non_negative=True)
 
 
+def as_scores(log_prob, X):
+    """Return log-densities in the data type of `X`; what that cannot hold is -inf."""
+    with np.errstate(over="ignore"):
+        return log_prob.astype(X.dtype, copy=False)
+
+
 def mean_score(log_prob, sample_weight):
     """Return the weighted mean of log-densities; rows of weight zero do not count."""
     weight = check_weights(sample_weight, log_prob)

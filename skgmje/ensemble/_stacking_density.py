@@ -16,6 +16,7 @@ from skgmje._sklearn import StrOptions, _fit_context
 from skgmje._standardize import distinct, drop_weightless
 from skgmje._validation import (
     TIE_SHARE,
+    as_scores,
     check_rows,
     check_weights,
     mean_score,
@@ -411,7 +412,7 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = check_rows(self, X, reset=False)
-        return self._stack.log_prob(X).astype(X.dtype, copy=False)
+        return as_scores(self._stack.log_prob(X), X)
 
     def score(self, X, y=None, sample_weight=None):
         """Compute the mean log-likelihood of the samples.

@@ -11,6 +11,7 @@ from skgmje._backend import as_generator
 from skgmje._callbacks import EstimatorMixin
 from skgmje._validation import (
     as_blocks,
+    as_scores,
     check_rows,
     check_weights,
     is_lazy,
@@ -127,8 +128,7 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         if is_lazy(X):
             return self._map_blocks(X, "score_samples")
         X = self._check_predict(X)
-        log_prob = self.mixture_.log_prob(X, missing=self._missing)
-        return log_prob.astype(X.dtype, copy=False)
+        return as_scores(self.mixture_.log_prob(X, missing=self._missing), X)
 
     def score(self, X, y=None, sample_weight=None):
         """Compute the mean log-likelihood of the samples.

@@ -364,8 +364,10 @@ def test_weights_are_copies(expert, together):
     weighted = density.fit(X, y, counts, **groups)
     groups = {"groups": kept // 2} if together else {}
     copied = clone(density).fit(X[kept], y[kept], **groups)
-    assert_allclose(copied.log_prob(*new), weighted.log_prob(*new), rtol=1e-3)
-    assert copied.oof_nll_ == pytest.approx(weighted.oof_nll_, rel=1e-3)
+    # Rounding of the units may move a tree's threshold.
+    atol = 0.05 if expert == "trees" else 1e-3
+    assert_allclose(copied.log_prob(*new), weighted.log_prob(*new), atol=atol)
+    assert copied.oof_nll_ == pytest.approx(weighted.oof_nll_, abs=0.2 * atol)
 
 
 @pytest.mark.filterwarnings("ignore:.*of the values of target:UserWarning")
