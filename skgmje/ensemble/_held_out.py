@@ -27,7 +27,9 @@ def given_folds(cv, X, groups):
         fold = np.zeros((2, len(X)), bool)
         fold[0, train] = fold[1, test] = True
         if not fold.any(axis=1).all():
-            raise ValueError("cv gives a fold without rows to fit or to hold out.")
+            raise ValueError(
+                "cv gives a fold without rows to fit or to hold out. Give fewer folds."
+            )
         if fold.all(axis=0).any():
             raise ValueError(
                 "cv gives a fold that holds out rows it is fitted on; weights would "

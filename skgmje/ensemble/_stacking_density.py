@@ -86,7 +86,8 @@ def _indices(fold):
     train, test = map(np.flatnonzero, fold)
     if not (len(train) and len(test)):
         raise ValueError(
-            "cv gives a fold whose rows to fit, or to hold out, have no weight."
+            "cv gives a fold whose rows to fit, or to hold out, have no weight. Give "
+            "fewer folds, or weights that are positive in each."
         )
     return train, test
 
