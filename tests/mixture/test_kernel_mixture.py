@@ -44,7 +44,7 @@ def ignoring(*messages):
 UNSETTLED = "KernelMixtureDensity did not converge"
 NO_DENSITY = "cost=.* compares operators"
 DEAD = "Only .* pairs of a sample"
-TIES = "KernelMixtureDensity: many of the values of columns"
+TIES = "KernelMixtureDensity. many of the values of columns"
 
 
 # Quality ---------------------------------------------------------------------
