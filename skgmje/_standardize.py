@@ -44,9 +44,15 @@ class Standardization(NamedTuple):
         return found
 
     def _clipped(self, X):
-        Z = X - self.loc
-        Z /= self.scale
+        with np.errstate(over="ignore"):
+            Z = X - self.loc
+            Z /= self.scale
         return np.clip(Z, -FURTHEST, FURTHEST, out=Z)
+
+    def clip(self, X):
+        """Return samples as they came, far ones on the border."""
+        reach = FURTHEST * self.scale
+        return np.clip(X, self.loc - reach, self.loc + reach)
 
     def inverse(self, Z):
         """Return samples whose standardized ones are known."""
@@ -131,6 +137,12 @@ def drop_weightless(X, sample_weight):
         with np.errstate(over="ignore"):
             sample_weight = sample_weight / largest * sample_weight.dtype.type(target)
     return X, None if (sample_weight == 1).all() else sample_weight
+
+
+def distinct(X):
+    """Return where each distinct sample comes first, and which one each sample is."""
+    _, first, copy = np.unique(X, axis=0, return_index=True, return_inverse=True)
+    return first, copy.ravel()
 
 
 def standardization(X, sample_weight=None, *, per_feature=True):

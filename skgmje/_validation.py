@@ -121,12 +121,18 @@ def check_values(estimator, X, n_samples=None, single=None):
 def _named(estimator, chosen):
     """Return the names of columns, or their numbers if they have none."""
     names = getattr(estimator, "feature_names_in_", None)
-    chosen = np.flatnonzero(chosen)
-    first = chosen[:_MOST_NAMED].tolist()
-    named = ", ".join(str(j) if names is None else repr(names[j]) for j in first)
-    more = f" and {len(chosen) - _MOST_NAMED} more" * (len(chosen) > _MOST_NAMED)
     counted = " (counted from 0)" if names is None else ""
-    return f"column{'s' * (len(chosen) > 1)} {named}{more}{counted}"
+    return f"column{'s' * (chosen.sum() > 1)} {_listed(chosen, names)}{counted}"
+
+
+def _listed(chosen, names=None, shares=None):
+    """Return the first of what is chosen as words, and how many more there are."""
+    chosen = np.flatnonzero(chosen)
+    words = [str(j) if names is None else repr(names[j]) for j in chosen[:_MOST_NAMED]]
+    if shares is not None:
+        words = [f"{w} ({shares[j]:.0%})" for w, j in zip(words, chosen, strict=False)]
+    n_more = len(chosen) - len(words)
+    return ", ".join(words) + f" and {n_more} more" * (n_more > 0)
 
 
 def check_magnitude(X):
@@ -213,6 +219,12 @@ def check_weights(sample_weight, X):
     return _check_sample_weight(sample_weight, X, dtype=dtype, ensure_non_negative=True)
 
 
+def as_scores(log_prob, X):
+    """Return log-densities in the data type of `X`; what that cannot hold is -inf."""
+    with np.errstate(over="ignore"):
+        return log_prob.astype(X.dtype, copy=False)
+
+
 def mean_score(log_prob, sample_weight):
     """Return the weighted mean of log-densities; rows of weight zero do not count."""
     weight = check_weights(sample_weight, log_prob)
@@ -228,3 +240,44 @@ def tie_shares(X):
     ties = [1 - len(count) / len(X) for count in counts]
     atoms = [count.max() / len(X) for count in counts]
     return np.array(ties), np.array(atoms)
+
+
+def warn_about_ties(estimator, ties, atoms, what, remedy):
+    """Warn of values that repeat: their likelihood is one of the resolution."""
+    tied = (ties > TIE_SHARE) & (atoms < 1)
+    if not tied.any():
+        return
+    names = getattr(estimator, "feature_names_in_", None) if what == "columns" else None
+    warnings.warn(
+        f"{type(estimator).__name__}: many of the values of {what} "
+        f"{_listed(tied, names, ties)} repeat others. A log-likelihood of ties "
+        f"measures how narrow the components may be. {remedy}",
+        UserWarning,
+        stacklevel=5,
+    )
+
+
+# A component sees single values of a column with ties if it is narrower than this
+# share of the gap between them, or of the column.
+NARROW_GAP, NARROW = 0.1, 0.02
+
+
+def warn_about_narrow_ties(estimator, X, variances):
+    """Warn of ties in memory that components of variances (K, d) have narrowed to."""
+    if not isinstance(X, np.ndarray):
+        return
+    narrowest = np.sqrt(np.min(variances, axis=0))
+    ties, atoms = np.zeros(X.shape[1]), np.ones(X.shape[1])
+    width = np.fmax.reduce(X, axis=0) - np.fmin.reduce(X, axis=0)
+    # No gap and no spread is wider: this saves most sorting.
+    for j in np.flatnonzero(narrowest < NARROW_GAP * width):
+        column = X[~np.isnan(X[:, j]), j].astype(np.float64)
+        values = np.unique(column)
+        gap = np.median(np.diff(values)) if len(values) > 1 else 0.0
+        if narrowest[j] < max(NARROW_GAP * gap, NARROW * column.std()):
+            ties[[j]], atoms[[j]] = tie_shares(column[:, None])
+    remedy = (
+        "Drop such columns, or use StackingDensity(dequantize=True), which spreads "
+        "their values."
+    )
+    warn_about_ties(estimator, ties, atoms, "columns", remedy)

@@ -2,7 +2,6 @@
 
 import dis
 import math
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from skgmje._training._hardware import (
     training_together,
 )
 from skgmje._training._schedule import Training, read_trainer
+from skgmje.gaussian._checks import check_layers
 
 # Permutations of more samples than these would be as large as the samples.
 _MAX_PERMUTED = 2**22
@@ -475,8 +475,8 @@ def check_net_params(net_params):
     ours = sorted(key for key in net_params if key.split("__")[0] in _OURS)
     if ours:
         raise ValueError(
-            f"net_params sets {ours}, which the estimator sets from its own parameters. "
-            "Set those, or remove the keys from net_params."
+            f"net_params sets {ours}, which the estimator sets from its own "
+            "parameters. Set those, or remove the keys from net_params."
         )
     return net_params
 
@@ -548,9 +548,9 @@ def _make_net(module, criterion, n_rows, schedule, hooks, random_state, device):
         return net.initialize()
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"net_params={hooks.net_params!r} with callbacks={hooks.callbacks!r} do not "
-            f"suit skorch.NeuralNet: {error}. An optimizer without parameter groups, "
-            "such as LBFGS, needs 'optimizer__param_groups': []."
+            f"net_params={hooks.net_params!r} and callbacks={hooks.callbacks!r} do "
+            f"not suit skorch.NeuralNet: {error}. An optimizer without parameter "
+            "groups, such as LBFGS, needs 'optimizer__param_groups': []."
         ) from error
 
 
@@ -620,22 +620,11 @@ def check_trainer(trainer):
     return trainer
 
 
-def check_layers(sizes, example, *, may_be_empty=False):
-    """Raise if hidden layers have no sizes; a word stands for what suits the data."""
-    if isinstance(sizes, str):
-        return
-    has_layers = may_be_empty or len(sizes)
-    if not has_layers or not all(isinstance(n, Integral) and n > 0 for n in sizes):
-        least = "" if may_be_empty else " and at least one"
-        raise ValueError(
-            f"hidden_layer_sizes={sizes!r} must hold positive integers, one per "
-            f"layer{least}, for example {example}."
-        )
-
-
 def check_engine(estimator, example, *, may_be_empty=False):
     """Return the device; what depends on the engine should fail before any work."""
     check_net_params(estimator.net_params)
     check_callbacks(estimator.callbacks)
-    check_layers(estimator.hidden_layer_sizes, example, may_be_empty=may_be_empty)
+    sizes = estimator.hidden_layer_sizes
+    if not isinstance(sizes, str):  # which is what suits the samples
+        check_layers(sizes, example, may_be_empty=may_be_empty)
     return resolve_device(estimator.device)

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._sklearn import _fit_context
 from skgmje._standardize import drop_weightless
-from skgmje._validation import check_rows, check_weights
+from skgmje._validation import TIE_SHARE, check_rows, check_weights
 from skgmje.em._select import pool_weights
 
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
@@ -21,7 +21,9 @@ _N_EVEN, _N_QUANTILES, _FEWEST_EVEN = 133, 267, 33
 # Cells are no narrower, in standard deviations: in a column with ties they would
 # shrink to the ties, and the density would have no bound.
 _SMALLEST_CELL, _SMALLEST_TIED_CELL = 1e-6, 1e-3
-TIE_SHARE = 0.05
+
+# Values further away, in standard deviations, are taken as this far.
+_FURTHEST = 1e300
 
 # Bandwidths at 1000 samples, in standard deviations, and what a block costs, in nats.
 _BANDWIDTHS = (0.02, 0.05, 0.12, 0.3)
@@ -78,7 +80,8 @@ class ColumnDensity:
     def forward(self, x):
         """Return normal scores and logarithms of the slope."""
         mean, unit = self._units
-        x = (x - mean) / unit
+        with np.errstate(over="ignore"):
+            x = np.clip((x - mean) / unit, -_FURTHEST, _FURTHEST)
         cell = np.searchsorted(self._edges, x, side="right") - 1
         cell = np.clip(cell, 0, len(self._mass) - 1)
         left, right = self._edges[cell], self._edges[cell + 1]

@@ -19,7 +19,6 @@ from skgmje._sklearn import _safe_indexing
 from skgmje._standardize import location_scale
 from skgmje._validation import (
     LARGEST,
-    TIE_SHARE,
     check_magnitude,
     check_rows,
     check_values,
@@ -27,6 +26,7 @@ from skgmje._validation import (
     mean_score,
     refuse_blocks,
     tie_shares,
+    warn_about_ties,
 )
 
 
@@ -64,17 +64,8 @@ def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
     return X[counts], y[counts], sample_weight[counts]
 
 
-def warn_about_ties(y, name):
-    """Warn if many targets repeat: their likelihood is one of the resolution."""
-    for j, (share, most) in enumerate(zip(*tie_shares(y), strict=True)):
-        if share > TIE_SHARE and most < 1:
-            warnings.warn(
-                f"{name}: {share:.0%} of the values of target {j} repeat others. A "
-                "log-likelihood of ties measures how narrow the components may be "
-                "(min_scale, reg_covar): compare models by CRPS, see skgmje.metrics.",
-                UserWarning,
-                stacklevel=5,
-            )
+# What to do about targets that repeat.
+TIES_REMEDY = "Compare models by CRPS, see skgmje.metrics."
 
 
 # Samples whose mixtures exist at a time.
@@ -130,7 +121,7 @@ class ConditionalDensityMixin(EstimatorMixin):
         self._y_ndim = y.ndim
         Y = y.reshape(len(y), -1)
         self.n_outputs_ = Y.shape[1]
-        warn_about_ties(Y, type(self).__name__)
+        warn_about_ties(self, *tie_shares(Y), "target", TIES_REMEDY)
         units = location_scale(X, sample_weight), location_scale(Y, sample_weight)
         return X, Y, sample_weight, units
 

@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 
 from skgmje._callbacks import FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._standardize import Standardization
 from skgmje._validation import TypeOptions
 from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._models import Fit
@@ -316,6 +317,6 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
 
     def _mixture_of(self, X):
         """Return the mixtures of checked rows in the units of the targets."""
-        (x_loc, x_scale), (y_loc, y_scale) = self._units
-        mixture = self._model.predict_mixture((X - x_loc) / x_scale)
+        x_units, (y_loc, y_scale) = self._units
+        mixture = self._model.predict_mixture(Standardization(*x_units).forward(X))
         return mixture.affine(y_scale, y_loc)

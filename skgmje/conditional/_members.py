@@ -24,6 +24,7 @@ class Samples(NamedTuple):
     fold: Any
     raw: Any
     weighted: bool = False
+    copies: Any = None
 
     @property
     def n_folds(self):
@@ -131,21 +132,27 @@ class RegressorFit:
 
     def __call__(self, rows, settings, seed):
         """Predict each fold by a clone fitted to the others, then fit all rows."""
-        params = {}
+        params, first = {}, np.arange(len(rows.raw))
+        each = first
         if rows.weighted and has_fit_parameter(self.regressor, "sample_weight"):
             params = {"sample_weight": rows.weight}
+        elif rows.weighted:
+            # What takes no weights is shown the copies.
+            each = np.repeat(first, rows.copies)
+            first = np.searchsorted(each, first)
         held_out, regressors = [], []
         loc, scale = self.units
         for y in (rows.Y * scale + loc).T:
             predicted = cross_val_predict(
                 clone(self.regressor),
-                rows.raw,
-                y,
-                cv=PredefinedSplit(rows.fold),
+                rows.raw[each],
+                y[each],
+                cv=PredefinedSplit(rows.fold[each]),
                 params=params or None,
             )
-            held_out.append(np.ravel(predicted))
-            regressors.append(clone(self.regressor).fit(rows.raw, y, **params))
+            held_out.append(np.ravel(predicted)[first])
+            fitted = clone(self.regressor).fit(rows.raw[each], y[each], **params)
+            regressors.append(fitted)
         member = RegressorMember(tuple(regressors), self.units)
         return MemberFit(member, _standardized(held_out, self.units))
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skgmje._backend import as_double, asarray_like, is_torch, logsumexp, to_numpy
+from skgmje._standardize import distinct
 from skgmje.em._select import find_folds, params_results
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type
@@ -282,14 +283,20 @@ def deal(group, n_folds, random_state):
 
 def belonging(X, Y):
     """Find which samples belong together: those of equal contexts, or copies."""
-    # Contexts that repeat often are categories; copies of all rows are all equal.
-    candidates = (
-        (X, len(X) / 2),
-        (np.hstack([X, Y]), 1),
-        (np.arange(len(X))[:, None], 0),
-    )
-    for rows, fewest in candidates:
-        distinct, group = np.unique(rows, axis=0, return_inverse=True)
-        if len(distinct) > fewest:
-            break
-    return group.ravel()
+    first, group = distinct(X)
+    # Contexts that repeat often are categories.
+    return group if len(first) > len(X) / 2 else copies(X, Y)[1]
+
+
+# More distinct pairs for each distinct context or target are a table of counts.
+MOST_PAIRS = 2
+
+
+def copies(X, Y, *more):
+    """Return where each sample comes first, and which one each is, if they repeat."""
+    first, copy = distinct(np.column_stack([X, Y, *more]))
+    n_values = max(len(distinct(part)[0]) for part in (X, Y))
+    # In such a table equal pairs are samples of their own, as where all are equal.
+    if 1 < len(first) <= MOST_PAIRS * n_values:
+        return first, copy
+    return np.arange(len(X)), np.arange(len(X))

@@ -11,13 +11,15 @@ from sklearn.utils.validation import check_consistent_length
 from skgmje._callbacks import FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import Interval, StrOptions, _fit_context, _safe_indexing
+from skgmje._standardize import Standardization
 from skgmje._validation import as_given, tie_shares
 from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._members import Samples
-from skgmje.conditional._models import deal
+from skgmje.conditional._models import copies, deal
 from skgmje.conditional._sources import Settings
 from skgmje.conditional._stack_fit import PATIENCE, Plan, Stacking, check_experts
 from skgmje.conditional._stack_model import StackedConditional, prune
+from skgmje.gaussian._checks import check_layers
 from skgmje.metrics._scores import crps, interval_coverage
 
 # Of the interval whose coverage of held-out rows is told.
@@ -151,8 +153,9 @@ class StackingConditionalDensity(
     Notes
     -----
     Rows are held out at random. Rows that belong together, such as those of one
-    recipe, patient or day, tell of each other: pass their `groups` to ``fit``. If
-    half of the rows are copies of others, copies are a group of their own accord.
+    recipe, patient or day, tell of each other: pass their `groups` to ``fit``. Equal
+    pairs of context and target are one row of as large a weight, except in a table of
+    few contexts and few targets, whose rows are taken as independent.
 
     With fewer than 50 rows no networks are trained on top: a blend of the experts
     with Gaussian errors takes their place. ``score`` is a log-likelihood, not R
@@ -272,9 +275,10 @@ class StackingConditionalDensity(
             X, Y, sample_weight, units = self._check_fit(X, y, sample_weight)
             self.tie_share_ = float(tie_shares(Y)[0].max())
             random_state = check_random_state(self.random_state)
-            rows = self._rows(X, Y, sample_weight, groups, units, random_state)
+            raw = X.astype(np.float64)
             if as_given(self, given, X) is not X:
-                rows = rows._replace(raw=_of_positive_weight(given, given_weight))
+                raw = _of_positive_weight(given, given_weight)
+            rows = self._rows(raw, X, Y, sample_weight, groups, units, random_state)
             plan = self._plan(rows, units[1], lambda: task.step("part"))
             stacking = Stacking(rows, plan, random_state)
             self._model = task.learn(StackedConditional, stacking.fit, units)
@@ -284,23 +288,22 @@ class StackingConditionalDensity(
         self._warn(stacking.trouble)
         return self
 
-    def _rows(self, X, Y, sample_weight, groups, units, random_state):
+    def _rows(self, raw, X, Y, sample_weight, groups, units, random_state):
         """Return the rows in standard units, with folds that keep groups together."""
-        (x_loc, x_scale), (y_loc, y_scale) = units
-        X = X.astype(np.float64)
-        weight = np.ones(len(X))
-        if sample_weight is not None:
-            weight = sample_weight / sample_weight.mean()
-        group = _copies(X, Y)
-        names = () if groups is None else np.unique(groups)
+        names, group = (), np.zeros(len(X), int)
+        if groups is not None:
+            names, group = np.unique(groups, return_inverse=True)
         if len(names) == 1:
             self._warn(
                 "groups has one value only, so that nothing could be held out; samples "
                 "are taken as independent of each other. Give finer groups.",
                 UserWarning,
             )
-        if len(names) > 1:
-            group = np.searchsorted(names, groups)
+        X = X.astype(np.float64)
+        kept, weight, counts = _without_copies(X, Y, group.ravel(), sample_weight)
+        X, Y, group = X[kept], Y[kept], group.ravel()[kept]
+        if len(names) < 2:
+            group = np.arange(len(X))
         n_folds = min(self.n_folds, int(group.max()) + 1)
         fold = deal(group, n_folds, random_state)
         if len(names) > 1:
@@ -309,13 +312,14 @@ class StackingConditionalDensity(
             for k, (_, held) in enumerate(folds):
                 fold[held] = k
         return Samples(
-            (X - x_loc) / x_scale,
-            (Y - y_loc) / y_scale,
-            weight,
+            Standardization(*units[0]).forward(X),
+            (Y - units[1][0]) / units[1][1],
+            weight / weight.mean(),
             group,
             fold,
-            X,
-            sample_weight is not None,
+            _safe_indexing(raw, kept),
+            sample_weight is not None or bool((counts > 1).any()),
+            counts,
         )
 
     def _plan(self, rows, y_units, tell):
@@ -324,7 +328,7 @@ class StackingConditionalDensity(
             n_components=self.n_components,
             covariance_type=self.covariance_type,
             n_members=rows.n_folds,
-            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            hidden_layer_sizes=check_layers(self.hidden_layer_sizes),
             max_iter=self.max_iter,
             min_scale=self.min_scale,
             patience=PATIENCE,
@@ -377,12 +381,12 @@ class StackingConditionalDensity(
         return prune(mixture, self.max_components)
 
 
-def _copies(X, Y):
-    """Return the group of each row: its own, but one for all copies if they abound."""
-    rows = np.hstack([X, Y])
-    distinct, group = np.unique(rows, axis=0, return_inverse=True)
-    multiplied = 1 < len(distinct) <= len(rows) / 2
-    return group.ravel() if multiplied else np.arange(len(rows))
+def _without_copies(X, Y, group, weight):
+    """Return which samples stay, their weights, and of how many copies each is one."""
+    first, copy = copies(X, Y, group)
+    order = np.argsort(first)
+    weight, counts = (np.bincount(copy, each)[order] for each in (weight, None))
+    return first[order], weight.astype(np.float64), counts
 
 
 def _of_positive_weight(values, sample_weight):

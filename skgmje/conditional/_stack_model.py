@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
-from skgmje._validation import as_array
+from skgmje._standardize import Standardization
+from skgmje._validation import as_array, like_rows
 from skgmje.conditional._models import Conditional, join_mixtures
 from skgmje.gaussian._checks import as_batch
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -194,11 +195,13 @@ class StackedConditional(Conditional):
         return len(self.y_units[0])
 
     def predict_mixture(self, X):
-        loc, scale = self.x_units
-        context = (as_array(X) - loc) / scale
+        units, rows = Standardization(*self.x_units), as_array(X)
+        context, raw = units.forward(rows), units.clip(rows)
+        # A frame keeps its types where nothing is far.
+        raw = X if np.array_equal(raw, rows) else like_rows(raw, X)
         predictions = {}
         for name, member in self.experts.items():
-            predictions[name] = member.predict(context, X)
+            predictions[name] = member.predict(context, raw)
             _check_finite(name, predictions[name])
         parts = []
         for name, weight in self.weights.items():

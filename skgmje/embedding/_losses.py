@@ -17,6 +17,7 @@ from skgmje._backend import (
     namespace,
     solve_triangular,
 )
+from skgmje.embedding._views import as_views
 
 
 def covariance(z):
@@ -181,8 +182,7 @@ def gaussian_mutual_information(z_context, z_target, ridge=0.0):
     >>> float(gaussian_mutual_information(z, noisy).round(2))  # near log(2)
     0.68
     """
-    z_context, z_target = as_floats(z_context, z_target)
-    xp = namespace(z_context, z_target)
+    z_context, z_target, xp = as_views(z_context, z_target, same_width=False)
     diff, joint = covariance(xp.concat([z_context, z_target], axis=1))
     # Of a feature that is constant only the ridge is left.
     smallest = float(xp.finfo(diff.dtype).tiny) ** 0.5
@@ -250,8 +250,7 @@ def infonce_loss(z_context, z_target, temperature=0.2):
     >>> bool(infonce_loss(z, z) < infonce_loss(z, z[::-1]))
     True
     """
-    z_context, z_target = as_floats(z_context, z_target)
-    xp = namespace(z_context, z_target)
+    z_context, z_target, xp = as_views(z_context, z_target)
     logits = _normalised(z_context) @ _normalised(z_target).T / temperature
     pairs = xp.mean(xp.linalg.diagonal(logits))
     others = xp.mean(logsumexp(logits, axis=0)) + xp.mean(logsumexp(logits, axis=1))
@@ -295,8 +294,7 @@ def vicreg_loss(z_context, z_target, weights=(25.0, 25.0, 1.0)):
     >>> bool(vicreg_loss(z, z) < vicreg_loss(z, z[::-1]))
     True
     """
-    z_context, z_target = as_floats(z_context, z_target)
-    xp = namespace(z_context, z_target)
+    z_context, z_target, xp = as_views(z_context, z_target)
     invariance, variance, decorrelation = weights
     loss = invariance * xp.mean((z_context - z_target) ** 2)
     for z in (z_context, z_target):
@@ -342,8 +340,7 @@ def barlow_loss(z_context, z_target, redundancy_weight=0.01):
     >>> bool(barlow_loss(z, z) < barlow_loss(z, z[::-1]))
     True
     """
-    z_context, z_target = as_floats(z_context, z_target)
-    xp = namespace(z_context, z_target)
+    z_context, z_target, xp = as_views(z_context, z_target)
     matrix = _standardized(z_context).T @ _standardized(z_target) / len(z_context)
     matches = xp.sum((1 - xp.linalg.diagonal(matrix)) ** 2)
     return matches + redundancy_weight * _off_diagonal(matrix)
@@ -429,8 +426,7 @@ def gje_loss(z_context, z_target, rho=0.9, logdet_weight=1.0, moments=None):
     >>> bool(gje_loss(z, z) < gje_loss(z, z[::-1]))
     True
     """
-    z_context, z_target = as_floats(z_context, z_target)
-    xp = namespace(z_context, z_target)
+    z_context, z_target, xp = as_views(z_context, z_target)
     apart = z_context - z_target
     together = z_context + z_target
     apart = apart - xp.mean(apart, axis=0)
@@ -482,8 +478,8 @@ def naive_loss(z_context, z_target):
     >>> bool(naive_loss(z[:, :2] / 10, z[:, 2:] / 10) < naive_loss(z[:, :2], z[:, 2:]))
     True
     """
-    z_context, z_target = as_floats(z_context, z_target)
-    z = namespace(z_context, z_target).concat([z_context, z_target], axis=1)
+    z_context, z_target, xp = as_views(z_context, z_target, same_width=False)
+    z = xp.concat([z_context, z_target], axis=1)
     return (mahalanobis_term(z, _RIDGE) + logdet_term(z, _RIDGE)) / 2
 
 
@@ -586,15 +582,20 @@ def joint_loss(z_context, z_target, mixture, logdet_weight=1.0, moments=None):
     >>> bool(np.isclose(loss, -prior.log_prob(z).mean()))
     True
     """
-    z_context, z_target = as_floats(z_context, z_target)
-    xp = namespace(z_context, z_target)
+    z_context, z_target, xp = as_views(z_context, z_target, same_width=False)
     log_prob = mixture.log_prob(xp.concat([z_context, z_target], axis=1))
     return -xp.mean(log_prob) - logdet_weight * _entropy(z_context, z_target, moments)
 
 
 def _entropy(z_context, z_target, moments):
     """Compute half the sum of both views' log-determinants."""
-    views = zip((z_context, z_target), moments or (None, None), strict=True)
+    views = list(zip((z_context, z_target), moments or (None, None), strict=True))
+    for z, matrix in views:
+        if matrix is not None and tuple(matrix.shape) != (z.shape[1],) * 2:
+            raise ValueError(
+                f"moments has a covariance of shape {tuple(matrix.shape)}, for a view "
+                f"of shape {tuple(z.shape)}: give one of each view's own features."
+            )
     return sum(logdet_term(z, _MARGINAL_RIDGE, matrix) for z, matrix in views) / 2
 
 

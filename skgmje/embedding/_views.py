@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_array, check_consistent_length
 
-from skgmje._backend import as_float, from_tensor, is_torch
+from skgmje._backend import as_float, as_floats, from_tensor, is_torch, namespace
 from skgmje._standardize import channel_standardization
 from skgmje._validation import LARGEST, check_rows
 from skgmje.gaussian._mixture import Mixture
@@ -19,6 +19,20 @@ from skgmje.gaussian._mixture import Mixture
 # Neighbours are sought in this many principal directions, among this many samples.
 _MAX_DIRECTIONS = 50
 _N_NEIGHBORS = 10
+
+
+def as_views(z_context, z_target, *, same_width=True):
+    """Return two views of the same samples as floats, and their namespace."""
+    z_context, z_target = as_floats(z_context, z_target)
+    first, second = tuple(z_context.shape), tuple(z_target.shape)
+    fit = len(first) == len(second) == 2 and first[0] == second[0] > 0
+    if not fit or (same_width and first != second):
+        wanted = "of one shape" if same_width else "of as many samples"
+        raise ValueError(
+            f"z_context has shape {first} and z_target {second}: give two views of the "
+            f"same samples, (n_samples, embedding_dim) each, {wanted}."
+        )
+    return z_context, z_target, namespace(z_context, z_target)
 
 
 class Pairs(NamedTuple):

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.model_selection import check_cv
 
 from skgmje._parallel import Failure
+from skgmje._standardize import distinct
 from skgmje.em._select import held_out_results, pool_weights
 
 # Of many samples, one part held out tells enough; of few, all are held out once.
@@ -26,7 +27,9 @@ def given_folds(cv, X, groups):
         fold = np.zeros((2, len(X)), bool)
         fold[0, train] = fold[1, test] = True
         if not fold.any(axis=1).all():
-            raise ValueError("cv gives a fold without rows to fit or to hold out.")
+            raise ValueError(
+                "cv gives a fold without rows to fit or to hold out. Give fewer folds."
+            )
         if fold.all(axis=0).any():
             raise ValueError(
                 "cv gives a fold that holds out rows it is fitted on; weights would "
@@ -83,16 +86,11 @@ def _balanced(order, sizes, n_folds):
     return fold
 
 
-def copies(X):
-    """Number the distinct samples from 0."""
-    return np.unique(X, axis=0, return_inverse=True)[1].ravel()
-
-
 def distinct_rows(X, sample_weight, kinds=None):
     """Count copies of a sample as its weight, if they are of the same kind."""
     keyed = X if kinds is None else np.column_stack([X, kinds])
-    _, first, copy = np.unique(keyed, axis=0, return_index=True, return_inverse=True)
-    weight = np.bincount(copy.ravel(), sample_weight).astype(np.float64)
+    first, copy = distinct(keyed)
+    weight = np.bincount(copy, sample_weight).astype(np.float64)
     return first, None if (weight == 1).all() else weight
 
 

@@ -13,20 +13,21 @@ from skgmje._backend import as_generator
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import StrOptions, _fit_context, _safe_indexing
-from skgmje._standardize import drop_weightless
+from skgmje._standardize import distinct, drop_weightless
 from skgmje._validation import (
     TIE_SHARE,
     as_given,
+    as_scores,
     check_rows,
     check_weights,
     like_rows,
     mean_score,
     tie_shares,
+    warn_about_ties,
 )
 from skgmje.ensemble._held_out import (
     Fitted,
     Table,
-    copies,
     distinct_rows,
     given_folds,
     is_splitter,
@@ -50,7 +51,7 @@ ATOM_SHARE = 0.01
 _LEAST_WIDTH = 0.01
 
 
-def warn_about_ties(ties, atoms):
+def warn_about_constants(atoms):
     """Warn of columns in which a density has no bound but the regularisation."""
     constant = np.flatnonzero(atoms == 1)
     if len(constant):
@@ -61,16 +62,10 @@ def warn_about_ties(ties, atoms):
             UserWarning,
             stacklevel=3,
         )
-    tied = np.flatnonzero((ties > TIE_SHARE) & (atoms < 1))
-    if len(tied):
-        shares = ", ".join(f"{j} ({ties[j]:.0%})" for j in tied)
-        warnings.warn(
-            f"StackingDensity: values repeat in the columns {shares}. A log-likelihood "
-            "of ties measures how narrow components may be. Set dequantize=True, "
-            "which spreads them, or drop these columns.",
-            UserWarning,
-            stacklevel=3,
-        )
+
+
+# What to do about columns that repeat.
+TIES_REMEDY = "Set dequantize=True, which spreads them, or drop these columns."
 
 
 def dequantize(X, ties, atoms, random_state):
@@ -93,7 +88,8 @@ def _indices(fold):
     train, test = map(np.flatnonzero, fold)
     if not (len(train) and len(test)):
         raise ValueError(
-            "cv gives a fold whose rows to fit, or to hold out, have no weight."
+            "cv gives a fold whose rows to fit, or to hold out, have no weight. Give "
+            "fewer folds, or weights that are positive in each."
         )
     return train, test
 
@@ -350,7 +346,7 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             first, weight = distinct_rows(X[kept], weight, part)
             kept = kept[first]
         else:
-            together = copies(X[kept])
+            together = distinct(X[kept])[1]
         rows = self._spread_ties(X[counts], X[kept], random_state)
         if self.estimators is not None and given is not X:
             is_spread = bool(self.dequantized_columns_)
@@ -372,7 +368,8 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         ties, atoms = tie_shares(X)
         self.tie_share_, self.dequantized_columns_ = ties, []
         if not self.dequantize:
-            warn_about_ties(ties, atoms)
+            warn_about_constants(atoms)
+            warn_about_ties(self, ties, atoms, "columns", TIES_REMEDY)
             return rows
         rows, self.dequantized_columns_ = dequantize(rows, ties, atoms, random_state)
         return rows
@@ -422,8 +419,7 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         rows = check_rows(self, X, reset=False)
-        log_prob = self._stack.log_prob(as_given(self, X, rows))
-        return log_prob.astype(rows.dtype, copy=False)
+        return as_scores(self._stack.log_prob(as_given(self, X, rows)), rows)
 
     def score(self, X, y=None, sample_weight=None):
         """Compute the mean log-likelihood of the samples.

@@ -1,6 +1,8 @@
 """Parameters, samples and indices, checked and in one form."""
 
 import math
+from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +52,24 @@ def _as_numbers(values, name):
         raise ValueError(
             f"{name} cannot be read as real numbers: {error}. Give a dense array."
         ) from error
+
+
+def check_layers(sizes, example=(64, 64), *, may_be_empty=True):
+    """Return the sizes of hidden layers as a tuple of positive integers."""
+    known = isinstance(sizes, Sequence | np.ndarray) and getattr(sizes, "ndim", 1) == 1
+    known = known and (may_be_empty or len(sizes) > 0)
+    if not known or not all(_is_positive_integer(size) for size in sizes):
+        least = "" if may_be_empty else " and at least one"
+        raise ValueError(
+            f"hidden_layer_sizes={sizes!r} must hold positive integers, one "
+            f"per layer{least}, for example {example}."
+        )
+    return tuple(map(int, sizes))
+
+
+def _is_positive_integer(value):
+    """Return whether a value is one, and no truth value."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
 
 
 def check_parameters(weights, means, covariances, covariance_type):

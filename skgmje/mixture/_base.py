@@ -11,9 +11,11 @@ from skgmje._backend import as_generator
 from skgmje._callbacks import EstimatorMixin
 from skgmje._validation import (
     as_blocks,
+    as_scores,
     check_rows,
     check_weights,
     is_lazy,
+    warn_about_narrow_ties,
 )
 from skgmje.em._stepwise import score_block
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -140,8 +142,7 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         if is_lazy(X):
             return self._map_blocks(X, "score_samples")
         X = self._check_predict(X)
-        log_prob = self.mixture_.log_prob(X, missing=self._missing)
-        return log_prob.astype(X.dtype, copy=False)
+        return as_scores(self.mixture_.log_prob(X, missing=self._missing), X)
 
     def score(self, X, y=None, sample_weight=None):
         """Compute the mean log-likelihood of the samples.
@@ -299,6 +300,14 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         mixture = mixture.to_numpy()
         vars(self).update(mixture_attributes(mixture))
         self._mixture = self._parameters(), mixture
+
+    def _warn_of_ties(self, X):
+        """Warn if components are as narrow as single values that repeat."""
+        mixture = self.mixture_
+        shape = mixture.n_components, mixture.n_features
+        kind = COVARIANCE_TYPES[mixture.covariance_type]
+        variances = kind.diagonal(mixture.covariances, *shape)
+        warn_about_narrow_ties(self, X, variances[mixture.weights > 0])
 
     def _parameters(self):
         return self.weights_, self.means_, self.covariances_, self._kind()

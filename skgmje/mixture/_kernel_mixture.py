@@ -429,6 +429,7 @@ class KernelMixtureDensity(
             found = placement, recipe.bumps.variance**0.5 * unit
             trouble = task.end(self._store, task, data, settings, *found)
         self._warn(placement, trouble)
+        self._warn_of_ties(X)
         return self
 
     def _store(self, task, data, settings, placement, bandwidth):

@@ -388,6 +388,7 @@ class GrowingNeuralGasMixture(
         if self.polish is not None:
             advice = "Increase max_iter or tol, or lower max_nodes."
             warn_about(result, size, self.tol, size="max_nodes", advice=advice)
+        self._warn_of_ties(given)
         return self
 
     def _store(self, gas, part, given, rows, selection, reg_covar, task):

@@ -9,6 +9,7 @@ from torch import nn
 
 from skgmje._training._hardware import by_rows
 from skgmje.gaussian import Mixture
+from skgmje.gaussian._checks import check_layers
 
 
 class MixtureModule(nn.Module, ABC):
@@ -247,7 +248,7 @@ class CodeGenerator(_CenterGenerator):
         self.codes = nn.Parameter(
             torch.randn(shape, generator=random_state, dtype=dtype)
         )
-        sizes = [code_dim, *hidden_layer_sizes, n_features]
+        sizes = [code_dim, *check_layers(hidden_layer_sizes), n_features]
         self.network = mlp(
             sizes, random_state, dtype=dtype, zero_output=base is not None
         )
@@ -345,7 +346,7 @@ class NoiseGenerator(_CenterGenerator):
             learn_variance=learn_variance,
             dtype=dtype,
         )
-        sizes = [code_dim, *hidden_layer_sizes, n_features]
+        sizes = [code_dim, *check_layers(hidden_layer_sizes), n_features]
         self.network = network or mlp(sizes, random_state, dtype=dtype)
         self.code_dim = code_dim
         self.random_state = random_state

@@ -9,6 +9,7 @@ from torch import nn
 
 from skgmje._backend import as_array_of
 from skgmje._training._hardware import by_rows
+from skgmje.gaussian._checks import check_layers
 from skgmje.gaussian._heads import join_members, n_outputs, perceptrons, split_outputs
 from skgmje.modules._generators import MixtureModule
 
@@ -92,7 +93,7 @@ class MixtureDensityNetwork(MixtureModule):
         self.n_targets = n_targets
         self.min_scale = min_scale
         n_out = n_outputs(n_components, n_targets, covariance_type)
-        sizes = [n_context, *hidden_layer_sizes, n_out]
+        sizes = [n_context, *check_layers(hidden_layer_sizes), n_out]
         weights, biases = [], []
         for n_in, n_units in pairwise(sizes):
             shape = (n_members, n_in, n_units)

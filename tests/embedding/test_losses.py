@@ -1,5 +1,8 @@
 """Laws of all losses, and what each is in the limit."""
 
+import re
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -144,3 +147,23 @@ def test_barlow_of_white_equal_views_is_zero(rng):
     Z = rng.normal(size=(50, D))
     white = np.linalg.qr(Z - Z.mean(axis=0))[0]
     assert_allclose(barlow_loss(white, white), 0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_views_that_do_not_fit_are_named_with_both_shapes(name):
+    z = np.random.default_rng(0).normal(size=(N, D))
+    more = {"mixture": PRIOR} if name == "joint" else {}
+    wrong = [(z, z[:10]), (z, z[0]), (z[:0], z[:0])]
+    # What is a density of both together takes views of any width.
+    wrong += [(z, z[:, :2])] * (name not in ("naive", "pmi", "joint"))
+    for first, second in wrong:
+        shapes = f"{re.escape(str(first.shape))}.*{re.escape(str(second.shape))}"
+        with pytest.raises(ValueError, match=shapes):
+            LOSSES[name](first, second, **more)
+
+
+@pytest.mark.parametrize("loss", [gje_loss, partial(LOSSES["joint"], mixture=PRIOR)])
+def test_moments_of_other_views_are_named(loss):
+    z = np.random.default_rng(0).normal(size=(N, D))
+    with pytest.raises(ValueError, match=r"moments .*\(2, 2\).*\(24, 3\)"):
+        loss(z, z, moments=(np.eye(3), np.eye(2)))

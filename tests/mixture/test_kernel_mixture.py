@@ -44,6 +44,7 @@ def ignoring(*messages):
 UNSETTLED = "KernelMixtureDensity did not converge"
 NO_DENSITY = "cost=.* compares operators"
 DEAD = "Only .* pairs of a sample"
+TIES = "KernelMixtureDensity. many of the values of columns"
 
 
 # Quality ---------------------------------------------------------------------
@@ -513,6 +514,7 @@ def test_few_rows_at_their_optimum_are_no_trouble():
     assert fitted.converged_
 
 
+@ignoring(TIES)
 def test_rounded_rows_are_no_trouble():
     rows = (1e-3 * np.random.default_rng(0).normal(size=(300, 2)) + 1e4).astype("f4")
     fitted = density(max_iter=300).fit(rows)
@@ -666,7 +668,7 @@ UGLY = {
 }
 
 
-@ignoring(UNSETTLED, DEAD, NO_DENSITY)
+@ignoring(UNSETTLED, DEAD, NO_DENSITY, TIES)
 @pytest.mark.parametrize("rows", UGLY.values(), ids=UGLY)
 @pytest.mark.parametrize(
     "params",
