@@ -95,7 +95,7 @@ def answers(estimator, X):
     return [np.asarray(getattr(estimator, name)(X)) for name in asked]
 
 
-@pytest.mark.filterwarnings("ignore:StackingDensity. values repeat")
+@pytest.mark.filterwarnings("ignore:StackingDensity. many of the values:UserWarning")
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("name", HOLDERS)
 def test_names_are_as_good_as_numbers(name, frame, data):
