@@ -9,9 +9,11 @@ from scipy.special import i0e
 from sklearn.utils.validation import check_array, check_consistent_length
 
 from skgmje._backend import LOG_2PI, as_generator, logsumexp
+from skgmje._settings import settle
 from skgmje.gaussian._mixture import Mixture
 
 
+@settle
 class AlignmentTask(ABC):
     """Contexts and targets whose conditional density is known.
 

@@ -14,6 +14,7 @@ from skgmje._backend import (
     to_numpy,
 )
 from skgmje._interrupt import Work
+from skgmje._settings import own_errors
 from skgmje.em._blocks import RowBlocks
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -362,6 +363,7 @@ class EMResult(NamedTuple):
     stats: Any
 
 
+@own_errors
 def expectation_maximization(
     X,
     start,
@@ -570,6 +572,7 @@ def fit_labels(
     return _finish(_iterate(samples, kernel, prior, *plan), start).mixture
 
 
+@own_errors
 def start_mixture(
     X,
     resp,
@@ -721,6 +724,7 @@ def _first_step(labelled, covariance_type, prior):
     return Parameters(kernel.weights, kernel.means, kernel.covariances, covariance_type)
 
 
+@own_errors
 def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
     r"""Fit weights and one shared spherical variance; the centers stay.
 

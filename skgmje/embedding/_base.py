@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skgmje._backend import as_generator
 from skgmje._callbacks import EstimatorMixin, FitTask
+from skgmje._settings import own_settings
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_rows
@@ -621,7 +622,8 @@ def export_onnx(embedder, path=None, *, view="context"):
         raise ImportError(
             'export_onnx needs onnx and onnxscript: pip install "skgmje[onnx]".'
         ) from error
-    program = _export(*_VIEWS[view](embedder))
+    with own_settings():
+        program = _export(*_VIEWS[view](embedder))
     if path is not None:
         program.save(path)
     return program.model_proto

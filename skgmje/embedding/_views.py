@@ -91,7 +91,8 @@ class NeighborViews(Views):
                 "views='neighbors' pairs samples with each other, so it needs at least "
                 f"2 of them, got {len(X)}."
             )
-        Z = self.pca_.transform(X)
+        # A table, if scikit-learn is configured so.
+        Z = np.ascontiguousarray(self.pca_.transform(X))
         n_neighbors = min(_N_NEIGHBORS, len(Z) - 1)
         index = NearestNeighbors(n_neighbors=n_neighbors).fit(Z)
         neighbors = index.kneighbors(return_distance=False)

@@ -9,6 +9,7 @@ from sklearn.mixture import GaussianMixture
 
 from skgmje._backend import as_generator
 from skgmje._bridges import as_mixture
+from skgmje._settings import settle
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
 from skgmje.compose._transformed import TransformedDensity, draw, mixture_or_none
@@ -129,6 +130,7 @@ def pool(mixtures, weights):
     return replace(mixture, weights=mixture.weights / mixture.weights.sum())
 
 
+@settle
 class StackedMixture:
     r"""Weighted average of densities in several coordinates.
 

@@ -10,10 +10,12 @@ from sklearn.utils.validation import check_array
 
 from skgmje._backend import as_generator, unmasked
 from skgmje._bridges import as_mixture
+from skgmje._settings import own_errors
 from skgmje._standardize import plain_standardization
 from skgmje.gaussian._pairs import log_kernels
 
 
+@own_errors
 def l2_distance(first, second):
     r"""Compute the L2 distance of two Gaussian mixtures.
 
@@ -59,6 +61,7 @@ def l2_distance(first, second):
     return _plain(first.l2_distance(second))
 
 
+@own_errors
 def cauchy_schwarz_divergence(first, second):
     r"""Compute the Cauchy-Schwarz divergence of two Gaussian mixtures.
 
@@ -154,6 +157,7 @@ class TwoSampleTest(NamedTuple):
     null_distribution: Any
 
 
+@own_errors
 def two_sample_test(
     X,
     Y,

@@ -5,11 +5,13 @@ from sklearn.utils.validation import check_array
 
 from skgmje._backend import unmasked
 from skgmje._bridges import as_mixture
+from skgmje._settings import own_errors
 
 # Samples whose conditional densities exist at a time.
 CHUNK_ROWS = 4096
 
 
+@own_errors
 def feature_surprise(density, X, *, relative=True):
     r"""Compute how unlikely each value is, whatever the other columns say.
 
@@ -65,6 +67,7 @@ def feature_surprise(density, X, *, relative=True):
     return _each_pattern(density, X, _marginal_surprise, relative)
 
 
+@own_errors
 def conditional_surprise(density, X, *, relative=True):
     r"""Compute how unlikely each value is, given the other columns of its sample.
 

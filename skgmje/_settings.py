@@ -1,0 +1,56 @@
+"""Settings of the process, on which no number may depend."""
+
+import sys
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from inspect import isfunction
+
+import numpy as np
+
+# Those of NumPy at first.
+_ERRORS = {"all": "warn", "under": "ignore"}
+
+
+@contextmanager
+def own_settings():
+    """Compute as a fresh process does; other threads see nothing of it.
+
+    This is NumPy's error state, and torch's gradients, device and autocast. The default
+    data type of torch is one for all threads: whoever makes a tensor here names it.
+    """
+    torch = sys.modules.get("torch")
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        enter(np.errstate(**_ERRORS))
+        if torch is not None:
+            enter(torch.inference_mode(mode=False))
+            enter(torch.enable_grad())
+            enter(torch.autocast("cpu", enabled=False))
+            if torch.is_autocast_enabled():
+                enter(torch.autocast("cuda", enabled=False))
+            # Such a context has a price in each operation.
+            if torch.empty(0).device.type != "cpu":
+                enter(torch.device("cpu"))
+        yield
+
+
+def own_errors(function):
+    """Let a function meet NumPy's errors as a fresh process does."""
+
+    @wraps(function)
+    def settled(*args, **kwargs):
+        with np.errstate(**_ERRORS):
+            return function(*args, **kwargs)
+
+    return settled
+
+
+def settle(cls):
+    """Let all public methods of a class have :func:`own_errors`, but for fits.
+
+    Those enter :func:`own_settings`, and their warnings name the line that calls them.
+    """
+    for name, method in [*vars(cls).items()]:
+        if isfunction(method) and not name.startswith(("_", "fit", "partial_fit")):
+            setattr(cls, name, own_errors(method))
+    return cls
