@@ -46,11 +46,15 @@ def own_errors(function):
 
 
 def settle(cls):
-    """Let all public methods of a class have :func:`own_errors`, but for fits.
+    """Let all that is public of a class have :func:`own_errors`, but for fits.
 
     Those enter :func:`own_settings`, and their warnings name the line that calls them.
     """
-    for name, method in [*vars(cls).items()]:
-        if isfunction(method) and not name.startswith(("_", "fit", "partial_fit")):
-            setattr(cls, name, own_errors(method))
+    for name, member in [*vars(cls).items()]:
+        if name.startswith(("_", "fit", "partial_fit")):
+            continue
+        if isfunction(member):
+            setattr(cls, name, own_errors(member))
+        elif isinstance(member, property):
+            setattr(cls, name, member.getter(own_errors(member.fget)))
     return cls

@@ -97,8 +97,15 @@ NETWORKS = [
 QUICK = [*FIRST, *(e for e in NETWORKS if not isinstance(e, type(FURTHER[-1])))]
 
 
+TRAINED = (ConditionalMixtureDensity, GMJEEmbedder, KernelDecoder, KernelMixtureDensity)
+
+
 def name_of(estimator):
     return type(estimator).__name__
+
+
+def first_of(kind):
+    return next(estimator for estimator in FIRST if type(estimator) is kind)
 
 
 def fitted(estimator):
@@ -142,7 +149,7 @@ def test_settings_change_no_answer(estimator):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("estimator", FIRST, ids=name_of)
+@pytest.mark.parametrize("estimator", [*map(first_of, TRAINED)], ids=name_of)
 def test_each_setting_changes_no_answer(estimator):
     check(estimator, SETTINGS.values())
 
@@ -213,7 +220,7 @@ def test_what_underflows_in_a_cost_is_no_error(name):
         assert cost(pairs) == expected
 
 
-ORDERS = "torch skgmje", "skgmje torch", "torch sklearn skorch skgmje", "skgmje"
+ORDERS = "torch skgmje", "skgmje sklearn torch"
 ANSWER = """
 import hashlib, numpy as np
 from skgmje import GMJEEmbedder
