@@ -3,7 +3,7 @@
 import warnings
 
 import numpy as np
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 from skgmje._backend import FLOATS, from_tensor
 from skgmje._sklearn import StrOptions, _check_sample_weight
@@ -167,6 +167,12 @@ def _are_plain_rows(estimator, X, min_samples):
         return False
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(X.sum()))
+
+
+def check_numbers(values, name, **options):
+    """Return an array, a tensor, a table or a list as an array of floats, by name."""
+    options = {"dtype": np.float64} | options
+    return check_array(from_tensor(values), input_name=name, **options)
 
 
 def check_weights(sample_weight, X):

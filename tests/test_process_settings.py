@@ -22,7 +22,7 @@ from skgmje.mixture import KernelMixtureDensity
 from tests.test_common import FIRST, OTHERS, SMALL
 from tests.test_place_in_batch import FURTHER, ask, methods_of, rows_of
 
-pytestmark = [
+pytestmark = IGNORED = [
     pytest.mark.filterwarnings(f"ignore:{warning}")
     for warning in (
         ":sklearn.exceptions.ConvergenceWarning",
@@ -108,12 +108,12 @@ def first_of(kind):
     return next(estimator for estimator in FIRST if type(estimator) is kind)
 
 
-def fitted(estimator):
+def fitted(estimator, X=X, y=Y, **params):
     """Return a copy that is fitted, with a seed where it takes one."""
     estimator = clone(estimator)
     if "random_state" in estimator.get_params():
         estimator.set_params(random_state=0)
-    return estimator.fit(X, Y)
+    return estimator.fit(X, y, **params)
 
 
 def answers(estimator):

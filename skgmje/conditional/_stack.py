@@ -8,6 +8,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
+from skgmje._backend import to_numpy
 from skgmje._callbacks import FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import Interval, StrOptions, _fit_context
@@ -380,5 +381,5 @@ def _copies(X, Y):
 
 def _of_positive_weight(groups, sample_weight):
     """Return the groups of the samples that count."""
-    groups = np.asarray(groups)
-    return groups if sample_weight is None else groups[np.asarray(sample_weight) > 0]
+    groups = to_numpy(groups)
+    return groups if sample_weight is None else groups[to_numpy(sample_weight) > 0]

@@ -8,6 +8,7 @@ import numpy as np
 from skgmje._backend import (
     as_double,
     as_floats,
+    detach,
     from_tensor,
     is_torch,
     namespace,
@@ -79,7 +80,8 @@ def make_kernel(mixture, center, limit=PASS_LIMIT):
 
 def e_step(kernel, samples, temper=1.0):
     """Return the sufficient statistics of samples under the mixture of a kernel."""
-    X, weight = samples.X, samples.weight
+    # What is learned here has no gradient.
+    X, weight = detach(samples.X), detach(samples.weight)
     if isinstance(X, RowBlocks):
         function = partial(_e_step_of_block, kernel, samples._replace(X=None), temper)
         return X.over_rows(function, partial(merge_stats, kernel))

@@ -4,7 +4,7 @@ from functools import partial, reduce
 
 import numpy as np
 
-from skgmje._backend import as_double, as_float, as_floats
+from skgmje._backend import as_double, as_float, as_floats, from_tensor
 from skgmje._settings import own_errors
 from skgmje.em._em import (
     PASS_LIMIT,
@@ -165,7 +165,7 @@ def score_block(mixture, X, sample_weight=None, missing="raise"):
     log_prob = mixture.log_prob(X, missing=missing)
     if sample_weight is None:
         return np.array([log_prob.sum(dtype=np.float64), len(X)])
-    weight = np.asarray(sample_weight, np.float64)
+    weight = np.asarray(from_tensor(sample_weight), np.float64)
     return np.array([log_prob @ weight, weight.sum()])
 
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils.validation import check_array, check_consistent_length
+from sklearn.utils.validation import check_consistent_length
 
-from skgmje._backend import as_float, from_tensor, is_torch
+from skgmje._backend import FLOATS, as_float, from_tensor, is_torch
 from skgmje._standardize import channel_standardization
-from skgmje._validation import LARGEST, check_rows
+from skgmje._validation import LARGEST, check_numbers, check_rows
 from skgmje.gaussian._mixture import Mixture
 
 # Neighbours are sought in this many principal directions, among this many samples.
@@ -140,8 +140,7 @@ class GivenViews(Views):
 
 def check_target(y, n_targets):
     """Return the target view as a float array, shape (n_samples, n_targets)."""
-    dtype = [np.float64, np.float32]
-    y = check_array(from_tensor(y), dtype=dtype, ensure_2d=False, input_name="y")
+    y = check_numbers(y, "y", dtype=FLOATS, ensure_2d=False)
     if y.ndim == 1:
         raise ValueError(
             f"y of shape {y.shape} is no view, which has one row per sample. "

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.spatial.distance import pdist
 from sklearn.base import clone
-from sklearn.utils.validation import check_array
 
-from skgmje._backend import as_generator, unmasked
+from skgmje._backend import as_generator
 from skgmje._bridges import as_mixture
 from skgmje._settings import own_errors
 from skgmje._standardize import plain_standardization
+from skgmje._validation import check_numbers
 from skgmje.gaussian._pairs import log_kernels
 
 
@@ -263,13 +263,7 @@ def _check_samples(X, Y, density):
     """Return the observations of both samples and how many are the first's."""
     finite = True if density is None else "allow-nan"
     X, Y = (
-        check_array(
-            unmasked(rows),
-            dtype=np.float64,
-            ensure_all_finite=finite,
-            ensure_min_samples=2,
-            input_name=name,
-        )
+        check_numbers(rows, name, ensure_all_finite=finite, ensure_min_samples=2)
         for rows, name in ((X, "X"), (Y, "Y"))
     )
     if X.shape[1] != Y.shape[1]:

@@ -4,12 +4,11 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import erf
-from sklearn.utils.validation import check_array
 
 from skgmje._backend import as_generator
 from skgmje._bridges import as_mixture
 from skgmje._settings import own_errors
-from skgmje._validation import check_weights
+from skgmje._validation import check_numbers, check_weights
 from skgmje.gaussian._checks import as_batch, take_rows
 from skgmje.gaussian._covariance_type import map_arrays, take_components
 from skgmje.gaussian._density import block_rows
@@ -18,7 +17,7 @@ from skgmje.gaussian._density import block_rows
 def check_pair(mixture, y):
     """Return a mixture of NumPy arrays and targets (n_samples, n_features)."""
     mixture = as_mixture(mixture).to_numpy()
-    targets = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+    targets = check_numbers(y, "y", ensure_2d=False)
     columns = targets[:, None] if targets.ndim == 1 else targets
     leading = mixture.means.shape[:-2]
     if columns.shape[1] != mixture.n_features:

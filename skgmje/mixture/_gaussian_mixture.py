@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from skgmje._backend import from_tensor
 from skgmje._callbacks import Change, FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._validation import (
@@ -436,12 +437,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         estimator : GaussianMixture
             Ready to score and sample.
         """
-        mixture = Mixture(
-            np.asarray(weights, np.float64),
-            np.asarray(means, np.float64),
-            covariances,
-            covariance_type,
-        )
+        parts = weights, np.asarray(from_tensor(means), np.float64), covariances
+        mixture = Mixture(*map(from_tensor, parts), covariance_type)
         estimator = cls(mixture.n_components, covariance_type=covariance_type)
         rank = COVARIANCE_TYPES[covariance_type].rank(mixture.covariances)
         if rank is not None:
@@ -636,7 +633,7 @@ def _part(name, values, default, shape):
     """Return a given parameter of the start, of a shape, or the default."""
     if values is None:
         return default
-    values = np.asarray(values, np.float64)
+    values = np.asarray(from_tensor(values), np.float64)
     if values.shape != tuple(shape) or not np.isfinite(values).all():
         raise ValueError(
             f"{name} of shape {values.shape} must be finite and of shape "
