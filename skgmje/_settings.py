@@ -13,11 +13,8 @@ _ERRORS = {"all": "warn", "under": "ignore"}
 
 @contextmanager
 def own_settings():
-    """Compute as a fresh process does; other threads see nothing of it.
-
-    This is NumPy's error state, and torch's gradients, device and autocast. The default
-    data type of torch is one for all threads: whoever makes a tensor here names it.
-    """
+    """Compute as a fresh process does; other threads see nothing of it."""
+    # The default data type is one for all threads: who makes a tensor names its own.
     torch = sys.modules.get("torch")
     with ExitStack() as stack:
         enter = stack.enter_context
@@ -46,10 +43,8 @@ def own_errors(function):
 
 
 def settle(cls):
-    """Let all that is public of a class have :func:`own_errors`, but for fits.
-
-    Those enter :func:`own_settings`, and their warnings name the line that calls them.
-    """
+    """Let all that is public of a class have :func:`own_errors`, but for fits."""
+    # Those have all settings; a further call would stand where their warnings point.
     for name, member in [*vars(cls).items()]:
         if name.startswith(("_", "fit", "partial_fit")):
             continue
