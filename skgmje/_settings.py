@@ -22,13 +22,25 @@ def own_settings():
         if torch is not None:
             enter(torch.inference_mode(mode=False))
             enter(torch.enable_grad())
-            enter(torch.autocast("cpu", enabled=False))
-            if torch.is_autocast_enabled():
-                enter(torch.autocast("cuda", enabled=False))
+            # Without need it would keep casts of parameters in what is nested in it.
+            for kind in filter(_is_cast, ("cpu", "cuda")):
+                enter(torch.autocast(kind, enabled=False))
             # Such a context has a price in each operation.
             if torch.empty(0).device.type != "cpu":
                 enter(torch.device("cpu"))
         yield
+
+
+def _is_cast(kind):
+    """Return whether torch lowers the precision on a kind of device."""
+    torch = sys.modules["torch"]
+    try:
+        return torch.is_autocast_enabled(kind)
+    except TypeError:  # before torch 2.4
+        on_cpu = kind == "cpu"
+        return (
+            torch.is_autocast_cpu_enabled if on_cpu else torch.is_autocast_enabled
+        )()
 
 
 def own_errors(function):
