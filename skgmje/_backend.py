@@ -26,13 +26,16 @@ def to_numpy(x):
     """Return `x` as a NumPy array, detached from any autograd graph."""
     if not is_torch_array(x):
         return np.asarray(x)
-    if x.is_floating_point() and x.element_size() == 2:
+    x = x.detach()
+    if x.is_floating_point() and x.element_size() < 4:
         x = x.float()  # NumPy knows no bfloat16
-    return x.detach().cpu().numpy()
+    return x.cpu().resolve_neg().numpy()
 
 
 def from_tensor(x):
-    """Return a tensor as an array, masked entries as NaN, anything else as it is."""
+    """Return tensors as arrays, masked entries as NaN, anything else as it is."""
+    if isinstance(x, tuple | list) and any(map(is_torch_array, x)):
+        return type(x)(map(from_tensor, x))
     return to_numpy(x) if is_torch_array(x) else unmasked(x)
 
 
@@ -57,7 +60,7 @@ def as_float(values):
         if isinstance(values, _ARRAYS) or not hasattr(values, "__array__"):
             return values
     try:
-        values = np.asarray(values)
+        values = np.asarray(from_tensor(values))
         if values.dtype.kind not in "biufO":
             raise TypeError(f"{values.dtype} holds no real numbers")
         return values if values.dtype in FLOATS else values.astype(np.float64)
@@ -79,7 +82,7 @@ def asarray_like(values, like):
         if isinstance(values, np.ndarray) and not values.flags.writeable:
             values = values.copy()  # torch warns of memory that it may not write into
         return namespace(like).asarray(values, dtype=like.dtype, device=like.device)
-    return np.asarray(values, dtype=like.dtype)
+    return np.asarray(to_numpy(values), dtype=like.dtype)
 
 
 def as_array_of(values, like):

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgmje._interrupt import Interrupted, Work
 from skgmje._options import check_nested
+from skgmje._settings import own_settings, settle
 from skgmje._sklearn import CallbackSupportMixin
 from skgmje._training._schedule import Trainer
 from skgmje.em._blocks import RowBlocks
@@ -16,7 +17,8 @@ from skgmje.em._blocks import RowBlocks
 class EstimatorMixin(CallbackSupportMixin):
     """A public estimator: its page in the documentation, and callbacks of its fits.
 
-    ``fit`` happens in a :class:`FitTask`, which reports its steps, and ends.
+    ``fit`` happens in a :class:`FitTask`, which reports its steps, and ends. No method
+    depends on settings of the process.
     """
 
     _doc_link_module = "skgmje"
@@ -24,6 +26,10 @@ class EstimatorMixin(CallbackSupportMixin):
         "https://skgmje.readthedocs.io/en/stable/generated/"
         "{estimator_module}.{estimator_name}.html"
     )
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        settle(cls)
 
     def set_params(self, **params):
         """Set parameters of this estimator, and of the objects among them.
@@ -109,7 +115,7 @@ def _is_first():
 
 
 class Change(Work):
-    """All of what is done to an estimator, or nothing of it."""
+    """All of what is done to an estimator, or nothing of it, in our own settings."""
 
     def __init__(self, estimator):
         self.estimator = estimator
@@ -117,11 +123,14 @@ class Change(Work):
         self.before = dict(vars(estimator))
         torch = sys.modules.get("torch")
         self.records = torch is None or torch.is_grad_enabled()
+        self.settings = own_settings()
 
     def __enter__(self):
+        self.settings.__enter__()
         return self
 
     def __exit__(self, kind, error, traceback):
+        self.settings.__exit__(None, None, None)
         if "torch" in sys.modules:
             # Ctrl-C may have come while a block without gradients ended.
             sys.modules["torch"].set_grad_enabled(self.records)

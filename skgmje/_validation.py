@@ -4,7 +4,7 @@ import warnings
 from contextlib import contextmanager
 
 import numpy as np
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 from skgmje._backend import FLOATS, from_tensor
 from skgmje._sklearn import StrOptions, _check_sample_weight
@@ -202,6 +202,12 @@ def nameless():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "X does not have valid feature names")
         yield
+
+
+def check_numbers(values, name, **options):
+    """Return an array, a tensor, a table or a list as an array of floats, by name."""
+    options = {"dtype": np.float64} | options
+    return check_array(from_tensor(values), input_name=name, **options)
 
 
 def check_weights(sample_weight, X):

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from skgmje._persistence._codec import Decoder, Encoder, NotStorable
 from skgmje._persistence._container import pack, unpack, write_file
 from skgmje._persistence._registry import class_of, name_of
+from skgmje._settings import own_settings
 
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 
@@ -112,7 +113,7 @@ def load(path, *, custom=None):
             f"which are code and so not in it; got {sorted(custom)}. A part that is "
             "only needed to fit again may be None."
         )
-    with _blamed_on(path):
+    with _blamed_on(path), own_settings():
         return Decoder(arrays, custom).decode(node)
 
 

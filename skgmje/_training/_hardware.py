@@ -4,7 +4,7 @@ import os
 import threading
 import warnings
 import zlib
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 import numpy as np
@@ -93,11 +93,18 @@ def own_random_state(seed, device=None):
                 torch.cuda.set_rng_state(cuda_state, device)
 
 
+@contextmanager
 def fast_training(module, X):
-    """Return a context in which training multiplies bfloat16 where it is faster."""
-    if module.training and X.dtype == torch.float32 and _has_bfloat16(X.device):
-        return torch.autocast(X.device.type, torch.bfloat16)
-    return nullcontext()
+    """Let training multiply bfloat16 where it is faster."""
+    if not (module.training and X.dtype == torch.float32 and _has_bfloat16(X.device)):
+        yield
+        return
+    try:
+        with torch.autocast(X.device.type, torch.bfloat16):
+            yield
+    finally:
+        # Inside another one it would remember the parameters of this step.
+        torch.clear_autocast_cache()
 
 
 def _has_bfloat16(device):

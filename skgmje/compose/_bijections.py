@@ -74,9 +74,11 @@ class LeftOut(Counted):
 
 
 def _plain(transformer):
-    """Return a copy that takes arrays, leaves them alone and has no names to ask."""
+    """Return a copy of arrays alone, which it leaves as they are."""
     plain = copy(transformer)
     vars(plain).pop("feature_names_in_", None)
+    # As set_output does, whose dict is not copied.
+    vars(plain)["_sklearn_output_config"] = {"transform": "default"}
     vars(plain)["copy"] = True
     return plain
 

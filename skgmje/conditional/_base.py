@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import (
-    check_array,
     check_consistent_length,
     check_is_fitted,
     validate_data,
@@ -20,6 +19,7 @@ from skgmje._standardize import location_scale
 from skgmje._validation import (
     LARGEST,
     check_magnitude,
+    check_numbers,
     check_rows,
     check_values,
     check_weights,
@@ -137,9 +137,7 @@ class ConditionalDensityMixin(EstimatorMixin):
 
     def _check_targets(self, X, y):
         """Return targets of shape (n_samples, n_targets) that belong to `X`."""
-        y = check_array(
-            from_tensor(y), dtype=np.float64, ensure_2d=False, input_name="y"
-        )
+        y = check_numbers(y, "y", ensure_2d=False)
         y = y.reshape(len(y), -1)
         check_consistent_length(X, y)
         if y.shape[1] != self.n_outputs_:

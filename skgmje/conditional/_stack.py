@@ -8,6 +8,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
+from skgmje._backend import to_numpy
 from skgmje._callbacks import FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import Interval, StrOptions, _fit_context, _safe_indexing
@@ -270,7 +271,7 @@ class StackingConditionalDensity(
         with FitTask(self, X, y, sample_weight, n_steps=None) as task:
             if groups is not None:
                 check_consistent_length(X, groups)
-                groups = _of_positive_weight(np.asarray(groups), sample_weight)
+                groups = _of_positive_weight(to_numpy(groups), sample_weight)
             given, given_weight = X, sample_weight
             X, Y, sample_weight, units = self._check_fit(X, y, sample_weight)
             self.tie_share_ = float(tie_shares(Y)[0].max())
@@ -393,4 +394,4 @@ def _of_positive_weight(values, sample_weight):
     """Return the values, or the samples of a frame, that count."""
     if sample_weight is None:
         return values
-    return _safe_indexing(values, np.flatnonzero(np.asarray(sample_weight) > 0))
+    return _safe_indexing(values, np.flatnonzero(to_numpy(sample_weight) > 0))

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from skgmje._interrupt import Interrupted, learn_then
+from skgmje._settings import own_settings
 from skgmje._training._hardware import load_tensors
 from skgmje._training._loop import TensorBatches, TensorRows, train
 from skgmje._training._schedule import Hooks, Schedule, Training
@@ -171,7 +172,8 @@ class Dropout:
 
     def __call__(self, hidden):
         # The same units of all members: they have different rows.
-        draws = torch.rand(hidden.shape[1:], generator=self.random_state)
+        options = {"generator": self.random_state, "dtype": torch.float32}
+        draws = torch.rand(hidden.shape[1:], **options)
         kept = (draws >= self.share).to(hidden)
         return hidden * kept / (1 - self.share)
 
@@ -363,7 +365,7 @@ class ModuleConditional(Conditional):
     n_targets: int
 
     def predict_mixture(self, X):
-        with torch.no_grad():
+        with own_settings(), torch.no_grad():
             mixture = self.module(_tensor(X, _precision(self.module))).to_numpy()
         weights = np.broadcast_to(mixture.weights, (len(X), mixture.n_components))
         return replace(mixture, weights=weights)
@@ -473,8 +475,8 @@ def _in_double(module, X):
 def _precision(module):
     """Return the data type of a module's parameters; double precision without."""
     known = chain(module.parameters(), module.buffers())
-    parameter = next(known, torch.zeros((), dtype=torch.float64))
-    return np.float64 if parameter.dtype == torch.float64 else np.float32
+    dtype = next((tensor.dtype for tensor in known), torch.float64)
+    return np.float64 if dtype == torch.float64 else np.float32
 
 
 def _tensor(array, dtype=np.float32):

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
 from skgmje._backend import logsumexp, namespace, solve_triangular
+from skgmje._settings import own_errors
 from skgmje.costs._values import (
     center_factor,
     density_bound,
@@ -123,6 +124,7 @@ def as_cost(cost):
     )
 
 
+@own_errors
 def scalar_cost(grams, weights=None, jitter=None):
     r"""Compute the Cauchy-Schwarz divergence of data and model.
 
@@ -169,6 +171,7 @@ def scalar_cost(grams, weights=None, jitter=None):
     return grams.log_data_norm - log_relative_scalar(grams, weights)
 
 
+@own_errors
 def vector_matrix_cost(grams, weights=None, jitter=None):
     r"""Compute how much of the data density no combination of the kernels explains.
 
@@ -218,6 +221,7 @@ def vector_matrix_cost(grams, weights=None, jitter=None):
     return grams.log_data_norm - log_relative_vector_matrix(grams, jitter)
 
 
+@own_errors
 def matrix_matrix_cost(grams, weights=None, jitter=None):
     r"""Compute the share of the data's kernels that no combination explains.
 
@@ -269,6 +273,7 @@ def matrix_matrix_cost(grams, weights=None, jitter=None):
     return 1 - xp.sum(xp.exp(log_explained(grams, jitter) + log_row_weights(grams)))
 
 
+@own_errors
 def svd_cost(grams, weights=None, jitter=None):
     r"""Compute minus the log-fidelity of the operators of data and model.
 
@@ -336,6 +341,7 @@ def _likelihood(grams, weights, jitter):
     return -xp.sum(xp.exp(grams.log_data_weights) * log_prob)
 
 
+@own_errors
 def whitened_trace_cost(grams, weights=None, jitter=None):
     r"""Compute one minus the mean squared cosine of the principal angles.
 
@@ -385,6 +391,7 @@ def whitened_trace_cost(grams, weights=None, jitter=None):
     return 1 - namespace(cross).sum(cross * cross) / min(cross.shape)
 
 
+@own_errors
 def whitened_svd_cost(grams, weights=None, jitter=None):
     r"""Compute one minus the mean cosine of the principal angles.
 
@@ -435,6 +442,7 @@ def whitened_svd_cost(grams, weights=None, jitter=None):
     return 1 - nuclear_norm(cross, jitter) / min(cross.shape)
 
 
+@own_errors
 def logdet_cost(grams, weights=None, jitter=None):
     r"""Compute the summed log squared sine of the principal angles.
 
@@ -494,6 +502,7 @@ def logdet_cost(grams, weights=None, jitter=None):
     return 2 * xp.sum(xp.log(schur) - xp.log(own))
 
 
+@own_errors
 def principal_cosines(grams, jitter=None):
     r"""Compute the cosines of the angles between the spans of two sets of kernels.
 
@@ -657,6 +666,7 @@ class IdentityApproximation(NamedTuple):
     identity_error: Any
 
 
+@own_errors
 def approximate_identity(
     X, centers, bandwidth, method="svd", weights=None, jitter=None
 ):

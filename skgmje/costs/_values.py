@@ -16,10 +16,12 @@ from skgmje._backend import (
     solve_triangular,
     to_numpy,
 )
+from skgmje._settings import own_errors
 from skgmje.gaussian._grams import split_row_masses
 from skgmje.gaussian._pairs import column_sums, correlations
 
 
+@own_errors
 def scalar_value(grams, weights=None, jitter=None, *, log=False):
     r"""Compute the value that the scalar cost bounds, to be maximized.
 
@@ -69,6 +71,7 @@ def scalar_value(grams, weights=None, jitter=None, *, log=False):
     return exp_unless(value + 2 * grams.log_data_scale, log)
 
 
+@own_errors
 def vector_matrix_value(grams, weights=None, jitter=None, *, log=False):
     r"""Compute the value that the vector-matrix cost bounds, to be maximized.
 
@@ -124,6 +127,7 @@ def vector_matrix_value(grams, weights=None, jitter=None, *, log=False):
     return exp_unless(value + 2 * grams.log_data_scale, log)
 
 
+@own_errors
 def matrix_matrix_value(grams, weights=None, jitter=None, *, log=False):
     r"""Compute the value that the matrix-matrix cost bounds, to be maximized.
 
@@ -178,6 +182,7 @@ def matrix_matrix_value(grams, weights=None, jitter=None, *, log=False):
     return exp_unless(total + math.log(grams.X.shape[0]), log)
 
 
+@own_errors
 def svd_value(grams, weights=None, jitter=None, *, log=False):
     r"""Compute the value that the SVD cost bounds, to be maximized.
 
@@ -233,6 +238,7 @@ def svd_value(grams, weights=None, jitter=None, *, log=False):
     return exp_unless(log_nuclear_norm(grams, rows, columns, jitter), log)
 
 
+@own_errors
 def optimal_weights(grams, jitter=None):
     r"""Compute the combination of the centers' kernels nearest to the data density.
 
@@ -273,6 +279,7 @@ def optimal_weights(grams, jitter=None):
     return namespace(unit).exp(log_unit - log_norms) * unit
 
 
+@own_errors
 def density_bound(grams, *, log=False):
     r"""Compute the bound of the scalar and vector-matrix values.
 
@@ -304,6 +311,7 @@ def density_bound(grams, *, log=False):
     return exp_unless(norm, log)
 
 
+@own_errors
 def trace_bound(grams, *, log=False):
     r"""Compute the bound of the matrix-matrix value.
 
@@ -335,6 +343,7 @@ def trace_bound(grams, *, log=False):
     return exp_unless(total + math.log(grams.X.shape[0]), log)
 
 
+@own_errors
 def nuclear_bound(grams, weights=None, *, log=False):
     r"""Compute the bound of the SVD value.
 
@@ -376,6 +385,7 @@ def nuclear_bound(grams, weights=None, *, log=False):
     return exp_unless((log_p + log_q) / 2, log)
 
 
+@own_errors
 def pair_ess(grams, weights=None):
     r"""Compute how many pairs of a data point and a center carry the cost.
 
@@ -420,6 +430,7 @@ def pair_ess(grams, weights=None):
     return namespace(logs).exp(ess)
 
 
+@own_errors
 def effective_rank(grams):
     r"""Compute the effective rank of the cross Gram matrix of unit kernels.
 

@@ -6,12 +6,15 @@ from typing import ClassVar
 
 import numpy as np
 from scipy.special import i0e
-from sklearn.utils.validation import check_array, check_consistent_length
+from sklearn.utils.validation import check_consistent_length
 
 from skgmje._backend import LOG_2PI, as_generator, logsumexp
+from skgmje._settings import settle
+from skgmje._validation import check_numbers
 from skgmje.gaussian._mixture import Mixture
 
 
+@settle
 class AlignmentTask(ABC):
     """Contexts and targets whose conditional density is known.
 
@@ -93,7 +96,7 @@ class AlignmentTask(ABC):
             but for chance; -inf where no target can be.
         """
         X = self._check_contexts(X)
-        Y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+        Y = check_numbers(y, "y", ensure_2d=False)
         check_consistent_length(X, Y)
         Y = Y.reshape(len(Y), -1)
         if Y.shape[1] != self.n_targets:
@@ -103,7 +106,7 @@ class AlignmentTask(ABC):
         return self._log_prob(X, Y)
 
     def _check_contexts(self, X):
-        X = check_array(X, dtype=np.float64, input_name="X")
+        X = check_numbers(X, "X")
         low, high = self.domain
         if X.shape[1] != self.n_context:
             raise ValueError(

@@ -7,11 +7,13 @@ import numpy as np
 from scipy.spatial.distance import cdist, pdist, squareform
 
 from skgmje._backend import LOG_2PI, as_double, as_float, to_numpy
+from skgmje._settings import own_errors
 
 # Squared bandwidths below this share of the total variance are points.
 NARROWEST = 1e-6
 
 
+@own_errors
 def kernel_bandwidth(X, particles=None, weights=None):
     r"""Return the standard deviation of kernels that predicts rows best.
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import unmasked
+from skgmje._backend import from_tensor, to_numpy, unmasked
 
 # Results that are merged at a time.
 FAN_IN = 8
@@ -258,7 +258,7 @@ def _on_rows(function, index, X, sample_weight):
 
 def _as_weights(sample_weight, n_rows):
     """Return the weights of a block, one for each sample."""
-    weight = np.asarray(sample_weight, np.float64)
+    weight = np.asarray(from_tensor(sample_weight), np.float64)
     if weight.shape != (n_rows,):
         raise ValueError(
             f"A block of sample_weight has shape {weight.shape}, but that of X has "
@@ -288,7 +288,7 @@ def _with_values(X, sample_weight):
     valued = ~np.isnan(X).all(axis=1)
     if valued.all():
         return X, sample_weight
-    weight = None if sample_weight is None else np.asarray(sample_weight)[valued]
+    weight = None if sample_weight is None else to_numpy(sample_weight)[valued]
     return X[valued], weight
 
 

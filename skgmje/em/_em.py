@@ -8,12 +8,14 @@ import numpy as np
 from skgmje._backend import (
     as_double,
     as_floats,
+    detach,
     from_tensor,
     is_torch,
     namespace,
     to_numpy,
 )
 from skgmje._interrupt import Work
+from skgmje._settings import own_errors
 from skgmje.em._blocks import RowBlocks
 from skgmje.gaussian._checks import check_single, patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -80,7 +82,8 @@ def make_kernel(mixture, center, limit=PASS_LIMIT):
 
 def e_step(kernel, samples, temper=1.0):
     """Return the sufficient statistics of samples under the mixture of a kernel."""
-    X, weight = samples.X, samples.weight
+    # What is learned here has no gradient.
+    X, weight = detach(samples.X), detach(samples.weight)
     if isinstance(X, RowBlocks):
         function = partial(_e_step_of_block, kernel, samples._replace(X=None), temper)
         return X.over_rows(function, partial(merge_stats, kernel))
@@ -364,6 +367,7 @@ class EMResult(NamedTuple):
     stats: Any
 
 
+@own_errors
 def expectation_maximization(
     X,
     start,
@@ -580,6 +584,7 @@ def fit_labels(
     return _finish(_iterate(samples, kernel, prior, plan, least=least), start).mixture
 
 
+@own_errors
 def start_mixture(
     X,
     resp,
@@ -731,6 +736,7 @@ def _first_step(labelled, covariance_type, prior):
     return Parameters(kernel.weights, kernel.means, kernel.covariances, covariance_type)
 
 
+@own_errors
 def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
     r"""Fit weights and one shared spherical variance; the centers stay.
 

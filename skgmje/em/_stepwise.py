@@ -4,7 +4,8 @@ from functools import partial, reduce
 
 import numpy as np
 
-from skgmje._backend import as_double, as_float, as_floats
+from skgmje._backend import as_double, as_float, as_floats, from_tensor
+from skgmje._settings import own_errors
 from skgmje.em._em import (
     PASS_LIMIT,
     Samples,
@@ -22,6 +23,7 @@ from skgmje.gaussian._covariance_type import Statistics, map_arrays
 from skgmje.gaussian._mixture import Mixture
 
 
+@own_errors
 def block_stats(
     mixture,
     X,
@@ -87,6 +89,7 @@ def block_stats(
     return e_step(kernel, Samples(X, sample_weight, *fixed), temper)
 
 
+@own_errors
 def merge_stats(mixture, *stats):
     """Merge statistics of blocks that were taken with the same mixture and center.
 
@@ -123,6 +126,7 @@ def merge_stats(mixture, *stats):
     return reduce(partial(_passes.merge_stats, kernel), stats)
 
 
+@own_errors
 def score_block(mixture, X, sample_weight=None, missing="raise"):
     """Sum the log-densities of one block.
 
@@ -162,7 +166,7 @@ def score_block(mixture, X, sample_weight=None, missing="raise"):
     log_prob = mixture.log_prob(X, missing=missing)
     if sample_weight is None:
         return np.array([log_prob.sum(dtype=np.float64), len(X)])
-    weight = np.asarray(sample_weight, np.float64)
+    weight = np.asarray(from_tensor(sample_weight), np.float64)
     return np.array([log_prob @ weight, weight.sum()])
 
 
@@ -170,6 +174,7 @@ def score_block(mixture, X, sample_weight=None, missing="raise"):
 SMALLEST = 1e-12
 
 
+@own_errors
 def online_em(mixture, X, *, rate=0.05, reg_covar=1e-6, dead_share=0.1):
     r"""Let a mixture follow a batch by one step of stepwise EM.
 

@@ -13,8 +13,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from skgmje._backend import as_generator
+from skgmje._backend import as_generator, to_numpy
 from skgmje._callbacks import EstimatorMixin, FitTask
+from skgmje._settings import own_settings
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_rows
@@ -165,7 +166,7 @@ class EmbedderMixin(
         with FitTask(self, X, y, n_steps=n_steps) as task:
             X, y = self._read(X, y)
             device, settings = check_settings(self), self._density_settings()
-            data = (X,) if y is None else (X, np.asarray(y))
+            data = (X,) if y is None else (X, to_numpy(y))
             task.checkpoint = self._open_checkpoint(*data)
             random_state = check_random_state(self.random_state)
             self._views = VIEWS[self.views]().fit(X, y)
@@ -619,7 +620,8 @@ def export_onnx(embedder, path=None, *, view="context"):
         raise ImportError(
             'export_onnx needs onnx and onnxscript: pip install "skgmje[onnx]".'
         ) from error
-    program = _export(*_VIEWS[view](embedder))
+    with own_settings():
+        program = _export(*_VIEWS[view](embedder))
     if path is not None:
         program.save(path)
     return program.model_proto

@@ -12,13 +12,13 @@ from sklearn.base import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from skgmje._backend import as_generator, from_tensor
+from skgmje._backend import FLOATS, as_generator
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
-from skgmje._validation import check_rows
+from skgmje._validation import check_numbers, check_rows
 from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
 from skgmje.embedding._decoder_cost import KERNELS, OBJECTIVES, kernel_terms
 from skgmje.embedding._losses import CollapseWarning
@@ -431,7 +431,7 @@ class KernelDecoder(
 
     def _check_codes(self, codes):
         check_is_fitted(self)
-        codes = check_array(from_tensor(codes), dtype=[np.float64, np.float32])
+        codes = check_numbers(codes, "codes", dtype=FLOATS)
         if codes.shape[1] != self.code_dim:
             raise ValueError(
                 f"codes has {codes.shape[1]} columns, but codes of this "

@@ -13,7 +13,7 @@ from skgmje._training._hardware import by_rows, fast_training, load_tensors
 from skgmje._training._loop import check_engine, draw_rows, share_rows, train
 from skgmje._training._schedule import Hooks, Progress, Schedule, Training
 from skgmje.embedding._decoder_cost import OBJECTIVES, KernelTerms, kernel_terms
-from skgmje.embedding._encoder import perceptron_layers
+from skgmje.embedding._encoder import perceptron_layers, standardized
 
 # Share of its past that the running error keeps in each step.
 _DECAY = 0.98
@@ -64,7 +64,7 @@ def build_networks(estimator, n_features, random_state, bounds=None):
     """Return the encoder and the decoder, on the CPU, float32."""
     hidden, width = list(estimator.hidden_layer_sizes), estimator.code_dim
     layers = perceptron_layers([n_features, *hidden, width], random_state)
-    encoder = nn.Sequential(*layers, nn.BatchNorm1d(width, affine=False))
+    encoder = nn.Sequential(*layers, standardized(width))
     layers = perceptron_layers([width, *hidden[::-1], n_features], random_state)
     shared = nn.Sequential(*layers)
     output = nn.Identity()
@@ -111,7 +111,7 @@ class Autoencoder(nn.Module):
         self.fixed = variance
         self.random_state = random_state
         # Running mean of the squared distance to the nearest center.
-        self.register_buffer("error", torch.zeros(()))
+        self.register_buffer("error", torch.zeros((), dtype=torch.float32))
 
     @property
     def variance(self):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from skgmje._settings import own_settings
 from skgmje._standardize import FURTHEST
 from skgmje._training._hardware import (
     by_rows,
@@ -41,9 +42,14 @@ from skgmje.modules._generators import mlp
 from skgmje.modules._prototypes import Prototypes
 
 
+def standardized(width):
+    """Return a batch normalisation that has nothing to learn."""
+    return nn.BatchNorm1d(width, affine=False, dtype=torch.float32)
+
+
 def normalized_relu(width):
     """Return what stands behind a linear map: a batch normalisation and ReLU units."""
-    return [nn.BatchNorm1d(width), nn.ReLU()]
+    return [nn.BatchNorm1d(width, dtype=torch.float32), nn.ReLU()]
 
 
 def hidden_layers(sizes, random_state):
@@ -62,7 +68,7 @@ class Perceptron(nn.Sequential):
 
     def __init__(self, sizes, random_state):
         layers = hidden_layers(sizes, random_state)
-        super().__init__(nn.BatchNorm1d(sizes[0], affine=False), *layers)
+        super().__init__(standardized(sizes[0]), *layers)
         self.width = sizes[-1]
 
     def multi(self, X):
@@ -157,11 +163,13 @@ def _convolution(n_in, n_out, kernel, stride, random_state):
     """Return a convolution, its normalisation and ReLU units."""
     # Its own start would draw from the random state that torch keeps for all.
     sizes = (n_in, n_out, kernel, stride, kernel // 2)
-    layer = nn.utils.skip_init(nn.Conv2d, *sizes, bias=False)
+    options = {"bias": False, "dtype": torch.float32}
+    layer = nn.utils.skip_init(nn.Conv2d, *sizes, **options)
     bound = 1 / math.sqrt(n_in * kernel**2)
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=random_state)
-    return nn.Sequential(layer, nn.BatchNorm2d(n_out), nn.ReLU())
+    norm = nn.BatchNorm2d(n_out, dtype=torch.float32)
+    return nn.Sequential(layer, norm, nn.ReLU())
 
 
 def side_of(augmentation, shape):
@@ -189,7 +197,7 @@ class Sphere(nn.Module):
 NORMS = {
     None: lambda width: nn.Identity(),
     "sphere": lambda width: Sphere(),
-    "batch": lambda width: nn.BatchNorm1d(width, affine=False),
+    "batch": standardized,
 }
 
 
@@ -203,9 +211,9 @@ class View(NamedTuple):
     def zeros(self):
         """Return two samples, or images, of nothing."""
         if self.image_shape is None:
-            return torch.zeros(2, self.n_features)
+            return torch.zeros(2, self.n_features, dtype=torch.float32)
         height, width, channels = self.image_shape
-        return torch.zeros(2, channels, height, width)
+        return torch.zeros(2, channels, height, width, dtype=torch.float32)
 
 
 class Encoder(nn.Module):
@@ -259,8 +267,8 @@ class Beside(nn.Module):
     def __init__(self, network, directions):
         super().__init__()
         self.network = network
-        directions = torch.as_tensor(directions, dtype=precision(network))
-        self.register_buffer("directions", directions)
+        options = {"dtype": precision(network), "device": "cpu"}
+        self.register_buffer("directions", torch.as_tensor(directions, **options))
 
     def forward(self, X):
         return torch.cat([self.network(X), X @ self.directions], dim=1)
@@ -283,7 +291,7 @@ class Standardizing(nn.Module):
 
 def precision(network):
     """Return the data type of a network's parameters, single precision without."""
-    return next(network.parameters(), torch.zeros(())).dtype
+    return next((p.dtype for p in network.parameters()), torch.float32)
 
 
 def _build_perceptron(view, estimator, random_state):
@@ -403,7 +411,7 @@ def _evaluate(network, chunks, device, units, dtype):
     if device.type != "cpu" or precision(network) != dtype:
         network = copy.deepcopy(network).to(device, dtype)
     parts = []
-    with torch.inference_mode():
+    with own_settings(), torch.inference_mode():
         for chunk in chunks:
             rows = chunk if units is None else units.forward(chunk)
             rows = torch.tensor(rows, dtype=dtype)
@@ -745,7 +753,7 @@ def embed_views(estimator, pairs, seed):
     parts = []
     dtype = np.float64 if precision(encoders[0]) == torch.float64 else np.float32
     step = min(_DRAWN_ROWS, max(1, _DRAWN_ENTRIES // pairs.context.shape[1]))
-    with foreign_random_state(estimator, seed, torch.device("cpu")):
+    with own_settings(), foreign_random_state(estimator, seed, torch.device("cpu")):
         for start in range(0, len(pairs.context), step):
             rows = pairs.part(slice(start, start + step)).standardized(dtype)
             views = augmented(map(torch.from_numpy, rows), augmentations, random_state)

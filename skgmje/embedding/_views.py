@@ -9,11 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils.validation import check_array, check_consistent_length
+from sklearn.utils.validation import check_consistent_length
 
-from skgmje._backend import as_float, as_floats, from_tensor, is_torch, namespace
+from skgmje._backend import (
+    FLOATS,
+    as_float,
+    as_floats,
+    from_tensor,
+    is_torch,
+    namespace,
+)
 from skgmje._standardize import channel_standardization
-from skgmje._validation import LARGEST, check_rows
+from skgmje._validation import LARGEST, check_numbers, check_rows
 from skgmje.gaussian._mixture import Mixture
 
 # Neighbours are sought in this many principal directions, among this many samples.
@@ -105,7 +112,8 @@ class NeighborViews(Views):
                 "views='neighbors' pairs samples with each other, so it needs at least "
                 f"2 of them, got {len(X)}."
             )
-        Z = self.pca_.transform(X)
+        # A table, if scikit-learn is configured so.
+        Z = np.ascontiguousarray(self.pca_.transform(X))
         n_neighbors = min(_N_NEIGHBORS, len(Z) - 1)
         index = NearestNeighbors(n_neighbors=n_neighbors).fit(Z)
         neighbors = index.kneighbors(return_distance=False)
@@ -153,8 +161,7 @@ class GivenViews(Views):
 
 def check_target(y, n_targets):
     """Return the target view as a float array, shape (n_samples, n_targets)."""
-    dtype = [np.float64, np.float32]
-    y = check_array(from_tensor(y), dtype=dtype, ensure_2d=False, input_name="y")
+    y = check_numbers(y, "y", dtype=FLOATS, ensure_2d=False)
     if y.ndim == 1:
         raise ValueError(
             f"y of shape {y.shape} is no view, which has one row per sample. "

@@ -352,8 +352,9 @@ def _coordinates(space, X, weight, held_out, known):
             return None
         if space == "identity":
             log_det = np.full(len(held_out), -np.log(transformer.scale_).sum())
-            Z = (held_out - transformer.mean_) / transformer.scale_
-            return Coordinates(transformer, transformer.transform(X), Z, log_det)
+            both = X, held_out
+            both = [(Z - transformer.mean_) / transformer.scale_ for Z in both]
+            return Coordinates(transformer, *both, log_det)
         forward = getattr(transformer, "_forward_left_out", transformer._forward)
         Z, _ = forward(X)
         result = Coordinates(transformer, Z, *transformer._forward(held_out))

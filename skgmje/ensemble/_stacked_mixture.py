@@ -7,8 +7,9 @@ import numpy as np
 from scipy.special import logsumexp
 from sklearn.mixture import GaussianMixture
 
-from skgmje._backend import as_generator
+from skgmje._backend import as_generator, from_tensor
 from skgmje._bridges import as_mixture
+from skgmje._settings import settle
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
 from skgmje.compose._transformed import TransformedDensity, draw, mixture_or_none
@@ -130,6 +131,7 @@ def pool(mixtures, weights):
     return replace(mixture, weights=mixture.weights / mixture.weights.sum())
 
 
+@settle
 class StackedMixture:
     r"""Weighted average of densities in several coordinates.
 
@@ -199,6 +201,7 @@ class StackedMixture:
         log_prob : ndarray of shape (n_samples,)
             Log-densities, in nats.
         """
+        X = from_tensor(X)
         logs = [
             part.log_prob(X) + log_weight
             for part, log_weight in zip(self.parts, self._log_weights, strict=True)
@@ -286,7 +289,7 @@ class StackedMixture:
             If a part has no closed form.
         """
         indices = np.atleast_1d(indices)
-        values = np.asarray(values, np.float64)
+        values = np.asarray(from_tensor(values), np.float64)
         rows = values.reshape(-1, len(indices))
         logs = np.stack([part.marginal(indices).log_prob(rows) for part in self.parts])
         # Rows that no part gives a density say nothing of the parts.

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skgmje._backend import as_generator
+from skgmje._backend import as_generator, to_numpy
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import StrOptions, _fit_context, _safe_indexing
@@ -326,7 +326,7 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         weight = check_weights(sample_weight, X)
         if groups is not None:
             check_consistent_length(X, groups)
-            groups = np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
+            groups = np.unique(to_numpy(groups), return_inverse=True)[1].ravel()
         if self.estimators is not None:
             check_estimators(self.estimators, weight)
         return X.astype(np.float64, copy=False), weight, groups

@@ -32,7 +32,7 @@ def convert(values, like, name):
         if not is_torch(like):
             raise TypeError(
                 f"{name} is a torch tensor but the mixture holds NumPy arrays. Call "
-                f"`{name}.detach().cpu().numpy()`, or build the mixture from tensors."
+                f"`{name}.numpy(force=True)`, or build the mixture from tensors."
             )
         return values.to(dtype=like.dtype, device=like.device)
     values = _as_numbers(values, name)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from skgmje._backend import LOG_2PI, as_array_of, detach, logsumexp, namespace, to_numpy
+from skgmje._settings import own_errors
 from skgmje.gaussian._pairs import (
     as_points,
     check_variance,
@@ -210,6 +211,7 @@ def _log_squared_norms(points, variance, blocks):
     return sum_over_columns(logs, points, blocks) + xp.zeros_like(points[:, 0])
 
 
+@own_errors
 def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
     r"""Compute the Gram matrices that the kernel costs read, in log space.
 

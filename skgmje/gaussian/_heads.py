@@ -14,6 +14,7 @@ from skgmje._backend import (
     logsumexp,
     namespace,
 )
+from skgmje._settings import settle
 from skgmje.gaussian._mixture import Mixture
 
 # Of the logarithms of the standard deviations; data have a spread of about one.
@@ -23,6 +24,7 @@ LOG_SCALE_RANGE = (-8.0, 3.0)
 _RIDGE = 1e-11
 
 
+@settle
 class Heads(NamedTuple):
     """What describes Gaussian mixtures without a matrix to invert."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from skgmje._backend import is_torch, logsumexp, namespace, softmax, to_numpy
+from skgmje._settings import settle
 from skgmje.gaussian import _density
 from skgmje.gaussian._checks import (
     check_parameters,
@@ -70,6 +71,7 @@ def _exp(values):
         return namespace(values).exp(values)
 
 
+@settle
 @dataclass(frozen=True, eq=False, repr=False)
 class Mixture:
     r"""A Gaussian mixture, or one per sample, as a value.

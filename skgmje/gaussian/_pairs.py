@@ -14,6 +14,7 @@ from skgmje._backend import (
     namespace,
     to_numpy,
 )
+from skgmje._settings import own_errors
 from skgmje.gaussian import _tiles
 from skgmje.gaussian._products import Products
 
@@ -24,6 +25,7 @@ _DIRECT_FEATURES = 16
 _PRODUCT_LIMIT = 1e5
 
 
+@own_errors
 def gaussian_log_gram(X, Y, variance, blocks=None):
     r"""Compute the log-density of every row of X under a kernel at every row of Y.
 
@@ -176,6 +178,7 @@ def log_correlation(rows, columns, blocks=None):
     return log_kernels(X, Y, v + w, blocks) - sum_over_columns(shift, X, blocks)
 
 
+@own_errors
 def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
     """Sum the correlations of two sets of kernels over the first, with weights."""
     arrays = *rows, *columns, row_logs, column_logs

@@ -1,10 +1,10 @@
 """Axes, colors and samples of displays."""
 
 import numpy as np
-from sklearn.utils.validation import check_array
 
-from skgmje._backend import to_numpy, unmasked
+from skgmje._backend import to_numpy
 from skgmje._bridges import as_mixture
+from skgmje._validation import check_numbers
 from skgmje.metrics._scorers import predict_mixture
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
@@ -42,9 +42,7 @@ def make_axes(ax, caller):
 def read_rows(X):
     """Return samples as floats, NaN where they are missing, and the columns' names."""
     names = getattr(X, "columns", None)
-    rows = check_array(
-        unmasked(X), dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
-    )
+    rows = check_numbers(X, "X", ensure_all_finite="allow-nan")
     if names is None:
         names = number_columns(rows.shape[1])
     return rows, [str(name) for name in names]
@@ -54,7 +52,7 @@ def read_targets(y):
     """Return targets (n_samples, n_targets) and their names."""
     name = getattr(y, "name", None)
     columns = getattr(y, "columns", None)
-    targets = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+    targets = check_numbers(y, "y", ensure_2d=False)
     targets = targets.reshape(len(targets), -1)
     if columns is not None:
         return targets, [str(column) for column in columns]

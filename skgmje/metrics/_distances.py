@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.spatial.distance import pdist
 from sklearn.base import clone
-from sklearn.utils.validation import check_array
 
-from skgmje._backend import as_generator, unmasked
+from skgmje._backend import as_generator
 from skgmje._bridges import as_mixtures
+from skgmje._settings import own_errors
 from skgmje._sklearn import _safe_indexing
 from skgmje._standardize import plain_standardization
-from skgmje._validation import like_rows
+from skgmje._validation import check_numbers, like_rows
 from skgmje.gaussian._pairs import log_kernels
 
 
+@own_errors
 def l2_distance(first, second):
     r"""Compute the L2 distance of two Gaussian mixtures.
 
@@ -61,6 +62,7 @@ def l2_distance(first, second):
     return _plain(first.l2_distance(second))
 
 
+@own_errors
 def cauchy_schwarz_divergence(first, second):
     r"""Compute the Cauchy-Schwarz divergence of two Gaussian mixtures.
 
@@ -156,6 +158,7 @@ class TwoSampleTest(NamedTuple):
     null_distribution: Any
 
 
+@own_errors
 def two_sample_test(
     X,
     Y,
@@ -263,13 +266,7 @@ def _check_samples(X, Y, density):
     """Return the observations of both samples and how many are the first's."""
     finite = True if density is None else "allow-nan"
     X, Y = (
-        check_array(
-            unmasked(rows),
-            dtype=np.float64,
-            ensure_all_finite=finite,
-            ensure_min_samples=2,
-            input_name=name,
-        )
+        check_numbers(rows, name, ensure_all_finite=finite, ensure_min_samples=2)
         for rows, name in ((X, "X"), (Y, "Y"))
     )
     if X.shape[1] != Y.shape[1]:

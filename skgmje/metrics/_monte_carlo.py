@@ -8,6 +8,7 @@ import numpy as np
 
 from skgmje._backend import as_generator, logsumexp
 from skgmje._bridges import as_mixture, find_estimator
+from skgmje._settings import own_errors
 from skgmje._validation import nameless
 
 # Fewer draws than these do not say how far their mean may be off.
@@ -41,6 +42,7 @@ class MonteCarloEstimate(NamedTuple):
     standard_error: float
 
 
+@own_errors
 def monte_carlo_kl(first, second, *, n_samples=10_000, random_state=None):
     r"""Estimate the Kullback-Leibler divergence of two densities.
 
@@ -96,6 +98,7 @@ def monte_carlo_kl(first, second, *, n_samples=10_000, random_state=None):
     return mean_estimate(first.score_draws(X) - second.score(X))
 
 
+@own_errors
 def monte_carlo_l2(first, second, *, n_samples=10_000, random_state=None):
     r"""Estimate the L2 distance of two densities.
 
@@ -162,6 +165,7 @@ def monte_carlo_l2(first, second, *, n_samples=10_000, random_state=None):
     return MonteCarloEstimate(distance, 0.5 * distance * _strata_error(values) / mean)
 
 
+@own_errors
 def monte_carlo_cauchy_schwarz(first, second, *, n_samples=10_000, random_state=None):
     r"""Estimate the Cauchy-Schwarz divergence of two densities.
 
@@ -327,6 +331,7 @@ def _is_carried(values):
     return values.sum() ** 2 >= MIN_EFFECTIVE_DRAWS * (values * values).sum()
 
 
+@own_errors
 def mutual_information(density, groups, *, n_samples=10_000, random_state=None):
     r"""Compute the mutual information of groups of columns of a Gaussian mixture.
 

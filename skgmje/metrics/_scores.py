@@ -4,11 +4,11 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import erf
-from sklearn.utils.validation import check_array
 
 from skgmje._backend import as_generator
 from skgmje._bridges import as_mixtures
-from skgmje._validation import check_weights
+from skgmje._settings import own_errors
+from skgmje._validation import check_numbers, check_weights
 from skgmje.gaussian._checks import as_batch, take_rows
 from skgmje.gaussian._covariance_type import map_arrays, take_components
 from skgmje.gaussian._density import block_rows
@@ -17,7 +17,7 @@ from skgmje.gaussian._density import block_rows
 def check_pair(mixture, y):
     """Return a mixture of NumPy arrays and targets (n_samples, n_features)."""
     mixture = as_mixtures(mixture).to_numpy()
-    targets = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+    targets = check_numbers(y, "y", ensure_2d=False)
     columns = targets[:, None] if targets.ndim == 1 else targets
     leading = mixture.means.shape[:-2]
     if columns.shape[1] != mixture.n_features:
@@ -72,6 +72,7 @@ def average_outputs(values, multioutput):
     return float(np.average(values, weights=weights))
 
 
+@own_errors
 def mean_log_likelihood(mixture, y, *, sample_weight=None):
     r"""Compute the mean log-density of the targets, in nats.
 
@@ -114,6 +115,7 @@ def mean_log_likelihood(mixture, y, *, sample_weight=None):
     return float(average_rows(mixture.log_prob(columns), sample_weight))
 
 
+@own_errors
 def rmse(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
     r"""Compute the root mean squared error of the mixtures' means.
 
@@ -162,6 +164,7 @@ def rmse(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
     return average_outputs(np.sqrt(average_rows(squares, sample_weight)), multioutput)
 
 
+@own_errors
 def probability_integral_transform(mixture, y):
     r"""Compute the probability that each target had of being lower.
 
@@ -205,6 +208,7 @@ def probability_integral_transform(mixture, y):
     return like_targets(each_column(_levels, mixture, columns), y)
 
 
+@own_errors
 def interval_coverage(
     mixture, y, *, coverage=0.9, sample_weight=None, multioutput="uniform_average"
 ):
@@ -269,6 +273,7 @@ def _levels(mixture, y):
 BLOCK_SIZE = 2**15
 
 
+@own_errors
 def crps(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
     r"""Compute the mean continuous ranked probability score.
 
@@ -337,6 +342,7 @@ def crps(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
     return average_outputs(scores, multioutput)
 
 
+@own_errors
 def crps_samples(mixture, y):
     """Compute the continuous ranked probability score of each sample.
 
@@ -416,6 +422,7 @@ def mean_absolute(mean, variance):
     return mean * erf(half) + np.sqrt(2.0 / np.pi * variance) * peak
 
 
+@own_errors
 def energy_score(mixture, y, *, n_samples=64, sample_weight=None, random_state=None):
     r"""Compute the mean energy score.
 
@@ -490,6 +497,7 @@ def energy_score(mixture, y, *, n_samples=64, sample_weight=None, random_state=N
     return float(average_rows(scores, sample_weight))
 
 
+@own_errors
 def energy_score_samples(mixture, y, *, n_samples=64, random_state=None):
     """Compute the energy score of each sample.
 

@@ -1,15 +1,16 @@
 """Surprise of the columns of a sample, each alone or given the others."""
 
 import numpy as np
-from sklearn.utils.validation import check_array
 
-from skgmje._backend import unmasked
 from skgmje._bridges import as_mixture
+from skgmje._settings import own_errors
+from skgmje._validation import check_numbers
 
 # Samples whose conditional densities exist at a time.
 CHUNK_ROWS = 4096
 
 
+@own_errors
 def feature_surprise(density, X, *, relative=True):
     r"""Compute how unlikely each value is, whatever the other columns say.
 
@@ -65,6 +66,7 @@ def feature_surprise(density, X, *, relative=True):
     return _each_pattern(density, X, _marginal_surprise, relative)
 
 
+@own_errors
 def conditional_surprise(density, X, *, relative=True):
     r"""Compute how unlikely each value is, given the other columns of its sample.
 
@@ -137,9 +139,7 @@ def _each_pattern(density, X, function, relative):
 
 
 def _check_rows(mixture, X):
-    X = check_array(
-        unmasked(X), dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
-    )
+    X = check_numbers(X, "X", ensure_all_finite="allow-nan")
     if X.shape[1] != mixture.n_features:
         raise ValueError(
             f"X has {X.shape[1]} columns but the density has {mixture.n_features} "

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import DensityMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skgmje._backend import as_generator
+from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import EstimatorMixin
 from skgmje._validation import (
     as_blocks,
@@ -290,7 +290,8 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         mixture : Mixture
             Density of the remaining features, one for each row of `values`.
         """
-        return self.mixture_.condition(indices, np.asarray(values, np.float64))
+        values = np.asarray(from_tensor(values), np.float64)
+        return self.mixture_.condition(indices, values)
 
     # What files leave out, because it follows from the rest.
     _derived = ("_mixture",)

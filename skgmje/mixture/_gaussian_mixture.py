@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from skgmje._backend import from_tensor
 from skgmje._callbacks import Change, FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._validation import (
@@ -495,8 +496,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         estimator : GaussianMixture
             Ready to score and sample.
         """
-        weights, means = (np.asarray(part, np.float64) for part in (weights, means))
-        mixture = check_single(Mixture(weights, means, covariances, covariance_type))
+        parts = weights, np.asarray(from_tensor(means), np.float64), covariances
+        mixture = check_single(Mixture(*map(from_tensor, parts), covariance_type))
         estimator = cls(mixture.n_components, covariance_type=covariance_type)
         rank = COVARIANCE_TYPES[covariance_type].rank(mixture.covariances)
         if rank is not None:
@@ -694,7 +695,7 @@ def given_start(weights, means, precisions, covariance_type, shape):
 
 def _part(name, word, values, shape):
     """Return a given parameter of the start as numbers, of a shape."""
-    values = np.asarray(values, np.float64)
+    values = np.asarray(from_tensor(values), np.float64)
     # scikit-learn's words, which others look for, too.
     if values.shape != tuple(shape):
         raise ValueError(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from skgmje._backend import to_numpy
+from skgmje._settings import own_settings
 from skgmje._training._hardware import load_tensors, own_random_state
 from skgmje._training._loop import (
     DefaultGenerator,
@@ -283,8 +284,8 @@ def restore_network(estimator):
 def sample_network(network, n_samples, code_dim, seed):
     """Return fresh outputs of a network, an ndarray (n_samples, n_features)."""
     random_state = torch.Generator().manual_seed(seed)
-    like = next(network.parameters(), torch.zeros(()))
-    with torch.inference_mode():
+    like = next(network.parameters())
+    with own_settings(), torch.inference_mode():
         return draw_centers(network, n_samples, code_dim, random_state, like).numpy()
 
 

@@ -12,6 +12,7 @@ from skgmje._backend import (
     logsumexp,
     namespace,
 )
+from skgmje._settings import own_errors
 from skgmje.gaussian import Mixture
 from skgmje.gaussian._pairs import check_variance
 from skgmje.particles._resampling import RESAMPLING, effective_sample_size
@@ -113,6 +114,7 @@ def start_bank(rows):
     return BankState(particles, weights, xp.zeros_like(weights, dtype=xp.int64))
 
 
+@own_errors
 def bank_mixture(state, bandwidth):
     r"""Return the density of a bank: a kernel around each particle.
 
@@ -152,6 +154,7 @@ def bank_mixture(state, bandwidth):
     return Mixture(state.weights, state.particles, variances, "spherical")
 
 
+@own_errors
 def step_bank(
     state,
     batch,
