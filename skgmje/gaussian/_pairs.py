@@ -1,5 +1,8 @@
 """Gaussian kernels of all pairs, and sums over them."""
 
+from functools import reduce
+from typing import NamedTuple
+
 import numpy as np
 
 from skgmje._backend import (
@@ -164,8 +167,44 @@ _FEW = 2**16
 _PAIRS = 2**20
 
 
+class Scales(NamedTuple):
+    """Variances of several kernels around each point, and the logs of their shares."""
+
+    variances: tuple
+    log_shares: tuple
+
+
+def each_scale(change, variance):
+    """Apply `change` to a variance, or to that of each scale."""
+    if isinstance(variance, Scales):
+        return variance._replace(variances=tuple(map(change, variance.variances)))
+    return change(variance)
+
+
+def _pairs_of_scales(rows, columns):
+    """Return rows and columns for each of several scales; None if there is one."""
+    (X, v), (Y, w) = rows, columns
+    if isinstance(v, Scales):
+        pairs = zip(v.variances, w.variances, strict=True)
+        return [((X, a), (Y, b)) for a, b in pairs]
+    return None
+
+
+def _sum_of_scales(parts, log_shares):
+    """Add up arrays of several kernels by share, each with the log of its scale."""
+    xp = namespace(parts[0][0])
+    scales = [as_array_of(scale, part) for part, scale in parts]
+    top = reduce(xp.maximum, scales)
+    parts = zip(parts, scales, log_shares, strict=True)
+    return sum(a * xp.exp(scale - top + log) for (a, _), scale, log in parts), top
+
+
 def log_correlation(rows, columns, blocks=None):
     """Compute the log inner products of kernels of unit norm, (points, variance)."""
+    if pairs := _pairs_of_scales(rows, columns):
+        shares = zip(pairs, rows[1].log_shares, strict=True)
+        logs = (log_correlation(*pair, blocks) + log for pair, log in shares)
+        return reduce(namespace(rows[0]).logaddexp, logs)
     (X, v), (Y, w) = rows, columns
     xp = namespace(X)
     per_point = 0 if blocks is None else 1
@@ -178,6 +217,10 @@ def log_correlation(rows, columns, blocks=None):
 
 def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
     """Sum the correlations of two sets of kernels over the first, with weights."""
+    if pairs := _pairs_of_scales(rows, columns):
+        logs = blocks, row_logs, column_logs
+        parts = [column_sums(*pair, *logs) for pair in pairs]
+        return _sum_of_scales(parts, rows[1].log_shares)
     arrays = *rows, *columns, row_logs, column_logs
     products = Products.of(arrays, blocks)
     if products is None:
@@ -197,6 +240,10 @@ def correlations(
     rows, columns, blocks=None, row_logs=None, column_logs=None, *, by_row=False
 ):
     """Compute the weighted correlations of two sets of kernels, not in logs."""
+    if pairs := _pairs_of_scales(rows, columns):
+        logs = blocks, row_logs, column_logs
+        parts = [correlations(*pair, *logs, by_row=by_row) for pair in pairs]
+        return _sum_of_scales(parts, rows[1].log_shares)
     arrays = *rows, *columns, row_logs, column_logs
     (n, d), k = rows[0].shape, columns[0].shape[0]
     products = Products.of(arrays, blocks) if n * k * d > _FEW else None
