@@ -99,7 +99,7 @@ class Bandwidths:
         if not (weights.shape == shape and np.all(positive)):
             raise ValueError(
                 f"weights must be {shape[0]} positive, finite numbers, one for each "
-                f"bandwidth, got {self.weights!r}. Leave out a bandwidth that is not to "
+                f"bandwidth, got {self.weights!r}. Leave out a bandwidth that must not "
                 "count."
             )
 
@@ -434,9 +434,8 @@ def _as_variance(bandwidth, like, name):
     """Return the square of a positive bandwidth."""
     if isinstance(bandwidth, Bandwidths):
         raise ValueError(
-            f"The {name} bandwidth must not be a Bandwidths of its own, got {bandwidth}. "
-            "Give one Bandwidths in place of the tuple, whose values are tuples (data, "
-            "model)."
+            f"The {name} bandwidth must be one bandwidth, got {bandwidth}. Give one "
+            "Bandwidths for both densities, whose values may be tuples (data, model)."
         )
     bandwidth = as_array_of(bandwidth, like)
     if not bool((bandwidth > 0).all()):
@@ -454,8 +453,8 @@ def _variance_of_scales(bandwidths, centers, variances, log_shares):
     n_scales = len(variances)
     if not (np.iterable(bandwidths) and len(bandwidths) == n_scales):
         raise ValueError(
-            f"model_bandwidth must be a sequence of {n_scales} bandwidths, one for each "
-            f"scale, got {bandwidths!r}."
+            f"model_bandwidth must be a sequence of {n_scales} bandwidths, one for "
+            f"each scale, got {bandwidths!r}."
         )
     variances = tuple(_as_variance(h, centers, "model") for h in bandwidths)
     return Scales(variances, log_shares)

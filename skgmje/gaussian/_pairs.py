@@ -220,7 +220,8 @@ def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
     if pairs := _pairs_of_scales(rows, columns):
         logs = blocks, row_logs, column_logs
         parts = [column_sums(*pair, *logs) for pair in pairs]
-        return _sum_of_scales(parts, rows[1].log_shares)
+        sums, scale = _sum_of_scales(parts, rows[1].log_shares)
+        return sums, float(scale)
     arrays = *rows, *columns, row_logs, column_logs
     products = Products.of(arrays, blocks)
     if products is None:
