@@ -18,7 +18,7 @@ from skgmje._backend import (
     to_numpy,
 )
 from skgmje.gaussian import _tiles
-from skgmje.gaussian._products import Products
+from skgmje.gaussian._products import Products, finite_logs, raw
 
 # Up to this many features differences are as fast as a matrix product, and exact.
 _DIRECT_FEATURES = 16
@@ -190,6 +190,26 @@ def _pairs_of_scales(rows, columns):
     return None
 
 
+def _products_of_scales(rows, columns, blocks, row_logs, column_logs):
+    """Return products where several kernels are powers of the widest, else None."""
+    (X, v), (Y, w) = rows, columns
+    if not isinstance(v, Scales) or blocks is not None:
+        return None
+    variances = [*v.variances, *w.variances]
+    if any(z.ndim or getattr(z, "requires_grad", False) for z in variances):
+        return None
+    v, w = (np.array([float(z) for z in side.variances]) for side in (v, w))
+    sums = v + w
+    # Half the log ratio of the arithmetic to the geometric mean: 0 if v = w.
+    shift = np.log(sums / (2 * np.sqrt(v) * np.sqrt(w))) / 2
+    log_shares = np.array(rows[1].log_shares) - X.shape[1] * shift
+    logs = [z if z is None else finite_logs(raw(z)) for z in (row_logs, column_logs)]
+    powers = sums.max() / sums
+    half = asarray_like(sums.max() / 2, X)
+    ladder = _tiles.Ladder(tuple(powers.tolist()), tuple(log_shares.tolist()), *logs)
+    return Products.of((X, half, Y, half, None, None), None, ladder)
+
+
 def _sum_of_scales(parts, log_shares):
     """Add up arrays of several kernels by share, each with the log of its scale."""
     xp = namespace(parts[0][0])
@@ -217,6 +237,8 @@ def log_correlation(rows, columns, blocks=None):
 
 def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
     """Sum the correlations of two sets of kernels over the first, with weights."""
+    if products := _products_of_scales(rows, columns, blocks, row_logs, column_logs):
+        return _sums_of_columns(products, rows, columns, row_logs, column_logs)
     if pairs := _pairs_of_scales(rows, columns):
         logs = blocks, row_logs, column_logs
         parts = [column_sums(*pair, *logs) for pair in pairs]
@@ -226,14 +248,24 @@ def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
     products = Products.of(arrays, blocks)
     if products is None:
         return _sums_in_parts(rows, columns, blocks, row_logs, column_logs)
+    return _sums_of_columns(products, rows, columns, row_logs, column_logs)
+
+
+def _sums_of_columns(products, rows, columns, row_logs, column_logs):
+    """Sum products of pairs tile by tile."""
     symmetric = rows[0] is columns[0] and rows[1] is columns[1]
     symmetric = symmetric and row_logs is column_logs
     if is_torch(rows[0]):
         from skgmje.gaussian._pair_gradients import ColumnSums
 
+        arrays = rows[0], None, columns[0], None, row_logs, column_logs
+        if not products.ladder:
+            arrays = *rows, *columns, row_logs, column_logs
         return ColumnSums.apply(products, symmetric, *arrays)
-    F, G = products.features
-    scale, sums = _tiles.column_sums(F, G, moments=False, symmetric=symmetric)
+    ladder = products.ladder
+    scale, sums = _tiles.column_sums(
+        *products.features, moments=False, symmetric=symmetric, ladder=ladder
+    )
     return sums[-1], scale
 
 
@@ -241,6 +273,15 @@ def correlations(
     rows, columns, blocks=None, row_logs=None, column_logs=None, *, by_row=False
 ):
     """Compute the weighted correlations of two sets of kernels, not in logs."""
+    if products := _products_of_scales(rows, columns, blocks, row_logs, column_logs):
+        if is_torch(rows[0]):
+            from skgmje.gaussian._pair_gradients import SumsOfPowers
+
+            arrays = rows[0], None, columns[0], None, row_logs, column_logs
+            return SumsOfPowers.apply(products, by_row, *arrays)
+        how = {"by_row": by_row, "slopes": False}
+        matrix = products.features, rows[0].dtype, products.ladder
+        return _tiles.sums_of_powers(*matrix[0], *matrix[1:], **how)[:2]
     if pairs := _pairs_of_scales(rows, columns):
         logs = blocks, row_logs, column_logs
         parts = [correlations(*pair, *logs, by_row=by_row) for pair in pairs]
