@@ -8,7 +8,6 @@ from scipy.optimize import minimize
 from skgmje._backend import as_double, as_float, as_generator, to_numpy
 from skgmje.costs._values import log_relative_scalar
 from skgmje.em import kernel_bandwidth
-from skgmje.em._select import kmeans_centers
 from skgmje.gaussian import Mixture, grams
 
 # Samples of which all pairs are looked at for a bandwidth.
@@ -87,6 +86,9 @@ def compress(X, n_centers, *, bandwidth=None, sample_weight=None, random_state=N
     >>> mixture.n_components
     20
     """
+    # It needs scikit-learn, without which the costs can be imported.
+    from skgmje.em._select import kmeans_centers
+
     X, weights = _samples_that_count(X, sample_weight)
     is_count = isinstance(n_centers, Integral) and not isinstance(n_centers, bool)
     if not (is_count and 1 <= n_centers <= len(X)):

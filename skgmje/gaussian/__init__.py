@@ -6,8 +6,8 @@ from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._pairs import gaussian_log_gram
 
 __all__ = [
-    "COVARIANCE_TYPES",
     "Bandwidths",
+    "COVARIANCE_TYPES",
     "Grams",
     "Mixture",
     "gaussian_log_gram",

@@ -1,5 +1,7 @@
 """Several bandwidths at once: laws of every cost, the rule for five, bad input."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -123,22 +125,44 @@ def test_gradient_by_centers_bandwidths_and_weights(cost, points, weights, kind)
     assert torch.autograd.gradcheck(evaluate, leaves)
 
 
-def test_gradient_by_centers_alone_is_the_same(cost, rng, monkeypatch):
-    """Nothing but centers and weights is learned: no other history is kept."""
-    monkeypatch.setattr("skgmje.gaussian._pairs._FEW", 0)
-    X, C = (torch.as_tensor(rng.normal(size=(n, 20))) for n in (30, 12))
+@pytest.mark.parametrize("where", ["cpu", "small tiles", "gpu"])
+def test_gradient_by_points_and_weights_alone_is_the_same(
+    cost, rng, monkeypatch, where
+):
+    """Where no bandwidth is learned, each pair is looked at once for all of them."""
+    inside = "skgmje.gaussian"
+    monkeypatch.setattr(f"{inside}._pairs._FEW", 0)
+    if where == "small tiles":
+        monkeypatch.setattr(f"{inside}._tiles._PAIRS", 49)
+        monkeypatch.setattr(f"{inside}._tiles._WIDTH", 7)
+    if where == "gpu":  # only what NumPy does on the CPU is done by torch there
+        for module in ("_products", "_pairs", "_pair_gradients"):
+            monkeypatch.setattr(f"{inside}.{module}.raw", lambda array: array.detach())
+    shapes = (30, 20), (12, 20), (12,), (30,)
+    leaves = [torch.as_tensor(rng.uniform(0.5, 1.5, size=s)) for s in shapes]
     h = torch.as_tensor(THREE, dtype=torch.float64) * 4
-    logs = torch.linspace(-1, 1, 30, dtype=torch.float64)
 
     def gradients(h):
-        leaves = C.clone().requires_grad_(), torch.ones(12).double().requires_grad_()
-        value = cost(grams(X, leaves[0], Bandwidths(h, SHARES), None, logs), leaves[1])
-        wanted = leaves if cost.learns_weights else leaves[:1]
-        return value.detach(), *torch.autograd.grad(value, wanted)
+        X, C, w, logs = own = [leaf.clone().requires_grad_() for leaf in leaves]
+        scales = Bandwidths(list(zip(h, 1.3 * h.flip(0), strict=True)), SHARES)
+        value = cost(grams(X, C, scales, None, logs), w)
+        known = torch.autograd.grad(value, own, allow_unused=True)
+        return value.detach(), *(z for z in known if z is not None)
 
-    several = gradients(h), gradients(h.clone().requires_grad_())
-    for one, other in zip(*several, strict=True):
+    both = gradients(h), gradients(h.clone().requires_grad_())
+    for one, other in zip(*both, strict=True):
         assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_no_array_of_all_pairs(rng):
+    X = rng.normal(size=(4000, 3))
+    scales = Bandwidths(np.geomspace(0.1, 10, 5))
+    tracemalloc.start()
+    norm = grams(X, X[:2], scales).log_data_norm
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.isfinite(norm)
+    assert peak < 8 * 4000**2 / 10
 
 
 def test_order_of_samples_and_of_bandwidths_does_not_matter(cost, points, rng):
