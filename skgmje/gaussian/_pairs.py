@@ -192,6 +192,7 @@ def _pairs_of_scales(rows, columns):
 
 def _products_of_scales(rows, columns, blocks, row_logs, column_logs):
     """Return products where several kernels are powers of the widest, else None."""
+    # They have no gradients by bandwidths: where one is asked for, each has its own.
     (X, v), (Y, w) = rows, columns
     if not isinstance(v, Scales) or blocks is not None:
         return None
@@ -279,9 +280,8 @@ def correlations(
 
             arrays = rows[0], None, columns[0], None, row_logs, column_logs
             return SumsOfPowers.apply(products, by_row, *arrays)
-        how = {"by_row": by_row, "slopes": False}
-        matrix = products.features, rows[0].dtype, products.ladder
-        return _tiles.sums_of_powers(*matrix[0], *matrix[1:], **how)[:2]
+        some = *products.features, rows[0].dtype, products.ladder
+        return _tiles.sums_of_powers(*some, by_row=by_row, slopes=False)[:2]
     if pairs := _pairs_of_scales(rows, columns):
         logs = blocks, row_logs, column_logs
         parts = [correlations(*pair, *logs, by_row=by_row) for pair in pairs]

@@ -7,12 +7,23 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+from skgmje import costs
 from skgmje.costs import COSTS, optimal_weights
 from skgmje.em import multiscale_bandwidths
 from skgmje.gaussian import Bandwidths, gaussian_log_gram, grams
 
 BLOCKS = [np.array([0, 2]), np.array([1])]
 MATRICES = ["log_xx", "log_xy", "log_yy"]
+OF_GRAMS = [
+    *(
+        n
+        for n in costs.__all__
+        if n.endswith(("_cost", "_value", "_bound", "_weights"))
+    ),
+    "effective_rank",
+    "pair_ess",
+    "principal_cosines",
+]
 RNG = np.random.default_rng(3)
 THREE = [0.4, 0.9, 2.5]
 SHARES = [3.0, 1.0, 2.0]
@@ -122,7 +133,7 @@ def test_gradient_by_centers_bandwidths_and_weights(cost, points, weights, kind)
         values = list(zip(sides[::2], sides[1::2], strict=True))
         return cost(grams(X, C, Bandwidths(values, SHARES), blocks), w)
 
-    assert torch.autograd.gradcheck(evaluate, leaves)
+    assert torch.autograd.gradcheck(evaluate, leaves, fast_mode=True)
 
 
 @pytest.mark.parametrize("where", ["cpu", "small tiles", "gpu"])
@@ -188,6 +199,27 @@ def test_one_bandwidth_is_what_it_was(xp, cost, points, h):
     assert cost.value(one) == cost.value(listed)
     twice = grams(X, C, Bandwidths([h, h], [1, 4]))
     assert_allclose(cost.value(twice), cost.value(one), rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", OF_GRAMS)
+def test_all_that_reads_gram_matrices_takes_several(points, name):
+    function = getattr(costs, name)
+    one, twice, three = (
+        np.asarray(function(grams(*points, h)))
+        for h in (0.7, Bandwidths([0.7, 0.7]), Bandwidths(THREE))
+    )
+    assert_allclose(twice, one, rtol=1e-7, atol=1e-10)
+    assert np.isfinite(three).all()
+    assert not np.allclose(three, one)
+
+
+def test_the_identity_is_approximated_by_several(points):
+    found = [
+        costs.approximate_identity(points[0], points[1], h, "matrix-matrix").gram_error
+        for h in (0.7, Bandwidths([0.7, 0.7]), Bandwidths(THREE))
+    ]
+    assert_allclose(found[1], found[0], rtol=1e-7)
+    assert 0 < found[2] < 1
 
 
 def test_a_weight_counts_as_copies(cost, points):
