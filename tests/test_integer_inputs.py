@@ -20,7 +20,7 @@ from skgmje.costs import COSTS, approximate_identity
 from skgmje.datasets import ALIGNMENT_TASKS
 from skgmje.embedding import LOSSES, ImageAugmentation
 from skgmje.ensemble import StackingDensity
-from skgmje.gaussian import Grams, Mixture, gaussian_log_gram, grams
+from skgmje.gaussian import Bandwidths, Grams, Mixture, gaussian_log_gram, grams
 from skgmje.inspection import DensityDisplay, GraphDisplay, MixtureDisplay
 from skgmje.mixture import GaussianMixture, GrowingNeuralGasMixture
 from skgmje.neural_gas import GasState
@@ -189,6 +189,11 @@ CALLS = {
     "skgmje.neural_gas.nearest_nodes": lambda g: adaptation.nearest_nodes(
         g.rows(5, seed=1), g.rows()
     ),
+    "skgmje.em.multiscale_bandwidths": lambda g: (
+        (
+            adaptation.multiscale_bandwidths(g.rows(), g.rows(5, seed=1), g.weights(24))
+        ).values
+    ),
     "skgmje.em.online_em": lambda g: adaptation.online_em(mixture(), g.rows()),
     "skgmje.neural_gas.refine_gas": lambda g: adaptation.refine_gas(
         g.own_gas(), g.rows(), sample_weight=g.weights(24)
@@ -224,6 +229,9 @@ CALLS = {
         )
         for method in COSTS
     ],
+    "skgmje.costs.compress": lambda g: costs.compress(
+        g.rows(), 3, bandwidth=1.7, sample_weight=g.weights(24), random_state=0
+    ),
     "skgmje.embedding.joint_loss": lambda g: embedding.joint_loss(
         *(view[:, :1] for view in map(_array, g.views())), fitting_mixture(g)
     ),
@@ -244,6 +252,9 @@ CALLS = {
         lambda g: all_logs(g.grams(log_data_weights=g.weights(24))),
         lambda g: all_logs(g.grams(blocks=[[0], [1]])),
         lambda g: all_logs(grams(g.rows(), g.rows(3), g.convert(1))),
+        lambda g: all_logs(
+            grams(g.rows(), g.rows(3), Bandwidths(g.convert([1, 1]), g.convert([1, 1])))
+        ),
     ],
     "skgmje.metrics.conditional_surprise": lambda g: metrics.conditional_surprise(
         mixture(), g.rows()

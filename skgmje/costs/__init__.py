@@ -4,6 +4,7 @@ Four costs in one form, `COSTS`, to be minimized; the values and bounds behind
 them, variants, and diagnostics of the bandwidth.
 """
 
+from skgmje.costs._compress import compress
 from skgmje.costs._costs import (
     COSTS,
     Cost,
@@ -36,6 +37,7 @@ __all__ = [
     "Cost",
     "IdentityApproximation",
     "approximate_identity",
+    "compress",
     "density_bound",
     "effective_rank",
     "logdet_cost",

@@ -333,6 +333,11 @@ def svd_cost(grams, weights=None, jitter=None):
 
 def _likelihood(grams, weights, jitter):
     """Compute minus the mean log-likelihood of the samples."""
+    if isinstance(grams.model_variance, tuple):
+        raise ValueError(
+            "The likelihood is that of one density and takes one bandwidth, got "
+            f"{len(grams.model_variance.variances)}. Give one, or use another cost."
+        )
     xp = namespace(weights)
     log_joint = gaussian_log_gram(grams.X, grams.centers, grams.model_variance)
     log_prob = logsumexp(log_joint + xp.log(weights), axis=1)

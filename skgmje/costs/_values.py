@@ -18,7 +18,7 @@ from skgmje._backend import (
 )
 from skgmje._settings import own_errors
 from skgmje.gaussian._grams import split_row_masses
-from skgmje.gaussian._pairs import column_sums, correlations
+from skgmje.gaussian._pairs import column_sums, correlations, each_scale
 
 
 @own_errors
@@ -601,7 +601,7 @@ def center_factor(grams, jitter):
 
 def center_correlations(grams):
     """Return the correlation matrix of the centers, shape (k, k)."""
-    model = as_double(grams.centers), as_double(grams.model_variance)
+    model = as_double(grams.centers), each_scale(as_double, grams.model_variance)
     matrix, _ = correlations(model, model, grams.blocks)
     return namespace(matrix).astype(matrix, grams.centers.dtype, copy=False)
 

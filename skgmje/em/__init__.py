@@ -1,6 +1,6 @@
 """Expectation-maximisation of Gaussian mixtures: pure functions of arrays."""
 
-from skgmje.em._bandwidth import kernel_bandwidth
+from skgmje.em._bandwidth import kernel_bandwidth, multiscale_bandwidths
 from skgmje.em._blocks import RowBlocks, tree_reduce
 from skgmje.em._em import (
     EMResult,
@@ -17,6 +17,7 @@ __all__ = [
     "expectation_maximization",
     "kernel_bandwidth",
     "merge_stats",
+    "multiscale_bandwidths",
     "online_em",
     "score_block",
     "start_mixture",

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist, pdist, squareform
 
-from skgmje._backend import LOG_2PI, as_double, as_float, to_numpy
+from skgmje._backend import LOG_2PI, as_double, as_float, to_numpy, unit_of
 from skgmje._settings import own_errors
+from skgmje.gaussian import Bandwidths
 
 # Squared bandwidths below this share of the total variance are points.
 NARROWEST = 1e-6
@@ -51,12 +52,7 @@ def kernel_bandwidth(X, particles=None, weights=None):
     >>> 0.1 < kernel_bandwidth(X) < 0.5
     True
     """
-    X = to_numpy(as_double(as_float(X)))
-    if np.isnan(X).any():
-        raise ValueError(
-            "X has missing values (NaN), which have no distances. Drop or impute such "
-            "samples."
-        )
+    X = _complete(X)
     particles = X if particles is None else to_numpy(as_double(as_float(particles)))
     squares = cdist(X, particles, "sqeuclidean")
     total = float(X.var(axis=0).sum()) or 1.0
@@ -74,6 +70,17 @@ def kernel_bandwidth(X, particles=None, weights=None):
     return math.exp(grid[len(grid) // 2] / 2)
 
 
+def _complete(X, name="X"):
+    """Return samples in double precision, none of which has a missing value."""
+    X = to_numpy(as_double(as_float(X)))
+    if np.isnan(X).any():
+        raise ValueError(
+            f"{name} has missing values (NaN), which have no distances. Drop or impute "
+            "such samples."
+        )
+    return X
+
+
 def _mean_log_prob(log_variance, squares, weights, n_features, sample_weight=None):
     """Return the mean log-density of samples at squared distances (n, m) of kernels."""
     scaled = squares / (-2 * math.exp(log_variance))
@@ -83,6 +90,71 @@ def _mean_log_prob(log_variance, squares, weights, n_features, sample_weight=Non
     mean = logs.mean() if sample_weight is None else np.average(logs, 0, sample_weight)
     return mean - n_features / 2 * (LOG_2PI + log_variance)
 
+
+def multiscale_bandwidths(X, centers, sample_weight=None):
+    r"""Return five bandwidths from the size of the cells to that of the data.
+
+    .. math:: v_s = 4^s v^*, \quad s = -1, \dots, 3, \qquad
+        v^* = \tfrac12 \overline{\min_k \|x - c_k\|^2}
+
+    with half the mean squared distance of a sample to the nearest center, at
+    least 1e-4 of the total variance. A cost that sums these kernels needs no
+    bandwidth of its own: its narrow kernels tell neighbors apart, its wide ones
+    move centers that are far away.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Samples.
+
+    centers : array of shape (n_centers, n_features)
+        Centers that stand for the samples, those of k-means for example.
+
+    sample_weight : array of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    bandwidths : Bandwidths
+        Standard deviations in ascending order, of equal weights.
+
+    Raises
+    ------
+    ValueError
+        If values are missing or infinite, or all samples are equal.
+
+    See Also
+    --------
+    kernel_bandwidth : The one bandwidth that predicts best.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.em import multiscale_bandwidths
+    >>> X = np.array([[0.0], [2.0], [8.0], [10.0]])
+    >>> bandwidths = multiscale_bandwidths(X, centers=[[1.0], [9.0]])
+    >>> (bandwidths.values**2).round(6)
+    array([ 0.125,  0.5  ,  2.   ,  8.   , 32.   ])
+    """
+    X, centers = _complete(X), _complete(centers, "centers")
+    if not (np.isfinite(X).all() and np.isfinite(centers).all()):
+        raise ValueError("X and centers must be finite. Drop or clip infinite samples.")
+    weights = None if sample_weight is None else to_numpy(as_float(sample_weight))
+    unit = unit_of(X, centers)
+    X, centers = X / unit, centers / unit
+    spread = (X - np.average(X, axis=0, weights=weights)) ** 2
+    total = float(np.average(spread.sum(axis=1), weights=weights))
+    if not total > 0:
+        raise ValueError(
+            f"All samples of X equal {X[0] * unit}, which say nothing of a bandwidth. "
+            "Give numbers."
+        )
+    variance = max(_half_square(X, centers, weights), _FLOOR * total)
+    return Bandwidths(unit * (variance * _LADDER) ** 0.5)
+
+
+# From the narrowest to the widest, in squared units.
+_LADDER = 4.0 ** np.arange(-1, 4)
 
 # Samples that stand for more of them where all pairs are looked at.
 _MAX_ROWS = 1000
@@ -131,11 +203,15 @@ def nearest_centers(X, centers):
 
 
 def cell_variance(data, centers, random_state=None):
-    """Return half the mean squared distance of a sample to the nearest center."""
-    squares = nearest_centers(data.part, centers)[1]
-    variance = 0.5 * float(np.average(squares, weights=data.weights))
+    """Return half the mean squared distance to the nearest center, not of a point."""
+    variance = _half_square(data.part, centers, data.weights)
     floor = _FLOOR * total_variance(data.part, data.weights)
     return max(variance, floor, data.resolution)
+
+
+def _half_square(X, centers, weights):
+    """Return half the mean squared distance of a sample to the nearest center."""
+    return 0.5 * float(np.average(nearest_centers(X, centers)[1], weights=weights))
 
 
 def residual_variance(data, centers, random_state=None):

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,11 @@ import numpy as np
 from skgmje._backend import LOG_2PI, as_array_of, detach, logsumexp, namespace, to_numpy
 from skgmje._settings import own_errors
 from skgmje.gaussian._pairs import (
+    Scales,
     as_points,
     check_variance,
     column_sums,
+    each_scale,
     log_correlation,
     sum_over_columns,
 )
@@ -25,6 +27,95 @@ _OF_DATA_ALONE = {
     "log_data_scale",
     "log_data_norm",
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Bandwidths:
+    r"""Several bandwidths at once: a sum of kernels from narrow to wide.
+
+    Handed to :func:`grams` in place of one bandwidth. A function around x then has
+    one part for each scale s, a Gaussian kernel of unit norm and share w of the
+    whole, so that the inner product of two functions is
+
+    .. math:: k(x, y) = h_p h_q \sum_s w_s \frac{N(x - y; v_{p,s} + v_{q,s})}
+        {\sqrt{N(0; 2 v_{p,s}) N(0; 2 v_{q,s})}}, \qquad
+        h = \prod_s N(0; 2 v_s)^{w_s / 2},
+
+    of equal bandwidths :math:`h^2 \sum_s w_s \exp(-\|x - y\|^2 / 4 v_s)`. A sum of
+    positive definite kernels is one again, and a closed form: every value, bound
+    and cost keeps its meaning, the divergence of two densities becoming that of
+    their embeddings under the sum. Kernels of one *height* are summed, not
+    densities, whose heights in many dimensions differ by so many powers that the
+    narrowest alone would count; weights proportional to :math:`N(0; 2 v_s)` give
+    the sum of densities back. The constants h cancel from the costs; with them,
+    equal bandwidths are the one bandwidth that they are.
+
+    Parameters
+    ----------
+    values : sequence of S bandwidths
+        One for each scale, in any order. Each is what :func:`grams` takes as
+        `bandwidth`: a float, an array, or a tuple (data, model) of them.
+
+    weights : sequence of S floats, default=None
+        Positive weights of the scales; their sum does not matter. None: all
+        equal.
+
+    Raises
+    ------
+    ValueError
+        If there is no bandwidth, or weights that are not one positive, finite
+        number for each.
+
+    See Also
+    --------
+    skgmje.em.multiscale_bandwidths : Five of them, from the data.
+
+    References
+    ----------
+    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
+       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+       The costs. Several bandwidths in them were added here.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.costs import scalar_cost
+    >>> from skgmje.gaussian import Bandwidths, grams
+    >>> X = np.array([[0.0], [1.0], [2.0]])
+    >>> round(float(scalar_cost(grams(X, X[:2], Bandwidths([0.25, 0.5, 1.0])))), 3)
+    0.208
+    """
+
+    values: Any
+    weights: Any = None
+
+    def __post_init__(self):
+        if not (np.iterable(self.values) and len(self.values)):
+            raise ValueError(
+                f"values must hold one bandwidth or more, got {self.values!r}. Give a "
+                "sequence, as [0.5, 1.0, 2.0]."
+            )
+        weights, shape = self._weights, (len(self.values),)
+        positive = (weights > 0) & (weights < np.inf)
+        if not (weights.shape == shape and np.all(positive)):
+            raise ValueError(
+                f"weights must be {shape[0]} positive, finite numbers, one for each "
+                f"bandwidth, got {self.weights!r}. Leave out a bandwidth that must not "
+                "count."
+            )
+
+    @property
+    def _weights(self):
+        """Weights as an array of doubles."""
+        if self.weights is None:
+            return np.ones(len(self.values))
+        return np.asarray(to_numpy(self.weights), dtype=np.float64)
+
+    @property
+    def log_shares(self):
+        """Logarithms of the weights scaled to a sum of 1, S floats."""
+        logs = np.log(self._weights)
+        return tuple((logs - logsumexp(logs, axis=0)).tolist())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,11 +139,12 @@ class Grams:
 
     data_variance : array of shape () or (n,)
         Variance of the kernels around the data; with `blocks` of shape (),
-        (T,) or (n, T).
+        (T,) or (n, T). Of several bandwidths a tuple of the variances, and of the
+        logarithms of their shares.
 
     model_variance : array of shape () or (k,)
         Variance of the kernels around the centers; with `blocks` of shape (),
-        (T,) or (k, T).
+        (T,) or (k, T). Of several bandwidths as for the data.
 
     blocks : tuple of T arrays of column indices, default=None
         Blocks of the product kernel.
@@ -79,11 +171,12 @@ class Grams:
 
     def __post_init__(self):
         X, centers = as_points(self.X, self.centers)
+        of_points = partial(as_array_of, like=X)
         values = {
             "X": X,
             "centers": centers,
-            "data_variance": as_array_of(self.data_variance, X),
-            "model_variance": as_array_of(self.model_variance, centers),
+            "data_variance": each_scale(of_points, self.data_variance),
+            "model_variance": each_scale(of_points, self.model_variance),
         }
         if self.log_data_weights is not None:
             values["log_data_weights"] = as_array_of(self.log_data_weights, X)
@@ -167,7 +260,8 @@ class Grams:
             Centers of the model.
 
         model_bandwidth : float or array, default=None
-            Standard deviation of the model's kernels; None: as before.
+            Standard deviation of the model's kernels, of several bandwidths a
+            sequence of one for each; None: as before.
 
         Returns
         -------
@@ -175,10 +269,12 @@ class Grams:
             Gram matrices with the new centers.
         """
         centers = as_array_of(centers, self.X)
-        variance = self.model_variance
-        if model_bandwidth is not None:
-            variance = _as_variance(model_bandwidth, centers, "model")
         _check_points(self.X, centers)
+        variance = self.model_variance
+        if model_bandwidth is not None and isinstance(variance, Scales):
+            variance = _variance_of_scales(model_bandwidth, centers, *variance)
+        elif model_bandwidth is not None:
+            variance = _as_variance(model_bandwidth, centers, "model")
         _check_shape(variance, centers, self.blocks, "model")
         new = replace(self, centers=centers, model_variance=variance)
         known = _OF_DATA_ALONE & vars(self).keys()
@@ -196,7 +292,9 @@ class Grams:
 
 def split_row_masses(grams):
     """Return a number, and the rest of `log_row_masses` or None where that is 0."""
-    if grams.data_variance.ndim > (grams.blocks is not None):
+    n_shared = 0 if grams.blocks is None else 1
+    variances = getattr(grams.data_variance, "variances", [grams.data_variance])
+    if any(variance.ndim > n_shared for variance in variances):
         return 0.0, grams.log_row_masses
     common = grams.log_xx_diagonal[0] / 2 - grams.log_data_scale
     if grams.log_data_weights is None:
@@ -206,6 +304,12 @@ def split_row_masses(grams):
 
 def _log_squared_norms(points, variance, blocks):
     """Return the log inner product of each kernel with itself, (n,)."""
+    if isinstance(variance, Scales):
+        of_scales = zip(*variance, strict=True)
+        norms = (
+            math.exp(w) * _log_squared_norms(points, v, blocks) for v, w in of_scales
+        )
+        return sum(norms)
     xp = namespace(points)
     logs = -(LOG_2PI + xp.log(2 * variance)) / 2
     return sum_over_columns(logs, points, blocks) + xp.zeros_like(points[:, 0])
@@ -234,12 +338,13 @@ def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
     centers : array of shape (k, d)
         Centers, of the same array library as `X`.
 
-    bandwidth : float, array or tuple (data, model) of them
+    bandwidth : float, array, tuple (data, model) of them, or Bandwidths
         Standard deviation, the root of v. A tuple holds that of the data and
         that of the model; anything else serves both. In a tuple each may be an
         array with one entry per row of `X`, per row of `centers`. It may be a
         tensor that is learned. With `blocks` a one-dimensional bandwidth has
-        one entry per block, a two-dimensional one a row per point.
+        one entry per block, a two-dimensional one a row per point. Several at
+        once, whose kernels are added up, are a :class:`Bandwidths`.
 
     blocks : sequence of T arrays of column indices, default=None
         Disjoint blocks of columns for the product kernel
@@ -282,14 +387,18 @@ def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
         log_data_weights = as_array_of(log_data_weights, X)
     _check_log_weights(log_data_weights, X)
     blocks = None if blocks is None else _check_blocks(blocks, X.shape[1])
-    pair = bandwidth if isinstance(bandwidth, tuple) else (bandwidth, bandwidth)
-    data_variance = _as_variance(pair[0], X, "data")
-    model_variance = _as_variance(pair[1], centers, "model")
-    _check_shape(data_variance, X, blocks, "data")
-    _check_shape(model_variance, centers, blocks, "model")
+    several = isinstance(bandwidth, Bandwidths)
+    scales = bandwidth.values if several else [bandwidth]
+    scales = [scale if isinstance(scale, tuple) else (scale, scale) for scale in scales]
+    both = []
+    for side, points, name in zip((0, 1), (X, centers), ("data", "model"), strict=True):
+        variances = tuple(_as_variance(scale[side], points, name) for scale in scales)
+        one = len(variances) == 1
+        both.append(variances[0] if one else Scales(variances, bandwidth.log_shares))
+        _check_shape(both[-1], points, blocks, name)
     if log_data_weights is not None:
         log_data_weights = log_data_weights - logsumexp(log_data_weights, axis=0)
-    return Grams(X, centers, data_variance, model_variance, blocks, log_data_weights)
+    return Grams(X, centers, *both, blocks, log_data_weights)
 
 
 def _check_points(X, centers):
@@ -325,6 +434,11 @@ def _check_blocks(blocks, n_features):
 
 def _as_variance(bandwidth, like, name):
     """Return the square of a positive bandwidth."""
+    if isinstance(bandwidth, Bandwidths):
+        raise ValueError(
+            f"The {name} bandwidth must be one bandwidth, got {bandwidth}. Give one "
+            "Bandwidths for both densities, whose values may be tuples (data, model)."
+        )
     bandwidth = as_array_of(bandwidth, like)
     if not bool((bandwidth > 0).all()):
         raise ValueError(
@@ -336,13 +450,29 @@ def _as_variance(bandwidth, like, name):
     return check_variance(variance, f"The square of the {name} bandwidth")
 
 
+def _variance_of_scales(bandwidths, centers, variances, log_shares):
+    """Return the squares of as many bandwidths of the model as there were."""
+    n_scales = len(variances)
+    if not (np.iterable(bandwidths) and len(bandwidths) == n_scales):
+        raise ValueError(
+            f"model_bandwidth must be a sequence of {n_scales} bandwidths, one for "
+            f"each scale, got {bandwidths!r}."
+        )
+    variances = tuple(_as_variance(h, centers, "model") for h in bandwidths)
+    return Scales(variances, log_shares)
+
+
 def _check_shape(variance, points, blocks, name):
     """Check that a variance is one, or one for each block, point or both."""
+    if isinstance(variance, Scales):
+        for of_scale in variance.variances:
+            _check_shape(of_scale, points, blocks, name)
+        return
     shared = () if blocks is None else (len(blocks),)
     shapes = [(), shared, (points.shape[0], *shared)]
     if tuple(variance.shape) not in shapes:
         raise ValueError(
             f"The {name} bandwidth must have one of the shapes {sorted(set(shapes))}, "
             f"got {tuple(variance.shape)}. Only a tuple gives data and model a "
-            "bandwidth each."
+            "bandwidth each, only a Bandwidths several at once."
         )

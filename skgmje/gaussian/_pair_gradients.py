@@ -17,7 +17,10 @@ class ColumnSums(Function):
         ctx.products, ctx.arrays = products, [_like(array) for array in arrays]
         ctx.needed = products.needed(ctx.needs_input_grad[2:])
         scale, ctx.sums = _tiles.column_sums(
-            *products.features, moments=ctx.needed[1], symmetric=symmetric
+            *products.features,
+            moments=ctx.needed[1],
+            symmetric=symmetric,
+            ladder=products.ladder,
         )
         ctx.scale = scale
         return tensor(ctx.sums[-1]).clone(), scale
@@ -29,7 +32,7 @@ class ColumnSums(Function):
         F, G = ctx.products.features
         gradient, of_rows, of_columns = raw(gradient), None, None
         if ctx.needed[0]:
-            of_rows = _tiles.row_moments(F, G, gradient, ctx.scale)
+            of_rows = _tiles.row_moments(F, G, gradient, ctx.scale, ctx.products.ladder)
         if ctx.needed[1]:
             of_columns = ctx.sums * gradient
         return None, None, *_gradients(ctx, of_rows, of_columns)
@@ -59,6 +62,42 @@ class Exponentials(Function):
             *ctx.products.features, weights, rows=rows, columns=columns
         )
         return None, None, *_gradients(ctx, *both)
+
+
+class SumsOfPowers(Function):
+    """Sums of several kernels of all pairs, relative to the largest."""
+
+    @staticmethod
+    def forward(ctx, products, by_row, *arrays):
+        """Return the matrix, shape (n, k), and the logarithms of its scales."""
+        ctx.products, ctx.arrays = products, [_like(array) for array in arrays]
+        ctx.needed = products.needed(ctx.needs_input_grad[2:])
+        dtype, ladder = raw(arrays[0]).dtype, products.ladder
+        P, scale, S = _tiles.sums_of_powers(
+            *products.features, dtype, ladder, by_row=by_row, slopes=any(ctx.needed)
+        )
+        P, scale = tensor(P), tensor(scale)
+        ctx.save_for_backward(P, *([] if S is None else [tensor(S)]))
+        ctx.mark_non_differentiable(scale)
+        return P, scale
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient, _):
+        """Return the gradients by the arrays."""
+        rows, columns = ctx.needed
+        F, G = ctx.products.features
+        gradient = raw(gradient)
+        P, S = map(raw, ctx.saved_tensors)
+        both = _tiles.product_moments(F, G, (gradient, S), rows=rows, columns=columns)
+        xp = ctx.products.units.xp
+        pair = F[-1:], xp.ones_like(G[:1])  # the last feature of the rows is 1
+        ones = _tiles.product_moments(*pair, (gradient, P), rows=rows, columns=columns)
+        of_rows, of_columns = (
+            None if z is None else xp.concat([z, own], axis=0)
+            for z, own in zip(both, ones, strict=True)
+        )
+        return None, None, *_gradients(ctx, of_rows, of_columns)
 
 
 def _like(array):

@@ -1,5 +1,8 @@
 """Gaussian kernels of all pairs, and sums over them."""
 
+from functools import reduce
+from typing import NamedTuple
+
 import numpy as np
 
 from skgmje._backend import (
@@ -16,7 +19,7 @@ from skgmje._backend import (
 )
 from skgmje._settings import own_errors
 from skgmje.gaussian import _tiles
-from skgmje.gaussian._products import Products
+from skgmje.gaussian._products import Products, finite_logs, raw
 
 # Up to this many features differences are as fast as a matrix product, and exact.
 _DIRECT_FEATURES = 16
@@ -166,8 +169,65 @@ _FEW = 2**16
 _PAIRS = 2**20
 
 
+class Scales(NamedTuple):
+    """Variances of several kernels around each point, and the logs of their shares."""
+
+    variances: tuple
+    log_shares: tuple
+
+
+def each_scale(change, variance):
+    """Apply `change` to a variance, or to that of each scale."""
+    if isinstance(variance, Scales):
+        return variance._replace(variances=tuple(map(change, variance.variances)))
+    return change(variance)
+
+
+def _pairs_of_scales(rows, columns):
+    """Return rows and columns for each of several scales; None if there is one."""
+    (X, v), (Y, w) = rows, columns
+    if isinstance(v, Scales):
+        pairs = zip(v.variances, w.variances, strict=True)
+        return [((X, a), (Y, b)) for a, b in pairs]
+    return None
+
+
+def _products_of_scales(rows, columns, blocks, row_logs, column_logs):
+    """Return products where several kernels are powers of the widest, else None."""
+    # They have no gradients by bandwidths: where one is asked for, each has its own.
+    (X, v), (Y, w) = rows, columns
+    if not isinstance(v, Scales) or blocks is not None:
+        return None
+    variances = [*v.variances, *w.variances]
+    if any(z.ndim or getattr(z, "requires_grad", False) for z in variances):
+        return None
+    v, w = (np.array([float(z) for z in side.variances]) for side in (v, w))
+    sums = v + w
+    # Half the log ratio of the arithmetic to the geometric mean: 0 if v = w.
+    shift = np.log(sums / (2 * np.sqrt(v) * np.sqrt(w))) / 2
+    log_shares = np.array(rows[1].log_shares) - X.shape[1] * shift
+    logs = [z if z is None else finite_logs(raw(z)) for z in (row_logs, column_logs)]
+    powers = sums.max() / sums
+    half = asarray_like(sums.max() / 2, X)
+    ladder = _tiles.Ladder(tuple(powers.tolist()), tuple(log_shares.tolist()), *logs)
+    return Products.of((X, half, Y, half, None, None), None, ladder)
+
+
+def _sum_of_scales(parts, log_shares):
+    """Add up arrays of several kernels by share, each with the log of its scale."""
+    xp = namespace(parts[0][0])
+    scales = [as_array_of(scale, part) for part, scale in parts]
+    top = reduce(xp.maximum, scales)
+    parts = zip(parts, scales, log_shares, strict=True)
+    return sum(a * xp.exp(scale - top + log) for (a, _), scale, log in parts), top
+
+
 def log_correlation(rows, columns, blocks=None):
     """Compute the log inner products of kernels of unit norm, (points, variance)."""
+    if pairs := _pairs_of_scales(rows, columns):
+        shares = zip(pairs, rows[1].log_shares, strict=True)
+        logs = (log_correlation(*pair, blocks) + log for pair, log in shares)
+        return reduce(namespace(rows[0]).logaddexp, logs)
     (X, v), (Y, w) = rows, columns
     xp = namespace(X)
     per_point = 0 if blocks is None else 1
@@ -181,18 +241,35 @@ def log_correlation(rows, columns, blocks=None):
 @own_errors
 def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
     """Sum the correlations of two sets of kernels over the first, with weights."""
+    if products := _products_of_scales(rows, columns, blocks, row_logs, column_logs):
+        return _sums_of_columns(products, rows, columns, row_logs, column_logs)
+    if pairs := _pairs_of_scales(rows, columns):
+        logs = blocks, row_logs, column_logs
+        parts = [column_sums(*pair, *logs) for pair in pairs]
+        sums, scale = _sum_of_scales(parts, rows[1].log_shares)
+        return sums, float(scale)
     arrays = *rows, *columns, row_logs, column_logs
     products = Products.of(arrays, blocks)
     if products is None:
         return _sums_in_parts(rows, columns, blocks, row_logs, column_logs)
+    return _sums_of_columns(products, rows, columns, row_logs, column_logs)
+
+
+def _sums_of_columns(products, rows, columns, row_logs, column_logs):
+    """Sum products of pairs tile by tile."""
     symmetric = rows[0] is columns[0] and rows[1] is columns[1]
     symmetric = symmetric and row_logs is column_logs
     if is_torch(rows[0]):
         from skgmje.gaussian._pair_gradients import ColumnSums
 
+        arrays = rows[0], None, columns[0], None, row_logs, column_logs
+        if not products.ladder:
+            arrays = *rows, *columns, row_logs, column_logs
         return ColumnSums.apply(products, symmetric, *arrays)
-    F, G = products.features
-    scale, sums = _tiles.column_sums(F, G, moments=False, symmetric=symmetric)
+    ladder = products.ladder
+    scale, sums = _tiles.column_sums(
+        *products.features, moments=False, symmetric=symmetric, ladder=ladder
+    )
     return sums[-1], scale
 
 
@@ -200,6 +277,18 @@ def correlations(
     rows, columns, blocks=None, row_logs=None, column_logs=None, *, by_row=False
 ):
     """Compute the weighted correlations of two sets of kernels, not in logs."""
+    if products := _products_of_scales(rows, columns, blocks, row_logs, column_logs):
+        if is_torch(rows[0]):
+            from skgmje.gaussian._pair_gradients import SumsOfPowers
+
+            arrays = rows[0], None, columns[0], None, row_logs, column_logs
+            return SumsOfPowers.apply(products, by_row, *arrays)
+        some = *products.features, rows[0].dtype, products.ladder
+        return _tiles.sums_of_powers(*some, by_row=by_row, slopes=False)[:2]
+    if pairs := _pairs_of_scales(rows, columns):
+        logs = blocks, row_logs, column_logs
+        parts = [correlations(*pair, *logs, by_row=by_row) for pair in pairs]
+        return _sum_of_scales(parts, rows[1].log_shares)
     arrays = *rows, *columns, row_logs, column_logs
     (n, d), k = rows[0].shape, columns[0].shape[0]
     products = Products.of(arrays, blocks) if n * k * d > _FEW else None

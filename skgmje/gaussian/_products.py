@@ -16,7 +16,7 @@ class Products:
     """Features of two sets of kernels whose products are weighted log-correlations."""
 
     @classmethod
-    def of(cls, arrays, blocks):
+    def of(cls, arrays, blocks, ladder=None):
         """Return the products, or None where they do not exist or are inaccurate."""
         X, v, Y, w, row_logs, column_logs = (z if z is None else raw(z) for z in arrays)
         n_shared = 0 if blocks is None else 1
@@ -29,7 +29,7 @@ class Products:
         xx = units.per_block(x * x)
         yy = xx if y is x else units.per_block(y * y)
         radius = (xp.max(xx, axis=1) + xp.max(yy, axis=1)) / xp.min(v + w, axis=1)
-        radius = float(xp.sum(radius))
+        radius = float(xp.sum(radius)) * (max(ladder.powers) if ladder else 1)
         if not radius <= _LIMITS[64]:
             return None
         arrays = [x, xx, v, y, yy, w, row_logs, column_logs]
@@ -38,12 +38,12 @@ class Products:
             xx, yy = units.per_block(x * x), units.per_block(y * y)
             arrays = [x, xx, v, y, yy, w, row_logs, column_logs]
             arrays = [z if z is None else as_double(z) for z in arrays]
-        return cls(units, arrays)
+        return cls(units, arrays, ladder)
 
-    def __init__(self, units, arrays):
-        xp = units.xp
+    def __init__(self, units, arrays, ladder=None):
+        xp, self.ladder = units.xp, ladder
         *pair, row_logs, column_logs = arrays
-        row_logs, column_logs = _finite(row_logs), _finite(column_logs)
+        row_logs, column_logs = finite_logs(row_logs), finite_logs(column_logs)
         self.units, self.rows, self.columns = units, pair[:3], pair[3:]
         self.by_rows = pair[2].shape[1] > 1
         self.has_row_logs = self.by_rows or row_logs is not None
@@ -73,6 +73,8 @@ class Products:
 
     def gradients(self, of_rows, of_columns):
         """Return the gradients by the arrays, given those by the features."""
+        if self.ladder:
+            return self._gradients_of_ladder(of_rows, of_columns)
         by_logs = [
             of_rows[-2] if of_rows is not None and self.has_row_logs else None,
             of_columns[-1] if of_columns is not None else None,
@@ -87,6 +89,15 @@ class Products:
                 *columns, rows[2], of_columns, by_logs[1]
             )
         return [by_x, by_v, by_y, by_w, *by_logs]
+
+    def _gradients_of_ladder(self, of_rows, of_columns):
+        """Return those by points and weights; the features know nothing of weights."""
+        units, rows, columns = self.units, self.rows, self.columns
+        by_x = units.by_plain(*rows, of_rows)
+        own = None if of_columns is None else of_columns[-2]
+        by_y, _, _ = units.by_carrier(*columns, rows[2], of_columns, own)
+        by_logs = [None if z is None else z[-1] for z in (of_rows, of_columns)]
+        return [by_x, None, by_y, None, *by_logs]
 
 
 class _Units:
@@ -173,7 +184,7 @@ class _Units:
         return x.T
 
 
-def _finite(logs):
+def finite_logs(logs):
     """Return logarithms with a finite one of zero."""
     if logs is None:
         return None

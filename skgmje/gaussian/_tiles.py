@@ -1,6 +1,7 @@
 """Sums of Gaussian kernels over tiles of pairs."""
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,18 +19,63 @@ _FLOORS = {32: -80.0, 64: -700.0}
 # Exponentials of numbers above this share of the floor have squares that add up.
 _SAFE = 0.4
 
+# Arrays of the size of a tile that a sum of several kernels holds at once.
+_BUFFERS = 4
+
 # A sum may exceed its scale by so much before the scale is changed.
 _SLACK = 10.0
 
 
-def column_sums(F, G, *, moments, symmetric=False):
+class Ladder(NamedTuple):
+    """Kernels of several widths as powers of the widest, and log-weights of points."""
+
+    powers: tuple
+    log_shares: tuple
+    row_logs: Any = None
+    column_logs: Any = None
+
+    def logs(self, rows, columns):
+        """Return the log-weights of pairs, in a shape that fits them."""
+        logs = 0.0 if self.row_logs is None else self.row_logs[rows][:, None]
+        return logs if self.column_logs is None else logs + self.column_logs[columns]
+
+    def sums(self, A, scale, rows=slice(None), columns=slice(None), *, slopes):
+        """Return the sum of all kernels relative to a scale, and its slope by A."""
+        xp = namespace(A)
+        E, S = xp.zeros_like(A), xp.zeros_like(A) if slopes else None
+        floor = _FLOORS[xp.finfo(A.dtype).bits]
+        logs = self.logs(rows, columns) - scale
+        for power, log_share in zip(self.powers, self.log_shares, strict=True):
+            P = power * A
+            P += logs + log_share
+            if not float(P.min()) >= floor:
+                P[P < floor] = floor
+            P = xp.exp(P, out=P)
+            E += P
+            if slopes:
+                P *= power
+                S += P
+        return E, S
+
+
+def _weighted(weights, ones, E, S):
+    """Sum features with the slopes, and the kernels themselves as the last entry."""
+    if S is None:
+        return weights @ E
+    return namespace(E).concat([weights @ S, ones @ E], axis=0)
+
+
+def column_sums(F, G, *, moments, symmetric=False, ladder=None):
     """Sum the exponentials of each column, relative to a scale of all."""
     xp, n, k = namespace(F), F.shape[1], G.shape[1]
     width, height = tile_shape(F, k)
     weights = F if moments else F[-1:]
-    sums = xp.zeros_like(weights[:, :1] * G[:1], dtype=_double(F))
+    n_sums = len(weights) + (1 if moments and ladder else 0)
+    sums = xp.zeros_like(xp.ones_like(F[:1, :1]) * G[:1], dtype=_double(F))
+    sums = xp.concat([sums] * n_sums, axis=0)
     scale = -math.inf
-    tiles = _Tiles(F, G, width * height)
+    height = max(1, height // _BUFFERS) if ladder else height
+    tiles = _Tiles(F, G, width * height, ladder)
     for start in range(0, k, width):
         columns = slice(start, min(start + width, k))
         for first in range(start if symmetric else 0, n, height):
@@ -38,28 +84,35 @@ def column_sums(F, G, *, moments, symmetric=False):
             if highest > scale + _SLACK:
                 sums *= math.exp(scale - highest)
                 scale = highest
-            E = tiles.exponentials(A, scale)
-            sums[:, columns] += weights[:, rows] @ E
+            E, S = tiles.exponentials(A, scale, rows, columns, slopes=moments)
+            sums[:, columns] += _weighted(weights[:, rows], F[-1:, rows], E, S)
             if symmetric and first >= columns.stop:
-                sums[:, rows] += weights[:, columns] @ E.T
+                S = None if S is None else S.T
+                some = weights[:, columns], F[-1:, columns]
+                sums[:, rows] += _weighted(*some, E.T, S)
     return scale, sums
 
 
-def row_moments(F, G, column_weights, scale):
+def row_moments(F, G, column_weights, scale, ladder=None):
     """Sum the features of the columns, weighted, for each row, shape (D, n)."""
     n, k = F.shape[1], G.shape[1]
     width, height = tile_shape(F, k)
     xp = namespace(F)
-    weighted = G * xp.astype(column_weights, G.dtype, copy=False)
+    column_weights = xp.astype(column_weights, G.dtype, copy=False)
+    weighted = G * column_weights
     moments = xp.zeros_like(F)
-    tiles = _Tiles(F, G, width * height)
+    moments = xp.concat([moments, moments[:1]], axis=0) if ladder else moments
+    height = max(1, height // _BUFFERS) if ladder else height
+    tiles = _Tiles(F, G, width * height, ladder)
     for first in range(0, n, height):
         rows = slice(first, min(first + height, n))
         for start in range(0, k, width):
             columns = slice(start, min(start + width, k))
             A, _ = tiles.exponents(rows, columns)
-            E = tiles.exponentials(A, scale)
-            moments[:, rows] += weighted[:, columns] @ E.T
+            E, S = tiles.exponentials(A, scale, rows, columns, slopes=True)
+            S = None if S is None else S.T
+            some = weighted[:, columns], column_weights[None, columns]
+            moments[:, rows] += _weighted(*some, E.T, S)
     return moments
 
 
@@ -81,6 +134,24 @@ def exponentials(F, G, dtype, *, by_row):
     if not least >= floor:
         P = xp.clip(P, floor)
     return xp.exp(P, out=P), scale
+
+
+def sums_of_powers(F, G, dtype, ladder, *, by_row, slopes):
+    """Compute the sums of all kernels relative to a scale, it, and the slopes."""
+    xp, every = namespace(F), slice(None)
+    P = xp.matmul(F.T, G)
+    tops = xp.max(P + ladder.logs(every, every), axis=1, keepdims=True)
+    scale = tops if by_row else xp.max(tops)[None, None]
+    P = xp.astype(P, dtype, copy=False)
+    S = xp.empty_like(P) if slopes else None
+    height = max(1, math.prod(tile_shape(F, P.shape[1])) // P.shape[1])
+    for first in range(0, P.shape[0], height):
+        rows = slice(first, first + height)
+        own = scale[rows] if by_row else scale
+        P[rows], slope = ladder.sums(P[rows], own, rows, slopes=slopes)
+        if slopes:
+            S[rows] = slope
+    return P, xp.astype(scale, dtype, copy=False), S
 
 
 def product_moments(F, G, weights, *, rows, columns):
@@ -111,8 +182,8 @@ def tile_shape(like, n_columns):
 class _Tiles:
     """Tiles of exponents in one piece of memory, which the next one overwrites."""
 
-    def __init__(self, F, G, n_pairs):
-        self.F, self.G, self.xp = F, G, namespace(F)
+    def __init__(self, F, G, n_pairs, ladder=None):
+        self.F, self.G, self.xp, self.ladder = F, G, namespace(F), ladder
         n_pairs = min(n_pairs, F.shape[1] * G.shape[1])
         self.memory = (
             F.new_empty(n_pairs) if is_torch(F) else np.empty(n_pairs, F.dtype)
@@ -125,14 +196,17 @@ class _Tiles:
         shape = f.shape[1], g.shape[1]
         A = self.memory[: shape[0] * shape[1]].reshape(shape)
         self.xp.matmul(f.T, g, out=A)
-        return A, float(A.max())
+        logs = self.ladder.logs(rows, columns) if self.ladder else 0.0
+        return A, float((A if isinstance(logs, float) else A + logs).max())
 
-    def exponentials(self, A, scale):
-        """Return the exponentials of a tile relative to `scale`, in its place."""
+    def exponentials(self, A, scale, rows, columns, *, slopes):
+        """Return the exponentials of a tile relative to `scale`, and slopes or None."""
+        if self.ladder is not None:
+            return self.ladder.sums(A, scale, rows, columns, slopes=slopes)
         A -= scale
         if not float(A.min()) >= self.floor:
             A[A < self.floor] = self.floor
-        return self.xp.exp(A, out=A)
+        return self.xp.exp(A, out=A), None
 
 
 def _double(like):
