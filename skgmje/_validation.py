@@ -21,7 +21,7 @@ TIE_SHARE = 0.05
 
 
 class TypeOptions(StrOptions):
-    """The covariance types that are known when a value is checked, mostly and 'auto'."""
+    """The covariance types known when a value is checked, and 'auto' if it is free."""
 
     def __init__(self, offers=lambda kind: True, *, is_free=True):
         self.offers = offers

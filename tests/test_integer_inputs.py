@@ -429,8 +429,8 @@ VALUES = {
     ],
     "Heads": heads,
     "MixtureDensityNetwork": network,
-    "MemoryBank": lambda g: updated("MemoryBank", g),
-    "NeuralGas": lambda g: updated("NeuralGas", g),
+    "MemoryBankModule": lambda g: updated("MemoryBankModule", g),
+    "NeuralGasModule": lambda g: updated("NeuralGasModule", g),
     "Prototypes": lambda g: updated("Prototypes", g, rule="online-em"),
     "ImageAugmentation": augmented,
     "AlignmentTask": [

@@ -55,7 +55,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         `covariance_type`, `shrinkage`, `shrinkage_target`, `reg_covar` (relative to the
         variances of the data), `rank`, `tol`, `max_iter`, `n_init` and `annealing`;
         what is 'auto' is chosen by the density of held-out targets. Its other
-        parameters must be left as they are.
+        parameters must be left as they are; its `random_state` is not read.
 
     device : str, default='auto'
         Where networks and modules are trained: 'cpu', 'cuda', ...; 'auto' is a GPU if

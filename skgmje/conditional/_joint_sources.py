@@ -41,8 +41,8 @@ GRID = (1, 2, 3, 5, 8, 12, 20, 30, 50)
 SMALL_GRID = (1, 2, 3, 5, 8)
 MANY_FEATURES = 4
 
-# What is read of a GaussianMixture. The rest speaks of its own fit: it must be as it
-# is by default.
+# What is read of a GaussianMixture. The rest speaks of its own fit and must be as it is
+# by default, but for the random_state, which scikit-learn sets wherever there is one.
 _STEPS = ("tol", "max_iter", "shrinkage_target", "annealing", "rank")
 _READ = {"n_components", "covariance_type", "shrinkage", "reg_covar", "n_init", *_STEPS}
 
@@ -60,14 +60,14 @@ class JointMixture(Source):
         """Raise if a parameter is wrong, or cannot be honoured."""
         self.density._validate_params()
         default = GaussianMixture().get_params()
-        for name, value in self.density.get_params().items():
-            if name not in _READ and value is not default[name]:
-                if not np.array_equal(value, default[name]):
-                    raise ValueError(
-                        f"{name}={value!r} of a GaussianMixture has no effect on a "
-                        f"conditional density, which reads {sorted(_READ)} of it. "
-                        f"Leave {name}={default[name]!r}."
-                    )
+        for name in sorted(set(default) - _READ - {"random_state"}):
+            value = getattr(self.density, name)
+            if not np.array_equal(value, default[name]):
+                raise ValueError(
+                    f"{name}={value!r} of a GaussianMixture has no effect on a "
+                    f"conditional density, which reads {sorted(_READ)} of it. Leave "
+                    f"{name}={default[name]!r}."
+                )
 
     def _fit(self, X, Y, settings, sample_weight=None, random_state=None):
         rows, density = np.hstack([X, Y]), self.density

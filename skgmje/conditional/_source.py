@@ -33,7 +33,11 @@ class Settings:
 
 
 class Source(Options):
-    """A source of components: its parameters, and how it is fitted."""
+    """A source of components: its parameters, and how it is fitted.
+
+    ``_fit`` gets standardized samples and returns a
+    :class:`~skgmje.conditional._models.Fit`. Ctrl-C may raise `Interrupted` with one.
+    """
 
     #: Whether contexts may be missing (NaN).
     takes_missing = False
@@ -46,7 +50,4 @@ class Source(Options):
 
     @abstractmethod
     def _fit(self, X, Y, settings, sample_weight=None, random_state=None):
-        """Learn from standardized samples; return a `Fit`.
-
-        Ctrl-C may raise `Interrupted` with one.
-        """
+        """Learn from standardized samples; return a `Fit`."""
