@@ -23,6 +23,7 @@ from skgmje import (
 )
 from skgmje.ensemble import StackingDensity
 from skgmje.utils import all_estimators
+from tests.sources import make_source
 
 try:
     from sklearn.callback import ProgressBar, ScoringMonitor
@@ -41,7 +42,7 @@ NETWORK = {"max_iter": 6, "hidden_layer_sizes": (8,), "random_state": 0}
 EM = {"tol": 0, "max_iter": 4, "random_state": 0}
 TRAINED = {
     "ConditionalMixtureDensity": ConditionalMixtureDensity(
-        "network", n_members=2, **NETWORK
+        make_source("network", n_members=2, **NETWORK), random_state=0
     ),
     "GJEEmbedder": GJEEmbedder(embedding_dim=2, **NETWORK),
     "GMJEEmbedder": GMJEEmbedder(embedding_dim=2, n_components=2, **NETWORK),

@@ -450,7 +450,7 @@ VALUES = {
     ),
     "ConditionalMixtureDensity": lambda g: fitted(
         ConditionalMixtureDensity(
-            "prototypes", n_components=2, shrinkage=1.0, max_iter=3, random_state=0
+            GaussianMixture(2, shrinkage=1.0, max_iter=3), random_state=0
         ),
         g,
     ),

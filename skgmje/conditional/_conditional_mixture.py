@@ -184,7 +184,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
 
     def _settings(self, source, task, *data):
         """Return how the source is fitted; what cannot be done is said before."""
-        trainers, device = source.trainers(), None
+        trainers, device = source._trainers(), None
         for trainer in trainers:
             if trainer.checkpoint_dir is not None:
                 task.checkpoint = self._open_checkpoint(*data, trainer=trainer)

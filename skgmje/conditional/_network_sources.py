@@ -18,7 +18,7 @@ _STEPS = {
 class Trained(Source):
     """A source that torch trains, as its `trainer` says."""
 
-    def trainers(self):
+    def _trainers(self):
         """Return what users ask of its trainings, checked."""
         from skgmje._training._loop import check_trainer
 
@@ -211,9 +211,9 @@ class TrainedModule(Trained):
             )
         super().check()
 
-    def trainers(self):
+    def _trainers(self):
         """Return what users ask of its trainings, checked."""
-        [trainer] = super().trainers()
+        [trainer] = super()._trainers()
         if trainer.checkpoint_dir is not None:
             raise ValueError(
                 f"trainer['checkpoint_dir']={trainer.checkpoint_dir!r}: a module keeps "

@@ -44,7 +44,7 @@ class Source(Options):
     #: Whether it tells the densities of held-out samples, so that it can be pooled.
     is_judged = True
 
-    def trainers(self):
+    def _trainers(self):
         """Return what users ask of its trainings, checked."""
         return []
 

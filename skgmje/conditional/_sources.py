@@ -39,13 +39,13 @@ class Pool(Source):
             part.check()
             if not part.is_judged:
                 raise ValueError(
-                    f"source has {part!r} in a list, but of a module no held-out "
-                    "densities are known to pool it by. Give the module alone."
+                    f"source has the module {type(part.module).__name__} in a list, "
+                    "but no densities of held-out samples to pool it by. Give it alone."
                 )
 
-    def trainers(self):
+    def _trainers(self):
         """Return what users ask of its trainings, checked."""
-        trainers = [trainer for part in self.parts for trainer in part.trainers()]
+        trainers = [trainer for part in self.parts for trainer in part._trainers()]
         folders = [t.checkpoint_dir for t in trainers if t.checkpoint_dir is not None]
         if len(folders) > 1:
             raise ValueError(
