@@ -523,7 +523,7 @@ def test_a_list_leaves_out_what_cannot_have_missing_contexts(few):
         ({}, {"covariance_type": "diag"}),
         ({"covariance_type": "low-rank"}, {"rank": 1}),
         ({}, {"shrinkage": 5.0}),
-        ({"shrinkage": 5.0}, {"shrinkage_target": "neighbors"}),
+        ({"n_components": 12}, {"shrinkage_target": "neighbors"}),
         ({}, {"reg_covar": 1e-2}),
         ({}, {"tol": 0.5}),
         ({}, {"max_iter": 1}),
@@ -534,7 +534,7 @@ def test_a_list_leaves_out_what_cannot_have_missing_contexts(few):
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_all_that_is_read_of_a_mixture_counts(base, change, few):
-    joint = GaussianMixture(5, **{"shrinkage": 1.0} | base)
+    joint = GaussianMixture(**{"n_components": 5, "shrinkage": 1.0} | base)
     plain = bits(joint, few)
     assert not np.array_equal(bits(joint.set_params(**change), few), plain)
 

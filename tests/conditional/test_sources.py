@@ -336,7 +336,7 @@ def test_covariance_types(covariance_type):
 
 
 def test_other_covariance_types_are_refused():
-    with pytest.raises(ValueError, match="covariance_type.*'diag'.* Got 'tied'"):
+    with pytest.raises(ValueError, match=r"covariance_type.*'diag'.* Got 'tied'"):
         _fit(*_crossing(50, 0), covariance_type="tied")
 
 
