@@ -23,6 +23,7 @@ from skgmje import (
 )
 from skgmje.ensemble import StackingDensity
 from skgmje.utils import all_estimators
+from tests.sources import make_source
 
 try:
     from sklearn.callback import ProgressBar, ScoringMonitor
@@ -41,7 +42,7 @@ NETWORK = {"max_iter": 6, "hidden_layer_sizes": (8,), "random_state": 0}
 EM = {"tol": 0, "max_iter": 4, "random_state": 0}
 TRAINED = {
     "ConditionalMixtureDensity": ConditionalMixtureDensity(
-        "network", n_members=2, **NETWORK
+        make_source("network", n_members=2, **NETWORK), random_state=0
     ),
     "GJEEmbedder": GJEEmbedder(embedding_dim=2, **NETWORK),
     "GMJEEmbedder": GMJEEmbedder(embedding_dim=2, n_components=2, **NETWORK),
@@ -175,10 +176,19 @@ def test_callbacks_reach_the_density_behind_a_transformer(capsys):
     assert "fit-density | GaussianMixture - fit" in capsys.readouterr().out
 
 
+def asked(name, callbacks=None, **net_params):
+    """Return an estimator of whose training more is asked."""
+    estimator = clone(TRAINED[name])
+    if "source__trainer" in estimator.get_params():
+        trainer = {"callbacks": callbacks, **net_params}
+        return estimator.set_params(source__trainer=trainer)
+    return estimator.set_params(callbacks=callbacks, net_params=net_params)
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_early_stopping_ends_a_training(name):
     stop = EarlyStopping("train_loss", patience=2, threshold=10.0)
-    fitted = clone(TRAINED[name]).set_params(callbacks=[stop]).fit(X, y)
+    fitted = asked(name, [stop]).fit(X, y)
     assert fitted.n_iter_ == 3
     assert np.isfinite(fitted.score(X, y))
 
@@ -187,8 +197,7 @@ def test_early_stopping_ends_a_training(name):
 def test_schedulers_take_the_place_of_the_cosine(name):
     frozen = LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambda epoch: 0.0)
     steps = {
-        schedule: clone(TRAINED[name])
-        .set_params(callbacks=callbacks, net_params={"optimizer": torch.optim.SGD})
+        schedule: asked(name, callbacks, optimizer=torch.optim.SGD)
         .fit(X, y)
         .loss_curve_
         for schedule, callbacks in {"cosine": None, "frozen": [frozen]}.items()
@@ -199,7 +208,7 @@ def test_schedulers_take_the_place_of_the_cosine(name):
 @pytest.mark.parametrize("name", TRAINED)
 def test_checkpoints_hold_the_parameters(name, tmp_path):
     best = Checkpoint("train_loss_best", dirname=tmp_path, f_optimizer=None)
-    clone(TRAINED[name]).set_params(callbacks=[best]).fit(X, y)
+    asked(name, [best]).fit(X, y)
     state = torch.load(tmp_path / "params.pt", weights_only=True)
     assert state
     assert all(torch.isfinite(value).all() for value in state.values())

@@ -25,6 +25,11 @@ CLASSES = {
     ),
     "StackingDensity": "skgmje.ensemble._stacking_density.StackingDensity",
     "TransformedDensity": "skgmje.compose._transformed.TransformedDensity",
+    # Their parts as parameters
+    "MemoryBank": "skgmje.conditional._joint_sources.MemoryBank",
+    "MixtureNetwork": "skgmje.conditional._network_sources.MixtureNetwork",
+    "NeuralGas": "skgmje.conditional._joint_sources.NeuralGas",
+    "TrainedModule": "skgmje.conditional._network_sources.TrainedModule",
     # Values that they are made of
     "Blend": "skgmje.conditional._stack_model.Blend",
     "Boosted": "skgmje.conditional._member_trees.Boosted",

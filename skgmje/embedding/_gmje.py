@@ -1,9 +1,8 @@
 """Gaussian mixture joint embeddings."""
 
-from dataclasses import replace
 from numbers import Integral, Real
 
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from skgmje._sklearn import (
     Interval,
@@ -12,13 +11,16 @@ from skgmje._sklearn import (
 )
 from skgmje._validation import TypeOptions
 from skgmje.conditional._models import Fit
-from skgmje.conditional._sources import SOURCES, Settings, source_of
+from skgmje.conditional._source import Settings
+from skgmje.conditional._sources import SOURCES, source_of
 from skgmje.embedding._base import (
     PARAMETER_CONSTRAINTS,
     EmbedderMixin,
     latent_density,
     standardize_views,
 )
+from skgmje.gaussian import COVARIANCE_TYPES
+from skgmje.mixture import GaussianMixture
 
 # Components of loss="joint", while n_components="auto" has nothing to go by.
 N_PROTOTYPES = 20
@@ -275,7 +277,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         **PARAMETER_CONSTRAINTS,
-        "mixture": [StrOptions({name for name, s in SOURCES.items() if not s.is_pool})],
+        "mixture": [StrOptions(set(SOURCES) - {"auto"})],
         "n_components": [_AT_LEAST_ONE, StrOptions({"auto"})],
         "covariance_type": [TypeOptions()],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
@@ -353,16 +355,14 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
     def _fit_density(self, settings, z_context, z_target, random_state, task):
         context, target = standardize_views(z_context, z_target)
         rows = context.forward(z_context), target.forward(z_target)
-        source = self.mixture
+        source, joint, how = settings
         if task.when:
-            size = 1 if settings.n_components == "auto" else settings.n_components
-            settings = replace(settings, n_components=size, max_iter=_HURRIED_STEPS)
-            source = "prototypes"
-        fit = task.learn(
-            Fit, source_of(source).fit, *rows, settings, random_state=random_state
-        )
+            size = 1 if joint.n_components == "auto" else joint.n_components
+            hurried = {"n_components": size, "max_iter": _HURRIED_STEPS}
+            source = source_of(clone(joint).set_params(**hurried))
+        fit = task.learn(Fit, source._fit, *rows, how, random_state=random_state)
         density = latent_density(
-            fit.model, z_context, context, target, settings, random_state
+            fit.model, z_context, context, target, joint, random_state
         )
         return density, fit.trouble
 
@@ -382,11 +382,24 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
                 f"fit. Known are {list(_MIXTURE_PARAMS)}."
             )
         validate_parameter_constraints(_MIXTURE_PARAMS, params, "mixture_params")
-        settings = Settings(
-            n_components=self.n_components,
-            covariance_type=self.covariance_type,
-            shrinkage=self.shrinkage,
-            reg_covar=self.reg_covar,
-            device=resolve_device(self.device),
-        )
-        return replace(settings, **params)
+        params = {k: v for k, v in params.items() if not isinstance(v, str)}
+        names = ("n_components", "covariance_type", "shrinkage", "reg_covar")
+        asked = {name: getattr(self, name) for name in names} | params
+        joint = GaussianMixture(rank=1)
+        joint.set_params(**{k: v for k, v in asked.items() if hasattr(joint, k)})
+        source = joint
+        if self.mixture != "prototypes":
+            source = SOURCES[self.mixture]()
+            # What is 'auto' is left to it, as are covariances that it does not have.
+            known = {k: v for k, v in asked.items() if hasattr(source, k)}
+            known = {k: v for k, v in known.items() if not isinstance(v, str)}
+            source.set_params(**known, covariance_type=self._source_type())
+        how = Settings(device=resolve_device(self.device))
+        return source_of(source), joint, how
+
+    def _source_type(self):
+        """Return the covariance type that the source has for `covariance_type`."""
+        kind = "full" if self.covariance_type == "auto" else self.covariance_type
+        if self.mixture != "network":
+            return kind
+        return "diag" if COVARIANCE_TYPES[kind].independent else "full"

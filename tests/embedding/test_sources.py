@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje import ConditionalMixtureDensity
 from skgmje.embedding import GMJEEmbedder
+from tests.sources import WORDS
 
 PARAMS = {
     "network": {"max_iter": 30, "n_members": 2, "hidden_layer_sizes": (8,)},
     "memory-bank": {"max_iter": 1},
 }
-SOURCES = sorted(ConditionalMixtureDensity._parameter_constraints["mixture"][0].options)
 N_COMPONENTS = {"memory-bank": 50}
 
 
-@pytest.fixture(scope="module", params=sorted({*SOURCES} - {"auto"}))
+@pytest.fixture(scope="module", params=sorted({*WORDS} - {"auto"}))
 def fitted(request, views):
     return GMJEEmbedder(
         2,

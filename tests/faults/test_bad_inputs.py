@@ -6,6 +6,7 @@ CODE = """
 import json
 import scipy.sparse
 import skgmje
+from skgmje.conditional import MixtureNetwork
 from sklearn.preprocessing import StandardScaler
 
 small = dict(max_iter=5, hidden_layer_sizes=(4,), random_state=0)
@@ -16,7 +17,9 @@ MODELS = {
         6, insertion_interval=20, random_state=0
     ),
     "prototypes": skgmje.ConditionalMixtureDensity("prototypes", random_state=0),
-    "network": skgmje.ConditionalMixtureDensity("network", n_members=2, **small),
+    "network": skgmje.ConditionalMixtureDensity(
+        MixtureNetwork(n_members=2, max_iter=3, hidden_layer_sizes=(4,)), random_state=0
+    ),
     "GJEEmbedder": skgmje.GJEEmbedder(2, **small),
     "GMJEEmbedder": skgmje.GMJEEmbedder(2, n_components=2, **small),
     "TransformedDensity": skgmje.TransformedDensity(

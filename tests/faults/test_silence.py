@@ -9,13 +9,16 @@ if sys.argv[2] == "open one":
     import socket
     socket.socket().close()
 import skgmje
+from skgmje.conditional import MixtureNetwork
 from skgmje.utils import all_estimators
 small = dict(max_iter=3, hidden_layer_sizes=(4,), random_state=0)
 fits = (
     skgmje.GaussianMixture(2, random_state=0),
     skgmje.KernelMixtureDensity(2, **small),
     skgmje.GrowingNeuralGasMixture(8, insertion_interval=20, random_state=0),
-    skgmje.ConditionalMixtureDensity(n_members=2, **small),
+    skgmje.ConditionalMixtureDensity(
+        ["prototypes", MixtureNetwork(n_members=2, max_iter=3)], random_state=0
+    ),
     skgmje.GJEEmbedder(2, **small),
     skgmje.GMJEEmbedder(2, n_components=2, **small),
 )

@@ -35,9 +35,11 @@ from skgmje import (
     TransformedDensity,
 )
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
+from skgmje.conditional import TrainedModule
 from skgmje.embedding import ImageAugmentation
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.modules import Prototypes
+from tests.sources import WORDS, make_source
 
 RNG = np.random.RandomState(0)
 X = RNG.normal(size=(120, 3)).round(6)
@@ -74,7 +76,6 @@ def transformed(transformer, density=None, **params):
     return TransformedDensity(transformer, density, **params)
 
 
-SOURCES = sorted(ConditionalMixtureDensity._parameter_constraints["mixture"][0].options)
 MODULE = make_module()
 # Estimator, and those of its parameters that are code.
 CASES = {
@@ -106,12 +107,22 @@ CASES = {
         ),
     ),
     **{
-        f"conditional-{source}": (ConditionalMixtureDensity(source, **NETWORKS),)
-        for source in SOURCES
+        f"conditional-{word}": (
+            ConditionalMixtureDensity(make_source(word, **NETWORKS), **SEED),
+        )
+        for word in WORDS
     },
+    "conditional-word": (ConditionalMixtureDensity("prototypes", **SEED),),
+    "conditional-optimizer": (
+        ConditionalMixtureDensity(
+            make_source("network", trainer={"optimizer": torch.optim.SGD}, **NETWORKS),
+            **SEED,
+        ),
+        {"source.trainer": {"optimizer": torch.optim.SGD}},
+    ),
     "conditional-module": (
-        ConditionalMixtureDensity(MODULE, **NETWORKS),
-        {"mixture": MODULE},
+        ConditionalMixtureDensity(TrainedModule(MODULE, max_iter=5), **SEED),
+        {"source.module": MODULE},
     ),
     "gje": (GJEEmbedder(2, **SMALL),),
     "gje-own": (

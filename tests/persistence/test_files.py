@@ -33,6 +33,7 @@ from skgmje import (
 from skgmje._persistence import Checkpoint
 from skgmje._persistence._container import pack, unpack
 from skgmje._persistence._registry import CLASSES, class_of, name_of
+from skgmje.conditional import MixtureNetwork
 from skgmje.utils import all_estimators
 
 pytestmark = [
@@ -443,7 +444,8 @@ LEARNERS = {
         4, generator="noise", polish="weights", tol=0, max_iter=60, **SMALL
     ),
     "conditional": ConditionalMixtureDensity(
-        "network", n_members=2, max_iter=60, **SMALL
+        MixtureNetwork(n_members=2, max_iter=60, hidden_layer_sizes=(4,)),
+        random_state=0,
     ),
     "embedder": GJEEmbedder(2, batch_size=64, target="ema", max_iter=60, **SMALL),
     "images": GJEEmbedder(
@@ -484,10 +486,11 @@ def crash_at(monkeypatch):
 
 
 def fit(estimator, folder=None):
-    estimator = type(estimator)(**{**estimator.get_params(), "checkpoint_dir": folder})
+    estimator = clone(estimator)
     if isinstance(estimator, ConditionalMixtureDensity):
+        estimator.set_params(source__trainer={"checkpoint_dir": folder})
         return estimator.fit(RESUME_X, Y)
-    return estimator.fit(RESUME_X)
+    return estimator.set_params(checkpoint_dir=folder).fit(RESUME_X)
 
 
 @pytest.mark.parametrize(
