@@ -25,6 +25,9 @@ CLASSES = {
     ),
     "StackingDensity": "skgmje.ensemble._stacking_density.StackingDensity",
     "TransformedDensity": "skgmje.compose._transformed.TransformedDensity",
+    # Options of theirs
+    "Codes": "skgmje.mixture._kernel_generators.Codes",
+    "Noise": "skgmje.mixture._kernel_generators.Noise",
     # Values that they are made of
     "Blend": "skgmje.conditional._stack_model.Blend",
     "Boosted": "skgmje.conditional._member_trees.Boosted",
