@@ -489,7 +489,7 @@ def check_callbacks(callbacks):
         if not isinstance(made, Callback):
             raise ValueError(
                 f"trainer['callbacks']={callbacks!r} has {item!r}, which is no "
-                "callback of skorch. Use skorch.callbacks.Callback or one of its subclasses."
+                "callback of skorch. Use skorch.callbacks.Callback or a subclass."
             )
         if str(getattr(made, "monitor", "")).startswith("valid"):
             raise ValueError(

@@ -15,7 +15,7 @@ FITS = {
         6, n_init=2, tol=1e-7, random_state=0, checkpoint_dir=folder
     ).fit(X),
     "network of centres": lambda: KernelMixtureDensity(
-        6, batch_size=64, tol=0, **small
+        6, batch_size=64, tol=0, random_state=0, trainer={"checkpoint_dir": folder}
     ).fit(X),
     "conditional network": lambda: ConditionalMixtureDensity(
         "network", n_members=2, max_iter=200, **small
