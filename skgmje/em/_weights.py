@@ -5,7 +5,7 @@ from scipy.spatial.distance import cdist
 
 from skgmje._backend import as_double, as_floats, from_tensor
 from skgmje.em._bandwidth import nearest_centers
-from skgmje.em._em import PASS_LIMIT, has_missing, row_mean
+from skgmje.em._em import PASS_LIMIT, has_missing, observed_moments
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._passes import block_stats
@@ -65,10 +65,8 @@ def weights_only(
             "impute such samples, or use expectation_maximization."
         )
     n_components, n_features = centers.shape
-    center = row_mean(X, sample_weight)
-    blocks = (X[start : start + 8192] for start in range(0, len(X), 8192))
-    squares = sum(float(((block - center) ** 2).sum()) for block in blocks)
-    variance = squares / (len(X) * n_features) or 1.0
+    center, variance = observed_moments(X, sample_weight)
+    variance = float(variance.mean()) or 1.0
     floor = 1e-12 * float((centers**2).max(initial=variance))
     if left_out:
         given = centers, sample_weight, variance, floor
