@@ -1,6 +1,6 @@
 """
 ====================================================
-Cost, refinement and transformer by a plain grid search
+Cost, refinement, transformer by a plain grid search
 ====================================================
 
 Claim: the estimators are scikit-learn's to the letter, so ``GridSearchCV`` chooses

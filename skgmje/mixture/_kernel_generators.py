@@ -18,13 +18,13 @@ class CenterOptions(Options):
     }
 
     #: Whether the centers are draws from a map of noise.
-    draws_noise = False
+    _draws_noise = False
 
     #: Whether the network was not written here.
-    is_foreign = False
+    _is_foreign = False
 
     #: How 'auto' chooses the bandwidth.
-    bandwidth_rule = "cell"
+    _bandwidth_rule = "cell"
 
     def check(self):
         """Raise if a parameter has a value that it must not have."""
@@ -34,7 +34,7 @@ class CenterOptions(Options):
         super().check()
         check_layers(self.hidden_layer_sizes, (128, 128), may_be_empty=True)
 
-    def count(self, n_components, n_samples):
+    def _count(self, n_components, n_samples):
         """Return the number of centers per step."""
         return n_components
 
@@ -89,7 +89,7 @@ class Codes(CenterOptions):
         self.code_dim = code_dim
         self.hidden_layer_sizes = hidden_layer_sizes
 
-    def build(self, n_features, recipe, random_state, dtype):
+    def _build(self, n_features, recipe, random_state, dtype):
         """Return the torch module, on the CPU."""
         import torch
 
@@ -145,8 +145,8 @@ class Noise(CenterOptions):
         **CenterOptions._parameter_constraints,
     }
 
-    draws_noise = True
-    bandwidth_rule = "wide"
+    _draws_noise = True
+    _bandwidth_rule = "wide"
     init = "noise"
 
     def __init__(self, network=None, *, code_dim=8, hidden_layer_sizes=(128, 128)):
@@ -155,21 +155,21 @@ class Noise(CenterOptions):
         self.hidden_layer_sizes = hidden_layer_sizes
 
     @property
-    def is_foreign(self):
+    def _is_foreign(self):
         """Whether the network was not written here."""
         return self.network is not None
 
-    def count(self, n_components, n_samples):
+    def _count(self, n_components, n_samples):
         """Return the number of fresh centers per step."""
         return max(n_components, min(MAX_DRAWN, n_samples // 4))
 
-    def build(self, n_features, recipe, random_state, dtype):
+    def _build(self, n_features, recipe, random_state, dtype):
         """Return the torch module, on the CPU."""
         from skgmje.modules import NoiseGenerator
         from skgmje.modules._generators import own_network
 
         network = None
-        if self.is_foreign:
+        if self._is_foreign:
             network = own_network(self.network, self.code_dim, n_features, dtype)
         return NoiseGenerator(
             recipe.n_centers,

@@ -91,7 +91,7 @@ def warn_of_no_density(estimator):
 
 def _draws_noise(estimator):
     """Raise AttributeError if there is no map from noise."""
-    if not read_generator(estimator.generator).draws_noise:
+    if not read_generator(estimator.generator)._draws_noise:
         raise AttributeError(
             f"generator={estimator.generator!r} has one code per component and draws "
             "no others; sample_generator needs generator='noise' or an own network."

@@ -143,12 +143,12 @@ def choose_recipe(
 ):
     """Choose how the centers are to be placed."""
     n_samples = len(data.training[0])
-    n_centers = generator.count(n_components, n_samples)
+    n_centers = generator._count(n_components, n_samples)
     cost = as_cost(estimator.cost)
     is_raw_density = estimator.refine is None and cost.is_density
     rule = estimator.bandwidth
     if rule == "auto":
-        of_density = "loo" if is_raw_density else generator.bandwidth_rule
+        of_density = "loo" if is_raw_density else generator._bandwidth_rule
         rule = cost.bandwidth or of_density
     cells = None
     if generator.init == "k-means++" or rule in CELL_RULES:
@@ -223,6 +223,6 @@ def _batch_size(estimator, generator, n_centers, n_samples):
     """Return the number of samples per step: all of few, or enough for the centers."""
     if estimator.batch_size != "auto":
         return estimator.batch_size
-    if n_samples <= FULL_BATCH_SAMPLES and not generator.draws_noise:
+    if n_samples <= FULL_BATCH_SAMPLES and not generator._draws_noise:
         return None
     return min(n_samples, max(256, 4 * n_centers))

@@ -123,7 +123,7 @@ def train_centers(estimator, data, dtype, n_components, recipe, task, device):
         progress(losses)
         return task.end_epoch() or plateau(losses)
 
-    foreign = [DefaultGenerator()] * recipe.generator.is_foreign
+    foreign = [DefaultGenerator()] * recipe.generator._is_foreign
     hooks = Hooks(
         objective.set_progress,
         on_epoch,
@@ -146,13 +146,13 @@ def _place(rows, n_components, objective, hooks, recipe, device, task):
     """Train the module, and return the placement that it found."""
     schedule, seed, generator = recipe.schedule, recipe.seed, recipe.generator
     random_state = torch.Generator().manual_seed(seed)
-    foreign = generator.is_foreign
+    foreign = generator._is_foreign
     with own_random_state(seed, device) if foreign else nullcontext():
         first = rows[:1][0]
-        module = generator.build(first.shape[1], recipe, random_state, first.dtype)
+        module = generator._build(first.shape[1], recipe, random_state, first.dtype)
         plan = schedule, hooks, random_state, device
         training = task.learn(Training, train, module, objective, rows, *plan)
-        own = generator.draws_noise
+        own = generator._draws_noise
         size = n_components if own else None
         found = module, objective, rows, size, random_state
         model, diagnostics = task.finish(_look, *found)
@@ -202,7 +202,7 @@ def restore_network(estimator):
     recipe = Recipe(generator, n_centers=1, bumps=Bumps(1.0, 1.0))
     args = estimator.n_features_in_, recipe, torch.Generator(), torch.float32
     with own_random_state(0):
-        module = generator.build(*args)
+        module = generator._build(*args)
     return load_tensors(module.network, estimator.generator_)
 
 
