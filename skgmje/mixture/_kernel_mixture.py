@@ -23,7 +23,12 @@ from skgmje._validation import TypeOptions
 from skgmje.costs._costs import TRAINING_COSTS, as_cost
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._gaussian_mixture import GaussianMixture
-from skgmje.mixture._kernel_generators import GENERATORS, CenterOptions, read_generator
+from skgmje.mixture._kernel_generators import (
+    GENERATORS,
+    CenterOptions,
+    Codes,
+    read_generator,
+)
 from skgmje.mixture._kernel_recipe import (
     check_size,
     choose_recipe,
@@ -91,7 +96,7 @@ def warn_of_no_density(estimator):
 
 def _draws_noise(estimator):
     """Raise AttributeError if there is no map from noise."""
-    if not read_generator(estimator.generator)._draws_noise:
+    if isinstance(estimator.generator, Codes) or estimator.generator == "codes":
         raise AttributeError(
             f"generator={estimator.generator!r} has one code per component and draws "
             "no others; sample_generator needs generator='noise' or an own network."
