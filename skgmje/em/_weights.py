@@ -11,7 +11,7 @@ from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._passes import block_stats
 
 # Pairs of a sample and a center from which the variance of samples left out follows.
-_MAX_PAIRS = 2**22
+_MAX_PAIRS = 2**20
 
 
 def weights_only(
