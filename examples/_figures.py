@@ -37,7 +37,7 @@ def plot_scores(outcomes):
         axis.locator_params(axis="x", nbins=4)
         axis.grid(axis="x", alpha=0.3)
         axis.margins(x=0.1)
-    labels = {"before the polish": BEFORE, "after it": AFTER, "no cost": REFERENCE}
+    labels = {"before the refinement": BEFORE, "after it": AFTER, "no cost": REFERENCE}
     handles = [axes[0].scatter([], [], s=50, **style) for style in labels.values()]
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     figure.suptitle("Held-out log-likelihood of each density: right is better")
@@ -59,7 +59,7 @@ def plot_densities(problem, fits, references):
     logs = [p.score_samples(grid).reshape(len(y), len(x)) for *_, p in panels]
     top = np.ceil(max(log.max() for log in logs))
     levels = np.linspace(top - DEPTH, top, 2 * DEPTH + 1)
-    # The sixth column is a gap: what follows knows neither cost nor polish.
+    # The sixth column is a gap: what follows knows neither cost nor refinement.
     figure, axes = plt.subplots(
         2,
         7,
@@ -74,7 +74,9 @@ def plot_densities(problem, fits, references):
         filled = axis.contourf(x, y, log, levels, cmap="Blues", extend="min")
         axis.scatter(*_draw(pipeline, 200).T, s=4, color="#E69F00", linewidths=0)
         axis.set_title(name, fontsize=11)
-    for axis, stage in zip(axes[:, 0], ("before the polish", "after it"), strict=True):
+    for axis, stage in zip(
+        axes[:, 0], ("before the refinement", "after it"), strict=True
+    ):
         axis.set_ylabel(f"$\\bf{{{stage.replace(' ', '~')}}}$\nfeature 2")
     for axis in axes[1]:
         axis.set_xlabel("feature 1")
@@ -118,7 +120,7 @@ def plot_digits(problem, fits, references):
     panels = {
         "real": real,
         "real, 16 components": after[:-1].inverse_transform(after[:-1].transform(real)),
-        "svd, before the polish": _draw(before, n * n),
+        "svd, before the refinement": _draw(before, n * n),
         "svd, after it": _draw(after, n * n),
     }
     names = [name for name in references if name.startswith("sklearn")]

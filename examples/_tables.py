@@ -36,7 +36,7 @@ def format_table(problem, outcomes):
         "",
         f"{problem.name}: {n_rows} rows, {n_features} features{kept}; "
         f"K = {problem.n_components}, shrinkage = {problem.shrinkage:g}",
-        f"{'':24}|  before the polish |   after it, or none",
+        f"{'':24}| before refinement |   after it, or none",
         f"{'':24}|     nats   seconds |     nats   seconds",
     ]
     for name, stages in outcomes.items():
@@ -51,19 +51,19 @@ def _cells(outcome):
 
 def conclude(outcomes, costs):
     """Return what the numbers say; none of them is typed."""
-    before, after = (_spreads(outcomes, costs, polish) for polish in ("weights", "em"))
+    before, after = (_spreads(outcomes, costs, refine) for refine in ("weights", "em"))
     gains = {name: _least_gain(rows, costs) for name, rows in outcomes.items()}
     n_wins = sum(gains[name] > before[name] for name in gains)
     n_smaller = sum(after[name] < before[name] for name in before)
     n_noise = sum(_is_noise(rows, costs) for rows in outcomes.values())
     sentences = [
-        f"1. The polish gains every cost at least {_join(gains)} nats; that is more "
-        "than any choice of the cost does before it on "
+        f"1. The refinement gains every cost at least {_join(gains)} nats; that is "
+        "more than any choice of the cost does before it on "
         f"{n_wins} of {len(gains)} data sets.",
-        f"2. Best and worst cost differ by {_join(before)} before the polish, by "
+        f"2. Best and worst cost differ by {_join(before)} before the refinement, by "
         f"{_join(after)} after it: less on {n_smaller} of {len(gains)} data sets, and "
         f"within two standard errors over the folds on {n_noise}.",
-        f"3. The polished svd cost gains {_differences(outcomes, 'svd')}.",
+        f"3. The refined svd cost gains {_differences(outcomes, 'svd')}.",
     ]
     lines = [textwrap.fill(s, 84, subsequent_indent="   ") for s in sentences]
     return "\n".join(["", "What the numbers say", *lines])
@@ -77,17 +77,17 @@ def _least_gain(rows, costs):
     return min(rows[cost]["em"].nats - rows[cost]["weights"].nats for cost in costs)
 
 
-def _spreads(outcomes, costs, polish):
-    ranked = {name: _ranked(rows, costs, polish) for name, rows in outcomes.items()}
+def _spreads(outcomes, costs, refine):
+    ranked = {name: _ranked(rows, costs, refine) for name, rows in outcomes.items()}
     return {name: done[-1].nats - done[0].nats for name, done in ranked.items()}
 
 
-def _ranked(rows, costs, polish):
-    return sorted((rows[cost][polish] for cost in costs), key=lambda done: done.nats)
+def _ranked(rows, costs, refine):
+    return sorted((rows[cost][refine] for cost in costs), key=lambda done: done.nats)
 
 
 def _is_noise(rows, costs):
-    """Tell whether the folds leave open which polished cost is better."""
+    """Tell whether the folds leave open which refined cost is better."""
     worst, *_, best = _ranked(rows, costs, "em")
     gains = best.scores - worst.scores
     return gains.mean() < 2 * gains.std(ddof=1) / len(gains) ** 0.5

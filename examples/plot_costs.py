@@ -4,12 +4,12 @@ Where four costs put the same centres
 =====================================
 
 Claim: the four kernel costs [1]_ place the centres of a mixture in two ways, scalar
-like vector-matrix and matrix-matrix like SVD. Once likelihood has polished them, the
+like vector-matrix and matrix-matrix like SVD. Once EM has moved them, the
 densities nearly agree.
 
 A network places ten centres among two moons, under one cost after the other. Two
-densities follow: ``polish="weights"`` leaves the centres in place and only sets
-weights and one common variance; ``polish="em"`` lets EM move the centres and fit
+densities follow: ``refine="weights"`` leaves the centres in place and only sets
+weights and one common variance; ``refine="em"`` lets EM move the centres and fit
 their covariances.
 
 References
@@ -38,24 +38,24 @@ train, _ = make_moons(500, noise=0.08, random_state=0)
 held_out, _ = make_moons(4000, noise=0.08, random_state=1)
 
 # %%
-# Fit each cost, without and with the polish
+# Fit each cost, without and with the refinement
 # ------------------------------------------
 # The score is the mean log-likelihood of new rows, in nats: higher is better.
 
 fits = {
-    polish: {
+    refine: {
         cost: KernelMixtureDensity(
-            10, covariance_type="full", cost=cost, polish=polish, random_state=0
+            10, covariance_type="full", cost=cost, refine=refine, random_state=0
         ).fit(train)
         for cost in COSTS
     }
-    for polish in ("weights", "em")
+    for refine in ("weights", "em")
 }
 nats = {
-    polish: {cost: density.score(held_out) for cost, density in by_cost.items()}
-    for polish, by_cost in fits.items()
+    refine: {cost: density.score(held_out) for cost, density in by_cost.items()}
+    for refine, by_cost in fits.items()
 }
-print(f"{'nats per row':15}{'as placed':>11}{'polished':>10}")
+print(f"{'nats per row':15}{'as placed':>11}{'refined':>10}")
 for cost in COSTS:
     print(f"{cost:15}{nats['weights'][cost]:11.3f}{nats['em'][cost]:10.3f}")
 gaps = [np.ptp(list(by_cost.values())) for by_cost in nats.values()]
@@ -90,12 +90,12 @@ for (before, after), cost in zip(axes.T, COSTS, strict=True):
     before.set_title(f"{cost}\nas placed: {nats['weights'][cost]:.3f} nats")
     MixtureDisplay.from_estimator(fits["em"][cost], ax=after, coverage=[0.9])
     after.set(
-        title=f"polished: {nats['em'][cost]:.3f} nats", xlabel="feature 0", ylabel=""
+        title=f"refined: {nats['em'][cost]:.3f} nats", xlabel="feature 0", ylabel=""
     )
     for axis in (before, after):
         axis.scatter(*train.T, s=3, color="0.75", linewidths=0, zorder=0)
 for axis in axes[:, 0]:
     axis.set_ylabel("feature 1")
-figure.suptitle("Centres as each cost places them, and components after the polish")
+figure.suptitle("Centres as each cost places them, and components after the refinement")
 OUT.mkdir(exist_ok=True)
 figure.savefig(OUT / "costs.png", dpi=110)

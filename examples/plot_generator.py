@@ -27,6 +27,7 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from skgmje import GaussianMixture, KernelMixtureDensity
+from skgmje.mixture import Noise
 
 OUT = Path(__file__).parent / "out"
 
@@ -53,10 +54,9 @@ def draw_network(**params):
     """Train a network of noise; return its draws."""
     network = KernelMixtureDensity(
         64,
-        generator="noise",
-        polish="weights",
+        generator=Noise(code_dim=16),
+        refine="weights",
         standardize=False,  # distances in units of a pixel
-        code_dim=16,
         max_iter=500,
         tol=3e-4,
         random_state=0,

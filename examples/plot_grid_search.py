@@ -1,10 +1,10 @@
 """
 ====================================================
-Cost, polish and transformer by a plain grid search
+Cost, refinement, transformer by a plain grid search
 ====================================================
 
 Claim: the estimators are scikit-learn's to the letter, so ``GridSearchCV`` chooses
-cost, polish and transformer of a density by held-out
+cost, refinement and transformer of a density by held-out
 log-likelihood, in the units of the data. Here the transformer matters more than the
 cost.
 
@@ -31,8 +31,8 @@ X = load_wine().data[:, [0, 6, 9]]  # alcohol, flavanoids, colour intensity
 # %%
 # Search
 # ------
-# Four costs, with the likelihood's polish of weights alone or of everything, behind
-# two transformers.
+# Four costs, with weights alone or everything refined by likelihood, behind two
+# transformers.
 
 density = TransformedDensity(
     StandardScaler(),
@@ -40,7 +40,7 @@ density = TransformedDensity(
 )
 grid = {
     "density__cost": COSTS,
-    "density__polish": ["weights", "em"],
+    "density__refine": ["weights", "em"],
     "transformer": [StandardScaler(), PowerTransformer()],
 }
 folds = KFold(3, shuffle=True, random_state=0)  # the wines are sorted by grower
@@ -57,19 +57,19 @@ for name, value in best.items():
 # -------------------
 
 names = {
-    "weights": "polish of the weights",
-    "em": "polish of everything",
+    "weights": "weights and one variance",
+    "em": "everything, by EM",
 }
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), sharey=True, layout="constrained")
 table = search.cv_results_
-for axis, (polish, title) in zip(axes, names.items(), strict=True):
+for axis, (refine, title) in zip(axes, names.items(), strict=True):
     for shift, kind in ((-0.18, StandardScaler), (0.18, PowerTransformer)):
         for place, (cost, colour) in enumerate(zip(COSTS, COLOURS, strict=True)):
             (row,) = [
                 i
                 for i, params in enumerate(table["params"])
                 if params["density__cost"] == cost
-                and params["density__polish"] == polish
+                and params["density__refine"] == refine
                 and isinstance(params["transformer"], kind)
             ]
             scores = [table[f"split{fold}_test_score"][row] for fold in range(3)]

@@ -1,21 +1,21 @@
 """
-=======================================
-Five costs, with and without the polish
-=======================================
+===========================================
+Five costs, with and without the refinement
+===========================================
 
 A network places the centres of a Gaussian mixture by one of four kernel costs
 [1]_, or by likelihood. Each kernel cost is the gap between a value and its
 bound, and needs no integral. Likelihood then makes a density of the centres,
 which is also what Gaussian joint embeddings rest on [2]_:
 
-* *before the polish* (``polish="weights"``) the centres stay where the cost put
+* *before the refinement* (``refine="weights"``) the centres stay where the cost put
   them. Likelihood only sets weights, and one variance for all components and
-  features. It reads the same for every cost, while ``polish=None`` would not:
+  features. It reads the same for every cost, while ``refine=None`` would not:
   matrix-matrix and SVD compare operators, and their variance is not a density's.
-* *after it* (``polish="em"``) means, weights and full covariances follow by EM
+* *after it* (``refine="em"``) means, weights and full covariances follow by EM
   from those centres.
 
-Claim: the polish is worth more than the choice of the cost. What the numbers
+Claim: the refinement is worth more than the choice of the cost. What the numbers
 make of it stands at the end.
 
 Everything runs on data that ships with scikit-learn. Each density is the last
@@ -48,10 +48,12 @@ from sklearn.preprocessing import StandardScaler
 
 from skgmje import GaussianMixture, KernelMixtureDensity
 from skgmje.costs import COSTS
+from skgmje.mixture import Codes
 
 ALL_COSTS = ("likelihood", *COSTS)
 FOLDS = KFold(3, shuffle=True, random_state=0)
-# scikit-learn's default is a hundredth of it, and fails on 118 rows of wine.
+# That of the kernel mixtures. scikit-learn's default is a hundredth of it, and fails
+# on 118 rows of wine.
 REG_COVAR = 1e-4
 
 # %%
@@ -83,7 +85,6 @@ class Problem:
             self.n_components,
             covariance_type="full",
             shrinkage=self.shrinkage,
-            reg_covar=REG_COVAR,
             random_state=0,
         )
         return self.pipeline(density.set_params(**params))
@@ -107,8 +108,8 @@ PROBLEMS = [
 
 
 def compare_costs(problem):
-    """Return how each cost did before and after the polish."""
-    grid = {"density__cost": ALL_COSTS, "density__polish": ["weights", "em"]}
+    """Return how each cost did before and after the refinement."""
+    grid = {"density__cost": ALL_COSTS, "density__refine": ["weights", "em"]}
     bar = progress_bar()
     search = GridSearchCV(
         problem.kernel_mixture(), grid, cv=FOLDS, refit=False, verbose=bar is None
@@ -120,7 +121,7 @@ def compare_costs(problem):
     for i, params in enumerate(results["params"]):
         scores = [results[f"split{k}_test_score"][i] for k in range(FOLDS.n_splits)]
         outcome = Outcome(np.array(scores), results["mean_fit_time"][i])
-        outcomes[params["density__cost"]][params["density__polish"]] = outcome
+        outcomes[params["density__cost"]][params["density__refine"]] = outcome
     return outcomes
 
 
@@ -137,7 +138,7 @@ def progress_bar():
 # %%
 # What they are compared with
 # ---------------------------
-# EM from k-means with the same settings, which is the polish without any cost;
+# EM from k-means with the same settings, which is the refinement without any cost;
 # scikit-learn's mixture with the components that BIC prefers; and its kernel
 # density estimate with the bandwidth that cross-validation prefers.
 
@@ -228,14 +229,15 @@ def fit_first_fold(problem, costs, **params):
 
 
 toy, images = PROBLEMS[0], PROBLEMS[-1]
-both = [{"polish": "weights"}, {"polish": "em"}]
+both = [{"refine": "weights"}, {"refine": "em"}]
 print("drawing the pictures")
 plot_scores(outcomes)
 toy_fits = [fit_first_fold(toy, ALL_COSTS, **params) for params in both]
 plot_densities(toy, toy_fits, fitted["moons"])
 svd_fits = [fit_first_fold(images, ["svd"], **params) for params in both]
 plot_digits(images, svd_fits, fitted["digits"])
-poor = {"init_params": "random_from_data", "bandwidth": 0.3, "polish": "weights"}
+random = Codes("random_from_data")
+poor = {"generator": random, "bandwidth": 0.3, "refine": "weights"}
 plot_loss_curves(
     {k: fit_first_fold(toy, COSTS, n_components=k, **poor) for k in (4, 16, 64)}
 )

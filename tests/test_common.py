@@ -15,9 +15,11 @@ from skgmje.embedding import LOSSES, GJEEmbedder, GMJEEmbedder, KernelDecoder
 from skgmje.ensemble import StackingConditionalDensity, StackingDensity
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import (
+    Codes,
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
+    Noise,
 )
 from skgmje.outlier import DensityOutlierDetector
 from skgmje.utils import all_estimators
@@ -32,6 +34,9 @@ AUTO = {
 
 # Small enough for the suite's tables of 10 to 200 rows; the one place that says so.
 SMALL = {"n_components": 3, "max_iter": 20, "hidden_layer_sizes": (8,)}
+STEPS = {"n_components": 3, "max_iter": 20}
+CODES = {**STEPS, "generator": Codes(hidden_layer_sizes=(8,))}
+NOISE = {**STEPS, "generator": Noise(hidden_layer_sizes=(8,))}
 
 MIXTURES = [
     GaussianMixture(),
@@ -44,17 +49,15 @@ MIXTURES = [
     GaussianMixture(2, init_params="k-means++", n_init=2),
 ]
 KERNEL_DENSITIES = [
-    KernelMixtureDensity(**SMALL, covariance_type="full", shrinkage=2.0),
+    KernelMixtureDensity(**CODES, covariance_type="full", shrinkage=2.0),
     KernelMixtureDensity(max_iter=20),
-    *(KernelMixtureDensity(**SMALL, cost=cost) for cost in (*COSTS, "likelihood")),
-    *(KernelMixtureDensity(**SMALL, polish=polish) for polish in ("weights", None)),
-    *(
-        KernelMixtureDensity(**SMALL, covariance_type=kind, rank=1)
-        for kind in COVARIANCE_TYPES
-    ),
-    KernelMixtureDensity(**SMALL, generator="noise"),
-    KernelMixtureDensity(**SMALL, generator="noise", cost="scalar", polish=None),
-    KernelMixtureDensity(**SMALL, batch_size=16),
+    *(KernelMixtureDensity(**CODES, cost=cost) for cost in (*COSTS, "likelihood")),
+    *(KernelMixtureDensity(**CODES, refine=word) for word in ("em", "weights", None)),
+    KernelMixtureDensity(**CODES, refine=GaussianMixture(reg_covar="auto")),
+    *(KernelMixtureDensity(**CODES, covariance_type=kind) for kind in COVARIANCE_TYPES),
+    KernelMixtureDensity(**NOISE),
+    KernelMixtureDensity(**NOISE, cost="scalar", refine=None),
+    KernelMixtureDensity(**CODES, batch_size=16),
 ]
 CONDITIONALS = [
     ConditionalMixtureDensity(make_source("network", **SMALL, n_members=2)),

@@ -16,6 +16,7 @@ from sklearn.datasets import load_iris
 from skgmje.em import RowBlocks, tree_reduce
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import (
+    Codes,
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
@@ -35,7 +36,11 @@ ESTIMATORS = {
         "auto", covariance_type="diag", shrinkage=2, reg_covar="auto", random_state=0
     ),
     "codes": KernelMixtureDensity(
-        3, shrinkage=2, max_iter=20, hidden_layer_sizes=(8,), random_state=0
+        3,
+        shrinkage=2,
+        max_iter=20,
+        generator=Codes(hidden_layer_sizes=(8,)),
+        random_state=0,
     ),
     "gas": GrowingNeuralGasMixture(10, shrinkage=2.0, random_state=0),
     "clusters": GrowingNeuralGasMixture(

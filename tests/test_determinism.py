@@ -11,16 +11,18 @@ from numpy.testing import assert_array_equal
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
 
-from skgmje.mixture import GaussianMixture, KernelMixtureDensity
+from skgmje.mixture import Codes, GaussianMixture, KernelMixtureDensity, Noise
 
 X = load_iris().data[::3]
-SMALL = {"n_components": 3, "max_iter": 8, "hidden_layer_sizes": (8,)}
+STEPS = {"n_components": 3, "max_iter": 8}
+SMALL = {**STEPS, "generator": Codes(hidden_layer_sizes=(8,))}
+NOISE = {**STEPS, "generator": Noise(hidden_layer_sizes=(8,))}
 ESTIMATORS = {
     "mixture": GaussianMixture(4, random_state=3),
     "auto": GaussianMixture("auto", shrinkage="auto", random_state=3),
     "codes": KernelMixtureDensity(**SMALL, random_state=3),
     "batches": KernelMixtureDensity(**SMALL, batch_size=32, random_state=3),
-    "noise": KernelMixtureDensity(**SMALL, generator="noise", random_state=3),
+    "noise": KernelMixtureDensity(**NOISE, random_state=3),
 }
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -51,10 +53,7 @@ def test_again(estimator, fitted):
 
 
 def test_other_seed_differs():
-    one, two = (
-        KernelMixtureDensity(**SMALL, generator="noise", random_state=seed)
-        for seed in (0, 1)
-    )
+    one, two = (KernelMixtureDensity(**NOISE, random_state=seed) for seed in (0, 1))
     assert answer(one) != answer(two)
 
 
@@ -79,7 +78,7 @@ def test_other_process(estimator, fitted):
 @pytest.mark.slow
 def test_any_n_jobs():
     grid = {"cost": ["scalar", "svd"], "n_components": [2, 3]}
-    small = KernelMixtureDensity(max_iter=10, hidden_layer_sizes=(8,), random_state=0)
+    small = KernelMixtureDensity(**SMALL, random_state=0)
     scores = [
         GridSearchCV(small, grid, cv=2, n_jobs=n_jobs)
         .fit(X)

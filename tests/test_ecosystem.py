@@ -57,7 +57,7 @@ SMALL = {
         10, insertion_interval=20, random_state=0
     ),
     "KernelDecoder": KernelDecoder(2, **NETWORK),
-    "KernelMixtureDensity": KernelMixtureDensity(3, **NETWORK),
+    "KernelMixtureDensity": KernelMixtureDensity(3, max_iter=5, random_state=0),
     "StackingConditionalDensity": StackingConditionalDensity(
         ["gp"], n_members=2, **NETWORK
     ),

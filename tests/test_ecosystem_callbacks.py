@@ -47,7 +47,7 @@ TRAINED = {
     "GJEEmbedder": GJEEmbedder(embedding_dim=2, **NETWORK),
     "GMJEEmbedder": GMJEEmbedder(embedding_dim=2, n_components=2, **NETWORK),
     "KernelDecoder": KernelDecoder(2, **NETWORK),
-    "KernelMixtureDensity": KernelMixtureDensity(3, tol=0, **NETWORK),
+    "KernelMixtureDensity": KernelMixtureDensity(3, tol=0, max_iter=6, random_state=0),
 }
 # Name and number of the steps that a fit tells of.
 STEPS = {name: (estimator, "epoch", 6) for name, estimator in TRAINED.items()} | {
@@ -176,19 +176,18 @@ def test_callbacks_reach_the_density_behind_a_transformer(capsys):
     assert "fit-density | GaussianMixture - fit" in capsys.readouterr().out
 
 
-def asked(name, callbacks=None, **net_params):
-    """Return an estimator of whose training more is asked."""
+def trained_by(name, **asked):
+    """Return an estimator whose training is asked for something else, too."""
     estimator = clone(TRAINED[name])
-    if "source__trainer" in estimator.get_params():
-        trainer = {"callbacks": callbacks, **net_params}
-        return estimator.set_params(source__trainer=trainer)
-    return estimator.set_params(callbacks=callbacks, net_params=net_params)
+    params = estimator.get_params()
+    key = "source__trainer" if "source__trainer" in params else "trainer"
+    return estimator.set_params(**{key: asked})
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_early_stopping_ends_a_training(name):
     stop = EarlyStopping("train_loss", patience=2, threshold=10.0)
-    fitted = asked(name, [stop]).fit(X, y)
+    fitted = trained_by(name, callbacks=[stop]).fit(X, y)
     assert fitted.n_iter_ == 3
     assert np.isfinite(fitted.score(X, y))
 
@@ -197,7 +196,7 @@ def test_early_stopping_ends_a_training(name):
 def test_schedulers_take_the_place_of_the_cosine(name):
     frozen = LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambda epoch: 0.0)
     steps = {
-        schedule: asked(name, callbacks, optimizer=torch.optim.SGD)
+        schedule: trained_by(name, callbacks=callbacks, optimizer=torch.optim.SGD)
         .fit(X, y)
         .loss_curve_
         for schedule, callbacks in {"cosine": None, "frozen": [frozen]}.items()
@@ -208,7 +207,7 @@ def test_schedulers_take_the_place_of_the_cosine(name):
 @pytest.mark.parametrize("name", TRAINED)
 def test_checkpoints_hold_the_parameters(name, tmp_path):
     best = Checkpoint("train_loss_best", dirname=tmp_path, f_optimizer=None)
-    asked(name, [best]).fit(X, y)
+    trained_by(name, callbacks=[best]).fit(X, y)
     state = torch.load(tmp_path / "params.pt", weights_only=True)
     assert state
     assert all(torch.isfinite(value).all() for value in state.values())

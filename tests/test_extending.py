@@ -42,6 +42,7 @@ from skgmje.costs import COSTS, Cost, scalar_cost
 from skgmje.em import start_mixture
 from skgmje.inspection._canvas import BLUE, check_matplotlib, make_axes
 from skgmje.metrics._scores import average_rows, check_pair
+from skgmje.mixture import Codes
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.modules import MixtureModule
 from skgmje.utils import all_estimators, all_functions, check_density_estimator
@@ -281,7 +282,11 @@ def expected_failures(estimator):
     [
         OneGaussian(),
         KernelMixtureDensity(
-            3, cost="chord", max_iter=5, hidden_layer_sizes=(8,), polish=None
+            3,
+            cost="chord",
+            max_iter=5,
+            generator=Codes(hidden_layer_sizes=(8,)),
+            refine=None,
         ),
         ConditionalMixtureDensity(TrainedModule(Branches(), max_iter=5)),
     ],

@@ -68,7 +68,9 @@ ALL = {
     "GaussianMixture": clone(EM).set_params(n_init=2),
     "GrowingNeuralGasMixture": GrowingNeuralGasMixture(8, random_state=0, **FIXED),
     "KernelDecoder": KernelDecoder(2, n_components=2, **NET),
-    "KernelMixtureDensity": KernelMixtureDensity(4, **NET, **FIXED),
+    "KernelMixtureDensity": KernelMixtureDensity(
+        4, max_iter=8, random_state=0, **FIXED
+    ),
     "MarginalGaussianizer": MarginalGaussianizer(),
     "ResidualCoordinates": ResidualCoordinates(),
     "StackingConditionalDensity": StackingConditionalDensity(

@@ -5,16 +5,20 @@ import pytest
 from sklearn.datasets import make_blobs
 
 from skgmje.mixture import (
+    Codes,
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
+    Noise,
 )
 
 X, _ = make_blobs(120, 2, centers=3, cluster_std=2.0, random_state=0)
 COUNTS = np.random.default_rng(0).integers(0, 4, len(X))
 TEST, _ = make_blobs(400, 2, centers=3, cluster_std=2.0, random_state=0)
 SMALL_GAS = {"max_nodes": 12, "insertion_interval": 30, "shrinkage": 2.0}
-SMALL = {"max_iter": 15, "hidden_layer_sizes": (8,), "covariance_type": "full"}
+STEPS = {"max_iter": 15, "covariance_type": "full", "shrinkage": 2}
+SMALL = {**STEPS, "generator": Codes(hidden_layer_sizes=(8,))}
+NOISE = {**STEPS, "generator": Noise(hidden_layer_sizes=(8,))}
 
 
 @pytest.mark.slow
@@ -27,13 +31,11 @@ SMALL = {"max_iter": 15, "hidden_layer_sizes": (8,), "covariance_type": "full"}
             4, covariance_type="diag", init_params="k-means++", random_state=seed
         ),
         lambda seed: GaussianMixture("auto", shrinkage=2, random_state=seed),
-        lambda seed: KernelMixtureDensity(4, **SMALL, shrinkage=2, random_state=seed),
+        lambda seed: KernelMixtureDensity(4, **SMALL, random_state=seed),
         lambda seed: KernelMixtureDensity(
-            4, **SMALL, shrinkage=2, cost="scalar", batch_size=32, random_state=seed
+            4, **SMALL, cost="scalar", batch_size=32, random_state=seed
         ),
-        lambda seed: KernelMixtureDensity(
-            4, **SMALL, shrinkage=2, generator="noise", random_state=seed
-        ),
+        lambda seed: KernelMixtureDensity(4, **NOISE, random_state=seed),
         lambda seed: GrowingNeuralGasMixture(**SMALL_GAS, random_state=seed),
         lambda seed: GrowingNeuralGasMixture(
             **SMALL_GAS, polish=None, refine=False, random_state=seed

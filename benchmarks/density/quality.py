@@ -4,7 +4,7 @@ Everything is chosen on the training rows: number of components, covariance
 type and shrinkage by ours, K and type by BIC for scikit-learn's mixture, the
 bandwidth by cross-validation for the kernel density. The costs are also shown
 alone: their centres with weights and one shared variance by likelihood
-(``polish="weights"``), and the paper's density as it stands (``polish=None``).
+(``refine="weights"``), and the paper's density as it stands (``refine=None``).
 
 Run ``python -m benchmarks.density.quality`` (about ten minutes), or name some sets.
 """
@@ -52,6 +52,9 @@ def fit_kde(X):
 
 DENSITIES = {
     "KernelMixtureDensity()": lambda X: KernelMixtureDensity(random_state=0).fit(X),
+    "KernelMixtureDensity(refine='em')": lambda X: KernelMixtureDensity(
+        refine="em", random_state=0
+    ).fit(X),
     "GaussianMixture, all auto": lambda X: GaussianMixture(**AUTO, random_state=0).fit(
         X
     ),
@@ -60,10 +63,10 @@ DENSITIES = {
 }
 
 
-def fit_cost(X, cost, polish, n_components):
+def fit_cost(X, cost, refine, n_components):
     """Return the density of one cost with `n_components` centres."""
     return KernelMixtureDensity(
-        n_components, cost=cost, polish=polish, random_state=0
+        n_components, cost=cost, refine=refine, random_state=0
     ).fit(X)
 
 
@@ -76,9 +79,9 @@ def measure(name, seed):
         if label == "KernelMixtureDensity()":
             n_components = len(model.weights_)
     for cost in COSTS:
-        for polish in ("weights", None):
-            figures[f"{cost}, polish={polish}"], _ = _score(
-                lambda c=cost, p=polish: fit_cost(train, c, p, n_components), test
+        for refine in ("weights", None):
+            figures[f"{cost}, refine={refine}"], _ = _score(
+                lambda c=cost, p=refine: fit_cost(train, c, p, n_components), test
             )
     return figures
 
@@ -111,9 +114,9 @@ def main(names):
     tables = [
         _table(results, list(DENSITIES), targets=True),
         "Centres of the cost alone, with the same number of components:",
-        _table(results, [f"{c}, polish=weights" for c in COSTS]),
+        _table(results, [f"{c}, refine=weights" for c in COSTS]),
         "The paper's density as it stands (its weights, its variance):",
-        _table(results, [f"{c}, polish=None" for c in COSTS]),
+        _table(results, [f"{c}, refine=None" for c in COSTS]),
     ]
     print("\n\n".join(tables))
     if tuple(names) == SETS:

@@ -20,6 +20,7 @@ from benchmarks.neural_gas._streams import ring
 from benchmarks.shared.report import markdown, publish
 from skgmje import GaussianMixture, KernelMixtureDensity
 from skgmje.costs import COSTS
+from skgmje.mixture import Noise
 
 N_SAMPLES = 2000
 N_CENTERS = 128
@@ -28,12 +29,10 @@ LEARNING_RATES = (2e-3, 8e-3)
 # Chosen on a fifth of the training rows, for the SVD cost at 16 v*. A step costs 7 ms.
 PARAMS = {
     "n_components": N_CENTERS,
-    "generator": "noise",
-    "code_dim": 16,
-    "hidden_layer_sizes": (256, 256),
+    "generator": Noise(code_dim=16, hidden_layer_sizes=(256, 256)),
     "batch_size": 1024,
     "max_iter": 1000,
-    "polish": "weights",
+    "refine": "weights",
     # A unit for each principal component would weigh the last as the first.
     "standardize": False,
 }

@@ -190,13 +190,13 @@ def _step_seconds(X, cost, device, *, compiled, short=50, long=250):
             cost=cost,
             covariance_type="spherical",
             shrinkage=0,
-            polish="weights",
+            refine="weights",
             bandwidth=1.5,
             max_iter=max_iter,
             batch_size=1024,
             tol=0,
             device=device,
-            net_params={"compile": compiled},
+            trainer={"compile": compiled},
             random_state=0,
         ).fit(X)
         return time.perf_counter() - start

@@ -25,11 +25,13 @@ CLASSES = {
     ),
     "StackingDensity": "skgmje.ensemble._stacking_density.StackingDensity",
     "TransformedDensity": "skgmje.compose._transformed.TransformedDensity",
-    # Their parts as parameters
+    # Options of theirs
     "MemoryBank": "skgmje.conditional._joint_sources.MemoryBank",
     "MixtureNetwork": "skgmje.conditional._network_sources.MixtureNetwork",
     "NeuralGas": "skgmje.conditional._joint_sources.NeuralGas",
     "TrainedModule": "skgmje.conditional._network_sources.TrainedModule",
+    "Codes": "skgmje.mixture._kernel_generators.Codes",
+    "Noise": "skgmje.mixture._kernel_generators.Noise",
     # Values that they are made of
     "Blend": "skgmje.conditional._stack_model.Blend",
     "Boosted": "skgmje.conditional._member_trees.Boosted",

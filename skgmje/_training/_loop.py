@@ -475,8 +475,8 @@ def check_net_params(net_params):
     ours = sorted(key for key in net_params if key.split("__")[0] in _OURS)
     if ours:
         raise ValueError(
-            f"net_params sets {ours}, which the estimator sets from its own "
-            "parameters. Set those, or remove the keys from net_params."
+            f"trainer sets {ours}, which the estimator sets from its own parameters. "
+            "Set those, or remove the keys from trainer."
         )
     return net_params
 
@@ -488,13 +488,13 @@ def check_callbacks(callbacks):
         made = callback() if isinstance(callback, type) else callback
         if not isinstance(made, Callback):
             raise ValueError(
-                f"callbacks={callbacks!r} has {item!r}, which is no callback of "
-                "skorch. Use skorch.callbacks.Callback or one of its subclasses."
+                f"trainer['callbacks']={callbacks!r} has {item!r}, which is no "
+                "callback of skorch. Use skorch.callbacks.Callback or a subclass."
             )
         if str(getattr(made, "monitor", "")).startswith("valid"):
             raise ValueError(
-                f"callbacks={callbacks!r} has a {type(made).__name__} that monitors "
-                f"{made.monitor!r}, but no samples are held out. Pass it "
+                f"trainer['callbacks']={callbacks!r} has a {type(made).__name__} that "
+                f"monitors {made.monitor!r}, but no samples are held out. Pass it "
                 "monitor='train_loss'."
             )
 
@@ -547,10 +547,11 @@ def _make_net(module, criterion, n_rows, schedule, hooks, random_state, device):
     try:
         return net.initialize()
     except (TypeError, ValueError) as error:
+        asked = (hooks.net_params or {}) | {"callbacks": hooks.callbacks}
         raise ValueError(
-            f"net_params={hooks.net_params!r} and callbacks={hooks.callbacks!r} do "
-            f"not suit skorch.NeuralNet: {error}. An optimizer without parameter "
-            "groups, such as LBFGS, needs 'optimizer__param_groups': []."
+            f"trainer={asked!r} does not suit skorch.NeuralNet: {error}. An optimizer "
+            "without parameter groups, such as LBFGS, needs "
+            "'optimizer__param_groups': []."
         ) from error
 
 

@@ -6,9 +6,9 @@ from skgmje.em._em import (
     EMResult,
     expectation_maximization,
     start_mixture,
-    weights_only,
 )
 from skgmje.em._stepwise import block_stats, merge_stats, online_em, score_block
+from skgmje.em._weights import weights_only
 
 __all__ = [
     "EMResult",

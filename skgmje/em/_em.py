@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skgmje._backend import (
-    as_double,
     as_floats,
     detach,
     from_tensor,
@@ -255,6 +254,9 @@ MAX_REPAIRS = 12
 # A component with less than this share of an equal share has died.
 DEAD_SHARE = 1e-6
 
+# Where means are fixed it stays; of this pseudo-count its covariance is the target.
+LEAST_SHRINKAGE = 1e-9
+
 
 def make_prior(n_features, shrinkage, shrinkage_target, reg_covar):
     """Return the prior of the M-step from the parameters of an estimator."""
@@ -262,8 +264,11 @@ def make_prior(n_features, shrinkage, shrinkage_target, reg_covar):
     return Prior(float(shrinkage), SHRINKAGE_TARGETS[shrinkage_target], reg_covar)
 
 
-def maximise(kernel, stats, prior, covariance_type, *, drop=True):
+def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
     """Return the kernel of the next E-step, and what its diagonals needed more."""
+    if means is not None:
+        drop, stats = False, _about(kernel, stats, means)
+        prior = prior._replace(shrinkage=max(prior.shrinkage, LEAST_SHRINKAGE))
     # Rounding of the means is a variance, too; without it, repeated samples would
     # get a density without bound.
     rounding = 16 * np.finfo(float).eps ** 2 * (stats.means**2).max(initial=0.0)
@@ -292,6 +297,13 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True):
         f"The M-step gave no usable covariances, even with {extra:.2g} added to "
         "their diagonals. Rescale X, increase reg_covar, or lower n_components."
     ) from reason
+
+
+def _about(kernel, stats, means):
+    """Return statistics with the second moments about given means."""
+    moved = kernel.outer(stats.means - means, stats.counts)
+    pairs = zip(stats.scatter, moved, strict=True)
+    return stats._replace(means=means, scatter=tuple(a + b for a, b in pairs))
 
 
 def _check_finite(*arrays):
@@ -377,6 +389,7 @@ def expectation_maximization(
     shrinkage_target="pooled",
     annealing=None,
     reg_covar=1e-6,
+    fixed_means=False,
     tol=1e-3,
     max_iter=100,
     last_bound=None,
@@ -419,6 +432,11 @@ def expectation_maximization(
 
     reg_covar : float or ndarray of shape (n_features,), default=1e-6
         Added to the diagonal of every covariance, in squared units of `X`.
+
+    fixed_means : bool, default=False
+        Whether the means of `start` stay, so that weights and covariances alone are
+        fitted, :math:`S_k` being about these means. All components stay then: one
+        that no sample belongs to has no weight, and the covariance :math:`T_k`.
 
     tol : float, default=1e-3
         Stop when the mean log-likelihood gains less, in nats.
@@ -470,7 +488,9 @@ def expectation_maximization(
     samples, kernel = begin(X, start, sample_weight, reg_covar)
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
     plan = annealing, tol, max_iter, last_bound
-    return _finish(_iterate(samples, kernel, prior, plan, callback, checkpoint), start)
+    means = kernel.means if fixed_means else None
+    states = _iterate(samples, kernel, prior, plan, callback, checkpoint, means=means)
+    return _finish(states, start)
 
 
 class _State(NamedTuple):
@@ -483,7 +503,17 @@ class _State(NamedTuple):
     stats: Any
 
 
-def _iterate(samples, kernel, prior, plan, callback=None, checkpoint=None, least=None):
+def _iterate(
+    samples,
+    kernel,
+    prior,
+    plan,
+    callback=None,
+    checkpoint=None,
+    *,
+    least=None,
+    means=None,
+):
     """Yield the state after each iteration: the M-step's kernel serves the E-step."""
     annealing, tol, max_iter, last_bound = plan
     kind, bounds, added = samples.covariance_type, [], 0.0
@@ -500,7 +530,8 @@ def _iterate(samples, kernel, prior, plan, callback=None, checkpoint=None, least
             checkpoint.write((as_mixture(kernel, kind), bounds, added))
         temper = _temper(annealing, n_iter, max_iter)
         stats = e_step(kernel, samples, temper)
-        kernel, extra = maximise(kernel, _living(stats, least), prior, kind)
+        living = _living(stats, least)
+        kernel, extra = maximise(kernel, living, prior, kind, means=means)
         added = max(added, extra)
         before = bounds[-1] if bounds else last_bound
         bounds = [*bounds, stats.log_likelihood / stats.weight]
@@ -596,6 +627,7 @@ def start_mixture(
     reg_covar=1e-6,
     rank=1,
     moments=None,
+    means=None,
 ):
     """Take one M-step from given labels or responsibilities.
 
@@ -630,10 +662,13 @@ def start_mixture(
         Means and variances of the features, where `X` is a part of the rows; None
         means those of the values in `X`.
 
+    means : ndarray of shape (n_components, n_features), default=None
+        Means that stay, one for each label; None means those of the rows.
+
     Returns
     -------
     mixture : Mixture
-        Without labels that have no rows.
+        Without labels that have no rows, unless `means` are given.
 
     Raises
     ------
@@ -649,7 +684,7 @@ def start_mixture(
     [-1.1, 1.1]
     """
     settings = sample_weight, shrinkage, shrinkage_target, reg_covar, rank, moments
-    return Mixture(*first_parameters(X, resp, covariance_type, *settings))
+    return Mixture(*first_parameters(X, resp, covariance_type, *settings, means))
 
 
 def first_parameters(
@@ -662,11 +697,15 @@ def first_parameters(
     reg_covar=1e-6,
     rank=1,
     moments=None,
+    means=None,
 ):
     """Return the :class:`Parameters` of :func:`start_mixture`."""
     X, sample_weight = map(from_tensor, as_floats(X, sample_weight))
     resp = to_numpy(resp)
-    n_components = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
+    if means is not None:
+        n_components = len(means)
+    else:
+        n_components = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
     unknown = None
     if has_missing(X):
         missing = np.isnan(X)
@@ -677,9 +716,9 @@ def first_parameters(
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
     kind = COVARIANCE_TYPES[covariance_type]
     if not kind.needs_start:
-        return _first_step(labelled, covariance_type, prior)
+        return _first_step(labelled, covariance_type, prior, means)
     borrowed = prior._replace(shrinkage=max(prior.shrinkage, float(X.shape[1])))
-    full = _first_step(labelled, "full", borrowed)
+    full = _first_step(labelled, "full", borrowed, means)
     covariances = kind.first(full.covariances, rank, prior.reg_covar)
     return Parameters(full.weights, full.means, covariances, covariance_type)
 
@@ -730,71 +769,8 @@ def _take(labelled, covariance_type):
     return kernel, stats
 
 
-def _first_step(labelled, covariance_type, prior):
+def _first_step(labelled, covariance_type, prior, means):
     """Return the parameters of one M-step from labels or responsibilities."""
-    kernel, _ = maximise(*_take(labelled, covariance_type), prior, covariance_type)
+    kernel, stats = _take(labelled, covariance_type)
+    kernel, _ = maximise(kernel, stats, prior, covariance_type, means=means)
     return Parameters(kernel.weights, kernel.means, kernel.covariances, covariance_type)
-
-
-@own_errors
-def weights_only(X, centers, *, sample_weight=None, tol=1e-4, max_iter=100):
-    r"""Fit weights and one shared spherical variance; the centers stay.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows.
-
-    centers : ndarray of shape (n_components, n_features)
-        Means of the components.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    tol : float, default=1e-4
-        Stop when the mean log-likelihood gains less, in nats.
-
-    max_iter : int, default=100
-        Largest number of iterations.
-
-    Returns
-    -------
-    mixture : Mixture
-        Spherical, all variances equal.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.em import weights_only
-    >>> X = np.array([[-1.0], [-1.2], [1.0], [1.2], [1.1]])
-    >>> weights_only(X, np.array([[-1.1], [1.1]])).weights.round(2).tolist()
-    [0.4, 0.6]
-    """
-    X, centers, sample_weight = map(from_tensor, as_floats(X, centers, sample_weight))
-    # The variance of rows in single precision may be beyond its range.
-    centers = as_double(centers)
-    if has_missing(X):
-        raise ValueError(
-            "X has missing values (NaN), which weights_only does not take. Drop or "
-            "impute such samples, or use expectation_maximization."
-        )
-    n_components, n_features = centers.shape
-    center = row_mean(X, sample_weight)
-    blocks = (X[start : start + 8192] for start in range(0, len(X), 8192))
-    squares = sum(float(((block - center) ** 2).sum()) for block in blocks)
-    variance = squares / (len(X) * n_features) or 1.0
-    floor = 1e-12 * float((center**2).max(initial=variance))
-    weights, previous = np.full(n_components, 1 / n_components), -np.inf
-    loops = COVARIANCE_TYPES["spherical"].loops
-    for _ in range(max_iter):
-        start = weights, centers, np.full(n_components, variance), center, PASS_LIMIT
-        stats = block_stats(loops(*start), X, sample_weight)
-        moved = (stats.counts * ((stats.means - centers) ** 2).sum(axis=1)).sum()
-        total = stats.scatter[0].sum() + moved
-        variance = max(float(total) / (stats.weight * n_features), floor)
-        weights = stats.counts / stats.counts.sum()
-        bound = stats.log_likelihood / stats.weight
-        if bound - previous < tol:
-            break
-        previous = bound
-    return Mixture(weights, centers, np.full(n_components, variance), "spherical")

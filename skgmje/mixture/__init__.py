@@ -1,10 +1,17 @@
 """Density estimators."""
 
 from skgmje.mixture._gaussian_mixture import GaussianMixture
+from skgmje.mixture._kernel_generators import Codes, Noise
 from skgmje.mixture._kernel_mixture import KernelMixtureDensity
 from skgmje.mixture._neural_gas_mixture import GrowingNeuralGasMixture
 
-__all__ = ["GaussianMixture", "GrowingNeuralGasMixture", "KernelMixtureDensity"]
+__all__ = [
+    "Codes",
+    "GaussianMixture",
+    "GrowingNeuralGasMixture",
+    "KernelMixtureDensity",
+    "Noise",
+]
 
 
 def __getattr__(name):

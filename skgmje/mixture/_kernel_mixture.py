@@ -2,7 +2,6 @@
 
 import warnings
 from numbers import Integral, Real
-from os import PathLike
 
 import numpy as np
 from sklearn.base import (
@@ -23,15 +22,21 @@ from skgmje._training._schedule import Schedule
 from skgmje._validation import TypeOptions
 from skgmje.costs._costs import TRAINING_COSTS, as_cost
 from skgmje.mixture._base import MixtureDensityMixin
+from skgmje.mixture._gaussian_mixture import GaussianMixture
+from skgmje.mixture._kernel_generators import (
+    GENERATORS,
+    CenterOptions,
+    Codes,
+    read_generator,
+)
 from skgmje.mixture._kernel_recipe import (
-    FIRST_CENTERS,
-    REFINEMENTS,
     check_size,
     choose_recipe,
     choose_settings,
     standardized_data,
     training_samples,
 )
+from skgmje.mixture._kernel_refine import REFINEMENTS, read_refinement
 
 # Frames between these functions and the user's call of fit.
 _STACKLEVEL = 5
@@ -79,11 +84,11 @@ def warn_of_dead_gradient(estimator, n_pairs):
 
 def warn_of_no_density(estimator):
     """Warn if the variance that is reported belongs to no density."""
-    if estimator.polish is None and as_cost(estimator.cost).is_density is False:
+    if estimator.refine is None and as_cost(estimator.cost).is_density is False:
         warnings.warn(
             f"cost={estimator.cost!r} compares operators: its variance is not that of "
-            "a density, and with polish=None likelihoods say little. Use "
-            "polish='weights' or 'em', or cost='scalar'.",
+            "a density, and with refine=None likelihoods say little. Use "
+            "refine='weights' or 'covariances', or cost='scalar'.",
             UserWarning,
             stacklevel=_STACKLEVEL,
         )
@@ -91,10 +96,10 @@ def warn_of_no_density(estimator):
 
 def _draws_noise(estimator):
     """Raise AttributeError if there is no map from noise."""
-    if estimator.generator == "codes":
+    if isinstance(estimator.generator, Codes) or estimator.generator == "codes":
         raise AttributeError(
-            "generator='codes' has one code per component and draws no others; "
-            "sample_generator needs generator='noise' or an own network."
+            f"generator={estimator.generator!r} has one code per component and draws "
+            "no others; sample_generator needs generator='noise' or an own network."
         )
     return True
 
@@ -114,8 +119,9 @@ class KernelMixtureDensity(
     .. math:: -\log \|K\|_*, \qquad K_{ik} = \sqrt{w_k / n}\,
         \exp(-\|x_i - c_k\|^2 / 4 v)
 
-    The cost places the centers; the likelihood then sets weights and
-    covariances (`polish`). After the refinement the costs are nearly equal.
+    The cost places the centers; the likelihood then sets weights and covariances
+    around them (`refine`). With ``refine="em"``, which moves the centers, the costs
+    are nearly equal.
 
     Parameters
     ----------
@@ -125,29 +131,25 @@ class KernelMixtureDensity(
 
     covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'}, \
             default='auto'
-        Shape of the covariances with ``polish="em"``; else they are spherical.
-        Spheres of standardized features are diagonal in the units of `X`.
+        Shape of the covariances with ``refine="covariances"`` or ``"em"``; with
+        ``"weights"`` and None they are spherical. Spheres of standardized features
+        are diagonal in the units of `X`.
 
     shrinkage : float or 'auto', default='auto'
-        Pseudo-count, in samples, of the pooled covariance in ``polish="em"``.
-
-    rank : int, default=4
-        Number of factors of 'low-rank' covariances.
+        Pseudo-count, in samples, of the pooled covariance in the refinements
+        'covariances' and 'em'.
 
     cost : {'scalar', 'vector-matrix', 'matrix-matrix', 'svd', 'likelihood'} \
             or callable, default='svd'
         Key of :data:`skgmje.costs.COSTS`, minus the log-likelihood, or a
         function of :class:`skgmje.gaussian.Grams` that returns a tensor.
 
-    generator : {'codes', 'noise'}, torch.nn.Module or callable, default='codes'
+    generator : {'codes', 'noise'}, Codes, Noise, torch.nn.Module or callable, \
+            default='codes'
         'codes': one learned code per component. 'noise': fresh noise in every
-        step, and `n_components` draws of it in the end. A module is used as
-        for 'noise': it maps (n, code_dim) to (n, n_features) and is copied. A
-        callable builds one from ``(code_dim, n_features)``.
-
-    init_params : {'k-means++', 'random_from_data', 'noise'}, default='k-means++'
-        Where 'codes' start: k-means centers, samples, or noise with a bandwidth
-        that falls.
+        step, and `n_components` draws of it in the end. :class:`Codes` and
+        :class:`Noise` say more: where codes start, layers. A module, or a callable
+        that builds one, stands for ``Noise(network=...)``.
 
     bandwidth : float or {'auto', 'cell', 'loo'}, default='auto'
         Standard deviation of the kernels, in standard deviations of the features
@@ -158,57 +160,50 @@ class KernelMixtureDensity(
         feature's standard deviation within the cells for 'likelihood', else
         'cell'.
 
-    polish : {'em', 'weights', None}, default='em'
-        'em': maximum a posteriori EM from the centers. 'weights': the centers
-        stay, weights and one variance are fitted. None: the model that the
-        cost trained, with its weights and its variance.
+    refine : {'covariances', 'em', 'weights', None} or GaussianMixture, \
+            default='covariances'
+        What follows by likelihood. 'covariances': weights and covariances, by
+        maximum a posteriori EM; the means stay at the centers. 'em': the means,
+        too. 'weights': weights and one variance, that of samples left out; the means
+        stay. None: the model that the cost trained, with its weights and its
+        variance. A :class:`GaussianMixture`: EM from the centers with its
+        `covariance_type`, `shrinkage`, `shrinkage_target`, `rank`, `annealing`,
+        `reg_covar`, `tol` and `max_iter`, in units of the standardized features; the
+        `covariance_type`, `shrinkage` and `tol` above are then without effect on
+        the refinement, and the first two have to stay 'auto' or agree.
 
     standardize : bool, default=True
         Whether every feature gets unit variance during the fit. Otherwise
         one scale serves all, which keeps distances.
 
-    code_dim : int, default=8
-        Width of codes and noise.
-
-    hidden_layer_sizes : tuple of int, default=(128, 128)
-        Hidden layers of the network.
-
     max_iter : int, default=300
         Largest number of gradient steps.
+
+    learning_rate : float, default=0.004
+        Step size of Adam at the start of its cosine.
 
     batch_size : int, 'auto' or None, default='auto'
         Samples per step; None: all. 'auto': all of up to 2000 (not for noise),
         else 256, or four per center.
 
-    learning_rate : float, default=0.004
-        Step size of Adam at the start of its cosine.
-
     tol : float, default=1e-4
         Training ends when the cost varies less over a tenth of `max_iter`, the
-        polish when the mean log-likelihood gains less.
-
-    reg_covar : float, default=1e-4
-        Added to the covariances' diagonal, relative to the features' variances.
+        refinement when the mean log-likelihood gains less, in nats.
 
     device : str, default='auto'
         Where to train: 'cpu', 'cuda', ...; 'auto' is a GPU if there is one.
 
-    max_bytes : int, default=2**25
-        Samples up to this size are tensors while training; else batches are read.
-        By default, ten million samples of 8 features need 64 MB beside themselves.
-
-    callbacks : list of skorch callbacks or None, default=None
-        Passed on to skorch, for example ``[EarlyStopping("train_loss")]``. For
-        scikit-learn's own callbacks there is ``set_callbacks``.
-
-    net_params : dict or None, default=None
-        Passed on to :class:`skorch.NeuralNet`, for example
+    trainer : dict or None, default=None
+        What else to ask of the training. 'callbacks': a list of skorch callbacks,
+        for example ``[EarlyStopping("train_loss")]`` (for scikit-learn's own there
+        is ``set_callbacks``). 'checkpoint_dir': a folder in which the fit keeps its
+        state, so that after a crash the same fit goes on from there, to the same
+        bits; one folder per fit, an integer `random_state`, no callbacks, and the
+        extra ``io``. 'max_bytes': samples up to this size, 2**25 by default, are
+        tensors while training; else batches are read, so that ten million samples
+        of 8 features need 64 MB beside themselves. All other keys are parameters
+        of :class:`skorch.NeuralNet`, for example
         ``{"optimizer": torch.optim.SGD}``.
-
-    checkpoint_dir : str, path-like or None, default=None
-        Folder in which the fit keeps its state: after a crash the same fit goes on
-        from there, to the same bits. One folder per fit, an integer `random_state`,
-        no `callbacks`; needs the extra ``io``.
 
     random_state : int, RandomState instance or None, default=None
         Controls folds, starts, network, noise, batches and :meth:`sample`.
@@ -231,7 +226,8 @@ class KernelMixtureDensity(
         Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
 
     centers_ : ndarray of shape (n_components, n_features)
-        Centers as the cost placed them, before the refinement.
+        Centers as the cost placed them: `means_`, unless EM has moved these and
+        dropped some.
 
     bandwidth_ : float
         Standard deviation of the kernels, in the units of `bandwidth`.
@@ -263,6 +259,8 @@ class KernelMixtureDensity(
 
     See Also
     --------
+    Codes : Options of ``generator="codes"``.
+    Noise : Options of ``generator="noise"``.
     GaussianMixture : The same density by EM alone.
 
     Notes
@@ -295,32 +293,24 @@ class KernelMixtureDensity(
         ],
         "covariance_type": [TypeOptions()],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "rank": [Interval(Integral, 1, None, closed="left")],
         "cost": [StrOptions(TRAINING_COSTS.keys()), callable],
-        "generator": [StrOptions({"codes", "noise"}), callable],
-        "init_params": [StrOptions(set(FIRST_CENTERS))],
+        "generator": [StrOptions(GENERATORS.keys()), CenterOptions, callable],
         "bandwidth": [
             Interval(Real, 0, None, closed="neither"),
             StrOptions({"auto", "cell", "loo"}),
         ],
-        "polish": [StrOptions(set(REFINEMENTS) - {None}), None],
+        "refine": [StrOptions(set(REFINEMENTS) - {None}), GaussianMixture, None],
         "standardize": ["boolean"],
-        "code_dim": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
             None,
         ],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "reg_covar": [Interval(Real, 0, None, closed="left")],
         "device": [str],
-        "max_bytes": [Interval(Real, 0, None, closed="left")],
-        "callbacks": [list, None],
-        "net_params": [dict, None],
-        "checkpoint_dir": [str, PathLike, None],
+        "trainer": [dict, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -331,50 +321,34 @@ class KernelMixtureDensity(
         *,
         covariance_type="auto",
         shrinkage="auto",
-        rank=4,
         cost="svd",
         generator="codes",
-        init_params="k-means++",
         bandwidth="auto",
-        polish="em",
+        refine="covariances",
         standardize=True,
-        code_dim=8,
-        hidden_layer_sizes=(128, 128),
         max_iter=300,
-        batch_size="auto",
         learning_rate=4e-3,
+        batch_size="auto",
         tol=1e-4,
-        reg_covar=1e-4,
         device="auto",
-        max_bytes=2**25,
-        callbacks=None,
-        net_params=None,
-        checkpoint_dir=None,
+        trainer=None,
         random_state=None,
         verbose=0,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.shrinkage = shrinkage
-        self.rank = rank
         self.cost = cost
         self.generator = generator
-        self.init_params = init_params
         self.bandwidth = bandwidth
-        self.polish = polish
+        self.refine = refine
         self.standardize = standardize
-        self.code_dim = code_dim
-        self.hidden_layer_sizes = hidden_layer_sizes
         self.max_iter = max_iter
-        self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.batch_size = batch_size
         self.tol = tol
-        self.reg_covar = reg_covar
         self.device = device
-        self.max_bytes = max_bytes
-        self.callbacks = callbacks
-        self.net_params = net_params
-        self.checkpoint_dir = checkpoint_dir
+        self.trainer = trainer
         self.random_state = random_state
         self.verbose = verbose
 
@@ -406,35 +380,39 @@ class KernelMixtureDensity(
             The fitted estimator.
         """
         # Late: a fitted estimator needs no torch.
-        from skgmje._training._loop import check_engine
+        from skgmje._training._hardware import resolve_device
+        from skgmje._training._loop import check_trainer
         from skgmje.mixture._kernel_training import train_centers
 
         n_steps = Schedule(self.max_iter).n_epochs
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
             X, sample_weight = training_samples(self, X, sample_weight)
             check_size(self.n_components, X.shape[0])
-            device = check_engine(self, (128, 128), may_be_empty=True)
-            task.checkpoint = self._open_checkpoint(X, sample_weight)
+            generator = read_generator(self.generator)
+            refinement = read_refinement(self, X)
+            trainer, device = check_trainer(self.trainer), resolve_device(self.device)
+            task.checkpoint = self._open_checkpoint(X, sample_weight, trainer=trainer)
             random_state = check_random_state(self.random_state)
             units = standardization(X, sample_weight, per_feature=self.standardize)
             self._loc, self._scale = units.loc, units.scale
             unit = 1.0 if self.standardize else float(units.scale)
             size = self.n_components
             data = standardized_data(X, sample_weight, units, size, random_state)
-            settings = choose_settings(self, data, random_state)
+            settings = choose_settings(self, data, refinement, random_state)
             size = settings.n_components
-            source = {"unit": unit, "random_state": random_state}
-            recipe = choose_recipe(self, data, n_components=size, **source)
+            source = generator, trainer, size, unit, random_state
+            recipe = choose_recipe(self, data, *source)
             placement = train_centers(self, data, X.dtype, size, recipe, task, device)
-            found = placement, recipe.bumps.variance**0.5 * unit
-            trouble = task.end(self._store, task, data, settings, *found)
+            found = placement, settings, recipe.bumps.variance**0.5 * unit
+            trouble = task.end(self._store, task, refinement, data, *found)
         self._warn(placement, trouble)
         self._warn_of_ties(X)
         return self
 
-    def _store(self, task, data, settings, placement, bandwidth):
+    def _store(self, task, refinement, data, placement, settings, bandwidth):
         """Refine the centers; store them and how they were reached."""
-        refined = REFINEMENTS[self.polish](data, placement.model, settings, self, task)
+        how = refinement, data, placement.model, settings, task
+        refined = refinement.function(*how)
         scale, loc = self._scale, self._loc
         self._set_mixture(refined.mixture.affine(scale, loc))
         self._n_parameters = refined.n_parameters
@@ -510,7 +488,7 @@ class KernelMixtureDensity(
         Raises
         ------
         AttributeError
-            With ``generator="codes"``.
+            With ``generator="codes"`` or :class:`Codes`.
         """
         from skgmje.mixture._kernel_training import sample_network
 
@@ -519,5 +497,6 @@ class KernelMixtureDensity(
             raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
         source = self.random_state if random_state is None else random_state
         seed = int(as_generator(source).integers(2**31 - 1))
-        centers = sample_network(self.generator_, n_samples, self.code_dim, seed)
+        code_dim = read_generator(self.generator).code_dim
+        centers = sample_network(self.generator_, n_samples, code_dim, seed)
         return centers * self._scale + self._loc

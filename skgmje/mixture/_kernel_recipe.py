@@ -1,7 +1,7 @@
-"""Data, automatic settings and refinement of a KernelMixtureDensity."""
+"""Data and automatic settings of a KernelMixtureDensity."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -9,24 +9,16 @@ from skgmje._standardize import drop_weightless
 from skgmje._training._schedule import Schedule
 from skgmje._validation import as_blocks, check_blocks, check_rows, check_weights
 from skgmje.costs._costs import as_cost
-from skgmje.em import (
-    EMResult,
-    RowBlocks,
-    expectation_maximization,
-    start_mixture,
-    weights_only,
-)
+from skgmje.em import RowBlocks
 from skgmje.em._bandwidth import (
     Bumps,
     cell_variance,
     loo_variance,
-    nearest_centers,
     residual_variance,
     total_variance,
     wide_variance,
 )
 from skgmje.em._select import Selection, kmeans_centers, select_mixture
-from skgmje.gaussian import Mixture
 
 # Entries of the part that stands for larger data where a part will do.
 MAX_ENTRIES = 2**20
@@ -95,72 +87,8 @@ def _some(sample_weight, rows):
     return sample_weight[rows].astype(np.float64, copy=False)
 
 
-# The M-steps of the refinement; more would change the density little.
-_MAX_ITER = 200
-
-
-class Refined(NamedTuple):
-    """The density that a refinement makes."""
-
-    mixture: Mixture
-    n_parameters: int
-    trouble: str = ""
-
-
-def refine_by_em(data, model, settings, estimator, task):
-    """Fit means, weights and covariances by MAP-EM from the centers."""
-    kind, rank, tol = settings.covariance_type, estimator.rank, estimator.tol
-    shared = {"shrinkage": settings.shrinkage, "reg_covar": estimator.reg_covar}
-    nearest = nearest_centers(data.part, model.means)[0]
-    labels = np.unique(nearest, return_inverse=True)[1].ravel()
-    start = start_mixture(
-        data.part, labels, kind, rank=rank, sample_weight=data.part_weight, **shared
-    )
-    result = task.learn(
-        EMResult,
-        expectation_maximization,
-        data.X,
-        start,
-        tol=tol,
-        max_iter=1 if task.when else _MAX_ITER,
-        sample_weight=data.sample_weight,
-        **shared,
-    )
-    trouble = ""
-    if not result.converged:
-        gain = float(np.diff(result.lower_bounds[-2:]).sum())
-        trouble = (
-            f"The refinement still gained {gain:.2g} nats in iteration {result.n_iter} "
-            f"(tol={tol:g}). Increase tol."
-        )
-    return Refined(result.mixture, result.mixture.n_parameters, trouble)
-
-
-def refine_weights(data, model, settings, estimator, task):
-    """Fit the weights and one shared variance by likelihood; keep the centers."""
-    return _of_equal_spheres(
-        weights_only(data.part, model.means, sample_weight=data.part_weight)
-    )
-
-
-def keep_model(data, model, settings, estimator, task):
-    """Return the model as it stands."""
-    return _of_equal_spheres(model)
-
-
-def _of_equal_spheres(mixture):
-    """Return a mixture of spheres that share one variance, and its parameters."""
-    # Weights that sum to one, means, and the one variance.
-    return Refined(mixture, mixture.n_components - 1 + mixture.means.size + 1)
-
-
-REFINEMENTS = {"em": refine_by_em, "weights": refine_weights, None: keep_model}
-
 # Up to this many samples every step sees all.
 FULL_BATCH_SAMPLES = 2000
-
-# Fresh centers per step: the kernel costs see a density, not single centers.
-MAX_DRAWN = 64
 
 # A bandwidth this many times wider or narrower than the data has no gradient.
 MAX_RATIO = 1e15
@@ -175,16 +103,14 @@ def check_size(n_components, n_samples):
         )
 
 
-def choose_settings(estimator, data, random_state):
+def choose_settings(estimator, data, refinement, random_state):
     """Choose number of components, covariance type and shrinkage."""
-    settings = {"n_components": estimator.n_components}
-    if estimator.polish == "em":
-        settings |= {
-            "covariance_type": estimator.covariance_type,
-            "shrinkage": estimator.shrinkage,
-        }
-    else:
-        settings |= {"covariance_type": "spherical", "shrinkage": 2.0}
+    em = refinement.mixture
+    settings = {
+        "n_components": estimator.n_components,
+        "covariance_type": em.covariance_type,
+        "shrinkage": em.shrinkage,
+    }
     if "auto" not in settings.values():
         return Selection(**settings, cv_results=None)
     return select_mixture(
@@ -192,8 +118,10 @@ def choose_settings(estimator, data, random_state):
         **settings,
         sample_weight=data.part_weight,
         random_state=random_state,
-        reg_covar=estimator.reg_covar,
-        rank=estimator.rank,
+        shrinkage_target=em.shrinkage_target,
+        reg_covar=refinement.reg_covar(data),
+        rank=em.rank,
+        fixed_means=refinement.fixed_means,
     )
 
 
@@ -201,25 +129,29 @@ def choose_settings(estimator, data, random_state):
 class Recipe:
     """How the centers are to be placed."""
 
+    generator: Any
     n_centers: int
-    base: Any
     bumps: Bumps
-    schedule: Any
-    seed: int
+    base: Any = None
+    schedule: Any = None
+    trainer: Any = None
+    seed: int = 0
 
 
-def choose_recipe(estimator, data, *, n_components, unit, random_state):
+def choose_recipe(
+    estimator, data, generator, trainer, n_components, unit, random_state
+):
     """Choose how the centers are to be placed."""
     n_samples = len(data.training[0])
-    n_centers = _count_centers(estimator, n_components, n_samples)
-    start = estimator.init_params if estimator.generator == "codes" else "noise"
+    n_centers = generator._count(n_components, n_samples)
     cost = as_cost(estimator.cost)
-    is_raw_density = estimator.polish is None and cost.is_density
+    is_raw_density = estimator.refine is None and cost.is_density
     rule = estimator.bandwidth
     if rule == "auto":
-        rule = cost.bandwidth or _bandwidth_rule(estimator, is_raw_density)
+        of_density = "loo" if is_raw_density else generator._bandwidth_rule
+        rule = cost.bandwidth or of_density
     cells = None
-    if start == "k-means++" or rule in CELL_RULES:
+    if generator.init == "k-means++" or rule in CELL_RULES:
         cells = kmeans_centers(
             data.part,
             n_centers,
@@ -233,7 +165,7 @@ def choose_recipe(estimator, data, *, n_components, unit, random_state):
         if isinstance(rule, str)
         else _given_variance(rule, unit)
     )
-    base = FIRST_CENTERS[start](data, cells, n_centers, random_state)
+    base = FIRST_CENTERS[generator.init](data, cells, n_centers, random_state)
     bumps = Bumps(
         variance,
         total_variance(data.part, data.weights) if base is None else variance,
@@ -242,22 +174,14 @@ def choose_recipe(estimator, data, *, n_components, unit, random_state):
     )
     schedule = Schedule(
         estimator.max_iter,
-        _batch_size(estimator, n_centers, n_samples),
+        _batch_size(estimator, generator, n_centers, n_samples),
         estimator.learning_rate,
         fast_parameters=("log_weights", "log_variance"),
         warmup=0.5 if bumps.ratio > 1 else 0.0,
         tol=estimator.tol,
     )
-    return Recipe(
-        n_centers, base, bumps, schedule, int(random_state.randint(2**31 - 1))
-    )
-
-
-def _bandwidth_rule(estimator, is_raw_density):
-    """Return the key of `VARIANCES` that suits the estimator's settings."""
-    if is_raw_density:
-        return "loo"
-    return "cell" if estimator.generator == "codes" else "wide"
+    seed = int(random_state.randint(2**31 - 1))
+    return Recipe(generator, n_centers, bumps, base, schedule, trainer, seed)
 
 
 def _given_variance(bandwidth, unit):
@@ -295,17 +219,10 @@ FIRST_CENTERS = {
 }
 
 
-def _count_centers(estimator, n_components, n_samples):
-    """Return the number of centers per step: up to 64 if they are fresh ones."""
-    if estimator.generator == "codes":
-        return n_components
-    return max(n_components, min(MAX_DRAWN, n_samples // 4))
-
-
-def _batch_size(estimator, n_centers, n_samples):
+def _batch_size(estimator, generator, n_centers, n_samples):
     """Return the number of samples per step: all of few, or enough for the centers."""
     if estimator.batch_size != "auto":
         return estimator.batch_size
-    if n_samples <= FULL_BATCH_SAMPLES and estimator.generator == "codes":
+    if n_samples <= FULL_BATCH_SAMPLES and not generator._draws_noise:
         return None
     return min(n_samples, max(256, 4 * n_centers))

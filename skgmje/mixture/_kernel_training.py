@@ -1,6 +1,5 @@
 """Training of the centers of a KernelMixtureDensity."""
 
-import copy
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -24,7 +23,8 @@ from skgmje.costs import effective_rank, pair_ess
 from skgmje.costs._costs import as_cost
 from skgmje.em._bandwidth import Bumps
 from skgmje.gaussian import Mixture, grams
-from skgmje.modules import CodeGenerator, NoiseGenerator
+from skgmje.mixture._kernel_generators import read_generator
+from skgmje.mixture._kernel_recipe import Recipe
 from skgmje.modules._generators import draw_centers
 
 # Steps in which the variance falls.
@@ -102,72 +102,6 @@ _N_REPORTED = 2000
 
 
 @dataclass(frozen=True)
-class Generator:
-    """Which network makes the centers."""
-
-    kind: Any
-    n_centers: int
-    base: np.ndarray | None
-    code_dim: int
-    hidden_layer_sizes: tuple
-
-    @property
-    def is_foreign(self):
-        """Whether the network was not written here."""
-        return not isinstance(self.kind, str)
-
-    def build(self, n_features, bumps, random_state, dtype):
-        """Return the module, on the CPU."""
-        args = (self.n_centers, n_features, bumps.variance, random_state)
-        shared = {
-            "code_dim": self.code_dim,
-            "hidden_layer_sizes": self.hidden_layer_sizes,
-            "learn_variance": bumps.learn_variance,
-            "dtype": dtype,
-        }
-        if self.kind == "codes":
-            base = None if self.base is None else torch.tensor(self.base, dtype=dtype)
-            learn_weights = bumps.learn_weights
-            return CodeGenerator(
-                *args, base=base, learn_weights=learn_weights, **shared
-            )
-        network = self._foreign_network(n_features, dtype) if self.is_foreign else None
-        return NoiseGenerator(*args, network=network, **shared)
-
-    def _foreign_network(self, n_features, dtype):
-        """Return the user's network, if its shapes are those of centers."""
-        if isinstance(self.kind, torch.nn.Module):
-            network = copy.deepcopy(self.kind)
-        else:
-            network = self.kind(self.code_dim, n_features)
-        if not isinstance(network, torch.nn.Module):
-            raise ValueError(
-                f"generator={self.kind!r} built {type(network).__name__}; it must "
-                "return a torch.nn.Module when called with (code_dim, n_features)."
-            )
-        if not any(p.requires_grad for p in network.parameters()):
-            raise ValueError(
-                f"generator={self.kind!r} has no parameters to learn. Give it layers, "
-                "or use generator='codes'."
-            )
-        network = network.to("cpu", dtype)
-        noise = torch.zeros(2, self.code_dim, dtype=dtype)
-        try:
-            with torch.no_grad():
-                answer = f"shape {tuple(network.eval()(noise).shape)}"
-        except RuntimeError as error:
-            answer = f"an error ({error})"
-        if answer != f"shape {(2, n_features)}":
-            raise ValueError(
-                f"generator={self.kind!r} maps noise of shape (2, {self.code_dim}) to "
-                f"{answer}, but centers have shape (2, {n_features}). Its input "
-                f"width is code_dim={self.code_dim}, its output width the number of "
-                "features."
-            )
-        return network
-
-
-@dataclass(frozen=True)
 class Placement:
     """What :func:`train_centers` found, in units of the standardized data."""
 
@@ -179,14 +113,7 @@ class Placement:
 
 def train_centers(estimator, data, dtype, n_components, recipe, task, device):
     """Train the estimator's network on its cost, and tell those who listen."""
-    objective = Objective(estimator.cost, recipe.bumps)
-    generator = Generator(
-        estimator.generator,
-        recipe.n_centers,
-        recipe.base,
-        estimator.code_dim,
-        tuple(estimator.hidden_layer_sizes),
-    )
+    objective, trainer = Objective(estimator.cost, recipe.bumps), recipe.trainer
     max_iter, warmup = recipe.schedule.max_iter, recipe.schedule.warmup
     progress = Progress(
         type(estimator).__name__, max_iter, estimator.verbose, word="cost"
@@ -197,37 +124,36 @@ def train_centers(estimator, data, dtype, n_components, recipe, task, device):
         progress(losses)
         return task.end_epoch() or plateau(losses)
 
+    foreign = [DefaultGenerator()] * recipe.generator._is_foreign
     hooks = Hooks(
         objective.set_progress,
         on_epoch,
-        estimator.callbacks,
-        estimator.net_params,
+        trainer.callbacks,
+        trainer.net_params,
         objective.remedy,
         checkpoint=task.checkpoint,
-        memories=(progress, plateau, *[DefaultGenerator()] * generator.is_foreign),
+        memories=(progress, plateau, *foreign),
     )
     arrays = data.training
     n_rows = len(arrays[0])
     whole = (recipe.schedule.batch_size or n_rows) >= n_rows
     dtype = np.float32 if device.type == "mps" else dtype
-    rows = load_rows(arrays, dtype, device, math.inf if whole else estimator.max_bytes)
-    plan = objective, generator, hooks, recipe, device
-    return _place(rows, n_components, *plan, task)
+    max_bytes = math.inf if whole else trainer.max_bytes
+    rows = load_rows(arrays, dtype, device, max_bytes)
+    return _place(rows, n_components, objective, hooks, recipe, device, task)
 
 
-def _place(rows, n_components, objective, generator, hooks, recipe, device, task):
+def _place(rows, n_components, objective, hooks, recipe, device, task):
     """Train the module, and return the placement that it found."""
-    schedule, seed = recipe.schedule, recipe.seed
+    schedule, seed, generator = recipe.schedule, recipe.seed, recipe.generator
     random_state = torch.Generator().manual_seed(seed)
-    foreign = generator.is_foreign
+    foreign = generator._is_foreign
     with own_random_state(seed, device) if foreign else nullcontext():
         first = rows[:1][0]
-        module = generator.build(
-            first.shape[1], objective.bumps, random_state, first.dtype
-        )
+        module = generator._build(first.shape[1], recipe, random_state, first.dtype)
         plan = schedule, hooks, random_state, device
         training = task.learn(Training, train, module, objective, rows, *plan)
-        own = generator.kind != "codes"
+        own = generator._draws_noise
         size = n_components if own else None
         found = module, objective, rows, size, random_state
         model, diagnostics = task.finish(_look, *found)
@@ -273,11 +199,11 @@ def _draw_model(module, n_components, random_state):
 
 def restore_network(estimator):
     """Return the map from noise to centers from the tensors that a file has of it."""
-    sizes = tuple(estimator.hidden_layer_sizes)
-    kind = Generator(estimator.generator, 1, None, estimator.code_dim, sizes)
-    args = (estimator.n_features_in_, Bumps(1.0, 1.0), torch.Generator(), torch.float32)
+    generator = read_generator(estimator.generator)
+    recipe = Recipe(generator, n_centers=1, bumps=Bumps(1.0, 1.0))
+    args = estimator.n_features_in_, recipe, torch.Generator(), torch.float32
     with own_random_state(0):
-        module = kind.build(*args)
+        module = generator._build(*args)
     return load_tensors(module.network, estimator.generator_)
 
 

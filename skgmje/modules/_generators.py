@@ -1,5 +1,6 @@
 """The base class of modules that make mixtures, and networks that make centers."""
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from itertools import pairwise
@@ -127,6 +128,39 @@ def draw_centers(network, n_centers, code_dim, random_state, like):
     """Map fresh standard-normal noise to centers, shape (n_centers, n_features)."""
     noise = torch.randn((n_centers, code_dim), generator=random_state, dtype=like.dtype)
     return by_rows(network, noise.to(like.device))
+
+
+def own_network(network, code_dim, n_features, dtype):
+    """Return a copy of a network of others, or what they build, if it makes centers."""
+    given = f"network={network!r}"
+    if isinstance(network, nn.Module):
+        network = copy.deepcopy(network)
+    else:
+        network = network(code_dim, n_features)
+    if not isinstance(network, nn.Module):
+        raise ValueError(
+            f"{given} built {type(network).__name__}; it must return a "
+            "torch.nn.Module when called with (code_dim, n_features)."
+        )
+    if not any(p.requires_grad for p in network.parameters()):
+        raise ValueError(
+            f"{given} has no parameters to learn. Give it layers, or use "
+            "generator='codes'."
+        )
+    network = network.to("cpu", dtype)
+    noise = torch.zeros(2, code_dim, dtype=dtype)
+    try:
+        with torch.no_grad():
+            answer = f"shape {tuple(network.eval()(noise).shape)}"
+    except RuntimeError as error:
+        answer = f"an error ({error})"
+    if answer != f"shape {(2, n_features)}":
+        raise ValueError(
+            f"{given} maps noise of shape (2, {code_dim}) to {answer}, but centers "
+            f"have shape (2, {n_features}). Its input width is code_dim={code_dim}, "
+            "its output width the number of features."
+        )
+    return network
 
 
 class _CenterGenerator(MixtureModule):

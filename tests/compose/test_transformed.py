@@ -126,7 +126,7 @@ def test_integrates_to_one_in_two_columns(transformer):
     [
         MIXTURE,
         SklearnGaussianMixture(2, random_state=0),
-        KernelMixtureDensity(2, max_iter=5, hidden_layer_sizes=(4,), random_state=0),
+        KernelMixtureDensity(2, max_iter=5, random_state=0),
     ],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

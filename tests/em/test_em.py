@@ -2,11 +2,21 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
+from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import KernelDensity
 
-from skgmje.em import expectation_maximization, start_mixture, weights_only
+from skgmje.em import (
+    RowBlocks,
+    expectation_maximization,
+    kernel_bandwidth,
+    start_mixture,
+    tree_reduce,
+    weights_only,
+)
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 
 X, LABELS = make_blobs(300, 3, centers=3, cluster_std=2.0, random_state=1)
@@ -159,3 +169,183 @@ def test_weights_only_keeps_the_centres():
             mixture.weights, centers, mixture.covariances * factor, "spherical"
         )
         assert other.log_prob(X).mean() <= mixture.log_prob(X).mean() + 1e-9
+
+
+# Means that stay: any four points, and one far away that loses all of its weight.
+CENTERS = np.r_[X[:4], [[1e3, 1e3, 1e3]]]
+NEAREST = ((X[:, None] - CENTERS) ** 2).sum(axis=2).argmin(axis=1)
+
+
+def fit_around(rows, covariance_type, labels=NEAREST, **params):
+    names = ("sample_weight", "shrinkage", "reg_covar")
+    first = {k: params[k] for k in names if k in params}
+    start = start_mixture(rows, labels, covariance_type, means=CENTERS, **first)
+    return expectation_maximization(rows, start, fixed_means=True, **params)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_likelihood_never_falls_around_fixed_means(covariance_type, missing, rng):
+    rows = np.where(rng.random(X.shape) < missing, np.nan, X)
+    params = {"tol": 0.0, "max_iter": 40, "reg_covar": 0.0}
+    result = fit_around(rows, covariance_type, **params)
+    assert np.diff(result.lower_bounds).min() > -1e-9
+    assert result.lower_bounds[-1] > result.lower_bounds[0] + 1e-3
+    assert result.mixture.means.tobytes() == CENTERS.tobytes()
+    assert result.n_dropped == 0
+    assert result.mixture.weights[-1] < 1e-9
+    assert np.isfinite(result.mixture.log_prob(X)).all()
+
+
+def by_hand(kind, weights, covariances, sample_weight, s, reg_covar):
+    """Take a step around the centers by sums over samples and components."""
+    d = X.shape[1]
+    near = range(4)
+    diff = X[:, None] - CENTERS[:4]
+    squares = [
+        np.einsum("ij,jk,ik->i", diff[:, k], np.linalg.inv(covariances[k]), diff[:, k])
+        for k in near
+    ]
+    roots = np.sqrt([np.linalg.det(covariances[k]) for k in near])
+    joint = weights[:4] * np.exp(-0.5 * np.transpose(squares)) / roots
+    resp = sample_weight[:, None] * joint / joint.sum(axis=1, keepdims=True)
+    counts = resp.sum(axis=0)
+    second = np.einsum("ik,ikj,ikl->kjl", resp, diff, diff)
+    if kind == "spherical":
+        second = np.trace(second, axis1=1, axis2=2)[:, None, None] / d * np.eye(d)
+    if kind == "diag":
+        second = second * np.eye(d)
+    pool = second.sum(axis=0) / counts.sum()
+    fitted = (second + s * pool) / (counts + s)[:, None, None]
+    if kind == "tied":
+        fitted = np.tile(pool, (4, 1, 1))
+    return counts / counts.sum(), fitted + reg_covar * np.eye(d)
+
+
+@pytest.mark.parametrize("kind", SKLEARN_TYPES)
+@pytest.mark.parametrize("shrinkage", [0.0, 5.0])
+def test_fixed_means_by_hand(kind, shrinkage, rng):
+    weight = rng.uniform(0.5, 2.0, len(X))
+    params = {"sample_weight": weight, "shrinkage": shrinkage, "reg_covar": 0.01}
+    start = fit_around(X, kind, max_iter=20, **params).mixture
+    after = {**params, "tol": 0, "max_iter": 3, "fixed_means": True}
+    found = expectation_maximization(X, start, **after).mixture
+    type_ = COVARIANCE_TYPES[kind]
+    expected = start.weights, type_.dense(start.covariances, 5, 3)
+    for _ in range(3):
+        expected = by_hand(kind, *expected, weight, shrinkage, 0.01)
+    assert_allclose(found.weights[:4], expected[0], rtol=1e-6)
+    dense = type_.dense(found.covariances, 5, 3)
+    assert_allclose(dense[:4], expected[1], rtol=1e-6, atol=1e-8)
+
+
+def test_nothing_near_is_likelier_around_fixed_means(covariance_type, rng):
+    found = fit_around(X, covariance_type, tol=1e-9, max_iter=1000).mixture
+    parts = found.covariances
+    for _ in range(10):
+        size = 1e-3 * rng.choice([-1, 1])
+        if covariance_type in ("full", "tied"):
+            turn = np.eye(3) + size * rng.normal(size=(3, 3))
+            moved = turn @ parts @ turn.T
+        elif covariance_type == "low-rank":
+            moved = tuple(part * (1 + size * rng.random(part.shape)) for part in parts)
+        else:
+            moved = parts * (1 + size * rng.random(parts.shape))
+        other = Mixture(found.weights, CENTERS, moved, covariance_type)
+        assert other.log_prob(X).mean() < found.log_prob(X).mean() + 1e-5
+
+
+def test_weights_count_as_copies_around_fixed_means(covariance_type, rng):
+    counts = rng.integers(1, 4, len(X))
+    weight = counts.astype(float)
+    weighted = fit_around(X, covariance_type, sample_weight=weight, max_iter=5)
+    copies, labels = np.repeat(X, counts, axis=0), np.repeat(NEAREST, counts)
+    copied = fit_around(copies, covariance_type, labels, max_iter=5)
+    assert_allclose(weighted.mixture.log_prob(X), copied.mixture.log_prob(X))
+
+
+class Blocks(RowBlocks):
+    """Two blocks of the samples."""
+
+    parts = (X[:110], X[110:])
+
+    def reduce(self, function, merge):
+        parts = [function(i, part, None) for i, part in enumerate(self.parts)]
+        return tree_reduce(merge, parts)
+
+    def __iter__(self):
+        return iter((part, None) for part in self.parts)
+
+
+def test_blocks_and_tensors_fit_alike_around_fixed_means(covariance_type):
+    start = start_mixture(X, NEAREST, covariance_type, means=CENTERS)
+    engines = [X, Blocks()]
+    if covariance_type in ("full", "diag", "spherical"):
+        engines.append(torch.from_numpy(X))
+    one, *others = (
+        expectation_maximization(rows, start, fixed_means=True, max_iter=8).mixture
+        for rows in engines
+    )
+    for other in others:
+        assert other.means.tobytes() == CENTERS.tobytes()
+        assert_allclose(other.log_prob(X), one.log_prob(X), rtol=1e-6)
+
+
+# One variance for samples that are left out --------------------------------------
+
+
+def left_out(centers, rows=X, **params):
+    return weights_only(rows, centers, left_out=True, **params)
+
+
+def test_variance_of_samples_left_out_by_hand():
+    centers = X[::12]
+    found = left_out(centers, tol=1e-10, max_iter=2000).covariances[0]
+    squares = ((X[:, None] - centers) ** 2).sum(axis=2)
+    labels = squares.argmin(axis=1)
+    for i, k in enumerate(labels):
+        n = np.sum(labels == k)
+        squares[i, k] *= np.inf if n == 1 else (n / (n - 1)) ** 2
+
+    def bound(variance):
+        weights = np.full(len(centers), 1 / len(centers))
+        for _ in range(500):
+            kernels = weights * np.exp(-squares / (2 * variance))
+            weights = (kernels / kernels.sum(axis=1, keepdims=True)).mean(axis=0)
+        log_prob = np.log(kernels.sum(axis=1)) - 1.5 * np.log(variance)
+        return log_prob.mean()
+
+    assert bound(found) > max(bound(0.9 * found), bound(1.1 * found))
+
+
+def test_many_centers_predict_as_a_kernel_density_estimate(rng):
+    rows, test = rng.normal(size=(200, 2)), rng.normal(size=(1000, 2))
+    bandwidth = kernel_bandwidth(rows)
+    reference = KernelDensity(bandwidth=bandwidth).fit(rows).score(test) / len(test)
+    cells = KMeans(80, n_init=1, random_state=0).fit(rows).cluster_centers_
+    for centers in (rows, cells):
+        found = left_out(centers, rows).log_prob(test).mean()
+        plain = weights_only(rows, centers).log_prob(test).mean()
+        assert found > reference - 0.06
+        assert found > plain + 0.2
+
+
+def test_few_centers_need_no_correction():
+    found, plain = left_out(X[:3]), weights_only(X, X[:3])
+    assert_allclose(found.covariances, plain.covariances, rtol=0.05)
+    assert_allclose(found.weights, plain.weights, atol=0.02)
+
+
+@pytest.mark.parametrize("size", [1e-320, 1.0, 1e300])
+def test_samples_alone_and_alike_keep_a_variance(size):
+    rows = np.repeat([[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]], [1, 9, 1], axis=0)
+    for centers in (rows[[0, 1, 10]], rows[[1, 1]], rows[:1]):
+        weight = np.full(len(rows), size)
+        mixture = left_out(centers, rows, sample_weight=weight)
+        assert np.isfinite(mixture.log_prob(rows)).all()
+
+
+def test_left_out_weights_count_as_copies(rng):
+    counts = rng.integers(1, 4, len(X))
+    weighted = left_out(X[:40], sample_weight=counts.astype(float))
+    copied = left_out(X[:40], np.repeat(X, counts, axis=0))
+    assert_allclose(weighted.covariances, copied.covariances, rtol=1e-9)

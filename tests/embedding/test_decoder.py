@@ -294,7 +294,7 @@ def test_file(tmp_path, X, bounded):
 def test_progress_and_callbacks(X, capsys):
     KernelDecoder(verbose=1, **QUICK).fit(X)
     assert "[KernelDecoder] step 3/3" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="net_params"):
+    with pytest.raises(ValueError, match="trainer"):
         KernelDecoder(net_params={"max_epochs": 3}).fit(X)
 
 

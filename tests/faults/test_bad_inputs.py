@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 small = dict(max_iter=5, hidden_layer_sizes=(4,), random_state=0)
 MODELS = {
     "GaussianMixture": skgmje.GaussianMixture(2, random_state=0),
-    "KernelMixtureDensity": skgmje.KernelMixtureDensity(2, **small),
+    "KernelMixtureDensity": skgmje.KernelMixtureDensity(2, max_iter=5, random_state=0),
     "GrowingNeuralGasMixture": skgmje.GrowingNeuralGasMixture(
         6, insertion_interval=20, random_state=0
     ),

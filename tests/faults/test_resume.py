@@ -9,6 +9,7 @@ FITS = """
 from skgmje import *
 from skgmje.conditional import MixtureNetwork
 from skgmje._persistence import Checkpoint, _checkpoint, _container
+from skgmje.mixture import Codes
 folder, moment = sys.argv[2], sys.argv[3]
 small = dict(hidden_layer_sizes=(8,), random_state=0, checkpoint_dir=folder)
 FITS = {
@@ -16,7 +17,12 @@ FITS = {
         6, n_init=2, tol=1e-7, random_state=0, checkpoint_dir=folder
     ).fit(X),
     "network of centres": lambda: KernelMixtureDensity(
-        6, batch_size=64, tol=0, **small
+        6,
+        generator=Codes(hidden_layer_sizes=(8,)),
+        batch_size=64,
+        tol=0,
+        random_state=0,
+        trainer={"checkpoint_dir": folder},
     ).fit(X),
     "conditional network": lambda: ConditionalMixtureDensity(
         MixtureNetwork(

@@ -14,7 +14,7 @@ from skgmje.utils import all_estimators
 small = dict(max_iter=3, hidden_layer_sizes=(4,), random_state=0)
 fits = (
     skgmje.GaussianMixture(2, random_state=0),
-    skgmje.KernelMixtureDensity(2, **small),
+    skgmje.KernelMixtureDensity(2, max_iter=3, random_state=0),
     skgmje.GrowingNeuralGasMixture(8, insertion_interval=20, random_state=0),
     skgmje.ConditionalMixtureDensity(
         ["prototypes", MixtureNetwork(n_members=2, max_iter=3)], random_state=0

@@ -22,11 +22,12 @@ from skgmje.embedding import GJEEmbedder
 from skgmje.embedding._encoder import Encoder, Perceptron, ViewPair
 from skgmje.embedding._losses import Objective
 from skgmje.embedding._views import jitter
-from skgmje.mixture import KernelMixtureDensity
+from skgmje.mixture import Codes, KernelMixtureDensity
 from skgmje.modules import mlp
 
 X = np.random.default_rng(0).normal(size=(151, 3)) @ np.diag([1.0, 2.0, 3.0])
 SMALL = {"max_iter": 20, "hidden_layer_sizes": (8,), "random_state": 0}
+CODES = {"max_iter": 20, "generator": Codes(hidden_layer_sizes=(8,)), "random_state": 0}
 KILLED_AT = 13
 
 
@@ -36,7 +37,7 @@ def fit_all():
     for cost in COSTS:
         for size in (None, 37):
             density = KernelMixtureDensity(
-                5, shrinkage=2, cost=cost, batch_size=size, polish=None, **SMALL
+                5, shrinkage=2, cost=cost, batch_size=size, refine=None, **CODES
             ).fit(X)
             learned[f"{cost} {size}"] = density.centers_
     learned |= {f"gje {name}": value for name, value in train_views().items()}
@@ -84,8 +85,9 @@ def fit_with_checkpoints(folder):
     for name in ("killed", "whole"):
         path = os.path.join(folder, name)
         cost = DeadlyCost(path + ".note" if name == "killed" else None)
+        trainer = {"checkpoint_dir": path}
         density = KernelMixtureDensity(
-            5, shrinkage=2, batch_size=37, cost=cost, checkpoint_dir=path, **SMALL
+            5, shrinkage=2, batch_size=37, cost=cost, trainer=trainer, **CODES
         )
         density.fit(X)
         learned[f"{name} means"] = density.means_

@@ -6,16 +6,17 @@ from scipy.spatial.distance import cdist
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from skgmje.mixture import KernelMixtureDensity
+from skgmje.mixture import KernelMixtureDensity, Noise
 
 ROWS = np.random.default_rng(0).permutation(load_digits().data)
 TRAIN, TEST = np.split(PCA(16, random_state=0).fit_transform(ROWS), [1200])
 
 
 def generator(n_components=64, **params):
-    params = {"max_iter": 150, "learning_rate": 8e-3, "standardize": False, **params}
+    steps = {"generator": "noise", "max_iter": 150, "learning_rate": 8e-3}
+    params = {**steps, "standardize": False, **params}
     return KernelMixtureDensity(
-        n_components, generator="noise", polish="weights", random_state=0, **params
+        n_components, refine="weights", random_state=0, **params
     )
 
 
@@ -39,12 +40,13 @@ def test_svd_is_the_best_cost_with_wide_bumps():
 # Pixels that are zero in a whole cluster have a boundless density.
 @pytest.mark.filterwarnings("ignore:.*many of the values of columns:UserWarning")
 @pytest.mark.parametrize("standardize", [True, False])
-@pytest.mark.parametrize("polish", ["weights", "em"])
-def test_few_singular_values_of_wide_bumps_are_no_trouble(standardize, polish):
+@pytest.mark.parametrize("refine", ["weights", "covariances", "em"])
+def test_few_singular_values_of_wide_bumps_are_no_trouble(standardize, refine):
     params = {"covariance_type": "diag", "shrinkage": 2.0, "max_iter": 60}
-    fitted = generator(8, standardize=standardize, hidden_layer_sizes=(16,), **params)
+    params |= {"generator": Noise(hidden_layer_sizes=(16,))}
+    fitted = generator(8, standardize=standardize, **params)
     # A warning would be an error here.
-    fitted.set_params(polish=polish).fit(ROWS[:400] + 0.5)
+    fitted.set_params(refine=refine).fit(ROWS[:400] + 0.5)
     assert fitted.effective_rank_ < 6
     assert fitted.converged_
     assert np.isfinite(fitted.score_samples(ROWS[400:500])).all()

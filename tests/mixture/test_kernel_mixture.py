@@ -22,13 +22,15 @@ from torch import nn
 
 from skgmje.costs import COSTS, Cost, scalar_cost, svd_cost
 from skgmje.gaussian import COVARIANCE_TYPES
-from skgmje.mixture import GaussianMixture, KernelMixtureDensity
+from skgmje.mixture import Codes, GaussianMixture, KernelMixtureDensity, Noise
 
 MAX_ENTRIES = "skgmje.mixture._kernel_recipe.MAX_ENTRIES"
 ALL_COSTS = [*COSTS, "likelihood"]
 X = StandardScaler().fit_transform(make_moons(200, noise=0.08, random_state=0)[0])
 # The smallest network and one setting: nothing is chosen, a fit takes 0.1 s.
-SMALL = {"covariance_type": "full", "shrinkage": 2.0, "hidden_layer_sizes": (8,)}
+FIXED = {"covariance_type": "full", "shrinkage": 2.0}
+SMALL = {**FIXED, "generator": Codes(hidden_layer_sizes=(8,))}
+FROM_NOISE = {"generator": Codes("noise", hidden_layer_sizes=(8,))}
 
 
 def density(n_components=5, **params):
@@ -56,7 +58,7 @@ def test_raw_scalar_density_of_moons():
     ]
     scaler = StandardScaler().fit(rows[0])
     train, test = map(scaler.transform, rows)
-    raw = KernelMixtureDensity(50, cost="scalar", polish=None, random_state=0).fit(
+    raw = KernelMixtureDensity(50, cost="scalar", refine=None, random_state=0).fit(
         train
     )
     assert raw.score(test) > -1.72
@@ -70,14 +72,14 @@ def test_svd_places_centers_of_digits_from_noise():
     rows = rng.permutation((rows + rng.random(rows.shape)) / 17)
     train, test = rows[:1257], rows[1257:]
     steps = make_pipeline(PCA(16, random_state=0), StandardScaler()).fit(train)
-    params = {"init_params": "noise", "polish": "weights", "max_iter": 500}
+    params = {"generator": Codes("noise"), "refine": "weights", "max_iter": 500}
     fitted = KernelMixtureDensity(50, random_state=0, **params)
     assert fitted.fit(steps.transform(train)).score(steps.transform(test)) > -19.7
 
 
 @pytest.mark.parametrize("cost", ALL_COSTS)
 def test_every_cost_falls_and_beats_one_gaussian(cost):
-    fitted = density(12, cost=cost, polish="weights", max_iter=100).fit(X)
+    fitted = density(12, cost=cost, refine="weights", max_iter=100).fit(X)
     assert fitted.loss_curve_[-1] < fitted.loss_curve_[0]
     assert fitted.bound_gap_ == pytest.approx(fitted.loss_curve_[-1], abs=0.02)
     assert fitted.score(X) > GaussianMixture(1).fit(X).score(X) + 0.3
@@ -110,7 +112,7 @@ def cosine_cost(grams, weights=None, jitter=None):
 def test_a_registered_cost_is_used_like_the_others(monkeypatch):
     cost = Cost(cosine_cost, is_density=True, learns_weights=True)
     monkeypatch.setitem(COSTS, "cosine", cost)
-    params = {"polish": None, "max_iter": 100}
+    params = {"refine": None, "max_iter": 100}
     named, handed = density(cost="cosine", **params), density(cost=cost, **params)
     known = density(cost="scalar", **params).fit(X)
     assert named.fit(X).bandwidth_ == known.bandwidth_
@@ -125,7 +127,7 @@ def test_a_registered_cost_is_used_like_the_others(monkeypatch):
 @ignoring(UNSETTLED, NO_DENSITY, DEAD)
 def test_a_copy_of_a_cost_is_that_cost(name, monkeypatch):
     monkeypatch.setitem(COSTS, "copy", replace(COSTS[name]))
-    fits = [density(cost=c, polish=None).fit(X) for c in (name, "copy", COSTS[name])]
+    fits = [density(cost=c, refine=None).fit(X) for c in (name, "copy", COSTS[name])]
     for other in fits[1:]:
         assert_array_equal(other.means_, fits[0].means_)
         assert_array_equal(other.weights_, fits[0].weights_)
@@ -140,7 +142,7 @@ def test_a_cost_cannot_be_made_without_saying_what_it_is():
 
 @ignoring(UNSETTLED)
 def test_noise_starts_without_rows_and_ends_near_them():
-    fitted = density(12, init_params="noise", max_iter=200).fit(X)
+    fitted = density(12, **FROM_NOISE, max_iter=200).fit(X)
     assert fitted.loss_curve_[0] < fitted.loss_curve_[-1]  # the bumps were wide
     assert fitted.score(X) > density(12).fit(X).score(X) - 0.1
 
@@ -150,7 +152,7 @@ def test_noise_starts_without_rows_and_ends_near_them():
 
 @pytest.mark.parametrize("kind", COVARIANCE_TYPES)
 def test_covariance_types(kind):
-    fitted = density(covariance_type=kind, rank=1).fit(X)
+    fitted = density(covariance_type=kind).fit(X)
     # The features' own units make ellipses of spheres.
     expected = "diag" if kind == "spherical" else kind
     assert fitted.covariance_type_ == expected
@@ -158,10 +160,10 @@ def test_covariance_types(kind):
 
 
 @ignoring(UNSETTLED)
-@pytest.mark.parametrize("polish", ["em", "weights", None])
+@pytest.mark.parametrize("refine", ["covariances", "em", "weights", None])
 @pytest.mark.parametrize("scale", [2.0**-30, 2.0**20])
-def test_log_density_is_in_the_units_of_the_input(polish, scale):
-    params = {"polish": polish, "cost": "scalar"}
+def test_log_density_is_in_the_units_of_the_input(refine, scale):
+    params = {"refine": refine, "cost": "scalar"}
     factors, shift = np.array([scale, 1.0]), np.array([0.0, 4.0])
     plain = density(**params).fit(X)
     other = density(**params).fit(X * factors + shift)
@@ -189,27 +191,26 @@ def test_density_integrates_to_one():
 @ignoring(UNSETTLED)
 def test_without_standardization_distances_stay():
     stretched = X * [10.0, 1.0]
-    params = {"polish": None, "cost": "scalar", "standardize": False, "bandwidth": 0.7}
+    params = {"refine": None, "cost": "scalar", "standardize": False, "bandwidth": 0.7}
     fitted = density(**params).fit(stretched)
     assert fitted.covariance_type_ == "spherical"
     assert fitted.bandwidth_ == pytest.approx(0.7)
 
 
-def test_polish_weights_keeps_the_centers():
-    fitted = density(polish="weights").fit(X)
-    assert_allclose(fitted.means_, fitted.centers_, rtol=1e-12)
+def test_refine_weights_fits_one_variance():
+    fitted = density(refine="weights").fit(X)
     assert np.ptp(fitted.covariances_, axis=0) == pytest.approx(0)
 
 
-def test_polish_em_moves_them():
-    fitted = density().fit(X)
+def test_refine_em_moves_them():
+    fitted = density(refine="em").fit(X)
     assert np.abs(fitted.means_ - fitted.centers_[: len(fitted.means_)]).max() > 1e-3
 
 
 @ignoring(UNSETTLED)
 @pytest.mark.parametrize("cost", ["scalar", "vector-matrix", "likelihood"])
 def test_raw_density_learns_its_variance(cost):
-    raw = density(12, cost=cost, polish=None, max_iter=100).fit(X)
+    raw = density(12, cost=cost, refine=None, max_iter=100).fit(X)
     variances = raw.covariances_ / raw._scale**2
     assert np.ptp(variances) < 1e-9
     assert variances.flat[0] != pytest.approx(raw.bandwidth_**2, rel=1e-3)
@@ -220,14 +221,14 @@ def test_raw_density_learns_its_variance(cost):
 @pytest.mark.parametrize("cost", ["matrix-matrix", "svd"])
 def test_raw_operator_costs_warn(cost):
     with pytest.warns(UserWarning, match="its variance is not that of a density"):
-        raw = density(cost=cost, polish=None).fit(X)
+        raw = density(cost=cost, refine=None).fit(X)
     assert np.isfinite(raw.score(X))
 
 
 @ignoring("KernelMixtureDensity did not converge")
 def test_auto_chooses_what_is_open():
     fitted = KernelMixtureDensity(
-        covariance_type="diag", max_iter=30, random_state=0, hidden_layer_sizes=(8,)
+        covariance_type="diag", max_iter=30, random_state=0
     ).fit(X)
     chosen = fitted.cv_results_["params"][
         fitted.cv_results_["mean_test_score"].argmax()
@@ -249,8 +250,8 @@ def test_float32_stays():
 @pytest.mark.parametrize(
     ("params", "expected"),
     [
-        ({"polish": "weights"}, 16),
-        ({"polish": None, "cost": "scalar"}, 16),
+        ({"refine": "weights"}, 16),
+        ({"refine": None, "cost": "scalar"}, 16),
         ({"covariance_type": "spherical"}, 19),
         ({"covariance_type": "tied"}, 21),
         ({"covariance_type": "full"}, 39),
@@ -272,10 +273,11 @@ def test_very_many_rows_are_read_in_parts(kind, dtype, tmp_path, monkeypatch):
     np.save(path, np.tile(X, (20, 1)).astype(dtype))
     rows, weight = np.load(path, mmap_mode="r"), np.tile([1.0, 2.0], 2000)
     params = {"covariance_type": kind, "batch_size": 100, "tol": 0.1}
-    whole = density(max_bytes=1e9, **params).fit(rows, sample_weight=weight)
+    large = {"max_bytes": 1e9}
+    whole = density(trainer=large, **params).fit(rows, sample_weight=weight)
     monkeypatch.setattr(MAX_ENTRIES, 2000)
     parts = [
-        density(max_bytes=size, **params).fit(rows, sample_weight=weight)
+        density(trainer={"max_bytes": size}, **params).fit(rows, sample_weight=weight)
         for size in (0, 0, 1e9)
     ]
     for part in parts[1:]:
@@ -286,7 +288,7 @@ def test_very_many_rows_are_read_in_parts(kind, dtype, tmp_path, monkeypatch):
 
 def test_very_many_rows_need_no_choices(monkeypatch):
     monkeypatch.setattr(MAX_ENTRIES, 800)
-    params = {"polish": "weights", "batch_size": 50, "tol": 0.1}
+    params = {"refine": "weights", "batch_size": 50, "tol": 0.1}
     fitted = KernelMixtureDensity(random_state=0, max_iter=20, **params)
     fitted.fit(np.tile(X, (20, 1)))
     assert fitted.score(X) > GaussianMixture(1).fit(X).score(X) + 0.2
@@ -297,10 +299,10 @@ def test_very_many_rows_need_no_choices(monkeypatch):
 
 @ignoring(UNSETTLED)
 @pytest.mark.parametrize("cost", ALL_COSTS)
-@pytest.mark.parametrize("polish", ["em", "weights"])
-def test_weights_are_copies_where_no_rows_are_drawn(cost, polish):
+@pytest.mark.parametrize("refine", ["covariances", "em", "weights"])
+def test_weights_are_copies_where_no_rows_are_drawn(cost, refine):
     counts = np.arange(len(X)) % 3
-    params = {"init_params": "noise", "bandwidth": 0.5, "cost": cost, "polish": polish}
+    params = {**FROM_NOISE, "bandwidth": 0.5, "cost": cost, "refine": refine}
     weighted = density(3, max_iter=10, **params).fit(X, sample_weight=counts)
     copied = density(3, max_iter=10, **params).fit(np.repeat(X, counts, axis=0))
     assert_allclose(weighted.score_samples(X), copied.score_samples(X), rtol=1e-4)
@@ -437,12 +439,12 @@ def test_callbacks_of_skorch():
 
     count = Count()
     stop = EarlyStopping("train_loss", patience=2, threshold=0.5)
-    fitted = density(callbacks=[count, stop]).fit(X)
+    fitted = density(trainer={"callbacks": [count, stop]}).fit(X)
     assert fitted.n_iter_ == count.epochs < 40
 
 
-def test_net_params_reach_skorch():
-    fitted = density(net_params={"optimizer": torch.optim.SGD, "lr": 1e-9}).fit(X)
+def test_trainer_reaches_skorch():
+    fitted = density(trainer={"optimizer": torch.optim.SGD, "lr": 1e-9}).fit(X)
     assert_allclose(fitted.loss_curve_, fitted.loss_curve_[0], rtol=1e-6)
 
 
@@ -455,7 +457,7 @@ def test_plateau_ends_the_run():
 
 def test_unsettled_run_warns_once_with_figures():
     with pytest.warns(ConvergenceWarning) as record:
-        fitted = density(cost="scalar", polish=None).fit(X)
+        fitted = density(cost="scalar", refine=None).fit(X)
     assert len(record) == 1
     assert re.search(
         r"cost fell by [\d.e-]+ to .* of max_iter=40", str(record[0].message)
@@ -477,7 +479,7 @@ def test_interruption_leaves_a_usable_density():
             if net.n_steps_ == 7:
                 raise KeyboardInterrupt
 
-    fitted = density(callbacks=[Interrupt()])
+    fitted = density(trainer={"callbacks": [Interrupt()]})
     with pytest.raises(KeyboardInterrupt, match=r"interrupted at step 7 .* is kept"):
         fitted.fit(X)
     assert np.isfinite(fitted.score(X))
@@ -499,7 +501,7 @@ def test_errors_of_ones_own_cost_are_raised():
 @pytest.mark.parametrize(
     ("params", "remedy"),
     [
-        ({"cost": "scalar", "polish": None}, "cost fell .* Increase max_iter or tol."),
+        ({"cost": "scalar", "refine": None}, "cost fell .* Increase max_iter or tol."),
         ({"tol": 0}, "The refinement still gained .* Increase tol."),
         ({"learning_rate": 1e8}, "restored. Decrease learning_rate."),
     ],
@@ -510,7 +512,7 @@ def test_each_trouble_has_its_remedy(params, remedy):
 
 
 def test_few_rows_at_their_optimum_are_no_trouble():
-    fitted = density(4, cost="scalar", polish=None, max_iter=300).fit(X[:4])
+    fitted = density(4, cost="scalar", refine=None, max_iter=300).fit(X[:4])
     assert fitted.converged_
 
 
@@ -567,6 +569,8 @@ def test_row_of_no_weight_does_not_count_however_far():
 def test_clone_copies_a_network():
     original = density(generator=Dropped(8, 2))
     assert clone(original).generator is not original.generator
+    original = density(generator=Noise(Dropped(8, 2)))
+    assert clone(original).generator.network is not original.generator.network
 
 
 def test_prediction_needs_no_torch(tmp_path):
@@ -599,9 +603,11 @@ def two_columns_too_many(code_dim, n_features):
         ({"cost": lambda grams: grams.log_xy.detach().sum()}, "without a gradient"),
         ({"cost": lambda grams: grams.log_xx.sum()}, "without a gradient"),
         ({"generator": nn.Identity()}, "has no parameters to learn"),
-        ({"callbacks": [3]}, r"callbacks=\[3\]"),
-        ({"callbacks": [EarlyStopping()]}, "Pass it monitor='train_loss'"),
-        ({"net_params": {"optimizer": torch.optim.LBFGS}}, "LBFGS, needs"),
+        ({"trainer": {"callbacks": [3]}}, r"trainer\['callbacks'\]=\[3\]"),
+        ({"trainer": {"callbacks": [EarlyStopping()]}}, "Pass it monitor='train_loss'"),
+        ({"trainer": {"optimizer": torch.optim.LBFGS}}, "LBFGS, needs"),
+        ({"trainer": {"callback": []}}, "trainer={'callback': .* does not suit"),
+        ({"trainer": {"max_bytes": "all"}}, r"trainer\['max_bytes'\]='all' must be"),
         ({"device": "meta"}, "device='meta' cannot be used"),
         ({"generator": "gan"}, "'generator' parameter"),
         ({"generator": two_columns_too_many}, r"to shape \(2, 4\), but centers"),
@@ -612,9 +618,20 @@ def two_columns_too_many(code_dim, n_features):
         ({"bandwidth": 1e200}, "bandwidth=1e\\+200 is 1e\\+200 times the scale"),
         ({"bandwidth": "silverman"}, "'bandwidth' parameter"),
         ({"device": "abacus"}, "device='abacus' cannot be used"),
-        ({"hidden_layer_sizes": (8, 0)}, r"hidden_layer_sizes=\(8, 0\) must hold"),
-        ({"net_params": {"max_epochs": 3}}, r"net_params sets \['max_epochs'\]"),
-        ({"polish": "nnls"}, "'polish' parameter"),
+        ({"generator": Codes(hidden_layer_sizes=(8, 0))}, r"\(8, 0\) must hold"),
+        ({"generator": Codes("pca")}, "'init' parameter of Codes"),
+        ({"generator": Noise(code_dim=0)}, "'code_dim' parameter of Noise"),
+        ({"generator": Noise(network=3)}, "'network' parameter of Noise"),
+        ({"trainer": {"max_epochs": 3}}, r"trainer sets \['max_epochs'\]"),
+        ({"refine": "nnls"}, "'refine' parameter"),
+        ({"refine": GaussianMixture(5)}, "sets n_components, .* Leave n_components=1;"),
+        ({"refine": GaussianMixture(means_init=X[:5])}, "sets means_init"),
+        ({"refine": GaussianMixture(tol=-1.0)}, "'tol' parameter of GaussianMixture"),
+        ({"refine": GaussianMixture()}, r"shrinkage=2\.0 contradicts refine="),
+        (
+            {"refine": GaussianMixture(covariance_type="diag", shrinkage=2.0)},
+            "covariance_type='full' contradicts .* leave covariance_type='auto'",
+        ),
         ({"max_iter": 0}, "'max_iter' parameter"),
     ],
 )
@@ -674,10 +691,12 @@ UGLY = {
     "params",
     [
         {},
-        {"cost": "scalar", "polish": "weights"},
-        {"cost": "vector-matrix", "polish": None},
+        {"refine": "em"},
+        {"refine": GaussianMixture(reg_covar="auto"), "shrinkage": "auto"},
+        {"cost": "scalar", "refine": "weights"},
+        {"cost": "vector-matrix", "refine": None},
         {"cost": "matrix-matrix", "generator": "noise"},
-        {"cost": "likelihood", "standardize": False, "polish": None},
+        {"cost": "likelihood", "standardize": False, "refine": None},
     ],
     ids=str,
 )

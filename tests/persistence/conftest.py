@@ -38,6 +38,7 @@ from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
 from skgmje.conditional import TrainedModule
 from skgmje.embedding import ImageAugmentation
 from skgmje.gaussian import COVARIANCE_TYPES
+from skgmje.mixture import Codes, Noise
 from skgmje.modules import Prototypes
 from tests.sources import WORDS, make_source
 
@@ -48,6 +49,7 @@ Y = (X[:, :2] + 0.1 * RNG.normal(size=(120, 2))).round(6)
 SEED = {"random_state": 0}
 SMALL = {"max_iter": 5, "hidden_layer_sizes": (4,), **SEED}
 NETWORKS = {**SMALL, "n_members": 2}
+CODES = {"max_iter": 5, "generator": Codes(hidden_layer_sizes=(4,)), **SEED}
 
 
 def build_network(n_in, n_out):
@@ -88,17 +90,33 @@ CASES = {
     ),
     "gaussian-generator": (GaussianMixture(2, random_state=np.random.RandomState(1)),),
     "decoder": (KernelDecoder(2, n_centers=2, **SMALL),),
-    "kernel": (KernelMixtureDensity(3, **SMALL),),
-    "kernel-auto": (KernelMixtureDensity(**SMALL),),
-    "kernel-noise": (KernelMixtureDensity(3, generator="noise", **SMALL),),
+    "kernel": (KernelMixtureDensity(3, **CODES),),
+    "kernel-auto": (KernelMixtureDensity(**CODES),),
+    "kernel-word": (KernelMixtureDensity(3, generator="noise", max_iter=5, **SEED),),
+    "kernel-noise": (
+        KernelMixtureDensity(
+            3, **CODES | {"generator": Noise(code_dim=3, hidden_layer_sizes=(4,))}
+        ),
+    ),
     "kernel-network": (
-        KernelMixtureDensity(3, generator=build_network, **SMALL),
+        KernelMixtureDensity(3, generator=build_network, max_iter=5, **SEED),
         {"generator": build_network},
     ),
-    "kernel-cost": (KernelMixtureDensity(3, cost=own_cost, **SMALL), {"cost": None}),
+    "kernel-own": (
+        KernelMixtureDensity(
+            3, generator=Noise(build_network, code_dim=3), max_iter=5, **SEED
+        ),
+        {"generator.network": build_network},
+    ),
+    "kernel-mixture": (
+        KernelMixtureDensity(
+            3, refine=GaussianMixture(covariance_type="diag", shrinkage=2), **CODES
+        ),
+    ),
+    "kernel-cost": (KernelMixtureDensity(3, cost=own_cost, **CODES), {"cost": None}),
     "kernel-optimizer": (
-        KernelMixtureDensity(3, net_params={"optimizer": torch.optim.SGD}, **SMALL),
-        {"net_params": {"optimizer": torch.optim.SGD}},
+        KernelMixtureDensity(3, trainer={"optimizer": torch.optim.SGD}, **CODES),
+        {"trainer": {"optimizer": torch.optim.SGD}},
     ),
     "gas": (GrowingNeuralGasMixture(8, insertion_interval=20, **SEED),),
     "gas-distances": (
@@ -192,7 +210,7 @@ CASES = {
     "transformed-pipeline": (
         transformed(
             make_pipeline(MinMaxScaler(), MaxAbsScaler(), PCA()),
-            KernelMixtureDensity(2, **SMALL),
+            KernelMixtureDensity(2, **CODES),
         ),
     ),
     "transformed-function": (

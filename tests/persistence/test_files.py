@@ -34,6 +34,7 @@ from skgmje._persistence import Checkpoint
 from skgmje._persistence._container import pack, unpack
 from skgmje._persistence._registry import CLASSES, class_of, name_of
 from skgmje.conditional import MixtureNetwork
+from skgmje.mixture import Codes
 from skgmje.utils import all_estimators
 
 pytestmark = [
@@ -439,9 +440,16 @@ SMALL = {"hidden_layer_sizes": (4,), "random_state": 0}
 LEARNERS = {
     "em": GaussianMixture(5, tol=1e-7, n_init=2, annealing=0.5, random_state=0),
     "tied": GaussianMixture(3, covariance_type="tied", tol=1e-7, random_state=0),
-    "centres": KernelMixtureDensity(4, batch_size=32, tol=0, max_iter=60, **SMALL),
+    "centres": KernelMixtureDensity(
+        4,
+        batch_size=32,
+        tol=0,
+        max_iter=60,
+        generator=Codes(hidden_layer_sizes=(4,)),
+        random_state=0,
+    ),
     "noise": KernelMixtureDensity(
-        4, generator="noise", polish="weights", tol=0, max_iter=60, **SMALL
+        4, generator="noise", refine="weights", tol=0, max_iter=60, random_state=0
     ),
     "conditional": ConditionalMixtureDensity(
         MixtureNetwork(n_members=2, max_iter=60, hidden_layer_sizes=(4,)),
@@ -490,6 +498,8 @@ def fit(estimator, folder=None):
     if isinstance(estimator, ConditionalMixtureDensity):
         estimator.set_params(source__trainer={"checkpoint_dir": folder})
         return estimator.fit(RESUME_X, Y)
+    if "trainer" in estimator.get_params():
+        return estimator.set_params(trainer={"checkpoint_dir": folder}).fit(RESUME_X)
     return estimator.set_params(checkpoint_dir=folder).fit(RESUME_X)
 
 
@@ -551,7 +561,9 @@ def test_what_cannot_be_repeated_is_refused(tmp_path):
     with pytest.raises(ValueError, match="random_state to be an integer, got None"):
         GaussianMixture(checkpoint_dir=tmp_path).fit(RESUME_X)
     density = KernelMixtureDensity(
-        2, callbacks=[EpochTimer()], checkpoint_dir=tmp_path, random_state=0
+        2,
+        trainer={"callbacks": [EpochTimer()], "checkpoint_dir": tmp_path},
+        random_state=0,
     )
     with pytest.raises(ValueError, match="does not keep the state of callbacks"):
         density.fit(RESUME_X)

@@ -29,7 +29,7 @@ from skgmje._training._loop import (
     TensorBatches,
     TensorRows,
     check_callbacks,
-    check_net_params,
+    check_trainer,
     draw_rows,
     load_rows,
     train,
@@ -213,8 +213,8 @@ def test_optimizers_are_reached_through_net_params(name):
 
 @pytest.mark.parametrize("key", ["module", "criterion__x", "max_epochs", "device"])
 def test_parameters_of_ours_are_refused(key):
-    with pytest.raises(ValueError, match=f"net_params sets .'{key}'"):
-        check_net_params({key: 1})
+    with pytest.raises(ValueError, match=f"trainer sets .'{key}'"):
+        check_trainer({key: 1})
 
 
 def test_chosen_parameters_learn_faster():
@@ -353,7 +353,7 @@ def test_variants_of_adam_go_the_same_way(net_params):
 
 
 def test_unsuitable_net_params_are_named():
-    with pytest.raises(ValueError, match=r"net_params=.* do not suit"):
+    with pytest.raises(ValueError, match=r"trainer=.* does not suit"):
         run(net_params={"typo": 1})
 
 
@@ -685,8 +685,8 @@ def test_outside_of_a_training_nothing_is_sent(group):
 
 
 def test_a_group_of_one_changes_no_bit(tmp_path, group):
-    params = {"max_iter": 10, "hidden_layer_sizes": (8,), "random_state": 0}
-    estimator = KernelMixtureDensity(3, shrinkage=2, batch_size=20, **params)
+    params = {"max_iter": 10, "batch_size": 20, "random_state": 0}
+    estimator = KernelMixtureDensity(3, shrinkage=2, **params)
     together = estimator.fit(GROUP_X).means_
     distributed.destroy_process_group()
     alone = estimator.fit(GROUP_X).means_

@@ -16,6 +16,7 @@ from sklearn.utils.fixes import parse_version
 from skgmje.compose import TransformedDensity
 from skgmje.ensemble import StackingDensity
 from skgmje.mixture import (
+    Codes,
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
@@ -23,7 +24,11 @@ from skgmje.mixture import (
 from skgmje.utils import all_estimators, check_density_estimator
 from skgmje.utils.estimator_checks import CHECKS
 
-SMALL = {"n_components": 2, "max_iter": 20, "hidden_layer_sizes": (8,)}
+SMALL = {
+    "n_components": 2,
+    "max_iter": 20,
+    "generator": Codes(hidden_layer_sizes=(8,)),
+}
 NORMAL = QuantileTransformer(n_quantiles=10, output_distribution="normal")
 NO_WEIGHTS = {"chain_rule", "weights_count_as_copies"}
 ONLY_SCORES = {*NO_WEIGHTS, "sample_has_shape_and_seed", "sample_agrees_with_score"}
@@ -67,7 +72,8 @@ OURS = [
     # Columns are standardised each for itself.
     (KernelMixtureDensity(**SMALL), TURNS),
     (KernelMixtureDensity(**SMALL, covariance_type="full"), TURNS),
-    (KernelMixtureDensity(**SMALL, polish="weights"), TURNS),
+    (KernelMixtureDensity(**SMALL, refine="weights"), TURNS),
+    (KernelMixtureDensity(**SMALL, refine="em"), TURNS),
     (GrowingNeuralGasMixture(), TURNS | UNITS | WEIGHTS),
     (StackingDensity(spaces=("identity",)), TURNS),
     (TransformedDensity(StandardScaler(), GaussianMixture(2)), set()),

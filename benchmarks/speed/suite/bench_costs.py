@@ -44,7 +44,7 @@ class Training:
             cost=cost,
             covariance_type="spherical",
             shrinkage=0,
-            polish="weights",
+            refine="weights",
             max_iter=50,
             tol=0,
             batch_size=256,

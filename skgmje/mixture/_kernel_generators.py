@@ -1,0 +1,191 @@
+"""Options of the network that makes the centers of a KernelMixtureDensity."""
+
+from numbers import Integral
+
+from skgmje._options import Options, as_options
+from skgmje._sklearn import Interval, StrOptions
+
+# Fresh centers per step: the kernel costs see a density, not single centers.
+MAX_DRAWN = 64
+
+
+class CenterOptions(Options):
+    """What the options of both kinds of networks have in common."""
+
+    _parameter_constraints: dict = {
+        "code_dim": [Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": ["array-like"],
+    }
+
+    #: Whether the centers are draws from a map of noise.
+    _draws_noise = False
+
+    #: Whether the network was not written here.
+    _is_foreign = False
+
+    #: How 'auto' chooses the bandwidth.
+    _bandwidth_rule = "cell"
+
+    def check(self):
+        """Raise if a parameter has a value that it must not have."""
+        # Late: a fitted estimator needs no torch.
+        from skgmje._training._loop import check_layers
+
+        super().check()
+        check_layers(self.hidden_layer_sizes, (128, 128), may_be_empty=True)
+
+    def _count(self, n_components, n_samples):
+        """Return the number of centers per step."""
+        return n_components
+
+    def _shared(self, recipe, dtype):
+        """Return what the modules of both kinds are made with."""
+        return {
+            "code_dim": self.code_dim,
+            "hidden_layer_sizes": tuple(self.hidden_layer_sizes),
+            "learn_variance": recipe.bumps.learn_variance,
+            "dtype": dtype,
+        }
+
+
+class Codes(CenterOptions):
+    """One learned code for each component, decoded to its center.
+
+    An option of :class:`KernelMixtureDensity`: ``generator="codes"`` stands for
+    ``generator=Codes()``.
+
+    Parameters
+    ----------
+    init : {'k-means++', 'random_from_data', 'noise'}, default='k-means++'
+        Where the centers start: at k-means centers, at samples, or as noise with a
+        bandwidth that falls.
+
+    code_dim : int, default=8
+        Width of a code.
+
+    hidden_layer_sizes : tuple of int, default=(128, 128)
+        Widths of the hidden layers of the network that decodes.
+
+    See Also
+    --------
+    Noise : Fresh noise in place of codes.
+
+    Examples
+    --------
+    >>> from skgmje.mixture import Codes, KernelMixtureDensity
+    >>> generator = Codes(init="noise", hidden_layer_sizes=(32,))
+    >>> density = KernelMixtureDensity(8, generator=generator)
+    >>> density.set_params(generator__code_dim=4).generator
+    Codes(code_dim=4, hidden_layer_sizes=(32,), init='noise')
+    """
+
+    _parameter_constraints: dict = {
+        "init": [StrOptions({"k-means++", "random_from_data", "noise"})],
+        **CenterOptions._parameter_constraints,
+    }
+
+    def __init__(self, init="k-means++", *, code_dim=8, hidden_layer_sizes=(128, 128)):
+        self.init = init
+        self.code_dim = code_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+
+    def _build(self, n_features, recipe, random_state, dtype):
+        """Return the torch module, on the CPU."""
+        import torch
+
+        from skgmje.modules import CodeGenerator
+
+        bumps, base = recipe.bumps, recipe.base
+        return CodeGenerator(
+            recipe.n_centers,
+            n_features,
+            bumps.variance,
+            random_state,
+            base=None if base is None else torch.tensor(base, dtype=dtype),
+            learn_weights=bumps.learn_weights,
+            **self._shared(recipe, dtype),
+        )
+
+
+class Noise(CenterOptions):
+    """Fresh noise in every step, mapped to centers: the generator of the paper.
+
+    An option of :class:`KernelMixtureDensity`: ``generator="noise"`` stands for
+    ``generator=Noise()``, and a network, or a callable that builds one, for
+    ``generator=Noise(network=...)``.
+
+    Parameters
+    ----------
+    network : torch.nn.Module, callable or None, default=None
+        The map from noise of shape (n, code_dim) to centers of shape
+        (n, n_features), which is copied; or a callable that builds one from
+        ``(code_dim, n_features)``. None is a perceptron.
+
+    code_dim : int, default=8
+        Width of the noise.
+
+    hidden_layer_sizes : tuple of int, default=(128, 128)
+        Widths of the hidden layers of the perceptron; without effect on another
+        `network`.
+
+    See Also
+    --------
+    Codes : One learned code for each component.
+
+    Examples
+    --------
+    >>> from skgmje.mixture import KernelMixtureDensity, Noise
+    >>> density = KernelMixtureDensity(8, generator=Noise(code_dim=16))
+    >>> density.get_params()["generator__code_dim"]
+    16
+    """
+
+    _parameter_constraints: dict = {
+        "network": [callable, None],
+        **CenterOptions._parameter_constraints,
+    }
+
+    _draws_noise = True
+    _bandwidth_rule = "wide"
+    init = "noise"
+
+    def __init__(self, network=None, *, code_dim=8, hidden_layer_sizes=(128, 128)):
+        self.network = network
+        self.code_dim = code_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+
+    @property
+    def _is_foreign(self):
+        """Whether the network was not written here."""
+        return self.network is not None
+
+    def _count(self, n_components, n_samples):
+        """Return the number of fresh centers per step."""
+        return max(n_components, min(MAX_DRAWN, n_samples // 4))
+
+    def _build(self, n_features, recipe, random_state, dtype):
+        """Return the torch module, on the CPU."""
+        from skgmje.modules import NoiseGenerator
+        from skgmje.modules._generators import own_network
+
+        network = None
+        if self._is_foreign:
+            network = own_network(self.network, self.code_dim, n_features, dtype)
+        return NoiseGenerator(
+            recipe.n_centers,
+            n_features,
+            recipe.bumps.variance,
+            random_state,
+            network=network,
+            **self._shared(recipe, dtype),
+        )
+
+
+GENERATORS = {"codes": Codes, "noise": Noise}
+
+
+def read_generator(value):
+    """Return checked options of what makes the centers."""
+    if isinstance(value, str | Options):
+        return as_options(value, GENERATORS)
+    return Noise(network=value)
