@@ -16,12 +16,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer, StandardScaler
 
 import skgmje
-from skgmje.compose import ResidualCoordinates, TransformedDensity
+from skgmje.compose import TransformedDensity
 from skgmje.ensemble import StackingConditionalDensity, StackingDensity
 from skgmje.metrics import monte_carlo_kl, two_sample_test
 from skgmje.mixture import GaussianMixture
 from skgmje.outlier import DensityOutlierDetector
-from skgmje.utils import all_estimators
+from tests.test_common import FIRST
 
 NAMES = ["a", "b", "c"]
 FRAMES = {
@@ -160,31 +160,8 @@ def test_draws_have_no_names_to_miss(data):
     assert np.isfinite(result.statistic)
 
 
-# Small settings, and what else a constructor needs.
-SETTINGS = {
-    "max_iter": 5,
-    "hidden_layer_sizes": (4,),
-    "n_members": 1,
-    "n_components": 2,
-    "embedding_dim": 2,
-    "code_dim": 2,
-    "insertion_interval": 20,
-    "random_state": 0,
-    "experts": ["gp"],
-    "transformer": ResidualCoordinates(),
-    "density": None,
-}
-
-
-def small(cls):
-    known = cls._get_param_names()
-    settings = {name: value for name, value in SETTINGS.items() if name in known}
-    if cls is TransformedDensity:
-        settings["density"] = GAUSS
-    return cls(**settings)
-
-
-ESTIMATORS = [small(cls) for _, cls in all_estimators()] + [
+ESTIMATORS = [
+    *FIRST,
     TransformedDensity("passthrough", GAUSS),
     TransformedDensity(StandardScaler(), TransformedDensity(StandardScaler(), GAUSS)),
     DensityOutlierDetector(TransformedDensity(StandardScaler(), GAUSS)),

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from skgmje import as_mixture, inspection, metrics, to_sklearn
 from skgmje.conditional import ConditionalMixtureDensity
 from skgmje.mixture import (
+    Codes,
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
@@ -28,9 +29,9 @@ from skgmje.mixture import (
 SCORERS = [name for name in metrics.__all__ if name.endswith("_scorer")]
 SCORERS = [name for name in SCORERS if not name.startswith("make_")]
 SAMPLES = np.random.default_rng(0).normal(size=(60, 2))
-CONDITIONAL = ConditionalMixtureDensity("prototypes", n_components=2, random_state=0)
+CONDITIONAL = ConditionalMixtureDensity(GaussianMixture(2), random_state=0)
 SMALL_KERNEL = KernelMixtureDensity(
-    2, max_iter=5, hidden_layer_sizes=(4,), random_state=0
+    2, max_iter=5, generator=Codes(hidden_layer_sizes=(4,)), random_state=0
 )
 SMALL_GAS = GrowingNeuralGasMixture(10, insertion_interval=20, random_state=0)
 
@@ -119,7 +120,7 @@ def test_scorers_look_through_pipelines_and_searches(name, wrapper, X):
 def test_scorers_choose_in_a_search_over_a_pipeline(X):
     pipeline, scoring = make_pipeline(CONDITIONAL), vars(metrics)
     scoring = {name: scoring[name] for name in SCORERS}
-    grid = {f"{pipeline.steps[0][0]}__n_components": [1, 2]}
+    grid = {f"{pipeline.steps[0][0]}__source__n_components": [1, 2]}
     found = GridSearchCV(
         pipeline, grid, scoring=scoring, cv=2, refit=False, error_score="raise"
     ).fit(X, X[:, 0])

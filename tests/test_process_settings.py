@@ -19,7 +19,7 @@ from skgmje.costs import COSTS
 from skgmje.embedding import GJEEmbedder, GMJEEmbedder, KernelDecoder
 from skgmje.gaussian import grams
 from skgmje.mixture import KernelMixtureDensity
-from tests.test_common import FIRST, OTHERS, SMALL
+from tests.test_common import FIRST, NOISE, OTHERS
 from tests.test_place_in_batch import FURTHER, ask, methods_of, rows_of
 
 pytestmark = IGNORED = [
@@ -88,7 +88,7 @@ def everything():
 X, Y = rows_of(60)
 FEW_STEPS = {"max_iter": 5, "mixture_params": {"max_iter": 5, "n_members": 1}}
 NETWORKS = [
-    KernelMixtureDensity(**SMALL, generator="noise"),
+    KernelMixtureDensity(**NOISE),
     GJEEmbedder(2, max_iter=5, views="neighbors", passthrough=True, norm="batch"),
     GMJEEmbedder(2, **FEW_STEPS, loss="joint", n_components=2, shrinkage=2),
     *FURTHER,
@@ -163,7 +163,7 @@ def test_settings_change_no_answer_of_other_parameters(estimator):
 def test_settings_are_as_they_were():
     with everything():
         before = settings()
-        fitted(ConditionalMixtureDensity("network", **SMALL)).predict(X)
+        fitted(first_of(ConditionalMixtureDensity)).predict(X)
         assert settings() == before
 
 
@@ -182,7 +182,7 @@ def settings():
 def test_other_threads_see_their_own_settings():
     """Fits change nothing for code that runs beside them."""
     seen = set()
-    fits = [GJEEmbedder(2, max_iter=20), ConditionalMixtureDensity("network", **SMALL)]
+    fits = [GJEEmbedder(2, max_iter=20), first_of(ConditionalMixtureDensity)]
     with ThreadPoolExecutor(2) as pool, torch.no_grad(), default_dtype():
         work = [pool.submit(fitted, estimator) for estimator in fits]
         while not all(task.done() for task in work):

@@ -186,7 +186,7 @@ def test_weights_of_a_cost_that_compares_arrays():
 
 
 def test_displays_and_metrics_take_targets():
-    model = ConditionalMixtureDensity("prototypes", n_components=2, random_state=0)
+    model = ConditionalMixtureDensity(GaussianMixture(2), random_state=0)
     distribution = model.fit(X, Y).predict_mixture(X)
     for convert, dtype in KINDS.values():
         targets = convert(Y)
