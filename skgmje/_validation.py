@@ -123,7 +123,8 @@ def _named(estimator, chosen):
     """Return the names of columns, or their numbers if they have none."""
     names = getattr(estimator, "feature_names_in_", None)
     counted = " (counted from 0)" if names is None else ""
-    return f"column{'s' * (chosen.sum() > 1)} {_listed(chosen, names)}{counted}"
+    plural = "s" if np.sum(chosen) > 1 else ""
+    return f"column{plural} {_listed(chosen, names)}{counted}"
 
 
 def _listed(chosen, names=None, shares=None):

@@ -228,6 +228,7 @@ pytestmark = [
 @parametrize_with_checks(FIRST, expected_failed_checks=expected_failures)
 # Some checks fit 27 samples of 30 features, of which it is right to warn.
 @pytest.mark.filterwarnings("ignore:n_samples=.* are few:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*many of the values of columns:UserWarning")
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -236,6 +237,7 @@ def test_scikit_learn_checks(estimator, check):
 @parametrize_with_checks(OTHERS, expected_failed_checks=expected_failures)
 # Some checks fit 27 samples of 30 features, of which it is right to warn.
 @pytest.mark.filterwarnings("ignore:n_samples=.* are few:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*many of the values of columns:UserWarning")
 def test_scikit_learn_checks_of_other_settings(estimator, check):
     check(estimator)
 

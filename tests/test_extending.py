@@ -277,7 +277,7 @@ def expected_failures(estimator):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.filterwarnings("ignore:.*of the values of target:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*of the values of (target|columns):UserWarning")
 @parametrize_with_checks(
     [
         OneGaussian(),

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.utils.validation import has_fit_parameter
 
+from skgmje._sklearn import _safe_indexing
 from skgmje.conditional._joint_sources import JointMixture
 from skgmje.conditional._models import join_mixtures
 from skgmje.conditional._source import Settings
@@ -146,18 +147,18 @@ class RegressorFit:
             # What takes no weights is shown the copies.
             each = np.repeat(first, rows.copies)
             first = np.searchsorted(each, first)
-        held_out, regressors = [], []
+        held_out, regressors, X = [], [], _safe_indexing(rows.raw, each)
         loc, scale = self.units
         for y in (rows.Y * scale + loc).T:
             predicted = cross_val_predict(
                 clone(self.regressor),
-                rows.raw[each],
+                X,
                 y[each],
                 cv=PredefinedSplit(rows.fold[each]),
                 params=params or None,
             )
             held_out.append(np.ravel(predicted)[first])
-            fitted = clone(self.regressor).fit(rows.raw[each], y[each], **params)
+            fitted = clone(self.regressor).fit(X, y[each], **params)
             regressors.append(fitted)
         member = RegressorMember(tuple(regressors), self.units)
         return MemberFit(member, _standardized(held_out, self.units))
