@@ -25,6 +25,13 @@ CLASSES = {
     ),
     "StackingDensity": "skgmje.ensemble._stacking_density.StackingDensity",
     "TransformedDensity": "skgmje.compose._transformed.TransformedDensity",
+    # Options of their parts
+    **{
+        name: f"skgmje.embedding._embedder_options.{name}"
+        for name in ("ConvNet", "Encoder", "GJELoss", "JointLoss", "MLP")
+    },
+    "IsotropicKernel": "skgmje.embedding._decoder_cost.IsotropicKernel",
+    "PatchKernel": "skgmje.embedding._decoder_cost.PatchKernel",
     # Values that they are made of
     "Blend": "skgmje.conditional._stack_model.Blend",
     "Boosted": "skgmje.conditional._member_trees.Boosted",

@@ -516,8 +516,8 @@ def find_augmentation(own, image_shape):
     if isinstance(found, ImageAugmentation) and image_shape is None:
         raise ValueError(
             f"augmentation={own!r} is for images, but X holds rows. Pass X of shape "
-            "(n_samples, height, width[, channels]), or say which image_shape its "
-            "rows have."
+            "(n_samples, height, width[, channels]), or an encoder that says which "
+            "image_shape its rows have."
         )
     return found
 
