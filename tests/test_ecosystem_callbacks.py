@@ -21,6 +21,7 @@ from skgmje import (
     StackingConditionalDensity,
     TransformedDensity,
 )
+from skgmje.embedding import MLP
 from skgmje.ensemble import StackingDensity
 from skgmje.utils import all_estimators
 
@@ -38,13 +39,14 @@ pytestmark = [
 ]
 
 NETWORK = {"max_iter": 6, "hidden_layer_sizes": (8,), "random_state": 0}
+ENCODER = {"max_iter": 6, "encoder": MLP((8,)), "random_state": 0}
 EM = {"tol": 0, "max_iter": 4, "random_state": 0}
 TRAINED = {
     "ConditionalMixtureDensity": ConditionalMixtureDensity(
         "network", n_members=2, **NETWORK
     ),
-    "GJEEmbedder": GJEEmbedder(embedding_dim=2, **NETWORK),
-    "GMJEEmbedder": GMJEEmbedder(embedding_dim=2, n_components=2, **NETWORK),
+    "GJEEmbedder": GJEEmbedder(2, **ENCODER),
+    "GMJEEmbedder": GMJEEmbedder(2, mixture=GaussianMixture(2), **ENCODER),
     "KernelDecoder": KernelDecoder(2, **NETWORK),
     "KernelMixtureDensity": KernelMixtureDensity(3, tol=0, **NETWORK),
 }
@@ -175,10 +177,19 @@ def test_callbacks_reach_the_density_behind_a_transformer(capsys):
     assert "fit-density | GaussianMixture - fit" in capsys.readouterr().out
 
 
+def trained(name, **trainer):
+    """Return an estimator whose training is asked for something."""
+    estimator = clone(TRAINED[name])
+    if hasattr(estimator, "trainer"):
+        return estimator.set_params(trainer=trainer)
+    callbacks = trainer.pop("callbacks")
+    return estimator.set_params(callbacks=callbacks, net_params=trainer)
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_early_stopping_ends_a_training(name):
     stop = EarlyStopping("train_loss", patience=2, threshold=10.0)
-    fitted = clone(TRAINED[name]).set_params(callbacks=[stop]).fit(X, y)
+    fitted = trained(name, callbacks=[stop]).fit(X, y)
     assert fitted.n_iter_ == 3
     assert np.isfinite(fitted.score(X, y))
 
@@ -187,8 +198,7 @@ def test_early_stopping_ends_a_training(name):
 def test_schedulers_take_the_place_of_the_cosine(name):
     frozen = LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambda epoch: 0.0)
     steps = {
-        schedule: clone(TRAINED[name])
-        .set_params(callbacks=callbacks, net_params={"optimizer": torch.optim.SGD})
+        schedule: trained(name, callbacks=callbacks, optimizer=torch.optim.SGD)
         .fit(X, y)
         .loss_curve_
         for schedule, callbacks in {"cosine": None, "frozen": [frozen]}.items()
@@ -199,7 +209,7 @@ def test_schedulers_take_the_place_of_the_cosine(name):
 @pytest.mark.parametrize("name", TRAINED)
 def test_checkpoints_hold_the_parameters(name, tmp_path):
     best = Checkpoint("train_loss_best", dirname=tmp_path, f_optimizer=None)
-    clone(TRAINED[name]).set_params(callbacks=[best]).fit(X, y)
+    trained(name, callbacks=[best]).fit(X, y)
     state = torch.load(tmp_path / "params.pt", weights_only=True)
     assert state
     assert all(torch.isfinite(value).all() for value in state.values())

@@ -96,6 +96,9 @@ def fingerprint(estimator, arrays):
 
     encoder = Encoder()
     params = estimator.get_params(deep=False)
+    if params.get("trainer"):
+        told = params["trainer"].items()
+        params["trainer"] = {k: v for k, v in told if k not in _SILENT}
     nodes = [
         [name, encoder.param(params[name], name)]
         for name in sorted(set(params) - set(_SILENT))

@@ -62,7 +62,7 @@ PARAMETER_CONSTRAINTS = {
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "views": [StrOptions(set(VIEWS))],
     "augmentation": [StrOptions(set(AUGMENTATIONS)), callable, None],
-    "encoder": [StrOptions({*ENCODERS}), EncoderOptions, callable, tuple, list],
+    "encoder": [StrOptions({*ENCODERS}), EncoderOptions, callable, tuple],
     "loss": [StrOptions({*LOSSES}), LossOptions, callable],
     "output": [StrOptions({*OUTPUTS}), tuple, list],
     "standardize": ["boolean"],

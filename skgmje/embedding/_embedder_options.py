@@ -214,7 +214,7 @@ ENCODERS = {"auto": Encoder, "mlp": MLP, "convnet": ConvNet}
 def encoders_of(estimator):
     """Return the encoders of both views, an object each."""
     own = estimator.encoder
-    pair = own if isinstance(own, tuple | list) else (own, own)
+    pair = own if isinstance(own, tuple) else (own, own)
     return tuple(map(_as_encoder, pair))
 
 
@@ -242,7 +242,7 @@ def check_encoders(estimator):
     """Raise if the encoders have wrong settings, or do not suit the views."""
     is_pair = estimator.views == "pair"
     own = estimator.encoder
-    if isinstance(own, tuple | list) and not (is_pair and len(own) == 2):
+    if isinstance(own, tuple) and not (is_pair and len(own) == 2):
         raise ValueError(
             f"encoder={own!r} must be one encoder, or with views='pair' two, of X and "
             f"of y; views={estimator.views!r}."

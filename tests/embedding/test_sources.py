@@ -7,14 +7,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skgmje import ConditionalMixtureDensity
-from skgmje.embedding import GMJEEmbedder
+from skgmje.embedding import MLP, GMJEEmbedder
 
-PARAMS = {
-    "network": {"max_iter": 30, "n_members": 2, "hidden_layer_sizes": (8,)},
-    "memory-bank": {"max_iter": 1},
-}
 SOURCES = sorted(ConditionalMixtureDensity._parameter_constraints["mixture"][0].options)
-N_COMPONENTS = {"memory-bank": 50}
 
 
 @pytest.fixture(scope="module", params=sorted({*SOURCES} - {"auto"}))
@@ -23,10 +18,7 @@ def fitted(request, views):
         2,
         views="pair",
         mixture=request.param,
-        n_components=N_COMPONENTS.get(request.param, 3),
-        shrinkage=2,
-        mixture_params=PARAMS.get(request.param),
-        hidden_layer_sizes=(16,),
+        encoder=MLP((16,)),
         max_iter=100,
         random_state=0,
     ).fit(*views)

@@ -7,8 +7,10 @@ import json
 import scipy.sparse
 import skgmje
 from sklearn.preprocessing import StandardScaler
+from skgmje.embedding import MLP
 
 small = dict(max_iter=5, hidden_layer_sizes=(4,), random_state=0)
+encoder = dict(max_iter=5, encoder=MLP((4,)), random_state=0)
 MODELS = {
     "GaussianMixture": skgmje.GaussianMixture(2, random_state=0),
     "KernelMixtureDensity": skgmje.KernelMixtureDensity(2, **small),
@@ -17,8 +19,10 @@ MODELS = {
     ),
     "prototypes": skgmje.ConditionalMixtureDensity("prototypes", random_state=0),
     "network": skgmje.ConditionalMixtureDensity("network", n_members=2, **small),
-    "GJEEmbedder": skgmje.GJEEmbedder(2, **small),
-    "GMJEEmbedder": skgmje.GMJEEmbedder(2, n_components=2, **small),
+    "GJEEmbedder": skgmje.GJEEmbedder(2, **encoder),
+    "GMJEEmbedder": skgmje.GMJEEmbedder(
+        2, mixture=skgmje.GaussianMixture(2), **encoder
+    ),
     "TransformedDensity": skgmje.TransformedDensity(
         StandardScaler(), skgmje.GaussianMixture(2, random_state=0)
     ),

@@ -7,6 +7,7 @@ import pytest
 
 FITS = """
 from skgmje import *
+from skgmje.embedding import MLP
 from skgmje._persistence import Checkpoint, _checkpoint, _container
 folder, moment = sys.argv[2], sys.argv[3]
 small = dict(hidden_layer_sizes=(8,), random_state=0, checkpoint_dir=folder)
@@ -20,7 +21,14 @@ FITS = {
     "conditional network": lambda: ConditionalMixtureDensity(
         "network", n_members=2, max_iter=200, **small
     ).fit(X, Y),
-    "embedder": lambda: GJEEmbedder(2, batch_size=64, max_iter=150, **small).fit(X),
+    "embedder": lambda: GJEEmbedder(
+        2,
+        encoder=MLP((8,)),
+        batch_size=64,
+        max_iter=150,
+        trainer={"checkpoint_dir": folder},
+        random_state=0,
+    ).fit(X),
     "neural gas": lambda: GrowingNeuralGasMixture(
         60, shrinkage=2.0, insertion_interval=300, random_state=0, checkpoint_dir=folder
     ).fit(X),

@@ -10,14 +10,16 @@ if sys.argv[2] == "open one":
     socket.socket().close()
 import skgmje
 from skgmje.utils import all_estimators
+from skgmje.embedding import MLP
 small = dict(max_iter=3, hidden_layer_sizes=(4,), random_state=0)
+encoder = dict(max_iter=3, encoder=MLP((4,)), random_state=0)
 fits = (
     skgmje.GaussianMixture(2, random_state=0),
     skgmje.KernelMixtureDensity(2, **small),
     skgmje.GrowingNeuralGasMixture(8, insertion_interval=20, random_state=0),
     skgmje.ConditionalMixtureDensity(n_members=2, **small),
-    skgmje.GJEEmbedder(2, **small),
-    skgmje.GMJEEmbedder(2, n_components=2, **small),
+    skgmje.GJEEmbedder(2, **encoder),
+    skgmje.GMJEEmbedder(2, mixture=skgmje.GaussianMixture(2), **encoder),
 )
 for estimator in fits:
     conditional = isinstance(estimator, skgmje.ConditionalMixtureDensity)

@@ -35,7 +35,16 @@ from skgmje import (
     TransformedDensity,
 )
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
-from skgmje.embedding import ImageAugmentation
+from skgmje.embedding import (
+    MLP,
+    ConvNet,
+    Encoder,
+    GJELoss,
+    ImageAugmentation,
+    IsotropicKernel,
+    JointLoss,
+    PatchKernel,
+)
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.modules import Prototypes
 
@@ -46,6 +55,9 @@ Y = (X[:, :2] + 0.1 * RNG.normal(size=(120, 2))).round(6)
 SEED = {"random_state": 0}
 SMALL = {"max_iter": 5, "hidden_layer_sizes": (4,), **SEED}
 NETWORKS = {**SMALL, "n_members": 2}
+SHORT = {"max_iter": 5, **SEED}
+EMBEDDER = {"encoder": MLP((4,)), **SHORT}
+SGD = {"optimizer": torch.optim.SGD}
 
 
 def build_network(n_in, n_out):
@@ -76,6 +88,7 @@ def transformed(transformer, density=None, **params):
 
 SOURCES = sorted(ConditionalMixtureDensity._parameter_constraints["mixture"][0].options)
 MODULE = make_module()
+OWN_NETWORK = torch.nn.Linear(2, 2)
 # Estimator, and those of its parameters that are code.
 CASES = {
     **{
@@ -87,6 +100,13 @@ CASES = {
     ),
     "gaussian-generator": (GaussianMixture(2, random_state=np.random.RandomState(1)),),
     "decoder": (KernelDecoder(2, n_centers=2, **SMALL),),
+    "decoder-patches": (
+        KernelDecoder(2, kernel=PatchKernel(1, image_shape=(3, 1)), **SMALL),
+    ),
+    "decoder-optimizer": (
+        KernelDecoder(2, kernel=IsotropicKernel(0.5), trainer=SGD, **SMALL),
+        {"trainer": SGD},
+    ),
     "kernel": (KernelMixtureDensity(3, **SMALL),),
     "kernel-auto": (KernelMixtureDensity(**SMALL),),
     "kernel-noise": (KernelMixtureDensity(3, generator="noise", **SMALL),),
@@ -113,32 +133,36 @@ CASES = {
         ConditionalMixtureDensity(MODULE, **NETWORKS),
         {"mixture": MODULE},
     ),
-    "gje": (GJEEmbedder(2, **SMALL),),
+    "gje": (GJEEmbedder(2, **EMBEDDER),),
     "gje-own": (
-        GJEEmbedder(2, encoder=build_network, augmentation=add_noise, **SMALL),
+        GJEEmbedder(2, encoder=build_network, augmentation=add_noise, **SHORT),
         {"encoder": build_network, "augmentation": None},
     ),
-    "gje-ema": (GJEEmbedder(2, target="ema", views="neighbors", **SMALL),),
-    "gje-pair": (GJEEmbedder(2, views="pair", embedding_layer="hidden", **SMALL),),
+    "gje-own-sphere": (
+        GJEEmbedder(2, encoder=Encoder(build_network, norm="sphere"), **SHORT),
+        {"encoder.network": build_network},
+    ),
+    "gje-own-pair": (
+        GJEEmbedder(2, views="pair", encoder=("mlp", OWN_NETWORK), **SHORT),
+        {"encoder.1": OWN_NETWORK},
+    ),
+    "gje-ema": (
+        GJEEmbedder(2, encoder=MLP((4,), target="ema"), views="neighbors", **SHORT),
+    ),
+    "gje-pair": (GJEEmbedder(2, views="pair", output="hidden", **EMBEDDER),),
     "gje-images": (
         GJEEmbedder(
             2,
-            image_shape=(3, 1),
+            encoder=ConvNet((4,), image_shape=(3, 1)),
             augmentation=ImageAugmentation(noise=0.5),
-            embedding_layer="multi",
-            passthrough=True,
-            **SMALL,
+            output=["multi", "input"],
+            loss=GJELoss(rho=0.5),
+            **SHORT,
         ),
     ),
-    "gmje": (GMJEEmbedder(2, n_components=2, **SMALL),),
+    "gmje": (GMJEEmbedder(2, mixture=GaussianMixture(2), **EMBEDDER),),
     "gmje-network": (
-        GMJEEmbedder(
-            2,
-            n_components=2,
-            mixture="network",
-            mixture_params={"max_iter": 5, "hidden_layer_sizes": (4,), "n_members": 2},
-            **SMALL,
-        ),
+        GMJEEmbedder(2, mixture="network", loss=JointLoss(2), **EMBEDDER),
     ),
     "outliers": (DensityOutlierDetector(**SEED),),
     "outliers-given": (DensityOutlierDetector(transformed(StandardScaler()), **SEED),),

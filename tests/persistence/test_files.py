@@ -33,6 +33,7 @@ from skgmje import (
 from skgmje._persistence import Checkpoint
 from skgmje._persistence._container import pack, unpack
 from skgmje._persistence._registry import CLASSES, class_of, name_of
+from skgmje.embedding import MLP, ConvNet, GJELoss
 from skgmje.utils import all_estimators
 
 pytestmark = [
@@ -445,14 +446,16 @@ LEARNERS = {
     "conditional": ConditionalMixtureDensity(
         "network", n_members=2, max_iter=60, **SMALL
     ),
-    "embedder": GJEEmbedder(2, batch_size=64, target="ema", max_iter=60, **SMALL),
+    "embedder": GJEEmbedder(
+        2, encoder=MLP((4,), target="ema"), batch_size=64, max_iter=60, random_state=0
+    ),
     "images": GJEEmbedder(
         2,
-        image_shape=(3, 1),
+        encoder=ConvNet((4,), image_shape=(3, 1)),
         batch_size=64,
-        moment_decay=0.5,
+        loss=GJELoss(moment_decay=0.5),
         max_iter=60,
-        **SMALL,
+        random_state=0,
     ),
     "gas": GrowingNeuralGasMixture(
         30, shrinkage=2.0, insertion_interval=300, random_state=0
@@ -484,7 +487,12 @@ def crash_at(monkeypatch):
 
 
 def fit(estimator, folder=None):
-    estimator = type(estimator)(**{**estimator.get_params(), "checkpoint_dir": folder})
+    params = estimator.get_params(deep=False)
+    if "trainer" in params:
+        params["trainer"] = {"checkpoint_dir": folder}
+    else:
+        params["checkpoint_dir"] = folder
+    estimator = type(estimator)(**params)
     if isinstance(estimator, ConditionalMixtureDensity):
         return estimator.fit(RESUME_X, Y)
     return estimator.fit(RESUME_X)
