@@ -283,7 +283,7 @@ class KernelDecoder(
             X = self._read(X)
             image_shape = self._format and self._format.shape
             kernel = as_options(self.kernel, KERNELS)
-            self._patches = kernel.cut(X.shape[1], image_shape)
+            self._patches = kernel._cut(X.shape[1], image_shape)
             device, trainer = check_decoder(self, X)
             task.checkpoint = self._open_checkpoint(X, trainer=trainer)
             random_state = check_random_state(self.random_state)

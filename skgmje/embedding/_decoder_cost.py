@@ -118,7 +118,7 @@ class IsotropicKernel(Options):
         self.variance = variance
         self.kappa = kappa
 
-    def cut(self, n_features, image_shape):
+    def _cut(self, n_features, image_shape):
         """Return how samples are cut: not at all."""
         return Patches(1, 1, n_features, 1)
 
@@ -173,7 +173,7 @@ class PatchKernel(Options):
         self.variance = variance
         self.kappa = kappa
 
-    def cut(self, n_features, image_shape):
+    def _cut(self, n_features, image_shape):
         """Return how samples are cut; raise if they cannot be."""
         shape = agree_on_shape(check_image_shape(self.image_shape), image_shape)
         if shape is None:

@@ -5,13 +5,11 @@ from numbers import Integral, Real
 from skgmje._options import Options
 from skgmje._sklearn import Interval, StrOptions
 from skgmje.embedding._losses import Objective
+from skgmje.embedding._views import ImageAugmentation
 
 
 class EncoderOptions(Options):
-    """What an encoder is, and what it is held to.
-
-    `build` returns what is kept as the hidden layers, and the layers of the head.
-    """
+    """What an encoder is, and what it is held to."""
 
     _parameter_constraints: dict = {
         "norm": [StrOptions({"sphere", "batch"}), None],
@@ -19,11 +17,7 @@ class EncoderOptions(Options):
         "image_shape": ["array-like", None],
     }
     #: Whether it is code of the user's.
-    is_own = False
-
-    def shared(self):
-        """Return the parameters that every encoder has."""
-        return {name: getattr(self, name) for name in ("norm", "target", "image_shape")}
+    _is_own = False
 
 
 class HiddenLayers(EncoderOptions):
@@ -42,20 +36,19 @@ class HiddenLayers(EncoderOptions):
         self.target = target
         self.image_shape = image_shape
 
+    @property
+    def _sizes(self):
+        """The sizes of the layers."""
+        sizes = self.hidden_layer_sizes
+        return self._auto_sizes if isinstance(sizes, str) else sizes
+
     def check(self):
+        """Raise if a parameter has a value that it must not have."""
         # Late: importing the package needs no torch.
         from skgmje._training._loop import check_layers
 
         super().check()
         check_layers(self.hidden_layer_sizes, self._auto_sizes)
-
-    def build(self, view, embedding_dim, random_state, *, on_top):
-        from skgmje.embedding._encoder import build_head
-
-        sizes = self.hidden_layer_sizes
-        sizes = self._auto_sizes if isinstance(sizes, str) else sizes
-        body = self._build_body(view, sizes, random_state)
-        return body, build_head(body, embedding_dim, random_state)
 
 
 class MLP(HiddenLayers):
@@ -94,11 +87,6 @@ class MLP(HiddenLayers):
 
     _auto_sizes = (256, 128)
 
-    def _build_body(self, view, sizes, random_state):
-        from skgmje.embedding._encoder import Perceptron
-
-        return Perceptron([view.n_features, *sizes], random_state)
-
 
 class ConvNet(HiddenLayers):
     """Four strided convolutions and dense layers, as the `encoder` of an embedder.
@@ -136,11 +124,6 @@ class ConvNet(HiddenLayers):
     """
 
     _auto_sizes = (512,)
-
-    def _build_body(self, view, sizes, random_state):
-        from skgmje.embedding._encoder import build_convolutions
-
-        return build_convolutions(view, sizes, random_state)
 
 
 class Encoder(EncoderOptions):
@@ -195,17 +178,8 @@ class Encoder(EncoderOptions):
         self.image_shape = image_shape
 
     @property
-    def is_own(self):
+    def _is_own(self):
         return not isinstance(self.network, str)
-
-    def build(self, view, embedding_dim, random_state, *, on_top):
-        from skgmje.embedding._encoder import build_own
-
-        if self.is_own:
-            return build_own(view, self.network, embedding_dim, random_state, on_top)
-        usual = MLP if view.image_shape is None else ConvNet
-        made = usual(**self.shared())
-        return made.build(view, embedding_dim, random_state, on_top=on_top)
 
 
 ENCODERS = {"auto": Encoder, "mlp": MLP, "convnet": ConvNet}
@@ -233,6 +207,13 @@ def _as_encoder(own):
     )
 
 
+def has_foreign_parts(estimator):
+    """Return whether code of the user's takes part in the training."""
+    if any(encoder._is_own for encoder in encoders_of(estimator)):
+        return True
+    return not isinstance(estimator.augmentation, str | ImageAugmentation | None)
+
+
 def _is_class(own):
     """Return whether a class is given in place of an object of it."""
     return isinstance(own, type) and issubclass(own, Options)
@@ -257,12 +238,9 @@ def check_encoders(estimator):
 
 
 class LossOptions(Options):
-    """A loss with settings.
+    """A loss and its settings."""
 
-    `objective` returns it as a function of what the module of both views puts out.
-    """
-
-    #: Number of components of the mixture that it learns.
+    #: Number of components of the mixture that it learns, if it does.
     n_components = "auto"
     #: Momentum of averaged covariances.
     moment_decay = 0.0
@@ -276,7 +254,8 @@ class PlainLoss(LossOptions):
     def __init__(self, function):
         self.function = function
 
-    def objective(self):
+    def _objective(self):
+        """Return it as a function of what the module of both views puts out."""
         return Objective(self.function)
 
 
@@ -331,7 +310,8 @@ class GJELoss(LossOptions):
         self.logdet_weight = logdet_weight
         self.moment_decay = moment_decay
 
-    def objective(self):
+    def _objective(self):
+        """Return it as a function of what the module of both views puts out."""
         return Objective("gje", rho=self.rho, logdet_weight=self.logdet_weight)
 
 
@@ -383,7 +363,8 @@ class JointLoss(LossOptions):
         self.logdet_weight = logdet_weight
         self.moment_decay = moment_decay
 
-    def objective(self):
+    def _objective(self):
+        """Return it as a function of what the module of both views puts out."""
         return Objective("joint", logdet_weight=self.logdet_weight)
 
 

@@ -35,10 +35,15 @@ from skgmje._training._schedule import (
 )
 from skgmje.embedding._embedder_options import (
     INPUT,
+    MLP,
+    ConvNet,
+    Encoder,
     encoders_of,
+    has_foreign_parts,
     layers_of,
     loss_of,
 )
+from skgmje.embedding._foreign import own_network
 from skgmje.embedding._losses import Embeddings, covariance, log_det
 from skgmje.embedding._views import (
     ImageAugmentation,
@@ -312,7 +317,12 @@ def precision(network):
     return next(network.parameters(), torch.zeros(())).dtype
 
 
-def build_convolutions(view, sizes, random_state):
+def _perceptron(view, options, random_state):
+    """Return the perceptron of a view."""
+    return Perceptron([view.n_features, *options._sizes], random_state)
+
+
+def _convolutions(view, options, random_state):
     """Return the network of convolutions of a view of images."""
     if view.image_shape is None:
         raise ValueError(
@@ -321,72 +331,32 @@ def build_convolutions(view, sizes, random_state):
             "ConvNet(image_shape=...), or give X and y an encoder each."
         )
     side = side_of(view.augmentation, view.image_shape)
-    return Convolutions(view.image_shape, sizes, side, random_state)
-
-
-def build_head(body, embedding_dim, random_state):
-    """Return the layers on top of hidden layers that were built here."""
-    return mlp([body.width, embedding_dim], random_state)
+    return Convolutions(view.image_shape, options._sizes, side, random_state)
 
 
 def build_encoder(view, options, embedding_dim, random_state, *, on_top):
     """Return the encoder of a view, on the CPU, float32."""
-    body, head = options.build(view, embedding_dim, random_state, on_top=on_top)
-    return Trunk(body, nn.Sequential(*head, NORMS[options.norm](embedding_dim)))
+    norm = NORMS[options.norm](embedding_dim)
+    if options._is_own:
+        own = options.network
+        body, head = _own(view, own, embedding_dim, random_state, on_top=on_top)
+    else:
+        if isinstance(options, Encoder):
+            options = MLP() if view.image_shape is None else ConvNet()
+        build = _convolutions if isinstance(options, ConvNet) else _perceptron
+        body = build(view, options, random_state)
+        head = mlp([body.width, embedding_dim], random_state)
+    return Trunk(body, nn.Sequential(*head, norm))
 
 
-def build_own(view, own, embedding_dim, random_state, on_top):
+def _own(view, own, embedding_dim, random_state, *, on_top):
     """Return a network of the user's, and layers on top of it if it ends anywhere."""
-    body = _build_foreign(view, own, embedding_dim)
-    output = _try_out(body, view)
-    _check_output(view, own, output, None if on_top else embedding_dim)
+    body, width = own_network(view, own, embedding_dim, may_be_wide=on_top)
     if view.image_shape is not None:
         body = AsImages(body, view.image_shape)
     if not on_top:
         return body, []
-    width = output.shape[1]
     return body, [*normalized_relu(width), *mlp([width, embedding_dim], random_state)]
-
-
-def _build_foreign(view, own, embedding_dim):
-    if isinstance(own, nn.Module):
-        body = copy.deepcopy(own)
-    else:
-        body = own(view.n_features, embedding_dim)
-    if not isinstance(body, nn.Module):
-        raise ValueError(
-            f"encoder={own!r} built {type(body).__name__} for {view.name}; it must "
-            "return a torch.nn.Module when called with (n_features, embedding_dim)."
-        )
-    return body.to("cpu", torch.float32)
-
-
-def _try_out(body, view):
-    """Return what a user's module makes of two samples, or its error."""
-    training = body.training
-    try:
-        with torch.no_grad():
-            return body.eval()(view.zeros())
-    except (RuntimeError, ValueError, TypeError) as error:
-        return error
-    finally:
-        body.train(training)
-
-
-def _check_output(view, own, output, embedding_dim):
-    """Raise if a user's module does not put out embeddings."""
-    width = "any width" if embedding_dim is None else embedding_dim
-    shape = tuple(getattr(output, "shape", ()))
-    if len(shape) == 2 and shape[0] == 2 and embedding_dim in (None, shape[1]):
-        return
-    found = f"shape {shape}" if torch.is_tensor(output) else repr(output)
-    rows = "rows" if view.image_shape is None else "images"
-    raise ValueError(
-        f"encoder={own!r} for {view.name} maps {rows} of shape "
-        f"{tuple(view.zeros().shape)} to {found}, but embeddings have shape (2, "
-        f"{width}). Change its layers, set embedding_dim, use output='hidden', which "
-        "takes any width, or give X and y an encoder each."
-    )
 
 
 def embed(network, rows, device, units=None, *, max_rows=_CHUNK_ROWS):
@@ -594,13 +564,6 @@ def foreign_random_state(estimator, seed, device):
     return nullcontext()
 
 
-def has_foreign_parts(estimator):
-    """Return whether code of the user's takes part in the training."""
-    if any(encoder.is_own for encoder in encoders_of(estimator)):
-        return True
-    return not isinstance(estimator.augmentation, str | ImageAugmentation | None)
-
-
 def _build(estimator, pairs, size, device, seed):
     random_state = torch.Generator().manual_seed(seed)
     n_context, embedding_dim = pairs.context.shape[1], size.embedding_dim
@@ -620,7 +583,7 @@ def _build(estimator, pairs, size, device, seed):
     elif follows:
         target = copy.deepcopy(context)
     loss, mixture = loss_of(estimator), None
-    if "mixture" in loss.objective().named:
+    if "mixture" in loss._objective().named:
         n_components = loss.n_components
         if n_components == "auto":
             n_components = estimator._n_prototypes
@@ -702,7 +665,7 @@ def _run(estimator, module, rows, size, random_state, device, task):
         checkpoint=task.checkpoint,
         memories=(progress, DefaultGenerator()) if foreign else (progress,),
     )
-    objective = loss_of(estimator).objective()
+    objective = loss_of(estimator)._objective()
     return train(module, objective, rows, schedule, hooks, random_state, device)
 
 
