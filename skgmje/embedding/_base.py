@@ -268,8 +268,10 @@ class Embedder(
                 check_image_shape(target_own.image_shape), found, "y"
             )
             target = None
-            if shape is not None:
-                target, y = ImageFormat.of(y, shape), y.astype(np.float32, copy=False)
+            if shape is not None and y is not None:
+                y = check_target(y, None)
+                target = ImageFormat.of(y, shape, "y")
+                y = y.astype(np.float32, copy=False)
         self._formats = context, target
         return X, y
 

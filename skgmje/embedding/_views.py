@@ -186,10 +186,10 @@ class ImageFormat(NamedTuple):
     largest: float
 
     @classmethod
-    def of(cls, rows, shape):
+    def of(cls, rows, shape, name="X"):
         """Return the format of samples with this shape."""
-        check_size(shape, rows.shape[1])
-        return cls(tuple(shape), _is_whole(rows), _check_largest(rows, "X"))
+        check_size(shape, rows.shape[1], name)
+        return cls(tuple(shape), _is_whole(rows), _check_largest(rows, name))
 
     def flatten(self, X, name="X"):
         """Return further images as rows; raise ValueError if of another shape."""
@@ -266,11 +266,11 @@ def check_image_shape(image_shape):
     return tuple(map(int, (*sizes, 1)[:3]))
 
 
-def check_size(shape, n_features):
+def check_size(shape, n_features, name="X"):
     """Raise ValueError if samples have not as many features as images have values."""
     if math.prod(shape) != n_features:
         raise ValueError(
-            f"image_shape={shape} has {math.prod(shape)} values, but X has "
+            f"image_shape={shape} has {math.prod(shape)} values, but {name} has "
             f"n_features={n_features}. Both must be the same."
         )
 

@@ -162,6 +162,17 @@ def test_two_views_of_other_shapes(images, colors):
     Z = embedder.transform_target(colors)
     assert_array_equal(said.transform_target(colors), Z)
     assert_array_equal(said.transform_target(rows), Z)
+    assert_array_equal(
+        clone(said).fit(images[:60], rows.tolist()).transform_target(rows), Z
+    )
+    for bad, words in (
+        (None, "requires y to be passed"),
+        (rows[:, :9], r"image_shape=\(8, 6, 3\) .* but y has n_features=9"),
+        (rows[:, 0], "is no view"),
+        (np.where(rows < 0.1, np.nan, rows), "y contains NaN"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            clone(said).fit(images[:60], bad)
     with pytest.raises(ValueError, match="y holds images of shape"):
         embedder.transform_target(colors[:, :4])
 
