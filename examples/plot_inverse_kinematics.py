@@ -22,6 +22,7 @@ import numpy as np
 from sklearn.neural_network import MLPRegressor
 
 from skgmje import ConditionalMixtureDensity
+from skgmje.conditional import MixtureNetwork
 
 OUT = Path(__file__).parent / "out"
 COLORS = {"network": "#D55E00", "density": "#0072B2"}
@@ -57,7 +58,8 @@ X_new, Y_new = move(500, seed=1)
 # --------------------------------
 # The miss is the distance of hand and place, in lengths of a link.
 
-density = ConditionalMixtureDensity("network", n_members=2, random_state=0).fit(X, Y)
+density = ConditionalMixtureDensity(MixtureNetwork(n_members=2), random_state=0)
+density.fit(X, Y)
 network = MLPRegressor(hidden_layer_sizes=(64, 64), max_iter=500, random_state=0).fit(
     X, Y
 )

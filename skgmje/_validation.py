@@ -21,17 +21,18 @@ TIE_SHARE = 0.05
 
 
 class TypeOptions(StrOptions):
-    """'auto' and the covariance types that are known when a value is checked."""
+    """The covariance types known when a value is checked, and 'auto' if it is free."""
 
-    def __init__(self, offers=lambda kind: True):
+    def __init__(self, offers=lambda kind: True, *, is_free=True):
         self.offers = offers
+        self.words = {"auto"} if is_free else set()
         super().__init__({"auto"})
 
     @property
     def options(self):
         """Names of the types that are offered."""
         kinds = COVARIANCE_TYPES.items()
-        return {"auto", *(name for name, kind in kinds if self.offers(kind))}
+        return self.words | {name for name, kind in kinds if self.offers(kind)}
 
     @options.setter
     def options(self, value):

@@ -26,6 +26,7 @@ SHARED = {
     "compose._residual_coordinates": "a space of the stack, without its package",
     "compose._transformed": "what stacks and detectors build, without its package",
     "conditional._models": "fitted p(y|x) as values: embeddings hold them",
+    "conditional._source": "how a source is fitted, which embeddings say too",
     "conditional._sources": "sources by name: embeddings choose among them too",
     "costs._costs": "how a cost is named in a parameter, and which can be trained",
     "em._bandwidth": "one bandwidth, one search of nearest centers",

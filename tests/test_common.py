@@ -9,7 +9,7 @@ from sklearn.preprocessing import PowerTransformer, QuantileTransformer, Standar
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, TransformedDensity
-from skgmje.conditional import ConditionalMixtureDensity
+from skgmje.conditional import ConditionalMixtureDensity, MixtureNetwork, NeuralGas
 from skgmje.costs import COSTS
 from skgmje.embedding import (
     LOSSES,
@@ -30,8 +30,7 @@ from skgmje.mixture import (
 )
 from skgmje.outlier import DensityOutlierDetector
 from skgmje.utils import all_estimators
-
-SOURCES = sorted(ConditionalMixtureDensity._parameter_constraints["mixture"][0].options)
+from tests.sources import WORDS, make_source
 
 AUTO = {
     "n_components": "auto",
@@ -67,12 +66,12 @@ KERNEL_DENSITIES = [
     KernelMixtureDensity(**SMALL, batch_size=16),
 ]
 CONDITIONALS = [
-    ConditionalMixtureDensity("network", **SMALL, n_members=2),
+    ConditionalMixtureDensity(make_source("network", **SMALL, n_members=2)),
     *(
         ConditionalMixtureDensity(
-            source, max_iter=30, n_members=2, hidden_layer_sizes=(8,)
+            make_source(word, max_iter=30, n_members=2, hidden_layer_sizes=(8,))
         )
-        for source in SOURCES
+        for word in WORDS
     ),
 ]
 
@@ -88,8 +87,11 @@ EMBEDDERS = [
     GJEEmbedder(**{**SMALL_EMBEDDER, "max_iter": 0}),
     GMJEEmbedder(**SMALL_LATENT),
     *(
-        GMJEEmbedder(**SMALL_EMBEDDER, mixture=mixture)
-        for mixture in ("neural-gas", "memory-bank")
+        GMJEEmbedder(
+            **SMALL_EMBEDDER,
+            mixture=make_source(word, n_components=2, max_iter=5, n_members=1),
+        )
+        for word in ("network", "neural-gas", "memory-bank")
     ),
     GMJEEmbedder(**SMALL_LATENT, loss="joint"),
 ]
@@ -201,7 +203,7 @@ def expected_failures(estimator):
         plain = isinstance(estimator.experts[0], tuple)
         return {} if plain else {WEIGHTS_CHECK: DRAWS_FOLDS}
     if isinstance(estimator, ConditionalMixtureDensity):
-        drawn = estimator.mixture in ("network", "neural-gas")
+        drawn = isinstance(estimator.source, MixtureNetwork | NeuralGas)
         return {WEIGHTS_CHECK: DRAWS_ROWS} if drawn else {}
     if isinstance(estimator, GrowingNeuralGasMixture):
         # The few rows of this check are one connected component, and of so few the

@@ -30,6 +30,7 @@ from skgmje import (
 from skgmje.embedding import MLP
 from skgmje.ensemble import StackingDensity
 from skgmje.utils import all_estimators
+from tests.sources import make_source
 
 pl = pytest.importorskip("polars")
 
@@ -48,7 +49,7 @@ WEIGHTS = "sample_weight"
 # One small setting of each estimator.
 SMALL = {
     "ConditionalMixtureDensity": ConditionalMixtureDensity(
-        "network", n_members=2, **NETWORK
+        make_source("network", n_members=2, **NETWORK), random_state=0
     ),
     "DensityOutlierDetector": DensityOutlierDetector(random_state=0),
     "GJEEmbedder": GJEEmbedder(2, **ENCODER),

@@ -24,6 +24,7 @@ from skgmje import (
 from skgmje.embedding import MLP
 from skgmje.ensemble import StackingDensity
 from skgmje.utils import all_estimators
+from tests.sources import make_source
 
 try:
     from sklearn.callback import ProgressBar, ScoringMonitor
@@ -43,7 +44,7 @@ ENCODER = {"max_iter": 6, "encoder": MLP((8,)), "random_state": 0}
 EM = {"tol": 0, "max_iter": 4, "random_state": 0}
 TRAINED = {
     "ConditionalMixtureDensity": ConditionalMixtureDensity(
-        "network", n_members=2, **NETWORK
+        make_source("network", n_members=2, **NETWORK), random_state=0
     ),
     "GJEEmbedder": GJEEmbedder(2, **ENCODER),
     "GMJEEmbedder": GMJEEmbedder(2, mixture=GaussianMixture(2), **ENCODER),
@@ -177,19 +178,20 @@ def test_callbacks_reach_the_density_behind_a_transformer(capsys):
     assert "fit-density | GaussianMixture - fit" in capsys.readouterr().out
 
 
-def trained(name, **trainer):
-    """Return an estimator whose training is asked for something."""
+def asked(name, callbacks=None, **net_params):
+    """Return an estimator of whose training more is asked."""
     estimator = clone(TRAINED[name])
-    if hasattr(estimator, "trainer"):
-        return estimator.set_params(trainer=trainer)
-    callbacks = trainer.pop("callbacks")
-    return estimator.set_params(callbacks=callbacks, net_params=trainer)
+    trainer = {"callbacks": callbacks, **net_params}
+    for name in ("trainer", "source__trainer"):
+        if name in estimator.get_params():
+            return estimator.set_params(**{name: trainer})
+    return estimator.set_params(callbacks=callbacks, net_params=net_params)
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_early_stopping_ends_a_training(name):
     stop = EarlyStopping("train_loss", patience=2, threshold=10.0)
-    fitted = trained(name, callbacks=[stop]).fit(X, y)
+    fitted = asked(name, [stop]).fit(X, y)
     assert fitted.n_iter_ == 3
     assert np.isfinite(fitted.score(X, y))
 
@@ -198,7 +200,7 @@ def test_early_stopping_ends_a_training(name):
 def test_schedulers_take_the_place_of_the_cosine(name):
     frozen = LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambda epoch: 0.0)
     steps = {
-        schedule: trained(name, callbacks=callbacks, optimizer=torch.optim.SGD)
+        schedule: asked(name, callbacks, optimizer=torch.optim.SGD)
         .fit(X, y)
         .loss_curve_
         for schedule, callbacks in {"cosine": None, "frozen": [frozen]}.items()
@@ -209,7 +211,7 @@ def test_schedulers_take_the_place_of_the_cosine(name):
 @pytest.mark.parametrize("name", TRAINED)
 def test_checkpoints_hold_the_parameters(name, tmp_path):
     best = Checkpoint("train_loss_best", dirname=tmp_path, f_optimizer=None)
-    trained(name, callbacks=[best]).fit(X, y)
+    asked(name, [best]).fit(X, y)
     state = torch.load(tmp_path / "params.pt", weights_only=True)
     assert state
     assert all(torch.isfinite(value).all() for value in state.values())

@@ -28,6 +28,7 @@ from skgmje.em import (
 )
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.utils import all_estimators
+from tests.sources import make_source
 
 RNG = np.random.default_rng(0)
 N = 120
@@ -45,7 +46,8 @@ MODELS = {
     "automatic": AUTO,
     **{
         source: ConditionalMixtureDensity(
-            source, n_components=2, n_members=1, max_iter=2, random_state=0
+            make_source(source, n_components=2, n_members=1, max_iter=2),
+            random_state=0,
         )
         for source in SOURCES
     },

@@ -23,7 +23,12 @@ from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skgmje
-from skgmje import ConditionalMixtureDensity, KernelMixtureDensity, Mixture
+from skgmje import (
+    ConditionalMixtureDensity,
+    GaussianMixture,
+    KernelMixtureDensity,
+    Mixture,
+)
 
 # An extension is written inside of the library and uses what its kin use.
 # Inside: what a newcomer's file imports by doc/extending.rst.
@@ -32,6 +37,7 @@ from skgmje._callbacks import FitTask
 from skgmje._persistence import _registry
 from skgmje._sklearn import Interval, _fit_context
 from skgmje._validation import check_rows, check_weights
+from skgmje.conditional import TrainedModule
 from skgmje.costs import COSTS, Cost, scalar_cost
 from skgmje.em import start_mixture
 from skgmje.inspection._canvas import BLUE, check_matplotlib, make_axes
@@ -277,7 +283,7 @@ def expected_failures(estimator):
         KernelMixtureDensity(
             3, cost="chord", max_iter=5, hidden_layer_sizes=(8,), polish=None
         ),
-        ConditionalMixtureDensity(Branches(), max_iter=5),
+        ConditionalMixtureDensity(TrainedModule(Branches(), max_iter=5)),
     ],
     expected_failed_checks=expected_failures,
 )
@@ -326,7 +332,7 @@ def test_a_metric_is_found_documented_and_makes_a_scorer(publish, rng):
     laws("test_public_api.py")._check(name, also={"EX01"})
     scorer = skgmje.metrics.make_mixture_scorer(median_error, greater_is_better=False)
     X = rng.normal(size=(60, 1))
-    density = ConditionalMixtureDensity("prototypes", n_components=1, random_state=0)
+    density = ConditionalMixtureDensity(GaussianMixture(1), random_state=0)
     scores = cross_val_score(density, X, X[:, 0] + 0.1, scoring=scorer, cv=2)
     assert (-0.2 < scores).all()
     assert (scores <= 0).all()

@@ -12,7 +12,11 @@ from skgmje.conditional import ConditionalMixtureDensity
 from skgmje.em import kernel_bandwidth, weights_only
 from skgmje.gaussian import Mixture, gaussian_log_gram, grams
 from skgmje.metrics import crps, energy_score, two_sample_test
-from skgmje.mixture import GrowingNeuralGasMixture, KernelMixtureDensity
+from skgmje.mixture import (
+    GaussianMixture,
+    GrowingNeuralGasMixture,
+    KernelMixtureDensity,
+)
 from skgmje.neural_gas import (
     adapt_gas,
     gas_errors,
@@ -189,9 +193,8 @@ def test_other_mixtures_know_no_units(scale):
         estimator.fit(rows).score(rows) + 2 * np.log(scale) - estimator.fit(X).score(X)
     )
     assert abs(gap) < 1e-2
-    estimator = ConditionalMixtureDensity(
-        "prototypes", n_components=2, max_iter=5, random_state=0
-    )
+    joint = GaussianMixture(2, shrinkage="auto", max_iter=5)
+    estimator = ConditionalMixtureDensity(joint, random_state=0)
     one = estimator.fit(X, X[:, 1]).score(X, X[:, 1])
     other = estimator.fit(rows, rows[:, 1]).score(rows, rows[:, 1])
     assert abs(other + np.log(scale) - one) < 1e-2

@@ -429,8 +429,8 @@ VALUES = {
     ],
     "Heads": heads,
     "MixtureDensityNetwork": network,
-    "MemoryBank": lambda g: updated("MemoryBank", g),
-    "NeuralGas": lambda g: updated("NeuralGas", g),
+    "MemoryBankModule": lambda g: updated("MemoryBankModule", g),
+    "NeuralGasModule": lambda g: updated("NeuralGasModule", g),
     "Prototypes": lambda g: updated("Prototypes", g, rule="online-em"),
     "ImageAugmentation": augmented,
     "AlignmentTask": [
@@ -450,7 +450,7 @@ VALUES = {
     ),
     "ConditionalMixtureDensity": lambda g: fitted(
         ConditionalMixtureDensity(
-            "prototypes", n_components=2, shrinkage=1.0, max_iter=3, random_state=0
+            GaussianMixture(2, shrinkage=1.0, max_iter=3), random_state=0
         ),
         g,
     ),

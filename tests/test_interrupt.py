@@ -36,13 +36,14 @@ from skgmje import (
 from skgmje._callbacks import EstimatorMixin
 from skgmje._training._loop import _MixtureNet
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
-from skgmje.conditional import _stack_fit
+from skgmje.conditional import TrainedModule, _stack_fit
 from skgmje.em import _em
 from skgmje.embedding import MLP
 from skgmje.ensemble import _recipe
 from skgmje.mixture import _gas_fit, _gaussian_mixture, _neural_gas_mixture
 from skgmje.modules import Prototypes
 from skgmje.utils import all_estimators
+from tests.sources import make_source
 
 X = np.random.RandomState(0).normal(size=(120, 3))
 y = X[:, 0] + 0.1 * np.random.RandomState(1).normal(size=120)
@@ -56,8 +57,9 @@ SOURCES = ("auto", "memory-bank", "network", "neural-gas", "prototypes")
 
 
 def conditional(source):
-    params = {"n_components": 2, "n_members": 2, **FIXED}
-    return ConditionalMixtureDensity(source, tol=0, **params, **NET)
+    params = {"n_components": 2, "n_members": 2, "tol": 0, **FIXED, **NET}
+    source = make_source(source, **params) if isinstance(source, str) else source
+    return ConditionalMixtureDensity(source, random_state=0)
 
 
 ALL = {
@@ -78,9 +80,8 @@ ALL = {
     "TransformedDensity": TransformedDensity(MarginalGaussianizer(), EM),
 }
 FITS = ALL | {f"source-{source}": conditional(source) for source in SOURCES}
-FITS["source-module"] = conditional(
-    Prototypes(2, 4, torch.Generator(), covariance_type="diag")
-)
+JOINT = Prototypes(2, 4, torch.Generator(), covariance_type="diag")
+FITS["source-module"] = conditional(TrainedModule(JOINT, max_iter=8))
 
 
 class Interrupter:

@@ -13,7 +13,11 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
-from skgmje.conditional import ConditionalMixtureDensity
+from skgmje.conditional import (
+    ConditionalMixtureDensity,
+    MixtureNetwork,
+    TrainedModule,
+)
 from skgmje.embedding import ConvNet, GJEEmbedder, GMJEEmbedder, KernelDecoder
 from skgmje.ensemble import StackingConditionalDensity
 from skgmje.gaussian import Mixture
@@ -42,9 +46,9 @@ HERE = Path(__file__).parent
 NETWORK = MixtureDensityNetwork(3, 1, torch.Generator().manual_seed(0))
 # What other settings evaluate on the way to a prediction.
 FURTHER = [
-    ConditionalMixtureDensity("network", max_iter=30),
-    ConditionalMixtureDensity(NETWORK, max_iter=30),
-    GMJEEmbedder(2, mixture="network", max_iter=5),
+    ConditionalMixtureDensity(MixtureNetwork(max_iter=30)),
+    ConditionalMixtureDensity(TrainedModule(NETWORK, max_iter=30)),
+    GMJEEmbedder(2, mixture=MixtureNetwork(max_iter=5), max_iter=5),
     *(
         StackingConditionalDensity([expert], **SMALL_STACK)
         for expert in ("gp", "trees", "boosting", "network")

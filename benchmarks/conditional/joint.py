@@ -72,7 +72,7 @@ def synthetic():
             PEERS["joint mixture (scikit-learn)"], X, y, 0
         ),
         OURS: lambda X, y: ours(X, y, 0),
-        **{s: lambda X, y, s=s: ours(X, y, 0, mixture=s) for s in sources},
+        **{s: lambda X, y, s=s: ours(X, y, 0, source=s) for s in sources},
     }
     results = {}
     for name in SYNTHETIC_TARGETS:

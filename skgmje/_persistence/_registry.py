@@ -32,6 +32,11 @@ CLASSES = {
     },
     "IsotropicKernel": "skgmje.embedding._decoder_cost.IsotropicKernel",
     "PatchKernel": "skgmje.embedding._decoder_cost.PatchKernel",
+    # Their parts as parameters
+    "MemoryBank": "skgmje.conditional._joint_sources.MemoryBank",
+    "MixtureNetwork": "skgmje.conditional._network_sources.MixtureNetwork",
+    "NeuralGas": "skgmje.conditional._joint_sources.NeuralGas",
+    "TrainedModule": "skgmje.conditional._network_sources.TrainedModule",
     # Values that they are made of
     "Blend": "skgmje.conditional._stack_model.Blend",
     "Boosted": "skgmje.conditional._member_trees.Boosted",

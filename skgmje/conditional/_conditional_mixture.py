@@ -1,18 +1,16 @@
 """A regressor whose prediction is a Gaussian mixture."""
 
-from numbers import Integral, Real
-from os import PathLike
-
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 
 from skgmje._callbacks import FitTask
-from skgmje._sklearn import Interval, StrOptions, _fit_context
-from skgmje._validation import TypeOptions
+from skgmje._sklearn import StrOptions, _fit_context
 from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._models import Fit
-from skgmje.conditional._sources import SOURCES, Settings, source_of
+from skgmje.conditional._source import Settings, Source
+from skgmje.conditional._sources import SOURCES, read_source, source_of
+from skgmje.mixture._gaussian_mixture import GaussianMixture
 
 # One Gaussian that ignores the contexts has -1.42 for each standardized target; what
 # is far below has overfitted.
@@ -21,7 +19,7 @@ LOWEST_SCORE = -2.0
 TOO_NARROW = (
     " Held-out samples are less likely than if the contexts were ignored: "
     "there are too few samples for so many features or components. Decrease "
-    "n_components, increase reg_covar, or use mixture='auto'."
+    "n_components, increase reg_covar, or use source='auto'."
 )
 
 
@@ -36,70 +34,39 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
 
     Parameters
     ----------
-    mixture : {'auto', 'prototypes', 'network', 'neural-gas', 'memory-bank'} or \
-            MixtureModule, default='auto'
-        Source of the components. 'prototypes': a joint mixture of x and y by
-        EM, conditioned in closed form. 'network': an ensemble of mixture
-        density networks. 'neural-gas': a joint mixture that grows where the
-        data are. 'memory-bank': a joint mixture of weighted past rows. 'auto':
-        prototypes and network, pooled by what they predict of rows that they
-        have not seen. A module is trained as it is, by its likelihood.
+    source : {'auto', 'prototypes', 'network', 'neural-gas', 'memory-bank'}, object \
+            or list, default='auto'
+        Source of the components, a word for one with its defaults, or an object:
 
-    n_components : int or 'auto', default='auto'
-        Number of components; of each network in an ensemble.
+        - 'prototypes', ``GaussianMixture("auto", shrinkage="auto")``: a joint mixture
+          of x and y by EM, conditioned in closed form;
+        - 'network', :class:`~skgmje.conditional.MixtureNetwork`: an ensemble of
+          mixture density networks;
+        - 'neural-gas', :class:`~skgmje.conditional.NeuralGas`: a joint mixture that
+          grows where the data are;
+        - 'memory-bank', :class:`~skgmje.conditional.MemoryBank`: a joint mixture of
+          weighted past samples;
+        - a :class:`~skgmje.modules.MixtureModule`, trained by its likelihood as it is,
+          or in a :class:`~skgmje.conditional.TrainedModule` that says how;
+        - a list of words and objects: pooled by what they predict of samples that they
+          have not seen. 'auto' is ``["prototypes", "network"]``.
 
-    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'}, \
-            default='full'
-        Covariances of the joint mixtures; of a network's components 'full' or
-        'diag'.
-
-    shrinkage : float or 'auto', default='auto'
-        Pseudo-count, in rows, of the pooled covariance in the joint mixtures.
-
-    reg_covar : float, default=1e-6
-        Added to the variances of the joint mixtures, relative to those of the
-        data.
-
-    n_members : int, default=5
-        Number of networks.
-
-    hidden_layer_sizes : tuple of int, default=(64, 64, 64)
-        Hidden layers of each network.
-
-    max_iter : int or 'auto', default='auto'
-        Number of gradient steps, and largest number of EM iterations. A memory
-        bank takes exactly so many, and more than a few learn rows by heart;
-        'auto' chooses them by held-out density.
-
-    batch_size : int or 'auto', default='auto'
-        Rows per gradient step.
-
-    learning_rate : float, default=0.006
-        Largest step size of the networks.
-
-    tol : float, default=1e-3
-        EM stops when the mean log-likelihood gains less, in nats.
-
-    min_scale : float, default=0.005
-        Smallest standard deviation of a network's component, in those of `y`.
+        Of a :class:`~skgmje.GaussianMixture` are read `n_components`,
+        `covariance_type`, `shrinkage`, `shrinkage_target`, `reg_covar` (relative to the
+        variances of the data), `rank`, `tol`, `max_iter`, `n_init` and `annealing`;
+        what is 'auto' is chosen by the density of held-out targets. Its other
+        parameters must be left as they are; its `random_state` is not read.
 
     device : str, default='auto'
-        Where networks are trained: 'cpu', 'cuda', ...; 'auto' is a GPU if there
-        is one.
-
-    callbacks : list of skorch callbacks or None, default=None
-        Passed on to skorch.
-
-    net_params : dict or None, default=None
-        Passed on to :class:`skorch.NeuralNet`.
-
-    checkpoint_dir : str, path-like or None, default=None
-        Folder in which the fit keeps its state: after a crash the same fit goes on
-        from there, to the same bits. One folder per fit, an integer `random_state`,
-        no `callbacks`; needs the extra ``io``.
+        Where networks and modules are trained: 'cpu', 'cuda', ...; 'auto' is a GPU if
+        there is one.
 
     random_state : int, RandomState instance or None, default=None
         Controls folds, starts, networks, batches and :meth:`sample_y`.
+
+    verbose : int, default=0
+        1 prints a line every tenth of the training of networks or a module, 2 every
+        hundredth.
 
     Attributes
     ----------
@@ -107,7 +74,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         Number of targets.
 
     pool_weights_ : dict
-        Weights of the pooled sources; only with 'auto'.
+        Weights of the pooled sources by name; only of a list, or with 'auto'.
 
     held_out_score_ : float or None
         Mean log-likelihood of training rows by models that did not see them, in
@@ -115,7 +82,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
 
     cv_results_ : dict or None
         Held-out conditional log-likelihood of the joint mixtures tried, in
-        standardized units.
+        standardized units; of a list those of the last that tried any.
 
     loss_curve_ : ndarray or None
         Training loss of the networks or of the module.
@@ -161,73 +128,20 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     """
 
     _parameter_constraints: dict = {
-        "mixture": [StrOptions(set(SOURCES)), callable],
-        "n_components": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
-        "covariance_type": [TypeOptions()],
-        "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "reg_covar": [Interval(Real, 0, None, closed="left")],
-        "n_members": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like"],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "batch_size": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "min_scale": [Interval(Real, 0, None, closed="neither")],
+        "source": [StrOptions(set(SOURCES)), Source, GaussianMixture, list, callable],
         "device": [str],
-        "callbacks": [list, None],
-        "net_params": [dict, None],
-        "checkpoint_dir": [str, PathLike, None],
         "random_state": ["random_state"],
+        "verbose": ["verbose"],
     }
 
-    def __init__(
-        self,
-        mixture="auto",
-        *,
-        n_components="auto",
-        covariance_type="full",
-        shrinkage="auto",
-        reg_covar=1e-6,
-        n_members=5,
-        hidden_layer_sizes=(64, 64, 64),
-        max_iter="auto",
-        batch_size="auto",
-        learning_rate=6e-3,
-        tol=1e-3,
-        min_scale=5e-3,
-        device="auto",
-        callbacks=None,
-        net_params=None,
-        checkpoint_dir=None,
-        random_state=None,
-    ):
-        self.mixture = mixture
-        self.n_components = n_components
-        self.covariance_type = covariance_type
-        self.shrinkage = shrinkage
-        self.reg_covar = reg_covar
-        self.n_members = n_members
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.tol = tol
-        self.min_scale = min_scale
+    def __init__(self, source="auto", *, device="auto", random_state=None, verbose=0):
+        self.source = source
         self.device = device
-        self.callbacks = callbacks
-        self.net_params = net_params
-        self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state
+        self.verbose = verbose
 
     def _takes_missing(self):
-        source = SOURCES.get(self.mixture) if isinstance(self.mixture, str) else None
-        return source is not None and source.takes_missing
+        return read_source(self.source).takes_missing
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
@@ -253,12 +167,12 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         with FitTask(self, X, y, sample_weight, n_steps=None) as task:
             *data, sample_weight, self._units = self._check_fit(X, y, sample_weight)
             y = self._like_targets(data[1])
-            task.checkpoint = self._open_checkpoint(data[0], y, sample_weight)
-            settings = self._settings(task)
+            source = source_of(self.source)
+            settings = self._settings(source, task, data[0], y, sample_weight)
             pairs = zip(data, self._units, strict=True)
             fit = task.learn(
                 Fit,
-                source_of(self.mixture).fit,
+                source._fit,
                 *((a - loc) / scale for a, (loc, scale) in pairs),
                 settings,
                 sample_weight,
@@ -268,22 +182,22 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         self._warn(trouble)
         return self
 
-    def _settings(self, task):
-        # Late: a fitted estimator needs no torch.
-        from skgmje._training._loop import check_engine
+    def _settings(self, source, task, *data):
+        """Return how the source is fitted; what cannot be done is said before."""
+        trainers, device = source._trainers(), None
+        for trainer in trainers:
+            if trainer.checkpoint_dir is not None:
+                task.checkpoint = self._open_checkpoint(*data, trainer=trainer)
+        if trainers or self.device != "auto":
+            # Late: joint mixtures need no torch.
+            from skgmje._training._hardware import resolve_device
 
-        params = {
-            name: getattr(self, name)
-            for name in Settings.__dataclass_fields__
-            if hasattr(self, name)
-        }
+            device = resolve_device(self.device)
         return Settings(
-            **params
-            | {
-                "device": check_engine(self, (128, 128), may_be_empty=True),
-                "on_epoch": task.end_epoch,
-                "checkpoint": task.checkpoint,
-            }
+            device=device,
+            verbose=self.verbose,
+            on_epoch=task.end_epoch,
+            checkpoint=task.checkpoint,
         )
 
     def _rebuild(self):
@@ -291,7 +205,8 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         if isinstance(getattr(self._model, "module", None), dict):
             from skgmje.conditional._torch_sources import restore_module
 
-            self._model = restore_module(self._model, self.mixture)
+            module = read_source(self.source).module
+            self._model = restore_module(self._model, module)
         self._mixture_of(np.zeros((1, self.n_features_in_)))._rebuild()
 
     def _store(self, fit, sample_weight):

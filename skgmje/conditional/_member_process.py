@@ -135,7 +135,7 @@ class ProcessMember(Member):
         return _gather([[p.predict(X) for p in own] for own in self.processes])
 
 
-def fit_processes(rows, settings, seed):
+def fit_processes(rows, network, seed):
     """Fit Gaussian processes."""
     order = np.random.RandomState(seed).permutation(rows.group.max() + 1)[rows.group]
     order = np.argsort(order, kind="stable")

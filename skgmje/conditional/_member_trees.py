@@ -122,7 +122,7 @@ class ForestMember(Member):
         return _gather(found, self.bandwidth, self.n_samples)
 
 
-def fit_forests(rows, settings, seed):
+def fit_forests(rows, network, seed):
     """Fit trees to samples of the groups; the others tell what is held out."""
     random_state = np.random.RandomState(seed)
     forests, found = [], []
@@ -276,7 +276,7 @@ class BoostingMember(Member):
         return Prediction(means[..., None], np.empty((len(X), 0)))
 
 
-def fit_boosting(rows, settings, seed):
+def fit_boosting(rows, network, seed):
     """Boost trees on all folds but one; choose their number by all folds together."""
     fits = [_boost(rows, y, seed) for y in rows.Y.T]
     targets, held_out = zip(*fits, strict=True)

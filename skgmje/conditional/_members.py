@@ -1,7 +1,7 @@
 """Members of a conditional stack: their contract, and the simple ones."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,9 +9,11 @@ from sklearn.base import clone
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.utils.validation import has_fit_parameter
 
+from skgmje.conditional._joint_sources import JointMixture
 from skgmje.conditional._models import join_mixtures
-from skgmje.conditional._sources import fit_prototypes
+from skgmje.conditional._source import Settings
 from skgmje.gaussian._mixture import Mixture
+from skgmje.mixture._gaussian_mixture import GaussianMixture
 
 
 class Samples(NamedTuple):
@@ -50,7 +52,8 @@ class Prediction(NamedTuple):
 class Member(ABC):
     """A fitted member of a stack; implementations are frozen and hold no torch.
 
-    It comes from a function ``fit(rows, settings, seed)`` that returns a `MemberFit`.
+    It comes from a function ``fit(rows, network, seed)`` that returns a `MemberFit`;
+    `network` says how networks are built and trained.
     """
 
     @abstractmethod
@@ -79,6 +82,9 @@ def log_std(std):
 # Of networks that are one member of many.
 MANY_ROWS, MOST_STEPS = 5000, 3000
 
+# Share of the steps without a better network after which training ends.
+PATIENCE = 0.2
+
 
 @dataclass(frozen=True)
 class NetworkMember(Member):
@@ -90,16 +96,16 @@ class NetworkMember(Member):
         return _moments(self.model.predict_mixture(X))
 
 
-def fit_networks(rows, settings, seed):
+def fit_networks(rows, network, seed):
     """Train a network on all folds but one, for each fold."""
     # Late: predictions need no torch.
     from skgmje.conditional._torch_sources import train_network
 
-    if settings.max_iter == "auto" and len(rows.X) > MANY_ROWS:
-        settings = replace(settings, max_iter=MOST_STEPS)
-    model, unseen, training, steps = train_network(
-        rows.X, rows.Y, rows.fold, settings, rows.weight, np.random.RandomState(seed)
-    )
+    if network.max_iter == "auto" and len(rows.X) > MANY_ROWS:
+        network = clone(network).set_params(max_iter=MOST_STEPS)
+    settings, random_state = Settings(patience=PATIENCE), np.random.RandomState(seed)
+    data = rows.X, rows.Y, rows.fold, network, settings, rows.weight, random_state
+    model, unseen, training, steps = train_network(*data)
     held_out = _moments(model.held_out_mixture(rows.X, unseen))
     return MemberFit(NetworkMember(model), held_out, training.trouble, steps)
 
@@ -129,7 +135,7 @@ class RegressorFit:
     regressor: Any
     units: tuple
 
-    def __call__(self, rows, settings, seed):
+    def __call__(self, rows, network, seed):
         """Predict each fold by a clone fitted to the others, then fit all rows."""
         params = {}
         if rows.weighted and has_fit_parameter(self.regressor, "sample_weight"):
@@ -171,36 +177,26 @@ class JointMember(Member):
         return _joint_prediction(_plain(self.model.predict_mixture(X)))
 
 
-def fit_joint_mixture(rows, settings, seed):
+def fit_joint_mixture(rows, network, seed):
     """Fit a joint mixture, its size by held-out conditional likelihood."""
     random_state = np.random.RandomState(seed)
-    free = replace(
-        settings,
-        n_components="auto",
-        covariance_type="full",
-        max_iter="auto",
-        reg_covar=settings.min_scale**2,
-    )
-    fit = fit_prototypes(rows.X, rows.Y, free, rows.weight, random_state)
+    density = GaussianMixture("auto", shrinkage="auto", reg_covar=network.min_scale**2)
+
+    def learn(kept):
+        data = rows.X[kept], rows.Y[kept], Settings(), rows.weight[kept], random_state
+        return JointMixture(density)._fit(*data)
+
+    fit = learn(slice(None))
     model = fit.model
-    chosen = replace(
-        free,
-        n_components=model.mixture.n_components,
-        shrinkage=fit.info["shrinkage"],
-    )
+    size = model.mixture.n_components
+    density.set_params(shrinkage=fit.info["shrinkage"])
     parts, order = [], []
     for k in range(rows.n_folds):
         own = np.flatnonzero(rows.fold == k)
         kept = rows.fold != k
-        size = min(chosen.n_components, int(kept.sum()))
-        part = fit_prototypes(
-            rows.X[kept],
-            rows.Y[kept],
-            replace(chosen, n_components=size),
-            rows.weight[kept],
-            random_state,
-        )
-        parts.append(_padded(_plain(part.model.predict_mixture(rows.X[own])), chosen))
+        density.set_params(n_components=min(size, int(kept.sum())))
+        part = learn(kept)
+        parts.append(_padded(_plain(part.model.predict_mixture(rows.X[own])), size))
         order.append(own)
     back = np.argsort(np.concatenate(order))
     arrays = ("weights", "means", "covariances")
@@ -214,9 +210,9 @@ def _plain(mixture):
     return join_mixtures([(1.0, mixture)], len(mixture.means))
 
 
-def _padded(mixture, chosen):
+def _padded(mixture, n_components):
     """Return a mixture of as many components as others, the last ones of no weight."""
-    n_missing = chosen.n_components - mixture.n_components
+    n_missing = n_components - mixture.n_components
     if n_missing == 0:
         return mixture
     parts = [

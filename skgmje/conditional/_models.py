@@ -25,6 +25,10 @@ class Conditional(ABC):
     def predict_mixture(self, X):
         """Return the mixtures of the targets, one for each sample."""
 
+    def pooling_gain(self, X, random_state=None):
+        """Estimate what it gains in a pool over what judged samples, in nats."""
+        return 0.0
+
 
 class Fit(NamedTuple):
     """A fitted conditional density and what was learned on the way."""
@@ -76,6 +80,9 @@ FARTHEST = 8.0
 
 # Samples whose outputs are computed at a time.
 CHUNK_ROWS = 4096
+
+# Samples that are enough to estimate the gain.
+MOST_ROWS = 2000
 
 # Of a sample: where one member fails worse, what it is pooled with helps as much.
 LARGEST_GAIN = 1.0
@@ -140,13 +147,23 @@ class NetworkConditional(Conditional):
         pooled = logsumexp(log_prob, axis=0) - np.log(len(log_prob))
         return float(np.minimum(pooled - log_prob, LARGEST_GAIN).mean())
 
+    def pooling_gain(self, X, random_state=None):
+        """Estimate what all members gain over those that judge a sample, in nats."""
+        n_members = len(self.skip)
+        if n_members == 1:
+            return 0.0
+        rows = random_state.permutation(len(X))[:MOST_ROWS]
+        # More members than folds: several judge each row.
+        part = (min(N_FOLDS, n_members) - 1) / (n_members - 1)
+        return part * self.gain(X[rows], random_state)
+
 
 def check_complete(X):
     """Raise if a context is missing."""
     if np.isnan(X).any():
         raise ValueError(
             "X has missing values, which a network cannot integrate out. Impute "
-            "them, or use mixture='prototypes'."
+            "them, or use the source 'prototypes'."
         )
 
 

@@ -15,8 +15,8 @@ from skgmje._validation import tie_shares
 from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._members import Samples
 from skgmje.conditional._models import deal
-from skgmje.conditional._sources import Settings
-from skgmje.conditional._stack_fit import PATIENCE, Plan, Stacking, check_experts
+from skgmje.conditional._network_sources import MixtureNetwork
+from skgmje.conditional._stack_fit import Plan, Stacking, check_experts
 from skgmje.conditional._stack_model import StackedConditional, prune
 from skgmje.metrics._scores import crps, interval_coverage
 
@@ -317,18 +317,17 @@ class StackingConditionalDensity(
 
     def _plan(self, rows, y_units, tell):
         """Return how the stack is fitted."""
-        settings = Settings(
-            n_components=self.n_components,
-            covariance_type=self.covariance_type,
-            n_members=rows.n_folds,
+        network = MixtureNetwork(
+            self.n_components,
             hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            n_members=rows.n_folds,
+            covariance_type=self.covariance_type,
             max_iter=self.max_iter,
             min_scale=self.min_scale,
-            patience=PATIENCE,
         )
         return Plan(
             check_experts(self.experts, y_units, rows.X.shape[1] + rows.Y.shape[1]),
-            settings,
+            network,
             max(1, round(self.n_members / rows.n_folds)),
             self.crps_weight,
             self.calibrate,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import nnls
-from sklearn.base import BaseEstimator, is_regressor
+from sklearn.base import BaseEstimator, clone, is_regressor
 
 from skgmje._interrupt import Work, learn_then
 from skgmje._parallel import Failure, attempt
@@ -15,11 +15,13 @@ from skgmje.conditional._member_process import fit_processes
 from skgmje.conditional._member_trees import fit_boosting, fit_forests
 from skgmje.conditional._members import (
     MOST_COLUMNS,
+    PATIENCE,
     RegressorFit,
     fit_joint_mixture,
     fit_networks,
 )
 from skgmje.conditional._models import join_mixtures
+from skgmje.conditional._source import Settings
 from skgmje.conditional._stack_model import (
     JOINT,
     N_JUDGED,
@@ -45,16 +47,13 @@ EXPERTS = {
 # Fewer samples are too few for networks.
 FEWEST_ROWS = 50
 
-# Share of the steps without a better network after which training ends.
-PATIENCE = 0.2
-
 
 @dataclass(frozen=True)
 class Plan:
     """How a stack is fitted."""
 
     fits: dict
-    settings: Any
+    network: Any
     n_repeats: int
     crps_weight: float
     calibrated: bool
@@ -129,7 +128,7 @@ class Stacking:
     def _fit_members(self, work):
         plan = self.plan
         tasks = [
-            (fit, self.rows, plan.settings, next(self._seeds))
+            (fit, self.rows, plan.network, next(self._seeds))
             for fit in plan.fits.values()
         ]
         outcomes = work.learn(list, plan.run, _timed_fit, tasks, "experts")
@@ -149,7 +148,7 @@ class Stacking:
     def _fit_blend(self):
         start = time.thread_time()
         predictions = visible(self.predictions)
-        blend = fit_blend(self.rows, predictions, self.plan.settings.min_scale)
+        blend = fit_blend(self.rows, predictions, self.plan.network.min_scale)
         held_out = blend.predict_mixture(self.rows.X, predictions)
         self.seconds[STACK] = time.thread_time() - start
         return blend, {STACK: held_out} | self._mixtures(())
@@ -157,7 +156,7 @@ class Stacking:
     def _fit_networks(self, work):
         predictions = visible(self.predictions)
         tasks = [
-            (self.rows, predictions, self.plan.settings, next(self._seeds))
+            (self.rows, predictions, self.plan.network, next(self._seeds))
             for _ in range(self.plan.n_repeats)
         ]
         run = self.plan.run
@@ -210,9 +209,9 @@ def _timed_fit(*args):
     return found, time.thread_time() - start
 
 
-def _fit_finite(fit, rows, settings, seed):
+def _fit_finite(fit, rows, network, seed):
     """Fit a member; a failure if its predictions are not finite."""
-    found = fit(rows, settings, seed)
+    found = fit(rows, network, seed)
     finite = found.held_out.is_finite()
     return found if finite else Failure("it predicts NaN or infinity")
 
@@ -263,35 +262,42 @@ def fit_blend(rows, predictions, min_scale):
     return Blend(shares, np.maximum(variance, min_scale**2))
 
 
-def _network_settings(n_samples, settings):
-    """Return the settings of networks that see members' predictions."""
+def _seeing(n_samples, network):
+    """Return networks that see members' predictions, and how they are trained."""
     few = n_samples <= FEW_ROWS
     steps = FEW_STEPS if few else MANY_STEPS
-    return replace(
-        settings,
-        max_iter=steps if settings.max_iter == "auto" else settings.max_iter,
+    network = clone(network).set_params(
+        max_iter=steps if network.max_iter == "auto" else network.max_iter,
         batch_size=BATCH_SIZES[few],
         learning_rate=LEARNING_RATE,
+    )
+    return network, Settings(
+        patience=PATIENCE,
         dropout=DROPOUT[few],
         weight_decay=min(1.0, DECAY / n_samples),
         warmup=False,
     )
 
 
-def train_stack(rows, predictions, settings, seed):
+def train_stack(rows, predictions, network, seed):
     """Train one network for each fold; without predictions to see a plain one."""
     # Late: predictions need no torch.
     from skgmje.conditional._torch_sources import train_network
 
+    settings, start = Settings(patience=PATIENCE), None
     units = _units(rows, predictions)
+    if predictions:
+        network, settings = _seeing(len(rows.X), network)
+        start = _start(rows, predictions, units)
     return train_network(
         stack_columns(rows.X, predictions, units),
         rows.Y,
         rows.fold,
-        _network_settings(len(rows.X), settings) if predictions else settings,
+        network,
+        settings,
         rows.weight,
         np.random.RandomState(seed),
-        _start(rows, predictions, units) if predictions else None,
+        start,
     )
 
 

@@ -13,7 +13,13 @@ from torch import nn
 from skgmje._interrupt import Interrupted, learn_then
 from skgmje._training._hardware import load_tensors
 from skgmje._training._loop import TensorBatches, TensorRows, train
-from skgmje._training._schedule import Hooks, Schedule, Training
+from skgmje._training._schedule import (
+    Hooks,
+    Progress,
+    Schedule,
+    Training,
+    read_trainer,
+)
 from skgmje.conditional._models import (
     Conditional,
     Fit,
@@ -23,8 +29,6 @@ from skgmje.conditional._models import (
     check_complete,
     clip_context,
 )
-from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.modules import MixtureModule
 from skgmje.modules._network import MixtureDensityNetwork
 
 # Samples up to which, steps, batch size.
@@ -53,6 +57,9 @@ GRADIENT_NORM = 5.0
 # How much a batch may raise the loss by chance, in nats.
 NOISE = 0.1
 SMOOTHING = 0.99
+
+# Whose progress is told.
+PROGRESS = "ConditionalMixtureDensity"
 
 # Samples that are enough to judge a member.
 MOST_JUDGED = 2000
@@ -177,19 +184,17 @@ class Dropout:
 
 
 def train_members(
-    data, unseen, n_components, covariance_type, settings, random_state, start=None
+    data, unseen, n_components, source, settings, random_state, start=None
 ):
     """Train a network, each member without the rows that it must not see."""
     generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
+    shape = ("n_members", "hidden_layer_sizes", "covariance_type", "min_scale")
     network = MixtureDensityNetwork(
         data[0].shape[1],
         data[1].shape[1],
         generator,
-        n_members=settings.n_members,
         n_components=n_components,
-        hidden_layer_sizes=settings.hidden_layer_sizes,
-        covariance_type=covariance_type,
-        min_scale=settings.min_scale,
+        **{name: getattr(source, name) for name in shape},
     )
     if start is not None:
         network.start_at(*(torch.from_numpy(np.float32(part)) for part in start))
@@ -199,57 +204,60 @@ def train_members(
     shown = MemberRows(tensors, _member_rows(~unseen, random_state).to(device))
     held = MemberRows(tensors, _member_rows(unseen, random_state).to(device))
     judged_on = held[torch.arange(min(len(held), MOST_JUDGED))]
-    schedule = make_schedule(*data[1].shape, settings)
+    schedule = make_schedule(*data[1].shape, source, settings.warmup)
     patience = settings.patience * schedule.max_iter
     members = Members(network, judged_on, schedule.warmup, drop, patience)
-    hooks = _make_hooks(members, data[0], settings)
+    hooks = _make_hooks(members, schedule, data[0], source, settings)
 
     def describe(training):
         members.finish()
         steps = members.best_steps
         if steps is None:
-            steps = torch.full((settings.n_members,), members.n_steps)
+            steps = torch.full((source.n_members,), members.n_steps)
         return _layers(network), training, steps.cpu().numpy().astype(int)
 
     plan = members, members.loss, shown, schedule, hooks, generator, device
     return learn_then(describe, Training, train, *plan)
 
 
-def _make_hooks(members, context, settings):
+def _make_hooks(members, schedule, context, source, settings):
     """Return what the training calls."""
+    trainer = read_trainer(source.trainer)
+    progress = Progress(PROGRESS, schedule.max_iter, settings.verbose)
 
     def on_epoch(losses):
+        progress(losses)
         is_over = members.judge()
         return settings.on_epoch(losses) or is_over
 
     return Hooks(
         on_step=members.on_step,
         on_epoch=on_epoch,
-        checkpoint=settings.checkpoint,
+        checkpoint=None if trainer.checkpoint_dir is None else settings.checkpoint,
         clip_gradients=members.clip_gradients,
-        callbacks=settings.callbacks,
-        net_params=_net_params(context, settings),
+        callbacks=trainer.callbacks,
+        net_params=_net_params(context, settings.weight_decay) | trainer.net_params,
+        memories=(progress,),
     )
 
 
-def make_schedule(n_samples, n_targets, settings):
-    """Choose what the settings leave open."""
+def make_schedule(n_samples, n_targets, source, warms_up):
+    """Choose what the source leaves open."""
     steps, batch_size = next(plan for most, *plan in PLANS if n_samples <= most)
     if n_targets > MANY_TARGETS:
         steps //= 3
     return Schedule(
-        steps if settings.max_iter == "auto" else settings.max_iter,
-        batch_size if settings.batch_size == "auto" else settings.batch_size,
-        settings.learning_rate,
-        warmup=WARMUP if settings.warmup else 0.0,
+        steps if source.max_iter == "auto" else source.max_iter,
+        batch_size if source.batch_size == "auto" else source.batch_size,
+        source.learning_rate,
+        warmup=WARMUP if warms_up else 0.0,
         tol=NOISE,
     )
 
 
-def _net_params(context, settings):
+def _net_params(context, decay):
     """Return AdamW, which decays the matrices and nothing else."""
     n_samples, n_context = context.shape
-    decay = settings.weight_decay
     if decay == "auto":
         decay = np.clip(DECAY / (n_samples * n_context**2), *DECAY_RANGE)
     return {
@@ -258,7 +266,7 @@ def _net_params(context, settings):
         "optimizer__param_groups": [
             ("network.weights.*", {"weight_decay": float(decay)})
         ],
-    } | (settings.net_params or {})
+    }
 
 
 def _member_rows(chosen, random_state):
@@ -284,20 +292,13 @@ N_COMPONENTS = 5
 MANY_TARGETS = 8
 
 
-def head_type(covariance_type):
-    """Return the narrowest type of a network's components that holds another one."""
-    if covariance_type == "auto":
-        return "full"
-    return "diag" if COVARIANCE_TYPES[covariance_type].independent else "full"
-
-
-def fit_network(X, Y, settings, sample_weight=None, random_state=None):
+def fit_network(X, Y, source, settings, sample_weight=None, random_state=None):
     """Train an ensemble of mixture density networks, each without one fold."""
     check_complete(X)
     if len(X) < 2:
         raise ValueError(
             f"X has n_samples={len(X)}; a network needs at least 2, one of them to "
-            "be judged on. Use mixture='prototypes'."
+            "be judged on. Use the source 'prototypes'."
         )
     fold = assign_folds(X, Y, random_state)
 
@@ -306,24 +307,24 @@ def fit_network(X, Y, settings, sample_weight=None, random_state=None):
         info = {"loss_curve": training.loss_curve, "n_iter": len(training.loss_curve)}
         return Fit(model, _held_out(model, X, Y, unseen), info, training.trouble)
 
-    data = X, Y, fold, settings, sample_weight, random_state
+    data = X, Y, fold, source, settings, sample_weight, random_state
     return learn_then(describe, tuple, train_network, *data)
 
 
 def train_network(
-    X, Y, fold, settings, sample_weight=None, random_state=None, start=None
+    X, Y, fold, source, settings, sample_weight=None, random_state=None, start=None
 ):
     """Train an ensemble of networks on given folds."""
-    k = settings.n_components
+    k = source.n_components
     if k == "auto":
         k = N_COMPONENTS if Y.shape[1] <= MANY_TARGETS else 1
-    own_fold = np.arange(settings.n_members) % (fold.max() + 1)
+    own_fold = np.arange(source.n_members) % (fold.max() + 1)
     unseen = own_fold[:, None] == fold
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
 
     def describe(trained):
         layers, training, best_steps = trained
-        model = NetworkConditional(*layers, k, Y.shape[1], settings.min_scale)
+        model = NetworkConditional(*layers, k, Y.shape[1], source.min_scale)
         return model, unseen, training, best_steps
 
     return learn_then(
@@ -333,7 +334,7 @@ def train_network(
         (clip_context(X), Y, weight / weight.mean()),
         unseen,
         k,
-        head_type(settings.covariance_type),
+        source,
         settings,
         random_state,
         start,
@@ -348,10 +349,6 @@ def _held_out(model, X, Y, unseen):
         total[rows] = np.logaddexp(total[rows], log_prob)
     n_members = unseen.sum(axis=0)
     return np.where(n_members > 0, total - np.log(np.maximum(n_members, 1)), np.nan)
-
-
-MAX_ITER = 1000
-BATCH_SIZE = 256
 
 
 @dataclass(frozen=True)
@@ -369,15 +366,16 @@ class ModuleConditional(Conditional):
         return replace(mixture, weights=weights)
 
 
-def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
+def fit_module(X, Y, source, settings, sample_weight=None, random_state=None):
     """Train a module by gradient steps on the negative log-likelihood."""
+    module = copy.deepcopy(source.module)
     n_context, n_targets = X.shape[1], Y.shape[1]
     joint = _width(module, X) == n_context + n_targets
     if not joint and _width(module, X) != n_targets:
         raise ValueError(
-            f"mixture={type(module).__name__} makes mixtures of {_width(module, X)} "
-            f"features; they must be over the {n_targets} targets, or over contexts "
-            f"and targets, {n_context + n_targets} features."
+            f"The module {type(module).__name__} makes mixtures of "
+            f"{_width(module, X)} features; they must be over the {n_targets} targets, "
+            f"or over contexts and targets, {n_context + n_targets} features."
         )
     context = np.hstack([X, Y]) if joint else X
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
@@ -385,8 +383,6 @@ def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
 
     def criterion(mixture, context, targets, weight):
         return -(weight * mixture.log_prob(context if joint else targets)).mean()
-
-    module = copy.deepcopy(module)
 
     def describe(training):
         model = ModuleConditional(_in_double(module.cpu(), X), n_context, n_targets)
@@ -397,7 +393,7 @@ def fit_module(module, X, Y, settings, sample_weight=None, random_state=None):
         info = {"loss_curve": training.loss_curve, "n_iter": n_iter}
         return Fit(model, None, info, training.trouble)
 
-    data = module, criterion, tensors, settings, random_state
+    data = module, criterion, tensors, source, settings, random_state
     return learn_then(describe, Training, _train, *data)
 
 
@@ -409,36 +405,33 @@ def restore_module(model, module):
 
 def _width(module, X):
     """Return the number of features of a module's mixtures."""
-    if not isinstance(module, MixtureModule):
-        raise ValueError(
-            f"mixture={module!r} is neither a word nor a skgmje.modules.MixtureModule. "
-            "Subclass that, and implement forward."
-        )
     with torch.no_grad():
         return module(_tensor(X[:2])).n_features
 
 
-def _train(module, criterion, tensors, settings, random_state):
+def _train(module, criterion, tensors, source, settings, random_state):
     """Train a module in place, by gradient if it has one."""
     schedule = Schedule(
-        MAX_ITER if settings.max_iter == "auto" else settings.max_iter,
-        BATCH_SIZE if settings.batch_size == "auto" else settings.batch_size,
-        settings.learning_rate,
-        tol=NOISE,
+        source.max_iter, source.batch_size, source.learning_rate, tol=NOISE
     )
     generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
+    progress = Progress(PROGRESS, schedule.max_iter, settings.verbose)
     if not any(parameter.requires_grad for parameter in module.parameters()):
-        return _follow(module, criterion, tensors, schedule, generator)
+        return _follow(module, criterion, tensors, schedule, generator, progress)
+    trainer = read_trainer(source.trainer)
+
+    def on_epoch(losses):
+        progress(losses)
+        return settings.on_epoch(losses)
+
     hooks = Hooks(
-        on_epoch=settings.on_epoch,
-        callbacks=settings.callbacks,
-        net_params=settings.net_params,
+        on_epoch=on_epoch, callbacks=trainer.callbacks, net_params=trainer.net_params
     )
     device = settings.device or torch.device("cpu")
     return train(module, criterion, tensors, schedule, hooks, generator, device)
 
 
-def _follow(module, criterion, tensors, schedule, random_state):
+def _follow(module, criterion, tensors, schedule, random_state, progress):
     """Hand batches to the module's own rule; return the losses before each."""
     rows = TensorRows(*tensors)
     batches = TensorBatches(
@@ -451,6 +444,7 @@ def _follow(module, criterion, tensors, schedule, random_state):
                 loss = float(criterion(module(batch), batch, *others))
                 module.update(batch, random_state)
                 losses.append(loss)
+                progress([loss])
     except KeyboardInterrupt as stop:
         if not losses:
             raise

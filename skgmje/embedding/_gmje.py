@@ -1,12 +1,11 @@
 """Gaussian mixture joint embeddings."""
 
-from dataclasses import replace
-
 from sklearn.base import clone
 
 from skgmje._sklearn import StrOptions
 from skgmje.conditional._models import Fit
-from skgmje.conditional._sources import SOURCES, Settings
+from skgmje.conditional._source import Settings, Source
+from skgmje.conditional._sources import SOURCES, source_of
 from skgmje.embedding._base import (
     PARAMETER_CONSTRAINTS,
     Embedder,
@@ -23,12 +22,6 @@ _HURRIED_STEPS = 5
 
 # Added to the variances of standardized embeddings, unless a mixture says what is.
 _REG_COVAR = 1e-4
-
-# What is read of a mixture that is to be fitted.
-_READ = (
-    *("n_components", "covariance_type", "shrinkage"),
-    *("reg_covar", "tol", "max_iter"),
-)
 
 
 class GMJEEmbedder(Embedder):
@@ -78,14 +71,16 @@ class GMJEEmbedder(Embedder):
         With ``views="pair"`` each view has a network of its own, of this kind; a pair
         ``(encoder of X, encoder of y)`` says both kinds.
 
-    mixture : {'prototypes', 'network', 'neural-gas', 'memory-bank'} or \
-            GaussianMixture, default='prototypes'
-        Density of both embeddings. 'prototypes' is a joint mixture by EM, 'network' an
-        ensemble of mixture density networks, 'neural-gas' starts at the nodes of a
-        gas, 'memory-bank' has weighted past pairs for components; their number is
-        chosen by held-out density. A :class:`~skgmje.mixture.GaussianMixture` is a
-        joint mixture with its `n_components`, `covariance_type`, `shrinkage`,
-        `reg_covar` (for standardized embeddings), `tol` and `max_iter`.
+    mixture : {'prototypes', 'network', 'neural-gas', 'memory-bank'}, \
+            GaussianMixture or a source, default='prototypes'
+        Density of both embeddings, which are standardized for it. 'prototypes' is a
+        joint mixture by EM, 'network' an ensemble of mixture density networks,
+        'neural-gas' starts at the nodes of a gas, 'memory-bank' has weighted past
+        pairs for components; their number is chosen by held-out density. With
+        settings they are a :class:`~skgmje.mixture.GaussianMixture`,
+        :class:`~skgmje.conditional.MixtureNetwork`,
+        :class:`~skgmje.conditional.NeuralGas` and
+        :class:`~skgmje.conditional.MemoryBank`.
 
     loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'naive'}, GJELoss, \
             JointLoss or callable, default='gje'
@@ -218,10 +213,7 @@ class GMJEEmbedder(Embedder):
 
     _parameter_constraints: dict = {
         **PARAMETER_CONSTRAINTS,
-        "mixture": [
-            StrOptions({name for name, s in SOURCES.items() if not s.is_pool}),
-            GaussianMixture,
-        ],
+        "mixture": [StrOptions(set(SOURCES) - {"auto"}), GaussianMixture, Source],
     }
 
     def __init__(
@@ -267,24 +259,34 @@ class GMJEEmbedder(Embedder):
         return N_PROTOTYPES if n_components == "auto" else n_components
 
     def _density_settings(self, device):
-        if isinstance(self.mixture, str):
-            settings = Settings(reg_covar=_REG_COVAR, device=device)
-            return SOURCES[self.mixture], settings
-        mixture = clone(self.mixture)
-        mixture._validate_params()
-        read = {name: getattr(mixture, name) for name in _READ}
-        return SOURCES["prototypes"], Settings(**read, device=device)
+        mixture, joint = self.mixture, self.mixture
+        if isinstance(mixture, str):
+            mixture = SOURCES[mixture]()
+            if hasattr(mixture, "reg_covar"):
+                mixture.set_params(reg_covar=_REG_COVAR)
+            joint = mixture
+        source = source_of(clone(mixture))
+        if any(trainer.checkpoint_dir is not None for trainer in source._trainers()):
+            raise ValueError(
+                f"mixture={mixture!r} has a checkpoint_dir, but a fit has one folder: "
+                "that of the embedder's trainer."
+            )
+        if not isinstance(joint, GaussianMixture):
+            # Of the contexts alone, and what is left of an interrupted fit.
+            size = getattr(mixture, "n_components", "auto")
+            joint = GaussianMixture(size, shrinkage="auto", reg_covar=_REG_COVAR)
+        return source, joint, Settings(device=device)
 
     def _fit_density(self, settings, z_context, z_target, random_state, task):
-        source, settings = settings
+        source, joint, how = settings
         context, target = standardize_views(z_context, z_target)
         rows = context.forward(z_context), target.forward(z_target)
         if task.when:
-            size = 1 if settings.n_components == "auto" else settings.n_components
-            settings = replace(settings, n_components=size, max_iter=_HURRIED_STEPS)
-            source = SOURCES["prototypes"]
-        fit = task.learn(Fit, source.fit, *rows, settings, random_state=random_state)
+            size = 1 if joint.n_components == "auto" else joint.n_components
+            hurried = {"n_components": size, "max_iter": _HURRIED_STEPS}
+            source = source_of(clone(joint).set_params(**hurried))
+        fit = task.learn(Fit, source._fit, *rows, how, random_state=random_state)
         density = latent_density(
-            fit.model, z_context, context, target, settings, random_state
+            fit.model, z_context, context, target, joint, random_state
         )
         return density, fit.trouble

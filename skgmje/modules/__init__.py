@@ -1,17 +1,17 @@
 """Torch modules that make Gaussian mixtures."""
 
 from skgmje.modules._generators import CodeGenerator, MixtureModule, NoiseGenerator, mlp
-from skgmje.modules._memory_bank import MemoryBank
+from skgmje.modules._memory_bank import MemoryBankModule
 from skgmje.modules._network import MixtureDensityNetwork
-from skgmje.modules._neural_gas import NeuralGas
+from skgmje.modules._neural_gas import NeuralGasModule
 from skgmje.modules._prototypes import Prototypes
 
 __all__ = [
     "CodeGenerator",
-    "MemoryBank",
+    "MemoryBankModule",
     "MixtureDensityNetwork",
     "MixtureModule",
-    "NeuralGas",
+    "NeuralGasModule",
     "NoiseGenerator",
     "Prototypes",
     "mlp",

@@ -11,7 +11,7 @@ from skgmje.particles import BankState, bank_mixture, start_bank, step_bank
 MAX_PAIRED = 1000
 
 
-class MemoryBank(MixtureModule):
+class MemoryBankModule(MixtureModule):
     r"""A kernel around each of many past samples, followed by sequential Monte Carlo.
 
     .. math:: p(z) = \sum_m W_m N(z; z_m, h^2 I)
@@ -68,9 +68,9 @@ class MemoryBank(MixtureModule):
     Examples
     --------
     >>> import torch
-    >>> from skgmje.modules import MemoryBank
+    >>> from skgmje.modules import MemoryBankModule
     >>> random_state = torch.Generator().manual_seed(0)
-    >>> bank = MemoryBank(64, 2, random_state)
+    >>> bank = MemoryBankModule(64, 2, random_state)
     >>> bank.update(torch.randn((32, 2), generator=random_state), random_state)
     >>> bank()
     Mixture(n_components=64, n_features=2, covariance_type='spherical')

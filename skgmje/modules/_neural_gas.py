@@ -12,7 +12,7 @@ from skgmje.neural_gas._steps import totals
 _OF_NODES = ("nodes", "errors", "utilities", "hits", "ids")
 
 
-class NeuralGas(MixtureModule):
+class NeuralGasModule(MixtureModule):
     r"""A component at each node of a growing neural gas.
 
     .. math:: w_k \propto N_k + 1, \quad
@@ -57,9 +57,9 @@ class NeuralGas(MixtureModule):
     Examples
     --------
     >>> import torch
-    >>> from skgmje.modules import NeuralGas
+    >>> from skgmje.modules import NeuralGasModule
     >>> random_state = torch.Generator().manual_seed(0)
-    >>> gas = NeuralGas(8, 2, random_state)
+    >>> gas = NeuralGasModule(8, 2, random_state)
     >>> gas.update(torch.randn((700, 2), generator=random_state), random_state)
     >>> gas()
     Mixture(n_components=8, n_features=2, covariance_type='full')

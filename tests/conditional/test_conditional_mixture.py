@@ -1,6 +1,8 @@
 """Conditional densities: laws over the sources, an oracle, the ugly cases."""
 
 import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -17,14 +19,23 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skgmje import ConditionalMixtureDensity, Mixture, as_mixture
+from skgmje import ConditionalMixtureDensity, GaussianMixture, Mixture, as_mixture
+from skgmje.conditional import MemoryBank, MixtureNetwork, NeuralGas, TrainedModule
 from skgmje.modules import MixtureModule, Prototypes
+from tests.sources import WORDS as SOURCES
+from tests.sources import make_source
 
-SOURCES = sorted(ConditionalMixtureDensity._parameter_constraints["mixture"][0].options)
 # Where nothing but its parts counts, the pool is left to the slow tests.
 PARTS = [pytest.param(s, marks=pytest.mark.slow) if s == "auto" else s for s in SOURCES]
 CLOSED_FORM = ["memory-bank", "neural-gas", "prototypes"]
-SMALL = {"max_iter": 60, "n_members": 2, "hidden_layer_sizes": (16,)}
+FEW = {"n_members": 2, "hidden_layer_sizes": (16,)}
+SMALL = {"max_iter": 60, **FEW}
+
+
+def make_density(word, **params):
+    """Return a small density with the source of a word."""
+    source = make_source(word, **SMALL | params)
+    return ConditionalMixtureDensity(source, random_state=0)
 
 
 def two_branches(n, rng, n_targets=1):
@@ -43,7 +54,7 @@ def branches():
 
 @pytest.fixture(scope="module", params=SOURCES)
 def fitted(request, branches):
-    density = ConditionalMixtureDensity(request.param, random_state=0, **SMALL)
+    density = make_density(request.param)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return density.fit(*branches)
@@ -120,7 +131,7 @@ def test_same_seed_same_bits(fitted, branches):
 @pytest.mark.parametrize("source", PARTS)
 def test_units_change_only_the_unit_of_the_density(source, branches):
     X, y = (part[:150] for part in branches)
-    density = ConditionalMixtureDensity(source, random_state=0, **SMALL)
+    density = make_density(source)
     first = density.fit(X, y).score(X, y)
     second = density.fit(1e3 * X - 7, 1e-2 * y + 5).score(1e3 * X - 7, 1e-2 * y + 5)
     assert_allclose(second, first - np.log(1e-2), atol=0.05)
@@ -130,7 +141,7 @@ def test_units_change_only_the_unit_of_the_density(source, branches):
 @pytest.mark.parametrize("source", PARTS)
 def test_several_targets(source, rng):
     X, Y = two_branches(200, rng, n_targets=3)
-    density = ConditionalMixtureDensity(source, random_state=0, **SMALL).fit(X, Y)
+    density = make_density(source).fit(X, Y)
     assert density.predict(X).shape == (200, 3)
     assert density.predict(X, return_cov=True)[1].shape == (200, 3, 3)
     assert density.predict_quantile(X[:5], [0.1, 0.5]).shape == (5, 3, 2)
@@ -141,7 +152,7 @@ def test_several_targets(source, rng):
 
 def test_one_column_keeps_its_shape(branches):
     X, y = branches
-    density = ConditionalMixtureDensity("prototypes", n_components=2, random_state=0)
+    density = ConditionalMixtureDensity(GaussianMixture(2), random_state=0)
     assert density.fit(X, y[:, None]).predict(X).shape == (300, 1)
     assert density.fit(X, y).predict(X).shape == (300,)
 
@@ -149,9 +160,8 @@ def test_one_column_keeps_its_shape(branches):
 def test_one_gaussian_is_linear_regression(rng):
     X, y = load_diabetes(return_X_y=True)
     y = y + rng.uniform(size=len(y))
-    density = ConditionalMixtureDensity(
-        "prototypes", n_components=1, shrinkage=0, reg_covar=0, random_state=0
-    ).fit(X, y)
+    joint = GaussianMixture(1, reg_covar=0)
+    density = ConditionalMixtureDensity(joint, random_state=0).fit(X, y)
     design = np.column_stack([X, np.ones(len(X))])
     coefficients = np.linalg.lstsq(design, y, rcond=None)[0]
     mean, std = density.predict(X, return_std=True)
@@ -163,9 +173,7 @@ def test_prototypes_condition_a_joint_mixture(branches):
     X, y = branches
     joint = SklearnMixture(4, random_state=0).fit(np.column_stack([X, y]))
     oracle = as_mixture(joint).condition([0], X).log_prob(y[:, None]).mean()
-    density = ConditionalMixtureDensity(
-        "prototypes", n_components=4, shrinkage=0, random_state=0
-    )
+    density = ConditionalMixtureDensity(GaussianMixture(4), random_state=0)
     assert density.fit(X, y).score(X, y) > oracle - 0.1
 
 
@@ -181,7 +189,8 @@ def test_missing_contexts_are_integrated_out(source, rng):
     y = X[:, 0] + 0.1 * rng.normal(size=300)
     holes = X.copy()
     holes[rng.uniform(size=X.shape) < 0.2] = np.nan
-    density = ConditionalMixtureDensity(source, n_components=3, random_state=0)
+    source = make_source(source, n_components=3)
+    density = ConditionalMixtureDensity(source, random_state=0)
     density.fit(holes, y)
     unknown, known = density.predict([[np.nan, 0.0], [1.0, np.nan]], return_std=True)[1]
     assert unknown > 3 * known
@@ -192,7 +201,7 @@ def test_missing_contexts_are_integrated_out(source, rng):
 def test_missing_contexts_leave_the_networks_out(rng):
     X = rng.normal(size=(100, 2))
     X[0, 0] = np.nan
-    density = ConditionalMixtureDensity(random_state=0, **SMALL).fit(X, X[:, 1])
+    density = make_density("auto").fit(X, X[:, 1])
     assert not hasattr(density, "pool_weights_")
     with pytest.raises(ValueError, match="NaN"):
         ConditionalMixtureDensity("network").fit(X, X[:, 1])
@@ -200,7 +209,7 @@ def test_missing_contexts_leave_the_networks_out(rng):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_pool_weighs_both_sources(branches):
-    density = ConditionalMixtureDensity(random_state=0, **SMALL).fit(*branches)
+    density = make_density("auto").fit(*branches)
     weights = density.pool_weights_
     assert set(weights) == {"prototypes", "network"}
     assert_allclose(sum(weights.values()), 1.0)
@@ -209,12 +218,12 @@ def test_pool_weighs_both_sources(branches):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_pool_leaves_incomplete_rows_to_the_joint_mixture(branches):
-    density = ConditionalMixtureDensity(random_state=0, **SMALL).fit(*branches)
+    density = make_density("auto").fit(*branches)
     X = np.array([[0.5], [np.nan], [0.2]])
     y = np.array([0.6, 0.6, -0.4])
     log_prob = density.log_prob(X, y)
     assert_allclose(log_prob[::2], density.log_prob(X[::2], y[::2]))
-    alone = ConditionalMixtureDensity("prototypes", random_state=0, **SMALL)
+    alone = make_density("prototypes")
     alone.fit(*branches)
     assert_allclose(log_prob[1], alone.log_prob(X[1:2], y[1:2])[0])
     assert np.isfinite(density.predict_quantile(X, [0.01, 0.99])).all()
@@ -223,7 +232,7 @@ def test_pool_leaves_incomplete_rows_to_the_joint_mixture(branches):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_few_distinct_rows_leave_the_networks_out(rng):
     X = rng.integers(0, 2, size=(100, 1)).astype(float)
-    density = ConditionalMixtureDensity(random_state=0, **SMALL)
+    density = make_density("auto")
     density.fit(X, rng.integers(0, 2, size=100))
     assert not hasattr(density, "pool_weights_")
     assert np.isfinite(density.predict(X)).all()
@@ -249,9 +258,8 @@ def test_a_module_of_the_users_is_trained(rng):
     X = rng.normal(size=(200, 1))
     y = 3 * X[:, 0] + 0.1 * rng.normal(size=200)
     module = Line()
-    density = ConditionalMixtureDensity(
-        module, random_state=0, max_iter=300, learning_rate=0.05
-    ).fit(X, y)
+    source = TrainedModule(module, max_iter=300, learning_rate=0.05)
+    density = ConditionalMixtureDensity(source, random_state=0).fit(X, y)
     assert_allclose(density.predict([[1.0]]), 3.0, atol=0.1)
     assert module.map.weight.item() == 0.0
     assert density.n_iter_ == len(density.loss_curve_) == 300
@@ -262,21 +270,43 @@ def test_a_joint_module_is_conditioned(branches):
     rows = np.column_stack([X, y])
     rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)
     start = as_mixture(SklearnMixture(4, random_state=0).fit(rows))
-    density = ConditionalMixtureDensity(
-        Prototypes.from_mixture(start), random_state=0, max_iter=50
-    ).fit(X, y)
+    source = TrainedModule(Prototypes.from_mixture(start), max_iter=50)
+    density = ConditionalMixtureDensity(source, random_state=0).fit(X, y)
     assert np.isfinite(density.score(X, y))
+
+
+A_FOLDER = {"trainer": {"checkpoint_dir": "a"}}
+FOLDER = MixtureNetwork(**A_FOLDER)
 
 
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"mixture": "forest"}, "mixture"),
-        ({"mixture": len}, "MixtureModule"),
-        ({"n_components": 0}, "n_components"),
-        ({"covariance_type": "round"}, "covariance_type"),
+        ({"source": "forest"}, "source.*'prototypes'"),
+        ({"source": len}, "MixtureModule"),
+        ({"source": SklearnMixture(2)}, "source.*skgmje.mixture"),
+        ({"source": []}, "source=.. is empty"),
+        ({"source": ["prototypes", "forest"]}, "'forest' is no source"),
+        ({"source": ["prototypes", Line]}, "Line.* is no source"),
+        ({"source": ["prototypes", Line()]}, "module Line .*alone"),
+        ({"source": GaussianMixture(0)}, "n_components.*GaussianMixture"),
+        ({"source": GaussianMixture(covariance_type="round")}, "covariance_type"),
+        ({"source": GaussianMixture(means_init=[[0, 0]])}, "means_init.*no effect"),
+        ({"source": GaussianMixture(init_params="random")}, "init_params='random'"),
+        ({"source": GaussianMixture(warm_start=True)}, "warm_start=True"),
+        ({"source": NeuralGas(covariance_type="auto")}, "covariance_type.*NeuralGas"),
+        ({"source": MemoryBank(covariance_type="tied")}, "covariance_type.*MemoryBank"),
+        ({"source": MemoryBank(max_iter=-1)}, "max_iter"),
+        ({"source": MixtureNetwork(n_members=0)}, "n_members.*MixtureNetwork"),
+        ({"source": MixtureNetwork(hidden_layer_sizes=(0,))}, "hidden_layer_sizes"),
+        ({"source": MixtureNetwork(trainer={"callbacks": 1})}, "trainer.'callbacks'."),
+        ({"source": [FOLDER, FOLDER]}, "checkpoint_dir=.'a', 'a'"),
+        ({"source": FOLDER, "random_state": None}, "random_state to be an integer"),
+        ({"source": TrainedModule(Line(), learning_rate=0)}, "learning_rate"),
+        ({"source": TrainedModule(Line(), **A_FOLDER)}, "no checkpoints"),
         ({"device": "nowhere"}, "device"),
-        ({"hidden_layer_sizes": (0,), "mixture": "network"}, "hidden_layer_sizes"),
+        ({"device": "nowhere", "source": "prototypes"}, "device"),
+        ({"verbose": "much"}, "verbose"),
     ],
 )
 def test_bad_parameters_are_named(change, word, branches):
@@ -295,7 +325,7 @@ def test_a_module_of_another_width_is_named(branches):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_few_rows_give_finite_answers(source, n, rng):
     X, y = two_branches(n, rng)
-    density = ConditionalMixtureDensity(source, random_state=0, **SMALL).fit(X, y)
+    density = make_density(source).fit(X, y)
     assert np.isfinite(density.predict(X, return_std=True)).all()
     assert np.isfinite(density.score(X, y))
 
@@ -305,7 +335,7 @@ def test_few_rows_give_finite_answers(source, n, rng):
 def test_constant_columns_and_far_rows_stay_finite(source, rng):
     X, y = two_branches(100, rng)
     X = np.column_stack([X, np.full(100, 3.0)])
-    density = ConditionalMixtureDensity(source, random_state=0, **SMALL)
+    density = make_density(source)
     density.fit(X, y.ravel())
     far = np.array([[1e6, 3.0], [-1e6, 3.0], [0.5, 1e6]])
     for answer in density.predict(far, return_std=True):
@@ -326,7 +356,7 @@ def test_ties_are_warned_about(rng):
 def test_weights_move_the_density(source, rng):
     X, y = two_branches(200, rng)
     weight = np.where(y.ravel() > 0, 9.0, 1.0)
-    density = ConditionalMixtureDensity(source, random_state=0, **SMALL)
+    density = make_density(source)
     plain = density.fit(X, y.ravel()).predict([[0.8]])[0]
     assert density.fit(X, y.ravel(), sample_weight=weight).predict([[0.8]])[0] > plain
 
@@ -355,8 +385,7 @@ def test_names_of_columns_are_kept(rng):
 def test_rows_learned_by_heart_are_warned_about(rng):
     X = rng.normal(size=(30, 40))
     # With shrinkage="auto" they are not: so few samples are shrunk.
-    plain = {"n_components": 1, "shrinkage": 0.0, "random_state": 0}
-    density = ConditionalMixtureDensity("prototypes", **plain)
+    density = ConditionalMixtureDensity(GaussianMixture(), random_state=0)
     with pytest.warns(ConvergenceWarning, match="Held-out samples"):
         density.fit(X, X[:, 0] + rng.normal(size=30))
 
@@ -370,10 +399,11 @@ def test_only_one_row_of_weight_is_an_error(branches):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_it_stands_in_pipelines_and_searches(branches):
-    pipeline = make_pipeline(StandardScaler(), ConditionalMixtureDensity("prototypes"))
-    grid = {"conditionalmixturedensity__n_components": [1, 8]}
+    joint = GaussianMixture(shrinkage="auto")
+    pipeline = make_pipeline(StandardScaler(), ConditionalMixtureDensity(joint))
+    grid = {"conditionalmixturedensity__source__n_components": [1, 8]}
     search = GridSearchCV(pipeline, grid, cv=3).fit(*branches)
-    assert search.best_params_["conditionalmixturedensity__n_components"] == 8
+    assert search.best_params_["conditionalmixturedensity__source__n_components"] == 8
 
 
 def test_both_spreads_at_once_are_refused(fitted):
@@ -391,3 +421,163 @@ def test_quantiles_must_be_probabilities(fitted, quantiles):
 def test_coverage_must_be_a_probability(fitted, coverage):
     with pytest.raises(ValueError, match="coverage"):
         fitted.predict_interval([[0.5]], coverage)
+
+
+# Sources as objects, words and lists --------------------------------------------------
+
+
+def bits(source, branches, **params):
+    """Return the log-densities under a density with a source."""
+    density = ConditionalMixtureDensity(source, random_state=0, **params)
+    return density.fit(*branches).log_prob(*branches)
+
+
+@pytest.fixture(scope="module")
+def few(branches):
+    return tuple(part[:60] for part in branches)
+
+
+@pytest.mark.parametrize(
+    ("word", "source"),
+    [
+        ("prototypes", GaussianMixture("auto", shrinkage="auto")),
+        ("neural-gas", NeuralGas()),
+        ("memory-bank", MemoryBank()),
+        pytest.param("auto", ["prototypes", "network"], marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_word_is_an_object_with_its_defaults(word, source, few):
+    assert_array_equal(bits(word, few), bits(source, few))
+
+
+@pytest.mark.parametrize("word", sorted({*SOURCES} - {"auto"}))
+def test_an_object_is_a_parameter_that_is_never_fitted(word, few):
+    source = make_source(word, n_components=3, max_iter=2, **FEW)
+    before = vars(source).copy()
+    density = ConditionalMixtureDensity(source, random_state=0).fit(*few)
+    assert vars(source) == before
+    again = clone(density)
+    assert again.source is not source
+    assert repr(again) == repr(density)
+    assert again.get_params()["source__n_components"] == 3
+    assert again.set_params(source__n_components=7).source.n_components == 7
+    assert source.n_components == 3
+
+
+def test_a_word_has_no_parameters_of_its_own():
+    with pytest.raises(ValueError, match=r"source='network' has no parameter"):
+        ConditionalMixtureDensity("network").set_params(source__n_members=2)
+    density = ConditionalMixtureDensity("network")
+    density.set_params(source=MixtureNetwork(), source__n_members=2)
+    assert density.source.n_members == 2
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_search_chooses_among_words_objects_and_lists(branches):
+    candidates = [
+        GaussianMixture(1),
+        "prototypes",
+        NeuralGas(8, shrinkage=2),
+        [GaussianMixture(1), GaussianMixture(8, shrinkage=2)],
+    ]
+    density = ConditionalMixtureDensity(random_state=0)
+    search = GridSearchCV(density, {"source": candidates}, cv=3).fit(*branches)
+    scores = search.cv_results_["mean_test_score"]
+    assert np.isfinite(scores).all()
+    assert scores[0] < scores[1:].min()
+
+
+def test_a_list_is_pooled_whatever_is_in_it(branches):
+    X, y = branches
+    sources = [GaussianMixture(1), NeuralGas(8, shrinkage=2), GaussianMixture(6)]
+    density = ConditionalMixtureDensity(sources, random_state=0).fit(X, y)
+    weights = density.pool_weights_
+    assert list(weights) == ["prototypes", "neural-gas", "prototypes-2"]
+    assert weights["prototypes"] == 0.0
+    assert_allclose(sum(weights.values()), 1.0)
+    # One alone is no pool.
+    alone = ConditionalMixtureDensity(sources[1:2], random_state=0).fit(X, y)
+    assert not hasattr(alone, "pool_weights_")
+    assert alone.held_out_score_ < alone.score(X, y) + 0.1
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_list_leaves_out_what_cannot_have_missing_contexts(few):
+    X, y = few[0].copy(), few[1]
+    X[0] = np.nan
+    network = make_source("network", **SMALL)
+    density = ConditionalMixtureDensity([network, GaussianMixture(2)], random_state=0)
+    assert density.__sklearn_tags__().input_tags.allow_nan
+    alone = bits([GaussianMixture(2)], (X, y))
+    assert_array_equal(density.fit(X, y).log_prob(X, y), alone)
+    assert (
+        not ConditionalMixtureDensity([network]).__sklearn_tags__().input_tags.allow_nan
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "change"),
+    [
+        ({}, {"n_components": 3}),
+        ({}, {"covariance_type": "diag"}),
+        ({"covariance_type": "low-rank"}, {"rank": 1}),
+        ({}, {"shrinkage": 5.0}),
+        ({"n_components": 12}, {"shrinkage_target": "neighbors"}),
+        ({}, {"reg_covar": 1e-2}),
+        ({}, {"tol": 0.5}),
+        ({}, {"max_iter": 1}),
+        ({}, {"n_init": 5}),
+        ({}, {"annealing": 0.5}),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_all_that_is_read_of_a_mixture_counts(base, change, few):
+    joint = GaussianMixture(**{"n_components": 5, "shrinkage": 1.0} | base)
+    plain = bits(joint, few)
+    assert not np.array_equal(bits(joint.set_params(**change), few), plain)
+
+
+def test_a_relative_regularisation_is_that_of_standardized_samples(few):
+    joint = GaussianMixture(3, reg_covar="auto")
+    assert_allclose(bits(joint, few), bits(GaussianMixture(3), few), atol=1e-6)
+    seeded = GaussianMixture(3, reg_covar="auto", random_state=5)
+    assert_array_equal(bits(seeded, few), bits(joint, few))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    "source",
+    [
+        make_source("network", max_iter=20, n_members=2, hidden_layer_sizes=(8,)),
+        TrainedModule(Line(), max_iter=20),
+        TrainedModule(Prototypes(2, 2, torch.Generator()), max_iter=20),
+    ],
+    ids=["network", "module", "joint module"],
+)
+def test_progress_is_told_and_changes_nothing(source, few, capsys):
+    quiet = bits(source, few)
+    assert capsys.readouterr().out == ""
+    assert_array_equal(bits(source, few, verbose=1), quiet)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10
+    assert lines[-1].startswith("[ConditionalMixtureDensity] step 20/20, loss ")
+
+
+def test_joint_mixtures_are_fitted_without_torch():
+    code = """
+import sys
+import numpy as np
+from skgmje import ConditionalMixtureDensity, GaussianMixture
+from skgmje.conditional import MemoryBank, NeuralGas
+X = np.random.default_rng(0).normal(size=(60, 2))
+joint = GaussianMixture(2), NeuralGas(3, shrinkage=2), MemoryBank(20, max_iter=1)
+for source in (*joint, [*joint]):
+    density = ConditionalMixtureDensity(source, random_state=0)
+    density.fit(X[:, :1], X[:, 1]).predict_interval(X[:, :1])
+print({"torch", "skorch"} & set(sys.modules))
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

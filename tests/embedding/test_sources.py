@@ -6,18 +6,24 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje import ConditionalMixtureDensity
 from skgmje.embedding import MLP, GMJEEmbedder
+from tests.sources import WORDS, make_source
 
-SOURCES = sorted(ConditionalMixtureDensity._parameter_constraints["mixture"][0].options)
+# Sources with settings of a test.
+SMALL = {
+    "memory-bank": {"n_components": 50, "max_iter": 1},
+    "network": {"n_members": 2, "max_iter": 30, "hidden_layer_sizes": (8,)},
+}
 
 
-@pytest.fixture(scope="module", params=sorted({*SOURCES} - {"auto"}))
+@pytest.fixture(scope="module", params=sorted({*WORDS} - {"auto"}))
 def fitted(request, views):
+    params = {"n_components": 3, "shrinkage": 2} | SMALL.get(request.param, {})
+    mixture = make_source(request.param, **params)
     return GMJEEmbedder(
         2,
         views="pair",
-        mixture=request.param,
+        mixture=mixture,
         encoder=MLP((16,)),
         max_iter=100,
         random_state=0,

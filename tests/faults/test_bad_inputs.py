@@ -6,6 +6,7 @@ CODE = """
 import json
 import scipy.sparse
 import skgmje
+from skgmje.conditional import MixtureNetwork
 from sklearn.preprocessing import StandardScaler
 from skgmje.embedding import MLP
 
@@ -18,10 +19,12 @@ MODELS = {
         6, insertion_interval=20, random_state=0
     ),
     "prototypes": skgmje.ConditionalMixtureDensity("prototypes", random_state=0),
-    "network": skgmje.ConditionalMixtureDensity("network", n_members=2, **small),
     "GJEEmbedder": skgmje.GJEEmbedder(2, **encoder),
     "GMJEEmbedder": skgmje.GMJEEmbedder(
         2, mixture=skgmje.GaussianMixture(2), **encoder
+    ),
+    "network": skgmje.ConditionalMixtureDensity(
+        MixtureNetwork(n_members=2, max_iter=3, hidden_layer_sizes=(4,)), random_state=0
     ),
     "TransformedDensity": skgmje.TransformedDensity(
         StandardScaler(), skgmje.GaussianMixture(2, random_state=0)

@@ -6,11 +6,12 @@ import json, pickle
 import safetensors.numpy
 import skgmje
 from skgmje._persistence._container import pack, unpack
+from skgmje.conditional import MixtureNetwork
 
 path, n_flips = sys.argv[1], int(sys.argv[2])
 mixture = skgmje.GaussianMixture(3, random_state=0).fit(X)
 network = skgmje.ConditionalMixtureDensity(
-    "network", n_members=2, max_iter=5, hidden_layer_sizes=(4,), random_state=0
+    MixtureNetwork(n_members=2, max_iter=5, hidden_layer_sizes=(4,)), random_state=0
 ).fit(X, Y)
 stacked = skgmje.TransformedDensity(
     __import__("sklearn.preprocessing").preprocessing.PowerTransformer(), mixture

@@ -16,6 +16,7 @@ import torch
 
 warnings.simplefilter("ignore")
 from skgmje import *
+from skgmje.conditional import MixtureNetwork
 
 X = np.random.RandomState(0).normal(size=(5000, 6))
 Y = X[:, :2] + 1.0
@@ -31,9 +32,9 @@ def models():
             "score_samples",
         ),
         "conditional": (
-            ConditionalMixtureDensity("network", n_members=2, **SMALL).fit(
-                some, Y[:500]
-            ),
+            ConditionalMixtureDensity(
+                MixtureNetwork(n_members=2, max_iter=5), random_state=0
+            ).fit(some, Y[:500]),
             "predict",
         ),
         "embedder": (GJEEmbedder(4, **SMALL).fit(some), "transform"),

@@ -7,6 +7,7 @@ import pytest
 
 FITS = """
 from skgmje import *
+from skgmje.conditional import MixtureNetwork
 from skgmje.embedding import MLP
 from skgmje._persistence import Checkpoint, _checkpoint, _container
 folder, moment = sys.argv[2], sys.argv[3]
@@ -19,7 +20,13 @@ FITS = {
         6, batch_size=64, tol=0, **small
     ).fit(X),
     "conditional network": lambda: ConditionalMixtureDensity(
-        "network", n_members=2, max_iter=200, **small
+        MixtureNetwork(
+            n_members=2,
+            max_iter=200,
+            hidden_layer_sizes=(8,),
+            trainer={"checkpoint_dir": folder},
+        ),
+        random_state=0,
     ).fit(X, Y),
     "embedder": lambda: GJEEmbedder(
         2,

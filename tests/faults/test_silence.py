@@ -9,6 +9,7 @@ if sys.argv[2] == "open one":
     import socket
     socket.socket().close()
 import skgmje
+from skgmje.conditional import MixtureNetwork
 from skgmje.utils import all_estimators
 from skgmje.embedding import MLP
 small = dict(max_iter=3, hidden_layer_sizes=(4,), random_state=0)
@@ -17,9 +18,11 @@ fits = (
     skgmje.GaussianMixture(2, random_state=0),
     skgmje.KernelMixtureDensity(2, **small),
     skgmje.GrowingNeuralGasMixture(8, insertion_interval=20, random_state=0),
-    skgmje.ConditionalMixtureDensity(n_members=2, **small),
     skgmje.GJEEmbedder(2, **encoder),
     skgmje.GMJEEmbedder(2, mixture=skgmje.GaussianMixture(2), **encoder),
+    skgmje.ConditionalMixtureDensity(
+        ["prototypes", MixtureNetwork(n_members=2, max_iter=3)], random_state=0
+    ),
 )
 for estimator in fits:
     conditional = isinstance(estimator, skgmje.ConditionalMixtureDensity)

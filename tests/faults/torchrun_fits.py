@@ -16,7 +16,7 @@ from torch import distributed
 # Inside: gradients are averaged inside of the training loop.
 from skgmje._training._loop import TensorRows, train
 from skgmje._training._schedule import Hooks, Schedule
-from skgmje.conditional import ConditionalMixtureDensity
+from skgmje.conditional import ConditionalMixtureDensity, MixtureNetwork
 from skgmje.costs import COSTS, svd_cost
 from skgmje.embedding import MLP, ConvNet, GJEEmbedder
 from skgmje.embedding._encoder import Perceptron, Trunk, ViewPair
@@ -41,7 +41,9 @@ def fit_all():
             ).fit(X)
             learned[f"{cost} {size}"] = density.centers_
     learned |= {f"gje {name}": value for name, value in train_views().items()}
-    conditional = ConditionalMixtureDensity("network", n_members=2, **SMALL)
+    small = {k: v for k, v in SMALL.items() if k != "random_state"}
+    network = MixtureNetwork(n_members=2, **small)
+    conditional = ConditionalMixtureDensity(network, random_state=0)
     learned["single: network"] = conditional.fit(X[:, :2], X[:, 2]).predict(X[:, :2])
     embedder = GJEEmbedder(2, encoder=MLP((8,)), **SEED).fit(X)
     learned["single: embedder"] = embedder.loss_curve_

@@ -1,4 +1,4 @@
-"""Write the golden files of a release: ``python tests/golden/make.py 0.1``.
+"""Write golden files: ``PYTHONPATH=. python tests/golden/make.py 0.1``.
 
 Once released, they are never written again: they must load for ever.
 """

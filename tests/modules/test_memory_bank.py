@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from skgmje.em import kernel_bandwidth
-from skgmje.modules import MemoryBank
+from skgmje.modules import MemoryBankModule
 from skgmje.particles import bank_mixture, start_bank
 
 
@@ -20,7 +20,7 @@ def _normal(n_rows, seed=0, n_features=2):
 
 @pytest.mark.parametrize("n_rows", [10, 64, 200])
 def test_the_first_batch_fills_it(n_rows):
-    bank, batch = MemoryBank(64, 2, _seed()), _normal(n_rows, 1)
+    bank, batch = MemoryBankModule(64, 2, _seed()), _normal(n_rows, 1)
     bank.update(batch, _seed())
     copies = (bank.particles[:, None] == batch).all(dim=2)
     assert copies.any(dim=1).all()
@@ -28,7 +28,9 @@ def test_the_first_batch_fills_it(n_rows):
 
 
 def test_it_is_a_queue_without_a_rate():
-    bank = MemoryBank(32, 2, _seed(), bandwidth=0.5, rate=0.0, replacement="oldest")
+    bank = MemoryBankModule(
+        32, 2, _seed(), bandwidth=0.5, rate=0.0, replacement="oldest"
+    )
     batches = [_normal(8, seed) for seed in range(10)]
     for batch in batches:
         bank.update(batch, _seed())
@@ -38,7 +40,7 @@ def test_it_is_a_queue_without_a_rate():
 
 
 def test_the_bandwidth_follows_the_stream():
-    bank = MemoryBank(200, 2, _seed(), rate=0.1)
+    bank = MemoryBankModule(200, 2, _seed(), rate=0.1)
     for seed in range(100):
         bank.update(_normal(100, seed), _seed(seed))
     narrow = kernel_bandwidth(_normal(200, 999).double().numpy())
@@ -50,7 +52,7 @@ def test_the_bandwidth_follows_the_stream():
 
 def test_randomness_comes_from_the_generator():
     def last(seed):
-        bank = MemoryBank(32, 2, _seed(), bandwidth=0.1, rate=0.9)
+        bank = MemoryBankModule(32, 2, _seed(), bandwidth=0.1, rate=0.9)
         for batch in range(10):
             bank.update(_normal(8, batch), _seed(seed))
         return bank.particles

@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from skgmje.gaussian import Mixture
-from skgmje.modules import NeuralGas
+from skgmje.modules import NeuralGasModule
 
 TRUTH = Mixture(
     [0.2, 0.3, 0.5],
@@ -20,7 +20,7 @@ def _seed(seed=0):
 
 
 def _learn(n_components, n_batches=60, **params):
-    gas = NeuralGas(n_components, 2, _seed(), **params)
+    gas = NeuralGasModule(n_components, 2, _seed(), **params)
     for seed in range(n_batches):
         batch = torch.asarray(TRUTH.sample(128, seed)[0], dtype=torch.float32)
         gas.update(batch, _seed(seed))

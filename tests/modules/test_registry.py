@@ -8,10 +8,10 @@ import torch
 
 from skgmje import modules
 from skgmje.modules import (
-    MemoryBank,
+    MemoryBankModule,
     MixtureDensityNetwork,
     MixtureModule,
-    NeuralGas,
+    NeuralGasModule,
     Prototypes,
 )
 
@@ -27,10 +27,12 @@ BUILD = {
     "network": lambda seed, **kw: MixtureDensityNetwork(
         N_CONTEXT, N_FEATURES, _seed(seed), hidden_layer_sizes=(8,), **kw
     ),
-    "neural-gas": lambda seed, **kw: NeuralGas(
+    "neural-gas": lambda seed, **kw: NeuralGasModule(
         8, N_FEATURES, _seed(seed), gas_params={"insertion_interval": 20}, **kw
     ),
-    "memory-bank": lambda seed, **kw: MemoryBank(16, N_FEATURES, _seed(seed), **kw),
+    "memory-bank": lambda seed, **kw: MemoryBankModule(
+        16, N_FEATURES, _seed(seed), **kw
+    ),
 }
 
 

@@ -35,6 +35,7 @@ from skgmje import (
     TransformedDensity,
 )
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
+from skgmje.conditional import TrainedModule
 from skgmje.embedding import (
     MLP,
     ConvNet,
@@ -47,6 +48,7 @@ from skgmje.embedding import (
 )
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.modules import Prototypes
+from tests.sources import WORDS, make_source
 
 RNG = np.random.RandomState(0)
 X = RNG.normal(size=(120, 3)).round(6)
@@ -86,7 +88,6 @@ def transformed(transformer, density=None, **params):
     return TransformedDensity(transformer, density, **params)
 
 
-SOURCES = sorted(ConditionalMixtureDensity._parameter_constraints["mixture"][0].options)
 MODULE = make_module()
 OWN_NETWORK = torch.nn.Linear(2, 2)
 # Estimator, and those of its parameters that are code.
@@ -126,12 +127,22 @@ CASES = {
         ),
     ),
     **{
-        f"conditional-{source}": (ConditionalMixtureDensity(source, **NETWORKS),)
-        for source in SOURCES
+        f"conditional-{word}": (
+            ConditionalMixtureDensity(make_source(word, **NETWORKS), **SEED),
+        )
+        for word in WORDS
     },
+    "conditional-word": (ConditionalMixtureDensity("prototypes", **SEED),),
+    "conditional-optimizer": (
+        ConditionalMixtureDensity(
+            make_source("network", trainer={"optimizer": torch.optim.SGD}, **NETWORKS),
+            **SEED,
+        ),
+        {"source.trainer": {"optimizer": torch.optim.SGD}},
+    ),
     "conditional-module": (
-        ConditionalMixtureDensity(MODULE, **NETWORKS),
-        {"mixture": MODULE},
+        ConditionalMixtureDensity(TrainedModule(MODULE, max_iter=5), **SEED),
+        {"source.module": MODULE},
     ),
     "gje": (GJEEmbedder(2, **EMBEDDER),),
     "gje-own": (
@@ -162,7 +173,12 @@ CASES = {
     ),
     "gmje": (GMJEEmbedder(2, mixture=GaussianMixture(2), **EMBEDDER),),
     "gmje-network": (
-        GMJEEmbedder(2, mixture="network", loss=JointLoss(2), **EMBEDDER),
+        GMJEEmbedder(
+            2,
+            mixture=make_source("network", **NETWORKS),
+            loss=JointLoss(2),
+            **EMBEDDER,
+        ),
     ),
     "outliers": (DensityOutlierDetector(**SEED),),
     "outliers-given": (DensityOutlierDetector(transformed(StandardScaler()), **SEED),),

@@ -33,6 +33,7 @@ from skgmje import (
 from skgmje._persistence import Checkpoint
 from skgmje._persistence._container import pack, unpack
 from skgmje._persistence._registry import CLASSES, class_of, name_of
+from skgmje.conditional import MixtureNetwork
 from skgmje.embedding import MLP, ConvNet, GJELoss
 from skgmje.utils import all_estimators
 
@@ -444,7 +445,8 @@ LEARNERS = {
         4, generator="noise", polish="weights", tol=0, max_iter=60, **SMALL
     ),
     "conditional": ConditionalMixtureDensity(
-        "network", n_members=2, max_iter=60, **SMALL
+        MixtureNetwork(n_members=2, max_iter=60, hidden_layer_sizes=(4,)),
+        random_state=0,
     ),
     "embedder": GJEEmbedder(
         2, encoder=MLP((4,), target="ema"), batch_size=64, max_iter=60, random_state=0
@@ -487,15 +489,13 @@ def crash_at(monkeypatch):
 
 
 def fit(estimator, folder=None):
-    params = estimator.get_params(deep=False)
-    if "trainer" in params:
-        params["trainer"] = {"checkpoint_dir": folder}
-    else:
-        params["checkpoint_dir"] = folder
-    estimator = type(estimator)(**params)
+    estimator = clone(estimator)
+    trainer = {"checkpoint_dir": folder}
     if isinstance(estimator, ConditionalMixtureDensity):
-        return estimator.fit(RESUME_X, Y)
-    return estimator.fit(RESUME_X)
+        return estimator.set_params(source__trainer=trainer).fit(RESUME_X, Y)
+    if hasattr(estimator, "trainer"):
+        return estimator.set_params(trainer=trainer).fit(RESUME_X)
+    return estimator.set_params(checkpoint_dir=folder).fit(RESUME_X)
 
 
 @pytest.mark.parametrize(
