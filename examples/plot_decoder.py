@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from skgmje.embedding import KernelDecoder
+from skgmje.embedding import IsotropicKernel, KernelDecoder
 
 OUT = Path(__file__).parent / "out"
 SETTINGS = {"hidden_layer_sizes": (256, 128), "max_iter": 400, "random_state": 0}
@@ -37,7 +37,9 @@ train, test = train_test_split(load_digits().data, test_size=0.3, random_state=0
 decoders = {
     "8 numbers, one answer": KernelDecoder(8, **SETTINGS),
     "2 numbers, one answer": KernelDecoder(2, **SETTINGS),
-    "2 numbers, four answers": KernelDecoder(2, n_centers=4, kappa=0.1, **SETTINGS),
+    "2 numbers, four answers": KernelDecoder(
+        2, n_centers=4, kernel=IsotropicKernel(kappa=0.1), **SETTINGS
+    ),
 }
 for name, decoder in decoders.items():
     decoder.fit(train)

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
-from skgmje import GMJEEmbedder
+from skgmje import GaussianMixture, GMJEEmbedder
 from skgmje.inspection import MixtureDisplay
 
 OUT = Path(__file__).parent / "out"
@@ -31,7 +31,8 @@ upper, lower = np.split(digits.data, 2, axis=1)
 # --------------
 # No label is used; ``y`` is the second view.
 
-embedder = GMJEEmbedder(16, views="pair", n_components=20, random_state=0)
+mixture = GaussianMixture(20, shrinkage="auto", reg_covar=1e-4)
+embedder = GMJEEmbedder(16, views="pair", mixture=mixture, random_state=0)
 embedder.fit(upper, lower)
 Z = embedder.transform(upper)
 print(f"effective rank {embedder.effective_rank_:.1f} of {embedder.embedding_dim_}")

@@ -63,7 +63,7 @@ def few_labels(Z, Z_test):
     return np.array(found)
 
 
-settings = {"embedding_layer": "hidden", "max_iter": 150, "random_state": 0}
+settings = {"output": "hidden", "max_iter": 150, "random_state": 0}
 reached = {"pixels": few_labels(X.reshape(len(X), -1), X_test.reshape(len(X_test), -1))}
 for name, params in networks.items():
     embedder = GJEEmbedder(32, **{**settings, **params}).fit(X)

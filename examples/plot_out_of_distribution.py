@@ -48,7 +48,7 @@ embed = make_pipeline(
         32,
         views="neighbors",
         augmentation=ImageAugmentation(gamma=0.5, contrast=0.3, noise=0.3),
-        embedding_layer="hidden",
+        output="hidden",
         max_iter=100,
         random_state=0,
     ),

@@ -11,7 +11,16 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, TransformedDensity
 from skgmje.conditional import ConditionalMixtureDensity, MixtureNetwork, NeuralGas
 from skgmje.costs import COSTS
-from skgmje.embedding import LOSSES, GJEEmbedder, GMJEEmbedder, KernelDecoder
+from skgmje.embedding import (
+    LOSSES,
+    MLP,
+    Encoder,
+    GJEEmbedder,
+    GJELoss,
+    GMJEEmbedder,
+    IsotropicKernel,
+    KernelDecoder,
+)
 from skgmje.ensemble import StackingConditionalDensity, StackingDensity
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import (
@@ -69,31 +78,35 @@ CONDITIONALS = [
     ),
 ]
 
-SMALL_EMBEDDER = {"embedding_dim": 2, "max_iter": 5, "hidden_layer_sizes": (8,)}
-SMALL_LATENT = {
-    **SMALL_EMBEDDER,
-    "n_components": 2,
-    "shrinkage": 2,
-    "mixture_params": {"max_iter": 5, "n_members": 1},
-}
+SMALL_EMBEDDER = {"embedding_dim": 2, "max_iter": 5, "encoder": MLP((8,))}
+SMALL_LATENT = {**SMALL_EMBEDDER, "mixture": GaussianMixture(2, shrinkage=2)}
 EMBEDDERS = [
     GJEEmbedder(max_iter=5),
     *(GJEEmbedder(**SMALL_EMBEDDER, loss=loss) for loss in LOSSES),
-    GJEEmbedder(**SMALL_EMBEDDER, views="neighbors", target="ema"),
+    GJEEmbedder(2, encoder=Encoder(target="ema"), views="neighbors", max_iter=5),
     GJEEmbedder(
-        **SMALL_EMBEDDER, embedding_layer="multi", passthrough=True, moment_decay=0.5
+        **SMALL_EMBEDDER, output=["multi", "input"], loss=GJELoss(moment_decay=0.5)
     ),
     GJEEmbedder(**{**SMALL_EMBEDDER, "max_iter": 0}),
+    GMJEEmbedder(**SMALL_LATENT),
     *(
-        GMJEEmbedder(**SMALL_LATENT, mixture=mixture)
-        for mixture in ("prototypes", "network", "neural-gas", "memory-bank")
+        GMJEEmbedder(
+            **SMALL_EMBEDDER,
+            mixture=make_source(word, n_components=2, max_iter=5, n_members=1),
+        )
+        for word in ("network", "neural-gas", "memory-bank")
     ),
     GMJEEmbedder(**SMALL_LATENT, loss="joint"),
 ]
 SMALL_DECODER = {"code_dim": 2, "max_iter": 5, "hidden_layer_sizes": (8,)}
 DECODERS = [
     KernelDecoder(**SMALL_DECODER),
-    KernelDecoder(**SMALL_DECODER, n_centers=3, kappa=0.1, n_components="auto"),
+    KernelDecoder(
+        **SMALL_DECODER,
+        n_centers=3,
+        kernel=IsotropicKernel(kappa=0.1),
+        n_components="auto",
+    ),
     KernelDecoder(**SMALL_DECODER, objective="batch", bounded=False, standardize=True),
 ]
 SMALL_GAS = {"max_nodes": 20, "insertion_interval": 20, "shrinkage": 2.0}

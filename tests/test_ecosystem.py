@@ -27,6 +27,7 @@ from skgmje import (
     StackingConditionalDensity,
     TransformedDensity,
 )
+from skgmje.embedding import MLP
 from skgmje.ensemble import StackingDensity
 from skgmje.utils import all_estimators
 from tests.sources import make_source
@@ -43,6 +44,7 @@ needs_dispatch = pytest.mark.skipif(
     reason="scikit-learn wants SciPy 1.14 for array-API dispatch",
 )
 NETWORK = {"max_iter": 5, "hidden_layer_sizes": (8,), "random_state": 0}
+ENCODER = {"max_iter": 5, "encoder": MLP((8,)), "random_state": 0}
 WEIGHTS = "sample_weight"
 # One small setting of each estimator.
 SMALL = {
@@ -50,8 +52,8 @@ SMALL = {
         make_source("network", n_members=2, **NETWORK), random_state=0
     ),
     "DensityOutlierDetector": DensityOutlierDetector(random_state=0),
-    "GJEEmbedder": GJEEmbedder(embedding_dim=2, **NETWORK),
-    "GMJEEmbedder": GMJEEmbedder(embedding_dim=2, n_components=2, **NETWORK),
+    "GJEEmbedder": GJEEmbedder(2, **ENCODER),
+    "GMJEEmbedder": GMJEEmbedder(2, mixture=GaussianMixture(2), **ENCODER),
     "GaussianMixture": GaussianMixture(2, random_state=0),
     "GrowingNeuralGasMixture": GrowingNeuralGasMixture(
         10, insertion_interval=20, random_state=0

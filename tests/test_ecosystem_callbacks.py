@@ -21,6 +21,7 @@ from skgmje import (
     StackingConditionalDensity,
     TransformedDensity,
 )
+from skgmje.embedding import MLP
 from skgmje.ensemble import StackingDensity
 from skgmje.utils import all_estimators
 from tests.sources import make_source
@@ -39,13 +40,14 @@ pytestmark = [
 ]
 
 NETWORK = {"max_iter": 6, "hidden_layer_sizes": (8,), "random_state": 0}
+ENCODER = {"max_iter": 6, "encoder": MLP((8,)), "random_state": 0}
 EM = {"tol": 0, "max_iter": 4, "random_state": 0}
 TRAINED = {
     "ConditionalMixtureDensity": ConditionalMixtureDensity(
         make_source("network", n_members=2, **NETWORK), random_state=0
     ),
-    "GJEEmbedder": GJEEmbedder(embedding_dim=2, **NETWORK),
-    "GMJEEmbedder": GMJEEmbedder(embedding_dim=2, n_components=2, **NETWORK),
+    "GJEEmbedder": GJEEmbedder(2, **ENCODER),
+    "GMJEEmbedder": GMJEEmbedder(2, mixture=GaussianMixture(2), **ENCODER),
     "KernelDecoder": KernelDecoder(2, **NETWORK),
     "KernelMixtureDensity": KernelMixtureDensity(3, tol=0, max_iter=6, random_state=0),
 }

@@ -9,7 +9,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from skgmje import GaussianMixture
-from skgmje.embedding import GJEEmbedder, GMJEEmbedder, export_onnx
+from skgmje.embedding import MLP, ConvNet, GJEEmbedder, GMJEEmbedder, export_onnx
 
 pytest.importorskip("onnxscript")
 runtime = pytest.importorskip("onnxruntime")
@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::skgmje.embedding.CollapseWarning"),
 ]
 
-SMALL = {"max_iter": 5, "hidden_layer_sizes": (8,), "random_state": 0}
+SMALL = {"max_iter": 5, "random_state": 0}
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 3)) * [1.0, 10.0, 1000.0] + 5.0
 Y = X[:, :2] @ rng.normal(size=(2, 4)) + rng.normal(size=(60, 4))
@@ -31,9 +31,11 @@ def run(model, rows):
 
 
 SETTINGS = {
-    "plain": GJEEmbedder(2, **SMALL),
-    "sphere": GMJEEmbedder(2, n_components=2, norm="sphere", **SMALL),
-    "hidden": GJEEmbedder(2, embedding_layer="hidden", norm="batch", **SMALL),
+    "plain": GJEEmbedder(2, encoder=MLP((8,)), **SMALL),
+    "sphere": GMJEEmbedder(
+        2, encoder=MLP((8,), norm="sphere"), mixture=GaussianMixture(2), **SMALL
+    ),
+    "hidden": GJEEmbedder(2, encoder=MLP((8,), norm="batch"), output="hidden", **SMALL),
     "own": GJEEmbedder(2, encoder=torch.nn.Linear(3, 2), standardize=False, **SMALL),
 }
 
@@ -61,11 +63,14 @@ def test_context_model_transforms(setting, dtype):
 @pytest.mark.parametrize(
     "layer",
     # "multi" joins the other two.
-    [*(pytest.param(s, marks=pytest.mark.slow) for s in ("output", "hidden")), "multi"],
+    [
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ("embedding", "hidden")),
+        "multi",
+    ],
 )
 def test_model_of_images_takes_any_number_of_rows(layer):
     images = np.random.default_rng(0).uniform(size=(30, 8, 6, 3)).astype(np.float32)
-    embedder = GJEEmbedder(2, embedding_layer=layer, passthrough=True, **SMALL)
+    embedder = GJEEmbedder(2, encoder=ConvNet((8,)), output=[layer, "input"], **SMALL)
     model = export_onnx(embedder.fit(images))
     for part in (images, images[:1]):
         Z = run(model, part.reshape(len(part), -1))
@@ -73,7 +78,7 @@ def test_model_of_images_takes_any_number_of_rows(layer):
 
 
 def test_target_model_transforms_the_other_view(tmp_path):
-    embedder = GJEEmbedder(2, views="pair", **SMALL).fit(X, Y)
+    embedder = GJEEmbedder(2, encoder=MLP((8,)), views="pair", **SMALL).fit(X, Y)
     path = tmp_path / "target.onnx"
     export_onnx(embedder, path, view="target")
     Z = runtime.InferenceSession(path).run(None, {"X": Y})[0]

@@ -38,6 +38,7 @@ from skgmje._training._loop import _MixtureNet
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
 from skgmje.conditional import TrainedModule, _stack_fit
 from skgmje.em import _em
+from skgmje.embedding import MLP
 from skgmje.ensemble import _recipe
 from skgmje.mixture import _gas_fit, _gaussian_mixture, _neural_gas_mixture
 from skgmje.modules import Prototypes
@@ -47,6 +48,7 @@ from tests.sources import make_source
 X = np.random.RandomState(0).normal(size=(120, 3))
 y = X[:, 0] + 0.1 * np.random.RandomState(1).normal(size=120)
 NET = {"max_iter": 8, "hidden_layer_sizes": (8,), "random_state": 0}
+ENCODER = {"max_iter": 8, "encoder": MLP((8,)), "random_state": 0}
 # Eight iterations and not one less.
 EM = GaussianMixture(3, tol=0, max_iter=8, init_params="random", random_state=0)
 FIXED = {"covariance_type": "full", "shrinkage": 2}
@@ -63,8 +65,8 @@ def conditional(source):
 ALL = {
     "ConditionalMixtureDensity": conditional("network"),
     "DensityOutlierDetector": DensityOutlierDetector(EM, random_state=0),
-    "GJEEmbedder": GJEEmbedder(2, **NET),
-    "GMJEEmbedder": GMJEEmbedder(2, n_components=2, **NET),
+    "GJEEmbedder": GJEEmbedder(2, **ENCODER),
+    "GMJEEmbedder": GMJEEmbedder(2, mixture=GaussianMixture(2), **ENCODER),
     "GaussianMixture": clone(EM).set_params(n_init=2),
     "GrowingNeuralGasMixture": GrowingNeuralGasMixture(8, random_state=0, **FIXED),
     "KernelDecoder": KernelDecoder(2, n_components=2, **NET),
@@ -357,6 +359,7 @@ class Slow(Callback):
 
 
 def test_a_signal_inside_a_callback_is_no_wish_of_the_callback():
-    estimator = clone(ALL["GJEEmbedder"]).set_params(callbacks=[Slow()])
+    estimator = clone(ALL["GJEEmbedder"])
+    estimator.set_params(trainer={"callbacks": [Slow()]})
     with pytest.raises(KeyboardInterrupt):
         estimator.fit(X)

@@ -18,7 +18,7 @@ from skgmje.conditional import (
     MixtureNetwork,
     TrainedModule,
 )
-from skgmje.embedding import GJEEmbedder, GMJEEmbedder, KernelDecoder
+from skgmje.embedding import ConvNet, GJEEmbedder, GMJEEmbedder, KernelDecoder
 from skgmje.ensemble import StackingConditionalDensity
 from skgmje.gaussian import Mixture
 from skgmje.mixture import GaussianMixture
@@ -48,7 +48,7 @@ NETWORK = MixtureDensityNetwork(3, 1, torch.Generator().manual_seed(0))
 FURTHER = [
     ConditionalMixtureDensity(MixtureNetwork(max_iter=30)),
     ConditionalMixtureDensity(TrainedModule(NETWORK, max_iter=30)),
-    GMJEEmbedder(2, mixture="network", max_iter=5, mixture_params={"max_iter": 5}),
+    GMJEEmbedder(2, mixture=MixtureNetwork(max_iter=5), max_iter=5),
     *(
         StackingConditionalDensity([expert], **SMALL_STACK)
         for expert in ("gp", "trees", "boosting", "network")
@@ -62,7 +62,7 @@ HARD = [
     ),
 ]
 OF_IMAGES = [
-    GJEEmbedder(2, encoder="convnet", image_shape=(8, 8), max_iter=5),
+    GJEEmbedder(2, encoder=ConvNet(image_shape=(8, 8)), max_iter=5),
     KernelDecoder(n_centers=3, max_iter=20, hidden_layer_sizes=(64,)),
 ]
 

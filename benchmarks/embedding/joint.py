@@ -23,13 +23,18 @@ from torch.nn import functional
 
 from benchmarks.shared.data import FOLDER
 from benchmarks.shared.report import markdown, publish
-from skgmje import GJEEmbedder, GMJEEmbedder
+from skgmje import GaussianMixture, GJEEmbedder, GMJEEmbedder
 from skgmje.embedding import CollapseWarning
 
 SEEDS = (0, 1, 2)
 LOSSES = ("gje", "infonce", "pmi", "vicreg", "barlow", "naive")
 MFEAT_VIEWS = ("pix", "fou", "fac", "zer", "kar", "mor")
 MFEAT_PAIRS = (("pix", "fou"), ("fou", "zer"))
+
+
+def mixture(n_components):
+    """Return the density that is fitted to embeddings."""
+    return GaussianMixture(n_components, shrinkage="auto", reg_covar=1e-4)
 
 
 def affine(batch, generator):
@@ -75,7 +80,7 @@ def _measure_loss(loss, seed):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         embedder = GMJEEmbedder(
-            32, loss=loss, augmentation=affine, n_components=20, random_state=seed
+            32, loss=loss, augmentation=affine, mixture=mixture(20), random_state=seed
         ).fit(X)
     return {
         "few labels": few_labels(*map(embedder.transform, (X, X_test)), y, y_test),
@@ -163,7 +168,7 @@ def latents():
         make = partial(GMJEEmbedder, 32, augmentation=affine, random_state=seed)
         figures = {}
         for k in (1, 20):
-            embedder = make(n_components=k).fit(X)
+            embedder = make(mixture=mixture(k)).fit(X)
             Z = embedder.transform(X_test)
             drawn = embedder.sample(4000, random_state=seed)[0]
             figures[f"K={k}"] = _energy_distance(drawn / Z.std(0), Z / Z.std(0))

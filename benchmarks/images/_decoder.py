@@ -20,7 +20,7 @@ from benchmarks.images._tables import (
     seconds_of,
     steps_within,
 )
-from skgmje.embedding import KernelDecoder
+from skgmje.embedding import IsotropicKernel, KernelDecoder
 
 N_SAMPLES = 2000
 N_DIRECTIONS = 50
@@ -28,9 +28,17 @@ N_DIRECTIONS = 50
 MODELS = {
     "code 8, 1 centre": ({"code_dim": 8}, 20),
     "code 2, 1 centre": ({"code_dim": 2}, 12),
-    "code 2, 4 centres": ({"code_dim": 2, "n_centers": 4, "kappa": 0.1}, 12),
+    "code 2, 4 centres": (
+        {"code_dim": 2, "n_centers": 4, "kernel": IsotropicKernel(kappa=0.1)},
+        12,
+    ),
     "code 8, 4 centres, one bound, variance 1": (
-        {"code_dim": 8, "n_centers": 4, "objective": "batch", "variance": 1.0},
+        {
+            "code_dim": 8,
+            "n_centers": 4,
+            "objective": "batch",
+            "kernel": IsotropicKernel(1.0),
+        },
         12,
     ),
 }

@@ -35,7 +35,7 @@ EMBEDDER = {
 }
 # What is changed of it, and layers.
 VARIANTS = {
-    "": ({}, ("hidden", "multi", "output")),
+    "": ({}, ("hidden", "multi", "embedding")),
     "views without noise, ": (
         {"augmentation": replace(AUGMENTATIONS["aligned"], noise=0.0)},
         ("hidden", "multi"),
@@ -107,7 +107,8 @@ def _encoders(split, seed):
         seconds = seconds_of(embedder.fit, split.X)
         print(f"{prefix}embedder: {seconds:.0f} CPU s", flush=True)
         for layer in layers:
-            yield prefix + layer, embedder.set_params(embedding_layer=layer).transform
+            label = {"embedding": "output"}.get(layer, layer)
+            yield prefix + label, embedder.set_params(output=layer).transform
     yield PIXELS, lambda X: X.reshape(len(X), -1) / 255
 
 

@@ -26,7 +26,8 @@ from benchmarks.images._tables import (
 from skgmje import GJEEmbedder
 from skgmje.embedding import ImageAugmentation
 
-LAYERS = ("hidden", "multi", "output")
+# Labels of the results, and outputs of an embedder.
+LAYERS = {"hidden": "hidden", "multi": "multi", "output": "embedding"}
 N_DIRECTIONS = 128
 N_LANDMARKS = 512
 # Of the kernel, times the number of features.
@@ -156,8 +157,8 @@ def _over_seeds(label, model, split, seeds):
     for seed in seeds:
         seconds = seconds_of(model.set_params(random_state=seed).fit, split.X)
         costs = {"fit, CPU s": seconds, "steps": model.max_iter}
-        for layer in LAYERS:
-            model.set_params(embedding_layer=layer)
+        for layer, output in LAYERS.items():
+            model.set_params(output=output)
             parts = model.transform(split.X), model.transform(split.X_test)
             scores = probe(*parts, split.y, split.y_test)
             found[f"{label}, {layer}"].append(scores | costs)

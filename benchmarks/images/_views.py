@@ -19,16 +19,18 @@ from benchmarks.images._tables import (
     steps_within,
 )
 from skgmje import GJEEmbedder
+from skgmje.embedding import MLP
 
 PAIRS = (("fou", "kar"), ("pix", "mor"))
 SECONDS = 2.0
-LAYERS = ("hidden", "output")
+# Labels of the results, and outputs of an embedder.
+LAYERS = {"hidden": "hidden", "output": "embedding"}
 # Rows at most: principal components of both views, and of each one before CCA.
 WIDTHS = (8, 16, 24, 32)
 # Chosen for GJE on validation rows of each pair, and the same for all losses.
 ENCODERS = {
-    ("fou", "kar"): {"hidden_layer_sizes": (256, 256, 256), "learning_rate": 0.01},
-    ("pix", "mor"): {"hidden_layer_sizes": (256, 256), "learning_rate": 0.002},
+    ("fou", "kar"): {"encoder": MLP((256, 256, 256)), "learning_rate": 0.01},
+    ("pix", "mor"): {"encoder": MLP((256, 256)), "learning_rate": 0.002},
 }
 
 
@@ -85,8 +87,8 @@ def _measure(split, seed, budget, steps, encoder):
         **encoder,
     )
     untrained = quiet(make(max_iter=0).fit, *train)
-    for layer in LAYERS:
-        answers = [_both(untrained, layer, rows) for rows in (train, test)]
+    for layer, output in LAYERS.items():
+        answers = [_both(untrained, output, rows) for rows in (train, test)]
         found[f"untrained, {layer}"] = [*score(*answers), 0.0]
     for name, loss in LOSSES.items():
         model = make(loss=loss)
@@ -97,8 +99,8 @@ def _measure(split, seed, budget, steps, encoder):
                 rounds=2,
             )
         seconds = seconds_of(model.set_params(max_iter=steps[name]).fit, *train)
-        for layer in LAYERS:
-            answers = [_both(model, layer, rows) for rows in (train, test)]
+        for layer, output in LAYERS.items():
+            answers = [_both(model, output, rows) for rows in (train, test)]
             found[f"{name}, {layer}"] = [*score(*answers), seconds]
     return found
 
@@ -109,10 +111,10 @@ def _score(train, test, y, y_test, seed):
     return [few_labels(*pair, y, y_test, 5, 10, 1000 * seed) for pair in pairs]
 
 
-def _both(embedder, layer, rows):
+def _both(embedder, output, rows):
     """Return a layer of both encoders."""
-    embedder.set_params(embedding_layer=layer)
-    return [embedder.transform(rows[0]), embedder.transform_target(rows[1], layer)]
+    embedder.set_params(output=output)
+    return [embedder.transform(rows[0]), embedder.transform_target(rows[1], output)]
 
 
 def _pca(split, seed):

@@ -44,7 +44,7 @@ def _embedder(loss, n_steps, device):
         encoder="convnet",
         augmentation="aligned",
         views="neighbors",
-        embedding_layer="hidden",
+        output="hidden",
         loss=loss,
         max_iter=n_steps,
         batch_size=BATCH_ROWS,

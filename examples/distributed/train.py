@@ -15,9 +15,8 @@ def main():
     distributed.init_process_group()
     X = load_digits().data
     # Each process has all rows, and embeds its share of each batch.
-    embedder = GJEEmbedder(
-        8, max_iter=200, random_state=0, checkpoint_dir="train-checkpoints"
-    )
+    trainer = {"checkpoint_dir": "train-checkpoints"}
+    embedder = GJEEmbedder(8, max_iter=200, trainer=trainer, random_state=0)
     embedder.fit(X)
     if os.environ["RANK"] == "0":
         embedder.save("embedder.safetensors")

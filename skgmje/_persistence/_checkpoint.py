@@ -90,15 +90,21 @@ class Checkpoint:
                 os.unlink(os.path.join(self.folder, file))
 
 
+class _Content(Encoder):
+    """Encodes what decides the numbers: not where the state of a fit is kept."""
+
+    def encode(self, value, path=""):
+        if type(value) is dict:
+            value = {name: v for name, v in value.items() if name not in _SILENT}
+        return super().encode(value, path)
+
+
 def fingerprint(estimator, arrays):
     """Return a checksum of parameters and data; code counts by its place only."""
     from skgmje import __version__
 
-    encoder = Encoder()
+    encoder = _Content()
     params = estimator.get_params(deep=False)
-    if params.get("trainer"):
-        asked = params["trainer"].items()
-        params["trainer"] = {key: value for key, value in asked if key not in _SILENT}
     nodes = [
         [name, encoder.param(params[name], name)]
         for name in sorted(set(params) - set(_SILENT))

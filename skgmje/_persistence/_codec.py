@@ -134,6 +134,9 @@ class Encoder:
         """Return the node of a parameter; code gets a name instead."""
         if id(value) in self._known:
             return self._known[id(value)]
+        if type(value) is tuple:
+            parts = enumerate(value)
+            return {"tuple": [self.param(v, _below(path, i)) for i, v in parts]}
         try:
             if not _is_module(value):
                 return self.encode(value, path)

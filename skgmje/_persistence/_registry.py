@@ -25,7 +25,13 @@ CLASSES = {
     ),
     "StackingDensity": "skgmje.ensemble._stacking_density.StackingDensity",
     "TransformedDensity": "skgmje.compose._transformed.TransformedDensity",
-    # Options of theirs
+    # Options of their parts
+    **{
+        name: f"skgmje.embedding._embedder_options.{name}"
+        for name in ("ConvNet", "Encoder", "GJELoss", "JointLoss", "MLP")
+    },
+    "IsotropicKernel": "skgmje.embedding._decoder_cost.IsotropicKernel",
+    "PatchKernel": "skgmje.embedding._decoder_cost.PatchKernel",
     "MemoryBank": "skgmje.conditional._joint_sources.MemoryBank",
     "MixtureNetwork": "skgmje.conditional._network_sources.MixtureNetwork",
     "NeuralGas": "skgmje.conditional._joint_sources.NeuralGas",

@@ -2,6 +2,14 @@
 
 from skgmje.embedding._base import export_onnx
 from skgmje.embedding._decoder import KernelDecoder
+from skgmje.embedding._decoder_cost import IsotropicKernel, PatchKernel
+from skgmje.embedding._embedder_options import (
+    MLP,
+    ConvNet,
+    Encoder,
+    GJELoss,
+    JointLoss,
+)
 from skgmje.embedding._gje import GJEEmbedder
 from skgmje.embedding._gmje import GMJEEmbedder
 from skgmje.embedding._losses import (
@@ -23,11 +31,18 @@ from skgmje.embedding._views import ImageAugmentation
 
 __all__ = [
     "CollapseWarning",
+    "ConvNet",
+    "Encoder",
     "GJEEmbedder",
+    "GJELoss",
     "GMJEEmbedder",
     "ImageAugmentation",
+    "IsotropicKernel",
+    "JointLoss",
     "KernelDecoder",
     "LOSSES",
+    "MLP",
+    "PatchKernel",
     "barlow_loss",
     "diagnose",
     "export_onnx",

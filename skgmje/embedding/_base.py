@@ -3,11 +3,14 @@
 import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
-from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -21,6 +24,17 @@ from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_rows
 from skgmje.conditional._models import JointConditional
 from skgmje.em._select import fit_selected
+from skgmje.embedding._embedder_options import (
+    ENCODERS,
+    INPUT,
+    OUTPUTS,
+    EncoderOptions,
+    LossOptions,
+    check_options,
+    encoders_of,
+    layers_of,
+    loss_of,
+)
 from skgmje.embedding._losses import LOSSES, describe, measure, warn_of_collapse
 from skgmje.embedding._views import (
     AUGMENTATIONS,
@@ -32,6 +46,7 @@ from skgmje.embedding._views import (
     check_image_shape,
     check_like_fit,
     check_target,
+    find_augmentation,
     flatten_images,
 )
 
@@ -48,26 +63,15 @@ PARAMETER_CONSTRAINTS = {
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "views": [StrOptions(set(VIEWS))],
     "augmentation": [StrOptions(set(AUGMENTATIONS)), callable, None],
-    "encoder": [StrOptions({"mlp", "convnet"}), callable, None],
-    "target_encoder": [StrOptions({"mlp", "convnet"}), callable, None],
-    "image_shape": ["array-like", None],
-    "hidden_layer_sizes": ["array-like", StrOptions({"auto"})],
-    "embedding_layer": [StrOptions({"output", "hidden", "multi"})],
-    "passthrough": ["boolean"],
-    "loss": [StrOptions(set(LOSSES)), callable],
-    "rho": [Interval(Real, 0, 1, closed="left")],
-    "logdet_weight": [Interval(Real, 0, None, closed="left")],
-    "moment_decay": [Interval(Real, 0, 1, closed="left")],
-    "target": [StrOptions({"shared", "ema"})],
-    "norm": [StrOptions({"sphere", "batch"}), None],
+    "encoder": [StrOptions({*ENCODERS}), EncoderOptions, callable, tuple],
+    "loss": [StrOptions({*LOSSES}), LossOptions, callable],
+    "output": [StrOptions({*OUTPUTS}), tuple, list],
     "standardize": ["boolean"],
     "max_iter": [Interval(Integral, 0, None, closed="left")],
     "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
     "device": [str],
-    "callbacks": [list, None],
-    "net_params": [dict, None],
-    "checkpoint_dir": [str, PathLike, None],
+    "trainer": [dict, None],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
@@ -101,28 +105,72 @@ def choose_size(estimator, n_pairs, auto):
         most = batch_size // auto.rows_per_dimension
         dim = max(1, min(auto.embedding_dim, most))
     # Averages over batches have a full rank that a batch alone has not.
-    n_rows = n_pairs if estimator.moment_decay else batch_size
+    n_rows = n_pairs if loss_of(estimator).moment_decay else batch_size
     if n_rows < 2 * dim:
         raise ValueError(
             f"embedding_dim={dim} needs at least {2 * dim} samples in a batch, because "
             f"the log-determinants of fewer are of no full rank; got {n_rows} "
             f"(batch_size={estimator.batch_size!r}, {n_pairs} samples or pairs). "
-            "Decrease embedding_dim, increase batch_size, or let loss='gje' average "
-            "them: moment_decay=0.5."
+            "Decrease embedding_dim, increase batch_size, or average them over "
+            "batches: loss=GJELoss(moment_decay=0.5)."
         )
     return Size(dim, batch_size)
 
 
-class EmbedderMixin(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, EstimatorMixin, ABC
+class Embedder(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    EstimatorMixin,
+    BaseEstimator,
+    ABC,
 ):
     """An embedder: trains encoders, fits a density, and predicts.
 
     A subclass fits a density to frozen embeddings in :meth:`_fit_density`.
     """
 
+    _parameter_constraints: dict = PARAMETER_CONSTRAINTS
+
+    def __init__(
+        self,
+        embedding_dim="auto",
+        *,
+        views="augment",
+        augmentation=None,
+        encoder="auto",
+        loss="gje",
+        output="embedding",
+        standardize=True,
+        max_iter=300,
+        batch_size="auto",
+        learning_rate=2e-3,
+        device="auto",
+        trainer=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.embedding_dim = embedding_dim
+        self.views = views
+        self.augmentation = augmentation
+        self.encoder = encoder
+        self.loss = loss
+        self.output = output
+        self.standardize = standardize
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.trainer = trainer
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @property
     @abstractmethod
-    def _density_settings(self):
+    def _n_prototypes(self):
+        """Number of components in ``loss="joint"``, unless it says so itself."""
+
+    @abstractmethod
+    def _density_settings(self, device):
         """Return the settings of :meth:`_fit_density`; raise if they are wrong."""
 
     @abstractmethod
@@ -160,14 +208,16 @@ class EmbedderMixin(
         """
         # Late: importing the package needs no torch.
         from skgmje._training._schedule import Schedule
-        from skgmje.embedding._encoder import check_settings, train_encoders
+        from skgmje.embedding._encoder import check_training, train_encoders
 
         n_steps = Schedule(self.max_iter).n_epochs
         with FitTask(self, X, y, n_steps=n_steps) as task:
+            check_options(self)
+            device, trainer = check_training(self)
+            settings = self._density_settings(device)
             X, y = self._read(X, y)
-            device, settings = check_settings(self), self._density_settings()
             data = (X,) if y is None else (X, to_numpy(y))
-            task.checkpoint = self._open_checkpoint(*data)
+            task.checkpoint = self._open_checkpoint(*data, trainer=trainer)
             random_state = check_random_state(self.random_state)
             self._views = VIEWS[self.views]().fit(X, y)
             context, target = self._views.pairs(X, y)
@@ -188,7 +238,7 @@ class EmbedderMixin(
         """Store encoders and the density of what they make; return what is wrong."""
         self._keep(trained, X.dtype)
         self._directions = None
-        if self.passthrough:
+        if INPUT in layers_of(self.output):
             self._directions = self._find_directions(X)
         views = self._draw_views(pairs, seed)
         self._moments = PairMoments.from_pairs(*views)
@@ -203,18 +253,26 @@ class EmbedderMixin(
 
     def _read(self, X, y):
         """Return the samples of `X` and `y`, and remember which of them are images."""
+        own, target_own = encoders_of(self)
         X, found = flatten_images(X)
         X = check_rows(self, X, reset=True, min_samples=2)
-        shape = agree_on_shape(check_image_shape(self.image_shape), found)
+        shape = agree_on_shape(check_image_shape(own.image_shape), found)
         self.image_shape_ = shape
         context = target = None
         if shape is not None:
             context = target = ImageFormat.of(X, shape)
             X = X.astype(np.float32, copy=False)
+        find_augmentation(self.augmentation, shape)
         if VIEWS[self.views].needs_y:
-            (y, shape), target = flatten_images(y, "y"), None
-            if shape is not None:
-                target, y = ImageFormat.of(y, shape), y.astype(np.float32, copy=False)
+            y, found = flatten_images(y, "y")
+            shape = agree_on_shape(
+                check_image_shape(target_own.image_shape), found, "y"
+            )
+            target = None
+            if shape is not None and y is not None:
+                y = check_target(y, None)
+                target = ImageFormat.of(y, shape, "y")
+                y = y.astype(np.float32, copy=False)
         self._formats = context, target
         return X, y
 
@@ -229,7 +287,7 @@ class EmbedderMixin(
         """Return linear features of samples that weigh as much as the layer does."""
         rows = self._units[0].forward(X, np.float32)
         pca = PCA(min(*rows.shape, _MAX_DIRECTIONS), random_state=0).fit(rows)
-        Z = self._encode(self._layer, X[:: -(-len(X) // _SCALE_ROWS)])
+        Z = self._encode(self._network(INPUT), X[:: -(-len(X) // _SCALE_ROWS)])
         weight = np.sqrt(Z.var(axis=0).sum() / pca.explained_variance_.sum())
         return weight * pca.components_.T.astype(np.float64)
 
@@ -321,12 +379,20 @@ class EmbedderMixin(
     @property
     def _layer(self):
         """The network that `transform` evaluates, of standardized samples."""
-        from skgmje.embedding._encoder import LAYERS, Beside
+        if self._directions is None and INPUT in layers_of(self.output):
+            raise ValueError(
+                f"output={self.output!r} needs principal components of the samples, "
+                "which fit was not asked for. Fit again with this output."
+            )
+        return self._network()
 
-        layer = LAYERS[self.embedding_layer](self.encoder_)
-        # Linear features of the sample itself, if the fit was asked for them.
-        directions = vars(self).get("_directions")
-        return layer if directions is None else Beside(layer, directions)
+    def _network(self, *left_out):
+        """Return the network of what `output` names, but for some of it."""
+        from skgmje.embedding._encoder import side_by_side
+
+        names = [name for name in layers_of(self.output) if name not in left_out]
+        directions = self._directions if INPUT in names else None
+        return side_by_side(self.encoder_, names, directions)
 
     @property
     def _n_features_out(self):
@@ -343,13 +409,12 @@ class EmbedderMixin(
         Returns
         -------
         Z : ndarray of shape (n_samples, n_features_out)
-            The layer that `embedding_layer` names; with `passthrough` linear
-            features of the sample beside it.
+            What `output` names.
         """
         X = self._check_predict(X)
         return self._encode(self._layer, X).astype(X.dtype, copy=False)
 
-    def transform_target(self, y, layer="output"):
+    def transform_target(self, y, output="embedding"):
         """Embed samples of the target view, to compare them with :meth:`predict`.
 
         Parameters
@@ -358,9 +423,9 @@ class EmbedderMixin(
             Samples of the target view, or images; without ``views="pair"`` they have
             the features of `X`.
 
-        layer : {'output', 'hidden', 'multi'}, default='output'
-            Only those of 'output' compare with predictions; others may serve
-            labels better.
+        output : {'embedding', 'hidden', 'multi'}, default='embedding'
+            Only embeddings compare with predictions; other layers may serve labels
+            better.
 
         Returns
         -------
@@ -373,12 +438,12 @@ class EmbedderMixin(
             If there is no such layer.
         """
         check_is_fitted(self)
-        from skgmje.embedding._encoder import LAYERS
+        from skgmje.embedding._encoder import side_by_side
 
-        if layer not in LAYERS:
-            raise ValueError(f"layer={layer!r} must be one of {list(LAYERS)}.")
+        if output not in OUTPUTS:
+            raise ValueError(f"output={output!r} must be one of {list(OUTPUTS)}.")
         y = self._check_target(y)
-        network = LAYERS[layer](self.target_encoder_)
+        network = side_by_side(self.target_encoder_, [output])
         return self._encode(network, y, view=1).astype(y.dtype, copy=False)
 
     def predict_mixture(self, X):
@@ -606,7 +671,7 @@ def export_onnx(embedder, path=None, *, view="context"):
     >>> [value.name for value in model.graph.output]
     ['Z']
     """
-    if not isinstance(embedder, EmbedderMixin):
+    if not isinstance(embedder, Embedder):
         raise TypeError(
             f"{embedder!r} is no embedder. Pass a fitted GJEEmbedder or GMJEEmbedder."
         )

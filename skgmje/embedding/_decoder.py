@@ -2,7 +2,6 @@
 
 import warnings
 from numbers import Integral, Real
-from os import PathLike
 
 import numpy as np
 from sklearn.base import (
@@ -16,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgmje._backend import FLOATS, as_generator
 from skgmje._callbacks import EstimatorMixin, FitTask
+from skgmje._options import as_options
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_numbers, check_rows
@@ -24,8 +24,6 @@ from skgmje.embedding._decoder_cost import KERNELS, OBJECTIVES, kernel_terms
 from skgmje.embedding._losses import CollapseWarning
 from skgmje.embedding._views import (
     ImageFormat,
-    agree_on_shape,
-    check_image_shape,
     check_like_fit,
     flatten_images,
 )
@@ -65,32 +63,20 @@ class KernelDecoder(
     n_centers : int, default=1
         Number of centers C that a code is decoded to. More than one pays where
         the code is too small to say all, up to about three dimensions: there try
-        4 with ``kappa=0.1``. With larger codes all centers become one.
+        4 with ``IsotropicKernel(kappa=0.1)``. With larger codes all centers become one.
 
     objective : {'sample', 'batch'}, default='sample'
         Whether each sample has a bound of its own, or one bound is that of all
         samples. With 'batch' and a small v, few samples carry the gradient and the
         others are never learned; `fit` warns of it.
 
-    kernel : {'isotropic', 'patches'}, default='isotropic'
-        Whether one kernel compares whole samples, or one each the patches of an
-        image, whose costs are averaged: every patch may then choose its center.
-
-    image_shape : tuple of int or None, default=None
-        Height, width and maybe channels (last) of the images that samples are, for
-        ``kernel="patches"``. Images say it themselves; a shape that `X` does not
-        have is an error.
-
-    patch_size : int, default=4
-        Pixels along the side of a patch; it divides height and width.
-
-    variance : float or 'auto', default='auto'
-        Variance v of the kernel of whole samples, in squared units of `X` (of
-        standardized features with `standardize`). 'auto' is `kappa` times the
-        running mean of the squared distance of samples to their nearest centers.
-
-    kappa : float, default=0.5
-        See `variance`; smaller values keep centers apart.
+    kernel : {'isotropic', 'patches'}, IsotropicKernel or PatchKernel, \
+            default='isotropic'
+        Whether one kernel compares whole samples, or one each the patches of an image,
+        whose costs are averaged: every patch may then choose its center.
+        :class:`~skgmje.embedding.IsotropicKernel` and
+        :class:`~skgmje.embedding.PatchKernel` have the variance v, and the latter the
+        size of the patches and the shape of images that come as rows.
 
     code_noise : float, default=0.05
         Standard deviation of the noise on codes in training; codes themselves
@@ -125,16 +111,12 @@ class KernelDecoder(
         Where to train and to evaluate: 'cpu', 'cuda', ...; 'auto' is a GPU if
         there is one. A fitted decoder falls back to the CPU.
 
-    callbacks : list of skorch callbacks or None, default=None
-        Passed on to skorch.
-
-    net_params : dict or None, default=None
-        Passed on to :class:`skorch.NeuralNet`.
-
-    checkpoint_dir : str, path-like or None, default=None
-        Folder in which the fit keeps its state: after a crash the same fit goes on
-        from there, to the same bits. One folder per fit, an integer `random_state`,
-        no `callbacks`; needs the extra ``io``.
+    trainer : dict or None, default=None
+        Further settings of the training: ``"callbacks"``, a list of skorch callbacks;
+        ``"checkpoint_dir"``, a folder in which the fit keeps its state: after a crash
+        the same fit goes on from there, to the same bits (one folder per fit, an
+        integer `random_state`, no callbacks; needs the extra ``io``); other keys are
+        parameters of :class:`skorch.NeuralNet`, such as ``"optimizer"``.
 
     random_state : int, RandomState instance or None, default=None
         Controls networks, batches, noise, the mixture and :meth:`sample`.
@@ -154,7 +136,8 @@ class KernelDecoder(
         Density of the codes.
 
     kernel_variance_ : float
-        Variance v of the kernel at the end of the training, as in `variance`.
+        Variance v of the kernel at the end of the training, in the units of the
+        kernel's `variance`.
 
     residual_variance_ : float
         Mean squared difference, for each feature, of training samples to their
@@ -185,7 +168,8 @@ class KernelDecoder(
     Notes
     -----
     Integers, pixels of 8 bits for example, are used as the floats that they are;
-    dividing them by 255 changes nothing but the units of results and of `variance`.
+    dividing them by 255 changes nothing but the units of results and of the kernel's
+    variance.
     The formula of the cost is our reading of the paper, which we know in parts.
 
     References
@@ -212,11 +196,7 @@ class KernelDecoder(
         "code_dim": [Interval(Integral, 1, None, closed="left")],
         "n_centers": [Interval(Integral, 1, None, closed="left")],
         "objective": [StrOptions(set(OBJECTIVES))],
-        "kernel": [StrOptions(set(KERNELS))],
-        "image_shape": ["array-like", None],
-        "patch_size": [Interval(Integral, 1, None, closed="left")],
-        "variance": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-        "kappa": [Interval(Real, 0, None, closed="neither")],
+        "kernel": [StrOptions(set(KERNELS)), *KERNELS.values()],
         "code_noise": [Interval(Real, 0, None, closed="left")],
         "n_components": [
             Interval(Integral, 1, None, closed="left"),
@@ -229,9 +209,7 @@ class KernelDecoder(
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "device": [str],
-        "callbacks": [list, None],
-        "net_params": [dict, None],
-        "checkpoint_dir": [str, PathLike, None],
+        "trainer": [dict, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -243,10 +221,6 @@ class KernelDecoder(
         n_centers=1,
         objective="sample",
         kernel="isotropic",
-        image_shape=None,
-        patch_size=4,
-        variance="auto",
-        kappa=0.5,
         code_noise=0.05,
         n_components=20,
         hidden_layer_sizes=(512, 256),
@@ -256,9 +230,7 @@ class KernelDecoder(
         batch_size=256,
         learning_rate=4e-3,
         device="auto",
-        callbacks=None,
-        net_params=None,
-        checkpoint_dir=None,
+        trainer=None,
         random_state=None,
         verbose=0,
     ):
@@ -266,10 +238,6 @@ class KernelDecoder(
         self.n_centers = n_centers
         self.objective = objective
         self.kernel = kernel
-        self.image_shape = image_shape
-        self.patch_size = patch_size
-        self.variance = variance
-        self.kappa = kappa
         self.code_noise = code_noise
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -279,9 +247,7 @@ class KernelDecoder(
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.device = device
-        self.callbacks = callbacks
-        self.net_params = net_params
-        self.checkpoint_dir = checkpoint_dir
+        self.trainer = trainer
         self.random_state = random_state
         self.verbose = verbose
 
@@ -316,18 +282,18 @@ class KernelDecoder(
         with FitTask(self, X, y, n_steps=Schedule(self.max_iter).n_epochs) as task:
             X = self._read(X)
             image_shape = self._format and self._format.shape
-            self._patches = KERNELS[self.kernel](self, X.shape[1], image_shape)
-            device = check_decoder(self, X)
-            task.checkpoint = self._open_checkpoint(X)
+            kernel = as_options(self.kernel, KERNELS)
+            self._patches = kernel._cut(X.shape[1], image_shape)
+            device, trainer = check_decoder(self, X)
+            task.checkpoint = self._open_checkpoint(X, trainer=trainer)
             random_state = check_random_state(self.random_state)
             self._units = standardization(X, None, per_feature=self.standardize)
             seed = int(random_state.randint(_LARGEST_SEED))
-            variance = None if self.variance == "auto" else self.variance / self._unit
             trained = train_decoder(
                 self,
                 self._units.forward(X, np.float32),
                 self._bounds(X),
-                variance,
+                kernel,
                 self._patches,
                 device,
                 seed,
@@ -354,7 +320,6 @@ class KernelDecoder(
         self._format, self._axes = None, rows.shape[1:]
         if shape is None:
             return rows
-        agree_on_shape(check_image_shape(self.image_shape), shape)
         self._format, self._axes = ImageFormat.of(rows, shape), tuple(np.shape(X)[1:])
         return rows.astype(np.float32, copy=False)
 
@@ -411,8 +376,8 @@ class KernelDecoder(
             words = (
                 f"Only {self.effective_samples_:.1f} of {trained.batch_size} samples "
                 f"of a batch carry the gradient of {name}: the kernel is too narrow "
-                "for the others to be learned. Use objective='sample', or increase "
-                "variance (variance='auto' tunes it)."
+                "for the others to be learned. Use objective='sample', or increase the "
+                "kernel's variance (variance='auto' tunes it)."
             )
         if words:
             warnings.warn(words, CollapseWarning, stacklevel=4)

@@ -1,10 +1,13 @@
 """The cost of a KernelDecoder: kernels of whole samples or of patches of images."""
 
 import math
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from skgmje._backend import logsumexp, namespace
-from skgmje.embedding._views import check_image_shape, check_size
+from skgmje._options import Options
+from skgmje._sklearn import Interval, StrOptions
+from skgmje.embedding._views import agree_on_shape, check_image_shape, check_size
 
 
 class Patches(NamedTuple):
@@ -75,36 +78,119 @@ def batch_objective(terms):
 OBJECTIVES = {"sample": sample_objective, "batch": batch_objective}
 
 
-def _shape(estimator, n_features, found):
-    """Return height, width and channels, or None; raise if samples are not of it."""
-    shape = found or check_image_shape(estimator.image_shape)
-    if shape is not None:
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+
+
+class IsotropicKernel(Options):
+    """One kernel of whole samples, as the `kernel` of a decoder.
+
+    Parameters
+    ----------
+    variance : float or 'auto', default='auto'
+        Variance v, in squared units of `X` (of standardized features with the
+        decoder's `standardize`). 'auto' is `kappa` times the running mean of the
+        squared distance of samples to their nearest centers.
+
+    kappa : float, default=0.5
+        See `variance`; smaller values keep centers apart.
+
+    See Also
+    --------
+    PatchKernel : One kernel for each patch of an image.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skgmje.embedding import IsotropicKernel, KernelDecoder
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> kernel = IsotropicKernel(kappa=0.1)
+    >>> decoder = KernelDecoder(2, n_centers=4, kernel=kernel, max_iter=5)
+    >>> decoder.fit(X).decode([[0.0, 0.0]]).means.shape
+    (1, 4, 64)
+    """
+
+    _parameter_constraints: dict = {
+        "variance": [_POSITIVE, StrOptions({"auto"})],
+        "kappa": [_POSITIVE],
+    }
+
+    def __init__(self, variance="auto", *, kappa=0.5):
+        self.variance = variance
+        self.kappa = kappa
+
+    def _cut(self, n_features, image_shape):
+        """Return how samples are cut: not at all."""
+        return Patches(1, 1, n_features, 1)
+
+
+class PatchKernel(Options):
+    """One kernel for each patch of an image, as the `kernel` of a decoder.
+
+    The costs of the patches are averaged: every patch may choose its center.
+
+    Parameters
+    ----------
+    size : int, default=4
+        Pixels along the side of a patch; it divides height and width.
+
+    image_shape : tuple of int or None, default=None
+        Height, width and maybe channels (last) of the images that samples are. Images
+        say it themselves; a shape that `X` does not have is an error.
+
+    variance : float or 'auto', default='auto'
+        Variance v of a kernel of whole samples, in squared units of `X` (of
+        standardized features with the decoder's `standardize`), of which each patch
+        has its share. 'auto' is `kappa` times the running mean of the squared distance
+        of samples to their nearest centers.
+
+    kappa : float, default=0.5
+        See `variance`; smaller values keep centers apart.
+
+    See Also
+    --------
+    IsotropicKernel : One kernel of whole samples.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skgmje.embedding import KernelDecoder, PatchKernel
+    >>> images = load_digits().images
+    >>> decoder = KernelDecoder(2, n_centers=4, kernel=PatchKernel(2), max_iter=5)
+    >>> decoder.fit(images).reconstruct(images).shape
+    (1797, 8, 8)
+    """
+
+    _parameter_constraints: dict = {
+        "size": [Interval(Integral, 1, None, closed="left")],
+        "image_shape": ["array-like", None],
+        "variance": [_POSITIVE, StrOptions({"auto"})],
+        "kappa": [_POSITIVE],
+    }
+
+    def __init__(self, size=4, *, image_shape=None, variance="auto", kappa=0.5):
+        self.size = size
+        self.image_shape = image_shape
+        self.variance = variance
+        self.kappa = kappa
+
+    def _cut(self, n_features, image_shape):
+        """Return how samples are cut; raise if they cannot be."""
+        shape = agree_on_shape(check_image_shape(self.image_shape), image_shape)
+        if shape is None:
+            raise ValueError(
+                "image_shape=None of kernel='patches' must be (height, width) or "
+                "(height, width, channels). Set it: PatchKernel(image_shape=...), pass "
+                "X of shape (n_samples, height, width[, channels]), or use "
+                "kernel='isotropic'."
+            )
         check_size(shape, n_features)
-    return shape
+        height, width, channels = shape
+        if height % self.size or width % self.size:
+            raise ValueError(
+                f"size={self.size} of the patches must divide height and width of "
+                f"image_shape={shape!r}. Use a common divisor of the two."
+            )
+        return Patches(height, width, channels, int(self.size))
 
 
-def _whole(estimator, n_features, found=None):
-    """Return the cut of a kernel that compares whole samples."""
-    _shape(estimator, n_features, found)
-    return Patches(1, 1, n_features, 1)
-
-
-def _patches(estimator, n_features, found=None):
-    """Return the cut of one that compares patches; raise if there is none."""
-    shape, size = _shape(estimator, n_features, found), estimator.patch_size
-    if shape is None:
-        raise ValueError(
-            "image_shape=None must be (height, width) or (height, width, channels) "
-            "with kernel='patches'. Set it, pass X of shape (n_samples, height, "
-            "width[, channels]), or use kernel='isotropic'."
-        )
-    height, width, channels = shape
-    if height % size or width % size:
-        raise ValueError(
-            f"patch_size={size} must divide height and width of "
-            f"image_shape={shape!r}. Use a common divisor of the two."
-        )
-    return Patches(height, width, channels, int(size))
-
-
-KERNELS = {"isotropic": _whole, "patches": _patches}
+KERNELS = {"isotropic": IsotropicKernel, "patches": PatchKernel}

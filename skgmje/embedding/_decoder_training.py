@@ -10,10 +10,20 @@ import torch
 from torch import nn
 
 from skgmje._training._hardware import by_rows, fast_training, load_tensors
-from skgmje._training._loop import check_engine, draw_rows, share_rows, train
-from skgmje._training._schedule import Hooks, Progress, Schedule, Training
+from skgmje._training._loop import check_layers, draw_rows, share_rows, train
+from skgmje._training._schedule import (
+    Hooks,
+    Progress,
+    Schedule,
+    Training,
+    read_trainer,
+)
 from skgmje.embedding._decoder_cost import OBJECTIVES, KernelTerms, kernel_terms
-from skgmje.embedding._encoder import perceptron_layers, standardized
+from skgmje.embedding._encoder import (
+    check_training,
+    perceptron_layers,
+    standardized,
+)
 
 # Share of its past that the running error keeps in each step.
 _DECAY = 0.98
@@ -101,14 +111,16 @@ class Autoencoder(nn.Module):
 
     remembered = ("random_state",)
 
-    def __init__(self, encoder, decoder, estimator, variance, random_state):
+    def __init__(self, encoder, decoder, estimator, kernel, random_state):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.n_centers = estimator.n_centers
         self.code_noise = estimator.code_noise
-        self.kappa = estimator.kappa
-        self.fixed = variance
+        self.kappa = kernel.kappa
+        self.fixed = None
+        if kernel.variance != "auto":
+            self.fixed = kernel.variance / estimator._unit
         self.random_state = random_state
         # Running mean of the squared distance to the nearest center.
         self.register_buffer("error", torch.zeros((), dtype=torch.float32))
@@ -189,12 +201,12 @@ class Trained:
     batch_size: int
 
 
-def train_decoder(estimator, rows, bounds, variance, patches, device, seed, task):
+def train_decoder(estimator, rows, bounds, kernel, patches, device, seed, task):
     """Train encoder and decoder."""
     random_state = torch.Generator().manual_seed(seed)
     networks = build_networks(estimator, rows.shape[1], random_state, bounds)
     noise = torch.Generator(device).manual_seed(seed)
-    module = Autoencoder(*networks, estimator, variance, noise).to(device)
+    module = Autoencoder(*networks, estimator, kernel, noise).to(device)
     objective = Objective(estimator.objective, patches)
     batch_size = min(estimator.batch_size, len(rows))
     rows = share_rows(rows, device)
@@ -222,6 +234,7 @@ def train_decoder(estimator, rows, bounds, variance, patches, device, seed, task
 
 
 def _hooks(estimator, task):
+    trainer = read_trainer(estimator.trainer)
     progress = Progress(type(estimator).__name__, estimator.max_iter, estimator.verbose)
 
     def on_epoch(losses):
@@ -230,8 +243,8 @@ def _hooks(estimator, task):
 
     return Hooks(
         on_epoch=on_epoch,
-        callbacks=estimator.callbacks,
-        net_params=estimator.net_params,
+        callbacks=trainer.callbacks,
+        net_params=trainer.net_params,
         remedy="Check the scale of X.",
         checkpoint=task.checkpoint,
         memories=(progress,),
@@ -239,8 +252,9 @@ def _hooks(estimator, task):
 
 
 def check_decoder(estimator, X):
-    """Return the device; what can fail should do so before any work."""
-    device = check_engine(estimator, (512, 256))
+    """Return the device and the trainer; what can fail should do so before any work."""
+    device, trainer = check_training(estimator)
+    check_layers(estimator.hidden_layer_sizes, (512, 256))
     n_rows, n_features = min(estimator.batch_size, len(X)), X.shape[1]
     width = max(1, estimator.hidden_layer_sizes[-1] // 2)
     n_centers = estimator.n_centers
@@ -252,7 +266,7 @@ def check_decoder(estimator, X):
             f"batches of {n_rows} samples of {n_features} features, and the memory of "
             f"{device} has {there:.3g}. Decrease n_centers or batch_size."
         )
-    return device
+    return device, trainer
 
 
 def _total_memory(device):

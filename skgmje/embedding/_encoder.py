@@ -22,13 +22,30 @@ from skgmje._training._hardware import (
 )
 from skgmje._training._loop import (
     DefaultGenerator,
-    check_engine,
+    check_trainer,
     draw_rows,
     share_rows,
     train,
 )
-from skgmje._training._schedule import Hooks, Progress, Schedule, Training
-from skgmje.embedding._losses import Embeddings, Objective, covariance, log_det
+from skgmje._training._schedule import (
+    Hooks,
+    Progress,
+    Schedule,
+    Training,
+    read_trainer,
+)
+from skgmje.embedding._embedder_options import (
+    INPUT,
+    MLP,
+    ConvNet,
+    Encoder,
+    encoders_of,
+    has_foreign_parts,
+    layers_of,
+    loss_of,
+)
+from skgmje.embedding._foreign import own_network
+from skgmje.embedding._losses import Embeddings, covariance, log_det
 from skgmje.embedding._views import (
     ImageAugmentation,
     PairMoments,
@@ -105,7 +122,7 @@ class AsImages(nn.Module):
         return self.network(to_images(X, self.shape))
 
 
-class ConvNet(nn.Module):
+class Convolutions(nn.Module):
     """Four strided convolutions in three stages, and dense layers on their maps."""
 
     def __init__(self, shape, hidden_layer_sizes, side, random_state):
@@ -182,10 +199,6 @@ def side_of(augmentation, shape):
 _CHUNK_ROWS = 8192
 _CHUNK_ENTRIES = 2**20
 
-# Hidden layers, unless the user says which.
-_LAYERS = (256, 128)
-_LAYERS_ON_MAPS = (512,)
-
 
 class Sphere(nn.Module):
     """Samples of the length that a standard normal has on average."""
@@ -202,11 +215,12 @@ NORMS = {
 
 
 class View(NamedTuple):
-    """What an encoder is built for."""
+    """What an encoder is built for: samples of X, or of y."""
 
-    parameter: str
+    name: str
     n_features: int
     image_shape: Any
+    augmentation: Any = None
 
     def zeros(self):
         """Return two samples, or images, of nothing."""
@@ -216,7 +230,7 @@ class View(NamedTuple):
         return torch.zeros(2, channels, height, width, dtype=torch.float32)
 
 
-class Encoder(nn.Module):
+class Trunk(nn.Module):
     """A body that learns, a head that is dropped if the hidden layer is wanted."""
 
     def __init__(self, body, head):
@@ -247,31 +261,49 @@ def is_ours(body):
 def _all_layers(encoder):
     if not is_ours(encoder.body):
         raise ValueError(
-            "embedding_layer='multi' puts the layers of 'mlp' or 'convnet' side by "
-            "side; those of an encoder of your own are unknown. Use "
-            "embedding_layer='hidden'."
+            "output='multi' puts the layers of 'mlp' or 'convnet' side by side; those "
+            "of an encoder of your own are unknown. Use output='hidden'."
         )
     return Multi(encoder.body)
 
 
 LAYERS = {
-    "output": lambda encoder: encoder,
+    "embedding": lambda encoder: encoder,
     "hidden": lambda encoder: encoder.body,
     "multi": _all_layers,
 }
 
 
-class Beside(nn.Module):
-    """What a network puts out, and linear features of the sample itself."""
+class Linear(nn.Module):
+    """Linear features of the sample itself."""
 
-    def __init__(self, network, directions):
+    def __init__(self, directions, dtype):
         super().__init__()
-        self.network = network
-        options = {"dtype": precision(network), "device": "cpu"}
-        self.register_buffer("directions", torch.as_tensor(directions, **options))
+        directions = torch.as_tensor(directions, dtype=dtype, device="cpu")
+        self.register_buffer("directions", directions)
 
     def forward(self, X):
-        return torch.cat([self.network(X), X @ self.directions], dim=1)
+        return X @ self.directions
+
+
+class Beside(nn.Module):
+    """What several networks put out, side by side."""
+
+    def __init__(self, networks):
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, X):
+        return torch.cat([network(X) for network in self.networks], dim=1)
+
+
+def side_by_side(encoder, names, directions=None):
+    """Return the network of what `output` names, in this order."""
+    found = {name: LAYERS[name](encoder) for name in names if name in LAYERS}
+    if directions is not None:
+        found[INPUT] = Linear(directions, precision(nn.ModuleList(found.values())))
+    networks = [found[name] for name in names]
+    return networks[0] if len(networks) == 1 else Beside(networks)
 
 
 class Standardizing(nn.Module):
@@ -294,102 +326,46 @@ def precision(network):
     return next((p.dtype for p in network.parameters()), torch.float32)
 
 
-def _build_perceptron(view, estimator, random_state):
+def _perceptron(view, options, random_state):
     """Return the perceptron of a view."""
-    sizes = [view.n_features, *_hidden_sizes(estimator, _LAYERS)]
-    return Perceptron(sizes, random_state)
+    return Perceptron([view.n_features, *options._sizes], random_state)
 
 
-def _build_convnet(view, estimator, random_state):
+def _convolutions(view, options, random_state):
     """Return the network of convolutions of a view of images."""
     if view.image_shape is None:
         raise ValueError(
-            f"{view.parameter}='convnet' is for images, but {_DATA[view.parameter]} "
-            "holds rows. Pass images of shape (n_samples, height, width[, channels])"
-            + (", or image_shape." if view.parameter == "encoder" else ".")
+            f"encoder='convnet' is for images, but {view.name} holds rows. Pass images "
+            "of shape (n_samples, height, width[, channels]), say which they are by "
+            "ConvNet(image_shape=...), or give X and y an encoder each."
         )
-    # Other views are those of X.
-    moved = estimator.augmentation if view.parameter == "encoder" else None
-    side = side_of(moved, view.image_shape)
-    sizes = _hidden_sizes(estimator, _LAYERS_ON_MAPS)
-    return ConvNet(view.image_shape, sizes, side, random_state)
+    side = side_of(view.augmentation, view.image_shape)
+    return Convolutions(view.image_shape, options._sizes, side, random_state)
 
 
-_DATA = {"encoder": "X", "target_encoder": "y"}
-ENCODERS = {"mlp": _build_perceptron, "convnet": _build_convnet}
-
-
-def _hidden_sizes(estimator, default):
-    """Return the sizes of the hidden layers, by default or as given."""
-    sizes = estimator.hidden_layer_sizes
-    return default if isinstance(sizes, str) else sizes
-
-
-def build_encoder(view, embedding_dim, estimator, random_state, *, on_top):
+def build_encoder(view, options, embedding_dim, random_state, *, on_top):
     """Return the encoder of a view, on the CPU, float32."""
-    own = getattr(estimator, view.parameter)
-    norm = NORMS[estimator.norm](embedding_dim)
-    if own is None:
-        own = "mlp" if view.image_shape is None else "convnet"
-    if isinstance(own, str):
-        body = ENCODERS[own](view, estimator, random_state)
+    norm = NORMS[options.norm](embedding_dim)
+    if options._is_own:
+        own = options.network
+        body, head = _own(view, own, embedding_dim, random_state, on_top=on_top)
+    else:
+        if isinstance(options, Encoder):
+            options = MLP() if view.image_shape is None else ConvNet()
+        build = _convolutions if isinstance(options, ConvNet) else _perceptron
+        body = build(view, options, random_state)
         head = mlp([body.width, embedding_dim], random_state)
-        return Encoder(body, nn.Sequential(*head, norm))
-    body = _build_foreign(view, own, embedding_dim)
-    output = _try_out(body, view)
-    _check_output(view, own, output, None if on_top else embedding_dim)
+    return Trunk(body, nn.Sequential(*head, norm))
+
+
+def _own(view, own, embedding_dim, random_state, *, on_top):
+    """Return a network of the user's, and layers on top of it if it ends anywhere."""
+    body, width = own_network(view, own, embedding_dim, may_be_wide=on_top)
     if view.image_shape is not None:
         body = AsImages(body, view.image_shape)
-    head = []
-    if on_top:
-        # A body of others may end anywhere.
-        width = output.shape[1]
-        linear = mlp([width, embedding_dim], random_state)
-        head = [*normalized_relu(width), *linear]
-    encoder = Encoder(body, nn.Sequential(*head, norm))
-    if view.parameter == "encoder":
-        LAYERS[estimator.embedding_layer](encoder)
-    return encoder
-
-
-def _build_foreign(view, own, embedding_dim):
-    if isinstance(own, nn.Module):
-        body = copy.deepcopy(own)
-    else:
-        body = own(view.n_features, embedding_dim)
-    if not isinstance(body, nn.Module):
-        raise ValueError(
-            f"{view.parameter}={own!r} built {type(body).__name__}; it must return a "
-            "torch.nn.Module when called with (n_features, embedding_dim)."
-        )
-    return body.to("cpu", torch.float32)
-
-
-def _try_out(body, view):
-    """Return what a user's module makes of two samples, or its error."""
-    training = body.training
-    try:
-        with torch.no_grad():
-            return body.eval()(view.zeros())
-    except (RuntimeError, ValueError, TypeError) as error:
-        return error
-    finally:
-        body.train(training)
-
-
-def _check_output(view, own, output, embedding_dim):
-    """Raise if a user's module does not put out embeddings."""
-    width = "any width" if embedding_dim is None else embedding_dim
-    shape = tuple(getattr(output, "shape", ()))
-    if len(shape) == 2 and shape[0] == 2 and embedding_dim in (None, shape[1]):
-        return
-    found = f"shape {shape}" if torch.is_tensor(output) else repr(output)
-    rows = "rows" if view.image_shape is None else "images"
-    raise ValueError(
-        f"{view.parameter}={own!r} maps {rows} of shape {tuple(view.zeros().shape)} to "
-        f"{found}, but embeddings have shape (2, {width}). Change its layers, set "
-        "embedding_dim, or use embedding_layer='hidden', which takes any width."
-    )
+    if not on_top:
+        return body, []
+    return body, [*normalized_relu(width), *mlp([width, embedding_dim], random_state)]
 
 
 def embed(network, rows, device, units=None, *, max_rows=_CHUNK_ROWS):
@@ -561,8 +537,9 @@ def train_encoders(estimator, pairs, size, device, seed, task):
         # A frozen encoder is used as it is.
         n_more = 0
         if any(p.requires_grad for p in module.parameters()):
-            if estimator.moment_decay:
-                module.keep_moments(before.moments, estimator.moment_decay)
+            moment_decay = loss_of(estimator).moment_decay
+            if moment_decay:
+                module.keep_moments(before.moments, moment_decay)
             if estimator.max_iter:
                 settings = (size, random_state, device, task)
                 training = task.learn(
@@ -596,32 +573,34 @@ def foreign_random_state(estimator, seed, device):
     return nullcontext()
 
 
-def has_foreign_parts(estimator):
-    """Return whether code of the user's takes part in the training."""
-    parts = estimator.encoder, estimator.target_encoder, estimator.augmentation
-    return not all(isinstance(p, str | ImageAugmentation | None) for p in parts)
-
-
 def _build(estimator, pairs, size, device, seed):
     random_state = torch.Generator().manual_seed(seed)
     n_context, embedding_dim = pairs.context.shape[1], size.embedding_dim
-    common = (embedding_dim, estimator, random_state)
+    common = (embedding_dim, random_state)
     shape, target_shape = estimator._shapes
-    on_top = estimator.embedding_layer == "hidden"
-    context = build_encoder(View("encoder", n_context, shape), *common, on_top=on_top)
-    target = None
+    own, target_own = encoders_of(estimator)
+    names = layers_of(estimator.output)
+    on_top = "hidden" in names
+    view = View("X", n_context, shape, estimator.augmentation)
+    context = build_encoder(view, own, *common, on_top=on_top)
+    side_by_side(context, [name for name in names if name != INPUT])
+    target, follows = None, own.target == "ema"
     if pairs.views.needs_y:
-        view = View("target_encoder", pairs.target.shape[1], target_shape)
-        target = build_encoder(view, *common, on_top=on_top)
-    elif estimator.target == "ema":
+        # Other views are those of X.
+        view = View("y", pairs.target.shape[1], target_shape)
+        target = build_encoder(view, target_own, *common, on_top=on_top)
+    elif follows:
         target = copy.deepcopy(context)
-    mixture = None
-    if "mixture" in Objective(estimator.loss).named:
-        mixture = _prototypes(estimator._n_prototypes, embedding_dim, random_state)
+    loss, mixture = loss_of(estimator), None
+    if "mixture" in loss._objective().named:
+        n_components = loss.n_components
+        if n_components == "auto":
+            n_components = estimator._n_prototypes
+        mixture = _prototypes(n_components, embedding_dim, random_state)
     return ViewPair(
         context,
         target,
-        follows=estimator.target == "ema",
+        follows=follows,
         augmentations=augmentations_of(estimator, pairs),
         n_context=n_context,
         random_state=torch.Generator(device).manual_seed(seed),
@@ -664,12 +643,11 @@ def _look(estimator, module, sample, seed):
         embeddings = module.train()(sample)
     module.load_state_dict(state)
     views = embeddings.context, embeddings.target
-    names = "encoder", "encoder" if module.target is None else "target_encoder"
-    for name, z in zip(names, views, strict=True):
+    for z in views:
         if not torch.isfinite(z).all():
             raise ValueError(
-                f"{name}={getattr(estimator, name)!r} makes embeddings that are not "
-                "finite. Check it on a batch of standardized samples."
+                f"encoder={estimator.encoder!r} makes embeddings that are not finite. "
+                "Check it on a batch of standardized samples."
             )
     arrays = [z.cpu().double().numpy() for z in views]
     return Snapshot(
@@ -682,7 +660,7 @@ def _look(estimator, module, sample, seed):
 def _run(estimator, module, rows, size, random_state, device, task):
     schedule = Schedule(estimator.max_iter, size.batch_size, estimator.learning_rate)
     progress = Progress(type(estimator).__name__, estimator.max_iter, estimator.verbose)
-    foreign = has_foreign_parts(estimator)
+    foreign, trainer = has_foreign_parts(estimator), read_trainer(estimator.trainer)
 
     def on_epoch(losses):
         progress(losses)
@@ -690,15 +668,13 @@ def _run(estimator, module, rows, size, random_state, device, task):
 
     hooks = Hooks(
         on_epoch=on_epoch,
-        callbacks=estimator.callbacks,
-        net_params=estimator.net_params,
+        callbacks=trainer.callbacks,
+        net_params=trainer.net_params,
         remedy="Check what encoder, augmentation and loss return.",
         checkpoint=task.checkpoint,
         memories=(progress, DefaultGenerator()) if foreign else (progress,),
     )
-    objective = Objective(
-        estimator.loss, rho=estimator.rho, logdet_weight=estimator.logdet_weight
-    )
+    objective = loss_of(estimator)._objective()
     return train(module, objective, rows, schedule, hooks, random_state, device)
 
 
@@ -723,20 +699,19 @@ def _settle(module, rows, n_steps, batch_size, random_state):
 
 def restore_encoders(estimator):
     """Return the encoders of both views from the tensors that a file has of them."""
-    pair = estimator.views == "pair"
     shape, target_shape = estimator._shapes
-    view = View("encoder", estimator.n_features_in_, shape)
-    wanted = [(view, estimator.encoder_)]
-    if pair:
-        n_targets = estimator._views.n_targets_in_
-        target = View("target_encoder", n_targets, target_shape)
-        wanted.append((target, estimator.target_encoder_))
-    elif estimator.target == "ema":
-        wanted.append((view, estimator.target_encoder_))
+    own, target_own = encoders_of(estimator)
+    view = View("X", estimator.n_features_in_, shape, estimator.augmentation)
+    wanted = [(view, own, estimator.encoder_)]
+    if estimator.views == "pair":
+        target = View("y", estimator._views.n_targets_in_, target_shape)
+        wanted.append((target, target_own, estimator.target_encoder_))
+    elif own.target == "ema":
+        wanted.append((view, own, estimator.target_encoder_))
     encoders = []
     with foreign_random_state(estimator, 0, torch.device("cpu")):
-        for view, tensors in wanted:
-            settings = (estimator.embedding_dim_, estimator, torch.Generator())
+        for view, options, tensors in wanted:
+            settings = (options, estimator.embedding_dim_, torch.Generator())
             # The layer may be another one by now.
             encoder = build_encoder(view, *settings, on_top="head.0.weight" in tensors)
             encoders.append(load_tensors(encoder, tensors))
@@ -766,25 +741,13 @@ def embed_views(estimator, pairs, seed):
     return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 
-def check_settings(estimator):
-    """Return the device; what depends on the engine should fail before any work."""
-    device = check_engine(estimator, (256, 128))
-    find_augmentation(estimator.augmentation, estimator._shapes[0])
-    if estimator.moment_decay and "moments" not in Objective(estimator.loss).named:
+def check_training(estimator):
+    """Return the device, and what is asked of the training beside its schedule."""
+    trainer = check_trainer(estimator.trainer)
+    if "max_bytes" in (estimator.trainer or {}):
         raise ValueError(
-            f"moment_decay={estimator.moment_decay!r} is for losses with covariances "
-            "of each view alone, 'gje' and 'joint', and for your own that take "
-            f"moments; loss={estimator.loss!r} takes none. Leave it 0."
+            f"trainer['max_bytes']={trainer.max_bytes!r} is for estimators that read "
+            f"their samples batch by batch; {type(estimator).__name__} has them in "
+            "memory. Leave it out."
         )
-    pair = estimator.views == "pair"
-    if pair and estimator.target == "ema":
-        raise ValueError(
-            "target='ema' follows the encoder of X, but with views='pair' y has one of "
-            "its own. Use target='shared', which then changes nothing."
-        )
-    if estimator.target_encoder is not None and not pair:
-        raise ValueError(
-            f"target_encoder={estimator.target_encoder!r} is for views='pair'; with "
-            f"views={estimator.views!r} both views share encoder. Leave it None."
-        )
-    return device
+    return resolve_device(estimator.device), trainer

@@ -1,19 +1,13 @@
 """Gaussian joint embeddings: one component."""
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from skgmje.conditional._models import JointConditional
-from skgmje.embedding._base import (
-    PARAMETER_CONSTRAINTS,
-    EmbedderMixin,
-    latent_density,
-    standardize_views,
-)
+from skgmje.embedding._base import Embedder, latent_density, standardize_views
 from skgmje.embedding._views import gaussian
 
 
-class GJEEmbedder(EmbedderMixin, BaseEstimator):
+class GJEEmbedder(Embedder):
     r"""Gaussian joint embeddings: one Gaussian of two views' embeddings.
 
     An encoder f maps two views of a sample to embeddings whose joint density is a
@@ -50,65 +44,32 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         With 'pair' it only regularises the training: None changes both views,
         everything else `X` alone.
 
-    encoder : {'mlp', 'convnet'}, torch.nn.Module, callable or None, default=None
-        Maps samples of shape (n, n_features), or images of shape (n, channels,
-        height, width), to embeddings. 'mlp' is a perceptron with batch
-        normalisation; 'convnet' has four strided convolutions, for images; None is
-        'convnet' for images and 'mlp' else. A module is copied; a callable builds
-        one from ``(n_features, embedding_dim)``. Without parameters to learn it is
-        used as it is.
+    encoder : {'auto', 'mlp', 'convnet'}, MLP, ConvNet, Encoder, torch.nn.Module, \
+            callable or pair of them, default='auto'
+        Maps samples to embeddings. 'mlp' is a perceptron with batch normalisation,
+        :class:`~skgmje.embedding.MLP` says with which layers; 'convnet' has four
+        strided convolutions, for images, see :class:`~skgmje.embedding.ConvNet`;
+        'auto' is 'convnet' for images and 'mlp' else. A module of your own is copied,
+        a callable builds one, and :class:`~skgmje.embedding.Encoder` adds settings.
+        With ``views="pair"`` each view has a network of its own, of this kind; a pair
+        ``(encoder of X, encoder of y)`` says both kinds.
 
-    target_encoder : {'mlp', 'convnet'}, torch.nn.Module, callable or None, \
-            default=None
-        The same for `y`, with ``views="pair"``.
+    loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'naive'}, GJELoss, \
+            JointLoss or callable, default='gje'
+        Key of :data:`skgmje.embedding.LOSSES`, or an object that has the settings of
+        'gje' or 'joint': :class:`~skgmje.embedding.GJELoss`,
+        :class:`~skgmje.embedding.JointLoss`. A function of both views' embeddings
+        returns a tensor; one that names `mixture` gets a mixture to learn. 'naive'
+        shows the trap: it collapses.
 
-    image_shape : tuple of int or None, default=None
-        Height, width and maybe channels, last, if `X` holds images as rows.
-        Images of shape (n, height, width[, channels]) need none.
-
-    hidden_layer_sizes : tuple of int or 'auto', default='auto'
-        Hidden layers of the perceptron, or those after the convolutions; 'auto'
-        is (256, 128), or (512,).
-
-    embedding_layer : {'output', 'hidden', 'multi'}, default='output'
+    output : {'embedding', 'hidden', 'multi'} or list of str, default='embedding'
         What :meth:`transform` returns: the embedding, the layer before it, or all
         layers (of the convolutions their means over a coarse grid) side by side.
         'hidden' serves few labels best, 'multi' linear models of many labels.
         With 'hidden' an own `encoder` may have any width; a layer on top of it
-        makes the embedding. After the fit it may be changed.
-
-    passthrough : bool, default=False
-        Whether :meth:`transform` also returns up to 128 principal components of
-        the sample itself, scaled to weigh as much as the layer.
-
-    loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'naive'} or \
-            callable, default='gje'
-        Key of :data:`skgmje.embedding.LOSSES`, or a function of both views'
-        embeddings that returns a tensor; it gets those of `rho`,
-        `logdet_weight`, `mixture` and `moments` (averaged covariances) that it
-        names. 'naive' shows the trap: it collapses.
-
-    rho : float, default=0.9
-        Correlation of the views in ``loss="gje"``, below one. The lower, the more
-        are directions shrunk in which views differ.
-
-    logdet_weight : float, default=1.0
-        Weight of the marginal log-determinants in 'gje' and 'joint'. They keep
-        the embeddings from collapse.
-
-    moment_decay : float, default=0.0
-        Momentum of the running covariances of both views in 'gje' and 'joint', below
-        one; the gradient is that of the batch. About 0.5 allows batches with fewer
-        samples than twice `embedding_dim`.
-        Averages over many batches lag behind the encoder, which then shrinks
-        directions.
-
-    target : {'shared', 'ema'}, default='shared'
-        Whether the second view has the same encoder, or one that follows it as
-        a moving average, without a gradient.
-
-    norm : {'sphere', 'batch'} or None, default=None
-        Constraint on the embeddings: all of one length, or standardized.
+        makes the embedding. A list puts several side by side; in it 'input' stands
+        for up to 128 principal components of the sample itself, scaled to weigh as
+        much as the layers. After the fit it may be changed, but for 'input'.
 
     standardize : bool, default=True
         Whether every feature gets unit variance before the encoder. Otherwise
@@ -119,8 +80,8 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         that any encoder should be compared to.
 
     batch_size : int or 'auto', default='auto'
-        Samples per step, without `moment_decay` at least twice `embedding_dim`.
-        'auto': 256, or eight times `embedding_dim`, of images four times.
+        Samples per step, at least twice `embedding_dim` unless the loss averages its
+        moments. 'auto': 256, or eight times `embedding_dim`, of images four times.
 
     learning_rate : float, default=0.002
         Step size of Adam at the start of its cosine.
@@ -129,16 +90,12 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
         Where to train and to embed: 'cpu', 'cuda', ...; 'auto' is a GPU if
         there is one. A fitted embedder falls back to the CPU.
 
-    callbacks : list of skorch callbacks or None, default=None
-        Passed on to skorch.
-
-    net_params : dict or None, default=None
-        Passed on to :class:`skorch.NeuralNet`.
-
-    checkpoint_dir : str, path-like or None, default=None
-        Folder in which the fit keeps its state: after a crash the same fit goes on
-        from there, to the same bits. One folder per fit, an integer `random_state`,
-        no `callbacks`; needs the extra ``io``.
+    trainer : dict or None, default=None
+        Further settings of the training: ``"callbacks"``, a list of skorch callbacks;
+        ``"checkpoint_dir"``, a folder in which the fit keeps its state: after a crash
+        the same fit goes on from there, to the same bits (one folder per fit, an
+        integer `random_state`, no callbacks; needs the extra ``io``); other keys are
+        parameters of :class:`skorch.NeuralNet`, such as ``"optimizer"``.
 
     random_state : int, RandomState instance or None, default=None
         Controls encoders, views, batches, the mixture and :meth:`sample`.
@@ -231,67 +188,9 @@ class GJEEmbedder(EmbedderMixin, BaseEstimator):
     (2, 8)
     """
 
-    _parameter_constraints: dict = PARAMETER_CONSTRAINTS
-
-    def __init__(
-        self,
-        embedding_dim="auto",
-        *,
-        views="augment",
-        augmentation=None,
-        encoder=None,
-        target_encoder=None,
-        image_shape=None,
-        hidden_layer_sizes="auto",
-        embedding_layer="output",
-        passthrough=False,
-        loss="gje",
-        rho=0.9,
-        logdet_weight=1.0,
-        moment_decay=0.0,
-        target="shared",
-        norm=None,
-        standardize=True,
-        max_iter=300,
-        batch_size="auto",
-        learning_rate=2e-3,
-        device="auto",
-        callbacks=None,
-        net_params=None,
-        checkpoint_dir=None,
-        random_state=None,
-        verbose=0,
-    ):
-        self.embedding_dim = embedding_dim
-        self.views = views
-        self.augmentation = augmentation
-        self.encoder = encoder
-        self.target_encoder = target_encoder
-        self.image_shape = image_shape
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.embedding_layer = embedding_layer
-        self.passthrough = passthrough
-        self.loss = loss
-        self.rho = rho
-        self.logdet_weight = logdet_weight
-        self.moment_decay = moment_decay
-        self.target = target
-        self.norm = norm
-        self.standardize = standardize
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.device = device
-        self.callbacks = callbacks
-        self.net_params = net_params
-        self.checkpoint_dir = checkpoint_dir
-        self.random_state = random_state
-        self.verbose = verbose
-
-    # Of loss="joint".
     _n_prototypes = 1
 
-    def _density_settings(self):
+    def _density_settings(self, device):
         return None
 
     def _fit_density(self, settings, z_context, z_target, random_state, task):

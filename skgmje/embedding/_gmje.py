@@ -1,47 +1,30 @@
 """Gaussian mixture joint embeddings."""
 
-from numbers import Integral, Real
+from sklearn.base import clone
 
-from sklearn.base import BaseEstimator, clone
-
-from skgmje._sklearn import (
-    Interval,
-    StrOptions,
-    validate_parameter_constraints,
-)
-from skgmje._validation import TypeOptions
+from skgmje._sklearn import StrOptions
 from skgmje.conditional._models import Fit
-from skgmje.conditional._source import Settings
+from skgmje.conditional._source import Settings, Source
 from skgmje.conditional._sources import SOURCES, source_of
 from skgmje.embedding._base import (
     PARAMETER_CONSTRAINTS,
-    EmbedderMixin,
+    Embedder,
     latent_density,
     standardize_views,
 )
-from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import GaussianMixture
 
-# Components of loss="joint", while n_components="auto" has nothing to go by.
+# Components of loss="joint", while the number of the mixture's is "auto".
 N_PROTOTYPES = 20
 
 # Iterations of EM after an interrupt.
 _HURRIED_STEPS = 5
-_AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
-_POSITIVE = Interval(Real, 0, None, closed="neither")
 
-_MIXTURE_PARAMS = {
-    "max_iter": [_AT_LEAST_ONE, StrOptions({"auto"})],
-    "tol": [Interval(Real, 0, None, closed="left")],
-    "batch_size": [_AT_LEAST_ONE, StrOptions({"auto"})],
-    "learning_rate": [_POSITIVE],
-    "n_members": [_AT_LEAST_ONE],
-    "hidden_layer_sizes": ["array-like"],
-    "min_scale": [_POSITIVE],
-}
+# Added to the variances of standardized embeddings, unless a mixture says what is.
+_REG_COVAR = 1e-4
 
 
-class GMJEEmbedder(EmbedderMixin, BaseEstimator):
+class GMJEEmbedder(Embedder):
     r"""Gaussian mixture joint embeddings: a mixture of two views' embeddings.
 
     An encoder maps two views of a sample to embeddings whose joint density is a
@@ -78,87 +61,43 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         With 'pair' it only regularises the training: None changes both views,
         everything else `X` alone.
 
+    encoder : {'auto', 'mlp', 'convnet'}, MLP, ConvNet, Encoder, torch.nn.Module, \
+            callable or pair of them, default='auto'
+        Maps samples to embeddings. 'mlp' is a perceptron with batch normalisation,
+        :class:`~skgmje.embedding.MLP` says with which layers; 'convnet' has four
+        strided convolutions, for images, see :class:`~skgmje.embedding.ConvNet`;
+        'auto' is 'convnet' for images and 'mlp' else. A module of your own is copied,
+        a callable builds one, and :class:`~skgmje.embedding.Encoder` adds settings.
+        With ``views="pair"`` each view has a network of its own, of this kind; a pair
+        ``(encoder of X, encoder of y)`` says both kinds.
+
     mixture : {'prototypes', 'network', 'neural-gas', 'memory-bank'}, \
-            default='prototypes'
-        Source of the mixture's components: a joint mixture by EM, an ensemble of
-        mixture density networks, a neural gas, or a bank of weighted past pairs.
+            GaussianMixture or a source, default='prototypes'
+        Density of both embeddings, which are standardized for it. 'prototypes' is a
+        joint mixture by EM, 'network' an ensemble of mixture density networks,
+        'neural-gas' starts at the nodes of a gas, 'memory-bank' has weighted past
+        pairs for components; their number is chosen by held-out density. With
+        settings they are a :class:`~skgmje.mixture.GaussianMixture`,
+        :class:`~skgmje.conditional.MixtureNetwork`,
+        :class:`~skgmje.conditional.NeuralGas` and
+        :class:`~skgmje.conditional.MemoryBank`.
 
-    n_components : int or 'auto', default='auto'
-        Number of components; 'auto' is chosen by held-out density.
+    loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'naive'}, GJELoss, \
+            JointLoss or callable, default='gje'
+        Key of :data:`skgmje.embedding.LOSSES`, or an object that has the settings of
+        'gje' or 'joint': :class:`~skgmje.embedding.GJELoss`,
+        :class:`~skgmje.embedding.JointLoss`. A function of both views' embeddings
+        returns a tensor; one that names `mixture` gets a mixture to learn. 'naive'
+        shows the trap: it collapses.
 
-    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'}, \
-            default='full'
-        Shape of the components' covariances.
-
-    shrinkage : float or 'auto', default='auto'
-        Pseudo-count, in samples, of the pooled covariance.
-
-    reg_covar : float, default=1e-4
-        Added to the variances of standardized embeddings.
-
-    mixture_params : dict or None, default=None
-        Further settings of the source: ``max_iter``, ``tol``, ``batch_size``,
-        ``learning_rate``, ``n_members``, ``hidden_layer_sizes``, ``min_scale``.
-
-    encoder : {'mlp', 'convnet'}, torch.nn.Module, callable or None, default=None
-        Maps samples of shape (n, n_features), or images of shape (n, channels,
-        height, width), to embeddings. 'mlp' is a perceptron with batch
-        normalisation; 'convnet' has four strided convolutions, for images; None is
-        'convnet' for images and 'mlp' else. A module is copied; a callable builds
-        one from ``(n_features, embedding_dim)``. Without parameters to learn it is
-        used as it is.
-
-    target_encoder : {'mlp', 'convnet'}, torch.nn.Module, callable or None, \
-            default=None
-        The same for `y`, with ``views="pair"``.
-
-    image_shape : tuple of int or None, default=None
-        Height, width and maybe channels, last, if `X` holds images as rows.
-        Images of shape (n, height, width[, channels]) need none.
-
-    hidden_layer_sizes : tuple of int or 'auto', default='auto'
-        Hidden layers of the perceptron, or those after the convolutions; 'auto'
-        is (256, 128), or (512,).
-
-    embedding_layer : {'output', 'hidden', 'multi'}, default='output'
+    output : {'embedding', 'hidden', 'multi'} or list of str, default='embedding'
         What :meth:`transform` returns: the embedding, the layer before it, or all
         layers (of the convolutions their means over a coarse grid) side by side.
         'hidden' serves few labels best, 'multi' linear models of many labels.
         With 'hidden' an own `encoder` may have any width; a layer on top of it
-        makes the embedding. After the fit it may be changed.
-
-    passthrough : bool, default=False
-        Whether :meth:`transform` also returns up to 128 principal components of
-        the sample itself, scaled to weigh as much as the layer.
-
-    loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'naive'} or \
-            callable, default='gje'
-        Key of :data:`skgmje.embedding.LOSSES`, or a function of both views'
-        embeddings that returns a tensor; it gets those of `rho`,
-        `logdet_weight`, `mixture` and `moments` (averaged covariances) that it
-        names. 'naive' shows the trap: it collapses.
-
-    rho : float, default=0.9
-        Correlation of the views in ``loss="gje"``, below one. The lower, the more
-        are directions shrunk in which views differ.
-
-    logdet_weight : float, default=1.0
-        Weight of the marginal log-determinants in 'gje' and 'joint'. They keep
-        the embeddings from collapse.
-
-    moment_decay : float, default=0.0
-        Momentum of the running covariances of both views in 'gje' and 'joint', below
-        one; the gradient is that of the batch. About 0.5 allows batches with fewer
-        samples than twice `embedding_dim`.
-        Averages over many batches lag behind the encoder, which then shrinks
-        directions.
-
-    target : {'shared', 'ema'}, default='shared'
-        Whether the second view has the same encoder, or one that follows it as
-        a moving average, without a gradient.
-
-    norm : {'sphere', 'batch'} or None, default=None
-        Constraint on the embeddings: all of one length, or standardized.
+        makes the embedding. A list puts several side by side; in it 'input' stands
+        for up to 128 principal components of the sample itself, scaled to weigh as
+        much as the layers. After the fit it may be changed, but for 'input'.
 
     standardize : bool, default=True
         Whether every feature gets unit variance before the encoder. Otherwise
@@ -169,8 +108,8 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         that any encoder should be compared to.
 
     batch_size : int or 'auto', default='auto'
-        Samples per step, without `moment_decay` at least twice `embedding_dim`.
-        'auto': 256, or eight times `embedding_dim`, of images four times.
+        Samples per step, at least twice `embedding_dim` unless the loss averages its
+        moments. 'auto': 256, or eight times `embedding_dim`, of images four times.
 
     learning_rate : float, default=0.002
         Step size of Adam at the start of its cosine.
@@ -179,16 +118,12 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         Where to train and to embed: 'cpu', 'cuda', ...; 'auto' is a GPU if
         there is one. A fitted embedder falls back to the CPU.
 
-    callbacks : list of skorch callbacks or None, default=None
-        Passed on to skorch.
-
-    net_params : dict or None, default=None
-        Passed on to :class:`skorch.NeuralNet`.
-
-    checkpoint_dir : str, path-like or None, default=None
-        Folder in which the fit keeps its state: after a crash the same fit goes on
-        from there, to the same bits. One folder per fit, an integer `random_state`,
-        no `callbacks`; needs the extra ``io``.
+    trainer : dict or None, default=None
+        Further settings of the training: ``"callbacks"``, a list of skorch callbacks;
+        ``"checkpoint_dir"``, a folder in which the fit keeps its state: after a crash
+        the same fit goes on from there, to the same bits (one folder per fit, an
+        integer `random_state`, no callbacks; needs the extra ``io``); other keys are
+        parameters of :class:`skorch.NeuralNet`, such as ``"optimizer"``.
 
     random_state : int, RandomState instance or None, default=None
         Controls encoders, views, batches, the mixture and :meth:`sample`.
@@ -265,9 +200,10 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
-    >>> from skgmje import GMJEEmbedder
+    >>> from skgmje import GaussianMixture, GMJEEmbedder
     >>> X, _ = load_digits(return_X_y=True)
-    >>> embedder = GMJEEmbedder(8, n_components=10, max_iter=50, random_state=0)
+    >>> mixture = GaussianMixture(10, shrinkage="auto", reg_covar=1e-4)
+    >>> embedder = GMJEEmbedder(8, mixture=mixture, max_iter=50, random_state=0)
     >>> embedder.fit(X).transform(X).shape
     (1797, 8)
     >>> Z, component = embedder.sample(5)
@@ -277,12 +213,7 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         **PARAMETER_CONSTRAINTS,
-        "mixture": [StrOptions(set(SOURCES) - {"auto"})],
-        "n_components": [_AT_LEAST_ONE, StrOptions({"auto"})],
-        "covariance_type": [TypeOptions()],
-        "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "reg_covar": [Interval(Real, 0, None, closed="left")],
-        "mixture_params": [dict, None],
+        "mixture": [StrOptions(set(SOURCES) - {"auto"}), GaussianMixture, Source],
     }
 
     def __init__(
@@ -291,71 +222,65 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
         *,
         views="augment",
         augmentation=None,
+        encoder="auto",
         mixture="prototypes",
-        n_components="auto",
-        covariance_type="full",
-        shrinkage="auto",
-        reg_covar=1e-4,
-        mixture_params=None,
-        encoder=None,
-        target_encoder=None,
-        image_shape=None,
-        hidden_layer_sizes="auto",
-        embedding_layer="output",
-        passthrough=False,
         loss="gje",
-        rho=0.9,
-        logdet_weight=1.0,
-        moment_decay=0.0,
-        target="shared",
-        norm=None,
+        output="embedding",
         standardize=True,
         max_iter=300,
         batch_size="auto",
         learning_rate=2e-3,
         device="auto",
-        callbacks=None,
-        net_params=None,
-        checkpoint_dir=None,
+        trainer=None,
         random_state=None,
         verbose=0,
     ):
-        self.embedding_dim = embedding_dim
-        self.views = views
-        self.augmentation = augmentation
+        super().__init__(
+            embedding_dim,
+            views=views,
+            augmentation=augmentation,
+            encoder=encoder,
+            loss=loss,
+            output=output,
+            standardize=standardize,
+            max_iter=max_iter,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            device=device,
+            trainer=trainer,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.mixture = mixture
-        self.n_components = n_components
-        self.covariance_type = covariance_type
-        self.shrinkage = shrinkage
-        self.reg_covar = reg_covar
-        self.mixture_params = mixture_params
-        self.encoder = encoder
-        self.target_encoder = target_encoder
-        self.image_shape = image_shape
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.embedding_layer = embedding_layer
-        self.passthrough = passthrough
-        self.loss = loss
-        self.rho = rho
-        self.logdet_weight = logdet_weight
-        self.moment_decay = moment_decay
-        self.target = target
-        self.norm = norm
-        self.standardize = standardize
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.device = device
-        self.callbacks = callbacks
-        self.net_params = net_params
-        self.checkpoint_dir = checkpoint_dir
-        self.random_state = random_state
-        self.verbose = verbose
+
+    @property
+    def _n_prototypes(self):
+        n_components = getattr(self.mixture, "n_components", "auto")
+        return N_PROTOTYPES if n_components == "auto" else n_components
+
+    def _density_settings(self, device):
+        mixture, joint = self.mixture, self.mixture
+        if isinstance(mixture, str):
+            mixture = SOURCES[mixture]()
+            if hasattr(mixture, "reg_covar"):
+                mixture.set_params(reg_covar=_REG_COVAR)
+            joint = mixture
+        source = source_of(clone(mixture))
+        if any(trainer.checkpoint_dir is not None for trainer in source._trainers()):
+            raise ValueError(
+                f"mixture={mixture!r} has a checkpoint_dir, but a fit has one folder: "
+                "that of the embedder's trainer."
+            )
+        if not isinstance(joint, GaussianMixture):
+            # Of the contexts alone, and what is left of an interrupted fit.
+            size = getattr(mixture, "n_components", "auto")
+            joint = GaussianMixture(size, shrinkage="auto", reg_covar=_REG_COVAR)
+        return source, joint, Settings(device=device)
 
     def _fit_density(self, settings, z_context, z_target, random_state, task):
+        source, joint, how = settings
         context, target = standardize_views(z_context, z_target)
         rows = context.forward(z_context), target.forward(z_target)
-        source, joint, how = settings
         if task.when:
             size = 1 if joint.n_components == "auto" else joint.n_components
             hurried = {"n_components": size, "max_iter": _HURRIED_STEPS}
@@ -365,41 +290,3 @@ class GMJEEmbedder(EmbedderMixin, BaseEstimator):
             fit.model, z_context, context, target, joint, random_state
         )
         return density, fit.trouble
-
-    @property
-    def _n_prototypes(self):
-        """Number of components in ``loss="joint"``."""
-        return N_PROTOTYPES if self.n_components == "auto" else self.n_components
-
-    def _density_settings(self):
-        from skgmje._training._hardware import resolve_device
-
-        params = dict(self.mixture_params or {})
-        unknown = sorted(set(params) - set(_MIXTURE_PARAMS))
-        if unknown:
-            raise ValueError(
-                f"mixture_params has {unknown}, which are no settings of a mixture's "
-                f"fit. Known are {list(_MIXTURE_PARAMS)}."
-            )
-        validate_parameter_constraints(_MIXTURE_PARAMS, params, "mixture_params")
-        params = {k: v for k, v in params.items() if not isinstance(v, str)}
-        names = ("n_components", "covariance_type", "shrinkage", "reg_covar")
-        asked = {name: getattr(self, name) for name in names} | params
-        joint = GaussianMixture(rank=1)
-        joint.set_params(**{k: v for k, v in asked.items() if hasattr(joint, k)})
-        source = joint
-        if self.mixture != "prototypes":
-            source = SOURCES[self.mixture]()
-            # What is 'auto' is left to it, as are covariances that it does not have.
-            known = {k: v for k, v in asked.items() if hasattr(source, k)}
-            known = {k: v for k, v in known.items() if not isinstance(v, str)}
-            source.set_params(**known, covariance_type=self._source_type())
-        how = Settings(device=resolve_device(self.device))
-        return source_of(source), joint, how
-
-    def _source_type(self):
-        """Return the covariance type that the source has for `covariance_type`."""
-        kind = "full" if self.covariance_type == "auto" else self.covariance_type
-        if self.mixture != "network":
-            return kind
-        return "diag" if COVARIANCE_TYPES[kind].independent else "full"

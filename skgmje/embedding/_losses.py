@@ -627,7 +627,7 @@ class Objective:
         self.loss = loss
         self.function = loss if callable(loss) else LOSSES[loss]
         self.named = set(inspect.signature(self.function).parameters)
-        self.params = {k: v for k, v in params.items() if k in self.named}
+        self.params = params
 
     def __call__(self, embeddings, batch):
         params = dict(self.params)

@@ -207,10 +207,10 @@ class ImageFormat(NamedTuple):
     largest: float
 
     @classmethod
-    def of(cls, rows, shape):
+    def of(cls, rows, shape, name="X"):
         """Return the format of samples with this shape."""
-        check_size(shape, rows.shape[1])
-        return cls(tuple(shape), _is_whole(rows), _check_largest(rows, "X"))
+        check_size(shape, rows.shape[1], name)
+        return cls(tuple(shape), _is_whole(rows), _check_largest(rows, name))
 
     def flatten(self, X, name="X"):
         """Return further images as rows; raise ValueError if of another shape."""
@@ -287,11 +287,11 @@ def check_image_shape(image_shape):
     return tuple(map(int, (*sizes, 1)[:3]))
 
 
-def check_size(shape, n_features):
+def check_size(shape, n_features, name="X"):
     """Raise ValueError if samples have not as many features as images have values."""
     if math.prod(shape) != n_features:
         raise ValueError(
-            f"image_shape={shape} has {math.prod(shape)} values, but X has "
+            f"image_shape={shape} has {math.prod(shape)} values, but {name} has "
             f"n_features={n_features}. Both must be the same."
         )
 
@@ -537,8 +537,8 @@ def find_augmentation(own, image_shape):
     if isinstance(found, ImageAugmentation) and image_shape is None:
         raise ValueError(
             f"augmentation={own!r} is for images, but X holds rows. Pass X of shape "
-            "(n_samples, height, width[, channels]), or say which image_shape its "
-            "rows have."
+            "(n_samples, height, width[, channels]), or an encoder that says which "
+            "image_shape its rows have."
         )
     return found
 

@@ -13,11 +13,16 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
 import skgmje
-from skgmje.embedding import CollapseWarning, KernelDecoder
+from skgmje.embedding import (
+    CollapseWarning,
+    IsotropicKernel,
+    KernelDecoder,
+    PatchKernel,
+)
 
 SMALL = {"max_iter": 150, "hidden_layer_sizes": (64, 32), "random_state": 0}
 BASE = KernelDecoder(4, **SMALL)
-SEVERAL = KernelDecoder(2, n_centers=4, kappa=0.1, **SMALL)
+SEVERAL = KernelDecoder(2, n_centers=4, kernel=IsotropicKernel(kappa=0.1), **SMALL)
 QUICK = {"max_iter": 3, "hidden_layer_sizes": (8,), "random_state": 0}
 
 
@@ -153,7 +158,7 @@ def test_units_and_range(X, standardize, bounded):
 
 def test_patches(X):
     decoder = KernelDecoder(
-        4, n_centers=2, kernel="patches", image_shape=(8, 8), **SMALL
+        4, n_centers=2, kernel=PatchKernel(image_shape=(8, 8)), **SMALL
     ).fit(X)
     assert -decoder.score(X) < 0.7 * X.var(axis=0).mean()
     assert np.isfinite(decoder.bound_samples(X)).all()
@@ -162,28 +167,27 @@ def test_patches(X):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"image_shape": None}, "image_shape=None must be"),
+        ({}, "image_shape=None of kernel='patches' must be"),
         ({"image_shape": (8, 9)}, "n_features=64"),
         ({"image_shape": (8, 8, 1, 1)}, "height, width"),
-        ({"image_shape": (8, 8), "patch_size": 3}, "patch_size=3 must divide"),
+        ({"image_shape": (8, 8), "size": 3}, "size=3 of the patches must divide"),
+        ({"size": 0}, "'size' parameter of PatchKernel"),
     ],
 )
 def test_patches_that_do_not_fit(X, params, message):
     with pytest.raises(ValueError, match=message):
-        KernelDecoder(kernel="patches", **params).fit(X)
+        KernelDecoder(kernel=PatchKernel(**params)).fit(X)
 
 
-@pytest.mark.parametrize("kernel", ["isotropic", "patches"])
 @pytest.mark.parametrize("shape", [(5, 5), (4, 8), (8, 8, 3)])
-def test_rows_of_another_image_shape_are_refused(X, kernel, shape):
+def test_rows_of_another_image_shape_are_refused(X, shape):
     with pytest.raises(ValueError, match=r"image_shape=.* n_features=64"):
-        KernelDecoder(kernel=kernel, image_shape=shape).fit(X)
+        KernelDecoder(kernel=PatchKernel(image_shape=shape)).fit(X)
 
 
 def test_dead_gradient_is_said(X):
-    decoder = KernelDecoder(
-        4, n_centers=4, objective="batch", variance=1.0, **{**SMALL, "max_iter": 30}
-    )
+    params = {"kernel": IsotropicKernel(1.0), **SMALL, "max_iter": 30}
+    decoder = KernelDecoder(4, n_centers=4, objective="batch", **params)
     with pytest.warns(CollapseWarning, match="samples of a batch carry the gradient"):
         decoder.fit(X)
     assert decoder.effective_samples_ < 20
@@ -227,9 +231,19 @@ def test_constant_pixels(X):
     assert_allclose(decoder.reconstruct(rows)[:, -3:], 7.0, atol=1e-5)
 
 
-@pytest.mark.parametrize("params", [{"code_dim": 0}, {"n_centers": 0}, {"kappa": 0}])
-def test_parameters_out_of_range(X, params):
-    with pytest.raises(ValueError, match=next(iter(params))):
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"code_dim": 0}, "code_dim"),
+        ({"n_centers": 0}, "n_centers"),
+        ({"kernel": IsotropicKernel(kappa=0)}, "'kappa' parameter of IsotropicKernel"),
+        ({"kernel": "round"}, "'kernel' parameter of KernelDecoder"),
+        ({"kernel": IsotropicKernel}, "'kernel' parameter of KernelDecoder"),
+        ({"trainer": {"max_bytes": 1e6}}, "KernelDecoder has them in memory"),
+    ],
+)
+def test_parameters_out_of_range(X, params, words):
+    with pytest.raises(ValueError, match=words):
         KernelDecoder(**params).fit(X)
 
 
@@ -294,8 +308,8 @@ def test_file(tmp_path, X, bounded):
 def test_progress_and_callbacks(X, capsys):
     KernelDecoder(verbose=1, **QUICK).fit(X)
     assert "[KernelDecoder] step 3/3" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="trainer"):
-        KernelDecoder(net_params={"max_epochs": 3}).fit(X)
+    with pytest.raises(ValueError, match="max_epochs"):
+        KernelDecoder(trainer={"max_epochs": 3}).fit(X)
 
 
 def test_answers_do_not_depend_on_how_many_rows_are_encoded_together(X, one):
@@ -329,15 +343,15 @@ def test_images_are_rows_of_another_shape(X, shape, tmp_path):
 
 
 def test_images_say_how_patches_are_cut(X):
-    params = {"kernel": "patches", "patch_size": 4, **QUICK}
     images = X.astype(np.float32).reshape(-1, 8, 8)
-    decoder = KernelDecoder(2, **params).fit(images)
-    told = KernelDecoder(2, image_shape=(8, 8), **params).fit(X.astype(np.float32))
+    decoder = KernelDecoder(2, kernel="patches", **QUICK).fit(images)
+    told = KernelDecoder(2, kernel=PatchKernel(4, image_shape=(8, 8)), **QUICK)
+    told.fit(X.astype(np.float32))
     assert_array_equal(
         decoder.transform(images), told.transform(images.reshape(-1, 64))
     )
     with pytest.raises(ValueError, match="image_shape"):
-        KernelDecoder(2, image_shape=(4, 16), **params).fit(images)
+        clone(told).set_params(kernel__image_shape=(4, 16)).fit(images)
 
 
 def test_images_of_another_kind_are_refused(X):

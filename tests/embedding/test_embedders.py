@@ -18,14 +18,20 @@ from torch import nn
 
 from skgmje.embedding import (
     LOSSES,
+    MLP,
+    Encoder,
     GJEEmbedder,
+    GJELoss,
     GMJEEmbedder,
+    JointLoss,
 )
+from skgmje.mixture import GaussianMixture
 
 # Small enough for a test, large enough to learn something.
-SMALL = {"max_iter": 40, "hidden_layer_sizes": (16,), "random_state": 0}
+SMALL = {"max_iter": 40, "encoder": MLP((16,)), "random_state": 0}
+TWO = GaussianMixture(2, shrinkage="auto", reg_covar=1e-4)
 GJE = GJEEmbedder(3, **SMALL)
-GMJE = GMJEEmbedder(3, n_components=2, **SMALL)
+GMJE = GMJEEmbedder(3, mixture=TWO, **SMALL)
 
 
 def label(value):
@@ -105,7 +111,7 @@ def test_covariance_is_noise_plus_branches(fitted, X):
 
 
 def test_gje_is_gmje_with_one_component(X):
-    one = clone(GMJE).set_params(n_components=1, reg_covar=1e-6, shrinkage=0.0).fit(X)
+    one = clone(GMJE).set_params(mixture=GaussianMixture()).fit(X)
     gje = clone(GJE).fit(X)
     assert_allclose(one.score_samples(X), gje.score_samples(X), rtol=1e-6)
     assert_allclose(one.predict(X), gje.predict(X), rtol=1e-6, atol=1e-9)
@@ -125,11 +131,16 @@ def test_every_loss_trains(loss, X):
     "params",
     [
         {"views": "neighbors"},
-        {"target": "ema"},
-        {"norm": "sphere"},
-        {"norm": "batch"},
+        {"encoder__target": "ema"},
+        {"encoder__norm": "sphere"},
+        {"encoder__norm": "batch"},
+        {"encoder": Encoder(norm="sphere", target="ema")},
         {"standardize": False},
-        {"embedding_layer": "hidden"},
+        {"output": "hidden"},
+        {"output": ["hidden", "input"]},
+        {"output": ["input", "multi", "embedding"]},
+        {"loss": GJELoss(rho=0.5, logdet_weight=2.0)},
+        {"loss": JointLoss(3, moment_decay=0.5)},
         {"loss": lambda a, b: ((a - b) ** 2).mean() - a.var() - b.var()},
         {"batch_size": 20},
         {"embedding_dim": 1},
@@ -148,12 +159,12 @@ def test_settings(params, X):
 
 
 def test_sphere_has_the_length_of_a_standard_normal(X):
-    Z = clone(GJE).set_params(norm="sphere").fit(X).transform(X)
+    Z = clone(GJE).set_params(encoder__norm="sphere").fit(X).transform(X)
     assert_allclose((Z**2).sum(axis=1), 3.0)
 
 
 def test_teacher_follows_the_student(X):
-    fitted = clone(GJE).set_params(target="ema").fit(X)
+    fitted = clone(GJE).set_params(encoder__target="ema").fit(X)
     student, teacher = fitted.encoder_, fitted.target_encoder_
     assert student is not teacher
     pairs = zip(student.parameters(), teacher.parameters(), strict=True)
@@ -162,7 +173,7 @@ def test_teacher_follows_the_student(X):
 
 
 def test_hidden_layer_is_before_the_embedding(X):
-    fitted = clone(GJE).set_params(embedding_layer="hidden").fit(X)
+    fitted = clone(GJE).set_params(output="hidden").fit(X)
     assert fitted.transform(X).shape == (len(X), 16)
     same = clone(GJE).fit(X)
     assert_allclose(fitted.score_samples(X), same.score_samples(X))
@@ -182,17 +193,20 @@ def test_own_encoder(X):
 
 def test_built_encoders_of_both_views(X, Y):
     estimator = GJEEmbedder(
-        3, views="pair", encoder=nn.Linear, target_encoder=nn.Linear, **SMALL
+        3, views="pair", **{**SMALL, "encoder": (nn.Linear, nn.Linear)}
     ).fit(X, Y)
     assert estimator.encoder_.body.in_features == 6
     assert estimator.target_encoder_.body.in_features == 7
+    assert estimator.encoder_.body.weight is not estimator.target_encoder_.body.weight
+    one = clone(estimator).set_params(encoder=nn.Linear).fit(X, Y)
+    assert_array_equal(one.transform(X), estimator.transform(X))
     repeated = clone(estimator).fit(X, Y)
     assert_array_equal(estimator.transform(X), repeated.transform(X))
 
 
 def test_frozen_encoder_is_used_as_it_is(X):
     """Embeddings of others, with a density on top."""
-    fitted = GMJEEmbedder(6, encoder=nn.Identity(), n_components=2, random_state=0)
+    fitted = GMJEEmbedder(6, encoder=nn.Identity(), mixture=TWO, random_state=0)
     Z = fitted.fit(X).transform(X)
     assert_allclose(Z, (X - X.mean(axis=0)) / X.std(axis=0), atol=1e-12)
     assert len(fitted.loss_curve_) == 0
@@ -234,14 +248,26 @@ def test_own_augmentation_is_used(X):
             {"embedding_dim": 5, "batch_size": 9},
             "at least 10 samples in a batch.*got 9",
         ),
-        ({"hidden_layer_sizes": ()}, "at least one"),
-        ({"hidden_layer_sizes": (8, 0)}, "positive integers"),
+        ({"encoder": MLP(())}, "at least one"),
+        ({"encoder": MLP((8, 0))}, "positive integers"),
+        ({"encoder": MLP(norm="cube")}, "'norm' parameter of MLP"),
+        ({"encoder": MLP}, "object such as MLP"),
+        ({"encoder": (MLP(), MLP())}, "with views='pair' two"),
+        ({"encoder": (MLP(),), "views": "pair"}, "with views='pair' two"),
+        ({"encoder": ("mlp", "cnn"), "views": "pair"}, "encoder has 'cnn'"),
+        ({"output": ["hidden", "last"]}, "must be one of"),
+        ({"output": ["input"]}, "must be one of"),
+        ({"output": ["hidden", "hidden"]}, "must be one of"),
+        ({"loss": GJELoss}, "is a class"),
+        ({"loss": GJELoss(logdet_weight=-1)}, "'logdet_weight' parameter of GJELoss"),
+        ({"loss": JointLoss(0)}, "'n_components' parameter of JointLoss"),
         ({"device": "nowhere"}, "device='nowhere'"),
-        ({"target_encoder": nn.Linear}, "is for views='pair'"),
-        ({"rho": 1.0}, "rho"),
+        ({"loss": GJELoss(rho=1.0)}, "rho"),
         ({"views": "pair"}, "requires y to be passed"),
-        ({"net_params": {"lr": 1, "max_epochs": 3}}, "max_epochs"),
-        ({"callbacks": ["bell"]}, "no callback"),
+        ({"trainer": {"lr": 1, "max_epochs": 3}}, "max_epochs"),
+        ({"trainer": {"callbacks": ["bell"]}}, "no callback"),
+        ({"trainer": {"max_bytes": 1e6}}, "has them in memory"),
+        ({"trainer": ["bell"]}, "'trainer' parameter"),
     ],
     ids=label,
 )
@@ -252,7 +278,7 @@ def test_bad_settings_are_refused(params, words, X):
 
 def test_given_views_need_no_teacher(X, Y):
     with pytest.raises(ValueError, match="y has one of its own"):
-        clone(GJE).set_params(views="pair", target="ema").fit(X, Y)
+        clone(GJE).set_params(views="pair", encoder__target="ema").fit(X, Y)
 
 
 def test_given_views_are_augmented_in_training_only(X, Y, held_out):
@@ -295,17 +321,15 @@ def test_encoder_that_makes_no_numbers_is_told(X):
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"epochs": 3}, "no settings of a mixture's fit"),
-        ({"max_iter": -3}, "'max_iter' parameter of mixture_params"),
-        ({"n_members": 0}, "'n_members' parameter of mixture_params"),
-        ({"min_scale": -1.0}, "'min_scale' parameter of mixture_params"),
-        ({"tol": "small"}, "'tol' parameter of mixture_params"),
+        ({"mixture": "auto"}, "'mixture' parameter of GMJEEmbedder"),
+        ({"mixture__max_iter": -3}, "'max_iter' parameter of GaussianMixture"),
+        ({"mixture__tol": "small"}, "'tol' parameter of GaussianMixture"),
     ],
     ids=label,
 )
-def test_bad_mixture_params_are_refused(params, words, X):
+def test_bad_mixtures_are_refused(params, words, X):
     with pytest.raises(ValueError, match=words):
-        clone(GMJE).set_params(mixture_params=params).fit(X)
+        clone(GMJE).set_params(**params).fit(X)
 
 
 def test_moments_exclude_each_other(fitted, X):
@@ -385,7 +409,7 @@ def test_progress_is_printed(X, capsys):
 
 def test_pipeline_with_labels_before_a_classifier():
     X, y = load_digits(return_X_y=True)
-    embedder = GMJEEmbedder(8, n_components=2, **{**SMALL, "max_iter": 80})
+    embedder = GMJEEmbedder(8, mixture=TWO, **{**SMALL, "max_iter": 80})
     pipeline = make_pipeline(embedder, LogisticRegression(max_iter=500))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -403,22 +427,15 @@ def test_output_is_a_table_if_one_is_wanted(X):
 @pytest.mark.filterwarnings("ignore::skgmje.embedding.CollapseWarning")
 def test_grid_search_by_score_does_not_fall_into_the_trap():
     X, _ = load_digits(return_X_y=True)
-    grid = {"loss": ["naive", "gje"], "rho": [0.5, 0.9], "embedding_dim": [2, 8]}
-    embedder = GJEEmbedder(hidden_layer_sizes=(32,), max_iter=100, random_state=0)
+    dims = {"embedding_dim": [2, 8]}
+    gje = {"loss": [GJELoss()], "loss__rho": [0.5, 0.9], **dims}
+    embedder = GJEEmbedder(encoder=MLP((32,)), max_iter=100, random_state=0)
+    grid = [{"loss": ["naive"], **dims}, gje]
     search = GridSearchCV(embedder, grid, cv=2, refit=False).fit(X[:800])
-    assert search.best_params_["loss"] == "gje"
-    scores = dict(
-        zip(
-            [
-                (p["loss"], p["rho"], p["embedding_dim"])
-                for p in search.cv_results_["params"]
-            ],
-            search.cv_results_["mean_test_score"],
-            strict=True,
-        )
-    )
-    naive = max(score for key, score in scores.items() if key[0] == "naive")
-    assert naive < min(score for key, score in scores.items() if key[0] == "gje")
+    assert search.best_params_["loss"] != "naive"
+    scores = search.cv_results_["mean_test_score"]
+    is_naive = [p["loss"] == "naive" for p in search.cv_results_["params"]]
+    assert scores[is_naive].max() < scores[np.logical_not(is_naive)].min()
 
 
 def test_views_in_parts_are_as_good_as_whole(X, monkeypatch):

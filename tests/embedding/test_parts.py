@@ -19,8 +19,10 @@ from skgmje import KernelDecoder
 from skgmje._backend import to_numpy
 from skgmje._standardize import Standardization, standardization
 from skgmje.embedding import (
+    MLP,
     CollapseWarning,
     GJEEmbedder,
+    GJELoss,
     _decoder_training,
     _encoder,
     diagnose,
@@ -91,7 +93,7 @@ def test_log_determinant_of_collapsed_rows_is_finite():
 def test_naive_loss_collapses_and_says_so():
     """The trap, and the way out: marginal log-determinants."""
     X = load_digits(return_X_y=True)[0][:600]
-    embedder = GJEEmbedder(8, loss="naive", hidden_layer_sizes=(32,), random_state=0)
+    embedder = GJEEmbedder(8, loss="naive", encoder=MLP((32,)), random_state=0)
     with pytest.warns(CollapseWarning, match="Use loss='gje' with logdet_weight=1"):
         naive = embedder.fit(X)
     assert naive.logdet_drop_.min() > 5
@@ -107,9 +109,8 @@ def test_naive_loss_collapses_and_says_so():
 
 def test_weight_zero_is_the_trap_too():
     X = load_digits(return_X_y=True)[0][:600]
-    embedder = GJEEmbedder(
-        8, logdet_weight=0.0, hidden_layer_sizes=(32,), random_state=0
-    )
+    loss = GJELoss(logdet_weight=0.0)
+    embedder = GJEEmbedder(8, loss=loss, encoder=MLP((32,)), random_state=0)
     with pytest.warns(CollapseWarning):
         embedder.fit(X)
 
@@ -388,7 +389,7 @@ def test_objective_passes_what_a_loss_names():
         seen.update(rho=rho, mixture=mixture)
         return z_context.sum() - z_target.sum()
 
-    objective = Objective(loss, rho=0.5, logdet_weight=2.0)
+    objective = Objective(loss, rho=0.5)
     ones = torch.ones(2, 2)
     assert objective(Embeddings(ones, ones, "mixture"), None) == 0
     assert seen == {"rho": 0.5, "mixture": "mixture"}
@@ -406,8 +407,8 @@ QUICK = {"max_iter": 3, "hidden_layer_sizes": (8,), "random_state": 0}
 
 def test_fit_goes_on_after_an_interruption(tmp_path, monkeypatch):
     X = load_digits().data[:1200]
-    params = {**QUICK, "max_iter": 6, "checkpoint_dir": tmp_path}
-    expected = KernelDecoder(**{**params, "checkpoint_dir": None}).fit(X)
+    params = {**QUICK, "max_iter": 6, "trainer": {"checkpoint_dir": tmp_path}}
+    expected = KernelDecoder(**{**params, "trainer": None}).fit(X)
     forward, calls = _decoder_training.Autoencoder.forward, []
 
     def failing(module, rows):
@@ -440,9 +441,7 @@ def test_lack_of_memory_names_a_smaller_batch(monkeypatch):
 
 def test_score_is_not_changed_by_linear_maps_of_the_embedding(X):
     """So it compares losses whose embeddings have any scale."""
-    fitted = GJEEmbedder(3, max_iter=40, hidden_layer_sizes=(16,), random_state=0).fit(
-        X
-    )
+    fitted = GJEEmbedder(3, max_iter=40, encoder=MLP((16,)), random_state=0).fit(X)
     Z = fitted.transform(X), fitted.transform(np.roll(X, 1, axis=0) + X)
     one = PairMoments.from_pairs(*Z).information(*Z)
     mapped = [1e-3 * z @ np.array([[1, 2, 0], [0, 1, 1], [3, 0, 1]]) for z in Z]

@@ -6,26 +6,25 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgmje.embedding import GMJEEmbedder
-from tests.sources import WORDS
+from skgmje.embedding import MLP, GMJEEmbedder
+from tests.sources import WORDS, make_source
 
-PARAMS = {
-    "network": {"max_iter": 30, "n_members": 2, "hidden_layer_sizes": (8,)},
-    "memory-bank": {"max_iter": 1},
+# Sources with settings of a test.
+SMALL = {
+    "memory-bank": {"n_components": 50, "max_iter": 1},
+    "network": {"n_members": 2, "max_iter": 30, "hidden_layer_sizes": (8,)},
 }
-N_COMPONENTS = {"memory-bank": 50}
 
 
 @pytest.fixture(scope="module", params=sorted({*WORDS} - {"auto"}))
 def fitted(request, views):
+    params = {"n_components": 3, "shrinkage": 2} | SMALL.get(request.param, {})
+    mixture = make_source(request.param, **params)
     return GMJEEmbedder(
         2,
         views="pair",
-        mixture=request.param,
-        n_components=N_COMPONENTS.get(request.param, 3),
-        shrinkage=2,
-        mixture_params=PARAMS.get(request.param),
-        hidden_layer_sizes=(16,),
+        mixture=mixture,
+        encoder=MLP((16,)),
         max_iter=100,
         random_state=0,
     ).fit(*views)

@@ -8,8 +8,10 @@ import scipy.sparse
 import skgmje
 from skgmje.conditional import MixtureNetwork
 from sklearn.preprocessing import StandardScaler
+from skgmje.embedding import MLP
 
 small = dict(max_iter=5, hidden_layer_sizes=(4,), random_state=0)
+encoder = dict(max_iter=5, encoder=MLP((4,)), random_state=0)
 MODELS = {
     "GaussianMixture": skgmje.GaussianMixture(2, random_state=0),
     "KernelMixtureDensity": skgmje.KernelMixtureDensity(2, max_iter=5, random_state=0),
@@ -17,11 +19,13 @@ MODELS = {
         6, insertion_interval=20, random_state=0
     ),
     "prototypes": skgmje.ConditionalMixtureDensity("prototypes", random_state=0),
+    "GJEEmbedder": skgmje.GJEEmbedder(2, **encoder),
+    "GMJEEmbedder": skgmje.GMJEEmbedder(
+        2, mixture=skgmje.GaussianMixture(2), **encoder
+    ),
     "network": skgmje.ConditionalMixtureDensity(
         MixtureNetwork(n_members=2, max_iter=3, hidden_layer_sizes=(4,)), random_state=0
     ),
-    "GJEEmbedder": skgmje.GJEEmbedder(2, **small),
-    "GMJEEmbedder": skgmje.GMJEEmbedder(2, n_components=2, **small),
     "TransformedDensity": skgmje.TransformedDensity(
         StandardScaler(), skgmje.GaussianMixture(2, random_state=0)
     ),

@@ -8,6 +8,7 @@ import pytest
 FITS = """
 from skgmje import *
 from skgmje.conditional import MixtureNetwork
+from skgmje.embedding import MLP
 from skgmje._persistence import Checkpoint, _checkpoint, _container
 from skgmje.mixture import Codes
 folder, moment = sys.argv[2], sys.argv[3]
@@ -33,7 +34,14 @@ FITS = {
         ),
         random_state=0,
     ).fit(X, Y),
-    "embedder": lambda: GJEEmbedder(2, batch_size=64, max_iter=150, **small).fit(X),
+    "embedder": lambda: GJEEmbedder(
+        2,
+        encoder=MLP((8,)),
+        batch_size=64,
+        max_iter=150,
+        trainer={"checkpoint_dir": folder},
+        random_state=0,
+    ).fit(X),
     "neural gas": lambda: GrowingNeuralGasMixture(
         60, shrinkage=2.0, insertion_interval=300, random_state=0, checkpoint_dir=folder
     ).fit(X),

@@ -11,16 +11,18 @@ if sys.argv[2] == "open one":
 import skgmje
 from skgmje.conditional import MixtureNetwork
 from skgmje.utils import all_estimators
+from skgmje.embedding import MLP
 small = dict(max_iter=3, hidden_layer_sizes=(4,), random_state=0)
+encoder = dict(max_iter=3, encoder=MLP((4,)), random_state=0)
 fits = (
     skgmje.GaussianMixture(2, random_state=0),
     skgmje.KernelMixtureDensity(2, max_iter=3, random_state=0),
     skgmje.GrowingNeuralGasMixture(8, insertion_interval=20, random_state=0),
+    skgmje.GJEEmbedder(2, **encoder),
+    skgmje.GMJEEmbedder(2, mixture=skgmje.GaussianMixture(2), **encoder),
     skgmje.ConditionalMixtureDensity(
         ["prototypes", MixtureNetwork(n_members=2, max_iter=3)], random_state=0
     ),
-    skgmje.GJEEmbedder(2, **small),
-    skgmje.GMJEEmbedder(2, n_components=2, **small),
 )
 for estimator in fits:
     conditional = isinstance(estimator, skgmje.ConditionalMixtureDensity)

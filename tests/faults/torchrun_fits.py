@@ -18,16 +18,17 @@ from skgmje._training._loop import TensorRows, train
 from skgmje._training._schedule import Hooks, Schedule
 from skgmje.conditional import ConditionalMixtureDensity, MixtureNetwork
 from skgmje.costs import COSTS, svd_cost
-from skgmje.embedding import GJEEmbedder
-from skgmje.embedding._encoder import Encoder, Perceptron, ViewPair
+from skgmje.embedding import MLP, ConvNet, GJEEmbedder
+from skgmje.embedding._encoder import Perceptron, Trunk, ViewPair
 from skgmje.embedding._losses import Objective
 from skgmje.embedding._views import jitter
 from skgmje.mixture import Codes, KernelMixtureDensity
 from skgmje.modules import mlp
 
 X = np.random.default_rng(0).normal(size=(151, 3)) @ np.diag([1.0, 2.0, 3.0])
-SMALL = {"max_iter": 20, "hidden_layer_sizes": (8,), "random_state": 0}
 CODES = {"max_iter": 20, "generator": Codes(hidden_layer_sizes=(8,)), "random_state": 0}
+SEED = {"max_iter": 20, "random_state": 0}
+SMALL = {"hidden_layer_sizes": (8,), **SEED}
 KILLED_AT = 13
 
 
@@ -45,11 +46,11 @@ def fit_all():
     network = MixtureNetwork(n_members=2, **small)
     conditional = ConditionalMixtureDensity(network, random_state=0)
     learned["single: network"] = conditional.fit(X[:, :2], X[:, 2]).predict(X[:, :2])
-    embedder = GJEEmbedder(2, **SMALL).fit(X)
+    embedder = GJEEmbedder(2, encoder=MLP((8,)), **SEED).fit(X)
     learned["single: embedder"] = embedder.loss_curve_
     for kind, side in (("single", 8), ("half", 12)):
         images = np.random.default_rng(0).normal(size=(60, side, side))
-        curve = GJEEmbedder(2, **SMALL).fit(images).loss_curve_
+        curve = GJEEmbedder(2, encoder=ConvNet((8,)), **SEED).fit(images).loss_curve_
         learned[f"{kind}: images"] = curve[:5]
     return learned
 
@@ -59,7 +60,7 @@ def train_views():
     generator = torch.Generator().manual_seed(0)
     head = mlp([8, 2], generator)
     module = ViewPair(
-        Encoder(Perceptron([3, 8], generator), head).double(),
+        Trunk(Perceptron([3, 8], generator), head).double(),
         None,
         follows=False,
         augmentations=(jitter, jitter),

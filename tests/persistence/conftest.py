@@ -36,7 +36,16 @@ from skgmje import (
 )
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
 from skgmje.conditional import TrainedModule
-from skgmje.embedding import ImageAugmentation
+from skgmje.embedding import (
+    MLP,
+    ConvNet,
+    Encoder,
+    GJELoss,
+    ImageAugmentation,
+    IsotropicKernel,
+    JointLoss,
+    PatchKernel,
+)
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import Codes, Noise
 from skgmje.modules import Prototypes
@@ -50,6 +59,9 @@ SEED = {"random_state": 0}
 SMALL = {"max_iter": 5, "hidden_layer_sizes": (4,), **SEED}
 NETWORKS = {**SMALL, "n_members": 2}
 CODES = {"max_iter": 5, "generator": Codes(hidden_layer_sizes=(4,)), **SEED}
+SHORT = {"max_iter": 5, **SEED}
+EMBEDDER = {"encoder": MLP((4,)), **SHORT}
+SGD = {"optimizer": torch.optim.SGD}
 
 
 def build_network(n_in, n_out):
@@ -79,6 +91,7 @@ def transformed(transformer, density=None, **params):
 
 
 MODULE = make_module()
+OWN_NETWORK = torch.nn.Linear(2, 2)
 # Estimator, and those of its parameters that are code.
 CASES = {
     **{
@@ -97,6 +110,13 @@ CASES = {
         KernelMixtureDensity(
             3, **CODES | {"generator": Noise(code_dim=3, hidden_layer_sizes=(4,))}
         ),
+    ),
+    "decoder-patches": (
+        KernelDecoder(2, kernel=PatchKernel(1, image_shape=(3, 1)), **SMALL),
+    ),
+    "decoder-optimizer": (
+        KernelDecoder(2, kernel=IsotropicKernel(0.5), trainer=SGD, **SMALL),
+        {"trainer": SGD},
     ),
     "kernel-network": (
         KernelMixtureDensity(3, generator=build_network, max_iter=5, **SEED),
@@ -142,31 +162,40 @@ CASES = {
         ConditionalMixtureDensity(TrainedModule(MODULE, max_iter=5), **SEED),
         {"source.module": MODULE},
     ),
-    "gje": (GJEEmbedder(2, **SMALL),),
+    "gje": (GJEEmbedder(2, **EMBEDDER),),
     "gje-own": (
-        GJEEmbedder(2, encoder=build_network, augmentation=add_noise, **SMALL),
+        GJEEmbedder(2, encoder=build_network, augmentation=add_noise, **SHORT),
         {"encoder": build_network, "augmentation": None},
     ),
-    "gje-ema": (GJEEmbedder(2, target="ema", views="neighbors", **SMALL),),
-    "gje-pair": (GJEEmbedder(2, views="pair", embedding_layer="hidden", **SMALL),),
+    "gje-own-sphere": (
+        GJEEmbedder(2, encoder=Encoder(build_network, norm="sphere"), **SHORT),
+        {"encoder.network": build_network},
+    ),
+    "gje-own-pair": (
+        GJEEmbedder(2, views="pair", encoder=("mlp", OWN_NETWORK), **SHORT),
+        {"encoder.1": OWN_NETWORK},
+    ),
+    "gje-ema": (
+        GJEEmbedder(2, encoder=MLP((4,), target="ema"), views="neighbors", **SHORT),
+    ),
+    "gje-pair": (GJEEmbedder(2, views="pair", output="hidden", **EMBEDDER),),
     "gje-images": (
         GJEEmbedder(
             2,
-            image_shape=(3, 1),
+            encoder=ConvNet((4,), image_shape=(3, 1)),
             augmentation=ImageAugmentation(noise=0.5),
-            embedding_layer="multi",
-            passthrough=True,
-            **SMALL,
+            output=["multi", "input"],
+            loss=GJELoss(rho=0.5),
+            **SHORT,
         ),
     ),
-    "gmje": (GMJEEmbedder(2, n_components=2, **SMALL),),
+    "gmje": (GMJEEmbedder(2, mixture=GaussianMixture(2), **EMBEDDER),),
     "gmje-network": (
         GMJEEmbedder(
             2,
-            n_components=2,
-            mixture="network",
-            mixture_params={"max_iter": 5, "hidden_layer_sizes": (4,), "n_members": 2},
-            **SMALL,
+            mixture=make_source("network", **NETWORKS),
+            loss=JointLoss(2),
+            **EMBEDDER,
         ),
     ),
     "outliers": (DensityOutlierDetector(**SEED),),

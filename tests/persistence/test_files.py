@@ -34,6 +34,7 @@ from skgmje._persistence import Checkpoint
 from skgmje._persistence._container import pack, unpack
 from skgmje._persistence._registry import CLASSES, class_of, name_of
 from skgmje.conditional import MixtureNetwork
+from skgmje.embedding import MLP, ConvNet, GJELoss
 from skgmje.mixture import Codes
 from skgmje.utils import all_estimators
 
@@ -455,14 +456,16 @@ LEARNERS = {
         MixtureNetwork(n_members=2, max_iter=60, hidden_layer_sizes=(4,)),
         random_state=0,
     ),
-    "embedder": GJEEmbedder(2, batch_size=64, target="ema", max_iter=60, **SMALL),
+    "embedder": GJEEmbedder(
+        2, encoder=MLP((4,), target="ema"), batch_size=64, max_iter=60, random_state=0
+    ),
     "images": GJEEmbedder(
         2,
-        image_shape=(3, 1),
+        encoder=ConvNet((4,), image_shape=(3, 1)),
         batch_size=64,
-        moment_decay=0.5,
+        loss=GJELoss(moment_decay=0.5),
         max_iter=60,
-        **SMALL,
+        random_state=0,
     ),
     "gas": GrowingNeuralGasMixture(
         30, shrinkage=2.0, insertion_interval=300, random_state=0
@@ -495,11 +498,11 @@ def crash_at(monkeypatch):
 
 def fit(estimator, folder=None):
     estimator = clone(estimator)
+    trainer = {"checkpoint_dir": folder}
     if isinstance(estimator, ConditionalMixtureDensity):
-        estimator.set_params(source__trainer={"checkpoint_dir": folder})
-        return estimator.fit(RESUME_X, Y)
-    if "trainer" in estimator.get_params():
-        return estimator.set_params(trainer={"checkpoint_dir": folder}).fit(RESUME_X)
+        return estimator.set_params(source__trainer=trainer).fit(RESUME_X, Y)
+    if hasattr(estimator, "trainer"):
+        return estimator.set_params(trainer=trainer).fit(RESUME_X)
     return estimator.set_params(checkpoint_dir=folder).fit(RESUME_X)
 
 
