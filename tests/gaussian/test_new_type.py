@@ -198,9 +198,8 @@ class TestEstimators:
         assert np.isfinite(density.score(X[:, :2], X[:, 2:]))
 
     def test_embedder(self, X):
-        embedder = GMJEEmbedder(
-            2, covariance_type=NAME, max_iter=2, n_components=2, random_state=0
-        )
+        mixture = GaussianMixture(2, covariance_type=NAME)
+        embedder = GMJEEmbedder(2, mixture=mixture, max_iter=2, random_state=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             assert embedder.fit(X).transform(X).shape == (len(X), 2)

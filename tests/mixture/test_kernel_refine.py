@@ -185,7 +185,16 @@ def test_words_and_networks_stand_for_options(one_way):
         Noise(hidden_layer_sizes=(8,)),
         Noise(network=build),
     ],
-    ids=str,
+    ids=[
+        "samples",
+        "noise",
+        "dim",
+        "sizes",
+        "linear",
+        "own dim",
+        "own sizes",
+        "network",
+    ],
 )
 def test_every_option_counts(changed):
     plain = type(changed)()
