@@ -281,7 +281,7 @@ SEARCHES = {
     ),
     "selection": lambda: GaussianMixture("auto", random_state=0),
     "joint selection": lambda: conditional("prototypes").set_params(
-        n_components="auto"
+        source__n_components="auto"
     ),
     "members": lambda: StackingDensity(estimators=TWO, cv=2),
     "members in threads": lambda: StackingDensity(estimators=TWO, cv=2, n_jobs=2),

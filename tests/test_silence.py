@@ -118,8 +118,8 @@ def refused():
 @pytest.mark.parametrize(
     ("estimator", "rows"),
     [
-        (KernelMixtureDensity(8, max_iter=10, random_state=0), BINARY),
-        (KernelMixtureDensity(8, max_iter=10, random_state=0), INFLATED),
+        (KernelMixtureDensity(8, max_iter=10, refine="em", random_state=0), BINARY),
+        (KernelMixtureDensity(8, max_iter=10, refine="em", random_state=0), INFLATED),
         (GrowingNeuralGasMixture(10, random_state=0), INFLATED),
         (StackingDensity(spaces=("identity",), random_state=0), BINARY),
     ],

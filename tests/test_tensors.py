@@ -24,7 +24,10 @@ from tests.test_integer_inputs import CALLS, VALUES, Given, flat, listed
 from tests.test_place_in_batch import methods_of, rows_of
 from tests.test_process_settings import IGNORED, fitted, name_of
 
-pytestmark = IGNORED
+pytestmark = [
+    *IGNORED,
+    pytest.mark.filterwarnings("ignore:.*many of the values of columns:UserWarning"),
+]
 
 
 class Afar(torch.Tensor):

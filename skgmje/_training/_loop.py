@@ -14,11 +14,9 @@ from skgmje._training._hardware import (
     agree,
     average_gradients,
     naming_batch_size,
-    resolve_device,
     training_together,
 )
 from skgmje._training._schedule import Training, read_trainer
-from skgmje.gaussian._checks import check_layers
 
 # Permutations of more samples than these would be as large as the samples.
 _MAX_PERMUTED = 2**22
@@ -619,13 +617,3 @@ def check_trainer(trainer):
     check_net_params(trainer.net_params)
     check_callbacks(trainer.callbacks)
     return trainer
-
-
-def check_engine(estimator, example, *, may_be_empty=False):
-    """Return the device; what depends on the engine should fail before any work."""
-    check_net_params(estimator.net_params)
-    check_callbacks(estimator.callbacks)
-    sizes = estimator.hidden_layer_sizes
-    if not isinstance(sizes, str):  # which is what suits the samples
-        check_layers(sizes, example, may_be_empty=may_be_empty)
-    return resolve_device(estimator.device)

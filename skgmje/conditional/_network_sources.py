@@ -4,6 +4,7 @@ from numbers import Integral, Real
 
 from skgmje._sklearn import Interval, StrOptions
 from skgmje.conditional._source import Source
+from skgmje.gaussian._checks import check_layers
 
 _AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
 _POSITIVE = Interval(Real, 0, None, closed="neither")
@@ -121,10 +122,8 @@ class MixtureNetwork(Trained):
 
     def check(self):
         """Raise if a parameter has a value that it must not have."""
-        from skgmje._training._loop import check_layers
-
         super().check()
-        check_layers(self.hidden_layer_sizes, (64, 64), may_be_empty=True)
+        check_layers(self.hidden_layer_sizes, (64, 64))
 
     def _fit(self, X, Y, settings, sample_weight=None, random_state=None):
         from skgmje.conditional._torch_sources import fit_network

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from skgmje._training._hardware import by_rows, fast_training, load_tensors
-from skgmje._training._loop import check_layers, draw_rows, share_rows, train
+from skgmje._training._loop import draw_rows, share_rows, train
 from skgmje._training._schedule import (
     Hooks,
     Progress,
@@ -24,6 +24,7 @@ from skgmje.embedding._encoder import (
     perceptron_layers,
     standardized,
 )
+from skgmje.gaussian._checks import check_layers
 
 # Share of its past that the running error keeps in each step.
 _DECAY = 0.98
@@ -254,7 +255,7 @@ def _hooks(estimator, task):
 def check_decoder(estimator, X):
     """Return the device and the trainer; what can fail should do so before any work."""
     device, trainer = check_training(estimator)
-    check_layers(estimator.hidden_layer_sizes, (512, 256))
+    check_layers(estimator.hidden_layer_sizes, (512, 256), may_be_empty=False)
     n_rows, n_features = min(estimator.batch_size, len(X)), X.shape[1]
     width = max(1, estimator.hidden_layer_sizes[-1] // 2)
     n_centers = estimator.n_centers

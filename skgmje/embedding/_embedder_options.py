@@ -6,6 +6,7 @@ from skgmje._options import Options
 from skgmje._sklearn import Interval, StrOptions
 from skgmje.embedding._losses import Objective
 from skgmje.embedding._views import ImageAugmentation
+from skgmje.gaussian._checks import check_layers
 
 
 class EncoderOptions(Options):
@@ -44,11 +45,8 @@ class HiddenLayers(EncoderOptions):
 
     def check(self):
         """Raise if a parameter has a value that it must not have."""
-        # Late: importing the package needs no torch.
-        from skgmje._training._loop import check_layers
-
         super().check()
-        check_layers(self.hidden_layer_sizes, self._auto_sizes)
+        check_layers(self._sizes, self._auto_sizes, may_be_empty=False)
 
 
 class MLP(HiddenLayers):

@@ -4,6 +4,7 @@ from numbers import Integral
 
 from skgmje._options import Options, as_options
 from skgmje._sklearn import Interval, StrOptions
+from skgmje.gaussian._checks import check_layers
 
 # Fresh centers per step: the kernel costs see a density, not single centers.
 MAX_DRAWN = 64
@@ -29,10 +30,8 @@ class CenterOptions(Options):
     def check(self):
         """Raise if a parameter has a value that it must not have."""
         # Late: a fitted estimator needs no torch.
-        from skgmje._training._loop import check_layers
-
         super().check()
-        check_layers(self.hidden_layer_sizes, (128, 128), may_be_empty=True)
+        check_layers(self.hidden_layer_sizes, (128, 128))
 
     def _count(self, n_components, n_samples):
         """Return the number of centers per step."""

@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:KernelMixtureDensity did not converge"),
     pytest.mark.filterwarnings("ignore:cost=.* compares operators"),
     pytest.mark.filterwarnings("ignore:Only .* pairs of a sample"),
+    pytest.mark.filterwarnings("ignore:.*many of the values of columns:UserWarning"),
 ]
 
 
