@@ -28,6 +28,7 @@ from skgmje import (
     TransformedDensity,
 )
 from skgmje.ensemble import StackingDensity
+from skgmje.mixture import GasGrowth
 from skgmje.utils import all_estimators
 
 pl = pytest.importorskip("polars")
@@ -53,7 +54,7 @@ SMALL = {
     "GMJEEmbedder": GMJEEmbedder(embedding_dim=2, n_components=2, **NETWORK),
     "GaussianMixture": GaussianMixture(2, random_state=0),
     "GrowingNeuralGasMixture": GrowingNeuralGasMixture(
-        10, insertion_interval=20, random_state=0
+        10, growth=GasGrowth(insertion_interval=20), random_state=0
     ),
     "KernelDecoder": KernelDecoder(2, **NETWORK),
     "KernelMixtureDensity": KernelMixtureDensity(3, **NETWORK),

@@ -12,7 +12,7 @@ from skgmje.conditional import ConditionalMixtureDensity
 from skgmje.em import kernel_bandwidth, weights_only
 from skgmje.gaussian import Mixture, gaussian_log_gram, grams
 from skgmje.metrics import crps, energy_score, two_sample_test
-from skgmje.mixture import GrowingNeuralGasMixture, KernelMixtureDensity
+from skgmje.mixture import GasGrowth, GrowingNeuralGasMixture, KernelMixtureDensity
 from skgmje.neural_gas import (
     adapt_gas,
     gas_errors,
@@ -38,9 +38,8 @@ def single(scale, asarray=np.asarray):
 
 
 def grown(rows, mode):
-    gas = GrowingNeuralGasMixture(
-        16, mode=mode, insertion_interval=20, shrinkage=1.0, random_state=0
-    )
+    growth = GasGrowth(mode, insertion_interval=20)
+    gas = GrowingNeuralGasMixture(16, growth=growth, shrinkage=1.0, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return gas.fit(rows)
@@ -64,7 +63,7 @@ def test_a_neural_gas_knows_no_units(scale, mode):
     gap = other.score(single(scale)) + 2 * np.log(scale) - one.score(X)
     assert abs(gap) < 1e-3
     streams = [
-        GrowingNeuralGasMixture(8, mode=mode).partial_fit(rows[:60])
+        GrowingNeuralGasMixture(8, growth=mode).partial_fit(rows[:60])
         for rows in (X, single(scale))
     ]
     assert_allclose(

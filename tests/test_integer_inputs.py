@@ -22,7 +22,7 @@ from skgmje.embedding import LOSSES, ImageAugmentation
 from skgmje.ensemble import StackingDensity
 from skgmje.gaussian import Grams, Mixture, gaussian_log_gram, grams
 from skgmje.inspection import DensityDisplay, GraphDisplay, MixtureDisplay
-from skgmje.mixture import GaussianMixture, GrowingNeuralGasMixture
+from skgmje.mixture import GasGrowth, GaussianMixture, GrowingNeuralGasMixture
 from skgmje.neural_gas import GasState
 from skgmje.outlier import DensityOutlierDetector, conformal_p_values
 from skgmje.particles import RESAMPLING, BankState
@@ -445,7 +445,9 @@ VALUES = {
     "MixtureDisplay": plotted,
     "GaussianMixture": lambda g: fitted(mixture_of_rows(), g),
     "GrowingNeuralGasMixture": lambda g: fitted(
-        GrowingNeuralGasMixture(4, insertion_interval=5, shrinkage=1.0, random_state=0),
+        GrowingNeuralGasMixture(
+            4, growth=GasGrowth(insertion_interval=5), shrinkage=1.0, random_state=0
+        ),
         g,
     ),
     "ConditionalMixtureDensity": lambda g: fitted(

@@ -5,6 +5,7 @@ import pytest
 from sklearn.datasets import make_blobs
 
 from skgmje.mixture import (
+    GasGrowth,
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
@@ -13,7 +14,9 @@ from skgmje.mixture import (
 X, _ = make_blobs(120, 2, centers=3, cluster_std=2.0, random_state=0)
 COUNTS = np.random.default_rng(0).integers(0, 4, len(X))
 TEST, _ = make_blobs(400, 2, centers=3, cluster_std=2.0, random_state=0)
-SMALL_GAS = {"max_nodes": 12, "insertion_interval": 30, "shrinkage": 2.0}
+RULES = {"insertion_interval": 30}
+SMALL_GAS = {"max_nodes": 12, "growth": GasGrowth(**RULES), "shrinkage": 2.0}
+RAW = {"refine": None, "growth": GasGrowth(settle=False, **RULES)}
 SMALL = {"max_iter": 15, "hidden_layer_sizes": (8,), "covariance_type": "full"}
 
 
@@ -35,9 +38,7 @@ SMALL = {"max_iter": 15, "hidden_layer_sizes": (8,), "covariance_type": "full"}
             4, **SMALL, shrinkage=2, generator="noise", random_state=seed
         ),
         lambda seed: GrowingNeuralGasMixture(**SMALL_GAS, random_state=seed),
-        lambda seed: GrowingNeuralGasMixture(
-            **SMALL_GAS, polish=None, refine=False, random_state=seed
-        ),
+        lambda seed: GrowingNeuralGasMixture(**SMALL_GAS | RAW, random_state=seed),
         lambda seed: GrowingNeuralGasMixture(
             **SMALL_GAS | {"max_nodes": "auto"}, random_state=seed
         ),

@@ -25,6 +25,8 @@ CLASSES = {
     ),
     "StackingDensity": "skgmje.ensemble._stacking_density.StackingDensity",
     "TransformedDensity": "skgmje.compose._transformed.TransformedDensity",
+    # Options of theirs
+    "GasGrowth": "skgmje.mixture._gas_growth.GasGrowth",
     # Values that they are made of
     "Blend": "skgmje.conditional._stack_model.Blend",
     "Boosted": "skgmje.conditional._member_trees.Boosted",

@@ -374,7 +374,6 @@ def expectation_maximization(
     tol=1e-3,
     max_iter=100,
     callback=None,
-    checkpoint=None,
 ):
     r"""Fit a Gaussian mixture by (maximum a posteriori) EM.
 
@@ -423,10 +422,6 @@ def expectation_maximization(
         ``callback(n_iter, lower_bound, mixture)`` after each iteration; if it
         returns a true value, the run ends.
 
-    checkpoint : object, default=None
-        ``checkpoint.write(state)`` is called before each iteration but the first,
-        and what ``checkpoint.read()`` gives, unless it is None, is gone on from.
-
     Returns
     -------
     result : EMResult
@@ -458,7 +453,7 @@ def expectation_maximization(
     start = start.to_numpy() if is_torch(start.means) else start
     samples, kernel = begin(X, start, sample_weight, reg_covar)
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
-    plan = annealing, tol, max_iter, callback, checkpoint
+    plan = annealing, tol, max_iter, callback
     return _finish(_iterate(samples, kernel, prior, *plan), start)
 
 
@@ -472,19 +467,10 @@ class _State(NamedTuple):
     stats: Any
 
 
-def _iterate(
-    samples, kernel, prior, annealing, tol, max_iter, callback, checkpoint, least=None
-):
+def _iterate(samples, kernel, prior, annealing, tol, max_iter, callback, least=None):
     """Yield the state after each iteration: the M-step's kernel serves the E-step."""
     kind, bounds, added = samples.covariance_type, [], 0.0
-    known = None if checkpoint is None else checkpoint.read()
-    if known is not None:
-        mixture, bounds, added = known
-        kernel = make_kernel(mixture, samples.center, samples.limit)
-    for n_iter in range(len(bounds) + 1, max_iter + 1):
-        # The last iteration is repeated after a crash: it gives the statistics.
-        if checkpoint is not None and bounds:
-            checkpoint.write((as_mixture(kernel, kind), bounds, added))
+    for n_iter in range(1, max_iter + 1):
         temper = _temper(annealing, n_iter, max_iter)
         stats = e_step(kernel, samples, temper)
         kernel, extra = maximise(kernel, _living(stats, least), prior, kind)
@@ -566,7 +552,7 @@ def fit_labels(
     start = Parameters(*parts, covariance_type)
     samples = Samples(X, sample_weight, covariance_type, kernel.center)
     kernel = make_kernel(start, kernel.center)
-    plan = annealing, tol, max_iter, None, None, least
+    plan = annealing, tol, max_iter, None, least
     return _finish(_iterate(samples, kernel, prior, *plan), start).mixture
 
 

@@ -336,7 +336,6 @@ def fit_selected(
     proven=True,
     scaled=False,
     work=None,
-    checkpoint=None,
     callback=None,
     **em_params,
 ):
@@ -374,7 +373,6 @@ def fit_selected(
                 expectation_maximization,
                 X,
                 draw(selection) if known is None else known,
-                checkpoint=checkpoint and checkpoint.part(f"start-{i}"),
                 callback=callback,
                 **em_params,
             )

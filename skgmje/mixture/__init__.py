@@ -1,10 +1,16 @@
 """Density estimators."""
 
+from skgmje.mixture._gas_growth import GasGrowth
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_mixture import KernelMixtureDensity
 from skgmje.mixture._neural_gas_mixture import GrowingNeuralGasMixture
 
-__all__ = ["GaussianMixture", "GrowingNeuralGasMixture", "KernelMixtureDensity"]
+__all__ = [
+    "GasGrowth",
+    "GaussianMixture",
+    "GrowingNeuralGasMixture",
+    "KernelMixtureDensity",
+]
 
 
 def __getattr__(name):

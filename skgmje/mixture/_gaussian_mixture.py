@@ -3,7 +3,6 @@
 import warnings
 from functools import partial
 from numbers import Integral, Real
-from os import PathLike
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -102,7 +101,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         Controls starts, folds and :meth:`sample`.
 
     warm_start : bool, default=False
-        Whether :meth:`fit` begins at the last solution.
+        Whether :meth:`fit` begins at the last solution. With a small `max_iter`, and
+        :meth:`save` after each fit, a long EM survives the death of its process.
 
     verbose : int, default=0
         Print the likelihood every `verbose_interval` iterations.
@@ -125,11 +125,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
 
     rank : int, default=4
         Number of factors of 'low-rank' covariances, at most n_features.
-
-    checkpoint_dir : str, path-like or None, default=None
-        Folder in which EM keeps its state: after a crash the same fit goes on from
-        there, to the same bits. One folder per fit, an integer `random_state`;
-        needs the extra ``io``.
 
     Attributes
     ----------
@@ -230,7 +225,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         "shrinkage_target": [StrOptions(set(SHRINKAGE_TARGETS))],
         "annealing": [Interval(Real, 0, 1, closed="neither"), None],
         "rank": [Interval(Integral, 1, None, closed="left")],
-        "checkpoint_dir": [str, PathLike, None],
     }
 
     def __init__(
@@ -254,7 +248,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         shrinkage_target="pooled",
         annealing=None,
         rank=4,
-        checkpoint_dir=None,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -274,7 +267,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self.shrinkage_target = shrinkage_target
         self.annealing = annealing
         self.rank = rank
-        self.checkpoint_dir = checkpoint_dir
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -302,7 +294,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         n_steps = self.n_init * self.max_iter
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
             X, weight = fit_rows(self, X, sample_weight)
-            task.checkpoint = self._open_checkpoint(X, weight, *self._goes_on())
             random_state = check_random_state(self.random_state)
             reg_covar = regularisation(self.reg_covar, X, weight)
             size = 1 if self.n_components == "auto" else self.n_components
@@ -315,7 +306,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 # Of all samples: a part may lack all values of a feature.
                 "moments": missing_moments(X, weight),
             }
-            goes_on, listens = bool(self._goes_on()), self.verbose or task.has_listeners
+            goes_on, listens = self._goes_on(), self.verbose or task.has_listeners
             selection, result = fit_selected(
                 X,
                 (self.n_components, self.covariance_type, shrinkage),
@@ -326,7 +317,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 n_init=1 if goes_on else self.n_init,
                 proven=self.init_params == "kmeans" and not goes_on,
                 work=task,
-                checkpoint=task.checkpoint,
                 callback=partial(self._report, task) if listens else None,
                 annealing=self.annealing,
                 tol=self.tol,
@@ -371,10 +361,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         )
 
     def _goes_on(self):
-        """Return the parameters that ``warm_start=True`` goes on from, if any."""
-        if not (self.warm_start and hasattr(self, "means_")):
-            return ()
-        return self.weights_, self.means_, self.precisions_
+        """Return whether the fit begins at the last solution."""
+        return self.warm_start and hasattr(self, "means_")
 
     def _draw_start(self, part, first, random_state, selection):
         """Return the next mixture that EM begins at."""
@@ -659,21 +647,21 @@ def last_solution(estimator, X, selection):
     return mixture
 
 
-def warn_about(result, n_components, tol):
+def warn_about(result, n_components, tol, *, size="n_components", of=""):
     """Say once, with figures, what a user should know of a fit."""
     problems = []
     if not result.converged:
         gain = np.diff(result.lower_bounds[-2:]).sum()
         problems.append(
             f"EM did not converge in {result.n_iter} iterations (last gain "
-            f"{gain:.2g} nats, tol={tol:g}). Increase max_iter or tol, or lower "
-            "n_components."
+            f"{gain:.2g} nats, tol={tol:g}). Increase max_iter or tol{of}, or lower "
+            f"{size}."
         )
     dropped = n_components - result.mixture.n_components
     if dropped:
         problems.append(
             f"{dropped} of {n_components} components had no rows left and were "
-            "dropped; distinct rows may be too few. Lower n_components."
+            f"dropped; distinct rows may be too few. Lower {size}."
         )
     if result.reg_covar:
         problems.append(

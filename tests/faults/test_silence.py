@@ -14,7 +14,7 @@ small = dict(max_iter=3, hidden_layer_sizes=(4,), random_state=0)
 fits = (
     skgmje.GaussianMixture(2, random_state=0),
     skgmje.KernelMixtureDensity(2, **small),
-    skgmje.GrowingNeuralGasMixture(8, insertion_interval=20, random_state=0),
+    skgmje.GrowingNeuralGasMixture(8, shrinkage=2.0, random_state=0),
     skgmje.ConditionalMixtureDensity(n_members=2, **small),
     skgmje.GJEEmbedder(2, **small),
     skgmje.GMJEEmbedder(2, n_components=2, **small),

@@ -37,6 +37,7 @@ from skgmje import (
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
 from skgmje.embedding import ImageAugmentation
 from skgmje.gaussian import COVARIANCE_TYPES
+from skgmje.mixture import GasGrowth
 from skgmje.modules import Prototypes
 
 RNG = np.random.RandomState(0)
@@ -99,10 +100,16 @@ CASES = {
         KernelMixtureDensity(3, net_params={"optimizer": torch.optim.SGD}, **SMALL),
         {"net_params": {"optimizer": torch.optim.SGD}},
     ),
-    "gas": (GrowingNeuralGasMixture(8, insertion_interval=20, **SEED),),
+    "gas": (
+        GrowingNeuralGasMixture(8, growth=GasGrowth(insertion_interval=20), **SEED),
+    ),
     "gas-distances": (
         GrowingNeuralGasMixture(
-            8, insertion_interval=20, output="distances", component="connected", **SEED
+            8,
+            growth=GasGrowth(insertion_interval=20),
+            output="distances",
+            component="cluster",
+            **SEED,
         ),
     ),
     **{
