@@ -163,10 +163,10 @@ def test_bandwidths_whose_squares_have_no_place_are_refused(scale, asarray):
 @pytest.mark.parametrize("scale", SCALES)
 def test_scores_know_no_units(scale):
     w, means, scales = GAUSSIAN
-    for metric in (crps, lambda m, y: energy_score(m, y, random_state=0)):
+    for metric in (crps, lambda y, m: energy_score(y, m, random_state=0)):
         one, other = (
             metric(
-                Mixture(w, means * s, (scales * s) ** 2, "spherical"), single(s)[:20]
+                single(s)[:20], Mixture(w, means * s, (scales * s) ** 2, "spherical")
             )
             for s in (1.0, scale)
         )

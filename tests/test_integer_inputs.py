@@ -290,17 +290,17 @@ CALLS = {
     },
     **{
         f"skgmje.metrics.{name}": (
-            lambda g, name=name: getattr(metrics, name)(mixture(), g.rows())
+            lambda g, name=name: getattr(metrics, name)(g.rows(), mixture())
         )
         for name in ("crps_samples", "probability_integral_transform")
     },
     "skgmje.metrics.energy_score_samples": lambda g: metrics.energy_score_samples(
-        mixture(), g.rows(), random_state=0
+        g.rows(), mixture(), random_state=0
     ),
     **{
         f"skgmje.metrics.{name}": (
             lambda g, name=name, more=more: getattr(metrics, name)(
-                mixture(), g.rows(), sample_weight=g.weights(24), **more
+                g.rows(), mixture(), sample_weight=g.weights(24), **more
             )
         )
         for name, more in {

@@ -346,8 +346,8 @@ class StackingConditionalDensity(
         log_prob = np.average(held_out.log_prob(rows.Y), weights=rows.weight)
         self.oof_nll_ = float(np.log(scale).sum() - log_prob)
         each = {"sample_weight": rows.weight, "multioutput": "raw_values"}
-        self.oof_crps_ = float(np.mean(scale * crps(held_out, rows.Y, **each)))
-        covered = interval_coverage(held_out, rows.Y, coverage=COVERAGE, **each)
+        self.oof_crps_ = float(np.mean(scale * crps(rows.Y, held_out, **each)))
+        covered = interval_coverage(rows.Y, held_out, coverage=COVERAGE, **each)
         self.oof_coverage_ = float(np.mean(covered))
         self.expert_rmse_ = {
             name: self._rmse(prediction, rows, scale)

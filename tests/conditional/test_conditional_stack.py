@@ -59,7 +59,7 @@ def test_what_is_held_out_is_what_new_rows_get(fitted):
     """Estimates on rows held out are about those of rows never seen."""
     X, y = make_rows(2000, seed=1)
     assert abs(-fitted.score(X, y) - fitted.oof_nll_) < 0.25
-    share = interval_coverage(fitted.predict_mixture(X), y)
+    share = interval_coverage(y, fitted.predict_mixture(X))
     assert abs(share - fitted.oof_coverage_) < 0.08
 
 
