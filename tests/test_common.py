@@ -196,7 +196,7 @@ def expected_failures(estimator):
         return {}
     if isinstance(estimator, StackingConditionalDensity):
         # A blend of few rows is no matter of the folds.
-        plain = isinstance(estimator.experts[0], tuple)
+        plain = isinstance(estimator.estimators[0], tuple)
         return {} if plain else {WEIGHTS_CHECK: DRAWS_FOLDS}
     if isinstance(estimator, ConditionalMixtureDensity):
         drawn = estimator.mixture in ("network", "neural-gas")
