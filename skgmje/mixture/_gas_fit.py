@@ -13,6 +13,7 @@ from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._dense import unpack_symmetric
 from skgmje.gaussian._passes import assigned_stats, merge_stats
+from skgmje.mixture._gas_growth import rules_of
 from skgmje.mixture._gaussian_mixture import RELATIVE_REGULARISATION
 from skgmje.neural_gas._nodes import gas_labels
 from skgmje.neural_gas._refine import refine_gas
@@ -213,7 +214,7 @@ def grow(X, weight, max_nodes, random_state, growth):
     n_signals = INTERVALS_PER_NODE * growth.insertion_interval * max_nodes
     shares = None if weight is None else to_numpy(weight)
     rows = present(len(X), shares, n_signals, random_state)
-    gas, n_seen, rules = start_gas(X[rows[:2]]), 0, growth.rules()
+    gas, n_seen, rules = start_gas(X[rows[:2]]), 0, rules_of(growth)
     try:
         for start in range(0, len(rows), STEP):
             part = X[rows[start : start + STEP]]

@@ -97,11 +97,12 @@ class GasGrowth(Options):
         self.utility_threshold = utility_threshold
         self.settle = settle
 
-    def rules(self):
-        """Return the parameters of :func:`skgmje.neural_gas.adapt_gas`, a dict."""
-        params = self.get_params(deep=False)
-        del params["settle"]
-        return params
+
+def rules_of(growth):
+    """Return the parameters of :func:`skgmje.neural_gas.adapt_gas`, a dict."""
+    params = growth.get_params(deep=False)
+    del params["settle"]
+    return params
 
 
 GROWTHS = {name: partial(GasGrowth, name) for name in ("batch", "sequential")}

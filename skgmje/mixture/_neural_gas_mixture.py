@@ -46,7 +46,7 @@ from skgmje.mixture._gas_fit import (
     stream_regularisation,
     sum_shares,
 )
-from skgmje.mixture._gas_growth import GROWTHS, GasGrowth
+from skgmje.mixture._gas_growth import GROWTHS, GasGrowth, rules_of
 from skgmje.mixture._gaussian_mixture import (
     GaussianMixture,
     regularisation,
@@ -640,7 +640,7 @@ class GrowingNeuralGasMixture(
             memory = growth.insertion_interval * len(old.nodes) / 2
         signals = X if weight is None else X[in_proportion(weight)]
         most = self._most_nodes()
-        gas = self._gas = adapt_gas(old, signals, max_nodes=most, **growth.rules())
+        gas = self._gas = adapt_gas(old, signals, max_nodes=most, **rules_of(growth))
         self._compare(X, weight)
         hard = follow_nodes(self._hard, old, gas, shift=True)
         self._hard = self._blend(hard, X, weight, gas_nearest(gas), memory)
