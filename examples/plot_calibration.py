@@ -66,12 +66,12 @@ coverages = {}
 for name, predict in models.items():
     overall = predict(X_test)
     coverages[name] = [
-        interval_coverage(predict(X_test[thirds == third]), y_test[thirds == third])
+        interval_coverage(y_test[thirds == third], predict(X_test[thirds == third]))
         for third in range(3)
     ]
     print(
-        f"{name}: {interval_coverage(overall, y_test):.3f} over all; by thirds "
-        f"{np.round(coverages[name], 3)}; CRPS {crps(overall, y_test):.4f}"
+        f"{name}: {interval_coverage(y_test, overall):.3f} over all; by thirds "
+        f"{np.round(coverages[name], 3)}; CRPS {crps(y_test, overall):.4f}"
     )
 
 # %%
@@ -82,7 +82,7 @@ for name, predict in models.items():
 
 figure, axes = plt.subplots(1, 3, figsize=(13.5, 4.2), layout="constrained")
 for axis, (name, predict) in zip(axes, models.items(), strict=False):
-    levels = probability_integral_transform(predict(X_test), y_test)
+    levels = probability_integral_transform(y_test, predict(X_test))
     axis.hist(levels, bins=20, density=True, color=COLOURS[name], edgecolor="white")
     axis.axhline(1, color="black", linestyle="--")
     axis.set(title=name, xlabel="where the target fell", ylim=(0, 1.8))

@@ -63,11 +63,11 @@ predicted = {
     "stack": stack.predict_mixture(X_test),
 }
 scores = {
-    name: (-m.log_prob(y_test[:, None]).mean(), crps(m, y_test))
+    name: (-m.log_prob(y_test[:, None]).mean(), crps(y_test, m))
     for name, m in predicted.items()
 }
 for name, (nll, score) in scores.items():
-    covered = interval_coverage(predicted[name], y_test)
+    covered = interval_coverage(y_test, predicted[name])
     print(f"{name:17} NLL {nll:.3f}, CRPS {score:.3f}, 90 % interval {covered:.1%}")
 print("held-out rows said: NLL", round(stack.oof_nll_, 3), end=", ")
 print(f"90 % interval {stack.oof_coverage_:.1%}")

@@ -31,6 +31,7 @@ from sklearn.datasets import load_digits, make_circles, make_moons
 from sklearn.decomposition import PCA
 
 from skgmje import GrowingNeuralGasMixture
+from skgmje.mixture import GasGrowth
 
 OUT = Path(__file__).parent / "out"
 # Okabe and Ito's colours, which colour-blind people can tell apart.
@@ -93,7 +94,7 @@ figure.savefig(OUT / "neural_gas.png", dpi=120)
 # the mixture has not seen; the last one before the move would be hopeless after it.
 
 rng = np.random.default_rng(0)
-stream = GrowingNeuralGasMixture(40, utility_threshold=20.0)
+stream = GrowingNeuralGasMixture(40, growth=GasGrowth(utility_threshold=20.0))
 SHOWN = {"moons": (250, 1500, 6000), "circles": (250, 1500, 6000)}
 figure, axes = plt.subplots(2, 3, figsize=(12, 7), layout="constrained")
 for line, (name, rows) in zip(

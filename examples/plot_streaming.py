@@ -25,6 +25,7 @@ import numpy as np
 
 from skgmje import GaussianMixture, GrowingNeuralGasMixture
 from skgmje.inspection import DensityDisplay
+from skgmje.mixture import GasGrowth
 
 OUT = Path(__file__).parent / "out"
 STYLES = {
@@ -49,7 +50,8 @@ def draw(time, n_rows, rng):
 # once to the first chunks, or again and again to everything.
 
 rng = np.random.default_rng(0)
-stream = GrowingNeuralGasMixture(20, utility_threshold=10.0, random_state=0)
+growth = GasGrowth(utility_threshold=10.0)
+stream = GrowingNeuralGasMixture(20, growth=growth, random_state=0)
 seen, scores, panels = [], {name: [] for name in STYLES}, {}
 seconds = dict.fromkeys(STYLES, 0.0)
 densities = {"streamed": stream}

@@ -10,7 +10,6 @@ from skgmje._interrupt import Interrupted, Work
 from skgmje._options import check_nested
 from skgmje._settings import own_settings, settle
 from skgmje._sklearn import CallbackSupportMixin
-from skgmje._training._schedule import Trainer
 from skgmje.em._blocks import RowBlocks
 
 
@@ -76,11 +75,8 @@ class EstimatorMixin(CallbackSupportMixin):
         check_is_fitted(self)
         save(self, path)
 
-    def _open_checkpoint(self, *data, trainer=None):
+    def _open_checkpoint(self, trainer, *data):
         """Return where a fit to `data` keeps its state; None if it shall not."""
-        if trainer is None:
-            callbacks = getattr(self, "callbacks", None)
-            trainer = Trainer(checkpoint_dir=self.checkpoint_dir, callbacks=callbacks)
         folder = trainer.checkpoint_dir
         if folder is None:
             return None

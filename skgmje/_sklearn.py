@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 import numpy as np
 from sklearn.base import _fit_context
+from sklearn.pipeline import _name_estimators
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     Interval,
@@ -19,6 +20,7 @@ __all__ = [
     "_check_sample_weight",
     "_fit_context",
     "_safe_indexing",
+    "_name_estimators",
     "boosted_nodes",
     "validate_parameter_constraints",
 ]

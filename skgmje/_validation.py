@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_array, validate_data
 
 from skgmje._backend import FLOATS, from_tensor
-from skgmje._sklearn import StrOptions, _check_sample_weight
+from skgmje._sklearn import StrOptions, _check_sample_weight, _name_estimators
 from skgmje.em import RowBlocks
 from skgmje.gaussian import COVARIANCE_TYPES
 
@@ -289,3 +289,33 @@ def warn_about_narrow_ties(estimator, X, variances):
         "their values."
     )
     warn_about_ties(estimator, ties, atoms, "columns", remedy)
+
+
+def name_estimators(estimators, words=()):
+    """Return pairs (name, estimator) of words, estimators and pairs, each name once."""
+    pairs = []
+    for item in estimators:
+        is_pair = isinstance(item, tuple | list) and len(item) == 2
+        name, estimator = item if is_pair else (None, item)
+        if not is_pair and isinstance(item, str) and item in words:
+            name = item
+        elif (
+            not hasattr(estimator, "fit")
+            or isinstance(estimator, type)
+            or not isinstance(name, str | None)
+        ):
+            known = f"one of the words {sorted(words)}, " if words else ""
+            raise ValueError(
+                f"estimators={estimators!r} has {item!r}: it must be {known}an "
+                "estimator, or a pair (name, estimator)."
+            )
+        pairs.append((name, estimator))
+    bare = [estimator for name, estimator in pairs if name is None]
+    found = iter(_name_estimators(bare))
+    pairs = [pair if pair[0] is not None else next(found) for pair in pairs]
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"estimators={estimators!r} has the names {names}; give every name once."
+        )
+    return pairs

@@ -142,7 +142,7 @@ def test_types_of_columns_are_kept():
     assert_array_equal(stack.score_samples(frame), expected)
     counts = make_pipeline(make_column_transformer((StandardScaler(), count)), Ridge())
     stack = StackingConditionalDensity([("counts", counts)], **SMALL)
-    assert stack.fit(frame, frame["x"]).experts_ == ["counts"]
+    assert stack.fit(frame, frame["x"]).member_names_ == ["counts"]
 
 
 def test_draws_have_no_names_to_miss(data):

@@ -25,6 +25,7 @@ from skgmje.ensemble import StackingConditionalDensity, StackingDensity
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import (
     Codes,
+    GasGrowth,
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
@@ -109,20 +110,27 @@ DECODERS = [
     ),
     KernelDecoder(**SMALL_DECODER, objective="batch", bounded=False, standardize=True),
 ]
-SMALL_GAS = {"max_nodes": 20, "insertion_interval": 20, "shrinkage": 2.0}
+FAST = {"insertion_interval": 20}
+SMALL_GAS = {"max_nodes": 20, "growth": GasGrowth(**FAST), "shrinkage": 2.0}
 GASES = [
-    GrowingNeuralGasMixture(insertion_interval=20),
-    GrowingNeuralGasMixture("auto", component="connected", insertion_interval=20),
+    GrowingNeuralGasMixture(growth=GasGrowth(**FAST)),
+    GrowingNeuralGasMixture("auto", component="cluster", growth=GasGrowth(**FAST)),
     *(
         GrowingNeuralGasMixture(**SMALL_GAS, covariance_type=name)
         for name, kind in COVARIANCE_TYPES.items()
         if not kind.needs_start
     ),
-    GrowingNeuralGasMixture(**SMALL_GAS, component="connected", polish=None),
+    GrowingNeuralGasMixture(**SMALL_GAS, component="cluster", refine=None),
     GrowingNeuralGasMixture(
-        **SMALL_GAS, mode="sequential", refine=False, output="distances"
+        **SMALL_GAS | {"growth": GasGrowth("sequential", settle=False, **FAST)},
+        output="distances",
     ),
-    GrowingNeuralGasMixture(**SMALL_GAS, utility_threshold=20.0, device="cpu:0"),
+    GrowingNeuralGasMixture(
+        12,
+        growth=GasGrowth(utility_threshold=20.0, **FAST),
+        device="cpu:0",
+        refine=GaussianMixture(covariance_type="diag", shrinkage=2.0, max_iter=20),
+    ),
 ]
 TRANSFORMED = [
     TransformedDensity(StandardScaler(), GaussianMixture()),
@@ -203,7 +211,7 @@ def expected_failures(estimator):
         return {}
     if isinstance(estimator, StackingConditionalDensity):
         # A blend of few rows is no matter of the folds.
-        plain = isinstance(estimator.experts[0], tuple)
+        plain = isinstance(estimator.estimators[0], tuple)
         return {} if plain else {WEIGHTS_CHECK: DRAWS_FOLDS}
     if isinstance(estimator, ConditionalMixtureDensity):
         drawn = isinstance(estimator.source, MixtureNetwork | NeuralGas)
@@ -211,7 +219,8 @@ def expected_failures(estimator):
     if isinstance(estimator, GrowingNeuralGasMixture):
         # The few rows of this check are one connected component, and of so few the
         # automatic choice takes one, too.
-        one = estimator.component == "connected" or estimator.shrinkage == "auto"
+        shrinkage = getattr(estimator.refine, "shrinkage", estimator.shrinkage)
+        one = estimator.component == "cluster" or shrinkage == "auto"
         return {} if one else {WEIGHTS_CHECK: DRAWS_ROWS}
     # One component needs no start, and the table of this check has too few
     # distinct rows for the automatic choice to take more.

@@ -44,7 +44,7 @@ ESTIMATORS = {
     ),
     "gas": GrowingNeuralGasMixture(10, shrinkage=2.0, random_state=0),
     "clusters": GrowingNeuralGasMixture(
-        10, component="connected", output="distances", shrinkage=2.0, random_state=0
+        10, component="cluster", output="distances", shrinkage=2.0, random_state=0
     ),
 }
 pytestmark = [

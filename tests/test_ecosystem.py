@@ -29,6 +29,7 @@ from skgmje import (
 )
 from skgmje.embedding import MLP
 from skgmje.ensemble import StackingDensity
+from skgmje.mixture import GasGrowth
 from skgmje.utils import all_estimators
 from tests.sources import make_source
 
@@ -56,7 +57,7 @@ SMALL = {
     "GMJEEmbedder": GMJEEmbedder(2, mixture=GaussianMixture(2), **ENCODER),
     "GaussianMixture": GaussianMixture(2, random_state=0),
     "GrowingNeuralGasMixture": GrowingNeuralGasMixture(
-        10, insertion_interval=20, random_state=0
+        10, growth=GasGrowth(insertion_interval=20), random_state=0
     ),
     "KernelDecoder": KernelDecoder(2, **NETWORK),
     "KernelMixtureDensity": KernelMixtureDensity(3, max_iter=5, random_state=0),

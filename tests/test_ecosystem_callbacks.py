@@ -23,6 +23,7 @@ from skgmje import (
 )
 from skgmje.embedding import MLP
 from skgmje.ensemble import StackingDensity
+from skgmje.mixture import GasGrowth
 from skgmje.utils import all_estimators
 from tests.sources import make_source
 
@@ -60,7 +61,12 @@ STEPS = {name: (estimator, "epoch", 6) for name, estimator in TRAINED.items()} |
     ),
     "GaussianMixture": (GaussianMixture(3, **EM), "iteration", 4),
     "GrowingNeuralGasMixture": (
-        GrowingNeuralGasMixture(10, insertion_interval=20, **EM),
+        GrowingNeuralGasMixture(
+            10,
+            refine=GaussianMixture(shrinkage="auto", reg_covar="auto", **EM),
+            growth=GasGrowth(insertion_interval=20),
+            random_state=0,
+        ),
         "iteration",
         4,
     ),

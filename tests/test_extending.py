@@ -299,18 +299,18 @@ def test_scikit_learn_checks(estimator, check, cost):
 # A metric: what is lost by predicting medians.
 
 
-def median_error(mixture, y, *, sample_weight=None):
+def median_error(y_true, distribution, *, sample_weight=None):
     r"""Compute the mean absolute error of the medians of one target.
 
     .. math:: \frac{1}{n} \sum_i |y_i - F_i^{-1}(1/2)|
 
     Parameters
     ----------
-    mixture : Mixture
-        One for each sample, or one for all.
-
-    y : array-like of shape (n_samples,)
+    y_true : array-like of shape (n_samples,)
         What was observed.
+
+    distribution : Mixture
+        One for each sample, or one for all.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -323,10 +323,10 @@ def median_error(mixture, y, *, sample_weight=None):
     Examples
     --------
     >>> from skgmje import Mixture
-    >>> median_error(Mixture([1.0], [[0.0]], [1.0], "spherical"), [-1.0, 2.0])
+    >>> median_error([-1.0, 2.0], Mixture([1.0], [[0.0]], [1.0], "spherical"))
     1.5
     """
-    mixture, columns = check_pair(mixture, y)
+    mixture, columns = check_pair(y_true, distribution)
     errors = np.abs(columns - np.reshape(mixture.quantile(0.5), (-1, 1)))[:, 0]
     return float(average_rows(errors, sample_weight))
 
@@ -346,11 +346,11 @@ def test_a_metric_is_found_documented_and_makes_a_scorer(publish, rng):
 def test_a_metric_counts_weights_as_copies(rng):
     mixture = Mixture([0.3, 0.7], [[-1.0], [1.0]], [1.0, 0.5], "spherical")
     y, weight = rng.normal(size=5), np.array([2, 1, 3, 0, 1])
-    expected = median_error(mixture, np.repeat(y, weight))
-    assert_allclose(median_error(mixture, y, sample_weight=weight), expected)
+    expected = median_error(np.repeat(y, weight), mixture)
+    assert_allclose(median_error(y, mixture, sample_weight=weight), expected)
     parts = mixture.weights, mixture.means, mixture.covariances
     each = Mixture(*(np.stack([part] * 5) for part in parts), "spherical")
-    assert_allclose(median_error(each, y), median_error(mixture, y))
+    assert_allclose(median_error(y, each), median_error(y, mixture))
 
 
 # A display: bars of the weights.

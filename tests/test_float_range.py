@@ -13,6 +13,7 @@ from skgmje.em import kernel_bandwidth, weights_only
 from skgmje.gaussian import Mixture, gaussian_log_gram, grams
 from skgmje.metrics import crps, energy_score, two_sample_test
 from skgmje.mixture import (
+    GasGrowth,
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
@@ -42,9 +43,8 @@ def single(scale, asarray=np.asarray):
 
 
 def grown(rows, mode):
-    gas = GrowingNeuralGasMixture(
-        16, mode=mode, insertion_interval=20, shrinkage=1.0, random_state=0
-    )
+    growth = GasGrowth(mode, insertion_interval=20)
+    gas = GrowingNeuralGasMixture(16, growth=growth, shrinkage=1.0, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return gas.fit(rows)
@@ -68,7 +68,7 @@ def test_a_neural_gas_knows_no_units(scale, mode):
     gap = other.score(single(scale)) + 2 * np.log(scale) - one.score(X)
     assert abs(gap) < 1e-3
     streams = [
-        GrowingNeuralGasMixture(8, mode=mode).partial_fit(rows[:60])
+        GrowingNeuralGasMixture(8, growth=mode).partial_fit(rows[:60])
         for rows in (X, single(scale))
     ]
     assert_allclose(
@@ -168,10 +168,10 @@ def test_bandwidths_whose_squares_have_no_place_are_refused(scale, asarray):
 @pytest.mark.parametrize("scale", SCALES)
 def test_scores_know_no_units(scale):
     w, means, scales = GAUSSIAN
-    for metric in (crps, lambda m, y: energy_score(m, y, random_state=0)):
+    for metric in (crps, lambda y, m: energy_score(y, m, random_state=0)):
         one, other = (
             metric(
-                Mixture(w, means * s, (scales * s) ** 2, "spherical"), single(s)[:20]
+                single(s)[:20], Mixture(w, means * s, (scales * s) ** 2, "spherical")
             )
             for s in (1.0, scale)
         )

@@ -22,7 +22,7 @@ from skgmje.embedding import LOSSES, ImageAugmentation
 from skgmje.ensemble import StackingDensity
 from skgmje.gaussian import Bandwidths, Grams, Mixture, gaussian_log_gram, grams
 from skgmje.inspection import DensityDisplay, GraphDisplay, MixtureDisplay
-from skgmje.mixture import GaussianMixture, GrowingNeuralGasMixture
+from skgmje.mixture import GasGrowth, GaussianMixture, GrowingNeuralGasMixture
 from skgmje.neural_gas import GasState
 from skgmje.outlier import DensityOutlierDetector, conformal_p_values
 from skgmje.particles import RESAMPLING, BankState
@@ -301,17 +301,17 @@ CALLS = {
     },
     **{
         f"skgmje.metrics.{name}": (
-            lambda g, name=name: getattr(metrics, name)(mixture(), g.rows())
+            lambda g, name=name: getattr(metrics, name)(g.rows(), mixture())
         )
         for name in ("crps_samples", "probability_integral_transform")
     },
     "skgmje.metrics.energy_score_samples": lambda g: metrics.energy_score_samples(
-        mixture(), g.rows(), random_state=0
+        g.rows(), mixture(), random_state=0
     ),
     **{
         f"skgmje.metrics.{name}": (
             lambda g, name=name, more=more: getattr(metrics, name)(
-                mixture(), g.rows(), sample_weight=g.weights(24), **more
+                g.rows(), mixture(), sample_weight=g.weights(24), **more
             )
         )
         for name, more in {
@@ -456,7 +456,9 @@ VALUES = {
     "MixtureDisplay": plotted,
     "GaussianMixture": lambda g: fitted(mixture_of_rows(), g),
     "GrowingNeuralGasMixture": lambda g: fitted(
-        GrowingNeuralGasMixture(4, insertion_interval=5, shrinkage=1.0, random_state=0),
+        GrowingNeuralGasMixture(
+            4, growth=GasGrowth(insertion_interval=5), shrinkage=1.0, random_state=0
+        ),
         g,
     ),
     "ConditionalMixtureDensity": lambda g: fitted(

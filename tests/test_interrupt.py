@@ -303,7 +303,7 @@ def test_a_search_stops_and_ranks_nothing(monkeypatch, name):
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_a_stack_keeps_its_whole_experts(monkeypatch, n_jobs):
+def test_a_stack_keeps_its_whole_members(monkeypatch, n_jobs):
     stack = clone(ALL["StackingConditionalDensity"]).set_params(n_jobs=n_jobs)
     Interrupter.of(monkeypatch, _MixtureNet, "_begin_step", 5)
     if n_jobs == 2:
@@ -315,7 +315,7 @@ def test_a_stack_keeps_its_whole_experts(monkeypatch, n_jobs):
     with pytest.raises(KeyboardInterrupt, match="is kept"):
         fit(stack)
     check_kept(stack)
-    assert stack.experts_ == ["gp"]
+    assert stack.member_names_ == ["gp"]
 
 
 def test_an_error_of_what_was_cut_short_is_no_reason_to_go_on(monkeypatch):

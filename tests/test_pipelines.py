@@ -33,7 +33,7 @@ CONDITIONAL = ConditionalMixtureDensity(GaussianMixture(2), random_state=0)
 SMALL_KERNEL = KernelMixtureDensity(
     2, max_iter=5, generator=Codes(hidden_layer_sizes=(4,)), random_state=0
 )
-SMALL_GAS = GrowingNeuralGasMixture(10, insertion_interval=20, random_state=0)
+SMALL_GAS = GrowingNeuralGasMixture(10, random_state=0)
 
 
 def search(estimator):

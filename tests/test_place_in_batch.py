@@ -50,15 +50,15 @@ FURTHER = [
     ConditionalMixtureDensity(TrainedModule(NETWORK, max_iter=30)),
     GMJEEmbedder(2, mixture=MixtureNetwork(max_iter=5), max_iter=5),
     *(
-        StackingConditionalDensity([expert], **SMALL_STACK)
-        for expert in ("gp", "trees", "boosting", "network")
+        StackingConditionalDensity([member], **SMALL_STACK)
+        for member in ("gp", "trees", "boosting", "network")
     ),
 ]
 HARD = [
     GaussianMixture(3),
     *(
-        StackingConditionalDensity([expert], **SMALL_STACK)
-        for expert in ("gp", "trees", "boosting")
+        StackingConditionalDensity([member], **SMALL_STACK)
+        for member in ("gp", "trees", "boosting")
     ),
 ]
 OF_IMAGES = [

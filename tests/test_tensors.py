@@ -195,8 +195,8 @@ def test_displays_and_metrics_take_targets():
         targets = convert(Y)
         rounded = to_array(targets).astype(dtype)
         for metric in (crps, mean_log_likelihood, rmse):
-            expected = metric(distribution, rounded)
-            assert_allclose(metric(distribution, targets), expected)
+            expected = metric(rounded, distribution)
+            assert_allclose(metric(targets, distribution), expected)
 
 
 def to_array(tensor):

@@ -6,6 +6,7 @@ from sklearn.datasets import make_blobs
 
 from skgmje.mixture import (
     Codes,
+    GasGrowth,
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
@@ -15,7 +16,9 @@ from skgmje.mixture import (
 X, _ = make_blobs(120, 2, centers=3, cluster_std=2.0, random_state=0)
 COUNTS = np.random.default_rng(0).integers(0, 4, len(X))
 TEST, _ = make_blobs(400, 2, centers=3, cluster_std=2.0, random_state=0)
-SMALL_GAS = {"max_nodes": 12, "insertion_interval": 30, "shrinkage": 2.0}
+RULES = {"insertion_interval": 30}
+SMALL_GAS = {"max_nodes": 12, "growth": GasGrowth(**RULES), "shrinkage": 2.0}
+RAW = {"refine": None, "growth": GasGrowth(settle=False, **RULES)}
 STEPS = {"max_iter": 15, "covariance_type": "full", "shrinkage": 2}
 SMALL = {**STEPS, "generator": Codes(hidden_layer_sizes=(8,))}
 NOISE = {**STEPS, "generator": Noise(hidden_layer_sizes=(8,))}
@@ -37,9 +40,7 @@ NOISE = {**STEPS, "generator": Noise(hidden_layer_sizes=(8,))}
         ),
         lambda seed: KernelMixtureDensity(4, **NOISE, random_state=seed),
         lambda seed: GrowingNeuralGasMixture(**SMALL_GAS, random_state=seed),
-        lambda seed: GrowingNeuralGasMixture(
-            **SMALL_GAS, polish=None, refine=False, random_state=seed
-        ),
+        lambda seed: GrowingNeuralGasMixture(**SMALL_GAS | RAW, random_state=seed),
         lambda seed: GrowingNeuralGasMixture(
             **SMALL_GAS | {"max_nodes": "auto"}, random_state=seed
         ),

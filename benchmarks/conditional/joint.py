@@ -100,7 +100,7 @@ def judge(predict, X, y):
         nll, score, coverage = np.nan, found.crps(y).mean(), found.coverage(y)
     else:
         nll = -found.log_prob(y[:, None]).mean()
-        score, coverage = crps(found, y), interval_coverage(found, y)
+        score, coverage = crps(y, found), interval_coverage(y, found)
     rmse = np.sqrt(np.mean((found.mean[:, 0] - y) ** 2))
     return [float(v) for v in (nll, score, rmse, coverage)]
 
@@ -180,7 +180,7 @@ def coverage():
         for split in range(splits(name)):
             X, y, X_test, y_test = load(name, split)
             predict = quiet(lambda X=X, y=y, split=split: ours(X, y, split))
-            shares.append(float(interval_coverage(predict(X_test), y_test)))
+            shares.append(float(interval_coverage(y_test, predict(X_test))))
         mean, error = np.mean(shares), np.std(shares, ddof=1) / np.sqrt(len(shares))
         good = abs(mean - 0.9) <= 0.04 + 2 * error
         results[name] = shares

@@ -93,7 +93,7 @@ def measure(label, rows, seed, groups=None):
         scores = np.nan, found.crps(y_test).mean(), found.coverage(y_test)
     else:
         nll = -found.log_prob(y_test[:, None]).mean()
-        scores = nll, crps(found, y_test), interval_coverage(found, y_test)
+        scores = nll, crps(y_test, found), interval_coverage(y_test, found)
     rmse = np.sqrt(np.mean((found.mean[:, 0] - y_test) ** 2))
     return [float(v) for v in (*scores[:2], rmse, scores[2], seconds)]
 

@@ -33,6 +33,7 @@ from benchmarks.shared.harness import (
 )
 from benchmarks.shared.report import markdown, publish
 from skgmje import GaussianMixture, GrowingNeuralGasMixture
+from skgmje.mixture import GasGrowth
 from skgmje.neural_gas import (
     GasState,
     adapt_gas,
@@ -174,7 +175,7 @@ def one_quality(name, seed):
     train, labels, test = load_shape(name, seed)
     kmeans = KMeans(64, n_init=5, random_state=seed).fit(train)
     base = nearest_nodes(kmeans.cluster_centers_, train)[2]
-    settings = {"covariance_type": "spherical", "shrinkage": 2.0, "polish": None}
+    settings = {"covariance_type": "spherical", "shrinkage": 2.0, "refine": None}
     ours = GrowingNeuralGasMixture(64, **settings, random_state=seed).fit(train)
     distances = nearest_nodes(ours.nodes_, train)[2]
     np.random.seed(seed)  # noqa: TID251, NPY002 - of the peer
@@ -232,7 +233,8 @@ def stream():
     rows, results = [], {}
     for name, (before, after) in MOVES.items():
         for size in (10, 200, 1000):
-            gas = GrowingNeuralGasMixture(20, utility_threshold=20.0)
+            growth = GasGrowth(utility_threshold=20.0)
+            gas = GrowingNeuralGasMixture(20, growth=growth)
             feed(gas, before.sample(20_000, 0)[0], size)
             gaps = [gap(gas, before), gap(gas, after)]
             moved = after.sample(5000, 1)[0]

@@ -44,11 +44,6 @@ class Checkpoint:
         """The file."""
         return os.path.join(self.folder, f"{self.name}.checkpoint")
 
-    def part(self, name):
-        """Return the checkpoint of a part of the fit."""
-        name = f"{self.name}.{name}"
-        return Checkpoint(self.folder, name, self.fingerprint, writes=self.writes)
-
     def read(self):
         """Return what was written last, or None; raise if it is of another fit."""
         try:
@@ -81,7 +76,7 @@ class Checkpoint:
         write_file(self.path, pack(document, encoder.arrays))
 
     def finish(self):
-        """Remove what this fit and its parts have written; it is complete."""
+        """Remove what this fit has written; it is complete."""
         if not self.writes:
             return
         for file in os.listdir(self.folder):

@@ -188,7 +188,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         trainers, device = source._trainers(), None
         for trainer in trainers:
             if trainer.checkpoint_dir is not None:
-                task.checkpoint = self._open_checkpoint(*data, trainer=trainer)
+                task.checkpoint = self._open_checkpoint(trainer, *data)
         if trainers or self.device != "auto":
             # Late: joint mixtures need no torch.
             from skgmje._training._hardware import resolve_device

@@ -18,7 +18,7 @@ from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._members import Samples
 from skgmje.conditional._models import copies, deal
 from skgmje.conditional._network_sources import MixtureNetwork
-from skgmje.conditional._stack_fit import Plan, Stacking, check_experts
+from skgmje.conditional._stack_fit import Plan, Stacking, check_members
 from skgmje.conditional._stack_model import StackedConditional, prune
 from skgmje.gaussian._checks import check_layers
 from skgmje.metrics._scores import crps, interval_coverage
@@ -32,13 +32,13 @@ class StackingConditionalDensity(
 ):
     r"""Conditional density p(y|x) by networks that see what regressors say.
 
-    Regressors that are strong on tables, the experts, predict each training row
+    Regressors that are strong on tables, the members, predict each training sample
     without having seen it. An ensemble of mixture density networks gets the
-    contexts and these predictions, starts from the experts' best blend, and learns
+    contexts and these predictions, starts from the members' best blend, and learns
     what is left: how wide, how skewed, how many branches. A linear pool of
     densities, chosen by held-out likelihood and CRPS, and one width, chosen by
     held-out likelihood, end the fit. The prediction is one Gaussian mixture for
-    each row.
+    each sample.
 
     .. math:: p(y | x) = \sum_j v_j\, p_j(y | x, f_1(x), \dots, f_E(x)), \qquad
         v = \arg\min_v \Big[ -\frac1n \sum_i \log p^{(-i)}(y_i | x_i)
@@ -46,21 +46,22 @@ class StackingConditionalDensity(
 
     Parameters
     ----------
-    experts : sequence of str and (str, regressor), \
+    estimators : sequence of str, regressor or (str, regressor), \
             default=('gp', 'trees', 'boosting', 'network')
-        'gp': a Gaussian process, held out in closed form; for skewed targets also
-        one of their logarithm. 'trees': extremely randomised trees, held out by
-        their samples. 'boosting': boosted trees, and 'network': mixture density
+        The members. 'gp': a Gaussian process, held out in closed form; for skewed
+        targets also one of their logarithm. 'trees': extremely randomised trees, held
+        out by their samples. 'boosting': boosted trees, and 'network': mixture density
         networks on the contexts alone, held out by folds; up to four columns of
         contexts and targets, a 'joint' mixture pools with them. Regressors of your own
-        are given as (name, regressor); they see the contexts as they came, and are
-        held out by folds. Empty or None: networks on the contexts alone.
+        see the contexts as they came, and are held out by folds; without a name they
+        get that of their class, as in :func:`~sklearn.pipeline.make_pipeline`. Empty
+        or None: networks on the contexts alone.
 
     n_components : int, default=5
         Number of components of each network.
 
     n_members : int, default=10
-        Number of networks that see the experts, rounded to a multiple of the
+        Number of networks that see the predictions, rounded to a multiple of the
         folds.
 
     hidden_layer_sizes : tuple of int, default=(64, 64)
@@ -97,19 +98,19 @@ class StackingConditionalDensity(
         1 prints a line every tenth of a stage, 2 one for each task.
 
     random_state : int, RandomState instance or None, default=None
-        Controls folds, experts, networks and :meth:`sample_y`.
+        Controls folds, members, networks and :meth:`sample_y`.
 
     Attributes
     ----------
-    experts_ : list of str
-        The experts that are used.
+    member_names_ : list of str
+        The members that are used.
 
     n_outputs_ : int
         Number of targets.
 
     pool_weights_ : dict
         Weight of each density in the pool; "stack" is that of the networks that
-        see the experts.
+        see the others' predictions.
 
     width_ : float
         The factor of all widths.
@@ -125,8 +126,8 @@ class StackingConditionalDensity(
     oof_coverage_ : float
         Share of them inside the central 90 % intervals.
 
-    expert_rmse_ : dict
-        Root mean squared error of each expert on rows that it has not seen: a
+    member_rmse_ : dict
+        Root mean squared error of each member on samples that it has not seen: a
         float, or an array of shape (n_targets,).
 
     tie_share_ : float
@@ -149,7 +150,7 @@ class StackingConditionalDensity(
 
     See Also
     --------
-    ConditionalMixtureDensity : Faster, takes missing contexts; no experts.
+    ConditionalMixtureDensity : Faster, takes missing contexts; no members.
 
     Notes
     -----
@@ -158,7 +159,7 @@ class StackingConditionalDensity(
     pairs of context and target are one row of as large a weight, except in a table of
     few contexts and few targets, whose rows are taken as independent.
 
-    With fewer than 50 rows no networks are trained on top: a blend of the experts
+    With fewer than 50 rows no networks are trained on top: a blend of the members
     with Gaussian errors takes their place. ``score`` is a log-likelihood, not R
     squared. Predictions need no torch.
 
@@ -188,7 +189,7 @@ class StackingConditionalDensity(
     """
 
     _parameter_constraints: dict = {
-        "experts": ["array-like", None],
+        "estimators": [list, tuple, None],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "hidden_layer_sizes": ["array-like"],
@@ -206,7 +207,7 @@ class StackingConditionalDensity(
 
     def __init__(
         self,
-        experts=("gp", "trees", "boosting", "network"),
+        estimators=("gp", "trees", "boosting", "network"),
         *,
         n_components=5,
         n_members=10,
@@ -222,7 +223,7 @@ class StackingConditionalDensity(
         verbose=0,
         random_state=None,
     ):
-        self.experts = experts
+        self.estimators = estimators
         self.n_components = n_components
         self.n_members = n_members
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -266,7 +267,10 @@ class StackingConditionalDensity(
         Raises
         ------
         ValueError
-            If `experts` names something that there is not, or twice.
+            If `estimators` has a word that there is not, or a name twice.
+
+        TypeError
+            If an estimator is no regressor.
         """
         with FitTask(self, X, y, sample_weight, n_steps=None) as task:
             if groups is not None:
@@ -285,7 +289,7 @@ class StackingConditionalDensity(
             self._model = task.learn(StackedConditional, stacking.fit, units)
             task.end(self._record, stacking, rows)
         for name, reason in stacking.dropped.items():
-            self._warn(f"the expert {name!r} was dropped: {reason}.", UserWarning)
+            self._warn(f"the member {name!r} was dropped: {reason}.", UserWarning)
         self._warn(stacking.trouble)
         return self
 
@@ -334,7 +338,7 @@ class StackingConditionalDensity(
             min_scale=self.min_scale,
         )
         return Plan(
-            check_experts(self.experts, y_units, rows.X.shape[1] + rows.Y.shape[1]),
+            check_members(self.estimators, y_units, rows.X.shape[1] + rows.Y.shape[1]),
             network,
             max(1, round(self.n_members / rows.n_folds)),
             self.crps_weight,
@@ -347,16 +351,16 @@ class StackingConditionalDensity(
         """Store how the density was reached."""
         model, held_out = self._model, stacking.held_out
         scale = model.y_units[1]
-        self.experts_ = list(stacking.members)
+        self.member_names_ = list(stacking.members)
         self.pool_weights_ = model.weights
         self.width_ = model.calibration.width
         log_prob = np.average(held_out.log_prob(rows.Y), weights=rows.weight)
         self.oof_nll_ = float(np.log(scale).sum() - log_prob)
         each = {"sample_weight": rows.weight, "multioutput": "raw_values"}
-        self.oof_crps_ = float(np.mean(scale * crps(held_out, rows.Y, **each)))
-        covered = interval_coverage(held_out, rows.Y, coverage=COVERAGE, **each)
+        self.oof_crps_ = float(np.mean(scale * crps(rows.Y, held_out, **each)))
+        covered = interval_coverage(rows.Y, held_out, coverage=COVERAGE, **each)
         self.oof_coverage_ = float(np.mean(covered))
-        self.expert_rmse_ = {
+        self.member_rmse_ = {
             name: self._rmse(prediction, rows, scale)
             for name, prediction in stacking.predictions.items()
         }

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, clone, is_regressor
 from skgmje._interrupt import Work, learn_then
 from skgmje._parallel import Failure, attempt
 from skgmje._standardize import location_scale
+from skgmje._validation import name_estimators
 from skgmje.conditional._member_process import fit_processes
 from skgmje.conditional._member_trees import fit_boosting, fit_forests
 from skgmje.conditional._members import (
@@ -37,7 +38,7 @@ from skgmje.conditional._stack_model import (
     visible,
 )
 
-EXPERTS = {
+MEMBERS = {
     "boosting": fit_boosting,
     "gp": fit_processes,
     "network": fit_networks,
@@ -61,21 +62,26 @@ class Plan:
     tell: Any
 
 
-def check_experts(experts, y_units, n_columns):
-    """Return a function that fits each expert, under its name."""
-    fits = {}
-    for expert in experts if experts is not None else ():
-        own = isinstance(expert, tuple | list) and len(expert) == 2
-        name, fit = expert if own else (expert, None)
-        known = isinstance(name, str) and (name in EXPERTS) != own
-        known = known and name not in (JOINT, STACK)
-        if not known or name in fits or (own and not _is_regressor(fit)):
+def check_members(estimators, y_units, n_columns):
+    """Return a function that fits each member, under its name."""
+    fits, reserved = {}, (*MEMBERS, JOINT, STACK)
+    given = () if estimators is None else estimators
+    for name, member in name_estimators(given, MEMBERS):
+        if name == member:
+            fits[name] = MEMBERS[name]
+            continue
+        if name in reserved:
             raise ValueError(
-                f"experts={experts!r} has {expert!r}: it must be one of "
-                f"{sorted(EXPERTS)}, or a pair of another name (not {JOINT!r} or "
-                f"{STACK!r}) and a regressor of scikit-learn's kind, each name once."
+                f"estimators={estimators!r} gives {member!r} the name {name!r}, which "
+                f"has a meaning of its own here, as all of {reserved}. Take another."
             )
-        fits[name] = RegressorFit(fit, y_units) if own else EXPERTS[name]
+        if not _is_regressor(member):
+            raise TypeError(
+                f"estimators: {name!r} is {member!r}, which is no regressor of "
+                "scikit-learn's kind. Give regressors, or words, one of "
+                f"{sorted(MEMBERS)}."
+            )
+        fits[name] = RegressorFit(member, y_units)
     if "network" in fits and n_columns <= MOST_COLUMNS:
         fits[JOINT] = fit_joint_mixture
     return fits
@@ -105,7 +111,7 @@ class Stacking:
         if is_short and visible(self.predictions):
             stack, pool = work.finish(self._fit_blend)
         elif work.when:
-            raise KeyboardInterrupt("before an expert or a network was done")
+            raise KeyboardInterrupt("before a member or a network was done")
         else:
             stack, pool = self._fit_networks(work)
         self.plan.tell()
@@ -131,7 +137,7 @@ class Stacking:
             (fit, self.rows, plan.network, next(self._seeds))
             for fit in plan.fits.values()
         ]
-        outcomes = work.learn(list, plan.run, _timed_fit, tasks, "experts")
+        outcomes = work.learn(list, plan.run, _timed_fit, tasks, "members")
         # Of the last ones there are no outcomes if Ctrl-C has come.
         pairs = zip(plan.fits, outcomes, strict=False)
         for name, (fit, seconds) in pairs:

@@ -177,9 +177,9 @@ JOINT = "joint"
 
 @dataclass(frozen=True)
 class StackedConditional(Conditional):
-    """Experts, networks that see them, and the weights of both."""
+    """Members, networks that see them, and the weights of both."""
 
-    experts: dict
+    members: dict
     stack: Any
     weights: dict
     x_units: tuple
@@ -200,7 +200,7 @@ class StackedConditional(Conditional):
         # A frame keeps its types where nothing is far.
         raw = X if np.array_equal(raw, rows) else like_rows(raw, X)
         predictions = {}
-        for name, member in self.experts.items():
+        for name, member in self.members.items():
             predictions[name] = member.predict(context, raw)
             _check_finite(name, predictions[name])
         parts = []
@@ -226,8 +226,8 @@ def _check_finite(name, prediction):
     """Refuse a member's prediction that is not finite."""
     if not prediction.is_finite():
         raise ValueError(
-            f"The expert {name!r} predicts NaN or infinity for some of the rows, "
-            "though it did not in fit. Mend it, or fit without it: experts=..."
+            f"The member {name!r} predicts NaN or infinity for some of the samples, "
+            "though it did not in fit. Mend it, or fit without it: estimators=..."
         )
 
 

@@ -394,7 +394,6 @@ def expectation_maximization(
     max_iter=100,
     last_bound=None,
     callback=None,
-    checkpoint=None,
 ):
     r"""Fit a Gaussian mixture by (maximum a posteriori) EM.
 
@@ -452,10 +451,6 @@ def expectation_maximization(
         ``callback(n_iter, lower_bound, mixture)`` after each iteration; if it
         returns a true value, the run ends.
 
-    checkpoint : object, default=None
-        ``checkpoint.write(state)`` is called before each iteration but the first,
-        and what ``checkpoint.read()`` gives, unless it is None, is gone on from.
-
     Returns
     -------
     result : EMResult
@@ -489,7 +484,7 @@ def expectation_maximization(
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
     plan = annealing, tol, max_iter, last_bound
     means = kernel.means if fixed_means else None
-    states = _iterate(samples, kernel, prior, plan, callback, checkpoint, means=means)
+    states = _iterate(samples, kernel, prior, plan, callback, means=means)
     return _finish(states, start)
 
 
@@ -503,31 +498,14 @@ class _State(NamedTuple):
     stats: Any
 
 
-def _iterate(
-    samples,
-    kernel,
-    prior,
-    plan,
-    callback=None,
-    checkpoint=None,
-    *,
-    least=None,
-    means=None,
-):
+def _iterate(samples, kernel, prior, plan, callback=None, *, least=None, means=None):
     """Yield the state after each iteration: the M-step's kernel serves the E-step."""
     annealing, tol, max_iter, last_bound = plan
     kind, bounds, added = samples.covariance_type, [], 0.0
-    known = None if checkpoint is None else checkpoint.read()
-    if known is not None:
-        mixture, bounds, added = known
-        kernel = make_kernel(mixture, samples.center, samples.limit)
     if max_iter == 0:
         stats = e_step(kernel, samples)
         yield _State(kernel, bounds, added, converged=False, stats=stats)
-    for n_iter in range(len(bounds) + 1, max_iter + 1):
-        # The last iteration is repeated after a crash: it gives the statistics.
-        if checkpoint is not None and bounds:
-            checkpoint.write((as_mixture(kernel, kind), bounds, added))
+    for n_iter in range(1, max_iter + 1):
         temper = _temper(annealing, n_iter, max_iter)
         stats = e_step(kernel, samples, temper)
         living = _living(stats, least)

@@ -217,7 +217,7 @@ class Embedder(
             settings = self._density_settings(device)
             X, y = self._read(X, y)
             data = (X,) if y is None else (X, to_numpy(y))
-            task.checkpoint = self._open_checkpoint(*data, trainer=trainer)
+            task.checkpoint = self._open_checkpoint(trainer, *data)
             random_state = check_random_state(self.random_state)
             self._views = VIEWS[self.views]().fit(X, y)
             context, target = self._views.pairs(X, y)

@@ -285,7 +285,7 @@ class KernelDecoder(
             kernel = as_options(self.kernel, KERNELS)
             self._patches = kernel._cut(X.shape[1], image_shape)
             device, trainer = check_decoder(self, X)
-            task.checkpoint = self._open_checkpoint(X, trainer=trainer)
+            task.checkpoint = self._open_checkpoint(trainer, X)
             random_state = check_random_state(self.random_state)
             self._units = standardization(X, None, per_feature=self.standardize)
             seed = int(random_state.randint(_LARGEST_SEED))

@@ -15,6 +15,7 @@ from sklearn.utils.validation import has_fit_parameter
 from skgmje._interrupt import Work, fit_whole
 from skgmje._parallel import Failure, attempt, task_seed
 from skgmje._sklearn import _safe_indexing
+from skgmje._validation import name_estimators
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
 from skgmje.compose._transformed import TransformedDensity
@@ -430,7 +431,7 @@ class GivenCandidates(Candidates):
         self._estimators, self._seed, self._run = estimators, seed, run
 
     def candidates(self, X):
-        return [_Named(*pair) for pair in self._estimators]
+        return [_Named(*pair) for pair in name_estimators(self._estimators)]
 
     def held_out(self, X, weight, folds, candidates, place):
         places = [(i, j) for i in range(len(candidates)) for j in range(len(folds))]
@@ -501,14 +502,13 @@ def _score_estimator(estimator, X, weight, held_out, seed):
 
 
 def check_estimators(estimators, weight):
-    """Raise if something is no list of named density estimators."""
-    names = [name for name, _ in estimators]
-    if not names or len(set(names)) < len(names):
+    """Raise if something is no density estimator, by itself or in a named pair."""
+    if not len(estimators):
         raise ValueError(
-            f"estimators has the names {names}; give at least one pair (name, "
-            "density), and every name once."
+            f"estimators={estimators!r} is empty. Give at least one density, or None "
+            "for the recipe."
         )
-    for name, estimator in estimators:
+    for name, estimator in name_estimators(estimators):
         if not callable(getattr(estimator, "score_samples", None)):
             raise TypeError(
                 f"estimators: {name!r} is {estimator!r}, which has no method "

@@ -112,13 +112,14 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
 
     Parameters
     ----------
+    estimators : sequence of estimator or (str, estimator), default=None
+        Densities to stack instead, each with ``fit`` and ``score_samples``: ours,
+        scikit-learn's, or yours. Without a name they get that of their class, as in
+        :func:`~sklearn.pipeline.make_pipeline`.
+
     effort : {'fast', 'thorough'}, default='fast'
         How many settings and starts are tried: 'thorough' takes three times as long
         and gains up to 0.1 nats. Not used with `estimators`.
-
-    estimators : list of (str, estimator), default=None
-        Names and densities to stack instead, each with ``fit`` and
-        ``score_samples``: ours, scikit-learn's, or yours.
 
     spaces : tuple of str, default=("identity", "marginal", "residual")
         Coordinates to try. Without "residual", :meth:`marginal` and
@@ -209,19 +210,15 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
     Any densities, of others too:
 
     >>> from sklearn.neighbors import KernelDensity
-    >>> stack = StackingDensity(
-    ...     estimators=[
-    ...         ("gauss", GaussianMixture()), ("kernels", KernelDensity(bandwidth=0.3))
-    ...     ],
-    ...     random_state=0,
-    ... )
+    >>> members = [GaussianMixture(), ("kernels", KernelDensity(bandwidth=0.3))]
+    >>> stack = StackingDensity(members, random_state=0)
     >>> stack.fit(X).weights_.round(1)
     array([0., 1.])
     """
 
     _parameter_constraints: dict = {
+        "estimators": [list, tuple, None],
         "effort": [StrOptions(set(EFFORTS))],
-        "estimators": [list, None],
         "spaces": [tuple, list],
         "cv": ["cv_object"],
         "dequantize": ["boolean"],
@@ -235,9 +232,9 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
 
     def __init__(
         self,
+        estimators=None,
         *,
         effort="fast",
-        estimators=None,
         spaces=("identity", "marginal", "residual"),
         cv=None,
         dequantize=False,
@@ -245,8 +242,8 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         random_state=None,
         verbose=0,
     ):
-        self.effort = effort
         self.estimators = estimators
+        self.effort = effort
         self.spaces = spaces
         self.cv = cv
         self.dequantize = dequantize

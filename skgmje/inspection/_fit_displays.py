@@ -124,7 +124,7 @@ class CalibrationDisplay:
         else:
             targets, names = read_targets(y)
             mixture = conditional_mixtures(estimator, X, targets.shape[1])
-        levels = probability_integral_transform(mixture, targets)
+        levels = probability_integral_transform(targets, mixture)
         return cls(levels, names=names).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, *, n_bins=10):

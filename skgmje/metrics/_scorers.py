@@ -23,7 +23,7 @@ class _MixtureScorer:
         """Score the densities that `estimator` predicts; more is better."""
         mixture = predict_mixture(estimator, X)
         kwargs = {"sample_weight": sample_weight, **self._kwargs}
-        return self._sign * self._metric(mixture, y, **kwargs)
+        return self._sign * self._metric(y, mixture, **kwargs)
 
     def __repr__(self):
         parts = [self._metric.__name__]
@@ -71,7 +71,8 @@ def make_mixture_scorer(metric, *, greater_is_better=True, **kwargs):
     Parameters
     ----------
     metric : callable
-        ``metric(mixture, y, sample_weight=None, **kwargs)`` returns a number.
+        ``metric(y_true, distribution, sample_weight=None, **kwargs)`` returns a
+        number.
 
     greater_is_better : bool, default=True
         Whether more is better; otherwise the scorer changes the sign.
@@ -113,11 +114,11 @@ def make_mixture_scorer(metric, *, greater_is_better=True, **kwargs):
     return _MixtureScorer(metric, 1 if greater_is_better else -1, kwargs)
 
 
-def _coverage_gap(mixture, y, *, coverage, sample_weight):
+def _coverage_gap(y_true, distribution, *, coverage, sample_weight):
     """Compute how far the coverage is from the stated one, over all targets."""
     shares = interval_coverage(
-        mixture,
-        y,
+        y_true,
+        distribution,
         coverage=coverage,
         sample_weight=sample_weight,
         multioutput="raw_values",

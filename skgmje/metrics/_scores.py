@@ -14,28 +14,28 @@ from skgmje.gaussian._covariance_type import map_arrays, take_components
 from skgmje.gaussian._density import block_rows
 
 
-def check_pair(mixture, y):
+def check_pair(y_true, distribution):
     """Return a mixture of NumPy arrays and targets (n_samples, n_features)."""
-    mixture = as_mixtures(mixture).to_numpy()
-    targets = check_numbers(y, "y", ensure_2d=False)
+    mixture = as_mixtures(distribution).to_numpy()
+    targets = check_numbers(y_true, "y_true", ensure_2d=False)
     columns = targets[:, None] if targets.ndim == 1 else targets
     leading = mixture.means.shape[:-2]
     if columns.shape[1] != mixture.n_features:
         raise ValueError(
-            f"y has shape {targets.shape} but the mixture has {mixture.n_features} "
-            "features. Give one column for each of them."
+            f"y_true has shape {targets.shape} but the distribution has "
+            f"{mixture.n_features} features. Give one column for each of them."
         )
     if leading and leading != (len(columns),):
         raise ValueError(
-            f"y has {len(columns)} rows but the mixture has leading axes {leading}. "
-            "Give one mixture for each row, or one for all."
+            f"y_true has {len(columns)} samples but the distribution has leading axes "
+            f"{leading}. Give one mixture for each sample, or one for all."
         )
     return mixture, columns
 
 
-def like_targets(values, y):
-    """Return scores (n_samples, n_features) in the number of axes that `y` has."""
-    return values[:, 0] if np.ndim(y) == 1 else values
+def like_targets(values, y_true):
+    """Return scores (n_samples, n_features) in as many axes as the targets have."""
+    return values[:, 0] if np.ndim(y_true) == 1 else values
 
 
 def each_column(function, mixture, columns):
@@ -73,18 +73,18 @@ def average_outputs(values, multioutput):
 
 
 @own_errors
-def mean_log_likelihood(mixture, y, *, sample_weight=None):
+def mean_log_likelihood(y_true, distribution, *, sample_weight=None):
     r"""Compute the mean log-density of the targets, in nats.
 
     .. math:: \frac{1}{n} \sum_i \log p_i(y_i)
 
     Parameters
     ----------
-    mixture : Mixture
-        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
-
-    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Of several targets the joint density counts.
+
+    distribution : Mixture
+        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -92,42 +92,42 @@ def mean_log_likelihood(mixture, y, *, sample_weight=None):
     Returns
     -------
     score : float
-        More is better. It depends on the units of `y`.
+        More is better. It depends on the units of `y_true`.
 
     Raises
     ------
     ValueError
-        If `y` does not fit the mixture or is not finite.
+        If `y_true` does not fit the distribution or is not finite.
 
     See Also
     --------
-    crps : A score in the units of `y` that forgives single misses.
+    crps : A score in the units of `y_true` that forgives single misses.
 
     Examples
     --------
     >>> from skgmje import Mixture
     >>> from skgmje.metrics import mean_log_likelihood
     >>> mixture = Mixture([1.0], [[0.0]], [1.0], "spherical")
-    >>> round(mean_log_likelihood(mixture, [0.0, 0.0]), 3)
+    >>> round(mean_log_likelihood([0.0, 0.0], mixture), 3)
     -0.919
     """
-    mixture, columns = check_pair(mixture, y)
+    mixture, columns = check_pair(y_true, distribution)
     return float(average_rows(mixture.log_prob(columns), sample_weight))
 
 
 @own_errors
-def rmse(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
+def rmse(y_true, distribution, *, sample_weight=None, multioutput="uniform_average"):
     r"""Compute the root mean squared error of the mixtures' means.
 
     .. math:: \Bigl(\frac{1}{n} \sum_i (y_i - E_i[Y])^2\Bigr)^{1/2}
 
     Parameters
     ----------
-    mixture : Mixture
-        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
-
-    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed.
+
+    distribution : Mixture
+        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -145,7 +145,7 @@ def rmse(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
     Raises
     ------
     ValueError
-        If `y` does not fit the mixture or is not finite.
+        If `y_true` does not fit the distribution or is not finite.
 
     See Also
     --------
@@ -156,16 +156,16 @@ def rmse(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
     >>> from skgmje import Mixture
     >>> from skgmje.metrics import rmse
     >>> mixture = Mixture([0.5, 0.5], [[-1.0], [1.0]], [0.01, 0.01], "spherical")
-    >>> rmse(mixture, [1.0, -1.0])
+    >>> rmse([1.0, -1.0], mixture)
     1.0
     """
-    mixture, columns = check_pair(mixture, y)
+    mixture, columns = check_pair(y_true, distribution)
     squares = (columns - mixture.mean) ** 2
     return average_outputs(np.sqrt(average_rows(squares, sample_weight)), multioutput)
 
 
 @own_errors
-def probability_integral_transform(mixture, y):
+def probability_integral_transform(y_true, distribution):
     r"""Compute the probability that each target had of being lower.
 
     .. math:: u_i = F_i(y_i)
@@ -176,21 +176,21 @@ def probability_integral_transform(mixture, y):
 
     Parameters
     ----------
-    mixture : Mixture
-        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
-
-    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Of several targets each has its marginal.
+
+    distribution : Mixture
+        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
     Returns
     -------
-    levels : ndarray of the shape of `y`
+    levels : ndarray of the shape of `y_true`
         Between zero and one.
 
     Raises
     ------
     ValueError
-        If `y` does not fit the mixture or is not finite.
+        If `y_true` does not fit the distribution or is not finite.
 
     See Also
     --------
@@ -201,26 +201,31 @@ def probability_integral_transform(mixture, y):
     >>> from skgmje import Mixture
     >>> from skgmje.metrics import probability_integral_transform
     >>> mixture = Mixture([1.0], [[0.0]], [1.0], "spherical")
-    >>> probability_integral_transform(mixture, [-1.645, 0.0]).round(3)
+    >>> probability_integral_transform([-1.645, 0.0], mixture).round(3)
     array([0.05, 0.5 ])
     """
-    mixture, columns = check_pair(mixture, y)
-    return like_targets(each_column(_levels, mixture, columns), y)
+    mixture, columns = check_pair(y_true, distribution)
+    return like_targets(each_column(_levels, mixture, columns), y_true)
 
 
 @own_errors
 def interval_coverage(
-    mixture, y, *, coverage=0.9, sample_weight=None, multioutput="uniform_average"
+    y_true,
+    distribution,
+    *,
+    coverage=0.9,
+    sample_weight=None,
+    multioutput="uniform_average",
 ):
     """Compute the share of targets that lie in their central intervals.
 
     Parameters
     ----------
-    mixture : Mixture
-        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
-
-    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Of several targets each has its marginal.
+
+    distribution : Mixture
+        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
     coverage : float, default=0.9
         Probability of the interval. Half of the rest is left out on each side.
@@ -240,7 +245,7 @@ def interval_coverage(
     Raises
     ------
     ValueError
-        If `coverage` does not lie between zero and one, or `y` does not fit.
+        If `coverage` does not lie between zero and one, or `y_true` does not fit.
 
     See Also
     --------
@@ -251,14 +256,14 @@ def interval_coverage(
     >>> from skgmje import Mixture
     >>> from skgmje.metrics import interval_coverage
     >>> mixture = Mixture([1.0], [[0.0]], [1.0], "spherical")
-    >>> interval_coverage(mixture, [-3.0, -1.0, 0.0, 1.0])
+    >>> interval_coverage([-3.0, -1.0, 0.0, 1.0], mixture)
     0.75
     """
     if not (isinstance(coverage, Real) and 0 < coverage < 1):
         raise ValueError(
             f"coverage={coverage!r} must lie strictly between 0 and 1, such as 0.9."
         )
-    mixture, columns = check_pair(mixture, y)
+    mixture, columns = check_pair(y_true, distribution)
     levels = each_column(_levels, mixture, columns)
     inside = np.abs(levels - 0.5) <= 0.5 * coverage
     return average_outputs(average_rows(inside, sample_weight), multioutput)
@@ -274,7 +279,7 @@ BLOCK_SIZE = 2**15
 
 
 @own_errors
-def crps(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
+def crps(y_true, distribution, *, sample_weight=None, multioutput="uniform_average"):
     r"""Compute the mean continuous ranked probability score.
 
     .. math::
@@ -282,7 +287,7 @@ def crps(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
         \mathrm{CRPS}(F, y) = \int (F(t) - 1\{t \ge y\})^2 \, dt
         = E|Y - y| - \tfrac12 E|Y - Y'|
 
-    It is measured in the units of `y`, is the absolute error for a density that
+    It is measured in the units of `y_true`, is the absolute error for a density that
     is a point, and is best for the true density. Of a Gaussian mixture both
     expectations have a closed form [1]_:
 
@@ -294,11 +299,11 @@ def crps(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
 
     Parameters
     ----------
-    mixture : Mixture
-        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
-
-    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Of several targets each is scored under its marginal.
+
+    distribution : Mixture
+        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
@@ -315,7 +320,7 @@ def crps(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
     Raises
     ------
     ValueError
-        If `y` does not fit the mixture or is not finite.
+        If `y_true` does not fit the distribution or is not finite.
 
     See Also
     --------
@@ -334,35 +339,35 @@ def crps(mixture, y, *, sample_weight=None, multioutput="uniform_average"):
     >>> from skgmje import Mixture
     >>> from skgmje.metrics import crps
     >>> mixture = Mixture([0.5, 0.5], [[-1.0], [1.0]], [0.01, 0.01], "spherical")
-    >>> round(crps(mixture, [1.0, 0.0]), 3)
+    >>> round(crps([1.0, 0.0], mixture), 3)
     0.492
     """
-    mixture, columns = check_pair(mixture, y)
+    mixture, columns = check_pair(y_true, distribution)
     scores = average_rows(each_column(_crps_score, mixture, columns), sample_weight)
     return average_outputs(scores, multioutput)
 
 
 @own_errors
-def crps_samples(mixture, y):
+def crps_samples(y_true, distribution):
     """Compute the continuous ranked probability score of each sample.
 
     Parameters
     ----------
-    mixture : Mixture
-        One for each sample, or one for all.
-
-    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Of several targets each is scored under its marginal.
+
+    distribution : Mixture
+        One for each sample, or one for all.
 
     Returns
     -------
-    scores : ndarray of the shape of `y`
+    scores : ndarray of the shape of `y_true`
         Not negative; less is better.
 
     Raises
     ------
     ValueError
-        If `y` does not fit the mixture or is not finite.
+        If `y_true` does not fit the distribution or is not finite.
 
     See Also
     --------
@@ -373,11 +378,11 @@ def crps_samples(mixture, y):
     >>> from skgmje import Mixture
     >>> from skgmje.metrics import crps_samples
     >>> mixture = Mixture([0.5, 0.5], [[-1.0], [1.0]], [0.01, 0.01], "spherical")
-    >>> crps_samples(mixture, [1.0, 0.0]).round(3)
+    >>> crps_samples([1.0, 0.0], mixture).round(3)
     array([0.512, 0.472])
     """
-    mixture, columns = check_pair(mixture, y)
-    return like_targets(each_column(_crps_score, mixture, columns), y)
+    mixture, columns = check_pair(y_true, distribution)
+    return like_targets(each_column(_crps_score, mixture, columns), y_true)
 
 
 def _crps_score(mixture, y):
@@ -395,7 +400,7 @@ def _crps_score(mixture, y):
         error = mean_absolute(y[rows, None] - parts[1], parts[2])
         error = (parts[0] * error).sum(axis=-1)
         scores[rows] = error - 0.5 * (spread if len(means) == 1 else _spread(*parts))
-    # The difference of two numbers that are equal for a narrow density at `y`.
+    # The difference of two numbers that are equal for a narrow density at its value.
     return np.maximum(scores, 0.0)
 
 
@@ -423,7 +428,9 @@ def mean_absolute(mean, variance):
 
 
 @own_errors
-def energy_score(mixture, y, *, n_samples=64, sample_weight=None, random_state=None):
+def energy_score(
+    y_true, distribution, *, n_samples=64, sample_weight=None, random_state=None
+):
     r"""Compute the mean energy score.
 
     .. math:: \mathrm{ES}(p, y) = E|Y - y| - \tfrac12 E|Y - Y'|
@@ -437,12 +444,12 @@ def energy_score(mixture, y, *, n_samples=64, sample_weight=None, random_state=N
 
     Parameters
     ----------
-    mixture : Mixture
-        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
-
-    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Large differences of scale between targets count:
         standardize them if all should matter.
+
+    distribution : Mixture
+        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
     n_samples : int, default=64
         Number of draws Y, and of draws Y', of each sample. With m of them the
@@ -465,8 +472,8 @@ def energy_score(mixture, y, *, n_samples=64, sample_weight=None, random_state=N
     Raises
     ------
     ValueError
-        If `y` does not fit the mixture or is not finite, or if `n_samples` is no
-        positive integer.
+        If `y_true` does not fit the distribution or is not finite, or if `n_samples`
+        is no positive integer.
 
     See Also
     --------
@@ -486,28 +493,28 @@ def energy_score(mixture, y, *, n_samples=64, sample_weight=None, random_state=N
     >>> mixture = Mixture(
     ...     [0.5, 0.5], [[-1.0, -1.0], [1.0, 1.0]], [0.01, 0.01], "spherical"
     ... )
-    >>> right = energy_score(mixture, [[1.0, 1.0]], random_state=0)
-    >>> wrong = energy_score(mixture, [[1.0, -1.0]], random_state=0)
+    >>> right = energy_score([[1.0, 1.0]], mixture, random_state=0)
+    >>> wrong = energy_score([[1.0, -1.0]], mixture, random_state=0)
     >>> bool(right < wrong)
     True
     """
     scores = energy_score_samples(
-        mixture, y, n_samples=n_samples, random_state=random_state
+        y_true, distribution, n_samples=n_samples, random_state=random_state
     )
     return float(average_rows(scores, sample_weight))
 
 
 @own_errors
-def energy_score_samples(mixture, y, *, n_samples=64, random_state=None):
+def energy_score_samples(y_true, distribution, *, n_samples=64, random_state=None):
     """Compute the energy score of each sample.
 
     Parameters
     ----------
-    mixture : Mixture
-        One for each sample, or one for all.
-
-    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed.
+
+    distribution : Mixture
+        One for each sample, or one for all.
 
     n_samples : int, default=64
         Number of draws for each of the two expectations.
@@ -523,8 +530,8 @@ def energy_score_samples(mixture, y, *, n_samples=64, random_state=None):
     Raises
     ------
     ValueError
-        If `y` does not fit the mixture or is not finite, or if `n_samples` is no
-        positive integer.
+        If `y_true` does not fit the distribution or is not finite, or if `n_samples`
+        is no positive integer.
 
     See Also
     --------
@@ -535,15 +542,15 @@ def energy_score_samples(mixture, y, *, n_samples=64, random_state=None):
     >>> from skgmje import Mixture
     >>> from skgmje.metrics import energy_score_samples
     >>> mixture = Mixture([1.0], [[0.0, 0.0]], [1.0], "spherical")
-    >>> scores = energy_score_samples(mixture, [[0.0, 0.0], [9.0, 0.0]], random_state=0)
+    >>> scores = energy_score_samples([[0.0, 0.0], [9.0, 0.0]], mixture, random_state=0)
     >>> bool(scores[0] < scores[1])
     True
     """
     if not isinstance(n_samples, Integral) or n_samples < 1:
         raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
-    mixture, columns = check_pair(mixture, y)
+    mixture, columns = check_pair(y_true, distribution)
     if mixture.n_features == 1:
-        return crps_samples(mixture, columns[:, 0])
+        return crps_samples(columns[:, 0], mixture)
     generator = as_generator(random_state)
     batch = as_batch(mixture)
     step = block_rows(n_samples * max(n_samples, *batch.means.shape[1:]))

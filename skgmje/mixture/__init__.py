@@ -1,5 +1,6 @@
 """Density estimators."""
 
+from skgmje.mixture._gas_growth import GasGrowth
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_generators import Codes, Noise
 from skgmje.mixture._kernel_mixture import KernelMixtureDensity
@@ -7,6 +8,7 @@ from skgmje.mixture._neural_gas_mixture import GrowingNeuralGasMixture
 
 __all__ = [
     "Codes",
+    "GasGrowth",
     "GaussianMixture",
     "GrowingNeuralGasMixture",
     "KernelMixtureDensity",

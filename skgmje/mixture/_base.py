@@ -85,11 +85,21 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         if is_lazy(X):
             given = {"function": function, "shape": shape, "dtype": dtype}
             return self._map_blocks(X, "_each_chunk", **given)
-        X = self._check_predict(X)
+        return self._in_chunks(self._check_predict(X), function, shape, dtype)
+
+    def _in_chunks(self, X, function, shape=(), dtype=None):
+        """Apply `function` to some of the checked samples at a time, (n, *shape)."""
         out = np.empty((len(X), *shape), dtype or X.dtype)
         for start in range(0, len(X), CHUNK_ROWS):
             out[start : start + CHUNK_ROWS] = function(X[start : start + CHUNK_ROWS])
         return out
+
+    def _clusters(self, rows):
+        return self._responsibilities(rows).argmax(axis=1)
+
+    @property
+    def _n_labels(self):
+        return len(self.weights_)
 
     def _check_blocks(self, blocks):
         """Return this estimator without names of columns, which those blocks lack."""
@@ -179,7 +189,7 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         resp : ndarray of shape (n_samples, n_components)
             Posterior probability of each component; rows sum to one.
         """
-        width = (len(self.weights_),) if hasattr(self, "weights_") else ()
+        width = (self._n_labels,) if "means_" in vars(self) else ()
         return self._each_chunk(X, self._responsibilities, width)
 
     def predict(self, X):
@@ -195,9 +205,7 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         labels : ndarray of shape (n_samples,)
             Index of the component with the largest responsibility.
         """
-        return self._each_chunk(
-            X, lambda rows: self._responsibilities(rows).argmax(axis=1), dtype=np.intp
-        )
+        return self._each_chunk(X, self._clusters, dtype=np.intp)
 
     def sample(self, n_samples=1, random_state=None):
         """Draw samples from the fitted density.

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from skgmje._backend import is_torch, to_numpy
+from skgmje._backend import to_numpy
 from skgmje._interrupt import Interrupted
 from skgmje.em._bandwidth import nearest_centers
 from skgmje.em._em import as_mixture, make_prior, maximise, row_mean
@@ -13,10 +13,11 @@ from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._dense import unpack_symmetric
 from skgmje.gaussian._passes import assigned_stats, merge_stats
+from skgmje.mixture._gas_growth import rules_of
 from skgmje.mixture._gaussian_mixture import RELATIVE_REGULARISATION
 from skgmje.neural_gas._nodes import gas_labels
 from skgmje.neural_gas._refine import refine_gas
-from skgmje.neural_gas._state import GasState, adapt_gas, start_gas
+from skgmje.neural_gas._state import adapt_gas, start_gas
 from skgmje.particles._resampling import systematic_resampling
 
 # Rows whose responsibilities are held at a time.
@@ -140,6 +141,13 @@ def node_responsibilities(mixture, nodes):
     return assign
 
 
+def sum_shares(shares, labels):
+    """Sum the shares (n, n_components) of each label, (n, n_labels)."""
+    order = np.argsort(labels, kind="stable")
+    first = np.searchsorted(labels[order], np.arange(labels.max() + 1))
+    return np.add.reduceat(shares[:, order], first, axis=1)
+
+
 def _scaled(part, factors):
     """Return the parts of each component times its factor."""
     return part * factors.reshape(-1, *[1] * (part.ndim - 1))
@@ -201,26 +209,20 @@ def on_device(device, X, weight):
     return torch.tensor(X, device=device), weight
 
 
-def grow(X, weight, max_nodes, random_state, *, refine, checkpoint=None, **rules):
+def grow(X, weight, max_nodes, random_state, growth):
     """Grow a gas on rows in random order, and settle it."""
-    n_signals = INTERVALS_PER_NODE * rules["insertion_interval"] * max_nodes
+    n_signals = INTERVALS_PER_NODE * growth.insertion_interval * max_nodes
     shares = None if weight is None else to_numpy(weight)
     rows = present(len(X), shares, n_signals, random_state)
-    known = None if checkpoint is None else checkpoint.read()
-    gas, first = (start_gas(X[rows[:2]]), 0) if known is None else known
-    if is_torch(X):
-        gas = GasState(*(p.to(X.device) if is_torch(p) else p for p in gas))
-    n_seen, max_age = first, rules["max_age"]
+    gas, n_seen, rules = start_gas(X[rows[:2]]), 0, rules_of(growth)
     try:
-        for start in range(first, len(rows), STEP):
+        for start in range(0, len(rows), STEP):
             part = X[rows[start : start + STEP]]
             gas = adapt_gas(gas, part, max_nodes=max_nodes, **rules)
             n_seen = min(start + STEP, len(rows))
-            if checkpoint is not None:
-                checkpoint.write((gas, start + STEP))
-        if not refine:
+        if not growth.settle:
             return gas
-        return refine_gas(gas, X, sample_weight=weight, max_age=max_age)
+        return refine_gas(gas, X, sample_weight=weight, max_age=growth.max_age)
     except KeyboardInterrupt as stop:
         if not n_seen:
             raise
@@ -228,9 +230,7 @@ def grow(X, weight, max_nodes, random_state, *, refine, checkpoint=None, **rules
         raise Interrupted(when, gas) from stop
 
 
-def select_nodes(
-    X, weight, random_state, *, max_nodes, component, gas_params, **params
-):
+def select_nodes(X, weight, random_state, *, max_nodes, component, growth, **params):
     """Choose what is 'auto' by the density of held-out rows."""
     wanted = max_nodes, params["covariance_type"], params["shrinkage"]
     if "auto" not in wanted:
@@ -247,7 +247,7 @@ def select_nodes(
         if n_nodes == 1:
             return np.zeros(len(X), int)
         source = np.random.RandomState(seed)
-        gas = grow(X, weight, check_nodes(n_nodes, X), source, **gas_params)
+        gas = grow(X, weight, check_nodes(n_nodes, X), source, growth)
         return gas_labels(gas, X, granularity=component, sample_weight=weight)
 
     return select_mixture(

@@ -3,7 +3,6 @@
 import warnings
 from functools import partial
 from numbers import Integral, Real
-from os import PathLike
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -108,7 +107,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
 
     warm_start : bool, default=False
         Whether :meth:`fit` begins at the last solution. Its lower bound counts, so
-        that calls of one iteration converge, too.
+        that calls of one iteration converge, too. With a small `max_iter`, and
+        :meth:`save` after each fit, a long EM survives the death of its process.
 
     verbose : int, default=0
         Print the likelihood every `verbose_interval` iterations, and at the end.
@@ -131,11 +131,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
 
     rank : int, default=4
         Number of factors of 'low-rank' covariances, at most n_features.
-
-    checkpoint_dir : str, path-like or None, default=None
-        Folder in which EM keeps its state: after a crash the same fit goes on from
-        there, to the same bits. One folder per fit, an integer `random_state`;
-        needs the extra ``io``.
 
     Attributes
     ----------
@@ -237,7 +232,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         "shrinkage_target": [StrOptions(set(SHRINKAGE_TARGETS))],
         "annealing": [Interval(Real, 0, 1, closed="neither"), None],
         "rank": [Interval(Integral, 1, None, closed="left")],
-        "checkpoint_dir": [str, PathLike, None],
     }
 
     def __init__(
@@ -261,7 +255,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         shrinkage_target="pooled",
         annealing=None,
         rank=4,
-        checkpoint_dir=None,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -281,7 +274,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self.shrinkage_target = shrinkage_target
         self.annealing = annealing
         self.rank = rank
-        self.checkpoint_dir = checkpoint_dir
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -309,7 +301,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         n_steps = self.n_init * self.max_iter
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
             X, weight = fit_rows(self, X, sample_weight)
-            task.checkpoint = self._open_checkpoint(X, weight, *self._goes_on())
             random_state = check_random_state(self.random_state)
             reg_covar = regularisation(self.reg_covar, X, weight)
             size = 1 if self.n_components == "auto" else self.n_components
@@ -334,7 +325,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 n_init=1 if goes_on else self.n_init,
                 proven=self.init_params == "kmeans" and not goes_on,
                 work=task,
-                checkpoint=task.checkpoint,
                 callback=partial(self._report, task) if listens else None,
                 last_bound=last_bound,
                 annealing=self.annealing,
@@ -384,10 +374,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         return self.shrinkage != "auto"
 
     def _goes_on(self):
-        """Return the parameters that ``warm_start=True`` goes on from, if any."""
-        if not (self.warm_start and hasattr(self, "means_")):
-            return ()
-        return self.weights_, self.means_, self.precisions_
+        """Return whether the fit begins at the last solution."""
+        return self.warm_start and hasattr(self, "means_")
 
     def _draw_start(self, part, first, random_state, selection):
         """Return the next mixture that EM begins at."""

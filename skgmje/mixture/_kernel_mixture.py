@@ -391,7 +391,7 @@ class KernelMixtureDensity(
             generator = read_generator(self.generator)
             refinement = read_refinement(self, X)
             trainer, device = check_trainer(self.trainer), resolve_device(self.device)
-            task.checkpoint = self._open_checkpoint(X, sample_weight, trainer=trainer)
+            task.checkpoint = self._open_checkpoint(trainer, X, sample_weight)
             random_state = check_random_state(self.random_state)
             units = standardization(X, sample_weight, per_feature=self.standardize)
             self._loc, self._scale = units.loc, units.scale

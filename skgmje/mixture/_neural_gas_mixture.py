@@ -1,7 +1,7 @@
 """Growing neural gas as clustering, graph and density."""
 
+from functools import partial
 from numbers import Integral, Real
-from os import PathLike
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._callbacks import Change, FitTask
+from skgmje._options import as_options
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._validation import (
     TypeOptions,
@@ -43,17 +44,24 @@ from skgmje.mixture._gas_fit import (
     select_nodes,
     stats_kernel,
     stream_regularisation,
+    sum_shares,
 )
-from skgmje.mixture._gaussian_mixture import regularisation, warn_about
+from skgmje.mixture._gas_growth import GROWTHS, GasGrowth, rules_of
+from skgmje.mixture._gaussian_mixture import (
+    GaussianMixture,
+    regularisation,
+    warn_about,
+)
+from skgmje.mixture._refinement import refining_mixture
 from skgmje.neural_gas._nodes import gas_errors, gas_mixture, nearest_nodes
 from skgmje.neural_gas._state import GasState, adapt_gas, gas_components, start_gas
 
 OUTPUTS = {
-    "responsibilities": lambda gas, X: gas.predict_proba(X),
+    "responsibilities": lambda gas, X: gas._component_shares(X),
     "distances": lambda gas, X: gas._distances(X),
 }
 
-# Largest number of nodes of a stream whose first rows do not say it.
+# Largest number of nodes of a stream that nobody says.
 MAX_NODES = 100
 
 # Rows that are learned from at a time; longer chunks are cut.
@@ -78,98 +86,69 @@ class GrowingNeuralGasMixture(
 ):
     r"""Gaussian mixture that grows with the topology of the data.
 
-    A growing neural gas is a graph whose nodes learn where the rows are, and
-    whose edges learn which nodes are neighbours. Its connected components are
-    clusters; the rows around its nodes (or components) start EM, which makes a
-    density of it. It learns from a table (:meth:`fit`) or from a stream
-    (:meth:`partial_fit`).
+    A growing neural gas is a graph whose nodes learn where the samples are, and
+    whose edges learn which nodes are neighbours. Its connected parts are clusters;
+    the samples around its nodes (or clusters) start EM, which makes a density of
+    it. It learns from a table (:meth:`fit`) or from a stream (:meth:`partial_fit`).
 
     .. math:: w_1 \leftarrow w_1 + \epsilon_b (x - w_1), \quad
         w_n \leftarrow w_n + \epsilon_n (x - w_n)
 
-    for the node :math:`w_1` nearest to a row x and its neighbours :math:`w_n`.
+    for the node :math:`w_1` nearest to a sample x and its neighbours :math:`w_n`.
     Distances are Euclidean: scale the features if their units differ.
 
     Parameters
     ----------
     max_nodes : int or 'auto', default=100
         Largest number of nodes; :meth:`fit` takes no more than one for three
-        distinct rows. 'auto' grows until the likelihood of held-out rows stops
+        distinct samples. 'auto' grows until the likelihood of held-out samples stops
         improving; in a stream it is 100.
 
-    component : {'node', 'connected'}, default='node'
-        What becomes a component of the mixture: each node, or each connected
-        component of the graph. Below 100 samples, or ten per feature, held-out
-        samples may make all nodes one, where `shrinkage` or another setting is
-        'auto'.
+    component : {'node', 'cluster'}, default='node'
+        What becomes a component of the mixture, and has a mean in `means_`: each
+        node, or each cluster. :meth:`predict` speaks of clusters, of the same ones
+        with either. Below 100 samples, or ten per feature, held-out samples may make
+        all nodes one component, where `shrinkage` or another setting is 'auto'.
 
     covariance_type : {'full', 'tied', 'diag', 'spherical', 'auto'}, default='full'
-        Shape of the covariances; in a stream 'auto' is 'full'.
-
-    polish : {'em'} or None, default='em'
-        EM after the growth; None keeps what the rows nearest to each node give.
-        In a stream: responsibilities, or the nearest nodes.
+        Shape of the covariances; 'auto' is chosen by held-out samples. Without
+        `refine`, and in a stream, it is 'full'.
 
     shrinkage : float or 'auto', default='auto'
-        Pseudo-count s of the pooled within-covariance, in rows. 'auto' is chosen
-        by held-out rows; in a stream it is the number of features.
-
-    winner_rate : float, default=0.2
-        Rate :math:`\epsilon_b` of the nearest node.
-
-    neighbor_rate : float, default=0.006
-        Rate :math:`\epsilon_n` of its neighbours.
-
-    max_age : int, default=50
-        Largest age :math:`a_{max}` of an edge, in rows won by its ends.
-
-    insertion_interval : int, default=100
-        Number :math:`\lambda` of rows between two new nodes.
-
-    error_split : float, default=0.5
-        Factor :math:`\alpha` of the errors of the two nodes beside a new one.
-
-    error_decay : float, default=0.995
-        Factor d of all errors after each row.
-
-    mode : {'batch', 'sequential'}, default='batch'
-        Whether the gas sees up to two rows per node at once, or single rows.
-
-    utility_threshold : float or None, default=None
-        If the largest error is so many times the smallest utility, that node is
-        removed, so that a drifting stream is followed; 20 is a good value. None
-        removes none. See [2]_.
-
-    output : {'responsibilities', 'distances'}, default='responsibilities'
-        What :meth:`transform` returns.
-
-    refine : bool, default=True
-        Whether :meth:`fit` settles the nodes on all rows after the growth, see
-        :func:`skgmje.neural_gas.refine_gas`.
+        Pseudo-count s of the pooled within-covariance, in samples; 'auto' is chosen
+        by held-out samples. Without `refine`, and in a stream, it is the number of
+        features.
 
     reg_covar : float or 'auto', default='auto'
         Added to the diagonal of every covariance, in squared units of `X`; 'auto'
         is a millionth of each feature's variance.
 
-    tol : float, default=1e-3
-        The polish stops when the mean log-likelihood gains less, in nats.
+    refine : 'em', GaussianMixture or None, default='em'
+        What follows the growth. 'em': EM with the three settings above. A
+        :class:`GaussianMixture`: EM with its `covariance_type`, `shrinkage`,
+        `reg_covar`, `shrinkage_target`, `annealing`, `tol` and `max_iter`; its other
+        parameters, and the three above, then have to stay as they are. None: the
+        mixture is that of the samples nearest to each node, and only ``"auto"`` nodes
+        are chosen. In a stream: samples count by their responsibilities; with None,
+        for the nearest node.
 
-    max_iter : int, default=100
-        Largest number of iterations of the polish.
+    growth : {'batch', 'sequential'} or GasGrowth, default='batch'
+        Whether the gas sees up to two samples per node at once, or single samples;
+        :class:`GasGrowth` has all rules, among them the `utility_threshold` by which
+        a drifting stream is followed.
 
-    checkpoint_dir : str, path-like or None, default=None
-        Folder in which the gas and EM keep their state: after a crash the same fit
-        goes on from there, to the same bits. One folder per fit, an integer
-        `random_state`; needs the extra ``io``. Streams keep none.
-
-    random_state : int, RandomState instance or None, default=None
-        Controls the order of the rows, folds and :meth:`sample`. Streams are seen
-        in their own order.
+    output : {'responsibilities', 'distances'}, default='responsibilities'
+        What :meth:`transform` returns: the responsibilities of the components, not
+        summed to those of clusters, or distances to the nodes.
 
     device : str, default='cpu'
         Where :meth:`fit` grows the gas and takes the E-steps (not of 'tied'
-        covariances): 'cpu' (NumPy), or torch's name of a device; 'auto' is the
-        first CUDA device if there is one.
+        covariances): 'cpu' (NumPy, without torch), or torch's name of a device;
+        'auto' is the first CUDA device if there is one.
+
+    random_state : int, RandomState instance or None, default=None
+        Controls the order of the samples, folds and :meth:`sample`. Streams are seen
+        in their own order.
 
     Attributes
     ----------
@@ -189,19 +168,19 @@ class GrowingNeuralGasMixture(
         1 where two nodes are linked.
 
     node_labels_ : ndarray of int, shape (n_nodes_,)
-        Connected component of each node.
+        Cluster of each node: its connected part of the graph.
 
     labels_ : ndarray of int, shape (n_samples,)
-        Connected component of each row that was learned from last.
+        Cluster of each sample of the last fit or chunk, as :meth:`predict` gives it.
 
     quantization_error_ : float
-        Mean distance of these rows to their nearest nodes.
+        Mean distance of these samples to their nearest nodes.
 
     topographic_error_ : float
-        Share of these rows whose two nearest nodes are not linked.
+        Share of these samples whose two nearest nodes are not linked.
 
     weights_ : ndarray of shape (n_components,)
-        Weights of the components. Nodes with less than five rows may have none.
+        Weights of the components. Nodes with less than five samples may have none.
 
     means_ : ndarray of shape (n_components, n_features)
         Means of the components.
@@ -228,7 +207,8 @@ class GrowingNeuralGasMixture(
         Number of M-steps.
 
     lower_bound_ : float
-        Mean log-likelihood of the rows before the last M-step, in nats.
+        Mean log-likelihood of the samples before the last M-step, in nats; without
+        `refine` that of the mixture.
 
     cv_results_ : dict
         Held-out log-likelihoods of the candidates, if a setting was 'auto'.
@@ -243,13 +223,11 @@ class GrowingNeuralGasMixture(
     See Also
     --------
     GaussianMixture : EM from k-means.
-    skgmje.neural_gas.adapt_gas : The steps of the gas.
+    GasGrowth : The rules of the gas.
 
     References
     ----------
     .. [1] B. Fritzke, "A Growing Neural Gas Network Learns Topologies", 1995.
-    .. [2] B. Fritzke, "A Self-Organizing Network That Can Follow Non-Stationary
-       Distributions", 1997.
 
     Examples
     --------
@@ -265,26 +243,15 @@ class GrowingNeuralGasMixture(
 
     _parameter_constraints: dict = {
         "max_nodes": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
-        "component": [StrOptions({"node", "connected"})],
+        "component": [StrOptions({"node", "cluster"})],
         "covariance_type": [TypeOptions(lambda kind: not kind.needs_start)],
-        "polish": [StrOptions({"em"}), None],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "winner_rate": [Interval(Real, 0, 1, closed="neither")],
-        "neighbor_rate": [Interval(Real, 0, 1, closed="neither")],
-        "max_age": [Interval(Integral, 1, None, closed="left")],
-        "insertion_interval": [Interval(Integral, 1, None, closed="left")],
-        "error_split": [Interval(Real, 0, 1, closed="neither")],
-        "error_decay": [Interval(Real, 0, 1, closed="neither")],
-        "mode": [StrOptions({"batch", "sequential"})],
-        "utility_threshold": [Interval(Real, 0, None, closed="neither"), None],
-        "output": [StrOptions({"responsibilities", "distances"})],
-        "refine": ["boolean"],
         "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "checkpoint_dir": [str, PathLike, None],
-        "random_state": ["random_state"],
+        "refine": [StrOptions({"em"}), GaussianMixture, None],
+        "growth": [StrOptions(set(GROWTHS)), GasGrowth],
+        "output": [StrOptions(set(OUTPUTS))],
         "device": [str],
+        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -293,56 +260,34 @@ class GrowingNeuralGasMixture(
         *,
         component="node",
         covariance_type="full",
-        polish="em",
         shrinkage="auto",
-        winner_rate=0.2,
-        neighbor_rate=0.006,
-        max_age=50,
-        insertion_interval=100,
-        error_split=0.5,
-        error_decay=0.995,
-        mode="batch",
-        utility_threshold=None,
-        output="responsibilities",
-        refine=True,
         reg_covar="auto",
-        tol=1e-3,
-        max_iter=100,
-        checkpoint_dir=None,
-        random_state=None,
+        refine="em",
+        growth="batch",
+        output="responsibilities",
         device="cpu",
+        random_state=None,
     ):
         self.max_nodes = max_nodes
         self.component = component
         self.covariance_type = covariance_type
-        self.polish = polish
         self.shrinkage = shrinkage
-        self.winner_rate = winner_rate
-        self.neighbor_rate = neighbor_rate
-        self.max_age = max_age
-        self.insertion_interval = insertion_interval
-        self.error_split = error_split
-        self.error_decay = error_decay
-        self.mode = mode
-        self.utility_threshold = utility_threshold
-        self.output = output
-        self.refine = refine
         self.reg_covar = reg_covar
-        self.tol = tol
-        self.max_iter = max_iter
-        self.checkpoint_dir = checkpoint_dir
-        self.random_state = random_state
+        self.refine = refine
+        self.growth = growth
+        self.output = output
         self.device = device
+        self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
-        """Grow the gas on the rows, in random order, and make a mixture of it.
+        """Grow the gas on the samples, in random order, and make a mixture of it.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or Dask collection
             The samples. Of a Dask array or dataframe the gas grows on a random
-            part, which `labels_` and the errors are of; EM sees all rows.
+            part, which `labels_` and the errors are of; EM sees all samples.
 
         y : Ignored
             Not used, present for API consistency by convention.
@@ -355,112 +300,124 @@ class GrowingNeuralGasMixture(
         self : object
             The fitted estimator.
         """
-        with FitTask(self, X, y, sample_weight, n_steps=self._n_steps()) as task:
+        growth, em = as_options(self.growth, GROWTHS), refining_mixture(self)
+        n_steps = 1 if self.refine is None else em.max_iter
+        with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
             read = {"reset": True, "min_samples": 2}
-            given, weight = self._check_chunk(X, sample_weight, **read)
-            checkpoint = task.checkpoint = self._open_checkpoint(given, weight)
+            everyone, given, weight = self._check_chunk(X, sample_weight, **read)
             random_state = check_random_state(self.random_state)
-            gas_params = {"refine": self.refine, **self._rules()}
-            reg_covar = regularisation(self.reg_covar, given, weight)
+            reg_covar = regularisation(em.reg_covar, given, weight)
             rows = part_of(given, weight, random_state)
-            selection = select_nodes(
-                *rows,
-                random_state,
-                max_nodes=self.max_nodes,
-                component=self.component,
-                gas_params=gas_params,
-                covariance_type=self.covariance_type,
-                shrinkage=self.shrinkage,
-                reg_covar=reg_covar,
-                tol=self.tol,
-                max_iter=self._n_steps(),
-            )
-            asked = self.max_nodes
-            asked = selection.n_components if asked == "auto" else asked
-            size = self._chosen_nodes = check_nodes(asked, rows[0])
+            selection = self._select(*rows, random_state, growth, em, reg_covar)
+            size = self.max_nodes
+            size = selection.n_components if size == "auto" else size
+            size = self._chosen_nodes = check_nodes(size, rows[0])
             part = on_device(self.device, *rows)
-            gas_params["checkpoint"] = checkpoint and checkpoint.part("gas")
-            gas = task.learn(GasState, grow, *part, size, random_state, **gas_params)
+            gas = task.learn(GasState, grow, *part, size, random_state, growth)
             if not COVARIANCE_TYPES[selection.covariance_type].loops.on_device:
                 gas, part = gas.to_numpy(), rows
-            more = selection, reg_covar, task
-            result, size = task.end(self._store, gas, part, given, rows, *more)
-        if self.polish is not None:
-            advice = "Increase max_iter or tol, or lower max_nodes."
-            warn_about(result, size, self.tol, size="max_nodes", advice=advice)
+            settings = selection, em, reg_covar
+            refine = partial(self._refined, gas, part, given, settings, task)
+            everyone = rows[0] if everyone is given else everyone
+            more = gas.to_numpy(), selection, rows, everyone
+            start, result = task.end(self._store, refine, *more)
+        if result is not None:
+            advice = "Increase max_iter or tol of refine, or lower max_nodes."
+            words = {"size": "max_nodes", "advice": advice}
+            warn_about(result, start.n_components, em.tol, **words)
         self._warn_of_ties(given)
         return self
 
-    def _store(self, gas, part, given, rows, selection, reg_covar, task):
-        """Make a mixture of the gas; store both."""
-        X, weight = rows
-        result, size = self._polished(gas, part, given, selection, reg_covar, task)
-        self._set_gas(gas.to_numpy())
-        self._judge(X, weight)
-        self._set_mixture(result.mixture)
+    def _select(self, X, weight, random_state, growth, em, reg_covar):
+        """Choose what is 'auto'; without a refinement only the nodes."""
+        kind, shrinkage = em.covariance_type, em.shrinkage
+        if self.refine is None:
+            kind, shrinkage = self._without_search(X.shape[1])
+        return select_nodes(
+            X,
+            weight,
+            random_state,
+            max_nodes=self.max_nodes,
+            component=self.component,
+            growth=growth,
+            covariance_type=kind,
+            shrinkage=shrinkage,
+            shrinkage_target=em.shrinkage_target,
+            annealing=em.annealing,
+            reg_covar=reg_covar,
+            tol=em.tol,
+            max_iter=1 if self.refine is None else em.max_iter,
+        )
+
+    def _without_search(self, n_features):
+        """Return covariance type and pseudo-count where no likelihood chooses them."""
+        kind, shrinkage = self._setting("covariance_type"), self._setting("shrinkage")
+        kind = "full" if kind == "auto" else kind
+        return kind, float(n_features if shrinkage == "auto" else shrinkage)
+
+    def _setting(self, name):
+        """Return a setting of the covariances: that of `refine` if it is a mixture."""
+        return getattr(self.refine, name, getattr(self, name))
+
+    def _refined(self, gas, part, given, settings, task):
+        """Return the mixture of the nodes' samples, and what EM makes of it, if any."""
+        (X, weight), (selection, em, reg_covar) = part, settings
+        prior = {"shrinkage": selection.shrinkage, "reg_covar": reg_covar}
+        granularity = "one" if selection.n_components == 1 else self.component
+        how = {"granularity": granularity, "sample_weight": weight, **prior}
+        start = gas_mixture(gas, X, selection.covariance_type, **how)
+        if self.refine is None:
+            return start, None
+        if isinstance(given, RowBlocks):
+            X, weight = given, None
+        result = task.learn(
+            EMResult,
+            expectation_maximization,
+            X,
+            start,
+            sample_weight=weight,
+            shrinkage_target=em.shrinkage_target,
+            annealing=em.annealing,
+            tol=em.tol,
+            max_iter=1 if task.when else em.max_iter,
+            callback=task.has_listeners and (lambda *_: task.step("iteration")),
+            **prior,
+        )
+        return start, result
+
+    def _store(self, refine, gas, selection, rows, everyone):
+        """Store the gas, the mixture that is made of it, and what both say."""
+        (X, weight), (start, result) = rows, refine()
+        mixture = start if result is None else result.mixture
+        self._set_gas(gas)
+        self._set_mixture(mixture)
         self.shrinkage_ = float(selection.shrinkage)
-        self.n_iter_, self.lower_bound_ = result.n_iter, result.lower_bounds[-1]
+        if result is None:
+            total = len(X) if weight is None else float(weight.sum(dtype=np.float64))
+            self.n_iter_, self.lower_bound_ = 1, self._total(X, weight) / total
+        else:
+            self.n_iter_, self.lower_bound_ = result.n_iter, result.lower_bounds[-1]
         vars(self).pop("cv_results_", None)
         if selection.cv_results is not None:
             self.cv_results_ = selection.cv_results
-        self._begin_stream(self._gas, X, weight, self._assignment(result.mixture))
-        return result, size
-
-    def _assignment(self, mixture):
-        """Return the function that assigns rows to nodes."""
-        if self.polish == "em" and self.component == "node":
-            return node_responsibilities(mixture, self.nodes_)
-        return gas_nearest(self._gas)
-
-    def _polished(self, gas, part, given, selection, reg_covar, task):
-        prior = {"shrinkage": selection.shrinkage, "reg_covar": reg_covar}
-        X, weight = part
-        kind = selection.covariance_type
-        granularity = "one" if selection.n_components == 1 else self.component
-        start = gas_mixture(
-            gas, X, kind, granularity=granularity, sample_weight=weight, **prior
-        )
-        if isinstance(given, RowBlocks):
-            X, weight = given, None
-        steps = {
-            "tol": self.tol,
-            "max_iter": 1 if task.when else self._n_steps(),
-            "sample_weight": weight,
-            "checkpoint": task.checkpoint and task.checkpoint.part("em"),
-            "callback": task.has_listeners and (lambda *_: task.step("iteration")),
-        }
-        result = task.learn(
-            EMResult, expectation_maximization, X, start, **prior, **steps
-        )
-        if self.polish is None:
-            result = result._replace(mixture=start)
-        return result, start.n_components
-
-    def _n_steps(self):
-        return self.max_iter if self.polish == "em" else 1
-
-    def _rules(self):
-        names = (
-            "mode",
-            "winner_rate",
-            "neighbor_rate",
-            "max_age",
-            "insertion_interval",
-            "error_split",
-            "error_decay",
-            "utility_threshold",
-        )
-        return {name: getattr(self, name) for name in names}
+        assign = gas_nearest(gas)
+        if self.refine is not None and self.component == "node":
+            assign = node_responsibilities(mixture, gas.nodes)
+        self._begin_stream(gas, X, weight, assign)
+        self._judge(everyone, X, weight)
+        return start, result
 
     def _check_chunk(self, X, sample_weight, *, reset, min_samples):
+        """Return all samples, and those that have a weight with their weights."""
         blocks = as_blocks(X, sample_weight)
         if blocks is not None:
-            return check_blocks(self, blocks), None
+            blocks = check_blocks(self, blocks)
+            return blocks, blocks, None
         X = check_rows(self, X, reset=reset, min_samples=min_samples, fitting=True)
         weight = check_weights(sample_weight, X)
-        if weight is not None and not weight.all():
-            X, weight = X[weight > 0], weight[weight > 0]
-        return X, weight
+        if weight is None or weight.all():
+            return X, X, weight
+        return X, X[weight > 0], weight[weight > 0]
 
     def _set_gas(self, gas):
         self._gas = gas
@@ -468,9 +425,10 @@ class GrowingNeuralGasMixture(
         self.n_nodes_ = len(gas.nodes)
         self.node_labels_ = gas_components(gas)
 
-    def _judge(self, X, weight):
-        """Store how the gas fits the rows."""
-        self.labels_ = self._clusters(X)
+    def _judge(self, everyone, X, weight):
+        """Store what the nodes say of clusters, and how the gas fits the samples."""
+        self._node_mixture = self._mixture_of(self._hard)
+        self.labels_ = self._in_chunks(everyone, self._clusters, dtype=np.intp)
         self.quantization_error_, self.topographic_error_ = gas_errors(
             self._gas, X, sample_weight=weight
         )
@@ -517,11 +475,33 @@ class GrowingNeuralGasMixture(
             graph.add_edge(*edge.tolist(), age=int(age), length=float(length))
         return graph
 
-    def _clusters(self, X):
-        return self.node_labels_[nearest_nodes(self.nodes_, X)[0]]
+    def _responsibilities(self, rows):
+        return sum_shares(self._node_mixture.responsibilities(rows), self.node_labels_)
+
+    @property
+    def _n_labels(self):
+        return int(self.node_labels_.max()) + 1
+
+    def predict_proba(self, X):
+        """Compute the probability of each cluster for each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_clusters)
+            Sums of the responsibilities of the nodes of each cluster, every node being
+            the Gaussian of the samples nearest to it, whatever `component` and
+            `refine` made of them. Those of the components are what :meth:`transform`
+            returns.
+        """
+        return super().predict_proba(X)
 
     def predict(self, X):
-        """Find the cluster of each sample: the connected component of its node.
+        """Find the most probable cluster of each sample.
 
         Parameters
         ----------
@@ -531,9 +511,9 @@ class GrowingNeuralGasMixture(
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            Clusters, from 0.
+            Clusters, from 0: the largest entries of :meth:`predict_proba`.
         """
-        return self._each_chunk(X, self._clusters, dtype=np.intp)
+        return super().predict(X)
 
     def predict_node(self, X):
         """Find the nearest node of each sample.
@@ -553,7 +533,7 @@ class GrowingNeuralGasMixture(
         )
 
     def transform(self, X):
-        """Describe each sample by its components or by its nodes.
+        """Describe each sample by the components or by the nodes.
 
         Parameters
         ----------
@@ -563,8 +543,8 @@ class GrowingNeuralGasMixture(
         Returns
         -------
         features : ndarray of shape (n_samples, n_features_out)
-            Responsibilities of the components, or distances to the nodes, see
-            `output`.
+            Responsibilities of the components (with ``component="node"``, of the
+            nodes), or distances to the nodes, see `output`.
         """
         check_is_fitted(self)
         return OUTPUTS[self.output](self, X)
@@ -575,6 +555,10 @@ class GrowingNeuralGasMixture(
             len(self.weights_) if self.output == "responsibilities" else self.n_nodes_
         )
 
+    def _component_shares(self, X):
+        width = (len(self.weights_),)
+        return self._each_chunk(X, self.mixture_.responsibilities, width)
+
     def _distances(self, X):
         width = (self.n_nodes_,)
         return self._each_chunk(X, lambda rows: cdist(rows, self.nodes_), width)
@@ -584,10 +568,10 @@ class GrowingNeuralGasMixture(
         """Let gas and mixture follow a chunk of a stream, in its order.
 
         The mixture is valid after every chunk, of whatever size. Its components
-        are those of the nodes (or connected components): rows are mixed into their
-        statistics by stepwise EM, and a new node takes its share from the nodes
-        around it. With a `utility_threshold` older rows fade over the time in
-        which half of the nodes could be new. The order of chunks and rows decides
+        are those of the nodes (or clusters): samples are mixed into their statistics
+        by stepwise EM, and a new node takes its share from the nodes around it. With
+        a `utility_threshold` in `growth` older samples fade over the time in which
+        half of the nodes could be new. The order of chunks and samples decides
         everything: nothing is drawn at random. Another `covariance_type`, or fewer
         `max_nodes` than there are nodes, raises ValueError. A chunk that Ctrl-C
         interrupts is as if not given.
@@ -595,14 +579,14 @@ class GrowingNeuralGasMixture(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or Dask collection
-            The chunk, with one row or more. Of a Dask array or dataframe, block
+            The chunk, with one sample or more. Of a Dask array or dataframe, block
             follows block.
 
         y : Ignored
             Not used, present for API consistency by convention.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples. The gas sees as many rows as the chunk has,
+            Weights of the samples. The gas sees as many samples as the chunk has,
             each in proportion to its weight.
 
         Returns
@@ -615,9 +599,11 @@ class GrowingNeuralGasMixture(
             for rows, weight in blocks:
                 self.partial_fit(rows, sample_weight=weight)
             return self
+        growth = as_options(self.growth, GROWTHS)
+        refining_mixture(self)
         with Change(self):
             is_first = not hasattr(self, "_gas")
-            X, weight = self._check_chunk(
+            everyone, X, weight = self._check_chunk(
                 X, sample_weight, reset=is_first, min_samples=1
             )
             if is_first:
@@ -625,20 +611,19 @@ class GrowingNeuralGasMixture(
             self._check_goes_on()
             for start in range(0, len(X), PART_ROWS):
                 rows = slice(start, start + PART_ROWS)
-                self._follow(X[rows], None if weight is None else weight[rows])
+                part_weight = None if weight is None else weight[rows]
+                self._follow(X[rows], part_weight, growth)
             self._set_gas(self._gas)
-            groups = self._stats
-            if self.component == "connected":
-                groups = group_nodes(groups, self.node_labels_, self.covariance_type_)
-            self._set_mixture(self._mixture_of(groups))
-            self._judge(X, weight)
+            stats = self._stats
+            if self.component == "cluster":
+                stats = group_nodes(stats, self.node_labels_, self.covariance_type_)
+            self._set_mixture(self._mixture_of(stats))
+            self._judge(everyone, X, weight)
         return self
 
     def _start_stream(self, X, weight):
         """Begin a stream that no fit came before."""
-        kind, shrinkage = self.covariance_type, self.shrinkage
-        self.covariance_type_ = "full" if kind == "auto" else kind
-        self.shrinkage_ = float(X.shape[1] if shrinkage == "auto" else shrinkage)
+        self.covariance_type_, self.shrinkage_ = self._without_search(X.shape[1])
         self.n_iter_ = 0
         gas = start_gas(X)
         rows, weight = X[:2], None if weight is None else weight[:2]
@@ -664,17 +649,19 @@ class GrowingNeuralGasMixture(
         self._hard = node_statistics(X, weight, nearest, gas.nodes, kind)
         self._stats = node_statistics(X, weight, assign, gas.nodes, kind)
 
-    def _follow(self, X, weight):
-        """Let gas, statistics and mixture learn from some rows."""
-        old, memory = self._gas, self._memory()
+    def _follow(self, X, weight, growth):
+        """Let gas, statistics and mixture learn from some samples."""
+        old, memory = self._gas, np.inf
+        if growth.utility_threshold is not None:
+            memory = growth.insertion_interval * len(old.nodes) / 2
         signals = X if weight is None else X[in_proportion(weight)]
-        rules = {"max_nodes": self._most_nodes(), **self._rules()}
-        gas = self._gas = adapt_gas(old, signals, **rules)
+        most = self._most_nodes()
+        gas = self._gas = adapt_gas(old, signals, max_nodes=most, **rules_of(growth))
         self._compare(X, weight)
         hard = follow_nodes(self._hard, old, gas, shift=True)
         self._hard = self._blend(hard, X, weight, gas_nearest(gas), memory)
         self.n_iter_ += 1
-        if self.polish is None:
+        if self.refine is None:
             self._stats = self._hard
             return
         stats = follow_nodes(self._stats, old, gas)
@@ -682,10 +669,10 @@ class GrowingNeuralGasMixture(
         self._stats = self._blend(stats, X, weight, assign, memory)
 
     def _compare(self, X, weight):
-        """Score rows that are new; take the nodes' own mixture if it does better."""
+        """Score samples that are new; take the nodes' own mixture if it does better."""
         soft = self._mixture_of(self._stats).log_prob(X)
         self.lower_bound_ = float(np.average(soft, weights=weight))
-        if self.polish is None:
+        if self.refine is None:
             return
         hard = self._mixture_of(self._hard).log_prob(X)
         self._lag = max(0.0, self._lag + float((hard - soft).sum()))
@@ -704,10 +691,5 @@ class GrowingNeuralGasMixture(
 
     def _mixture_of(self, stats):
         kind = self.covariance_type_
-        reg_covar = stream_regularisation(self.reg_covar, stats, kind)
+        reg_covar = stream_regularisation(self._setting("reg_covar"), stats, kind)
         return mixture_of(stats, kind, self.shrinkage_, reg_covar)
-
-    def _memory(self):
-        if self.utility_threshold is None:
-            return np.inf
-        return self.insertion_interval * len(self._gas.nodes) / 2

@@ -151,7 +151,7 @@ def gas_mixture(
         Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`; of tensors 'full', 'diag'
         or 'spherical'.
 
-    granularity : {'node', 'connected', 'one'}, default='node'
+    granularity : {'node', 'cluster', 'one'}, default='node'
         Whether each node, each connected component of the graph, or all nodes
         together become a component of the mixture.
 
@@ -220,7 +220,7 @@ def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
     X : array of shape (n_samples, n_features)
         Samples, of the library and device of the state.
 
-    granularity : {'node', 'connected', 'one'}, default='node'
+    granularity : {'node', 'cluster', 'one'}, default='node'
         Which of them are numbered.
 
     min_hits : int, default=5
@@ -292,4 +292,4 @@ def _all_nodes(state):
     return np.zeros(len(state.nodes), int)
 
 
-GRANULARITIES = {"node": _each_node, "connected": gas_components, "one": _all_nodes}
+GRANULARITIES = {"node": _each_node, "cluster": gas_components, "one": _all_nodes}

@@ -11,9 +11,12 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.neighbors import KNeighborsRegressor
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KernelDensity, KNeighborsRegressor
+from sklearn.preprocessing import StandardScaler
 
-from skgmje.ensemble import StackingConditionalDensity
+from skgmje import GaussianMixture
+from skgmje.ensemble import StackingConditionalDensity, StackingDensity
 from skgmje.metrics import interval_coverage
 
 SMALL = {
@@ -41,17 +44,17 @@ def fitted():
 def test_attributes_tell_how_it_went(fitted):
     _, y = make_rows(150)
     # Of few columns, a joint mixture joins the networks.
-    assert fitted.experts_ == ["gp", "trees", "boosting", "network", "joint"]
+    assert fitted.member_names_ == ["gp", "trees", "boosting", "network", "joint"]
     assert_allclose(sum(fitted.pool_weights_.values()), 1.0)
     assert min(fitted.pool_weights_.values()) >= 0
-    assert set(fitted.expert_rmse_) == set(fitted.experts_)
-    assert 0.3 < fitted.expert_rmse_["gp"] < y.std()
+    assert set(fitted.member_rmse_) == set(fitted.member_names_)
+    assert 0.3 < fitted.member_rmse_["gp"] < y.std()
     assert 0.8 < fitted.oof_coverage_ < 1.0
     assert 0.0 < fitted.oof_crps_ < y.std()
     assert np.isfinite(fitted.oof_nll_)
     assert fitted.tie_share_ == 0.0
     assert fitted.best_steps_["stack"].shape == (5,)
-    assert set(fitted.fit_times_) >= {*fitted.experts_, "stack", "pool"}
+    assert set(fitted.fit_times_) >= {*fitted.member_names_, "stack", "pool"}
     assert 1 / 3 <= fitted.width_ <= 3
 
 
@@ -59,7 +62,7 @@ def test_what_is_held_out_is_what_new_rows_get(fitted):
     """Estimates on rows held out are about those of rows never seen."""
     X, y = make_rows(2000, seed=1)
     assert abs(-fitted.score(X, y) - fitted.oof_nll_) < 0.25
-    share = interval_coverage(fitted.predict_mixture(X), y)
+    share = interval_coverage(y, fitted.predict_mixture(X))
     assert abs(share - fitted.oof_coverage_) < 0.08
 
 
@@ -143,7 +146,7 @@ def test_a_regressor_that_memorises_gains_nothing():
     """Its predictions of training rows are those of clones that lack them."""
     X, y = make_rows(120)
     density = StackingConditionalDensity([("memory", Memory())], **SMALL).fit(X, y)
-    assert_allclose(density.expert_rmse_["memory"], np.sqrt(np.mean(y**2)))
+    assert_allclose(density.member_rmse_["memory"], np.sqrt(np.mean(y**2)))
     assert density.oof_nll_ > 1.0
 
 
@@ -169,22 +172,22 @@ def grouped():
 
 
 @pytest.mark.parametrize(
-    "expert",
+    "member",
     [
         *("gp", "trees", "own"),
         *(pytest.param(s, marks=pytest.mark.slow) for s in ("boosting", "network")),
     ],
 )
-def test_groups_are_left_out_together(grouped, expert):
+def test_groups_are_left_out_together(grouped, member):
     """A group is all that can be learned here, and nothing is told of a new one."""
     X, y, groups = grouped
-    own = ("own", GroupMemory()) if expert == "own" else expert
+    own = ("own", GroupMemory()) if member == "own" else member
     params = SMALL | {"max_iter": 200}
-    rows = X if expert == "own" else X[:, :2]
+    rows = X if member == "own" else X[:, :2]
     leaky = StackingConditionalDensity([own], **params).fit(rows, y)
     honest = StackingConditionalDensity([own], **params).fit(rows, y, groups=groups)
-    assert leaky.expert_rmse_[expert] < 0.95 * y.std()
-    assert honest.expert_rmse_[expert] > 0.97 * y.std()
+    assert leaky.member_rmse_[member] < 0.95 * y.std()
+    assert honest.member_rmse_[member] > 0.97 * y.std()
     assert honest.oof_nll_ > leaky.oof_nll_ + 0.2
 
 
@@ -196,17 +199,17 @@ def test_large_groups_are_left_out_by_folds():
     density = StackingConditionalDensity(["gp"], **SMALL).fit(
         X, y + offset, groups=groups
     )
-    assert density.expert_rmse_["gp"] > 2.0
+    assert density.member_rmse_["gp"] > 2.0
 
 
 @pytest.mark.filterwarnings("ignore:.*of the values of target:UserWarning")
-@pytest.mark.parametrize("expert", ["gp", "trees", "boosting", "network"])
-def test_a_table_of_copies_tells_no_more_of_itself(expert):
+@pytest.mark.parametrize("member", ["gp", "trees", "boosting", "network"])
+def test_a_table_of_copies_tells_no_more_of_itself(member):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 2)), rng.normal(size=60)
-    density = StackingConditionalDensity([expert], **SMALL)
+    density = StackingConditionalDensity([member], **SMALL)
     density.fit(np.tile(X, (3, 1)), np.tile(y, 3))
-    assert density.expert_rmse_[expert] > 0.85 * y.std()
+    assert density.member_rmse_[member] > 0.85 * y.std()
 
 
 def test_one_group_is_no_group():
@@ -234,56 +237,117 @@ class Faulty(RegressorMixin, BaseEstimator):
 
 
 @pytest.mark.parametrize(("fault", "why"), [("raise", "no licence"), ("nan", "NaN")])
-def test_an_expert_that_fails_is_dropped_with_its_name(fault, why):
+def test_a_member_that_fails_is_dropped_with_its_name(fault, why):
     X, y = make_rows(80)
-    experts = [("broken", Faulty(fault)), *QUICK]
-    density = StackingConditionalDensity(experts, **SMALL)
+    estimators = [("broken", Faulty(fault)), *QUICK]
+    density = StackingConditionalDensity(estimators, **SMALL)
     with pytest.warns(UserWarning, match=f"'broken' was dropped.*{why}"):
         density.fit(X, y)
-    assert density.experts_ == ["gp", "ridge"]
+    assert density.member_names_ == ["gp", "ridge"]
     assert np.isfinite(density.score(X, y))
 
 
-def test_all_experts_may_fail():
+def test_all_members_may_fail():
     X, y = make_rows(60)
     density = StackingConditionalDensity([("broken", Faulty())], **SMALL)
     with pytest.warns(UserWarning, match="dropped"):
         density.fit(X, y)
-    assert density.experts_ == []
+    assert density.member_names_ == []
     assert np.isfinite(density.score(X, y))
 
 
-def test_an_expert_that_fails_later_is_named():
+def test_a_member_that_fails_later_is_named():
     X, y = make_rows(80)
-    experts = [("near", KNeighborsRegressor()), "gp"]
-    density = StackingConditionalDensity(experts, **SMALL).fit(X, y)
-    near = density._model.experts["near"].regressors[0]
+    estimators = [("near", KNeighborsRegressor()), "gp"]
+    density = StackingConditionalDensity(estimators, **SMALL).fit(X, y)
+    near = density._model.members["near"].regressors[0]
     near.predict = lambda X: np.full(len(X), np.nan)
     with pytest.raises(ValueError, match="'near' predicts NaN"):
         density.predict(X)
 
 
 @pytest.mark.parametrize(
-    "experts",
+    "estimators",
     [
         ["forest"],
         ["gp", "gp"],
         [("gp", Ridge())],
         [("stack", Ridge())],
         [("own", object())],
-        [Ridge()],
+        [KernelDensity()],
     ],
 )
-def test_unknown_experts_are_refused(experts):
+def test_unknown_members_are_refused(estimators):
     X, y = make_rows(60)
-    with pytest.raises(ValueError, match="experts="):
-        StackingConditionalDensity(experts, **SMALL).fit(X, y)
+    with pytest.raises((ValueError, TypeError), match="estimators"):
+        StackingConditionalDensity(estimators, **SMALL).fit(X, y)
 
 
-@pytest.mark.parametrize("experts", [None, []])
-def test_no_experts_leave_networks(experts):
+# Both stacks, and two estimators of the kind that each takes.
+BOTH = [
+    (StackingDensity, {}, GaussianMixture(2), KernelDensity()),
+    (StackingConditionalDensity, SMALL, Ridge(), LinearRegression()),
+]
+
+
+@pytest.mark.parametrize(("stack", "params", "one", "other"), BOTH)
+def test_both_stacks_take_estimators_with_and_without_names(stack, params, one, other):
+    X, y = make_rows(60)
+    names = [type(e).__name__.lower() for e in (one, other)]
+    fits = [
+        stack(estimators, **(params | {"random_state": 0})).fit(X, y)
+        for estimators in (
+            [one, other],
+            (one, (names[1], other)),
+            [[names[0], one], other],
+        )
+    ]
+    scores = [np.append(fit.score(X, y), _names_of(fit)) for fit in fits]
+    assert_array_equal(scores[0], scores[1])
+    assert_array_equal(scores[0], scores[2])
+    assert set(_names_of(fits[0])) <= set(names)
+    twice = stack([one, clone(one), ("own", other)], **params).fit(X, y)
+    numbered = {f"{names[0]}-1", f"{names[0]}-2", "own"}
+    assert set(_names_of(twice)) <= numbered
+    grid = {"estimators": [[one], [("own", other), one]]}
+    GridSearchCV(stack(**params), grid, cv=2, error_score="raise").fit(X, y)
+
+
+def _names_of(fit):
+    """Return the names of the members of a fitted stack."""
+    if isinstance(fit, StackingDensity):
+        return [name for name, _ in fit.members_]
+    return fit.member_names_
+
+
+@pytest.mark.parametrize(("stack", "params", "one", "other"), BOTH)
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda one, other: [("a", one, 2)], "must be"),
+        (lambda one, other: ["forest", one], "'forest'.*must be"),
+        (lambda one, other: [type(one)], "must be"),
+        (lambda one, other: [(3, one)], "must be"),
+        (lambda one, other: [None], "must be"),
+        (lambda one, other: [("a", one), ("a", other)], "every name once"),
+        (lambda one, other: [(type(one).__name__.lower(), other), one], "every name"),
+        (lambda one, other: [one, StandardScaler()], "'standardscaler' is"),
+        (lambda one, other: one, "estimators"),
+        (lambda one, other: "gp", "estimators"),
+    ],
+)
+def test_both_stacks_refuse_what_is_no_estimator(
+    stack, params, one, other, make, match
+):
+    X, y = make_rows(60)
+    with pytest.raises((ValueError, TypeError), match=match):
+        stack(make(one, other), **params).fit(X, y)
+
+
+@pytest.mark.parametrize("estimators", [None, []])
+def test_no_members_leave_networks(estimators):
     X, y = make_rows(80)
-    density = StackingConditionalDensity(experts, **SMALL).fit(X, y)
+    density = StackingConditionalDensity(estimators, **SMALL).fit(X, y)
     assert density.pool_weights_ == {"stack": 1.0}
     assert np.isfinite(density.score(X, y))
 
@@ -377,10 +441,10 @@ def test_regressors_without_weights_are_shown_the_copies():
     kept = np.repeat(np.arange(60), counts)
     near = [("near", KNeighborsRegressor(3))]
     density = StackingConditionalDensity(near, **SMALL).fit(X[kept], y[kept])
-    known = density._model.experts["near"].regressors[0]
+    known = density._model.members["near"].regressors[0]
     assert known.n_samples_fit_ == len(kept)
     # No copy has seen another.
-    assert density.expert_rmse_["near"] > 0.1
+    assert density.member_rmse_["near"] > 0.1
 
 
 @pytest.mark.filterwarnings("ignore:.*of the values of target:UserWarning")
@@ -420,11 +484,11 @@ def test_weights_count():
     X = rng.normal(size=(200, 1))
     high = np.arange(200) % 2
     y = 3.0 * high + 0.1 * rng.normal(size=200)
-    experts = ["gp", "trees", "boosting", "network", ("line", LinearRegression())]
-    density = StackingConditionalDensity(experts, **SMALL)
+    estimators = ["gp", "trees", "boosting", "network", ("line", LinearRegression())]
+    density = StackingConditionalDensity(estimators, **SMALL)
     mean = density.fit(X, y, np.where(high, 9.0, 1.0)).predict(X).mean()
     assert_allclose(mean, 2.7, atol=0.3)
-    rmse = density.expert_rmse_
+    rmse = density.member_rmse_
     assert all(value < 1.2 for value in rmse.values()), rmse
 
 
@@ -435,7 +499,7 @@ def test_several_targets():
     assert density.predict(X).shape == (90, 3)
     assert density.predict(X, return_cov=True)[1].shape == (90, 3, 3)
     assert density.predict_quantile(X[:5], [0.1, 0.5]).shape == (5, 3, 2)
-    assert density.expert_rmse_["trees"].shape == (3,)
+    assert density.member_rmse_["trees"].shape == (3,)
     assert np.isfinite(density.score(X, Y))
     small = density.set_params(max_components=4)
     assert small.predict_mixture(X).n_components == 4

@@ -187,7 +187,7 @@ def test_crps_of_a_pool_is_that_of_its_mixture():
         np.concatenate([m.covariances for m in mixtures], axis=1),
         "diag",
     )
-    assert_allclose(v @ a - 0.5 * v @ B @ v, crps(pooled, Y), rtol=1e-6)
+    assert_allclose(v @ a - 0.5 * v @ B @ v, crps(Y, pooled), rtol=1e-6)
 
 
 @pytest.mark.parametrize("crps_weight", [0.0, 3.0])

@@ -328,7 +328,7 @@ def test_members_without_tails():
 @pytest.mark.parametrize(
     ("estimators", "error", "match"),
     [
-        ([], ValueError, "at least one pair"),
+        ([], ValueError, "at least one density"),
         ([("a", GaussianMixture())] * 2, ValueError, "every name once"),
         ([("a", StandardScaler())], TypeError, "no method score_samples"),
         (

@@ -16,7 +16,7 @@ MODELS = {
     "GaussianMixture": skgmje.GaussianMixture(2, random_state=0),
     "KernelMixtureDensity": skgmje.KernelMixtureDensity(2, max_iter=5, random_state=0),
     "GrowingNeuralGasMixture": skgmje.GrowingNeuralGasMixture(
-        6, insertion_interval=20, random_state=0
+        6, growth=skgmje.mixture.GasGrowth(insertion_interval=20), random_state=0
     ),
     "prototypes": skgmje.ConditionalMixtureDensity("prototypes", random_state=0),
     "GJEEmbedder": skgmje.GJEEmbedder(2, **encoder),

@@ -42,19 +42,19 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, answer_of, record):
 
 FULL_CHECKPOINT = """
 import resource
-from skgmje import GaussianMixture
+from skgmje import KernelMixtureDensity
 folder = sys.argv[1]
-shared = dict(tol=1e-7, random_state=0)
-expected = GaussianMixture(6, **shared).fit(X).means_
+shared = dict(max_iter=60, tol=0, random_state=0)
+expected = KernelMixtureDensity(6, **shared).fit(X).means_
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (500, unlimited[1]))
 try:
-    GaussianMixture(6, checkpoint_dir=folder, **shared).fit(X)
+    KernelMixtureDensity(6, trainer={"checkpoint_dir": folder}, **shared).fit(X)
 except OSError as error:
     print(type(error).__name__, end=" ")
 resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
-again = GaussianMixture(6, checkpoint_dir=folder, **shared).fit(X)
+again = KernelMixtureDensity(6, trainer={"checkpoint_dir": folder}, **shared).fit(X)
 print((again.means_ == expected).all(), os.listdir(folder))
 """
 

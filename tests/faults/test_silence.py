@@ -17,7 +17,7 @@ encoder = dict(max_iter=3, encoder=MLP((4,)), random_state=0)
 fits = (
     skgmje.GaussianMixture(2, random_state=0),
     skgmje.KernelMixtureDensity(2, max_iter=3, random_state=0),
-    skgmje.GrowingNeuralGasMixture(8, insertion_interval=20, random_state=0),
+    skgmje.GrowingNeuralGasMixture(8, shrinkage=2.0, random_state=0),
     skgmje.GJEEmbedder(2, **encoder),
     skgmje.GMJEEmbedder(2, mixture=skgmje.GaussianMixture(2), **encoder),
     skgmje.ConditionalMixtureDensity(

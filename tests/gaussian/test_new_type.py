@@ -29,6 +29,7 @@ from skgmje import (
 from skgmje.conditional import MemoryBank, NeuralGas
 from skgmje.em import online_em, start_mixture
 from skgmje.gaussian import COVARIANCE_TYPES
+from skgmje.mixture import GasGrowth
 from skgmje.modules import Prototypes
 
 NAME = "tied-diag"
@@ -183,7 +184,11 @@ class TestEstimators:
 
     @pytest.mark.parametrize("device", ["cpu", "cpu:0"])
     def test_neural_gas(self, X, device):
-        settings = {"insertion_interval": 20, "device": device, "random_state": 0}
+        settings = {
+            "growth": GasGrowth(insertion_interval=20),
+            "device": device,
+            "random_state": 0,
+        }
         gas = GrowingNeuralGasMixture(6, covariance_type=NAME, **settings).fit(X)
         agrees_with_diag(gas.mixture_, X)
         agrees_with_diag(gas.partial_fit(X).mixture_, X)

@@ -82,7 +82,7 @@ def test_calibration_of_targets(conditional):
     estimator, X, Y = conditional
     mixture = estimator[-1].predict_mixture(estimator[0].transform(X))
     display = CalibrationDisplay.from_estimator(estimator, X, Y, n_bins=5)
-    assert_allclose(display.levels, probability_integral_transform(mixture, Y))
+    assert_allclose(display.levels, probability_integral_transform(Y, mixture))
     for j, (bars, curve) in enumerate(
         zip(display.histograms_, display.curves_, strict=True)
     ):
@@ -90,7 +90,7 @@ def test_calibration_of_targets(conditional):
         assert len(heights) == 5
         assert_allclose(heights.mean(), 1)
         stated, observed = curve.get_data()
-        share = interval_coverage(mixture.marginal([j]), Y[:, j], coverage=0.7)
+        share = interval_coverage(Y[:, j], mixture.marginal([j]), coverage=0.7)
         assert_allclose(observed[np.searchsorted(stated, 0.7) - 1], share)
     labels = [text.get_text() for text in display.ax_[1].get_legend().get_texts()]
     assert labels == ["chance (95 %)", "target 0", "target 1"]
@@ -100,7 +100,7 @@ def test_calibration_of_a_density_and_of_a_joint_one(joint):
     estimator, X, y = joint
     rows = np.column_stack([X, y])
     display = CalibrationDisplay.from_estimator(estimator, rows)
-    expected = probability_integral_transform(estimator, rows)
+    expected = probability_integral_transform(rows, estimator)
     assert_allclose(display.levels, expected)
     assert CalibrationDisplay.from_estimator(estimator, X, y).levels.shape == (200, 1)
 

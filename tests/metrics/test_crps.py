@@ -31,7 +31,7 @@ def test_score_is_the_integral_of_the_squared_distance(rows):
         )
         below = quad(lambda t, one=one: one.cdf(t) ** 2, -30, y[i], limit=200)[0]
         above = quad(lambda t, one=one: (1 - one.cdf(t)) ** 2, y[i], 30, limit=200)[0]
-        assert_allclose(crps_samples(one, y[i : i + 1])[0], below + above, rtol=1e-6)
+        assert_allclose(crps_samples(y[i : i + 1], one)[0], below + above, rtol=1e-6)
 
 
 def test_score_agrees_with_expectations_over_samples(rows):
@@ -39,7 +39,7 @@ def test_score_agrees_with_expectations_over_samples(rows):
     first, second = (mixture.sample(20_000, seed)[0][..., 0] for seed in (0, 1))
     draws = np.abs(first - y) - 0.5 * np.abs(first - second)
     error = draws.std(axis=0) / len(draws) ** 0.5
-    assert np.all(np.abs(crps_samples(mixture, y) - draws.mean(axis=0)) < 4 * error)
+    assert np.all(np.abs(crps_samples(y, mixture) - draws.mean(axis=0)) < 4 * error)
 
 
 def test_one_gaussian_has_the_known_formula():
@@ -47,7 +47,7 @@ def test_one_gaussian_has_the_known_formula():
     mixture = Mixture([1.0], [[1.0]], [4.0], "spherical")
     z = (y - 1) / 2
     known = 2 * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - np.pi**-0.5)
-    assert_allclose(crps_samples(mixture, y), known, rtol=1e-12)
+    assert_allclose(crps_samples(y, mixture), known, rtol=1e-12)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
@@ -63,25 +63,25 @@ def test_types_libraries_and_shared_mixtures_agree(covariance_type, rng):
     y = rng.normal(size=7)
     weights = np.array([0.2, 0.3, 0.5])
     one = Mixture(weights, means, covariances[covariance_type], covariance_type)
-    expected = crps_samples(Mixture(weights, means, covariances["diag"], "diag"), y)
-    assert_allclose(crps_samples(one, y), expected, rtol=1e-12)
+    expected = crps_samples(y, Mixture(weights, means, covariances["diag"], "diag"))
+    assert_allclose(crps_samples(y, one), expected, rtol=1e-12)
     many = Mixture(
         weights,
         np.tile(means, (7, 1, 1)),
         covariances[covariance_type],
         covariance_type,
     )
-    assert_allclose(crps_samples(many, y), expected, rtol=1e-12)
+    assert_allclose(crps_samples(y, many), expected, rtol=1e-12)
     if covariance_type == "diag":
         tensors = map(torch.asarray, (weights, means, covariances["diag"]))
-        assert_allclose(crps_samples(Mixture(*tensors, "diag"), y), expected)
+        assert_allclose(crps_samples(y, Mixture(*tensors, "diag")), expected)
 
 
 def test_blocks_change_nothing(rows, monkeypatch):
     mixture, y = rows
-    whole = crps_samples(mixture, y)
+    whole = crps_samples(y, mixture)
     monkeypatch.setattr("skgmje.metrics._scores.BLOCK_SIZE", 11)
-    assert_allclose(crps_samples(mixture, y), whole, rtol=1e-13)
+    assert_allclose(crps_samples(y, mixture), whole, rtol=1e-13)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(-9, 9), st.floats(-1e3, 1e3))
@@ -92,25 +92,25 @@ def test_score_scales_moves_and_is_not_negative(seed, exponent, shift):
     weights = generator.dirichlet(np.full(3, 0.3), size=8)
     mixture = Mixture(weights, means, variances, "spherical")
     y = means[:, 0, 0]
-    scores = crps_samples(mixture, y)
+    scores = crps_samples(y, mixture)
     assert np.all(scores >= 0)
     factor = 10.0**exponent
-    moved = crps_samples(mixture.affine(-factor, factor * shift), factor * (shift - y))
+    moved = crps_samples(factor * (shift - y), mixture.affine(-factor, factor * shift))
     assert_allclose(moved, factor * scores, rtol=1e-6, atol=1e-9 * factor)
 
 
 def test_the_truth_scores_best(rng):
     truth = Mixture([0.4, 0.6], [[-2.0], [2.0]], [0.5, 1.0], "spherical")
     y = truth.sample(4000, rng)[0][:, 0]
-    best = crps(truth, y)
+    best = crps(y, truth)
     for other in (truth.affine(1.3), truth.affine(0.7), truth.affine(1.0, 0.3)):
-        assert crps(other, y) > best
+        assert crps(y, other) > best
 
 
 def test_far_values_and_narrow_components_stay_finite():
     mixture = Mixture([0.5, 0.5], [[0.0], [0.0]], [1e-300, 1e-300], "spherical")
     y = np.array([0.0, 1e150, -1e150])
-    assert_allclose(crps_samples(mixture, y), [0, 1e150, 1e150], atol=1e-149)
+    assert_allclose(crps_samples(y, mixture), [0, 1e150, 1e150], atol=1e-149)
 
 
 def test_conventions_of_metrics(rng):
@@ -121,33 +121,33 @@ def test_conventions_of_metrics(rng):
         "diag",
     )
     Y = rng.normal(size=(6, 3))
-    each = crps_samples(mixture, Y)
+    each = crps_samples(Y, mixture)
     assert each.shape == (6, 3)
-    assert_allclose(each[:, 1], crps_samples(mixture.marginal([1]), Y[:, 1]))
-    assert_array_equal(crps(mixture, Y, multioutput="raw_values"), each.mean(axis=0))
-    assert_allclose(crps(mixture, Y), each.mean())
-    assert isinstance(crps(mixture, Y), float)
-    weighted = crps(mixture, Y, multioutput=[0.0, 0.0, 2.0])
+    assert_allclose(each[:, 1], crps_samples(Y[:, 1], mixture.marginal([1])))
+    assert_array_equal(crps(Y, mixture, multioutput="raw_values"), each.mean(axis=0))
+    assert_allclose(crps(Y, mixture), each.mean())
+    assert isinstance(crps(Y, mixture), float)
+    weighted = crps(Y, mixture, multioutput=[0.0, 0.0, 2.0])
     assert_allclose(weighted, each[:, 2].mean())
-    rows = crps(mixture, Y, sample_weight=[1, 1, 0, 0, 0, 0])
+    rows = crps(Y, mixture, sample_weight=[1, 1, 0, 0, 0, 0])
     assert_allclose(rows, each[:2].mean())
     fitted = GaussianMixture(2, random_state=0).fit(Y)
-    assert crps(fitted, Y) > 0
+    assert crps(Y, fitted) > 0
 
 
 def test_refused_arguments(rows):
     mixture, y = rows
-    with pytest.raises(ValueError, match="y has shape"):
-        crps(mixture, np.zeros((40, 2)))
-    with pytest.raises(ValueError, match="y has 39 rows"):
-        crps(mixture, y[1:])
-    with pytest.raises(ValueError, match="NaN"):
-        crps(mixture, np.full(40, np.nan))
+    with pytest.raises(ValueError, match="y_true has shape"):
+        crps(np.zeros((40, 2)), mixture)
+    with pytest.raises(ValueError, match="y_true has 39 samples"):
+        crps(y[1:], mixture)
+    with pytest.raises(ValueError, match="y_true contains NaN"):
+        crps(np.full(40, np.nan), mixture)
     with pytest.raises(ValueError, match="multioutput='mean'"):
-        crps(mixture, y, multioutput="mean")
+        crps(y, mixture, multioutput="mean")
     with pytest.raises(ValueError, match="multioutput has shape"):
-        crps(mixture, y, multioutput=[1.0, 1.0])
+        crps(y, mixture, multioutput=[1.0, 1.0])
     with pytest.raises(ValueError, match="sample_weight"):
-        crps(mixture, y, sample_weight=np.zeros(40))
+        crps(y, mixture, sample_weight=np.zeros(40))
     with pytest.raises(TypeError, match="is not one Gaussian mixture"):
-        crps("mixture", y)
+        crps(y, "mixture")

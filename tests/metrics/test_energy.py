@@ -32,7 +32,7 @@ def test_score_agrees_with_naive_sums(covariance_type, rng):
     first, second = (mixture.sample(20_000, seed)[0] for seed in (0, 1))
     error, spread = (np.linalg.norm(first - z, axis=-1) for z in (Y, second))
     naive = error - 0.5 * spread
-    score = energy_score_samples(mixture, Y, n_samples=500, random_state=0)
+    score = energy_score_samples(Y, mixture, n_samples=500, random_state=0)
     chance = naive.std(axis=0) / len(naive) ** 0.5
     own = np.sqrt(np.trace(mixture.covariance, axis1=1, axis2=2) / 500)
     assert np.all(np.abs(score - naive.mean(axis=0)) < 4 * chance + 2 * own)
@@ -41,17 +41,17 @@ def test_score_agrees_with_naive_sums(covariance_type, rng):
 def test_one_target_is_the_closed_form(rng):
     mixture = _mixture("full", rng).marginal([1])
     y = rng.normal(size=6)
-    assert_array_equal(energy_score_samples(mixture, y), crps_samples(mixture, y))
-    assert_array_equal(energy_score_samples(mixture, y[:, None]).shape, (6,))
-    assert energy_score(mixture, y) == crps(mixture, y)
+    assert_array_equal(energy_score_samples(y, mixture), crps_samples(y, mixture))
+    assert_array_equal(energy_score_samples(y[:, None], mixture).shape, (6,))
+    assert energy_score(y, mixture) == crps(y, mixture)
 
 
 def test_draws_have_no_bias_and_the_documented_error(rng):
     mixture = _mixture("full", rng)
     Y = rng.normal(size=(6, 2))
-    exact = energy_score_samples(mixture, Y, n_samples=3000, random_state=0)
+    exact = energy_score_samples(Y, mixture, n_samples=3000, random_state=0)
     draws = [
-        energy_score_samples(mixture, Y, n_samples=10, random_state=seed)
+        energy_score_samples(Y, mixture, n_samples=10, random_state=seed)
         for seed in range(1, 301)
     ]
     bound = np.sqrt(np.trace(mixture.covariance, axis1=1, axis2=2) / 10)
@@ -63,29 +63,29 @@ def test_dependence_of_targets_counts(rng):
     truth = Mixture([0.5, 0.5], [[-1.0, -1.0], [1.0, 1.0]], [0.1, 0.1], "spherical")
     wrong = truth.affine([1.0, -1.0])
     Y = truth.sample(500, rng)[0]
-    assert_allclose(crps(truth, Y), crps(wrong, Y), atol=0.05)
-    right = energy_score(truth, Y, random_state=0)
-    assert right + 0.3 < energy_score(wrong, Y, random_state=0)
+    assert_allclose(crps(Y, truth), crps(Y, wrong), atol=0.05)
+    right = energy_score(Y, truth, random_state=0)
+    assert right + 0.3 < energy_score(Y, wrong, random_state=0)
 
 
 def test_one_mixture_serves_all_rows_in_blocks(rng, monkeypatch):
     mixture = Mixture([0.3, 0.7], rng.normal(size=(2, 3)), rng.random((2, 3)), "diag")
     Y = rng.normal(size=(20, 3))
-    assert energy_score_samples(mixture, Y, random_state=0).shape == (20,)
-    whole = energy_score(mixture, Y, n_samples=400, random_state=0)
+    assert energy_score_samples(Y, mixture, random_state=0).shape == (20,)
+    whole = energy_score(Y, mixture, n_samples=400, random_state=0)
     monkeypatch.setattr("skgmje.gaussian._density.BLOCK_SIZE", 7 * 400**2)
-    cut = energy_score(mixture, Y, n_samples=400, random_state=1)
+    cut = energy_score(Y, mixture, n_samples=400, random_state=1)
     assert_allclose(cut, whole, atol=0.02)
 
 
 def test_conventions(rng):
     mixture, Y = _mixture("diag", rng), rng.normal(size=(6, 2))
-    first = energy_score_samples(mixture, Y, random_state=3)
-    assert_array_equal(energy_score_samples(mixture, Y, random_state=3), first)
+    first = energy_score_samples(Y, mixture, random_state=3)
+    assert_array_equal(energy_score_samples(Y, mixture, random_state=3), first)
     weighted = energy_score(
-        mixture, Y, random_state=3, sample_weight=[1, 1, 0, 0, 0, 0]
+        Y, mixture, random_state=3, sample_weight=[1, 1, 0, 0, 0, 0]
     )
     assert_allclose(weighted, first[:2].mean())
     assert isinstance(weighted, float)
     with pytest.raises(ValueError, match="n_samples=0"):
-        energy_score(mixture, Y, n_samples=0)
+        energy_score(Y, mixture, n_samples=0)

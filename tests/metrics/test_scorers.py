@@ -71,15 +71,15 @@ def test_scorer_is_the_metric_with_the_sign_of_a_score(name, data):
         "coverage": -np.mean(
             abs(
                 interval_coverage(
-                    mixture, y, sample_weight=weight, multioutput="raw_values"
+                    y, mixture, sample_weight=weight, multioutput="raw_values"
                 )
                 - 0.9
             )
         ),
-        "crps": -crps(mixture, y, sample_weight=weight),
-        "energy": -energy_score(mixture, y, sample_weight=weight, random_state=0),
-        "rmse": -rmse(mixture, y, sample_weight=weight),
-        "likelihood": mean_log_likelihood(mixture, y, sample_weight=weight),
+        "crps": -crps(y, mixture, sample_weight=weight),
+        "energy": -energy_score(y, mixture, sample_weight=weight, random_state=0),
+        "rmse": -rmse(y, mixture, sample_weight=weight),
+        "likelihood": mean_log_likelihood(y, mixture, sample_weight=weight),
     }[name]
     assert SCORERS[name](model, X, y, sample_weight=weight) == expected
     again = pickle.loads(pickle.dumps(SCORERS[name]))

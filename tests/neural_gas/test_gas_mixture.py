@@ -42,7 +42,7 @@ def test_the_nearest_nodes_are_found(rng):
     assert_array_equal(nearest_nodes(nodes[:1], X)[0], 0)
 
 
-@pytest.mark.parametrize("granularity", ["node", "connected", "one"])
+@pytest.mark.parametrize("granularity", ["node", "cluster", "one"])
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_conversion_is_a_mixture(granularity, covariance_type, rng):
     X = rng.normal(size=(300, 3)) + 6 * rng.integers(2, size=(300, 1))
@@ -56,7 +56,7 @@ def test_conversion_is_a_mixture(granularity, covariance_type, rng):
 
 def test_far_blobs_are_two_components(rng):
     X = rng.normal(size=(1000, 2)) + 20 * rng.integers(2, size=(1000, 1))
-    mixture = gas_mixture(_learn(X, 10, max_age=100), X, granularity="connected")
+    mixture = gas_mixture(_learn(X, 10, max_age=100), X, granularity="cluster")
     assert_allclose(np.sort(mixture.means[:, 0]), [0, 20], atol=0.3)
 
 

@@ -18,6 +18,7 @@ from skgmje import (
     TransformedDensity,
     as_mixture,
 )
+from skgmje.mixture import GasGrowth
 
 MIXTURES = [
     GaussianMixture(2, random_state=0),
@@ -25,7 +26,9 @@ MIXTURES = [
     BayesianGaussianMixture(n_components=2, random_state=0),
     KernelDensity(),
     GridSearchCV(KernelDensity(), {"bandwidth": [0.3, 1.0]}),
-    GrowingNeuralGasMixture(max_nodes=20, insertion_interval=20, random_state=0),
+    GrowingNeuralGasMixture(
+        20, growth=GasGrowth(insertion_interval=20), random_state=0
+    ),
 ]
 OTHERS = [
     KernelDensity(kernel="tophat", bandwidth=3.0),

@@ -47,7 +47,7 @@ from skgmje.embedding import (
     PatchKernel,
 )
 from skgmje.gaussian import COVARIANCE_TYPES
-from skgmje.mixture import Codes, Noise
+from skgmje.mixture import Codes, GasGrowth, Noise
 from skgmje.modules import Prototypes
 from tests.sources import WORDS, make_source
 
@@ -138,10 +138,16 @@ CASES = {
         KernelMixtureDensity(3, trainer={"optimizer": torch.optim.SGD}, **CODES),
         {"trainer": {"optimizer": torch.optim.SGD}},
     ),
-    "gas": (GrowingNeuralGasMixture(8, insertion_interval=20, **SEED),),
+    "gas": (
+        GrowingNeuralGasMixture(8, growth=GasGrowth(insertion_interval=20), **SEED),
+    ),
     "gas-distances": (
         GrowingNeuralGasMixture(
-            8, insertion_interval=20, output="distances", component="connected", **SEED
+            8,
+            growth=GasGrowth(insertion_interval=20),
+            output="distances",
+            component="cluster",
+            **SEED,
         ),
     ),
     **{
