@@ -49,6 +49,7 @@ SHARED = {
     "metrics._scores": "scores that estimators and displays tell, without sampling",
     "mixture._base": "predict methods of one mixture, for a stack that is one",
     "mixture._gaussian_mixture": "settings of a member of the stack",
+    "mixture._refinement": "what is read of a mixture that is a parameter",
     "modules._generators": "the base class of modules, and one perceptron",
     "modules._network": "the network that a source trains, without its package",
     "modules._prototypes": "prototypes of embeddings, without their package",

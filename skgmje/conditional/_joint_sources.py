@@ -27,6 +27,7 @@ from skgmje.gaussian._covariance import widen
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._gaussian_mixture import GaussianMixture, regularisation
+from skgmje.mixture._refinement import check_read
 from skgmje.neural_gas._nodes import gas_labels, gas_mixture
 from skgmje.neural_gas._refine import refine_gas
 from skgmje.neural_gas._state import adapt_gas, start_gas
@@ -41,8 +42,7 @@ GRID = (1, 2, 3, 5, 8, 12, 20, 30, 50)
 SMALL_GRID = (1, 2, 3, 5, 8)
 MANY_FEATURES = 4
 
-# What is read of a GaussianMixture. The rest speaks of its own fit and must be as it is
-# by default, but for the random_state, which scikit-learn sets wherever there is one.
+# What is read of a GaussianMixture; the rest speaks of its own fit.
 _STEPS = ("tol", "max_iter", "shrinkage_target", "annealing", "rank")
 _READ = {"n_components", "covariance_type", "shrinkage", "reg_covar", "n_init", *_STEPS}
 
@@ -58,16 +58,7 @@ class JointMixture(Source):
 
     def check(self):
         """Raise if a parameter is wrong, or cannot be honoured."""
-        self.density._validate_params()
-        default = GaussianMixture().get_params()
-        for name in sorted(set(default) - _READ - {"random_state"}):
-            value = getattr(self.density, name)
-            if not np.array_equal(value, default[name]):
-                raise ValueError(
-                    f"{name}={value!r} of a GaussianMixture has no effect on a "
-                    f"conditional density, which reads {sorted(_READ)} of it. Leave "
-                    f"{name}={default[name]!r}."
-                )
+        check_read(self.density, _READ, "a conditional density")
 
     def _fit(self, X, Y, settings, sample_weight=None, random_state=None):
         rows, density = np.hstack([X, Y]), self.density

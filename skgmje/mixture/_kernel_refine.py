@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import clone
 
 from skgmje.em import EMResult, expectation_maximization, start_mixture, weights_only
 from skgmje.em._bandwidth import nearest_centers
 from skgmje.gaussian import Mixture
 from skgmje.mixture._gaussian_mixture import GaussianMixture, regularisation
+from skgmje.mixture._refinement import refining_mixture
 
 
 class Refined(NamedTuple):
@@ -101,17 +101,11 @@ _MAX_ITER = 200
 # Added to the variances, which are near one.
 _REG_COVAR = 1e-4
 
-# Parameters of a mixture that say where EM begins; here it begins at the centers.
-_OF_STARTS = (
-    *("n_components", "n_init", "init_params", "weights_init", "means_init"),
-    *("precisions_init", "warm_start", "checkpoint_dir"),
-)
-
 
 def read_refinement(estimator, X):
     """Return the checked refinement that an estimator asks for."""
     if isinstance(estimator.refine, GaussianMixture):
-        mixture = _checked_mixture(estimator)
+        mixture = refining_mixture(estimator)
         mixture.shrinkage = mixture._asked_shrinkage(X)
         return Refinement(refine_by_em, mixture)
     function, fixed_means = REFINEMENTS[estimator.refine]
@@ -126,26 +120,3 @@ def read_refinement(estimator, X):
         max_iter=_MAX_ITER,
     )
     return Refinement(function, mixture, fixed_means)
-
-
-def _checked_mixture(estimator):
-    """Return a copy of the mixture whose settings EM has, if nothing contradicts it."""
-    mixture = clone(estimator.refine)
-    mixture._validate_params()
-    defaults = GaussianMixture().get_params()
-    for name in _OF_STARTS:
-        value, default = getattr(mixture, name), defaults[name]
-        if value is not default and (default is None or value != default):
-            raise ValueError(
-                f"refine={mixture!r} sets {name}, but its EM begins once, at the "
-                f"centers. Leave {name}={default!r}; the number of components is "
-                "n_components of the KernelMixtureDensity."
-            )
-    for name in ("covariance_type", "shrinkage"):
-        own, value = getattr(estimator, name), getattr(mixture, name)
-        if own not in ("auto", value):
-            raise ValueError(
-                f"{name}={own!r} contradicts refine={mixture!r}, which has "
-                f"{name}={value!r}. Set it in refine alone, and leave {name}='auto'."
-            )
-    return mixture

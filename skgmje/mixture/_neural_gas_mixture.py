@@ -633,13 +633,14 @@ class GrowingNeuralGasMixture(
         """Raise if parameters ask for another gas than that of the stream."""
         n_nodes = len(self._gas.nodes)
         known = {"covariance_type": self.covariance_type_, "max_nodes": n_nodes}
-        asked = {name: getattr(self, name) for name in known}
+        kind, shrinkage = self._setting("covariance_type"), self._setting("shrinkage")
+        asked = {"covariance_type": kind, "max_nodes": self.max_nodes}
         if asked["max_nodes"] != "auto":
             # Nodes are added, never removed for being too many.
             asked["max_nodes"] = min(asked["max_nodes"], n_nodes)
         check_goes_on("partial_fit", known, asked, "call fit, which begins anew")
-        if self.shrinkage != "auto":
-            self.shrinkage_ = float(self.shrinkage)
+        if shrinkage != "auto":
+            self.shrinkage_ = float(shrinkage)
 
     def _begin_stream(self, gas, X, weight, assign):
         """Take the statistics of the nodes, with which a stream goes on."""

@@ -1,41 +1,49 @@
 """EM from a known start, with the settings of a mixture that is a parameter."""
 
 import numpy as np
+from sklearn.base import clone
 
 from skgmje._sklearn import validate_parameter_constraints
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 
-# Settings of the covariances, which an estimator and its mixture both have.
+# Settings of the covariances, which an estimator and its mixture both may have.
 SHARED = ("covariance_type", "shrinkage", "reg_covar")
 
-# What is read of a mixture; the rest is of starts, but for the random_state, which
-# scikit-learn sets wherever there is one.
-_READ = {*SHARED, "shrinkage_target", "annealing", "tol", "max_iter", "random_state"}
+# What the steps of EM read of a mixture; the rest is of its start.
+READ = {*SHARED, "shrinkage_target", "annealing", "rank", "tol", "max_iter"}
+
+
+def check_read(mixture, reads, owner):
+    """Raise if a mixture that is a parameter sets what is not read of it."""
+    mixture._validate_params()
+    default = GaussianMixture().get_params()
+    # scikit-learn sets every random_state that there is.
+    for name in sorted(set(default) - {*reads, "random_state"}):
+        value = getattr(mixture, name)
+        if not np.array_equal(value, default[name]):
+            raise ValueError(
+                f"{name}={value!r} of {mixture!r} has no effect: {owner} reads "
+                f"{sorted(reads)} of it. Leave {name}={default[name]!r}."
+            )
 
 
 def refining_mixture(estimator):
     """Return the mixture whose settings the EM of an estimator has, checked."""
-    mixture = estimator.refine
+    mixture, name = estimator.refine, type(estimator).__name__
     if not isinstance(mixture, GaussianMixture):
-        return GaussianMixture(**{name: getattr(estimator, name) for name in SHARED})
-    mixture._validate_params()
-    settings = {name: getattr(mixture, name) for name in SHARED}
-    own = estimator._parameter_constraints
-    known = {name: own[name] for name in SHARED}
-    validate_parameter_constraints(known, settings, f"refine={mixture!r}, which")
-    defaults = GaussianMixture().get_params()
-    for name in sorted(set(defaults) - _READ):
-        if not np.array_equal(getattr(mixture, name), defaults[name]):
-            raise ValueError(
-                f"{name}={getattr(mixture, name)!r} of refine={mixture!r} has no "
-                "effect: EM begins once, at a known start, of which the "
-                f"{type(estimator).__name__} decides. Leave {name}={defaults[name]!r}."
-            )
+        return GaussianMixture(**{key: getattr(estimator, key) for key in SHARED})
+    mixture = clone(mixture)
+    check_read(mixture, READ, f"EM of {name} begins at a known start, and")
+    shared = [key for key in SHARED if hasattr(estimator, key)]
+    settings = {key: getattr(mixture, key) for key in shared}
+    constraints = {key: estimator._parameter_constraints[key] for key in shared}
+    validate_parameter_constraints(constraints, settings, f"refine={mixture!r}, which")
     plain = type(estimator)().get_params(deep=False)
-    for name, value in settings.items():
-        if getattr(estimator, name) not in (plain[name], value):
+    for key, value in settings.items():
+        own = getattr(estimator, key)
+        if own not in (plain[key], value):
             raise ValueError(
-                f"{name}={getattr(estimator, name)!r} contradicts {name}={value!r} of "
-                f"refine={mixture!r}. Set it in refine alone."
+                f"{key}={own!r} contradicts {key}={value!r} of refine={mixture!r}. Set "
+                f"it in refine alone, and leave {key}={plain[key]!r}."
             )
     return mixture
