@@ -71,7 +71,7 @@ for name, (nll, score) in scores.items():
     print(f"{name:17} NLL {nll:.3f}, CRPS {score:.3f}, 90 % interval {covered:.1%}")
 print("held-out rows said: NLL", round(stack.oof_nll_, 3), end=", ")
 print(f"90 % interval {stack.oof_coverage_:.1%}")
-print("RMSE held out:", {k: round(v, 2) for k, v in stack.expert_rmse_.items()})
+print("RMSE held out:", {k: round(v, 2) for k, v in stack.member_rmse_.items()})
 
 # %%
 # Scores, and intervals from the quietest to the noisiest rows

@@ -61,13 +61,15 @@ MIXTURES = [
 KERNEL_DENSITIES = [
     KernelMixtureDensity(**CODES, covariance_type="full", shrinkage=2.0),
     KernelMixtureDensity(max_iter=20),
-    *(KernelMixtureDensity(**CODES, cost=cost) for cost in (*COSTS, "likelihood")),
-    *(KernelMixtureDensity(**CODES, refine=word) for word in ("em", "weights", None)),
+    *(
+        KernelMixtureDensity(**CODES, cost=cost, covariance_type=kind)
+        for cost, kind in zip((*COSTS, "likelihood"), COVARIANCE_TYPES, strict=True)
+    ),
+    KernelMixtureDensity(**CODES, refine="em", batch_size=16),
+    *(KernelMixtureDensity(**CODES, refine=word) for word in ("weights", None)),
     KernelMixtureDensity(**CODES, refine=GaussianMixture(reg_covar="auto")),
-    *(KernelMixtureDensity(**CODES, covariance_type=kind) for kind in COVARIANCE_TYPES),
     KernelMixtureDensity(**NOISE),
     KernelMixtureDensity(**NOISE, cost="scalar", refine=None),
-    KernelMixtureDensity(**CODES, batch_size=16),
 ]
 CONDITIONALS = [
     ConditionalMixtureDensity(make_source("network", **SMALL, n_members=2)),
