@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 LEGEND = """\
-nats     mean held-out log-likelihood per row, features in standard deviations
-seconds  of one fit; those of sklearn's densities include the choice of K and
-         covariance type (by BIC) or bandwidth (by CV), which the others are given
-before   the cost's centres, with weights and one shared variance by likelihood
-after    EM from those centres: means, weights, full covariances
+nats         mean held-out log-likelihood per sample, features in standard deviations
+seconds      of one fit; those of sklearn's densities include the choice of K and
+             covariance type (by BIC) or bandwidth (by CV), which the others are given
+means stay   where the cost put them; weights and full covariances by likelihood
+means move   too, by EM from there
 """
 
 
@@ -29,19 +29,19 @@ class Outcome:
 
 def format_table(problem, outcomes):
     """Return held-out nats and fit seconds of all densities on one problem."""
-    n_rows, n_features = problem.X.shape
+    n_samples, n_features = problem.X.shape
     n_kept = getattr(problem.prepare, "n_components", n_features)
     kept = "" if n_kept == n_features else f" reduced to {n_kept} components"
     lines = [
         "",
-        f"{problem.name}: {n_rows} rows, {n_features} features{kept}; "
+        f"{problem.name}: {n_samples} samples, {n_features} features{kept}; "
         f"K = {problem.n_components}, shrinkage = {problem.shrinkage:g}",
-        f"{'':24}| before refinement |   after it, or none",
+        f"{'':24}|     means stay     |  means move, no cost",
         f"{'':24}|     nats   seconds |     nats   seconds",
     ]
     for name, stages in outcomes.items():
-        before = _cells(stages["weights"]) if "weights" in stages else " " * 19
-        lines.append(f"{name:24}|{before} |{_cells(stages['em'])}")
+        stay = _cells(stages["covariances"]) if "covariances" in stages else " " * 19
+        lines.append(f"{name:24}|{stay} |{_cells(stages['em'])}")
     return "\n".join([*lines, ""])
 
 
@@ -51,19 +51,23 @@ def _cells(outcome):
 
 def conclude(outcomes, costs):
     """Return what the numbers say; none of them is typed."""
-    before, after = (_spreads(outcomes, costs, refine) for refine in ("weights", "em"))
-    gains = {name: _least_gain(rows, costs) for name, rows in outcomes.items()}
-    n_wins = sum(gains[name] > before[name] for name in gains)
-    n_smaller = sum(after[name] < before[name] for name in before)
-    n_noise = sum(_is_noise(rows, costs) for rows in outcomes.values())
+    stay, move = (_spreads(outcomes, costs, how) for how in ("covariances", "em"))
+    n_smaller = sum(move[name] < stay[name] for name in stay)
+    best = {n: _best_cost(done, costs, "covariances") for n, done in outcomes.items()}
+    gains = _gains(outcomes, costs)
+    n_better = sum(gain > 0 for gain in gains)
     sentences = [
-        f"1. The refinement gains every cost at least {_join(gains)} nats; that is "
-        "more than any choice of the cost does before it on "
-        f"{n_wins} of {len(gains)} data sets.",
-        f"2. Best and worst cost differ by {_join(before)} before the refinement, by "
-        f"{_join(after)} after it: less on {n_smaller} of {len(gains)} data sets, and "
-        f"within two standard errors over the folds on {n_noise}.",
-        f"3. The refined svd cost gains {_differences(outcomes, 'svd')}.",
+        "1. Where the means stay, best and worst cost differ by "
+        f"{_join(stay)}: {_beyond_noise(outcomes, costs, 'covariances')}. The best is "
+        f"{', '.join(f'{cost} ({name})' for name, cost in best.items())}.",
+        f"2. Where the means move, they differ by {_join(move)}: less on {n_smaller} "
+        f"of {len(move)} data sets, and {_beyond_noise(outcomes, costs, 'em')}.",
+        f"3. Moving the means changes a score by {min(gains):+.3f} to "
+        f"{max(gains):+.3f} nats, {np.median(gains):+.3f} in the median of all costs "
+        f"and data sets. It helps in {n_better} of {len(gains)} cases.",
+        "4. The default, svd with means that stay, less others, over the data sets: "
+        f"{_differences(outcomes, 'svd', 'covariances')}.",
+        f"5. The same with means that move: {_differences(outcomes, 'svd', 'em')}.",
     ]
     lines = [textwrap.fill(s, 84, subsequent_indent="   ") for s in sentences]
     return "\n".join(["", "What the numbers say", *lines])
@@ -73,32 +77,46 @@ def _join(values):
     return ", ".join(f"{value:.2f} ({name})" for name, value in values.items())
 
 
-def _least_gain(rows, costs):
-    return min(rows[cost]["em"].nats - rows[cost]["weights"].nats for cost in costs)
+def _gains(outcomes, costs):
+    """Return what each cost gains on each problem if the means move."""
+    return [
+        done[cost]["em"].nats - done[cost]["covariances"].nats
+        for done in outcomes.values()
+        for cost in costs
+    ]
 
 
 def _spreads(outcomes, costs, refine):
-    ranked = {name: _ranked(rows, costs, refine) for name, rows in outcomes.items()}
+    ranked = {name: _ranked(done, costs, refine) for name, done in outcomes.items()}
     return {name: done[-1].nats - done[0].nats for name, done in ranked.items()}
 
 
-def _ranked(rows, costs, refine):
-    return sorted((rows[cost][refine] for cost in costs), key=lambda done: done.nats)
+def _best_cost(done, costs, refine):
+    return max(costs, key=lambda cost: done[cost][refine].nats)
 
 
-def _is_noise(rows, costs):
-    """Tell whether the folds leave open which refined cost is better."""
-    worst, *_, best = _ranked(rows, costs, "em")
+def _ranked(done, costs, refine):
+    return sorted((done[cost][refine] for cost in costs), key=lambda one: one.nats)
+
+
+def _beyond_noise(outcomes, costs, refine):
+    n = sum(not _is_noise(done, costs, refine) for done in outcomes.values())
+    return f"by more than two standard errors over the folds on {n} of {len(outcomes)}"
+
+
+def _is_noise(done, costs, refine):
+    """Tell whether the folds leave open which cost is better."""
+    worst, *_, best = _ranked(done, costs, refine)
     gains = best.scores - worst.scores
     return gains.mean() < 2 * gains.std(ddof=1) / len(gains) ** 0.5
 
 
-def _differences(outcomes, cost):
+def _differences(outcomes, cost, refine):
     """Return the range over the problems, for each density without a cost."""
     first = next(iter(outcomes.values()))
     parts = []
-    for other in [name for name, stages in first.items() if "weights" not in stages]:
-        pairs = [(rows[cost]["em"], rows[other]["em"]) for rows in outcomes.values()]
+    for other in [name for name, stages in first.items() if len(stages) == 1]:
+        pairs = [(done[cost][refine], done[other]["em"]) for done in outcomes.values()]
         nats = [mine.nats - its.nats for mine, its in pairs]
-        parts.append(f"{min(nats):+.2f} to {max(nats):+.2f} nats over {other}")
+        parts.append(f"{min(nats):+.2f} to {max(nats):+.2f} nats ({other})")
     return ", ".join(parts)

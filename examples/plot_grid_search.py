@@ -31,8 +31,8 @@ X = load_wine().data[:, [0, 6, 9]]  # alcohol, flavanoids, colour intensity
 # %%
 # Search
 # ------
-# Four costs, with weights alone or everything refined by likelihood, behind two
-# transformers.
+# Four costs, with means that stay where the cost put them or that EM moves, behind
+# two transformers.
 
 density = TransformedDensity(
     StandardScaler(),
@@ -40,7 +40,7 @@ density = TransformedDensity(
 )
 grid = {
     "density__cost": COSTS,
-    "density__refine": ["weights", "em"],
+    "density__refine": ["covariances", "em"],
     "transformer": [StandardScaler(), PowerTransformer()],
 }
 folds = KFold(3, shuffle=True, random_state=0)  # the wines are sorted by grower
@@ -57,8 +57,8 @@ for name, value in best.items():
 # -------------------
 
 names = {
-    "weights": "weights and one variance",
-    "em": "everything, by EM",
+    "covariances": "weights and covariances, by EM",
+    "em": "means too, by EM",
 }
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), sharey=True, layout="constrained")
 table = search.cv_results_
@@ -90,7 +90,7 @@ for axis, (refine, title) in zip(axes, names.items(), strict=True):
     axis.set_xticks(range(4), COSTS)
     axis.set_title(title)
     axis.grid(axis="y", alpha=0.3)
-axes[0].set_ylabel("held-out nats per row, three folds and their mean")
+axes[0].set_ylabel("held-out nats per sample, three folds and their mean")
 for marker, face, kind in (
     ("o", "white", "StandardScaler"),
     ("D", "0.3", "PowerTransformer"),

@@ -1,27 +1,25 @@
 """
-===========================================
-Five costs, with and without the refinement
-===========================================
+====================================================
+Five costs, with centers that stay and that move too
+====================================================
 
-A network places the centres of a Gaussian mixture by one of four kernel costs
+A network places the centers of a Gaussian mixture by one of four kernel costs
 [1]_, or by likelihood. Each kernel cost is the gap between a value and its
-bound, and needs no integral. Likelihood then makes a density of the centres,
-which is also what Gaussian joint embeddings rest on [2]_:
+bound, and needs no integral. Likelihood then makes a density of the centers,
+which is also what Gaussian joint embeddings rest on [2]_. This refinement is here
 
-* *before the refinement* (``refine="weights"``) the centres stay where the cost put
-  them. Likelihood only sets weights, and one variance for all components and
-  features. It reads the same for every cost, while ``refine=None`` would not:
-  matrix-matrix and SVD compare operators, and their variance is not a density's.
-* *after it* (``refine="em"``) means, weights and full covariances follow by EM
-  from those centres.
+* ``refine="covariances"``, the default: the means stay where the cost put them, and
+  EM sets weights and covariances around them. So this shows what the cost does.
+* ``refine="em"``: EM moves the means too, and the cost is no more than its start.
+  What it gains or loses is what the freed means add.
 
-Claim: the refinement is worth more than the choice of the cost. What the numbers
-make of it stands at the end.
+Claim: the choice of the cost matters where the means stay, and mostly less where they
+move. What the numbers make of it stands at the end.
 
 Everything runs on data that ships with scikit-learn. Each density is the last
 step of the same Pipeline, scored on the same three folds. One unit serves all:
-nats per row, with each feature (or principal component) in units of its standard
-deviation over the training rows.
+nats per sample, with each feature (or principal component) in units of its standard
+deviation over the training samples.
 
 References
 ----------
@@ -51,9 +49,10 @@ from skgmje.costs import COSTS
 from skgmje.mixture import Codes
 
 ALL_COSTS = ("likelihood", *COSTS)
+REFINEMENTS = ("covariances", "em")
 FOLDS = KFold(3, shuffle=True, random_state=0)
 # That of the kernel mixtures. scikit-learn's default is a hundredth of it, and fails
-# on 118 rows of wine.
+# on 118 samples of wine.
 REG_COVAR = 1e-4
 
 # %%
@@ -61,12 +60,12 @@ REG_COVAR = 1e-4
 # -------------
 # Number of components and shrinkage are the same for every cost. They were
 # chosen once, by cross-validating plain EM on such data; scikit-learn's
-# densities below choose theirs again in each fold, without seeing its test rows.
+# densities below choose theirs again in each fold, without its held-out samples.
 
 
 @dataclass
 class Problem:
-    """Rows, how they are prepared, and the settings that all costs share."""
+    """Samples, how they are prepared, and the settings that all costs share."""
 
     name: str
     X: Any
@@ -108,8 +107,8 @@ PROBLEMS = [
 
 
 def compare_costs(problem):
-    """Return how each cost did before and after the refinement."""
-    grid = {"density__cost": ALL_COSTS, "density__refine": ["weights", "em"]}
+    """Return how each cost did by each refinement."""
+    grid = {"density__cost": ALL_COSTS, "density__refine": REFINEMENTS}
     bar = progress_bar()
     search = GridSearchCV(
         problem.kernel_mixture(), grid, cv=FOLDS, refit=False, verbose=bar is None
@@ -138,17 +137,17 @@ def progress_bar():
 # %%
 # What they are compared with
 # ---------------------------
-# EM from k-means with the same settings, which is the refinement without any cost;
+# EM from k-means with the same settings, which is ``"em"`` without any cost;
 # scikit-learn's mixture with the components that BIC prefers; and its kernel
 # density estimate with the bandwidth that cross-validation prefers.
 
 
-class AllRows:
-    """The only split: BIC is evaluated on the rows that were fitted."""
+class AllSamples:
+    """The only split: BIC is evaluated on the samples that were fitted."""
 
     def split(self, X, y=None, groups=None):
-        rows = np.arange(len(X))
-        yield rows, rows
+        samples = np.arange(len(X))
+        yield samples, samples
 
     def get_n_splits(self, X=None, y=None, groups=None):
         return 1
@@ -175,7 +174,7 @@ def references(problem):
             problem.n_components, shrinkage=problem.shrinkage, **shared
         ),
         "sklearn GaussianMixture": GridSearchCV(
-            SklearnGaussianMixture(**shared), sizes, scoring=minus_bic, cv=AllRows()
+            SklearnGaussianMixture(**shared), sizes, scoring=minus_bic, cv=AllSamples()
         ),
         "sklearn KernelDensity": GridSearchCV(KernelDensity(), bandwidths, cv=3),
     }
@@ -216,25 +215,22 @@ for number, problem in enumerate(PROBLEMS, start=1):
 # The pictures
 # ------------
 # Densities and digits are those of the first fold. The loss curves show the gap
-# to the bound from a poor start, some random rows, at one bandwidth, until it
-# stops moving: the more centres there are, the closer it gets to zero.
+# to the bound from a poor start, some random samples, at one bandwidth, until it
+# stops moving: with more centers it gets closer to zero here.
 
 
 def fit_first_fold(problem, costs, **params):
-    """Return pipelines fitted on the training rows of the first fold, by cost."""
-    rows = np.asarray(problem.X)[next(FOLDS.split(problem.X))[0]]
-    return {
-        cost: problem.kernel_mixture(cost=cost, **params).fit(rows) for cost in costs
-    }
+    """Return pipelines fitted on the training samples of the first fold, by cost."""
+    X = np.asarray(problem.X)[next(FOLDS.split(problem.X))[0]]
+    return {cost: problem.kernel_mixture(cost=cost, **params).fit(X) for cost in costs}
 
 
 toy, images = PROBLEMS[0], PROBLEMS[-1]
-both = [{"refine": "weights"}, {"refine": "em"}]
 print("drawing the pictures")
 plot_scores(outcomes)
-toy_fits = [fit_first_fold(toy, ALL_COSTS, **params) for params in both]
+toy_fits = [fit_first_fold(toy, ALL_COSTS, refine=how) for how in REFINEMENTS]
 plot_densities(toy, toy_fits, fitted["moons"])
-svd_fits = [fit_first_fold(images, ["svd"], **params) for params in both]
+svd_fits = [fit_first_fold(images, ["svd"], refine=how) for how in REFINEMENTS]
 plot_digits(images, svd_fits, fitted["digits"])
 random = Codes("random_from_data")
 poor = {"generator": random, "bandwidth": 0.3, "refine": "weights"}
