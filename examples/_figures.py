@@ -44,7 +44,7 @@ def plot_scores(outcomes):
     handles = [axes[0].scatter([], [], s=50, **style) for style in labels.values()]
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     figure.suptitle(
-        "Held-out log-likelihood of each density: right is better (triangles: out of range)"
+        "Held-out log-likelihood: right is better (triangles: out of range)"
     )
     _save(figure, "scores")
 

@@ -120,8 +120,8 @@ class KernelMixtureDensity(
         \exp(-\|x_i - c_k\|^2 / 4 v)
 
     The cost places the centers; the likelihood then sets weights and covariances
-    around them (`refine`). With ``refine="em"``, which moves the centers, the costs
-    are nearly equal.
+    around them (`refine`). With ``refine="em"``, which moves the centers, little of
+    the cost is left on most data.
 
     Parameters
     ----------
