@@ -194,9 +194,10 @@ def test_nothing_warns_where_all_is_right(estimator, kind, data, tmp_path):
     X, y = data
     given = FRAMES.get(kind, np.asarray)(X + np.linspace(0, 0.01, 80)[:, None])
     target = [y] if hasattr(estimator, "predict_mixture") else []
-    estimator = clone(estimator).fit(given, *target)
+    estimator = clone(estimator)
     if hasattr(estimator, "random_state"):
         estimator.set_params(random_state=0)
+    estimator.fit(given, *target)
     asked = [name for name in METHODS if hasattr(estimator, name)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -37,6 +37,7 @@ CLASSES = {
     "NeuralGas": "skgmje.conditional._joint_sources.NeuralGas",
     "TrainedModule": "skgmje.conditional._network_sources.TrainedModule",
     "Codes": "skgmje.mixture._kernel_generators.Codes",
+    "GasGrowth": "skgmje.mixture._gas_growth.GasGrowth",
     "Noise": "skgmje.mixture._kernel_generators.Noise",
     # Values that they are made of
     "Blend": "skgmje.conditional._stack_model.Blend",
