@@ -158,7 +158,7 @@ class Encoder(EncoderOptions):
     >>> from skgmje.embedding import Encoder, GJEEmbedder
     >>> X = np.random.default_rng(0).normal(size=(100, 3))
     >>> encoder = Encoder(nn.Linear(3, 2), norm="sphere")
-    >>> embedder = GJEEmbedder(2, encoder=encoder, max_iter=5, random_state=0)
+    >>> embedder = GJEEmbedder(2, encoder=encoder, max_iter=0, random_state=0)
     >>> lengths = (embedder.fit_transform(X) ** 2).sum(axis=1)
     >>> bool(np.allclose(lengths, 2))
     True
