@@ -41,6 +41,7 @@ CLASSES = {
     # Values that they are made of
     "Blend": "skgmje.conditional._stack_model.Blend",
     "Boosted": "skgmje.conditional._member_trees.Boosted",
+    "Bandwidths": "skgmje.gaussian._grams.Bandwidths",
     "BoostingExpert": "skgmje.conditional._member_trees.BoostingMember",
     "Calibration": "skgmje.conditional._stack_model.Calibration",
     "Forest": "skgmje.conditional._member_trees.Forest",

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.spatial.distance import cdist, pdist, squareform
@@ -173,15 +174,26 @@ _MANY_FEATURES = 16
 class Bumps:
     """Variances of the kernels, in squared units of the standardized data."""
 
-    variance: float
+    variances: tuple
     start_variance: float
+    weights: Any = None
     learn_weights: bool = False
     learn_variance: bool = False
+
+    @property
+    def variance(self):
+        """Variance of the widest kernel, that of a model of one."""
+        return max(self.variances)
 
     @property
     def ratio(self):
         """How many times the start is wider than the end."""
         return max(1.0, self.start_variance / self.variance)
+
+    def widened(self, factor):
+        """Return the bandwidths with all variances multiplied by a factor."""
+        values = [(factor * variance) ** 0.5 for variance in self.variances]
+        return Bandwidths(values, self.weights)
 
 
 def total_variance(X, sample_weight):
@@ -217,6 +229,11 @@ def _half_square(X, centers, weights):
 def residual_variance(data, centers, random_state=None):
     """Return the variance of a feature within the cells, the likeliest one."""
     return 2 * cell_variance(data, centers) / data.part.shape[1]
+
+
+def multiscale_variances(data, centers, random_state=None):
+    """Return a ladder of variances, from below that of the cells to the data's."""
+    return cell_variance(data, centers) * _LADDER
 
 
 def wide_variance(data, centers, random_state=None):

@@ -21,6 +21,7 @@ from skgmje._standardize import standardization
 from skgmje._training._schedule import Schedule
 from skgmje._validation import TypeOptions
 from skgmje.costs._costs import TRAINING_COSTS, as_cost
+from skgmje.gaussian import Bandwidths
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_generators import (
@@ -33,6 +34,7 @@ from skgmje.mixture._kernel_recipe import (
     check_size,
     choose_recipe,
     choose_settings,
+    read_bandwidth,
     standardized_data,
     training_samples,
 )
@@ -73,9 +75,10 @@ def warn_of_troubles(name, troubles):
 def warn_of_dead_gradient(estimator, n_pairs):
     """Warn if the cost of a fitted estimator saw few pairs of a sample and a center."""
     if estimator.pair_ess_ < 0.01 * n_pairs:
+        bandwidths = ", ".join(f"{h:.3g}" for h in np.atleast_1d(estimator.bandwidth_))
         warnings.warn(
             f"Only {estimator.pair_ess_:.3g} of {n_pairs} pairs of a sample and a "
-            f"center count at bandwidth {estimator.bandwidth_:.3g}, so most samples "
+            f"center count at bandwidth {bandwidths}, so most samples "
             "have no gradient. Increase bandwidth, or use bandwidth='cell'.",
             UserWarning,
             stacklevel=_STACKLEVEL,
@@ -151,11 +154,16 @@ class KernelMixtureDensity(
         :class:`Noise` say more: where codes start, layers. A module, or a callable
         that builds one, stands for ``Noise(network=...)``.
 
-    bandwidth : float or {'auto', 'cell', 'loo'}, default='auto'
+    bandwidth : float, sequence of floats, Bandwidths or \
+            {'auto', 'cell', 'loo', 'multiscale'}, default='auto'
         Standard deviation of the kernels, in standard deviations of the features
-        if `standardize`. 'cell': half the mean squared distance of a sample to the
+        if `standardize`. Of several, kernels are added up, each one for all features,
+        so that none need be right; :class:`skgmje.gaussian.Bandwidths` weighs them.
+        The likelihood takes one, and so does ``refine=None``, whose model has one
+        variance. 'cell': half the mean squared distance of a sample to the
         nearest k-means center, as a variance. 'loo': the kernel density
-        estimate that predicts best. 'auto': 'loo' for the density of a cost as
+        estimate that predicts best. 'multiscale': five, with 1/4, 1, 4, 16 and 64
+        times the variance of 'cell'. 'auto': 'loo' for the density of a cost as
         it stands, four times 'cell' for noise in 16 or more dimensions, a
         feature's standard deviation within the cells for 'likelihood', else
         'cell'.
@@ -229,8 +237,9 @@ class KernelMixtureDensity(
         Centers as the cost placed them: `means_`, unless EM has moved these and
         dropped some.
 
-    bandwidth_ : float
-        Standard deviation of the kernels, in the units of `bandwidth`.
+    bandwidth_ : float or ndarray of shape (n_bandwidths,)
+        Standard deviation of the kernels, in the units of `bandwidth`; an array if
+        there are several.
 
     loss_curve_ : ndarray of shape (n_iter_,)
         Cost before each step; while the bandwidth falls, values do not compare.
@@ -297,7 +306,9 @@ class KernelMixtureDensity(
         "generator": [StrOptions(GENERATORS.keys()), CenterOptions, callable],
         "bandwidth": [
             Interval(Real, 0, None, closed="neither"),
-            StrOptions({"auto", "cell", "loo"}),
+            StrOptions({"auto", "cell", "loo", "multiscale"}),
+            "array-like",
+            Bandwidths,
         ],
         "refine": [StrOptions(set(REFINEMENTS) - {None}), GaussianMixture, None],
         "standardize": ["boolean"],
@@ -396,20 +407,22 @@ class KernelMixtureDensity(
             units = standardization(X, sample_weight, per_feature=self.standardize)
             self._loc, self._scale = units.loc, units.scale
             unit = 1.0 if self.standardize else float(units.scale)
+            bandwidth = read_bandwidth(self, generator, unit)
             size = self.n_components
             data = standardized_data(X, sample_weight, units, size, random_state)
             settings = choose_settings(self, data, refinement, random_state)
             size = settings.n_components
-            source = generator, trainer, size, unit, random_state
+            source = generator, trainer, size, bandwidth, random_state
             recipe = choose_recipe(self, data, *source)
             placement = train_centers(self, data, X.dtype, size, recipe, task, device)
-            found = placement, settings, recipe.bumps.variance**0.5 * unit
+            bandwidths = unit * np.sqrt(recipe.bumps.variances)
+            found = placement, settings, bandwidths
             trouble = task.end(self._store, task, refinement, data, *found)
         self._warn(placement, trouble)
         self._warn_of_ties(X)
         return self
 
-    def _store(self, task, refinement, data, placement, settings, bandwidth):
+    def _store(self, task, refinement, data, placement, settings, bandwidths):
         """Refine the centers; store them and how they were reached."""
         how = refinement, data, placement.model, settings, task
         refined = refinement.function(*how)
@@ -417,7 +430,8 @@ class KernelMixtureDensity(
         self._set_mixture(refined.mixture.affine(scale, loc))
         self._n_parameters = refined.n_parameters
         self.centers_ = placement.model.means * scale + loc
-        self.bandwidth_ = bandwidth
+        is_one = len(bandwidths) == 1
+        self.bandwidth_ = float(bandwidths[0]) if is_one else bandwidths
         self.cv_results_ = settings.cv_results
         self.loss_curve_ = placement.training.loss_curve
         self.n_iter_ = max(1, len(self.loss_curve_))

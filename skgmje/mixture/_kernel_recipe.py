@@ -1,6 +1,7 @@
 """Data and automatic settings of a KernelMixtureDensity."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from skgmje.em._bandwidth import (
     Bumps,
     cell_variance,
     loo_variance,
+    multiscale_variances,
     residual_variance,
     total_variance,
     wide_variance,
 )
 from skgmje.em._select import Selection, kmeans_centers, select_mixture
+from skgmje.gaussian import Bandwidths
 
 # Entries of the part that stands for larger data where a part will do.
 MAX_ENTRIES = 2**20
@@ -125,6 +128,66 @@ def choose_settings(estimator, data, refinement, random_state):
     )
 
 
+def read_bandwidth(estimator, generator, unit):
+    """Return the word of a rule, or checked bandwidths in standardized units."""
+    rule = estimator.bandwidth
+    if not isinstance(rule, str):
+        rule = _given_bandwidths(rule, unit)
+    elif rule == "auto":
+        is_raw, cost = _is_raw_density(estimator), as_cost(estimator.cost)
+        rule = cost.bandwidth or ("loo" if is_raw else generator._bandwidth_rule)
+    is_one = rule != "multiscale" if isinstance(rule, str) else len(rule.values) == 1
+    if not is_one:
+        _check_one_variance(estimator)
+    return rule
+
+
+def _is_raw_density(estimator):
+    """Return whether the density is the one that the cost trained."""
+    return estimator.refine is None and as_cost(estimator.cost).is_density
+
+
+def _given_bandwidths(bandwidth, unit):
+    """Return a user's bandwidths in standardized units; raise if they have none."""
+    several = isinstance(bandwidth, Bandwidths)
+    values, weights = (
+        (bandwidth.values, bandwidth.weights) if several else (bandwidth, None)
+    )
+    values = values.tolist() if hasattr(values, "tolist") else values
+    values = [values] if isinstance(values, Real) else list(values)
+    if not (values and all(isinstance(h, Real) and 0 < h for h in values)):
+        raise ValueError(
+            f"bandwidth={bandwidth!r} must be a positive number, or a sequence or "
+            "Bandwidths of such numbers, of which each is one standard deviation for "
+            "all features. Features get widths of their own by scaling X, as "
+            "standardize=True does."
+        )
+    for h in values:
+        if not 1 / MAX_RATIO < h / unit < MAX_RATIO:
+            raise ValueError(
+                f"bandwidth={h:g} is {h / unit:.3g} times the scale of the data, "
+                f"beyond {1 / MAX_RATIO:g} to {MAX_RATIO:g}. Use bandwidth='auto', or "
+                "a number near 1 with standardize=True."
+            )
+    return Bandwidths([h / unit for h in values], weights)
+
+
+def _check_one_variance(estimator):
+    """Raise if a variance is asked of the model where there are several kernels."""
+    if estimator.refine is None:
+        raise ValueError(
+            f"refine=None reports the variance of the kernel, and bandwidth="
+            f"{estimator.bandwidth!r} has several. Use refine='weights', which finds "
+            "the likeliest one, or one bandwidth."
+        )
+    if as_cost(estimator.cost).learns_variance:
+        raise ValueError(
+            f"cost={estimator.cost!r} learns the variance of one kernel, and bandwidth="
+            f"{estimator.bandwidth!r} has several. Give one bandwidth, or use another "
+            "cost."
+        )
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How the centers are to be placed."""
@@ -139,17 +202,12 @@ class Recipe:
 
 
 def choose_recipe(
-    estimator, data, generator, trainer, n_components, unit, random_state
+    estimator, data, generator, trainer, n_components, rule, random_state
 ):
     """Choose how the centers are to be placed."""
     n_samples = len(data.training[0])
     n_centers = generator._count(n_components, n_samples)
     cost = as_cost(estimator.cost)
-    is_raw_density = estimator.refine is None and cost.is_density
-    rule = estimator.bandwidth
-    if rule == "auto":
-        of_density = "loo" if is_raw_density else generator._bandwidth_rule
-        rule = cost.bandwidth or of_density
     cells = None
     if generator.init == "k-means++" or rule in CELL_RULES:
         cells = kmeans_centers(
@@ -160,17 +218,14 @@ def choose_recipe(
         )
         # Fewer distinct samples than centers: some centers coincide.
         cells = np.resize(cells, (n_centers, cells.shape[1]))
-    variance = (
-        VARIANCES[rule](data, cells, random_state)
-        if isinstance(rule, str)
-        else _given_variance(rule, unit)
-    )
+    variances, weights = _variances(rule, data, cells, random_state)
     base = FIRST_CENTERS[generator.init](data, cells, n_centers, random_state)
     bumps = Bumps(
-        variance,
-        total_variance(data.part, data.weights) if base is None else variance,
+        variances,
+        total_variance(data.part, data.weights) if base is None else 0.0,
+        weights,
         learn_weights=cost.learns_weights,
-        learn_variance=is_raw_density or cost.learns_variance,
+        learn_variance=_is_raw_density(estimator) or cost.learns_variance,
     )
     schedule = Schedule(
         estimator.max_iter,
@@ -184,26 +239,22 @@ def choose_recipe(
     return Recipe(generator, n_centers, bumps, base, schedule, trainer, seed)
 
 
-def _given_variance(bandwidth, unit):
-    """Return the user's bandwidth as a variance that single precision can hold."""
-    ratio = bandwidth / unit
-    if not 1 / MAX_RATIO < ratio < MAX_RATIO:
-        raise ValueError(
-            f"bandwidth={bandwidth:g} is {ratio:.3g} times the scale of the data, "
-            f"beyond {1 / MAX_RATIO:g} to {MAX_RATIO:g}. Use bandwidth='auto', or a "
-            "number near 1 with standardize=True."
-        )
-    return ratio**2
+def _variances(rule, data, cells, random_state):
+    """Return the variances of the kernels, and their weights or None."""
+    if isinstance(rule, str):
+        return tuple(np.atleast_1d(VARIANCES[rule](data, cells, random_state))), None
+    return tuple(h**2 for h in rule.values), rule.weights
 
 
 VARIANCES = {
     "cell": cell_variance,
     "loo": loo_variance,
+    "multiscale": multiscale_variances,
     "residual": residual_variance,
     "wide": wide_variance,
 }
 
-CELL_RULES = ("cell", "residual", "wide")
+CELL_RULES = ("cell", "multiscale", "residual", "wide")
 
 
 def _draw_samples(data, cells, n_centers, random_state):

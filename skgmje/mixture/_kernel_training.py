@@ -90,8 +90,8 @@ class Objective:
         rows, factor, last = self._last
         if rows is not X or factor != self.factor:
             logs = None if sample_weight is None else sample_weight.log()
-            bandwidth = (self.factor * self.bumps.variance) ** 0.5
-            last = grams(X, mixture.means, bandwidth, log_data_weights=logs)
+            bandwidths = self.bumps.widened(self.factor)
+            last = grams(X, mixture.means, bandwidths, log_data_weights=logs)
         last = last.with_centers(mixture.means, model_bandwidth)
         self._last = (X, self.factor, last)
         return last
@@ -200,7 +200,7 @@ def _draw_model(module, n_components, random_state):
 def restore_network(estimator):
     """Return the map from noise to centers from the tensors that a file has of it."""
     generator = read_generator(estimator.generator)
-    recipe = Recipe(generator, n_centers=1, bumps=Bumps(1.0, 1.0))
+    recipe = Recipe(generator, n_centers=1, bumps=Bumps((1.0,), 1.0))
     args = estimator.n_features_in_, recipe, torch.Generator(), torch.float32
     with own_random_state(0):
         module = generator._build(*args)
