@@ -1,14 +1,19 @@
 """Data and automatic settings of a KernelMixtureDensity."""
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from skgmje._standardize import drop_weightless
 from skgmje._training._schedule import Schedule
-from skgmje._validation import as_blocks, check_blocks, check_rows, check_weights
+from skgmje._validation import (
+    as_blocks,
+    check_blocks,
+    check_rows,
+    check_weights,
+    positive_numbers,
+)
 from skgmje.costs._costs import as_cost
 from skgmje.em import RowBlocks
 from skgmje.em._bandwidth import (
@@ -153,15 +158,11 @@ def _given_bandwidths(bandwidth, unit):
     values, weights = (
         (bandwidth.values, bandwidth.weights) if several else (bandwidth, None)
     )
-    values = values.tolist() if hasattr(values, "tolist") else values
-    values = [values] if isinstance(values, Real) else list(values)
-    if not (values and all(isinstance(h, Real) and 0 < h for h in values)):
-        raise ValueError(
-            f"bandwidth={bandwidth!r} must be a positive number, or a sequence or "
-            "Bandwidths of such numbers, of which each is one standard deviation for "
-            "all features. Features get widths of their own by scaling X, as "
-            "standardize=True does."
-        )
+    meaning = (
+        "Each is one standard deviation of a kernel for all features; features get "
+        "widths of their own by scaling X, as standardize=True does."
+    )
+    values = positive_numbers(values, "bandwidth", meaning)
     for h in values:
         if not 1 / MAX_RATIO < h / unit < MAX_RATIO:
             raise ValueError(
