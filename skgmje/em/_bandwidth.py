@@ -93,13 +93,14 @@ def _mean_log_prob(log_variance, squares, weights, n_features, sample_weight=Non
 
 
 def multiscale_bandwidths(X, centers, sample_weight=None):
-    r"""Return five bandwidths from the size of the cells to that of the data.
+    r"""Return five or more bandwidths from the size of the cells to that of the data.
 
-    .. math:: v_s = 4^s v^*, \quad s = -1, \dots, 3, \qquad
+    .. math:: v_s = 4^s v^*, \quad s = -1, \dots, \max(3, S), \qquad
         v^* = \tfrac12 \overline{\min_k \|x - c_k\|^2}
 
     with half the mean squared distance of a sample to the nearest center, at
-    least 1e-4 of the total variance. A cost that sums these kernels needs no
+    least 1e-4 of the total variance, and the least S for which :math:`4^S v^*` is
+    no less than the total variance. A cost that sums these kernels needs no
     bandwidth of its own: its narrow kernels tell neighbors apart, its wide ones
     move centers that are far away.
 
@@ -151,11 +152,13 @@ def multiscale_bandwidths(X, centers, sample_weight=None):
             "Give numbers."
         )
     variance = max(_half_square(X, centers, weights), _FLOOR * total)
-    return Bandwidths(unit * (variance * _LADDER) ** 0.5)
+    # The widest kernel sees all samples: else far centers are never called back.
+    last = max(_LEAST_LAST, math.ceil(math.log(total / variance, 4.0)))
+    return Bandwidths(unit * (variance * 4.0 ** np.arange(-1, last + 1)) ** 0.5)
 
 
-# From the narrowest to the widest, in squared units.
-_LADDER = 4.0 ** np.arange(-1, 4)
+# The widest bandwidth is at least this power of 4 times the cells, in squared units.
+_LEAST_LAST = 3
 
 # Samples that stand for more of them where all pairs are looked at.
 _MAX_ROWS = 1000
@@ -212,6 +215,27 @@ def nearest_centers(X, centers):
         labels[rows] = distances.argmin(axis=1)
         squares[rows] = distances.min(axis=1)
     return labels, squares
+
+
+def cell_spread(X, centers, sample_weight=None):
+    """Return shares of the cells, and roots of shrunken covariances within, 3-d."""
+    weights = np.ones(len(X)) if sample_weight is None else sample_weight
+    labels, _ = nearest_centers(X, centers)
+    rest = (X - centers[labels]) * np.sqrt(weights)[:, None]
+    shares = np.bincount(labels, weights, len(centers))
+    pooled = rest.T @ rest / weights.sum()
+    spread = np.empty((len(centers), *pooled.shape))
+    for k, share in enumerate(shares):
+        own = rest[labels == k]
+        values, vectors = np.linalg.eigh(
+            (own.T @ own + _PSEUDO_COUNT * pooled) / (share + _PSEUDO_COUNT)
+        )
+        spread[k] = vectors * np.sqrt(values.clip(min=0))
+    return shares / shares.sum(), spread
+
+
+# Samples of the pooled covariance that count beside those of a cell.
+_PSEUDO_COUNT = 50.0
 
 
 def cell_variance(data, centers, random_state=None):
