@@ -152,9 +152,14 @@ def multiscale_bandwidths(X, centers, sample_weight=None):
             "Give numbers."
         )
     variance = max(_half_square(X, centers, weights), _FLOOR * total)
+    return Bandwidths(unit * _ladder(variance, total) ** 0.5)
+
+
+def _ladder(variance, total):
+    """Return variances, each four times the last, from below one to a total."""
     # The widest kernel sees all samples: else far centers are never called back.
     last = max(_LEAST_LAST, math.ceil(math.log(total / variance, 4.0)))
-    return Bandwidths(unit * (variance * 4.0 ** np.arange(-1, last + 1)) ** 0.5)
+    return variance * 4.0 ** np.arange(-1, last + 1)
 
 
 # The widest bandwidth is at least this power of 4 times the cells, in squared units.
@@ -257,7 +262,8 @@ def residual_variance(data, centers, random_state=None):
 
 def multiscale_variances(data, centers, random_state=None):
     """Return a ladder of variances, from below that of the cells to the data's."""
-    return cell_variance(data, centers) * _LADDER
+    total = total_variance(data.part, data.weights)
+    return _ladder(cell_variance(data, centers), total)
 
 
 def wide_variance(data, centers, random_state=None):

@@ -260,7 +260,7 @@ def _hooks(estimator, task):
 def check_decoder(estimator, X):
     """Return the device and the trainer; what can fail should do so before any work."""
     device, trainer = check_training(estimator)
-    check_layers(estimator.hidden_layer_sizes, (512, 256))
+    check_layers(estimator.hidden_layer_sizes, (512, 256), may_be_empty=False)
     n_rows, n_features = min(estimator.batch_size, len(X)), X.shape[1]
     width = max(1, estimator.hidden_layer_sizes[-1] // 2)
     n_centers = estimator.n_centers

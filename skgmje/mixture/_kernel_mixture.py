@@ -162,8 +162,8 @@ class KernelMixtureDensity(
         The likelihood takes one, and so does ``refine=None``, whose model has one
         variance. 'cell': half the mean squared distance of a sample to the
         nearest k-means center, as a variance. 'loo': the kernel density
-        estimate that predicts best. 'multiscale': five, with 1/4, 1, 4, 16 and 64
-        times the variance of 'cell'. 'auto': 'loo' for the density of a cost as
+        estimate that predicts best. 'multiscale': five or more, with 1/4, 1, 4, 16, 64
+        ... times the variance of 'cell', up to that of the data. 'auto': 'loo' for the density of a cost as
         it stands, four times 'cell' for noise in 16 or more dimensions, a
         feature's standard deviation within the cells for 'likelihood', else
         'cell'.
