@@ -20,7 +20,7 @@ from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import standardization
 from skgmje._training._schedule import Schedule
 from skgmje._validation import TypeOptions
-from skgmje.costs._costs import TRAINING_COSTS, as_cost
+from skgmje.costs._costs import TRAINING_COSTS
 from skgmje.gaussian import Bandwidths
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._gaussian_mixture import GaussianMixture
@@ -35,6 +35,7 @@ from skgmje.mixture._kernel_recipe import (
     choose_recipe,
     choose_settings,
     read_bandwidth,
+    read_cost,
     standardized_data,
     training_samples,
 )
@@ -85,9 +86,9 @@ def warn_of_dead_gradient(estimator, n_pairs):
         )
 
 
-def warn_of_no_density(estimator):
+def warn_of_no_density(estimator, cost):
     """Warn if the variance that is reported belongs to no density."""
-    if estimator.refine is None and as_cost(estimator.cost).is_density is False:
+    if estimator.refine is None and cost.is_density is False:
         warnings.warn(
             f"cost={estimator.cost!r} compares operators: its variance is not that of "
             "a density, and with refine=None likelihoods say little. Use "
@@ -142,10 +143,14 @@ class KernelMixtureDensity(
         Pseudo-count, in samples, of the pooled covariance in the refinements
         'covariances' and 'em'.
 
-    cost : {'scalar', 'vector-matrix', 'matrix-matrix', 'svd', 'likelihood'} \
-            or callable, default='svd'
+    cost : {'auto', 'scalar', 'vector-matrix', 'matrix-matrix', 'svd', 'likelihood'} \
+            or callable, default='auto'
         Key of :data:`skgmje.costs.COSTS`, minus the log-likelihood, or a
-        function of :class:`skgmje.gaussian.Grams` that returns a tensor.
+        function of :class:`skgmje.gaussian.Grams` that returns a tensor. 'auto':
+        'svd' for codes, 'scalar' for noise. The latter, with 'multiscale', of 256
+        fresh centers as draws of a distribution: no pair of a center with itself
+        counts, it is the sum in the units of `X` and in those of each feature's
+        deviation, and `loss_curve_` lacks a constant, so that it may be negative.
 
     generator : {'codes', 'noise'}, Codes, Noise, torch.nn.Module or callable, \
             default='codes'
@@ -163,10 +168,9 @@ class KernelMixtureDensity(
         variance. 'cell': half the mean squared distance of a sample to the
         nearest k-means center, as a variance. 'loo': the kernel density
         estimate that predicts best. 'multiscale': five or more, with 1/4, 1, 4, 16, 64
-        ... times the variance of 'cell', up to that of the data. 'auto': 'loo' for the density of a cost as
-        it stands, four times 'cell' for noise in 16 or more dimensions, a
-        feature's standard deviation within the cells for 'likelihood', else
-        'cell'.
+        ... times the variance of 'cell', up to that of the data. 'auto': 'loo' for
+        the density of a cost as it stands, a feature's standard deviation within the cells for 'likelihood',
+        'multiscale' for noise, else 'cell'.
 
     refine : {'covariances', 'em', 'weights', None} or GaussianMixture, \
             default='covariances'
@@ -242,7 +246,7 @@ class KernelMixtureDensity(
         there are several.
 
     loss_curve_ : ndarray of shape (n_iter_,)
-        Cost before each step; while the bandwidth falls, values do not compare.
+        Cost before each step, of ``cost="auto"`` for noise up to a constant; while the bandwidth falls, values do not compare.
 
     bound_gap_ : float
         The cost at the end, on up to 2000 samples.
@@ -302,7 +306,7 @@ class KernelMixtureDensity(
         ],
         "covariance_type": [TypeOptions()],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "cost": [StrOptions(TRAINING_COSTS.keys()), callable],
+        "cost": [StrOptions({"auto"}), StrOptions(TRAINING_COSTS.keys()), callable],
         "generator": [StrOptions(GENERATORS.keys()), CenterOptions, callable],
         "bandwidth": [
             Interval(Real, 0, None, closed="neither"),
@@ -332,7 +336,7 @@ class KernelMixtureDensity(
         *,
         covariance_type="auto",
         shrinkage="auto",
-        cost="svd",
+        cost="auto",
         generator="codes",
         bandwidth="auto",
         refine="covariances",
@@ -412,13 +416,13 @@ class KernelMixtureDensity(
             data = standardized_data(X, sample_weight, units, size, random_state)
             settings = choose_settings(self, data, refinement, random_state)
             size = settings.n_components
-            source = generator, trainer, size, bandwidth, random_state
+            source = generator, trainer, size, bandwidth, self._scale, random_state
             recipe = choose_recipe(self, data, *source)
             placement = train_centers(self, data, X.dtype, size, recipe, task, device)
             bandwidths = unit * np.sqrt(recipe.bumps.variances)
             found = placement, settings, bandwidths
             trouble = task.end(self._store, task, refinement, data, *found)
-        self._warn(placement, trouble)
+        self._warn(placement, trouble, read_cost(self, generator))
         self._warn_of_ties(X)
         return self
 
@@ -445,14 +449,14 @@ class KernelMixtureDensity(
         self.converged_ = False
         return refined.trouble
 
-    def _warn(self, placement, trouble):
+    def _warn(self, placement, trouble, cost):
         """Say what did not go well in a fit that was not interrupted."""
         unsettled = describe_drop(self.loss_curve_, self.max_iter, self.tol)
         troubles = [placement.training.trouble or unsettled, trouble]
         self.converged_ = not any(troubles)
         warn_of_troubles(type(self).__name__, troubles)
         warn_of_dead_gradient(self, placement.diagnostics["n_pairs"])
-        warn_of_no_density(self)
+        warn_of_no_density(self, cost)
 
     def _count_parameters(self):
         """Return the number of free parameters of the fit."""
@@ -511,6 +515,6 @@ class KernelMixtureDensity(
             raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
         source = self.random_state if random_state is None else random_state
         seed = int(as_generator(source).integers(2**31 - 1))
-        code_dim = read_generator(self.generator).code_dim
+        code_dim = read_generator(self.generator)._width(self.n_features_in_)
         centers = sample_network(self.generator_, n_samples, code_dim, seed)
         return centers * self._scale + self._loc

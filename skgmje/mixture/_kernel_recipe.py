@@ -15,9 +15,10 @@ from skgmje._validation import (
     positive_numbers,
 )
 from skgmje.costs._costs import as_cost
-from skgmje.em import RowBlocks
+from skgmje.em import RowBlocks, multiscale_bandwidths
 from skgmje.em._bandwidth import (
     Bumps,
+    cell_spread,
     cell_variance,
     loo_variance,
     multiscale_variances,
@@ -135,21 +136,26 @@ def choose_settings(estimator, data, refinement, random_state):
 
 def read_bandwidth(estimator, generator, unit):
     """Return the word of a rule, or checked bandwidths in standardized units."""
-    rule = estimator.bandwidth
+    rule, cost = estimator.bandwidth, read_cost(estimator, generator)
     if not isinstance(rule, str):
         rule = _given_bandwidths(rule, unit)
     elif rule == "auto":
-        is_raw, cost = _is_raw_density(estimator), as_cost(estimator.cost)
-        rule = cost.bandwidth or ("loo" if is_raw else generator._bandwidth_rule)
+        has_one = estimator.refine is None or cost.learns_variance
+        of_noise = generator._draws_noise and not has_one
+        of_density = "loo" if estimator.refine is None and cost.is_density else "cell"
+        rule = "multiscale" if of_noise else of_density
+        rule = cost.bandwidth or rule
     is_one = rule != "multiscale" if isinstance(rule, str) else len(rule.values) == 1
     if not is_one:
-        _check_one_variance(estimator)
+        _check_one_variance(estimator, cost)
     return rule
 
 
-def _is_raw_density(estimator):
-    """Return whether the density is the one that the cost trained."""
-    return estimator.refine is None and as_cost(estimator.cost).is_density
+def read_cost(estimator, generator):
+    """Return the cost that an estimator asks for."""
+    cost = estimator.cost
+    is_auto = isinstance(cost, str) and cost == "auto"
+    return as_cost(generator._auto_cost if is_auto else cost)
 
 
 def _given_bandwidths(bandwidth, unit):
@@ -173,7 +179,7 @@ def _given_bandwidths(bandwidth, unit):
     return Bandwidths([h / unit for h in values], weights)
 
 
-def _check_one_variance(estimator):
+def _check_one_variance(estimator, cost):
     """Raise if a variance is asked of the model where there are several kernels."""
     if estimator.refine is None:
         raise ValueError(
@@ -181,7 +187,7 @@ def _check_one_variance(estimator):
             f"{estimator.bandwidth!r} has several. Use refine='weights', which finds "
             "the likeliest one, or one bandwidth."
         )
-    if as_cost(estimator.cost).learns_variance:
+    if cost.learns_variance:
         raise ValueError(
             f"cost={estimator.cost!r} learns the variance of one kernel, and bandwidth="
             f"{estimator.bandwidth!r} has several. Give one bandwidth, or use another "
@@ -200,33 +206,43 @@ class Recipe:
     schedule: Any = None
     trainer: Any = None
     seed: int = 0
+    start: Any = None
+    units: Any = None
 
 
 def choose_recipe(
-    estimator, data, generator, trainer, n_components, rule, random_state
+    estimator, data, generator, trainer, n_components, rule, scale, random_state
 ):
     """Choose how the centers are to be placed."""
     n_samples = len(data.training[0])
     n_centers = generator._count(n_components, n_samples)
-    cost = as_cost(estimator.cost)
-    cells = None
-    if generator.init == "k-means++" or rule in CELL_RULES:
+    cost, start, cells = read_cost(estimator, generator), None, None
+    of_cells = isinstance(rule, str) and rule in CELL_RULES
+    if generator.init == "k-means++" or of_cells or generator._starts_as_cells:
+        n_cells = generator._n_cells(n_centers, len(data.part))
         cells = kmeans_centers(
             data.part,
-            n_centers,
+            n_cells,
             sample_weight=data.part_weight,
             random_state=random_state,
         )
         # Fewer distinct samples than centers: some centers coincide.
-        cells = np.resize(cells, (n_centers, cells.shape[1]))
+        cells = np.resize(cells, (n_cells, cells.shape[1]))
+    if generator._starts_as_cells:
+        start = (cells, *cell_spread(data.part, cells, data.part_weight))
+    units = None
+    if generator._draws_noise and estimator.cost == "auto" and rule == "multiscale":
+        n_centers, units = FRESH_CENTERS, _fresh_units(data, cells, scale)
     variances, weights = _variances(rule, data, cells, random_state)
     base = FIRST_CENTERS[generator.init](data, cells, n_centers, random_state)
+    total = total_variance(data.part, data.weights)
     bumps = Bumps(
         variances,
-        total_variance(data.part, data.weights) if base is None else 0.0,
+        total if base is None and start is None else 0.0,
         weights,
         learn_weights=cost.learns_weights,
-        learn_variance=_is_raw_density(estimator) or cost.learns_variance,
+        learn_variance=cost.learns_variance
+        or (estimator.refine is None and cost.is_density),
     )
     schedule = Schedule(
         estimator.max_iter,
@@ -237,7 +253,34 @@ def choose_recipe(
         tol=estimator.tol,
     )
     seed = int(random_state.randint(2**31 - 1))
-    return Recipe(generator, n_centers, bumps, base, schedule, trainer, seed)
+    how = generator, n_centers, bumps, base, schedule, trainer, seed
+    return Recipe(*how, start, units)
+
+
+# Per step where centers are compared as draws of a distribution.
+FRESH_CENTERS = 256
+
+
+def _fresh_units(data, cells, scale):
+    """Return what features are divided by, and bandwidths: their units, their spread.
+
+    Distances between samples as they came tell neighbors apart; in units of their
+    spread, features that vary little count too.
+    """
+    mean = np.average(data.part, axis=0, weights=data.weights)
+    variances = np.average((data.part - mean) ** 2, axis=0, weights=data.weights)
+    if not variances.any():
+        return [(np.ones(len(mean)), Bandwidths([1.0]))]
+    deviations = np.where(variances > 0, variances, 1.0) ** 0.5
+    scale = np.broadcast_to(scale, deviations.shape)
+    units = [np.exp(np.log(scale).mean()) / scale]
+    if not np.allclose(units[0], deviations):
+        units.append(deviations)
+    weights = data.part_weight
+    return [
+        (own, multiscale_bandwidths(data.part / own, cells / own, weights))
+        for own in units
+    ]
 
 
 def _variances(rule, data, cells, random_state):
@@ -277,4 +320,5 @@ def _batch_size(estimator, generator, n_centers, n_samples):
         return estimator.batch_size
     if n_samples <= FULL_BATCH_SAMPLES and not generator._draws_noise:
         return None
-    return min(n_samples, max(256, 4 * n_centers))
+    least = 2 * n_centers if generator._draws_noise else 4 * n_centers
+    return min(n_samples, max(256, least))
