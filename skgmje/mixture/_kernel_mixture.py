@@ -169,8 +169,8 @@ class KernelMixtureDensity(
         nearest k-means center, as a variance. 'loo': the kernel density
         estimate that predicts best. 'multiscale': five or more, with 1/4, 1, 4, 16, 64
         ... times the variance of 'cell', up to that of the data. 'auto': 'loo' for
-        the density of a cost as it stands, a feature's standard deviation within the cells for 'likelihood',
-        'multiscale' for noise, else 'cell'.
+        the density of a cost as it stands, a feature's standard deviation within the
+        cells for 'likelihood', 'multiscale' for noise, else 'cell'.
 
     refine : {'covariances', 'em', 'weights', None} or GaussianMixture, \
             default='covariances'
@@ -246,7 +246,8 @@ class KernelMixtureDensity(
         there are several.
 
     loss_curve_ : ndarray of shape (n_iter_,)
-        Cost before each step, of ``cost="auto"`` for noise up to a constant; while the bandwidth falls, values do not compare.
+        Cost before each step, of ``cost="auto"`` for noise up to a constant; while
+        the bandwidth falls, values do not compare.
 
     bound_gap_ : float
         The cost at the end, on up to 2000 samples.

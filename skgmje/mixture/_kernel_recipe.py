@@ -250,15 +250,17 @@ def choose_recipe(
         estimator.learning_rate,
         fast_parameters=("log_weights", "log_variance"),
         warmup=0.5 if bumps.ratio > 1 else 0.0,
-        tol=estimator.tol,
+        tol=max(estimator.tol, _FRESH_NOISE) if units else estimator.tol,
     )
     seed = int(random_state.randint(2**31 - 1))
     how = generator, n_centers, bumps, base, schedule, trainer, seed
     return Recipe(*how, start, units)
 
 
-# Per step where centers are compared as draws of a distribution.
+# Per step where centers are compared as draws of a distribution, whose cost then
+# varies by several hundredths: a rise of less means nothing.
 FRESH_CENTERS = 256
+_FRESH_NOISE = 0.1
 
 
 def _fresh_units(data, cells, scale):
