@@ -187,6 +187,8 @@ class Noise(CenterOptions):
 
     def _n_cells(self, n_centers, n_samples):
         """Return the number of cells that say where to start, and how wide."""
+        if not self._starts_as_cells:
+            return n_centers
         return min(_MAX_CELLS, max(1, n_samples // _SAMPLES_PER_CELL))
 
     def _width(self, n_features):
