@@ -50,10 +50,7 @@ class KernelTerms(NamedTuple):
 
 
 def kernel_terms(X, centers, variances, patches):
-    """Compute both terms of the conditional Schwarz bound, by Gram products.
-
-    Of several variances each term is the mean over their kernels.
-    """
+    """Compute both terms of the conditional Schwarz bound, means over kernels."""
     xp, n_centers = namespace(X, centers), centers.shape[1]
     # Seen from the sample, one Gram matrix has the distances of both kinds.
     residuals = patches.split(centers - X[:, None, :])

@@ -264,11 +264,9 @@ _FRESH_NOISE = 0.1
 
 
 def _fresh_units(data, cells, scale):
-    """Return what features are divided by, and bandwidths: their units, their spread.
-
-    Distances between samples as they came tell neighbors apart; in units of their
-    spread, features that vary little count too.
-    """
+    """Return what features are divided by, in each of two units, and bandwidths."""
+    # Distances between samples as they came tell neighbors apart; in units of their
+    # spread, features that vary little count too.
     mean = np.average(data.part, axis=0, weights=data.weights)
     variances = np.average((data.part - mean) ** 2, axis=0, weights=data.weights)
     if not variances.any():
