@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import contextmanager
+from numbers import Real
 
 import numpy as np
 from sklearn.utils.validation import check_array, validate_data
@@ -210,6 +211,18 @@ def check_numbers(values, name, **options):
     """Return an array, a tensor, a table or a list as an array of floats, by name."""
     options = {"dtype": np.float64} | options
     return check_array(from_tensor(values), input_name=name, **options)
+
+
+def positive_numbers(value, name, meaning):
+    """Return positive numbers, or one, as a list; `meaning` says what they are."""
+    numbers = value.tolist() if hasattr(value, "tolist") else value
+    numbers = [numbers] if isinstance(numbers, Real) else list(numbers)
+    if not (numbers and all(isinstance(v, Real) and 0 < v < np.inf for v in numbers)):
+        raise ValueError(
+            f"{name}={value!r} must be a positive, finite number, or a sequence of "
+            f"such numbers. {meaning}"
+        )
+    return numbers
 
 
 def check_weights(sample_weight, X):

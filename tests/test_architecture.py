@@ -29,6 +29,7 @@ SHARED = {
     "conditional._source": "how a source is fitted, which embeddings say too",
     "conditional._sources": "sources by name: embeddings choose among them too",
     "costs._costs": "how a cost is named in a parameter, and which can be trained",
+    "costs._fresh": "the cost of centers that are drawn afresh, which needs torch",
     "em._bandwidth": "one bandwidth, one search of nearest centers",
     "em._blocks": "samples in blocks, which every check knows",
     "em._em": "one start and one M-step for all that fit mixtures",

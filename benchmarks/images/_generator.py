@@ -94,7 +94,7 @@ def cells(values):
 
 
 def plane():
-    """The same in two dimensions, at the default bandwidth, without a file."""
+    """The same in two dimensions, with one bandwidth, several, and by default."""
     shapes = {
         "moons": lambda n, seed: make_moons(n, noise=0.08, random_state=seed)[0],
         "ring of eight": lambda n, seed: ring().sample(n, random_state=seed)[0],
@@ -103,12 +103,18 @@ def plane():
     results, rows = {}, []
     for name, draw in shapes.items():
         X, X_test = draw(1000, 100), draw(N_SAMPLES, 101)
-        for cost in COSTS:
-            found = [judge(X, X_test, seed, cost=cost, **params) for seed in SEEDS]
-            results[f"{name} | {cost}"] = found
-            rows.append([name, cost, cells(found)[0], cells(found)[2]])
+        models = {
+            (cost, width): {**params, "cost": cost, "bandwidth": width}
+            for cost in COSTS
+            for width in ("cell", "multiscale")
+        }
+        models["auto", "auto"] = {**params, "generator": "noise", "max_iter": 300}
+        for words, settings in models.items():
+            found = [judge(X, X_test, seed, **settings) for seed in SEEDS]
+            results[" | ".join([name, *words])] = found
+            rows.append([name, *words, cells(found)[0], cells(found)[2]])
             print(*rows[-1], sep=" | ", flush=True)
-    header = ["rows", "cost", HEADER[3], HEADER[5]]
+    header = ["rows", *HEADER[:2], HEADER[3], HEADER[5]]
     publish(
         __file__, "images-generator-plane", {"results": results}, markdown(header, rows)
     )

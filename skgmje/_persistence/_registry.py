@@ -43,6 +43,7 @@ CLASSES = {
     "Blend": "skgmje.conditional._stack_model.Blend",
     "Boosted": "skgmje.conditional._member_trees.Boosted",
     "BoostingMember": "skgmje.conditional._member_trees.BoostingMember",
+    "Bandwidths": "skgmje.gaussian._grams.Bandwidths",
     "Calibration": "skgmje.conditional._stack_model.Calibration",
     "Forest": "skgmje.conditional._member_trees.Forest",
     "ForestMember": "skgmje.conditional._member_trees.ForestMember",

@@ -64,7 +64,7 @@ class Cost:
     optimal_weights : callable or None, default=None
         Best weights for given Gram matrices, once the training is over.
 
-    bandwidth : {'cell', 'loo', 'residual', 'wide'} or None, default=None
+    bandwidth : {'cell', 'loo', 'multiscale', 'residual', 'wide'} or None, default=None
         What ``bandwidth="auto"`` means; None: it depends on the other settings.
 
     identity : callable or None, default=None

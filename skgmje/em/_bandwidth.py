@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.spatial.distance import cdist, pdist, squareform
@@ -92,13 +93,14 @@ def _mean_log_prob(log_variance, squares, weights, n_features, sample_weight=Non
 
 
 def multiscale_bandwidths(X, centers, sample_weight=None):
-    r"""Return five bandwidths from the size of the cells to that of the data.
+    r"""Return five or more bandwidths from the size of the cells to that of the data.
 
-    .. math:: v_s = 4^s v^*, \quad s = -1, \dots, 3, \qquad
+    .. math:: v_s = 4^s v^*, \quad s = -1, \dots, \max(3, S), \qquad
         v^* = \tfrac12 \overline{\min_k \|x - c_k\|^2}
 
     with half the mean squared distance of a sample to the nearest center, at
-    least 1e-4 of the total variance. A cost that sums these kernels needs no
+    least 1e-4 of the total variance, and the least S for which :math:`4^S v^*` is
+    no less than the total variance. A cost that sums these kernels needs no
     bandwidth of its own: its narrow kernels tell neighbors apart, its wide ones
     move centers that are far away.
 
@@ -150,11 +152,18 @@ def multiscale_bandwidths(X, centers, sample_weight=None):
             "Give numbers."
         )
     variance = max(_half_square(X, centers, weights), _FLOOR * total)
-    return Bandwidths(unit * (variance * _LADDER) ** 0.5)
+    return Bandwidths(unit * _ladder(variance, total) ** 0.5)
 
 
-# From the narrowest to the widest, in squared units.
-_LADDER = 4.0 ** np.arange(-1, 4)
+def _ladder(variance, total):
+    """Return variances, each four times the last, from below one to a total."""
+    # The widest kernel sees all samples: else far centers are never called back.
+    last = max(_LEAST_LAST, math.ceil(math.log(total / variance, 4.0)))
+    return variance * 4.0 ** np.arange(-1, last + 1)
+
+
+# The widest bandwidth is at least this power of 4 times the cells, in squared units.
+_LEAST_LAST = 3
 
 # Samples that stand for more of them where all pairs are looked at.
 _MAX_ROWS = 1000
@@ -173,15 +182,26 @@ _MANY_FEATURES = 16
 class Bumps:
     """Variances of the kernels, in squared units of the standardized data."""
 
-    variance: float
+    variances: tuple
     start_variance: float
+    weights: Any = None
     learn_weights: bool = False
     learn_variance: bool = False
+
+    @property
+    def variance(self):
+        """Variance of the widest kernel, that of a model of one."""
+        return max(self.variances)
 
     @property
     def ratio(self):
         """How many times the start is wider than the end."""
         return max(1.0, self.start_variance / self.variance)
+
+    def widened(self, factor):
+        """Return the bandwidths with all variances multiplied by a factor."""
+        values = [(factor * variance) ** 0.5 for variance in self.variances]
+        return Bandwidths(values, self.weights)
 
 
 def total_variance(X, sample_weight):
@@ -202,6 +222,27 @@ def nearest_centers(X, centers):
     return labels, squares
 
 
+def cell_spread(X, centers, sample_weight=None):
+    """Return shares of the cells, and roots of shrunken covariances within, 3-d."""
+    weights = np.ones(len(X)) if sample_weight is None else sample_weight
+    labels, _ = nearest_centers(X, centers)
+    rest = (X - centers[labels]) * np.sqrt(weights)[:, None]
+    shares = np.bincount(labels, weights, len(centers))
+    pooled = rest.T @ rest / weights.sum()
+    spread = np.empty((len(centers), *pooled.shape))
+    for k, share in enumerate(shares):
+        own = rest[labels == k]
+        values, vectors = np.linalg.eigh(
+            (own.T @ own + _PSEUDO_COUNT * pooled) / (share + _PSEUDO_COUNT)
+        )
+        spread[k] = vectors * np.sqrt(values.clip(min=0))
+    return shares / shares.sum(), spread
+
+
+# Samples of the pooled covariance that count beside those of a cell.
+_PSEUDO_COUNT = 50.0
+
+
 def cell_variance(data, centers, random_state=None):
     """Return half the mean squared distance to the nearest center, not of a point."""
     variance = _half_square(data.part, centers, data.weights)
@@ -217,6 +258,12 @@ def _half_square(X, centers, weights):
 def residual_variance(data, centers, random_state=None):
     """Return the variance of a feature within the cells, the likeliest one."""
     return 2 * cell_variance(data, centers) / data.part.shape[1]
+
+
+def multiscale_variances(data, centers, random_state=None):
+    """Return a ladder of variances, from below that of the cells to the data's."""
+    total = total_variance(data.part, data.weights)
+    return _ladder(cell_variance(data, centers), total)
 
 
 def wide_variance(data, centers, random_state=None):

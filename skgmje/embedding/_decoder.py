@@ -135,9 +135,9 @@ class KernelDecoder(
     latent_mixture_ : Mixture
         Density of the codes.
 
-    kernel_variance_ : float
+    kernel_variance_ : float or ndarray of shape (n_variances,)
         Variance v of the kernel at the end of the training, in the units of the
-        kernel's `variance`.
+        kernel's `variance`; an array if there are several.
 
     residual_variance_ : float
         Mean squared difference, for each feature, of training samples to their
@@ -148,7 +148,7 @@ class KernelDecoder(
 
     loss_curve_ : ndarray of shape (n_iter_,)
         Cost before each step, times v for each feature of standardized samples: with
-        one center the mean squared error.
+        one center the mean squared error. Of several variances v is the harmonic mean.
 
     n_iter_ : int
         Number of gradient steps.
@@ -341,8 +341,9 @@ class KernelDecoder(
         precision = torch.float64 if dtype == np.float64 else torch.float32
         self.encoder_ = trained.encoder.to(precision)
         self.decoder_ = trained.decoder.to(precision)
-        self._variance = trained.variance
-        self.kernel_variance_ = trained.variance * self._unit
+        self._variances = np.array(trained.variances)
+        found = self._variances * self._unit
+        self.kernel_variance_ = found if len(found) > 1 else float(found[0])
         self.effective_samples_ = trained.effective_samples
         self.loss_curve_ = trained.training.loss_curve
         self.n_iter_ = max(1, len(self.loss_curve_))
@@ -579,14 +580,15 @@ class KernelDecoder(
             In nats.
         """
         X = self._check_predict(X)
-        variance, n_patches = self._variance, self._patches.n_patches
+        variances, n_patches = self._variances, self._patches.n_patches
         bound = np.empty(len(X))
         for part, centers in self._decode(self._encode(X)):
             rows = self._units.forward(X[part])
-            terms = kernel_terms(rows, centers, variance, self._patches)
+            terms = kernel_terms(rows, centers, variances, self._patches)
             bound[part] = terms.log_ratio.mean(axis=1)
         n_features = self.n_features_in_
-        heights = n_features / 2 * np.log(np.pi * variance / n_patches)
+        # Kernels of one height, the geometric mean, are added up.
+        heights = n_features / 2 * np.log(np.pi * variances / n_patches).mean()
         scales = np.log(np.broadcast_to(self._units.scale, n_features)).sum()
         return bound - (heights + scales) / n_patches
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from skgmje._backend import logsumexp, namespace
 from skgmje._options import Options
 from skgmje._sklearn import Interval, StrOptions
+from skgmje._validation import positive_numbers
 from skgmje.embedding._views import agree_on_shape, check_image_shape, check_size
 
 
@@ -48,8 +49,8 @@ class KernelTerms(NamedTuple):
         return 2 * self.log_fit - self.log_norm
 
 
-def kernel_terms(X, centers, variance, patches):
-    """Compute both terms of the conditional Schwarz bound, by Gram products."""
+def kernel_terms(X, centers, variances, patches):
+    """Compute both terms of the conditional Schwarz bound, means over kernels."""
     xp, n_centers = namespace(X, centers), centers.shape[1]
     # Seen from the sample, one Gram matrix has the distances of both kinds.
     residuals = patches.split(centers - X[:, None, :])
@@ -57,10 +58,15 @@ def kernel_terms(X, centers, variance, patches):
     squares = xp.linalg.diagonal(gram)
     pairs = squares[..., :, None] + squares[..., None, :] - 2 * gram
     pairs = xp.reshape(xp.clip(pairs, 0.0), (*squares.shape[:2], n_centers**2))
-    share = variance / patches.n_patches
-    log_fit = logsumexp(-squares / (2 * share), -1) - math.log(n_centers)
-    log_norm = logsumexp(-pairs / (4 * share), -1) - 2 * math.log(n_centers)
-    return KernelTerms(log_fit, log_norm)
+    shares = [variance / patches.n_patches for variance in variances]
+    fits = [logsumexp(-squares / (2 * share), -1) for share in shares]
+    norms = [logsumexp(-pairs / (4 * share), -1) for share in shares]
+    log_fit, log_norm = (
+        logsumexp(xp.stack(logs), 0) - math.log(len(shares)) for logs in (fits, norms)
+    )
+    return KernelTerms(
+        log_fit - math.log(n_centers), log_norm - 2 * math.log(n_centers)
+    )
 
 
 def sample_objective(terms):
@@ -80,16 +86,44 @@ OBJECTIVES = {"sample": sample_objective, "batch": batch_objective}
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
+# Widths of the kernels by what the words stand for, in units of the running variance.
+LADDERS = {"auto": (1.0,), "multiscale": (0.25, 1.0, 4.0, 16.0, 64.0)}
 
-class IsotropicKernel(Options):
+
+class KernelOptions(Options):
+    """What the options of both kinds of kernels have in common."""
+
+    _parameter_constraints: dict = {
+        "variance": [_POSITIVE, StrOptions(set(LADDERS)), "array-like"],
+        "kappa": [_POSITIVE],
+    }
+
+    def check(self):
+        """Raise if a parameter has a value that it must not have."""
+        super().check()
+        self._widths(1.0)
+
+    def _widths(self, unit):
+        """Return the narrowest variance, None if it is to follow, and all relative."""
+        if isinstance(self.variance, str):
+            return None, LADDERS[self.variance]
+        meaning = "Each is the variance of one kernel of whole samples."
+        variances = positive_numbers(self.variance, "variance", meaning)
+        least = min(variances)
+        return least / unit, tuple(variance / least for variance in variances)
+
+
+class IsotropicKernel(KernelOptions):
     """One kernel of whole samples, as the `kernel` of a decoder.
 
     Parameters
     ----------
-    variance : float or 'auto', default='auto'
+    variance : float, sequence of floats or {'auto', 'multiscale'}, default='auto'
         Variance v, in squared units of `X` (of standardized features with the
         decoder's `standardize`). 'auto' is `kappa` times the running mean of the
-        squared distance of samples to their nearest centers.
+        squared distance of samples to their nearest centers. Of several variances
+        the kernels are added up; 'multiscale' is five, 1/4, 1, 4, 16 and 64 times
+        'auto'.
 
     kappa : float, default=0.5
         See `variance`; smaller values keep centers apart.
@@ -109,11 +143,6 @@ class IsotropicKernel(Options):
     (1, 4, 64)
     """
 
-    _parameter_constraints: dict = {
-        "variance": [_POSITIVE, StrOptions({"auto"})],
-        "kappa": [_POSITIVE],
-    }
-
     def __init__(self, variance="auto", *, kappa=0.5):
         self.variance = variance
         self.kappa = kappa
@@ -123,7 +152,7 @@ class IsotropicKernel(Options):
         return Patches(1, 1, n_features, 1)
 
 
-class PatchKernel(Options):
+class PatchKernel(KernelOptions):
     """One kernel for each patch of an image, as the `kernel` of a decoder.
 
     The costs of the patches are averaged: every patch may choose its center.
@@ -137,11 +166,9 @@ class PatchKernel(Options):
         Height, width and maybe channels (last) of the images that samples are. Images
         say it themselves; a shape that `X` does not have is an error.
 
-    variance : float or 'auto', default='auto'
-        Variance v of a kernel of whole samples, in squared units of `X` (of
-        standardized features with the decoder's `standardize`), of which each patch
-        has its share. 'auto' is `kappa` times the running mean of the squared distance
-        of samples to their nearest centers.
+    variance : float, sequence of floats or {'auto', 'multiscale'}, default='auto'
+        Variance v of a kernel of whole samples, of which each patch has its share;
+        else as in :class:`IsotropicKernel`.
 
     kappa : float, default=0.5
         See `variance`; smaller values keep centers apart.
@@ -163,8 +190,7 @@ class PatchKernel(Options):
     _parameter_constraints: dict = {
         "size": [Interval(Integral, 1, None, closed="left")],
         "image_shape": ["array-like", None],
-        "variance": [_POSITIVE, StrOptions({"auto"})],
-        "kappa": [_POSITIVE],
+        **KernelOptions._parameter_constraints,
     }
 
     def __init__(self, size=4, *, image_shape=None, variance="auto", kappa=0.5):

@@ -104,7 +104,8 @@ class Decoded:
     """What the cost sees of a batch."""
 
     centers: Any
-    variance: Any
+    variances: Any
+    unit: Any
 
 
 class Autoencoder(nn.Module):
@@ -119,16 +120,14 @@ class Autoencoder(nn.Module):
         self.n_centers = estimator.n_centers
         self.code_noise = estimator.code_noise
         self.kappa = kernel.kappa
-        self.fixed = None
-        if kernel.variance != "auto":
-            self.fixed = kernel.variance / estimator._unit
+        self.fixed, self.widths = kernel._widths(estimator._unit)
         self.random_state = random_state
         # Running mean of the squared distance to the nearest center.
         self.register_buffer("error", torch.zeros((), dtype=torch.float32))
 
     @property
     def variance(self):
-        """Variance of the kernel of whole standardized samples."""
+        """Variance of kernels of whole standardized samples, times their widths."""
         if self.fixed is None:
             return self.kappa * self.error
         return torch.full_like(self.error, self.fixed)
@@ -146,7 +145,9 @@ class Autoencoder(nn.Module):
         if self.training:
             self._follow(X, centers.detach())
         least = _LEAST_VARIANCE * X.shape[1]
-        return Decoded(centers, self.variance.clamp(min=least))
+        variance = self.variance.clamp(min=least)
+        mean = sum(1 / width for width in self.widths) / len(self.widths)
+        return Decoded(centers, [w * variance for w in self.widths], variance / mean)
 
     def _follow(self, X, centers):
         error = (centers - X[:, None]).square().sum(-1).amin(1).mean()
@@ -169,19 +170,23 @@ _COPIES = 6
 
 
 class Objective:
-    """The cost of a batch times the kernel's variance for each feature."""
+    """The cost of a batch times the variance for each feature.
+
+    Of several variances it is the harmonic mean: with one center the cost of small
+    errors is then their square.
+    """
 
     def __init__(self, objective, patches):
         self.function = OBJECTIVES[objective]
         self.patches = patches
 
     def __call__(self, decoded, X):
-        terms = kernel_terms(X, decoded.centers, decoded.variance, self.patches)
-        return self.function(terms) * (decoded.variance / X.shape[1])
+        terms = kernel_terms(X, decoded.centers, decoded.variances, self.patches)
+        return self.function(terms) * (decoded.unit / X.shape[1])
 
     def effective_samples(self, decoded, X):
         """Return how many samples of a batch carry the gradient, a float."""
-        terms = kernel_terms(X, decoded.centers, decoded.variance, self.patches)
+        terms = kernel_terms(X, decoded.centers, decoded.variances, self.patches)
         # Not every device has double precision.
         log_fit, log_norm = (part.detach().cpu().double() for part in terms)
         terms = KernelTerms(log_fit.requires_grad_(), log_norm)
@@ -197,7 +202,7 @@ class Trained:
     encoder: Any
     decoder: Any
     training: Training
-    variance: float
+    variances: list
     effective_samples: float
     batch_size: int
 
@@ -220,15 +225,16 @@ def train_decoder(estimator, rows, bounds, kernel, patches, device, seed, task):
         sample = rows[draw_rows(len(rows), batch_size, random_state).to(device)][0]
         with torch.no_grad():
             decoded = module.eval()(sample)
-        return objective.effective_samples(decoded, sample), float(decoded.variance)
+        variances = list(map(float, decoded.variances))
+        return objective.effective_samples(decoded, sample), variances
 
-    effective, variance = task.finish(look)
+    effective, variances = task.finish(look)
     module.cpu()
     return Trained(
         module.encoder,
         module.decoder,
         training,
-        variance,
+        variances,
         effective,
         batch_size,
     )

@@ -68,7 +68,7 @@ class Bandwidths:
 
     See Also
     --------
-    skgmje.em.multiscale_bandwidths : Five of them, from the data.
+    skgmje.em.multiscale_bandwidths : Five of them or more, from the data.
 
     References
     ----------

@@ -46,12 +46,13 @@ class Products:
         row_logs, column_logs = finite_logs(row_logs), finite_logs(column_logs)
         self.units, self.rows, self.columns = units, pair[:3], pair[3:]
         self.by_rows = pair[2].shape[1] > 1
+        equal = ladder is not None
         self.has_row_logs = self.by_rows or row_logs is not None
         if self.by_rows:
-            of_rows, own = units.carrier(*self.rows, self.columns[2])
+            of_rows, own = units.carrier(*self.rows, self.columns[2], equal=equal)
             of_columns, row_logs = self.columns[:2], _plus(own, row_logs)
         else:
-            of_columns, own = units.carrier(*self.columns, self.rows[2])
+            of_columns, own = units.carrier(*self.columns, self.rows[2], equal=equal)
             of_rows, column_logs = self.rows[:2], _plus(own, column_logs)
         ones = [xp.ones_like(z[:1]) for z in (of_rows[0], of_columns[0])]
         if column_logs is None:
@@ -139,15 +140,18 @@ class _Units:
         sums = [self.xp.sum(values[start:end], axis=0) for start, end in parts]
         return self.xp.stack(sums, axis=0)
 
-    def carrier(self, y, yy, w, v):
+    def carrier(self, y, yy, w, v, *, equal=False):
         """Return the features of points that carry the variance, and an exponent."""
         xp, t = self.xp, v + w
         halves = -0.5 / t
         own = yy * halves
         halves = halves + xp.zeros_like(own)
-        # Half the log ratio of the arithmetic to the geometric mean: 0 if v = w.
-        shift = xp.log(t / (2 * xp.sqrt(v) * xp.sqrt(w))) / 2
-        own = xp.sum(own - shift * self.sizes, axis=0)
+        if not equal:
+            # Half the log ratio of the arithmetic to the geometric mean: 0 if v = w,
+            # but for the last place, which large powers of it would show.
+            shift = xp.log(t / (2 * xp.sqrt(v) * xp.sqrt(w))) / 2
+            own = own - shift * self.sizes
+        own = xp.sum(own, axis=0)
         return (y / self.per_column(t), halves), own
 
     def by_plain(self, x, xx, v, gradient):
@@ -167,7 +171,8 @@ class _Units:
         by_scaled, by_halves = gradient[:d], gradient[d : d + n_blocks]
         by_y = (by_scaled - y * by_own) / self.per_column(t)
         by_t = by_halves - 2 * self.per_block(by_scaled * y) + yy * by_own
-        by_t = by_t / (2 * t * t) - by_own * self.sizes / (2 * t)
+        with np.errstate(over="ignore"):  # of a square without a place the limit is 0
+            by_t = by_t / (2 * t * t) - by_own * self.sizes / (2 * t)
         by_pair = [by_t + by_own * self.sizes / (4 * u) for u in (w, v)]
         by_pair = [
             xp.sum(by_u, axis=1) if u.shape[1] == 1 else by_u.T

@@ -9,6 +9,10 @@ from skgmje.gaussian._checks import check_layers
 # Fresh centers per step: the kernel costs see a density, not single centers.
 MAX_DRAWN = 64
 
+# Of a map that starts as cells: the most cells, and samples of one.
+_MAX_CELLS = 128
+_SAMPLES_PER_CELL = 8
+
 
 class CenterOptions(Options):
     """What the options of both kinds of networks have in common."""
@@ -24,8 +28,11 @@ class CenterOptions(Options):
     #: Whether the network was not written here.
     _is_foreign = False
 
-    #: How 'auto' chooses the bandwidth.
-    _bandwidth_rule = "cell"
+    #: Whether a map from noise starts as the cells of the data.
+    _starts_as_cells = False
+
+    #: What 'auto' means as cost.
+    _auto_cost = "svd"
 
     def check(self):
         """Raise if a parameter has a value that it must not have."""
@@ -37,10 +44,18 @@ class CenterOptions(Options):
         """Return the number of centers per step."""
         return n_components
 
-    def _shared(self, recipe, dtype):
+    def _n_cells(self, n_centers, n_samples):
+        """Return the number of cells that say where to start, and how wide."""
+        return n_centers
+
+    def _width(self, n_features):
+        """Return how many numbers become a center."""
+        return self.code_dim
+
+    def _shared(self, n_features, recipe, dtype):
         """Return what the modules of both kinds are made with."""
         return {
-            "code_dim": self.code_dim,
+            "code_dim": self._width(n_features),
             "hidden_layer_sizes": tuple(self.hidden_layer_sizes),
             "learn_variance": recipe.bumps.learn_variance,
             "dtype": dtype,
@@ -102,7 +117,7 @@ class Codes(CenterOptions):
             random_state,
             base=None if base is None else torch.tensor(base, dtype=dtype),
             learn_weights=bumps.learn_weights,
-            **self._shared(recipe, dtype),
+            **self._shared(n_features, recipe, dtype),
         )
 
 
@@ -120,8 +135,13 @@ class Noise(CenterOptions):
         (n, n_features), which is copied; or a callable that builds one from
         ``(code_dim, n_features)``. None is a perceptron.
 
-    code_dim : int, default=8
-        Width of the noise.
+    code_dim : int or None, default=None
+        Width of the noise. None: one more than features. The first number then
+        chooses one of up to 128 cells of k-means, the others are spread as its
+        samples are, and the perceptron learns what is left: draws fill the space
+        from the first step on, and most of their quality is this start's. With a
+        number the perceptron learns all, as in the paper. Of another `network`
+        None is 8.
 
     hidden_layer_sizes : tuple of int, default=(128, 128)
         Widths of the hidden layers of the perceptron; without effect on another
@@ -142,13 +162,14 @@ class Noise(CenterOptions):
     _parameter_constraints: dict = {
         "network": [callable, None],
         **CenterOptions._parameter_constraints,
+        "code_dim": [Interval(Integral, 1, None, closed="left"), None],
     }
 
     _draws_noise = True
-    _bandwidth_rule = "wide"
+    _auto_cost = "scalar"
     init = "noise"
 
-    def __init__(self, network=None, *, code_dim=8, hidden_layer_sizes=(128, 128)):
+    def __init__(self, network=None, *, code_dim=None, hidden_layer_sizes=(128, 128)):
         self.network = network
         self.code_dim = code_dim
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -158,25 +179,47 @@ class Noise(CenterOptions):
         """Whether the network was not written here."""
         return self.network is not None
 
+    @property
+    def _starts_as_cells(self):
+        """Whether the map starts as the cells of the data."""
+        return self.network is None and self.code_dim is None
+
+    def _n_cells(self, n_centers, n_samples):
+        """Return the number of cells that say where to start, and how wide."""
+        if not self._starts_as_cells:
+            return n_centers
+        return min(_MAX_CELLS, max(1, n_samples // _SAMPLES_PER_CELL))
+
+    def _width(self, n_features):
+        """Return how many numbers become a center."""
+        if self._starts_as_cells:
+            return n_features + 1
+        return 8 if self.code_dim is None else self.code_dim
+
     def _count(self, n_components, n_samples):
         """Return the number of fresh centers per step."""
         return max(n_components, min(MAX_DRAWN, n_samples // 4))
 
     def _build(self, n_features, recipe, random_state, dtype):
         """Return the torch module, on the CPU."""
-        from skgmje.modules import NoiseGenerator
-        from skgmje.modules._generators import own_network
+        import torch
 
-        network = None
+        from skgmje.modules import NoiseGenerator
+        from skgmje.modules._generators import NoiseMap, own_network
+
+        network, width = None, self._width(n_features)
         if self._is_foreign:
-            network = own_network(self.network, self.code_dim, n_features, dtype)
+            network = own_network(self.network, width, n_features, dtype)
+        elif self._starts_as_cells:
+            start = [torch.as_tensor(part).to(dtype) for part in recipe.start]
+            network = NoiseMap(*start, self.hidden_layer_sizes, random_state)
         return NoiseGenerator(
             recipe.n_centers,
             n_features,
             recipe.bumps.variance,
             random_state,
             network=network,
-            **self._shared(recipe, dtype),
+            **self._shared(n_features, recipe, dtype),
         )
 
 

@@ -20,7 +20,8 @@ from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import standardization
 from skgmje._training._schedule import Schedule
 from skgmje._validation import TypeOptions
-from skgmje.costs._costs import TRAINING_COSTS, as_cost
+from skgmje.costs._costs import TRAINING_COSTS
+from skgmje.gaussian import Bandwidths
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_generators import (
@@ -33,6 +34,8 @@ from skgmje.mixture._kernel_recipe import (
     check_size,
     choose_recipe,
     choose_settings,
+    read_bandwidth,
+    read_cost,
     standardized_data,
     training_samples,
 )
@@ -73,18 +76,19 @@ def warn_of_troubles(name, troubles):
 def warn_of_dead_gradient(estimator, n_pairs):
     """Warn if the cost of a fitted estimator saw few pairs of a sample and a center."""
     if estimator.pair_ess_ < 0.01 * n_pairs:
+        bandwidths = ", ".join(f"{h:.3g}" for h in np.atleast_1d(estimator.bandwidth_))
         warnings.warn(
             f"Only {estimator.pair_ess_:.3g} of {n_pairs} pairs of a sample and a "
-            f"center count at bandwidth {estimator.bandwidth_:.3g}, so most samples "
+            f"center count at bandwidth {bandwidths}, so most samples "
             "have no gradient. Increase bandwidth, or use bandwidth='cell'.",
             UserWarning,
             stacklevel=_STACKLEVEL,
         )
 
 
-def warn_of_no_density(estimator):
+def warn_of_no_density(estimator, cost):
     """Warn if the variance that is reported belongs to no density."""
-    if estimator.refine is None and as_cost(estimator.cost).is_density is False:
+    if estimator.refine is None and cost.is_density is False:
         warnings.warn(
             f"cost={estimator.cost!r} compares operators: its variance is not that of "
             "a density, and with refine=None likelihoods say little. Use "
@@ -139,10 +143,14 @@ class KernelMixtureDensity(
         Pseudo-count, in samples, of the pooled covariance in the refinements
         'covariances' and 'em'.
 
-    cost : {'scalar', 'vector-matrix', 'matrix-matrix', 'svd', 'likelihood'} \
-            or callable, default='svd'
+    cost : {'auto', 'scalar', 'vector-matrix', 'matrix-matrix', 'svd', 'likelihood'} \
+            or callable, default='auto'
         Key of :data:`skgmje.costs.COSTS`, minus the log-likelihood, or a
-        function of :class:`skgmje.gaussian.Grams` that returns a tensor.
+        function of :class:`skgmje.gaussian.Grams` that returns a tensor. 'auto':
+        'svd' for codes, 'scalar' for noise. The latter, with 'multiscale', of 256
+        fresh centers as draws of a distribution: no pair of a center with itself
+        counts, it is the sum in the units of `X` and in those of each feature's
+        deviation, and `loss_curve_` lacks a constant, so that it may be negative.
 
     generator : {'codes', 'noise'}, Codes, Noise, torch.nn.Module or callable, \
             default='codes'
@@ -151,14 +159,18 @@ class KernelMixtureDensity(
         :class:`Noise` say more: where codes start, layers. A module, or a callable
         that builds one, stands for ``Noise(network=...)``.
 
-    bandwidth : float or {'auto', 'cell', 'loo'}, default='auto'
+    bandwidth : float, sequence of floats, Bandwidths or \
+            {'auto', 'cell', 'loo', 'multiscale'}, default='auto'
         Standard deviation of the kernels, in standard deviations of the features
-        if `standardize`. 'cell': half the mean squared distance of a sample to the
+        if `standardize`. Of several, kernels are added up, each one for all features,
+        so that none need be right; :class:`skgmje.gaussian.Bandwidths` weighs them.
+        The likelihood takes one, and so does ``refine=None``, whose model has one
+        variance. 'cell': half the mean squared distance of a sample to the
         nearest k-means center, as a variance. 'loo': the kernel density
-        estimate that predicts best. 'auto': 'loo' for the density of a cost as
-        it stands, four times 'cell' for noise in 16 or more dimensions, a
-        feature's standard deviation within the cells for 'likelihood', else
-        'cell'.
+        estimate that predicts best. 'multiscale': five or more, with 1/4, 1, 4, 16, 64
+        ... times the variance of 'cell', up to that of the data. 'auto': 'loo' for
+        the density of a cost as it stands, a feature's standard deviation within the
+        cells for 'likelihood', 'multiscale' for noise, else 'cell'.
 
     refine : {'covariances', 'em', 'weights', None} or GaussianMixture, \
             default='covariances'
@@ -229,11 +241,13 @@ class KernelMixtureDensity(
         Centers as the cost placed them: `means_`, unless EM has moved these and
         dropped some.
 
-    bandwidth_ : float
-        Standard deviation of the kernels, in the units of `bandwidth`.
+    bandwidth_ : float or ndarray of shape (n_bandwidths,)
+        Standard deviation of the kernels, in the units of `bandwidth`; an array if
+        there are several.
 
     loss_curve_ : ndarray of shape (n_iter_,)
-        Cost before each step; while the bandwidth falls, values do not compare.
+        Cost before each step, of ``cost="auto"`` for noise up to a constant; while
+        the bandwidth falls, values do not compare.
 
     bound_gap_ : float
         The cost at the end, on up to 2000 samples.
@@ -293,11 +307,13 @@ class KernelMixtureDensity(
         ],
         "covariance_type": [TypeOptions()],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "cost": [StrOptions(TRAINING_COSTS.keys()), callable],
+        "cost": [StrOptions({"auto"}), StrOptions(TRAINING_COSTS.keys()), callable],
         "generator": [StrOptions(GENERATORS.keys()), CenterOptions, callable],
         "bandwidth": [
             Interval(Real, 0, None, closed="neither"),
-            StrOptions({"auto", "cell", "loo"}),
+            StrOptions({"auto", "cell", "loo", "multiscale"}),
+            "array-like",
+            Bandwidths,
         ],
         "refine": [StrOptions(set(REFINEMENTS) - {None}), GaussianMixture, None],
         "standardize": ["boolean"],
@@ -321,7 +337,7 @@ class KernelMixtureDensity(
         *,
         covariance_type="auto",
         shrinkage="auto",
-        cost="svd",
+        cost="auto",
         generator="codes",
         bandwidth="auto",
         refine="covariances",
@@ -396,20 +412,22 @@ class KernelMixtureDensity(
             units = standardization(X, sample_weight, per_feature=self.standardize)
             self._loc, self._scale = units.loc, units.scale
             unit = 1.0 if self.standardize else float(units.scale)
+            bandwidth = read_bandwidth(self, generator, unit)
             size = self.n_components
             data = standardized_data(X, sample_weight, units, size, random_state)
             settings = choose_settings(self, data, refinement, random_state)
             size = settings.n_components
-            source = generator, trainer, size, unit, random_state
+            source = generator, trainer, size, bandwidth, self._scale, random_state
             recipe = choose_recipe(self, data, *source)
             placement = train_centers(self, data, X.dtype, size, recipe, task, device)
-            found = placement, settings, recipe.bumps.variance**0.5 * unit
+            bandwidths = unit * np.sqrt(recipe.bumps.variances)
+            found = placement, settings, bandwidths
             trouble = task.end(self._store, task, refinement, data, *found)
-        self._warn(placement, trouble)
+        self._warn(placement, trouble, read_cost(self, generator))
         self._warn_of_ties(X)
         return self
 
-    def _store(self, task, refinement, data, placement, settings, bandwidth):
+    def _store(self, task, refinement, data, placement, settings, bandwidths):
         """Refine the centers; store them and how they were reached."""
         how = refinement, data, placement.model, settings, task
         refined = refinement.function(*how)
@@ -417,7 +435,8 @@ class KernelMixtureDensity(
         self._set_mixture(refined.mixture.affine(scale, loc))
         self._n_parameters = refined.n_parameters
         self.centers_ = placement.model.means * scale + loc
-        self.bandwidth_ = bandwidth
+        is_one = len(bandwidths) == 1
+        self.bandwidth_ = float(bandwidths[0]) if is_one else bandwidths
         self.cv_results_ = settings.cv_results
         self.loss_curve_ = placement.training.loss_curve
         self.n_iter_ = max(1, len(self.loss_curve_))
@@ -431,14 +450,14 @@ class KernelMixtureDensity(
         self.converged_ = False
         return refined.trouble
 
-    def _warn(self, placement, trouble):
+    def _warn(self, placement, trouble, cost):
         """Say what did not go well in a fit that was not interrupted."""
         unsettled = describe_drop(self.loss_curve_, self.max_iter, self.tol)
         troubles = [placement.training.trouble or unsettled, trouble]
         self.converged_ = not any(troubles)
         warn_of_troubles(type(self).__name__, troubles)
         warn_of_dead_gradient(self, placement.diagnostics["n_pairs"])
-        warn_of_no_density(self)
+        warn_of_no_density(self, cost)
 
     def _count_parameters(self):
         """Return the number of free parameters of the fit."""
@@ -497,6 +516,6 @@ class KernelMixtureDensity(
             raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
         source = self.random_state if random_state is None else random_state
         seed = int(as_generator(source).integers(2**31 - 1))
-        code_dim = read_generator(self.generator).code_dim
+        code_dim = read_generator(self.generator)._width(self.n_features_in_)
         centers = sample_network(self.generator_, n_samples, code_dim, seed)
         return centers * self._scale + self._loc

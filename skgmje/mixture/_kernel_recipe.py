@@ -7,18 +7,27 @@ import numpy as np
 
 from skgmje._standardize import drop_weightless
 from skgmje._training._schedule import Schedule
-from skgmje._validation import as_blocks, check_blocks, check_rows, check_weights
+from skgmje._validation import (
+    as_blocks,
+    check_blocks,
+    check_rows,
+    check_weights,
+    positive_numbers,
+)
 from skgmje.costs._costs import as_cost
-from skgmje.em import RowBlocks
+from skgmje.em import RowBlocks, multiscale_bandwidths
 from skgmje.em._bandwidth import (
     Bumps,
+    cell_spread,
     cell_variance,
     loo_variance,
+    multiscale_variances,
     residual_variance,
     total_variance,
     wide_variance,
 )
 from skgmje.em._select import Selection, kmeans_centers, select_mixture
+from skgmje.gaussian import Bandwidths
 
 # Entries of the part that stands for larger data where a part will do.
 MAX_ENTRIES = 2**20
@@ -125,6 +134,67 @@ def choose_settings(estimator, data, refinement, random_state):
     )
 
 
+def read_bandwidth(estimator, generator, unit):
+    """Return the word of a rule, or checked bandwidths in standardized units."""
+    rule, cost = estimator.bandwidth, read_cost(estimator, generator)
+    if not isinstance(rule, str):
+        rule = _given_bandwidths(rule, unit)
+    elif rule == "auto":
+        has_one = estimator.refine is None or cost.learns_variance
+        of_noise = generator._draws_noise and not has_one
+        of_density = "loo" if estimator.refine is None and cost.is_density else "cell"
+        rule = "multiscale" if of_noise else of_density
+        rule = cost.bandwidth or rule
+    is_one = rule != "multiscale" if isinstance(rule, str) else len(rule.values) == 1
+    if not is_one:
+        _check_one_variance(estimator, cost)
+    return rule
+
+
+def read_cost(estimator, generator):
+    """Return the cost that an estimator asks for."""
+    cost = estimator.cost
+    is_auto = isinstance(cost, str) and cost == "auto"
+    return as_cost(generator._auto_cost if is_auto else cost)
+
+
+def _given_bandwidths(bandwidth, unit):
+    """Return a user's bandwidths in standardized units; raise if they have none."""
+    several = isinstance(bandwidth, Bandwidths)
+    values, weights = (
+        (bandwidth.values, bandwidth.weights) if several else (bandwidth, None)
+    )
+    meaning = (
+        "Each is one standard deviation of a kernel for all features; features get "
+        "widths of their own by scaling X, as standardize=True does."
+    )
+    values = positive_numbers(values, "bandwidth", meaning)
+    for h in values:
+        if not 1 / MAX_RATIO < h / unit < MAX_RATIO:
+            raise ValueError(
+                f"bandwidth={h:g} is {h / unit:.3g} times the scale of the data, "
+                f"beyond {1 / MAX_RATIO:g} to {MAX_RATIO:g}. Use bandwidth='auto', or "
+                "a number near 1 with standardize=True."
+            )
+    return Bandwidths([h / unit for h in values], weights)
+
+
+def _check_one_variance(estimator, cost):
+    """Raise if a variance is asked of the model where there are several kernels."""
+    if estimator.refine is None:
+        raise ValueError(
+            f"refine=None reports the variance of the kernel, and bandwidth="
+            f"{estimator.bandwidth!r} has several. Use refine='weights', which finds "
+            "the likeliest one, or one bandwidth."
+        )
+    if cost.learns_variance:
+        raise ValueError(
+            f"cost={estimator.cost!r} learns the variance of one kernel, and bandwidth="
+            f"{estimator.bandwidth!r} has several. Give one bandwidth, or use another "
+            "cost."
+        )
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How the centers are to be placed."""
@@ -136,41 +206,43 @@ class Recipe:
     schedule: Any = None
     trainer: Any = None
     seed: int = 0
+    start: Any = None
+    units: Any = None
 
 
 def choose_recipe(
-    estimator, data, generator, trainer, n_components, unit, random_state
+    estimator, data, generator, trainer, n_components, rule, scale, random_state
 ):
     """Choose how the centers are to be placed."""
     n_samples = len(data.training[0])
     n_centers = generator._count(n_components, n_samples)
-    cost = as_cost(estimator.cost)
-    is_raw_density = estimator.refine is None and cost.is_density
-    rule = estimator.bandwidth
-    if rule == "auto":
-        of_density = "loo" if is_raw_density else generator._bandwidth_rule
-        rule = cost.bandwidth or of_density
-    cells = None
-    if generator.init == "k-means++" or rule in CELL_RULES:
+    cost, start, cells = read_cost(estimator, generator), None, None
+    of_cells = isinstance(rule, str) and rule in CELL_RULES
+    if generator.init == "k-means++" or of_cells or generator._starts_as_cells:
+        n_cells = generator._n_cells(n_centers, len(data.part))
         cells = kmeans_centers(
             data.part,
-            n_centers,
+            n_cells,
             sample_weight=data.part_weight,
             random_state=random_state,
         )
         # Fewer distinct samples than centers: some centers coincide.
-        cells = np.resize(cells, (n_centers, cells.shape[1]))
-    variance = (
-        VARIANCES[rule](data, cells, random_state)
-        if isinstance(rule, str)
-        else _given_variance(rule, unit)
-    )
+        cells = np.resize(cells, (n_cells, cells.shape[1]))
+    if generator._starts_as_cells:
+        start = (cells, *cell_spread(data.part, cells, data.part_weight))
+    units = None
+    if generator._draws_noise and estimator.cost == "auto" and rule == "multiscale":
+        n_centers, units = FRESH_CENTERS, _fresh_units(data, cells, scale)
+    variances, weights = _variances(rule, data, cells, random_state)
     base = FIRST_CENTERS[generator.init](data, cells, n_centers, random_state)
+    total = total_variance(data.part, data.weights)
     bumps = Bumps(
-        variance,
-        total_variance(data.part, data.weights) if base is None else variance,
+        variances,
+        total if base is None and start is None else 0.0,
+        weights,
         learn_weights=cost.learns_weights,
-        learn_variance=is_raw_density or cost.learns_variance,
+        learn_variance=cost.learns_variance
+        or (estimator.refine is None and cost.is_density),
     )
     schedule = Schedule(
         estimator.max_iter,
@@ -178,32 +250,55 @@ def choose_recipe(
         estimator.learning_rate,
         fast_parameters=("log_weights", "log_variance"),
         warmup=0.5 if bumps.ratio > 1 else 0.0,
-        tol=estimator.tol,
+        tol=max(estimator.tol, _FRESH_NOISE) if units else estimator.tol,
     )
     seed = int(random_state.randint(2**31 - 1))
-    return Recipe(generator, n_centers, bumps, base, schedule, trainer, seed)
+    how = generator, n_centers, bumps, base, schedule, trainer, seed
+    return Recipe(*how, start, units)
 
 
-def _given_variance(bandwidth, unit):
-    """Return the user's bandwidth as a variance that single precision can hold."""
-    ratio = bandwidth / unit
-    if not 1 / MAX_RATIO < ratio < MAX_RATIO:
-        raise ValueError(
-            f"bandwidth={bandwidth:g} is {ratio:.3g} times the scale of the data, "
-            f"beyond {1 / MAX_RATIO:g} to {MAX_RATIO:g}. Use bandwidth='auto', or a "
-            "number near 1 with standardize=True."
-        )
-    return ratio**2
+# Per step where centers are compared as draws of a distribution, whose cost then
+# varies by several hundredths: a rise of less means nothing.
+FRESH_CENTERS = 256
+_FRESH_NOISE = 0.1
+
+
+def _fresh_units(data, cells, scale):
+    """Return what features are divided by, in each of two units, and bandwidths."""
+    # Distances between samples as they came tell neighbors apart; in units of their
+    # spread, features that vary little count too.
+    mean = np.average(data.part, axis=0, weights=data.weights)
+    variances = np.average((data.part - mean) ** 2, axis=0, weights=data.weights)
+    if not variances.any():
+        return [(np.ones(len(mean)), Bandwidths([1.0]))]
+    deviations = np.where(variances > 0, variances, 1.0) ** 0.5
+    scale = np.broadcast_to(scale, deviations.shape)
+    units = [np.exp(np.log(scale).mean()) / scale]
+    if not np.allclose(units[0], deviations):
+        units.append(deviations)
+    weights = data.part_weight
+    return [
+        (own, multiscale_bandwidths(data.part / own, cells / own, weights))
+        for own in units
+    ]
+
+
+def _variances(rule, data, cells, random_state):
+    """Return the variances of the kernels, and their weights or None."""
+    if isinstance(rule, str):
+        return tuple(np.atleast_1d(VARIANCES[rule](data, cells, random_state))), None
+    return tuple(h**2 for h in rule.values), rule.weights
 
 
 VARIANCES = {
     "cell": cell_variance,
     "loo": loo_variance,
+    "multiscale": multiscale_variances,
     "residual": residual_variance,
     "wide": wide_variance,
 }
 
-CELL_RULES = ("cell", "residual", "wide")
+CELL_RULES = ("cell", "multiscale", "residual", "wide")
 
 
 def _draw_samples(data, cells, n_centers, random_state):
@@ -225,4 +320,5 @@ def _batch_size(estimator, generator, n_centers, n_samples):
         return estimator.batch_size
     if n_samples <= FULL_BATCH_SAMPLES and not generator._draws_noise:
         return None
-    return min(n_samples, max(256, 4 * n_centers))
+    least = 2 * n_centers if generator._draws_noise else 4 * n_centers
+    return min(n_samples, max(256, least))

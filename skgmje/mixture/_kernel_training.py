@@ -21,10 +21,11 @@ from skgmje._training._loop import (
 from skgmje._training._schedule import Hooks, Plateau, Progress, Training
 from skgmje.costs import effective_rank, pair_ess
 from skgmje.costs._costs import as_cost
+from skgmje.costs._fresh import FreshScalarCost
 from skgmje.em._bandwidth import Bumps
 from skgmje.gaussian import Mixture, grams
 from skgmje.mixture._kernel_generators import read_generator
-from skgmje.mixture._kernel_recipe import Recipe
+from skgmje.mixture._kernel_recipe import Recipe, read_cost
 from skgmje.modules._generators import draw_centers
 
 # Steps in which the variance falls.
@@ -34,9 +35,10 @@ _N_STAGES = 20
 class Objective:
     """The cost of a mixture on a batch of weighted samples, at a falling variance."""
 
-    def __init__(self, cost, bumps):
+    def __init__(self, cost, bumps, fresh=None):
         self.cost = cost
         self.evaluate = as_cost(cost)
+        self.fresh = fresh
         self.remedy = (
             f"Check what cost={cost!r} returns."
             if callable(cost)
@@ -52,6 +54,12 @@ class Objective:
         self.factor = self.bumps.ratio ** float(max(0.0, 1.0 - stage))
 
     def __call__(self, mixture, X, sample_weight=None):
+        if self.fresh is not None:
+            return self.fresh(X, mixture.means, sample_weight)
+        return self.gap(mixture, X, sample_weight)
+
+    def gap(self, mixture, X, sample_weight=None):
+        """Return the cost by the Gram matrices."""
         weights = mixture.weights if self.bumps.learn_weights else None
         grams = self.grams(mixture, X, sample_weight)
         value = self.evaluate(grams, weights)
@@ -90,8 +98,8 @@ class Objective:
         rows, factor, last = self._last
         if rows is not X or factor != self.factor:
             logs = None if sample_weight is None else sample_weight.log()
-            bandwidth = (self.factor * self.bumps.variance) ** 0.5
-            last = grams(X, mixture.means, bandwidth, log_data_weights=logs)
+            bandwidths = self.bumps.widened(self.factor)
+            last = grams(X, mixture.means, bandwidths, log_data_weights=logs)
         last = last.with_centers(mixture.means, model_bandwidth)
         self._last = (X, self.factor, last)
         return last
@@ -113,7 +121,11 @@ class Placement:
 
 def train_centers(estimator, data, dtype, n_components, recipe, task, device):
     """Train the estimator's network on its cost, and tell those who listen."""
-    objective, trainer = Objective(estimator.cost, recipe.bumps), recipe.trainer
+    dtype = np.float32 if device.type == "mps" or recipe.units else dtype
+    auto = read_cost(estimator, recipe.generator)
+    cost = auto if estimator.cost == "auto" else estimator.cost
+    fresh = recipe.units and _fresh_cost(recipe.units, dtype, device)
+    objective, trainer = Objective(cost, recipe.bumps, fresh), recipe.trainer
     max_iter, warmup = recipe.schedule.max_iter, recipe.schedule.warmup
     progress = Progress(
         type(estimator).__name__, max_iter, estimator.verbose, word="cost"
@@ -137,10 +149,15 @@ def train_centers(estimator, data, dtype, n_components, recipe, task, device):
     arrays = data.training
     n_rows = len(arrays[0])
     whole = (recipe.schedule.batch_size or n_rows) >= n_rows
-    dtype = np.float32 if device.type == "mps" else dtype
     max_bytes = math.inf if whole else trainer.max_bytes
     rows = load_rows(arrays, dtype, device, max_bytes)
     return _place(rows, n_components, objective, hooks, recipe, device, task)
+
+
+def _fresh_cost(units, dtype, device):
+    """Return the cost of fresh centers, on the device."""
+    tensors = [(torch.from_numpy(own.astype(dtype)).to(device), h) for own, h in units]
+    return FreshScalarCost(tensors)
 
 
 def _place(rows, n_components, objective, hooks, recipe, device, task):
@@ -200,7 +217,11 @@ def _draw_model(module, n_components, random_state):
 def restore_network(estimator):
     """Return the map from noise to centers from the tensors that a file has of it."""
     generator = read_generator(estimator.generator)
-    recipe = Recipe(generator, n_centers=1, bumps=Bumps(1.0, 1.0))
+    start, known = None, estimator.generator_
+    if generator._starts_as_cells:
+        start = known["centers"], torch.ones(len(known["centers"])), known["spread"]
+    bumps = Bumps((1.0,), 1.0)
+    recipe = Recipe(generator, n_centers=1, bumps=bumps, start=start)
     args = estimator.n_features_in_, recipe, torch.Generator(), torch.float32
     with own_random_state(0):
         module = generator._build(*args)
@@ -221,7 +242,7 @@ def _diagnose(objective, mixture, rows):
     grams = objective.grams(mixture, *rows)
     weights = mixture.weights if objective.bumps.learn_weights else None
     return {
-        "bound_gap": float(objective(mixture, *rows)),
+        "bound_gap": float(objective.gap(mixture, *rows)),
         "pair_ess": float(pair_ess(grams, weights)),
         "n_pairs": grams.log_xy.shape[0] * grams.log_xy.shape[1],
         "effective_rank": float(effective_rank(grams)),

@@ -124,6 +124,71 @@ def mlp(sizes, random_state, *, dtype=torch.float32, zero_output=False):
     return nn.Sequential(*layers)
 
 
+class NoiseMap(nn.Module):
+    r"""A map from noise that starts as cells of the data, and learns the rest.
+
+    .. math:: g(u) = c_k + L_k u_{2..} + h\left(\frac{c_k - m}{s}, u_{2..}\right),
+        \quad k = k(u_1)
+
+    The first number of the noise chooses a cell k by the cells' shares;
+    :math:`L_k` spreads the others as the samples of the cell are spread; the
+    perceptron h, all that is learned, starts at zero. So there are as many numbers
+    as features, and draws fill the space from the first step on. With one cell at
+    the mean, the perceptron has to find all clusters.
+
+    Parameters
+    ----------
+    centers : tensor of shape (n_cells, n_features)
+        Centers of the cells.
+
+    shares : tensor of shape (n_cells,)
+        Shares of the samples in the cells; their sum does not matter.
+
+    spread : tensor of shape (n_cells, n_features, n_features)
+        Matrices L whose :math:`L L^\top` are the covariances within the cells.
+
+    hidden_layer_sizes : sequence of int
+        Widths of the perceptron's hidden layers.
+
+    random_state : torch.Generator
+        The source of randomness, on the CPU.
+    """
+
+    def __init__(self, centers, shares, spread, hidden_layer_sizes, random_state):
+        super().__init__()
+        n_features, dtype = centers.shape[1], centers.dtype
+        self.register_buffer("centers", centers.clone())
+        self.register_buffer("spread", spread.clone())
+        within = (shares[:, None] * spread.square().sum(dim=2)).sum(dim=0)
+        unit = (within / shares.sum() + centers.var(dim=0, correction=0)).sqrt()
+        self.register_buffer("bounds", (shares.cumsum(0) / shares.sum())[:-1])
+        self.register_buffer("loc", centers.mean(dim=0))
+        self.register_buffer("unit", torch.where(unit > 0, unit, 1.0))
+        sizes = [2 * n_features, *hidden_layer_sizes, n_features]
+        layers = mlp(sizes, random_state, dtype=dtype, zero_output=True)
+        self.network = nn.Sequential(*_normalised(layers, dtype))
+
+    def forward(self, noise):
+        """Return one center for each sample of noise of n_features + 1 numbers."""
+        place = torch.special.ndtr(noise[:, 0].contiguous())
+        cell = torch.searchsorted(self.bounds, place)
+        start, rest = self.centers[cell], noise[:, 1:]
+        seen = torch.cat([(start - self.loc) / self.unit, rest], dim=1)
+        spread = (self.spread[cell] @ rest[:, :, None])[:, :, 0]
+        return start + spread + self.network(seen)
+
+
+def _normalised(layers, dtype):
+    """Yield layers with a batch normalisation before each ReLU."""
+    width = None
+    for layer in layers:
+        if isinstance(layer, nn.ReLU):
+            yield nn.BatchNorm1d(width, dtype=dtype)
+        else:
+            width = layer.out_features
+        yield layer
+
+
 def draw_centers(network, n_centers, code_dim, random_state, like):
     """Map fresh standard-normal noise to centers, shape (n_centers, n_features)."""
     noise = torch.randn((n_centers, code_dim), generator=random_state, dtype=like.dtype)

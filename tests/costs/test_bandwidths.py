@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from sklearn.cluster import KMeans
 
 from skgmje import costs
 from skgmje.costs import COSTS, optimal_weights
@@ -328,6 +329,15 @@ def test_ladder_by_its_formula(xp, rng, scale):
     assert_allclose(found.values / scale, expected, rtol=1e-12)
     copies = multiscale_bandwidths(np.repeat(X, weights, axis=0), C)
     assert_allclose(copies.values, expected, rtol=1e-12)
+
+
+def test_widest_of_the_ladder_sees_all_samples(rng):
+    X = rng.normal(size=(200, 2))
+    centers = KMeans(50, n_init=1, random_state=0).fit(X).cluster_centers_
+    squares = multiscale_bandwidths(X, centers).values ** 2
+    total = X.var(axis=0).sum()
+    assert squares[-2] < total <= squares[-1]
+    assert_allclose(squares[1:] / squares[:-1], 4.0)
 
 
 def test_ladder_of_samples_that_are_centers_is_of_no_points(rng):

@@ -120,6 +120,72 @@ def test_bound_is_that_of_the_formula(request, name, X):
     assert_allclose(decoder.bound_samples(X[:9]), 2 * fit - norm, rtol=1e-8)
 
 
+@pytest.mark.parametrize("kernel", [IsotropicKernel, PatchKernel])
+def test_one_variance_in_a_sequence_is_that_one(X, kernel):
+    shape = {"image_shape": (8, 8)} if kernel is PatchKernel else {}
+    plain, listed = (
+        KernelDecoder(n_centers=2, kernel=kernel(variance=v, **shape), **QUICK).fit(X)
+        for v in (300.0, [300.0])
+    )
+    assert_array_equal(listed.loss_curve_, plain.loss_curve_)
+    assert_array_equal(listed.bound_samples(X), plain.bound_samples(X))
+    assert listed.kernel_variance_ == plain.kernel_variance_
+
+
+@pytest.mark.parametrize("objective", ["sample", "batch"])
+def test_each_of_several_variances_counts_and_their_order_does_not(X, objective):
+    def fit(*values):
+        kernel = IsotropicKernel(list(values))
+        decoder = KernelDecoder(
+            n_centers=2, objective=objective, kernel=kernel, **QUICK
+        )
+        return decoder.fit(X)
+
+    known, turned = fit(100.0, 400.0, 900.0), fit(900.0, 100.0, 400.0)
+    assert_allclose(turned.loss_curve_, known.loss_curve_, rtol=1e-5)
+    assert_allclose(turned.bound_samples(X), known.bound_samples(X), rtol=1e-5)
+    assert_allclose(turned.kernel_variance_, [900, 100, 400], rtol=1e-6)
+    changed = (110.0, 400.0, 900.0), (100.0, 440.0, 900.0), (100.0, 400.0, 990.0)
+    for other in changed:
+        assert np.abs(fit(*other).transform(X) - known.transform(X)).max() > 1e-6
+
+
+def test_bound_of_several_variances_is_that_of_the_formula(X):
+    kernel = IsotropicKernel("multiscale", kappa=0.2)
+    decoder = clone(SEVERAL).set_params(kernel=kernel, max_iter=20).fit(X)
+    values, d = decoder.kernel_variance_, 64
+    assert_allclose(values / values[1], [0.25, 1, 4, 16, 64])
+    means = decoder.decode(decoder.transform(X[:9])).means
+    squares = ((means - X[:9, None]) ** 2).sum(-1)
+    pairs = ((means[:, :, None] - means[:, None]) ** 2).sum(-1)
+    fit = np.mean([np.exp(-squares / (2 * v)).mean(1) for v in values], 0)
+    norm = np.mean([np.exp(-pairs / (4 * v)).mean((1, 2)) for v in values], 0)
+    heights = d / 2 * np.log(np.pi * values).mean()
+    expected = 2 * np.log(fit) - np.log(norm) - heights
+    assert_allclose(decoder.bound_samples(X[:9]), expected, rtol=1e-8)
+    assert_allclose(pickle.loads(pickle.dumps(decoder)).kernel_variance_, values)
+
+
+def test_several_variances_need_no_kappa(X):
+    """The bound of a batch leaves samples out where the only kernel is narrow."""
+    found = {}
+    for variance in ("auto", "multiscale"):
+        kernel = IsotropicKernel(variance, kappa=0.1)
+        decoder = clone(SEVERAL).set_params(kernel=kernel, objective="batch").fit(X)
+        found[variance] = decoder.effective_samples_, decoder.score(X)
+    assert found["multiscale"][0] > 200 > found["auto"][0]
+    assert found["multiscale"][1] > found["auto"][1] + 1
+
+
+@pytest.mark.parametrize(
+    "variance", [[], [1.0, 0.0], [1.0, np.nan], [np.inf], ["auto"], [[1.0, 2.0]]]
+)
+@pytest.mark.parametrize("kernel", [IsotropicKernel, PatchKernel])
+def test_bad_variances_are_named(X, kernel, variance):
+    with pytest.raises(ValueError, match=r"variance=\[.* must be a positive, finite"):
+        KernelDecoder(kernel=kernel(variance=variance)).fit(X)
+
+
 def test_unit_of_features_changes_the_bound_by_its_logarithm(X):
     """Pixels of 8 bits are used as they are: only units change."""
     grey, share = X.astype(np.uint8), X / 16

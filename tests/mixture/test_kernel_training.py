@@ -7,15 +7,23 @@ from numpy.testing import assert_allclose
 from sklearn.cluster import KMeans
 from sklearn.neighbors import KernelDensity
 
-from skgmje.costs import COSTS, optimal_weights
+from skgmje.costs import COSTS, optimal_weights, scalar_cost
 
-# Inside: bandwidth and objective are chosen inside of a fit.
-from skgmje.em._bandwidth import Bumps, cell_variance, loo_variance, total_variance
-from skgmje.gaussian import Mixture, grams
+# Inside: bandwidth, start and objective are chosen inside of a fit.
+from skgmje.costs._fresh import FreshScalarCost
+from skgmje.em._bandwidth import (
+    Bumps,
+    cell_spread,
+    cell_variance,
+    loo_variance,
+    total_variance,
+)
+from skgmje.gaussian import Bandwidths, Mixture, grams
 from skgmje.mixture import GaussianMixture, KernelMixtureDensity
 from skgmje.mixture._few_samples import leave_one_out
 from skgmje.mixture._kernel_recipe import Data
 from skgmje.mixture._kernel_training import Objective
+from skgmje.modules._generators import NoiseMap, draw_centers
 
 # What a network of centers is trained on ----------------------------------------------
 
@@ -32,7 +40,7 @@ def mixture(seed=0, variance=0.25):
 
 
 def settled(cost, **params):
-    objective = Objective(cost, Bumps(0.25, 0.25, **params))
+    objective = Objective(cost, Bumps((0.25,), 0.25, **params))
     objective.set_progress(1.0)
     return objective
 
@@ -79,7 +87,7 @@ def test_learned_variance_enters_the_model_only():
 
 
 def test_bumps_narrow_in_stages_until_half_of_the_run():
-    objective = Objective("svd", Bumps(0.25, 4.0))
+    objective = Objective("svd", Bumps((0.25,), 4.0))
     factors = []
     for fraction in np.linspace(0, 1, 501):
         objective.set_progress(fraction)
@@ -93,7 +101,7 @@ def test_bumps_narrow_in_stages_until_half_of_the_run():
 
 
 def test_bumps_never_widen():
-    assert Bumps(4.0, 0.25).ratio == 1.0
+    assert Bumps((4.0,), 0.25).ratio == 1.0
 
 
 def test_closed_form_weights_are_a_density():
@@ -202,3 +210,120 @@ def test_leaving_a_sample_out_is_exact_for_one_component(weighted):
         rest = np.delete(copies, np.flatnonzero(copies == i)[0])
         expected = GaussianMixture(reg_covar=0).fit(X[rest]).score_samples(X[i : i + 1])
         assert_allclose(found[i], expected[0], rtol=1e-8)
+
+
+# What a network of noise starts from, and is trained by -------------------------------
+
+BANDWIDTHS = Bandwidths([0.3, 0.6, 1.2], weights=[1.0, 2.0, 1.0])
+CENTERS = np.array([[-3.0, 0.0], [3.0, 1.0], [0.0, 9.0]])
+
+
+def own_seed(number=0):
+    return torch.Generator().manual_seed(number)
+
+
+def normal(n, number):
+    return torch.randn((n, 2), generator=own_seed(number), dtype=torch.float64)
+
+
+def cells(n):
+    """Samples of three cells of unlike shares and covariances."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice(3, size=n, p=[0.5, 0.3, 0.2])
+    spreads = np.array([[0.2, 1.0], [1.0, 0.2], [0.5, 0.5]])
+    return CENTERS[labels] + spreads[labels] * rng.normal(size=(n, 2))
+
+
+def noise_map(X, centers, **params):
+    tensors = map(torch.from_numpy, (centers, *cell_spread(X, centers, **params)))
+    return NoiseMap(*tensors, (16,), own_seed()).eval()
+
+
+def fresh_oracle(X, centers, weights):
+    """The scalar cost of sums of all pairs, but for those of a center with itself."""
+    of_pairs = [
+        torch.exp(grams(A, centers, BANDWIDTHS).log_correlation_xy)
+        for A in (X, centers)
+    ]
+    off = of_pairs[1] - torch.diag(torch.diag(of_pairs[1]))
+    pq = (weights / weights.sum()) @ of_pairs[0].mean(dim=1)
+    n = len(centers)
+    return torch.log(off.sum() / (n * (n - 1))) - 2 * torch.log(pq)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_fresh_cost_leaves_out_pairs_of_a_center_with_itself(weighted):
+    X, weights = normal(20, 1), torch.linspace(1, 3, 20, dtype=torch.float64)
+    unit = torch.tensor([0.5, 2.0], dtype=torch.float64)
+    found, expected = normal(7, 2).requires_grad_(), normal(7, 2).requires_grad_()
+    cost = FreshScalarCost([(torch.ones_like(unit), BANDWIDTHS), (unit, BANDWIDTHS)])
+    value = cost(X, found, weights if weighted else None)
+    weights = weights if weighted else torch.ones_like(weights)
+    other = sum(
+        fresh_oracle(X / u, expected / u, weights) for u in (torch.ones(2), unit)
+    )
+    value.backward()
+    other.backward()
+    torch.testing.assert_close(value, other)
+    torch.testing.assert_close(found.grad, expected.grad)
+
+
+def test_costs_of_few_and_of_many_fresh_centers_agree():
+    X, few, many = normal(50, 1), normal(4000, 2), normal(2000, 3)
+    cost = FreshScalarCost([(torch.ones(2, dtype=torch.float64), BANDWIDTHS)])
+
+    def of_parts(size):
+        values = [cost(X, part) for part in few.split(size)]
+        return float(torch.stack(values).mean())
+
+    assert abs(of_parts(40) - float(cost(X, many))) < 0.1
+    biased = scalar_cost(grams(X, few[:40], BANDWIDTHS))
+    assert abs(biased - scalar_cost(grams(X, many, BANDWIDTHS))) > 0.1
+
+
+def test_a_map_starts_as_the_cells():
+    X = cells(30_000)  # so many that the pooled covariance counts for little
+    network = noise_map(X, CENTERS)
+    with torch.no_grad():
+        draws = draw_centers(network, 20_000, 3, own_seed(1), torch.zeros(1).double())
+    draws = draws.numpy()
+    for low, high in [((-6, -6), (0, 4)), ((0, -6), (6, 4)), ((-4, 5), (4, 13))]:
+        own, drawn = (A[((low < A) & (high > A)).all(axis=1)] for A in (X, draws))
+        assert abs(len(own) / len(X) - len(drawn) / len(draws)) < 0.02
+        np.testing.assert_allclose(drawn.mean(axis=0), own.mean(axis=0), atol=0.1)
+        np.testing.assert_allclose(drawn.std(axis=0), own.std(axis=0), rtol=0.1)
+
+
+def test_weights_of_cells_count_as_copies():
+    X, weights = cells(200), np.random.default_rng(1).integers(0, 4, size=200)
+    found = cell_spread(X, CENTERS, weights)
+    copies = cell_spread(np.repeat(X, weights, axis=0), CENTERS)
+    for first, second in zip(found, copies, strict=True):
+        roots = first if first.ndim == 1 else first @ first.transpose(0, 2, 1)
+        others = second if second.ndim == 1 else second @ second.transpose(0, 2, 1)
+        np.testing.assert_allclose(roots, others, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_cells_of_points_and_empty_cells_spread_nothing(n):
+    X = np.repeat([[1.0, 2.0]], n, axis=0)
+    shares, spread = cell_spread(X, np.array([[1.0, 2.0], [5.0, 5.0]]))
+    assert shares.tolist() == [1.0, 0.0]
+    assert not spread.any()
+    network = noise_map(X, np.array([[1.0, 2.0], [5.0, 5.0]]))
+    with torch.no_grad():
+        draws = network(torch.randn((50, 3), generator=own_seed(), dtype=torch.float64))
+    assert (draws == torch.tensor([1.0, 2.0], dtype=torch.float64)).all()
+
+
+def test_all_of_the_network_is_learned():
+    network = noise_map(cells(100), CENTERS).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-2)
+    for _ in range(2):  # the last layer first: it starts at zero
+        optimizer.zero_grad()
+        network(normal(30, 3) @ torch.ones(2, 3).double()).square().sum().backward()
+        optimizer.step()
+    # A normalisation takes the mean away: biases before it have no effect.
+    weights = [p for p in network.parameters() if p.ndim == 2]
+    assert len(weights) == 2
+    assert all(p.grad.abs().sum() > 0 for p in weights)
