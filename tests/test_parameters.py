@@ -521,7 +521,13 @@ CASES = [
     *STACK_CASES,
 ]
 # Those that train networks for longer than an instant.
-SLOW = (GMJEEmbedder, StackingConditionalDensity, KernelDecoder)
+SLOW = (
+    ConditionalMixtureDensity,
+    GJEEmbedder,
+    GMJEEmbedder,
+    KernelDecoder,
+    StackingConditionalDensity,
+)
 
 
 def variations():

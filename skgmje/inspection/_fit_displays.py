@@ -327,7 +327,7 @@ class LossCurveDisplay:
         estimator = find_estimator(estimator)
         while isinstance(estimator, Pipeline):
             estimator = find_estimator(estimator[-1])
-        cost = getattr(estimator, "cost", None)
+        cost = getattr(estimator, "cost_", getattr(estimator, "cost", None))
         is_gap = isinstance(cost, str) and cost in COSTS and bool(COSTS[cost].bound)
         curve, ylabel = _read_curve(estimator)
         display = cls(

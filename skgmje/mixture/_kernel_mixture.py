@@ -34,6 +34,7 @@ from skgmje.mixture._kernel_recipe import (
     check_size,
     choose_recipe,
     choose_settings,
+    cost_name,
     read_bandwidth,
     read_cost,
     standardized_data,
@@ -245,6 +246,10 @@ class KernelMixtureDensity(
         Standard deviation of the kernels, in the units of `bandwidth`; an array if
         there are several.
 
+    cost_ : str
+        Name of the cost that was minimized; "fresh scalar" is the scalar cost of
+        fresh centers, up to a constant.
+
     loss_curve_ : ndarray of shape (n_iter_,)
         Cost before each step, of ``cost="auto"`` for noise up to a constant; while
         the bandwidth falls, values do not compare.
@@ -419,6 +424,7 @@ class KernelMixtureDensity(
             size = settings.n_components
             source = generator, trainer, size, bandwidth, self._scale, random_state
             recipe = choose_recipe(self, data, *source)
+            self.cost_ = cost_name(self, generator, recipe.units)
             placement = train_centers(self, data, X.dtype, size, recipe, task, device)
             bandwidths = unit * np.sqrt(recipe.bumps.variances)
             found = placement, settings, bandwidths

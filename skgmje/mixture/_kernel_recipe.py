@@ -158,6 +158,16 @@ def read_cost(estimator, generator):
     return as_cost(generator._auto_cost if is_auto else cost)
 
 
+def cost_name(estimator, generator, fresh):
+    """Return what the cost is called that is minimized."""
+    cost = estimator.cost
+    if fresh:
+        return "fresh scalar"
+    if not isinstance(cost, str):
+        return getattr(cost, "__name__", type(cost).__name__)
+    return generator._auto_cost if cost == "auto" else cost
+
+
 def _given_bandwidths(bandwidth, unit):
     """Return a user's bandwidths in standardized units; raise if they have none."""
     several = isinstance(bandwidth, Bandwidths)

@@ -287,7 +287,7 @@ def naive_terms(X, centers, variance, patches):
 @pytest.mark.parametrize("name", CUTS)
 def test_terms_are_those_of_the_formula(xp, rows, centers, name):
     arrays = xp.asarray(rows), xp.asarray(centers)
-    terms = kernel_terms(*arrays, VARIANCE, CUTS[name])
+    terms = kernel_terms(*arrays, [VARIANCE], CUTS[name])
     fit, norm = naive_terms(rows, centers, VARIANCE, CUTS[name])
     assert_allclose(to_numpy(terms.log_fit), np.log(fit), rtol=1e-10)
     assert_allclose(to_numpy(terms.log_norm), np.log(norm), rtol=1e-10)
@@ -300,7 +300,7 @@ def test_terms_are_those_of_the_formula(xp, rows, centers, name):
 @pytest.mark.parametrize("name", CUTS)
 def test_one_centre_is_the_squared_error(xp, rows, centers, name):
     arrays = xp.asarray(rows), xp.asarray(centers[:, :1])
-    cost = sample_objective(kernel_terms(*arrays, VARIANCE, CUTS[name]))
+    cost = sample_objective(kernel_terms(*arrays, [VARIANCE], CUTS[name]))
     error = ((rows - centers[:, 0]) ** 2).sum(1).mean() / VARIANCE
     assert_allclose(to_numpy(cost), error, rtol=1e-13)
 
@@ -308,7 +308,7 @@ def test_one_centre_is_the_squared_error(xp, rows, centers, name):
 def test_gradient_of_one_centre_is_that_of_the_squared_error(rows, centers):
     X = torch.from_numpy(rows)
     one = torch.from_numpy(centers[:, :1]).requires_grad_()
-    sample_objective(kernel_terms(X, one, VARIANCE, WHOLE)).backward()
+    sample_objective(kernel_terms(X, one, [VARIANCE], WHOLE)).backward()
     expected = 2 * (centers[:, 0] - rows) / VARIANCE / len(rows)
     assert_allclose(one.grad[:, 0], expected, rtol=1e-12)
 
@@ -319,7 +319,7 @@ def test_gradient(rows, centers, name, objective):
     X = torch.from_numpy(rows)
 
     def cost(centers):
-        return OBJECTIVES[objective](kernel_terms(X, centers, VARIANCE, CUTS[name]))
+        return OBJECTIVES[objective](kernel_terms(X, centers, [VARIANCE], CUTS[name]))
 
     variables = torch.from_numpy(centers).requires_grad_()
     assert torch.autograd.gradcheck(cost, (variables,))
@@ -328,7 +328,7 @@ def test_gradient(rows, centers, name, objective):
 def test_equal_centres_have_a_gradient(rows):
     centers = torch.from_numpy(rows)[:, None].repeat(1, 3, 1).requires_grad_()
     cost = sample_objective(
-        kernel_terms(torch.from_numpy(rows), centers, VARIANCE, WHOLE)
+        kernel_terms(torch.from_numpy(rows), centers, [VARIANCE], WHOLE)
     )
     cost.backward()
     assert_allclose(cost.item(), 0.0, atol=1e-12)
@@ -345,7 +345,7 @@ def test_bound_holds_for_each_row(spread, variance, n_centers, seed):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(4, 24))
     centers = X[:, None] + spread * rng.normal(size=(4, n_centers, 24))
-    terms = kernel_terms(X, centers, variance, WHOLE)
+    terms = kernel_terms(X, centers, [variance], WHOLE)
     assert (terms.log_ratio <= 1e-9).all()
     assert sample_objective(terms) >= -1e-9
     assert batch_objective(terms) >= -1e-9
@@ -357,7 +357,7 @@ def test_bound_of_a_gaussian_is_not_passed_and_nearly_reached(rng):
     x = math.sqrt(variance) * rng.normal(size=(200_000, d))
     values = {}
     for v in (0.2, variance, 3.0):
-        terms = kernel_terms(x, np.zeros((len(x), 1, d)), v, Patches(1, 1, d, 1))
+        terms = kernel_terms(x, np.zeros((len(x), 1, d)), [v], Patches(1, 1, d, 1))
         value = -batch_objective(terms) - d / 2 * math.log(math.pi * v)
         values[v] = float(value)
     bound = -d / 2 * math.log(4 * math.pi * variance)
@@ -369,7 +369,7 @@ def test_bound_of_a_gaussian_is_not_passed_and_nearly_reached(rng):
 
 def test_far_rows_stay_finite():
     X, centers = np.zeros((2, 24)), np.full((2, 3, 24), 1e3)
-    terms = kernel_terms(X, centers, 1e-3, WHOLE)
+    terms = kernel_terms(X, centers, [1e-3], WHOLE)
     assert all(np.isfinite(part).all() for part in terms)
     assert math.isfinite(batch_objective(terms))
 

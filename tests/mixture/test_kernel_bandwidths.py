@@ -18,7 +18,7 @@ THREE = [0.3, 1.0, 3.0]
 GENERATORS = {
     "codes": Codes(hidden_layer_sizes=(8,)),
     "codes of noise": Codes("noise", hidden_layer_sizes=(8,)),
-    "noise": Noise(hidden_layer_sizes=(8,)),
+    "noise": Noise(code_dim=4, hidden_layer_sizes=(8,)),
 }
 quick = pytest.mark.filterwarnings(
     "ignore:KernelMixtureDensity did not converge", "ignore:Only .* pairs of a sample"
