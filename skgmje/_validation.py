@@ -284,18 +284,21 @@ NARROW_GAP, NARROW = 0.1, 0.02
 
 
 def warn_about_narrow_ties(estimator, X, variances):
-    """Warn of ties in memory that components of variances (K, d) have narrowed to."""
+    """Warn of ties that components of variances (K, d) narrow to, and of two values."""
     if not isinstance(X, np.ndarray):
         return
     narrowest = np.sqrt(np.min(variances, axis=0))
     ties, atoms = np.zeros(X.shape[1]), np.ones(X.shape[1])
-    width = np.fmax.reduce(X, axis=0) - np.fmin.reduce(X, axis=0)
+    low, high = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
+    width = high - low
+    # Two values are a category, whose density is as high as it is narrow.
+    binary = ((X == low) | (X == high) | np.isnan(X)).all(axis=0)
     # No gap and no spread is wider: this saves most sorting.
-    for j in np.flatnonzero(narrowest < NARROW_GAP * width):
+    for j in np.flatnonzero((narrowest < NARROW_GAP * width) | binary):
         column = X[~np.isnan(X[:, j]), j].astype(np.float64)
         values = np.unique(column)
         gap = np.median(np.diff(values)) if len(values) > 1 else 0.0
-        if narrowest[j] < max(NARROW_GAP * gap, NARROW * column.std()):
+        if binary[j] or narrowest[j] < max(NARROW_GAP * gap, NARROW * column.std()):
             ties[[j]], atoms[[j]] = tie_shares(column[:, None])
     remedy = (
         "Drop such columns, or use StackingDensity(dequantize=True), which spreads "

@@ -121,6 +121,7 @@ def refused():
         (KernelMixtureDensity(8, max_iter=10, refine="em", random_state=0), BINARY),
         (KernelMixtureDensity(8, max_iter=10, refine="em", random_state=0), INFLATED),
         (GrowingNeuralGasMixture(10, random_state=0), INFLATED),
+        (GrowingNeuralGasMixture(10, random_state=0), BINARY),
         (StackingDensity(spaces=("identity",), random_state=0), BINARY),
     ],
     ids=lambda value: type(value).__name__,

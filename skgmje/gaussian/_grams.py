@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from skgmje._backend import LOG_2PI, as_array_of, detach, logsumexp, namespace, to_numpy
+from skgmje._backend import (
+    LOG_2PI,
+    as_array_of,
+    detach,
+    is_torch,
+    logsumexp,
+    namespace,
+    to_numpy,
+)
 from skgmje._settings import own_errors
 from skgmje.gaussian._pairs import (
     Scales,
@@ -383,6 +391,7 @@ def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
     """
     X, centers = as_points(X, centers)
     _check_points(X, centers)
+    _check_data(X)
     if log_data_weights is not None:
         log_data_weights = as_array_of(log_data_weights, X)
     _check_log_weights(log_data_weights, X)
@@ -407,6 +416,19 @@ def _check_points(X, centers):
         raise ValueError(
             "X and centers must be two-dimensional with as many columns, got "
             f"shapes {tuple(X.shape)} and {tuple(centers.shape)}."
+        )
+
+
+def _check_data(X):
+    """Check that there are data, and of those at hand that all are numbers."""
+    if X.shape[0] == 0:
+        raise ValueError("X has no samples, and a kernel density needs at least one.")
+    # On another device the answer would have to be waited for.
+    at_hand = not is_torch(X) or X.device.type == "cpu"
+    if at_hand and not bool(namespace(X).all(namespace(X).isfinite(X))):
+        raise ValueError(
+            "X has missing (NaN) or infinite values, of which no kernel has a product. "
+            "Drop or impute such samples."
         )
 
 

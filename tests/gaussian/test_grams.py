@@ -197,3 +197,13 @@ def test_shapes_of_the_points_are_checked(points):
 def test_shape_of_the_data_weights_is_checked(points):
     with pytest.raises(ValueError, match="log_data_weights must"):
         grams(*points, 1.0, log_data_weights=np.zeros(7))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_data_that_are_no_numbers_are_refused(value):
+    X = np.zeros((3, 2))
+    X[1, 0] = value
+    with pytest.raises(ValueError, match="X has missing .* Drop or impute"):
+        grams(X, X[:1], 1.0)
+    with pytest.raises(ValueError, match="X has no samples"):
+        grams(X[:0], X[:1], 1.0)

@@ -353,6 +353,7 @@ def test_it_is_a_step_of_a_pipeline():
     ],
     ids=["two rows", "all equal", "one other", "constant feature"],
 )
+@pytest.mark.filterwarnings("ignore:.*many of the values of columns:UserWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("params", [{}, {"shrinkage": 0.0, "reg_covar": 0.0}])
 def test_poor_tables(rows, params):
