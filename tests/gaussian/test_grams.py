@@ -203,7 +203,7 @@ def test_shape_of_the_data_weights_is_checked(points):
 def test_data_that_are_no_numbers_are_refused(value):
     X = np.zeros((3, 2))
     X[1, 0] = value
-    with pytest.raises(ValueError, match="X has missing .* Drop or impute"):
+    with pytest.raises(ValueError, match=r"X has missing .* Drop or impute"):
         grams(X, X[:1], 1.0)
     with pytest.raises(ValueError, match="X has no samples"):
         grams(X[:0], X[:1], 1.0)
