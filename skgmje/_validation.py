@@ -182,7 +182,9 @@ def _are_plain_rows(estimator, X, min_samples):
 def as_given(estimator, X, rows):
     """Return `X` if it is a frame whose names are known, else the checked samples."""
     # Parts of the estimator may choose columns by name or type.
-    is_frame = hasattr(X, "columns") and "feature_names_in_" in vars(estimator)
+    named = "feature_names_in_" in vars(estimator) and hasattr(X, "columns")
+    # Columns of an Arrow table are its data.
+    is_frame = named and isinstance(X.columns[0], str)
     return X if is_frame else rows
 
 

@@ -146,7 +146,7 @@ _EXPLODED = 100.0
 
 _OURS = (
     "batch_size callbacks criterion dataset device iterator_train iterator_valid "
-    "max_epochs module train_split verbose"
+    "lr max_epochs module train_split verbose"
 ).split()
 
 
@@ -470,7 +470,8 @@ class _MixtureNet(NeuralNet):
 def check_net_params(net_params):
     """Return the user's parameters of the net, if none of them is ours."""
     net_params = dict(net_params or {})
-    ours = sorted(key for key in net_params if key.split("__")[0] in _OURS)
+    ours = [key for key in net_params if key.split("__")[0] in _OURS]
+    ours = sorted({*ours, *({"optimizer__lr"} & {*net_params})})
     if ours:
         raise ValueError(
             f"trainer sets {ours}, which the estimator sets from its own parameters. "

@@ -444,8 +444,8 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             return Z
         try:
             return like_rows(Z, X, self.transformer_.get_feature_names_out())
-        except AttributeError:
-            # It names no columns.
+        except (AttributeError, ValueError):
+            # It names no columns, or some alike.
             return Z
 
     def _measure(self, n_features):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.utils.validation import has_fit_parameter
@@ -150,13 +151,15 @@ class RegressorFit:
         held_out, regressors, X = [], [], _safe_indexing(rows.raw, each)
         loc, scale = self.units
         for y in (rows.Y * scale + loc).T:
-            predicted = cross_val_predict(
-                clone(self.regressor),
-                X,
-                y[each],
-                cv=PredefinedSplit(rows.fold[each]),
-                params=params or None,
-            )
+            # Weights are for the regressor, whatever a process routes.
+            with config_context(enable_metadata_routing=False):
+                predicted = cross_val_predict(
+                    clone(self.regressor),
+                    X,
+                    y[each],
+                    cv=PredefinedSplit(rows.fold[each]),
+                    params=params or None,
+                )
             held_out.append(np.ravel(predicted)[first])
             fitted = clone(self.regressor).fit(X, y[each], **params)
             regressors.append(fitted)

@@ -1,6 +1,7 @@
 """Sources of components by name, and their pool."""
 
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
@@ -86,7 +87,8 @@ def _names(sources):
 def _pool(fits, X, sample_weight, random_state):
     """Weigh fits by their densities of held-out samples; one alone is as it is."""
     if len(fits) == 1:
-        return next(iter(fits.values()))
+        [(name, fit)] = fits.items()
+        return fit._replace(info=fit.info | {"pool_weights": {name: 1.0}})
     held_out = np.stack([fit.held_out for fit in fits.values()], axis=1)
     judged = np.isfinite(held_out).all(axis=1)
     row_weight = None if sample_weight is None else sample_weight[judged]
@@ -121,7 +123,9 @@ SOURCES = {
 def read_source(value):
     """Return the source that a word, an object, or a list of these stands for."""
     if isinstance(value, list | tuple):
-        return Pool([*map(read_source, value)])
+        found = map(read_source, value)
+        parts = [part.parts if isinstance(part, Pool) else [part] for part in found]
+        return Pool([*chain.from_iterable(parts)])
     if isinstance(value, str) and value in SOURCES:
         value = SOURCES[value]()
     if isinstance(value, GaussianMixture):

@@ -395,6 +395,6 @@ def _without_copies(X, Y, group, weight):
 
 def _of_positive_weight(values, sample_weight):
     """Return the values, or the samples of a frame, that count."""
-    if sample_weight is None:
+    if sample_weight is None or np.ndim(sample_weight) == 0:
         return values
     return _safe_indexing(values, np.flatnonzero(to_numpy(sample_weight) > 0))

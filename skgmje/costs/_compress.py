@@ -6,6 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from skgmje._backend import as_double, as_float, as_generator, to_numpy
+from skgmje._settings import own_settings
 from skgmje.costs._values import log_relative_scalar
 from skgmje.em import kernel_bandwidth
 from skgmje.gaussian import Mixture, grams
@@ -161,7 +162,6 @@ def _nearest_density(Z, weights, start):
         logits = point[k * d : -1]
         return point[: k * d].reshape(k, d), logits.softmax(0), point[-1].exp()
 
-    @torch.enable_grad()
     def objective(point):
         point = torch.tensor(point, requires_grad=True)
         centers, shares, ratio = split(point)
@@ -171,5 +171,6 @@ def _nearest_density(Z, weights, start):
 
     first = np.concatenate([start.ravel(), np.zeros(k + 1)])
     bounds = [(None, None)] * (len(first) - 1) + [_LOG_RATIO]
-    found = minimize(objective, first, jac=True, bounds=bounds, options=_SEARCH)
+    with own_settings():
+        found = minimize(objective, first, jac=True, bounds=bounds, options=_SEARCH)
     return [part.numpy() for part in split(torch.from_numpy(found.x))]

@@ -88,6 +88,8 @@ def _remedy(estimator):
 def _leave_one_out(X, weight, mixture, shrinkage, reg_covar):
     """Return mean log-likelihoods of a sample left out, own and diagonal."""
     weight = np.ones(len(X)) if weight is None else weight
+    # Shares are weights of as many samples.
+    weight = weight * max(1.0, len(X) / weight.sum())
     own = leave_one_out(X, weight, mixture, shrinkage)
     diagonal = diagonal_leave_one_out(X, weight, reg_covar)
     return tuple(np.average(part, weights=weight) for part in (own, diagonal))

@@ -314,7 +314,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 "moments": missing_moments(X, weight),
             }
             goes_on, listens = bool(self._goes_on()), self.verbose or task.has_listeners
-            last_bound = vars(self).get("lower_bound_") if goes_on else None
+            last_bound = self._last_bound() if goes_on else None
             selection, result = fit_selected(
                 X,
                 (self.n_components, self.covariance_type, shrinkage),
@@ -442,8 +442,17 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         check_goes_on(call, known, asked, remedy)
         return mixture
 
+    def _last_bound(self):
+        """Return the last lower bound, if it is one of what is maximized now."""
+        same = vars(self).get("_objective") == self._settings_of_bound()
+        return vars(self).get("lower_bound_") if same else None
+
+    def _settings_of_bound(self):
+        return tuple(repr(getattr(self, name)) for name in BOUND_SETTINGS)
+
     def _store(self, result, selection, reg_covar):
         self._set_mixture(result.mixture)
+        self._objective = self._settings_of_bound()
         self._asked = selection.n_components, selection.covariance_type
         self._weight_seen, self._reg_covar = result.stats.weight, reg_covar
         self.shrinkage_ = float(selection.shrinkage)
@@ -647,6 +656,10 @@ def _with_values(X, weight):
     if valued.all():
         return X, weight
     return X[valued], None if weight is None else weight[valued]
+
+
+# With other ones a lower bound says nothing of convergence.
+BOUND_SETTINGS = ("shrinkage", "shrinkage_target", "reg_covar", "annealing")
 
 
 def regularisation(reg_covar, X, weight):

@@ -425,6 +425,7 @@ class KernelMixtureDensity(
             source = generator, trainer, size, bandwidth, self._scale, random_state
             recipe = choose_recipe(self, data, *source)
             self.cost_ = cost_name(self, generator, recipe.units)
+            self._code_dim = generator._width(X.shape[1])
             placement = train_centers(self, data, X.dtype, size, recipe, task, device)
             bandwidths = unit * np.sqrt(recipe.bumps.variances)
             found = placement, settings, bandwidths
@@ -522,6 +523,5 @@ class KernelMixtureDensity(
             raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
         source = self.random_state if random_state is None else random_state
         seed = int(as_generator(source).integers(2**31 - 1))
-        code_dim = read_generator(self.generator)._width(self.n_features_in_)
-        centers = sample_network(self.generator_, n_samples, code_dim, seed)
+        centers = sample_network(self.generator_, n_samples, self._code_dim, seed)
         return centers * self._scale + self._loc

@@ -271,6 +271,7 @@ def choose_recipe(
 # varies by several hundredths: a rise of less means nothing.
 FRESH_CENTERS = 256
 _FRESH_NOISE = 0.1
+_WIDEST_RATIO = 1e12
 
 
 def _fresh_units(data, cells, scale):
@@ -283,8 +284,10 @@ def _fresh_units(data, cells, scale):
         return [(np.ones(len(mean)), Bandwidths([1.0]))]
     deviations = np.where(variances > 0, variances, 1.0) ** 0.5
     scale = np.broadcast_to(scale, deviations.shape)
-    units = [np.exp(np.log(scale).mean()) / scale]
-    if not np.allclose(units[0], deviations):
+    own = np.exp(np.log(scale).mean()) / scale
+    # In single precision, squares of larger ratios overflow.
+    units = [own] if np.ptp(np.log(deviations / own)) < np.log(_WIDEST_RATIO) else []
+    if not (units and np.allclose(own, deviations)):
         units.append(deviations)
     weights = data.part_weight
     return [

@@ -61,11 +61,12 @@ def refine_by_em(refinement, data, model, settings, task):
         **shared,
     )
     trouble = ""
-    if not result.converged:
-        gain = float(np.diff(result.lower_bounds[-2:]).sum())
+    if not result.converged and em.max_iter:
+        gains = np.diff(result.lower_bounds[-2:])
+        gain = f"; the last gained {gains[0]:.2g} nats" if len(gains) else ""
         trouble = (
-            f"The refinement still gained {gain:.2g} nats in iteration {result.n_iter} "
-            f"(tol={em.tol:g}). Increase tol."
+            f"The refinement ended after max_iter={result.n_iter} iterations "
+            f"(tol={em.tol:g}{gain}). Increase tol, or max_iter of a mixture as refine."
         )
     return Refined(result.mixture, result.mixture.n_parameters, trouble)
 

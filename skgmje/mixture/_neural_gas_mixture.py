@@ -396,7 +396,8 @@ class GrowingNeuralGasMixture(
             total = len(X) if weight is None else float(weight.sum(dtype=np.float64))
             self.n_iter_, self.lower_bound_ = 1, self._total(X, weight) / total
         else:
-            self.n_iter_, self.lower_bound_ = result.n_iter, result.lower_bounds[-1]
+            bound = result.lower_bounds[-1] if result.n_iter else -np.inf
+            self.n_iter_, self.lower_bound_ = result.n_iter, bound
         vars(self).pop("cv_results_", None)
         if selection.cv_results is not None:
             self.cv_results_ = selection.cv_results
