@@ -75,7 +75,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         Number of targets.
 
     pool_weights_ : dict
-        Weights of the pooled sources by name; only of a list, or with 'auto'.
+        Weights of the pooled sources by name; only where several were pooled.
 
     held_out_score_ : float or None
         Mean log-likelihood of training rows by models that did not see them, in

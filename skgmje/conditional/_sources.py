@@ -87,8 +87,7 @@ def _names(sources):
 def _pool(fits, X, sample_weight, random_state):
     """Weigh fits by their densities of held-out samples; one alone is as it is."""
     if len(fits) == 1:
-        [(name, fit)] = fits.items()
-        return fit._replace(info=fit.info | {"pool_weights": {name: 1.0}})
+        return next(iter(fits.values()))
     held_out = np.stack([fit.held_out for fit in fits.values()], axis=1)
     judged = np.isfinite(held_out).all(axis=1)
     row_weight = None if sample_weight is None else sample_weight[judged]

@@ -264,7 +264,7 @@ def test_own_augmentation_is_used(X):
         ({"device": "nowhere"}, "device='nowhere'"),
         ({"loss": GJELoss(rho=1.0)}, "rho"),
         ({"views": "pair"}, "requires y to be passed"),
-        ({"trainer": {"lr": 1, "max_epochs": 3}}, "max_epochs"),
+        ({"trainer": {"max_epochs": 3}}, "max_epochs"),
         ({"trainer": {"callbacks": ["bell"]}}, "no callback"),
         ({"trainer": {"max_bytes": 1e6}}, "has them in memory"),
         ({"trainer": ["bell"]}, "'trainer' parameter"),

@@ -97,7 +97,7 @@ def test_objects_are_parameters(cls):
                     "mixture": [GaussianMixture(shrinkage=1.0)],
                     "mixture__n_components": [1, 2],
                 },
-                {"trainer": [None, {"lr": 1e-3}]},
+                {"trainer": [None, {"optimizer__eps": 1e-6}]},
             ],
         ),
         (
