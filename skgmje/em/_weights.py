@@ -115,6 +115,8 @@ def _left_out_variance(X, centers, sample_weight, variance, floor, tol, max_iter
 def _left_out_squares(X, centers, sample_weight):
     """Return squared distances (n, k) of samples left out, and their shares (n,)."""
     weight = np.ones(len(X)) if sample_weight is None else as_double(sample_weight)
+    # Of weights below one only the ratios count, and tiny ones have no quotients.
+    weight = np.ldexp(weight, max(0, -int(np.frexp(weight.max())[1])))
     labels = nearest_centers(X, centers)[0]
     counts = np.bincount(labels, weight, minlength=len(centers))[labels]
     some = slice(None, None, -(-X.shape[0] * len(centers) // _MAX_PAIRS))

@@ -387,9 +387,13 @@ KEEPING = [
 @pytest.mark.parametrize("offset", [1e3, 1e5, 1e8])
 @pytest.mark.parametrize("name", LOSSY)
 def test_a_transformer_that_merges_samples_is_told(name, offset):
+    X = SHIFTED + offset
+    power = PowerTransformer().fit(X)
+    if np.abs(power.inverse_transform(power.transform(X)) - X).max() < 2e-3:
+        pytest.skip("this version of scikit-learn keeps them")
     model = TransformedDensity(LOSSY[name], KernelDensity())
     with pytest.warns(UserWarning, match=r"of 300 samples \d+% do not come back"):
-        model.fit(SHIFTED + offset)
+        model.fit(X)
 
 
 def test_a_function_that_merges_samples_is_told():
