@@ -183,7 +183,9 @@ class KernelMixtureDensity(
         `covariance_type`, `shrinkage`, `shrinkage_target`, `rank`, `annealing`,
         `reg_covar`, `tol` and `max_iter`, in units of the standardized features; the
         `covariance_type`, `shrinkage` and `tol` above are then without effect on
-        the refinement, and the first two have to stay 'auto' or agree.
+        the refinement, and the first two have to stay 'auto' or agree. The centers
+        of 'noise' are draws, of which no cost has placed a few well: give it many
+        components, or 'em'.
 
     standardize : bool, default=True
         Whether every feature gets unit variance during the fit. Otherwise
