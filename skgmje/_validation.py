@@ -284,6 +284,9 @@ def warn_about_ties(estimator, ties, atoms, what, remedy):
 # share of the gap between them, or of the column.
 NARROW_GAP, NARROW = 0.1, 0.02
 
+# So many samples rule out most columns of two values.
+_HEAD = 100
+
 
 def warn_about_narrow_ties(estimator, X, variances):
     """Warn of ties that components of variances (K, d) narrow to, and of two values."""
@@ -294,13 +297,15 @@ def warn_about_narrow_ties(estimator, X, variances):
     low, high = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
     width = high - low
     # Two values are a category, whose density is as high as it is narrow.
-    binary = ((X == low) | (X == high) | np.isnan(X)).all(axis=0)
+    head = X[:_HEAD]
+    binary = ((head == low) | (head == high) | np.isnan(head)).all(axis=0)
     # No gap and no spread is wider: this saves most sorting.
     for j in np.flatnonzero((narrowest < NARROW_GAP * width) | binary):
         column = X[~np.isnan(X[:, j]), j].astype(np.float64)
         values = np.unique(column)
         gap = np.median(np.diff(values)) if len(values) > 1 else 0.0
-        if binary[j] or narrowest[j] < max(NARROW_GAP * gap, NARROW * column.std()):
+        narrow = narrowest[j] < max(NARROW_GAP * gap, NARROW * column.std())
+        if narrow or len(values) == 2:
             ties[[j]], atoms[[j]] = tie_shares(column[:, None])
     remedy = (
         "Drop such columns, or use StackingDensity(dequantize=True), which spreads "

@@ -151,21 +151,25 @@ def read_bandwidth(estimator, generator, unit):
     return rule
 
 
-def read_cost(estimator, generator):
-    """Return the cost that an estimator asks for."""
+def given_cost(estimator, generator):
+    """Return the cost that an estimator asks for: a word, or what the user gave."""
     cost = estimator.cost
     is_auto = isinstance(cost, str) and cost == "auto"
-    return as_cost(generator._auto_cost if is_auto else cost)
+    return generator._auto_cost if is_auto else cost
+
+
+def read_cost(estimator, generator):
+    """Return the same as a :class:`~skgmje.costs.Cost`."""
+    return as_cost(given_cost(estimator, generator))
 
 
 def cost_name(estimator, generator, fresh):
     """Return what the cost is called that is minimized."""
-    cost = estimator.cost
     if fresh:
         return "fresh scalar"
-    if not isinstance(cost, str):
-        return getattr(cost, "__name__", type(cost).__name__)
-    return generator._auto_cost if cost == "auto" else cost
+    cost = given_cost(estimator, generator)
+    is_word = isinstance(cost, str)
+    return cost if is_word else getattr(cost, "__name__", type(cost).__name__)
 
 
 def _given_bandwidths(bandwidth, unit):

@@ -25,7 +25,7 @@ from skgmje.costs._fresh import FreshScalarCost
 from skgmje.em._bandwidth import Bumps
 from skgmje.gaussian import Mixture, grams
 from skgmje.mixture._kernel_generators import read_generator
-from skgmje.mixture._kernel_recipe import Recipe
+from skgmje.mixture._kernel_recipe import Recipe, given_cost
 from skgmje.modules._generators import draw_centers
 
 # Steps in which the variance falls.
@@ -122,8 +122,7 @@ class Placement:
 def train_centers(estimator, data, dtype, n_components, recipe, task, device):
     """Train the estimator's network on its cost, and tell those who listen."""
     dtype = np.float32 if device.type == "mps" or recipe.units else dtype
-    is_auto = isinstance(estimator.cost, str) and estimator.cost == "auto"
-    cost = recipe.generator._auto_cost if is_auto else estimator.cost
+    cost = given_cost(estimator, recipe.generator)
     fresh = recipe.units and _fresh_cost(recipe.units, dtype, device)
     objective, trainer = Objective(cost, recipe.bumps, fresh), recipe.trainer
     max_iter, warmup = recipe.schedule.max_iter, recipe.schedule.warmup
