@@ -225,7 +225,7 @@ class Embedder(
             is_pair = self._views.needs_y
             self._units = units, self._standardization(target, 1) if is_pair else units
             pairs = Pairs(self._views, context, target, *self._units)
-            auto = _OF_IMAGES if self._image_formats[0] else _OF_ROWS
+            auto = _OF_IMAGES if self._formats[0] else _OF_ROWS
             size = choose_size(self, len(pairs.context), auto)
             seed, self._seed = random_state.randint(_LARGEST_SEED, size=2).tolist()
             trained = train_encoders(self, pairs, size, device, seed, task)
@@ -278,7 +278,7 @@ class Embedder(
 
     def _standardization(self, X, view):
         """Return the standardization of a view, by channel if it holds images."""
-        known = self._image_formats[view]
+        known = self._formats[view]
         if known is None:
             return standardization(X, None, per_feature=self.standardize)
         return known.standardization(X, per_channel=self.standardize)
@@ -337,14 +337,9 @@ class Embedder(
         warn_of_collapse(name, words)
 
     @property
-    def _image_formats(self):
-        """What images both views are, or None; older files know of none."""
-        return vars(self).get("_formats", (None, None))
-
-    @property
     def _shapes(self):
         """Heights, widths and channels of both views' images, or None."""
-        return tuple(known and known.shape for known in self._image_formats)
+        return tuple(known and known.shape for known in self._formats)
 
     def _encode(self, encoder, rows, view=0):
         """Return the embeddings of samples of a view, float64."""
@@ -361,11 +356,11 @@ class Embedder(
     def _check_predict(self, X):
         """Return samples like those of fit."""
         check_is_fitted(self)
-        return check_like_fit(self, X, self._image_formats[0])
+        return check_like_fit(self, X, self._formats[0])
 
     def _check_target(self, y):
         """Return samples like those of the target view in fit."""
-        known = self._image_formats[1]
+        known = self._formats[1]
         n_targets = len(self._units[1].loc)
         if known is None:
             return check_target(y, n_targets)
