@@ -243,26 +243,22 @@ pytestmark = [
         "Only .* pairs of a sample:UserWarning",
         ".*of the values of target:UserWarning",
         "StackingDensity. .*columns:UserWarning",
-        "n_samples=.* are few for n_features:UserWarning",
-        # Some checks fit samples about 100, of which it is right to warn.
+        # Some checks fit 27 samples of 30 features, columns of two values, or samples
+        # about 100, of which it is right to warn.
+        "n_samples=.* are few:UserWarning",
+        ".*many of the values of columns:UserWarning",
         "PowerTransformer.* loses what tells samples apart:UserWarning",
     )
 ]
 
 
 @parametrize_with_checks(FIRST, expected_failed_checks=expected_failures)
-# Some checks fit 27 samples of 30 features, of which it is right to warn.
-@pytest.mark.filterwarnings("ignore:n_samples=.* are few:UserWarning")
-@pytest.mark.filterwarnings("ignore:.*many of the values of columns:UserWarning")
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
 @pytest.mark.slow
 @parametrize_with_checks(OTHERS, expected_failed_checks=expected_failures)
-# Some checks fit 27 samples of 30 features, of which it is right to warn.
-@pytest.mark.filterwarnings("ignore:n_samples=.* are few:UserWarning")
-@pytest.mark.filterwarnings("ignore:.*many of the values of columns:UserWarning")
 def test_scikit_learn_checks_of_other_settings(estimator, check):
     check(estimator)
 
