@@ -3,13 +3,20 @@
 import warnings
 
 import numpy as np
+from scipy.spatial import cKDTree
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnMixture
 from sklearn.neighbors import KernelDensity
 
 from benchmarks.shared.data import FOLDER
 from benchmarks.shared.harness import Case, Timing, import_seconds
-from skgmje import GaussianMixture, Mixture, as_mixture, to_sklearn
+from skgmje import (
+    GaussianMixture,
+    GrowingNeuralGasMixture,
+    Mixture,
+    as_mixture,
+    to_sklearn,
+)
 from skgmje.em import expectation_maximization
 
 # Candidates of the automatic number of components that the peer goes through.
@@ -58,9 +65,17 @@ def _largest_difference(a, b):
     return {"largest difference": float(np.abs(np.asarray(a) - np.asarray(b)).max())}
 
 
-def score(kind, n, d, k):
+def score(kind, n, d, k, n_singular=0):
     """Log-densities of rows, the same parameters on both sides."""
     mixture, X = draw(kind, n, d, k)
+    if n_singular:
+        covariances = mixture.covariances.copy()
+        values, vectors = np.linalg.eigh(covariances[:n_singular])
+        values[:, 0] = 1e-7
+        covariances[:n_singular] = (vectors * values[:, None]) @ vectors.transpose(
+            0, 2, 1
+        )
+        mixture = Mixture(mixture.weights, mixture.means, covariances)
 
     def warm():
         small, rows = draw(kind, 4, 3, 2)
@@ -177,6 +192,45 @@ def conditional_mean(n, d_given, d_rest, k):
         bytes=8 * n * (d_given + d_rest),
         difference=_largest_difference,
     )
+
+
+def one_condition(d, n_given, k):
+    """The density of some features, given one sample of the others."""
+    from gmr import GMM
+
+    mixture, X = draw("full", 1, d, k)
+    given = np.arange(n_given)
+    peer = GMM(k, mixture.weights, mixture.means, mixture.covariances)
+    return Case(
+        lambda x: peer.condition(given, x),
+        lambda x: mixture.condition(given, x),
+        (X[0, :n_given],),
+        difference=lambda a, b: _largest_difference(a.means, b.means),
+    )
+
+
+def gas(n, d, n_nodes):
+    """A whole fit of a gas without refinement, and as many signals for the peer."""
+    from minigng import MiniGNG
+
+    _, X = draw("full", n, d, n_nodes, spread=1.5)
+
+    def peer(X):
+        signals = np.resize(X, (300 * n_nodes, d))
+        return MiniGNG(n_epochs=1, max_units=n_nodes, shuffle=False).fit(signals)
+
+    def grow(X):
+        return GrowingNeuralGasMixture(n_nodes, refine=None, random_state=0).fit(X)
+
+    def difference(peer, ours):
+        nodes = [np.array([unit.prototype for unit in peer.units]), ours.nodes_]
+        tree = [float(cKDTree(part).query(X)[0].mean()) for part in nodes]
+        return {
+            "mean distance to the nearest node, the peer's": tree[0],
+            "ours": tree[1],
+        }
+
+    return Case(peer, grow, (X,), difference=difference)
 
 
 def importing(statement, peer):

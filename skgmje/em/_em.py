@@ -97,7 +97,7 @@ def e_step(kernel, samples, temper=1.0):
                 f"covariance_type={samples.covariance_type!r} is not fitted on "
                 f"tensors. Use one of {known}, or a NumPy array."
             )
-        if kernel.expands:
+        if kernel.expands_all:
             return device_stats(kernel, X, weight, temper)
         # Many features of few components: differences, which are taken in NumPy.
         X, weight = to_numpy(X), None if weight is None else to_numpy(weight)

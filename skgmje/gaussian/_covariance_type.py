@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg.blas import dgemm
 
 from skgmje._backend import is_torch, namespace
+from skgmje.gaussian._processor import CACHE_BYTES
 
 # exp(-700) is the smallest exponential that every vectorised exp computes at
 # full speed; beside a largest term of 1 it is zero.
@@ -26,8 +27,8 @@ GROUP = 256
 
 # A block's features and joint densities should stay near the core, the joint
 # densities, which are gone through several times, in its own cache.
-BLOCK_BYTES = 2**21
-JOINT_BYTES = 3 * 2**18
+BLOCK_BYTES = 2 * CACHE_BYTES
+JOINT_BYTES = 3 * CACHE_BYTES // 4
 
 # Blocks are padded to a multiple of it: the bits of a matrix product's column
 # then depend neither on how many columns there are nor on where it stands.
@@ -121,8 +122,15 @@ class Kernel(ABC):
         self.center = center
         self.limit = limit
         self.n_components, self.n_features = means.shape
-        self.expands = self._prepare(limit)
-        self.origins = np.broadcast_to(center, means.shape) if self.expands else means
+        near = np.broadcast_to(self._prepare(limit), len(means))
+        # Up to half of the components may need differences: their rows of the
+        # products are written again.
+        some = near.mean() >= 0.5 if self.per_component else near.all()
+        self.expands = bool(some)
+        self.apart = np.flatnonzero(~near) if self.expands else near[:0]
+        self.expands_all = self.expands and near.all()
+        self._first_near = int(near.argmax())
+        self.origins = np.where(self.expands & near[:, None], center, means)
         self.block_rows = self._count_block_rows()
 
     def _count_block_rows(self):
@@ -160,7 +168,7 @@ class Kernel(ABC):
 
     @abstractmethod
     def _prepare(self, limit):
-        """Precompute the linear maps; tell whether the expanded square is safe."""
+        """Precompute the linear maps; tell where the expanded square is safe, (k,)."""
 
     def _normalise(self, log_norm):
         """Keep what the components add to minus half a squared distance."""
@@ -191,7 +199,10 @@ class Kernel(ABC):
         theta = self.theta[tile]
         joint = buffer(work, "joint", (len(theta), block.shape[1]))
         for part, features in self.groups(block, work):
-            # In place, joint := theta @ features, or that is added to it.
+            if part.start == 0 and len(theta) > 1:
+                # Faster than the same routine of SciPy, which can add in place.
+                np.matmul(theta[:, part], features, out=joint)
+                continue
             dgemm(
                 1.0,
                 features.T,
@@ -200,17 +211,37 @@ class Kernel(ABC):
                 c=joint.T,
                 overwrite_c=1,
             )
+        if len(self.apart):
+            numbers = range(*tile.indices(self.n_components))
+            joint_of = dict(zip(numbers, joint, strict=True))
+            rows = [(k, joint_of[k]) for k in self.apart.tolist() if k in joint_of]
+            self._direct(block[: self.n_features], rows, work)
         return joint
 
     @abstractmethod
-    def _direct(self, columns, work):
-        """Return the joint log-densities of centred columns by differences."""
+    def _direct(self, columns, joint, work):
+        """Write the joint log-densities of some components by differences.
+
+        `joint` has pairs of a component and the array of those of the columns.
+        """
+
+    def _from_white(self, k, white, joint):
+        """Write joint log-densities of a component, given whitened differences."""
+        np.einsum("ij,ij->j", white, white, out=joint)
+        joint *= -0.5
+        joint += self._log_norm[k]
 
     def moments(self, block, resp, work):
         """Return ``(sums, scatter)`` of a block's columns about the origins."""
-        if self.expands:
-            return self._expanded_moments(block, resp, work)
-        return self._direct_moments(block, resp, work)
+        if not self.expands:
+            return self._direct_moments(block, resp, work, range(self.n_components))
+        sums, scatter = self._expanded_moments(block, resp, work)
+        if len(self.apart):
+            columns, i = block[: self.n_features], self.apart
+            sums[i], own = self._direct_moments(columns, resp, work, i)
+            for part, values in zip(scatter, own, strict=True):
+                part[i] = values
+        return sums, scatter
 
     def _expanded_moments(self, block, resp, work):
         """Return ``(sums, scatter)`` about the center from sums of features."""
@@ -225,8 +256,8 @@ class Kernel(ABC):
         return totals[:, :d], (totals[:, d + 1 :],)
 
     @abstractmethod
-    def _direct_moments(self, columns, resp, work):
-        """Return ``(sums, scatter)`` about the means by differences."""
+    def _direct_moments(self, columns, resp, work, components):
+        """Return ``(sums, scatter)`` of components about their means by differences."""
 
     @abstractmethod
     def outer(self, delta, coefficients):
@@ -264,7 +295,7 @@ class Kernel(ABC):
 
     def squared_distances(self, columns):
         """Return squared Mahalanobis distances of centred columns, shape (k, n)."""
-        return -2 * (self._direct(columns, {}) - self._log_norm[:, None])
+        return -2 * (self._all_direct(columns, {}) - self._log_norm[:, None])
 
     def log_joint(self, block, work):
         """Compute ``log w_k + log N_k(x)`` less the peak of the components.
@@ -283,20 +314,26 @@ class Kernel(ABC):
             A buffer: valid until the next call.
         """
         if not self.expands:
-            return self._direct(block, work)
+            return self._all_direct(block, work)
         joint = self.expanded(block, work)
         # Zero times the sum is NaN where a far row overflowed to inf - inf;
         # differences do not, and the other rows keep their bits.
-        if math.isnan(0.0 * float(joint[0].sum())):
-            self._mend(block, joint)
+        shown = joint[self._first_near]
+        if math.isnan(0.0 * float(shown.sum())):
+            self._mend(block, joint, np.flatnonzero(~np.isfinite(shown)))
         return joint
 
-    def _mend(self, block, joint):
+    def _all_direct(self, columns, work):
+        """Return the joint log-densities of all components by differences."""
+        joint = buffer(work, "joint", (self.n_components, columns.shape[1]))
+        self._direct(columns, list(enumerate(joint)), work)
+        return joint
+
+    def _mend(self, block, joint, bad):
         """Recompute rows that overflowed, in place, by differences."""
-        bad = np.flatnonzero(~np.isfinite(joint[0]))
         padded = np.zeros((self.n_features, joint.shape[1]))
         padded[:, : len(bad)] = block[: self.n_features, bad]
-        joint[:, bad] = self._direct(padded, {})[:, : len(bad)]
+        joint[:, bad] = self._all_direct(padded, {})[:, : len(bad)]
 
 
 def buffer(work, name, shape):

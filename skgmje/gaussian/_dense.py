@@ -82,8 +82,8 @@ class FullKernel(Kernel):
         white = np.einsum("kij,kj->ki", self._whitener, means)
         squares = (white**2).sum(axis=1)
         pays = d <= max(FEW_FEATURES, FEATURES_PER_COMPONENT * self.n_components)
-        near = squares.max() <= limit
-        if not (pays and near and d <= MAX_EXPANDED_FEATURES):
+        near = squares <= limit
+        if not (pays and near.any() and d <= MAX_EXPANDED_FEATURES):
             return False
         variances = np.diagonal(self.covariances, axis1=1, axis2=2)
         size = np.sqrt(means**2 + variances)
@@ -99,13 +99,12 @@ class FullKernel(Kernel):
             terms = np.einsum(
                 "kij,ki,kj->k", np.abs(precisions), size[tile], size[tile]
             )
-            if terms.max() > CANCELLATION * limit:
-                return False
+            near[tile] &= terms <= CANCELLATION * limit
             self.theta[tile, :d] = np.einsum("kij,kj->ki", precisions, means[tile])
             quadratic = precisions[:, rows, columns]
             quadratic *= np.where(rows == columns, -0.5, -1.0)
             self.theta[tile, d + 1 :] = quadratic
-        return True
+        return near
 
     def fill(self, block):
         d = self.n_features
@@ -118,31 +117,27 @@ class FullKernel(Kernel):
         _products(block[: self.n_features], features, products)
         return products
 
-    def _direct(self, columns, work):
-        joint = buffer(work, "joint", (self.n_components, columns.shape[1]))
+    def _direct(self, columns, joint, work):
         diff = buffer(work, "diff", columns.shape)
         means = self.means - self.center
-        for k in range(self.n_components):
+        for k, own in joint:
             np.subtract(columns, means[k][:, None], out=diff)
             # In place, diff := whitener @ diff, at half the cost of a full product.
             dtrmm(1.0, self._whitener[k].T, diff.T, side=1, overwrite_b=1)
-            np.einsum("ij,ij->j", diff, diff, out=joint[k])
-        joint *= -0.5
-        joint += self._log_norm[:, None]
-        return joint
+            self._from_white(k, diff, own)
 
-    def _direct_moments(self, columns, resp, work):
+    def _direct_moments(self, columns, resp, work, components):
         triangle = _triangle(self.n_features)
         diff = buffer(work, "diff", columns.shape)
         weighted = buffer(work, "white", columns.shape)
-        sums = np.empty(self.means.shape)
-        scatter = np.empty((self.n_components, len(triangle[0])))
+        sums = np.empty((len(components), self.n_features))
+        scatter = np.empty((len(components), len(triangle[0])))
         means = self.means - self.center
-        for k in range(self.n_components):
+        for i, k in enumerate(components):
             np.subtract(columns, means[k][:, None], out=diff)
             np.multiply(diff, resp[k], out=weighted)
-            sums[k] = weighted.sum(axis=1)
-            scatter[k] = (weighted @ diff.T)[triangle]
+            sums[i] = weighted.sum(axis=1)
+            scatter[i] = (weighted @ diff.T)[triangle]
         return sums, (scatter,)
 
     def rows_features(self, xp, X):
@@ -237,7 +232,7 @@ class TiedKernel(Kernel):
                 np.full(self.n_components, -0.5),
             ]
         )
-        return bool(squares.max() <= limit)
+        return squares <= limit
 
     def fill(self, block):
         d = self.n_features
@@ -249,16 +244,12 @@ class TiedKernel(Kernel):
     def groups(self, block, work):
         return super().groups(block[self.n_features :], work)
 
-    def _direct(self, columns, work):
-        joint = buffer(work, "joint", (self.n_components, columns.shape[1]))
+    def _direct(self, columns, joint, work):
         diff = buffer(work, "diff", columns.shape)
         white = self._whitener @ columns
-        for k in range(self.n_components):
+        for k, own in joint:
             np.subtract(white, self._white_means[k][:, None], out=diff)
-            np.einsum("ij,ij->j", diff, diff, out=joint[k])
-        joint *= -0.5
-        joint += self._log_norm[:, None]
-        return joint
+            self._from_white(k, diff, own)
 
     def _expanded_moments(self, block, resp, work):
         columns = block[: self.n_features]
@@ -266,12 +257,12 @@ class TiedKernel(Kernel):
         np.multiply(columns, resp.sum(axis=0), out=weighted)
         return resp @ columns.T, (weighted @ columns.T,)
 
-    def _direct_moments(self, columns, resp, work):
+    def _direct_moments(self, columns, resp, work, components):
         diff = buffer(work, "diff", columns.shape)
         sums = np.empty((self.n_components, self.n_features))
         scatter = np.zeros((self.n_features, self.n_features))
         means = self.means - self.center
-        for k in range(self.n_components):
+        for k in components:
             np.subtract(columns, means[k][:, None], out=diff)
             weighted = diff * resp[k]
             sums[k] = weighted.sum(axis=1)

@@ -256,7 +256,7 @@ def device_log_prob(mixture, X):
     host = mixture.to_numpy()
     kernel = make_kernel(host, host.weights)
     rows = check_rows(X, mixture)
-    if not kernel.expands:
+    if not kernel.expands_all:
         return logsumexp(mixture._joint_log_prob(rows), axis=-1)
     find_missing(rows, "raise")
     return _passes.device_log_prob(kernel, rows)
@@ -342,7 +342,7 @@ def condition(mixture, indices, values):
         raise ValueError(
             f"indices={indices!r} name every feature; leave at least one to describe."
         )
-    if mixture.means.ndim == 2 and np.ndim(values) == 2:
+    if mixture.means.ndim == 2 and np.ndim(values) in (1, 2):
         return _condition_all(mixture, given, rest, values)
     part = mixture.marginal(given)
     values = check_rows(values, part, "values")
@@ -357,15 +357,19 @@ def condition(mixture, indices, values):
 
 
 def _condition_all(mixture, given, rest, values):
-    """Condition one mixture on many rows: the means are linear in the values."""
+    """Condition one mixture on rows: the means are linear in the values."""
     part, center, maps, constant, covariances = _linear_maps(mixture, given, rest)
     values = check_rows(values, part, "values")
     find_missing(values, "raise", "values")
     xp = namespace(constant)
-    means = xp.reshape((values - center) @ maps, (-1, *constant.shape))
+    rows = xp.reshape(values, (-1, len(given)))
+    means = xp.reshape((rows - center) @ maps, (-1, *constant.shape))
     # A second array of this size would cost more than the product.
     means += constant
-    return part.responsibilities(values), means, covariances
+    weights = part.responsibilities(rows)
+    if values.ndim == 1:
+        weights, means = weights[0], means[0]
+    return weights, means, covariances
 
 
 def _linear_maps(mixture, given, rest):

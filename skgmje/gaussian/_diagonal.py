@@ -38,19 +38,19 @@ class DiagKernel(Kernel):
         self.theta = np.column_stack(
             [means / variances, self._log_norm - 0.5 * squares, -0.5 / variances]
         )
-        return bool(squares.max() <= limit)
+        return squares <= limit
 
     def fill(self, block):
         d = self.n_features
         block[d] = 1.0
         np.multiply(block[:d], block[:d], out=block[d + 1 :])
 
-    def _direct(self, columns, work):
+    def _direct(self, columns, joint, work):
         scales = np.broadcast_to(self._inverse_std, self.means.shape)
-        return _scaled_squares(self, columns, scales, work)
+        _scaled_squares(self, columns, joint, scales, work)
 
-    def _direct_moments(self, columns, resp, work):
-        sums, scatter = _moments_about_means(self, columns, resp, work)
+    def _direct_moments(self, columns, resp, work, components):
+        sums, scatter = _moments_about_means(self, columns, resp, work, components)
         return sums, (scatter,)
 
     def rows_features(self, xp, X):
@@ -104,19 +104,19 @@ class SphericalKernel(Kernel):
                 -0.5 / variances,
             ]
         )
-        return bool(squares.max() <= limit)
+        return squares <= limit
 
     def fill(self, block):
         columns = block[: self.n_features]
         block[-2] = 1.0
         np.einsum("ij,ij->j", columns, columns, out=block[-1])
 
-    def _direct(self, columns, work):
+    def _direct(self, columns, joint, work):
         scales = np.broadcast_to(self.covariances[:, None] ** -0.5, self.means.shape)
-        return _scaled_squares(self, columns, scales, work)
+        _scaled_squares(self, columns, joint, scales, work)
 
-    def _direct_moments(self, columns, resp, work):
-        sums, scatter = _moments_about_means(self, columns, resp, work)
+    def _direct_moments(self, columns, resp, work, components):
+        sums, scatter = _moments_about_means(self, columns, resp, work, components)
         return sums, (scatter.sum(axis=1),)
 
     def rows_features(self, xp, X):
@@ -156,29 +156,25 @@ class SphericalKernel(Kernel):
         return variances + prior.reg_covar.mean()
 
 
-def _scaled_squares(kernel, X, scales, work):
-    joint = buffer(work, "joint", (kernel.n_components, X.shape[1]))
+def _scaled_squares(kernel, X, joint, scales, work):
     diff = buffer(work, "diff", X.shape)
     means = kernel.means - kernel.center
-    for k in range(kernel.n_components):
+    for k, own in joint:
         np.subtract(X, means[k][:, None], out=diff)
         diff *= scales[k][:, None]
-        np.einsum("ij,ij->j", diff, diff, out=joint[k])
-    joint *= -0.5
-    joint += kernel._log_norm[:, None]
-    return joint
+        kernel._from_white(k, diff, own)
 
 
-def _moments_about_means(kernel, X, resp, work):
+def _moments_about_means(kernel, X, resp, work, components):
     diff = buffer(work, "diff", X.shape)
-    sums = np.empty((kernel.n_components, kernel.n_features))
+    sums = np.empty((len(components), kernel.n_features))
     scatter = np.empty_like(sums)
     means = kernel.means - kernel.center
-    for k in range(kernel.n_components):
+    for i, k in enumerate(components):
         np.subtract(X, means[k][:, None], out=diff)
-        sums[k] = diff @ resp[k]
+        sums[i] = diff @ resp[k]
         np.multiply(diff, diff, out=diff)
-        scatter[k] = diff @ resp[k]
+        scatter[i] = diff @ resp[k]
     return sums, scatter
 
 

@@ -53,7 +53,7 @@ class LowRankKernel(Kernel):
         self.theta = np.column_stack(
             [means / diagonal, self._log_norm - 0.5 * squares, -0.5 / diagonal]
         )
-        return bool(squares.max() <= limit)
+        return squares <= limit
 
     def fill(self, block):
         d = self.n_features
@@ -72,33 +72,32 @@ class LowRankKernel(Kernel):
         joint += explained
         return joint
 
-    def _direct(self, X, work):
-        joint = buffer(work, "joint", (self.n_components, X.shape[1]))
+    def _direct(self, X, joint, work):
         means = self.means - self.center
-        for k in range(self.n_components):
+        for k, own in joint:
             diff = X - means[k][:, None]
             latent = self._maps[k] @ diff
             diff *= self._inverse_std[k][:, None]
             explained = np.einsum("ij,ij->j", latent, latent)
-            np.einsum("ij,ij->j", diff, diff, out=joint[k])
+            np.einsum("ij,ij->j", diff, diff, out=own)
             # Squares of a far row are infinite; their difference would be NaN.
             near = np.isfinite(explained)
-            np.subtract(joint[k], explained, out=joint[k], where=near)
-        joint *= -0.5
-        joint += self._log_norm[:, None]
-        return joint
+            np.subtract(own, explained, out=own, where=near)
+            own *= -0.5
+            own += self._log_norm[k]
 
     def _expanded_moments(self, block, resp, work):
-        return self._direct_moments(block[: self.n_features], resp, work)
+        everyone = range(self.n_components)
+        return self._direct_moments(block[: self.n_features], resp, work, everyone)
 
-    def _direct_moments(self, X, resp, work):
+    def _direct_moments(self, X, resp, work, components):
         n_components, rank, d = self._maps.shape
         sums = np.empty((n_components, d))
         squares = np.empty((n_components, d))
         cross = np.empty((n_components, d, rank))
         total = np.zeros((d, d))
         origins = self.origins - self.center
-        for k in range(n_components):
+        for k in components:
             diff = X - origins[k][:, None]
             weighted = diff * resp[k]
             sums[k] = weighted.sum(axis=1)

@@ -11,6 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 from skgmje._backend import namespace
 from skgmje.gaussian._covariance_type import EXP_FLOOR, PADDING, Statistics
+from skgmje.gaussian._processor import exp_in_place
 
 # A thread takes this many blocks at a time; sums are added chunk by chunk.
 BLOCKS_PER_CHUNK = 4
@@ -77,7 +78,7 @@ def block_log_prob(kernel, block, work, n_rows):
         joint = kernel.expanded(block, work, tile)
         if joint.min() < EXP_FLOOR:
             np.maximum(joint, EXP_FLOOR, out=joint)
-        np.exp(joint, out=joint)
+        exp_in_place(joint, work)
         total = total + np.add.reduce(joint, axis=0, initial=NEGLIGIBLE)
     total = total[:n_rows]
     log_norm = np.log(total)
@@ -135,8 +136,12 @@ def block_stats(kernel, X, sample_weight=None, temper=1.0):
 def assigned_stats(kernel, X, resp, sample_weight=None):
     """Return the statistics of given responsibilities."""
     components = np.arange(kernel.n_components)[:, None]
+    alone = resp.ndim == 1 and kernel.per_component and not kernel.expands
 
     def gather(chunk):
+        if alone:
+            weight = None if sample_weight is None else sample_weight[chunk]
+            return _moments_of_labels(kernel, X[chunk], resp[chunk], weight)
         work, totals = {}, None
         for rows, block in blocks(kernel, X, work, chunk):
             part = resp[rows].T if resp.ndim == 2 else components == resp[rows]
@@ -230,8 +235,9 @@ def normalised(kernel, block, work, temper=1.0):
         joint[:, far] = _nearest(kernel, block[: kernel.n_features, far])
         top[far] = 0.0
     joint -= top
-    np.maximum(joint, EXP_FLOOR, out=joint)
-    np.exp(joint, out=joint)
+    if not joint.min() >= EXP_FLOOR:
+        np.maximum(joint, EXP_FLOOR, out=joint)
+    exp_in_place(joint, work)
     if kernel.weightless is not None:
         joint[kernel.weightless] = 0.0
     total = joint.sum(axis=0)
@@ -247,6 +253,25 @@ def _moments(kernel, block, resp, work):
     """Return counts, sums and scatter of a block."""
     sums, scatter = kernel.moments(block, resp, work)
     return [resp.sum(axis=1), sums, *scatter]
+
+
+def _moments_of_labels(kernel, X, labels, sample_weight):
+    """Return counts, sums and scatter of rows that each have one component."""
+    order = np.argsort(labels, kind="stable")
+    present, first = np.unique(labels[order], return_index=True)
+    if sample_weight is None:
+        sample_weight = np.ones(len(X))
+    columns, work, parts = (X[order] - kernel.center).T, {}, []
+    for k, rows in zip(present, np.split(order, first[1:]), strict=True):
+        weight = sample_weight[rows].astype(np.float64)
+        own = columns[:, : len(rows)]
+        columns = columns[:, len(rows) :]
+        sums, scatter = kernel._direct_moments(own, {k: weight}, work, [k])
+        parts.append([weight.sum(keepdims=True), sums, *scatter])
+    totals = [np.zeros((kernel.n_components, *part.shape[1:])) for part in parts[0]]
+    for total, part in zip(totals, zip(*parts, strict=True), strict=True):
+        total[present] = np.concatenate(part)
+    return totals
 
 
 def _added(totals, part):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skgmje._backend import is_torch, namespace
+from skgmje.gaussian._processor import exp_in_place
 
 # Pairs of a tile: small enough to stay near a core, large enough for a GPU.
 _PAIRS = 2**16
@@ -50,7 +51,7 @@ class Ladder(NamedTuple):
             P += logs + log_share
             if not float(P.min()) >= floor:
                 P[P < floor] = floor
-            P = xp.exp(P, out=P)
+            P = _exp(P)
             E += P
             if slopes:
                 P *= power
@@ -133,7 +134,7 @@ def exponentials(F, G, dtype, *, by_row):
     P, scale = (xp.astype(z, dtype, copy=False) for z in (P, scale))
     if not least >= floor:
         P = xp.clip(P, floor)
-    return xp.exp(P, out=P), scale
+    return _exp(P), scale
 
 
 def sums_of_powers(F, G, dtype, ladder, *, by_row, slopes):
@@ -206,7 +207,14 @@ class _Tiles:
         A -= scale
         if not float(A.min()) >= self.floor:
             A[A < self.floor] = self.floor
-        return self.xp.exp(A, out=A), None
+        return _exp(A), None
+
+
+def _exp(A):
+    """Overwrite contiguous numbers by their exponentials."""
+    if isinstance(A, np.ndarray) and A.dtype == np.float64:
+        return exp_in_place(A, {})
+    return namespace(A).exp(A, out=A)
 
 
 def _double(like):

@@ -401,7 +401,7 @@ class GrowingNeuralGasMixture(
         vars(self).pop("cv_results_", None)
         if selection.cv_results is not None:
             self.cv_results_ = selection.cv_results
-        assign = gas_nearest(gas)
+        assign = None
         if self.refine is not None and self.component == "node":
             assign = node_responsibilities(mixture, gas.nodes)
         self._begin_stream(gas, X, weight, assign)
@@ -649,7 +649,9 @@ class GrowingNeuralGasMixture(
         self._gas, self._lag = gas, 0.0
         nearest = gas_nearest(gas)
         self._hard = node_statistics(X, weight, nearest, gas.nodes, kind)
-        self._stats = node_statistics(X, weight, assign, gas.nodes, kind)
+        self._stats = self._hard
+        if assign is not None:
+            self._stats = node_statistics(X, weight, assign, gas.nodes, kind)
 
     def _follow(self, X, weight, growth):
         """Let gas, statistics and mixture learn from some samples."""

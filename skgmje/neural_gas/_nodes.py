@@ -10,6 +10,7 @@ from skgmje.neural_gas._steps import (
     MAX_DISTANCES,
     like_nodes,
     middle,
+    rows_at_once,
     totals,
     two_nearest,
 )
@@ -49,7 +50,7 @@ def nearest_nodes(nodes, X):
     X = like_nodes(X, nodes)
     unit = unit_of(nodes)
     origin = middle(nodes, unit)
-    step = max(1, MAX_DISTANCES // len(nodes))
+    step = rows_at_once(nodes)
     places = (nodes - origin) / unit
     # The squares of very far samples overflow.
     with np.errstate(over="ignore", invalid="ignore"):

@@ -7,9 +7,10 @@ import numpy as np
 from skgmje._backend import as_double, as_floats, is_torch, namespace, to_numpy, unit_of
 from skgmje.neural_gas._state import floating, label_components
 from skgmje.neural_gas._steps import (
-    MAX_DISTANCES,
     like_nodes,
     middle,
+    nearest,
+    rows_at_once,
     totals,
     two_nearest,
 )
@@ -134,29 +135,41 @@ class _Found(NamedTuple):
 
 def _settle(samples, nodes):
     """Return the nodes after passes of Lloyd, and what the last pass found."""
-    found = _pass(samples, nodes)
+    means, error = _means(samples, nodes)
     for _ in range(PASSES):
-        wins = found.wins[:, None]
-        means = found.sums / (wins + (wins == 0))
-        moved = namespace(nodes).where(wins > 0, means, nodes)
-        before, found, nodes = found, _pass(samples, moved), moved
-        if float(found.error) >= (1 - TOLERANCE) * float(before.error):
+        before, nodes = error, means
+        means, error = _means(samples, nodes)
+        if error >= (1 - TOLERANCE) * before:
             break
-    return nodes, found
+    return nodes, _pass(samples, nodes)
+
+
+def _means(samples, nodes):
+    """Return the means of the nodes' samples, and the sum of squared distances."""
+    xp, k = namespace(nodes), len(nodes)
+    sums, wins, error, step = 0, 0, 0, rows_at_once(nodes)
+    for start in range(0, len(samples.X), step):
+        block = slice(start, start + step)
+        X, weight = samples.within(samples.X[block]), samples.weight[block]
+        first, squares = nearest(X, nodes)
+        _, own, moments = totals(first, k, weight, X * weight[:, None])
+        wins, sums, error = wins + own, sums + moments, error + weight @ squares
+    wins = wins[:, None]
+    return xp.where(wins > 0, sums / (wins + (wins == 0)), nodes), float(error)
 
 
 def _pass(samples, nodes):
     """Find the nearest nodes of all samples, by blocks."""
     xp, k = namespace(nodes), len(nodes)
-    step = max(1, MAX_DISTANCES // k)
-    nearest, sums = [], 0
+    step = rows_at_once(nodes)
+    found, sums = [], 0
     for start in range(0, len(samples.X), step):
         block = slice(start, start + step)
         X = samples.within(samples.X[block])
-        nearest.append(two_nearest(X, nodes))
-        first, weight = nearest[-1][0], samples.weight[block]
+        found.append(two_nearest(X, nodes))
+        first, weight = found[-1][0], samples.weight[block]
         sums = sums + totals(first, k, X * weight[:, None])[1]
-    first, second, squares, seconds = map(xp.concat, zip(*nearest, strict=True))
+    first, second, squares, seconds = map(xp.concat, zip(*found, strict=True))
     gain = samples.weight * (seconds - squares)
     columns = samples.weight, samples.weight * squares, gain
     _, wins, errors, utilities = totals(first, k, *columns)

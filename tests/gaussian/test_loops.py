@@ -30,6 +30,7 @@ from skgmje.gaussian._passes import (
     merge_stats,
     responsibilities,
 )
+from skgmje.gaussian._processor import Exponential
 
 # Laws of the hot loops, over all covariance types and both paths ----------------------
 
@@ -389,3 +390,58 @@ def test_missing_path_without_missing_entries_is_the_complete_path(covariance_ty
     assert_allclose(exact.log_likelihood, stats.log_likelihood)
     for part, expected in zip(exact.scatter, stats.scatter, strict=True):
         assert_allclose(part, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+def test_a_few_narrow_components_leave_the_others_on_the_fast_path(
+    covariance_type, rng
+):
+    K, narrow = 6, [0, 4]
+    weights = rng.dirichlet(np.full(K, 5.0))
+    means = rng.normal(size=(K, D))
+    kind = COVARIANCE_TYPES[covariance_type]
+    shape = kind.shape(K, D)
+    scale = np.ones(K)
+    scale[narrow] = 1e-9
+    covariances = (
+        np.ones(shape) if covariance_type != "full" else np.tile(np.eye(D), (K, 1, 1))
+    )
+    covariances = covariances * scale.reshape(-1, *[1] * (covariances.ndim - 1))
+    X = means[rng.integers(K, size=N)] + 1e-3 * rng.normal(size=(N, D))
+    kernel = kind.loops(weights, means, covariances, X.mean(axis=0))
+    assert kernel.expands
+    assert kernel.apart.tolist() == narrow
+    alone = kind.loops(weights, means, covariances, X.mean(axis=0), -1.0)
+    assert not alone.expands
+    assert_allclose(log_prob(kernel, X), log_prob(alone, X), rtol=0, atol=1e-9)
+    resp = responsibilities(alone, X)
+    assert_allclose(responsibilities(kernel, X), resp, rtol=0, atol=1e-9)
+    ours, expected = block_stats(kernel, X), block_stats(alone, X)
+    assert_allclose(ours.means, expected.means, rtol=0, atol=1e-9)
+    for i, (part, other) in enumerate(zip(ours.scatter, expected.scatter, strict=True)):
+        assert_allclose(part[narrow], other[narrow], rtol=1e-6, err_msg=str(i))
+        assert_allclose(part, other, rtol=0, atol=1e-8)
+    labels = rng.integers(K, size=N)
+    weight = rng.random(N)
+    ours, expected = (
+        assigned_stats(alone, X, resp, weight)
+        for resp in (labels, (labels[:, None] == np.arange(K)).astype(float))
+    )
+    assert_allclose(ours.counts, expected.counts)
+    assert_allclose(ours.means, expected.means)
+    assert_allclose(ours.scatter[0], expected.scatter[0], rtol=1e-9, atol=1e-12)
+
+
+def test_an_exponential_of_elementary_steps_is_as_good_as_that_of_numpy(rng):
+    exp = Exponential()
+    x = np.concatenate([rng.uniform(-700, 1, 50_000), rng.uniform(-1, 0, 9999), [0.0]])
+    values = exp(x.copy(), {})
+    error = np.abs(values / np.exp(x) - 1)
+    assert (error < 4e-14 + 2e-16 * np.abs(x)).all()
+    assert values[-1] == 1.0
+    # In parts, whatever their places and the memory of earlier ones, the same bits.
+    work = {}
+    parts = [exp(part.copy(), work) for part in np.split(x, [7, 40_001, 40_003])]
+    assert_array_equal(np.concatenate(parts), values)
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(exp(np.array([np.nan]), work)[0])
