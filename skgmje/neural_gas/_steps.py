@@ -17,7 +17,7 @@ LEAST_SAMPLES = 25
 
 # Distances that are held at a time; on the CPU fewer, which stay near the core.
 MAX_DISTANCES = 2**20
-MAX_NEAR_DISTANCES = 2**16
+MAX_NEAR_DISTANCES = 2**17
 
 
 class GasRules(NamedTuple):
