@@ -56,7 +56,7 @@ def main(arguments):
     return code
 
 
-def _side_by_side(rows, width=5):
+def _side_by_side(rows, width=9):
     """Return the table of the README: several faults in a line."""
     cells = [f"{fault}: {survived} of {tried}" for fault, tried, survived, _ in rows]
     cells += [""] * (-len(cells) % width)
