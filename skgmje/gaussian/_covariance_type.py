@@ -220,10 +220,7 @@ class Kernel(ABC):
 
     @abstractmethod
     def _direct(self, columns, joint, work):
-        """Write the joint log-densities of some components by differences.
-
-        `joint` has pairs of a component and the array of those of the columns.
-        """
+        """Write joint log-densities by differences; `joint`: pairs (component, out)."""
 
     def _from_white(self, k, white, joint):
         """Write joint log-densities of a component, given whitened differences."""

@@ -66,11 +66,9 @@ class Exponential:
     def __call__(self, x, work):
         """Overwrite contiguous numbers, from -700 on, by their exponentials."""
         flat = x.ravel("K")
-        memory = work.get("exp")
-        if memory is None:
-            memory = work["exp"] = np.empty((3, min(self.size, flat.size)))
-        elif memory.shape[1] < min(self.size, flat.size):
-            memory = work["exp"] = np.empty((3, self.size))
+        memory, size = work.get("exp"), min(self.size, flat.size)
+        if memory is None or memory.shape[1] < size:
+            memory = work["exp"] = np.empty((3, size))
         for start in range(0, flat.size, memory.shape[1]):
             y = flat[start : start + memory.shape[1]]
             number, power, bits = memory[:, : y.size]

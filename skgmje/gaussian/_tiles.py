@@ -190,6 +190,7 @@ class _Tiles:
             F.new_empty(n_pairs) if is_torch(F) else np.empty(n_pairs, F.dtype)
         )
         self.floor = _FLOORS[self.xp.finfo(F.dtype).bits]
+        self.work = {}
 
     def exponents(self, rows, columns):
         """Return a tile and its largest entry."""
@@ -207,13 +208,13 @@ class _Tiles:
         A -= scale
         if not float(A.min()) >= self.floor:
             A[A < self.floor] = self.floor
-        return _exp(A), None
+        return _exp(A, self.work), None
 
 
-def _exp(A):
+def _exp(A, work=None):
     """Overwrite contiguous numbers by their exponentials."""
     if isinstance(A, np.ndarray) and A.dtype == np.float64:
-        return exp_in_place(A, {})
+        return exp_in_place(A, {} if work is None else work)
     return namespace(A).exp(A, out=A)
 
 
