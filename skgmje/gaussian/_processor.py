@@ -23,9 +23,9 @@ def _has_slow_exp():
     with suppress(ImportError):  # before NumPy 2.0
         from numpy.lib.introspect import opt_func_info
 
-        loops = opt_func_info(func_name="^exp$", signature="float64")["exp"]
-        target = next(iter(loops.values()))["current"]
-        return "AVX2" in target or target == "X86_V3"
+        loops = opt_func_info(func_name="^exp$", signature="float64").get("exp", {})
+        used = [loop["current"] for loop in loops.values()]
+        return any("AVX2" in target or target == "X86_V3" for target in used)
     return False
 
 
