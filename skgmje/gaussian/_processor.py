@@ -61,7 +61,7 @@ class Exponential:
 
     def __init__(self):
         self.table = _table()
-        self.size = CACHE_BYTES // 64
+        self.size = CACHE_BYTES // 32
 
     def __call__(self, x, work):
         """Overwrite contiguous numbers, from -700 on, by their exponentials."""
