@@ -76,7 +76,7 @@ def block_log_prob(kernel, block, work, n_rows):
     total = 0.0
     for tile in kernel.tiles:
         joint = kernel.expanded(block, work, tile)
-        if joint.min() < EXP_FLOOR:
+        if not joint.min() >= EXP_FLOOR:
             np.maximum(joint, EXP_FLOOR, out=joint)
         exp_in_place(joint, work)
         total = total + np.add.reduce(joint, axis=0, initial=NEGLIGIBLE)

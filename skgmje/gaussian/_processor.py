@@ -40,6 +40,8 @@ _HALF_STEP = math.log(2) / (2 * _STEPS)
 # Added and subtracted again, it leaves a multiple of 1 / N; its bits hold the number.
 _MAGIC = 1.5 * 2.0 ** (52 - _BITS)
 
+_LARGEST = 700.0
+
 # With y = z / log(2), the square is ((y + a)^2 + b) / (a^2 + b); most of the cubic
 # term is taken into the linear one, which leaves a relative error below 3e-14.
 _A = (1 + _HALF_STEP**2 / 8) / math.log(2)
@@ -72,7 +74,12 @@ class Exponential:
         for start in range(0, flat.size, memory.shape[1]):
             y = flat[start : start + memory.shape[1]]
             number, power, bits = memory[:, : y.size]
+            # Beyond the table: what has overflowed, and NaN.
+            odd = None if y.max() <= _LARGEST else ~(y <= _LARGEST)
+            known = None if odd is None else np.exp(y[odd])
             self._piece(y, number, power, number.view(np.int64), bits.view(np.int64))
+            if odd is not None:
+                y[odd] = known
         return x
 
     def _piece(self, y, number, power, place, octave):

@@ -73,6 +73,12 @@ def test_odd_neighbours_do_not_matter(rng):
     assert_array_equal(scores[keep], plain[keep])
     assert scores[3] == -np.inf
     assert np.isfinite(scores[70])
+    # Terms below every double are zero, also where an odd neighbour hides them.
+    far = Mixture([0.5, 0.5], [[0.0], [53.3]], [[[1.0]], [[1.0]]])
+    X = rng.normal(size=(100, 1))
+    odd = np.vstack([X, [[np.nan]]])
+    scores = far.log_prob(odd, missing="marginal")
+    assert_array_equal(scores[:-1], far.log_prob(X))
 
 
 def test_layout_and_precision_of_the_rows_do_not_matter(rng):
