@@ -15,6 +15,7 @@ _HOME = {
     "KernelDecoder": "skgmje.embedding",
     "KernelMixtureDensity": "skgmje.mixture",
     "Mixture": "skgmje.gaussian",
+    "MixtureClassifier": "skgmje.mixture",
     "StackingConditionalDensity": "skgmje.conditional",
     "StackingDensity": "skgmje.ensemble",
     "TransformedDensity": "skgmje.compose",

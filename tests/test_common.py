@@ -29,6 +29,7 @@ from skgmje.mixture import (
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
+    MixtureClassifier,
     Noise,
 )
 from skgmje.outlier import DensityOutlierDetector
@@ -57,6 +58,12 @@ MIXTURES = [
     ),
     GaussianMixture(9, shrinkage=2, shrinkage_target="neighbors", annealing=0.5),
     GaussianMixture(2, init_params="k-means++", n_init=2),
+]
+CLASSIFIERS = [
+    MixtureClassifier(covariance_type="full", shrinkage=2.0),
+    MixtureClassifier(2, covariance_type="diag", shrinkage=2.0, reg_covar=1e-6),
+    MixtureClassifier("auto", covariance_type="tied", shrinkage=0),
+    MixtureClassifier(covariance_type="low-rank", rank=1),
 ]
 KERNEL_DENSITIES = [
     KernelMixtureDensity(**CODES, covariance_type="full", shrinkage=2.0),
@@ -168,6 +175,7 @@ DETECTORS = [
 ]
 ESTIMATORS = (
     MIXTURES
+    + CLASSIFIERS
     + KERNEL_DENSITIES
     + CONDITIONALS
     + EMBEDDERS
@@ -225,6 +233,9 @@ def expected_failures(estimator):
         shrinkage = getattr(estimator.refine, "shrinkage", estimator.shrinkage)
         one = estimator.component == "cluster" or shrinkage == "auto"
         return {} if one else {WEIGHTS_CHECK: DRAWS_ROWS}
+    if isinstance(estimator, MixtureClassifier):
+        drawn = estimator.n_components_per_class in (2, 3)
+        return {WEIGHTS_CHECK: DRAWS_ROWS} if drawn else {}
     # One component needs no start, and the table of this check has too few
     # distinct rows for the automatic choice to take more.
     if estimator.n_components == "auto":
@@ -247,6 +258,7 @@ pytestmark = [
         # about 100, of which it is right to warn.
         "n_samples=.* are few:UserWarning",
         ".*many of the values of columns:UserWarning",
+        "y has no values but -1 and 1:UserWarning",
         "PowerTransformer.* loses what tells samples apart:UserWarning",
     )
 ]

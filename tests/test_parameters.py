@@ -45,6 +45,7 @@ from skgmje.mixture import (
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
+    MixtureClassifier,
     Noise,
 )
 from skgmje.modules import Prototypes
@@ -392,7 +393,27 @@ def row_sums(X):
     return X.sum(axis=1)
 
 
+SIGNS = np.where(np.arange(120) % 3, -1, MOONS[:, 0] > 0)
 OTHER_CASES = [
+    (
+        MixtureClassifier(2, **SEED),
+        (MOONS, SIGNS),
+        {
+            "n_components_per_class": [1, "auto"],
+            "covariance_type": ["diag"],
+            "shrinkage": [50.0],
+            "unlabelled_weight": [0, 0.5],
+            "reg_covar": [0.1],
+            "max_iter": [2],
+            "tol": [1.0],
+            "random_state": [1],
+        },
+    ),
+    (
+        MixtureClassifier(covariance_type="low-rank", rank=1, **SEED),
+        (IMAGES, np.where(np.arange(80) % 2, IMAGES[:, 0] > 0, -1)),
+        {"rank": [2]},
+    ),
     (MarginalGaussianizer(), MOONS, {}),
     (
         TransformedDensity(StandardScaler(), GAUSS),

@@ -16,6 +16,7 @@ CLASSES = {
     ),
     "KernelDecoder": "skgmje.embedding._decoder.KernelDecoder",
     "KernelMixtureDensity": "skgmje.mixture._kernel_mixture.KernelMixtureDensity",
+    "MixtureClassifier": "skgmje.mixture._classifier.MixtureClassifier",
     "MarginalGaussianizer": (
         "skgmje.compose._marginal_gaussianizer.MarginalGaussianizer"
     ),

@@ -275,8 +275,7 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
     prior = prior._replace(reg_covar=prior.reg_covar + rounding)
     extra = 0.0
     kind = COVARIANCE_TYPES[covariance_type]
-    share = DEAD_SHARE if drop else -1.0
-    alive = stats.counts > share * stats.weight / len(stats.counts)
+    alive = living_components(stats) if drop else np.ones(len(stats.counts), bool)
     for _ in range(MAX_REPAIRS):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             weights, means, covariances = m_step(
@@ -297,6 +296,11 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
         f"The M-step gave no usable covariances, even with {extra:.2g} added to "
         "their diagonals. Rescale X, increase reg_covar, or lower n_components."
     ) from reason
+
+
+def living_components(stats):
+    """Return which components have not died."""
+    return stats.counts > DEAD_SHARE * stats.weight / len(stats.counts)
 
 
 def _about(kernel, stats, means):

@@ -1,5 +1,6 @@
 """Density estimators."""
 
+from skgmje.mixture._classifier import MixtureClassifier
 from skgmje.mixture._gas_growth import GasGrowth
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_generators import Codes, Noise
@@ -12,6 +13,7 @@ __all__ = [
     "GaussianMixture",
     "GrowingNeuralGasMixture",
     "KernelMixtureDensity",
+    "MixtureClassifier",
     "Noise",
 ]
 
