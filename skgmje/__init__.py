@@ -18,6 +18,7 @@ _HOME = {
     "MixtureClassifier": "skgmje.mixture",
     "StackingConditionalDensity": "skgmje.conditional",
     "StackingDensity": "skgmje.ensemble",
+    "StudentMixture": "skgmje.mixture",
     "TransformedDensity": "skgmje.compose",
     "as_mixture": "skgmje._bridges",
     "load": "skgmje._persistence",

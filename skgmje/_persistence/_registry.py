@@ -25,6 +25,7 @@ CLASSES = {
         "skgmje.conditional._stack.StackingConditionalDensity"
     ),
     "StackingDensity": "skgmje.ensemble._stacking_density.StackingDensity",
+    "StudentMixture": "skgmje.mixture._student_mixture.StudentMixture",
     "TransformedDensity": "skgmje.compose._transformed.TransformedDensity",
     # Options of their parts
     **{

@@ -6,6 +6,7 @@ from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_generators import Codes, Noise
 from skgmje.mixture._kernel_mixture import KernelMixtureDensity
 from skgmje.mixture._neural_gas_mixture import GrowingNeuralGasMixture
+from skgmje.mixture._student_mixture import StudentMixture
 
 __all__ = [
     "Codes",
@@ -15,6 +16,7 @@ __all__ = [
     "KernelMixtureDensity",
     "MixtureClassifier",
     "Noise",
+    "StudentMixture",
 ]
 
 
