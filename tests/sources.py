@@ -27,4 +27,6 @@ def make_source(word, **params):
 
 def targets_of(estimator, y):
     """Return targets for an estimator: labels, by their signs, for a classifier."""
-    return (y > 0).astype(np.float64) if is_classifier(estimator) else y
+    if not is_classifier(estimator):
+        return y
+    return (y.reshape(len(y), -1)[:, 0] > 0).astype(np.float64)

@@ -31,6 +31,7 @@ from skgmje.mixture import (
     KernelMixtureDensity,
     MixtureClassifier,
     Noise,
+    StudentMixture,
 )
 from skgmje.outlier import DensityOutlierDetector
 from skgmje.utils import all_estimators
@@ -58,6 +59,13 @@ MIXTURES = [
     ),
     GaussianMixture(9, shrinkage=2, shrinkage_target="neighbors", annealing=0.5),
     GaussianMixture(2, init_params="k-means++", n_init=2),
+    GaussianMixture(2, background=True),
+]
+STUDENTS = [
+    StudentMixture(),
+    StudentMixture(2, covariance_type="tied", dof="each", shrinkage=2),
+    StudentMixture(2, covariance_type="low-rank", rank=1, dof=3.0, shrinkage=2),
+    StudentMixture(2, covariance_type="diag", dof=5.0, n_init=2, shrinkage=2),
 ]
 CLASSIFIERS = [
     MixtureClassifier(covariance_type="full", shrinkage=2.0),
@@ -175,6 +183,7 @@ DETECTORS = [
 ]
 ESTIMATORS = (
     MIXTURES
+    + STUDENTS
     + CLASSIFIERS
     + KERNEL_DENSITIES
     + CONDITIONALS
@@ -240,7 +249,8 @@ def expected_failures(estimator):
     # distinct rows for the automatic choice to take more.
     if estimator.n_components == "auto":
         return {}
-    if isinstance(estimator, GaussianMixture) and estimator.n_components == 1:
+    plain = isinstance(estimator, GaussianMixture | StudentMixture)
+    if plain and estimator.n_components == 1:
         return {}
     return {WEIGHTS_CHECK: DRAWS_ROWS}
 

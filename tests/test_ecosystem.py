@@ -24,7 +24,9 @@ from skgmje import (
     GrowingNeuralGasMixture,
     KernelDecoder,
     KernelMixtureDensity,
+    MixtureClassifier,
     StackingConditionalDensity,
+    StudentMixture,
     TransformedDensity,
 )
 from skgmje.embedding import MLP
@@ -61,6 +63,7 @@ SMALL = {
     ),
     "KernelDecoder": KernelDecoder(2, **NETWORK),
     "KernelMixtureDensity": KernelMixtureDensity(3, max_iter=5, random_state=0),
+    "MixtureClassifier": MixtureClassifier(random_state=0),
     "StackingConditionalDensity": StackingConditionalDensity(
         ["gp"], n_members=2, **NETWORK
     ),
@@ -71,6 +74,7 @@ SMALL = {
         ],
         random_state=0,
     ),
+    "StudentMixture": StudentMixture(2, random_state=0),
     "TransformedDensity": TransformedDensity(
         StandardScaler(), GaussianMixture(2, random_state=0)
     ),

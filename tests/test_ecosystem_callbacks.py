@@ -23,7 +23,7 @@ from skgmje import (
 )
 from skgmje.embedding import MLP
 from skgmje.ensemble import StackingDensity
-from skgmje.mixture import GasGrowth, MixtureClassifier
+from skgmje.mixture import GasGrowth, MixtureClassifier, StudentMixture
 from skgmje.utils import all_estimators
 from tests.sources import make_source, targets_of
 
@@ -90,6 +90,7 @@ STEPS = {name: (estimator, "epoch", 6) for name, estimator in TRAINED.items()} |
         "selection",
         1,
     ),
+    "StudentMixture": (StudentMixture(3, **EM), "iteration", 4),
     "TransformedDensity": (
         TransformedDensity(StandardScaler(), GaussianMixture()),
         "fit-density",
@@ -126,7 +127,7 @@ class Listener:
         self.open -= 1
         self.ended.append(context.task_name)
         if fitted_estimator is not None:
-            fitted_estimator.score(X, y)
+            fitted_estimator.score(X, targets_of(fitted_estimator, y))
         return len(self.ended) >= self.patience
 
 

@@ -30,6 +30,7 @@ from skgmje import (
     MixtureClassifier,
     StackingConditionalDensity,
     StackingDensity,
+    StudentMixture,
     TransformedDensity,
 )
 
@@ -81,6 +82,7 @@ ALL = {
         ["gp"], n_members=1, n_folds=2, **NET
     ),
     "StackingDensity": StackingDensity(estimators=TWO, cv=2, random_state=0),
+    "StudentMixture": StudentMixture(3, tol=0, max_iter=8, random_state=0),
     "TransformedDensity": TransformedDensity(MarginalGaussianizer(), EM),
 }
 FITS = ALL | {f"source-{source}": conditional(source) for source in SOURCES}

@@ -47,7 +47,7 @@ from skgmje.embedding import (
     PatchKernel,
 )
 from skgmje.gaussian import COVARIANCE_TYPES
-from skgmje.mixture import Codes, GasGrowth, MixtureClassifier, Noise
+from skgmje.mixture import Codes, GasGrowth, MixtureClassifier, Noise, StudentMixture
 from skgmje.modules import Prototypes
 from tests.sources import WORDS, make_source, targets_of
 
@@ -101,6 +101,7 @@ CASES = {
     "gaussian-auto": (
         GaussianMixture("auto", covariance_type="auto", shrinkage="auto", **SEED),
     ),
+    "gaussian-background": (GaussianMixture(2, background=True, **SEED),),
     "gaussian-generator": (GaussianMixture(2, random_state=np.random.RandomState(1)),),
     "decoder": (KernelDecoder(2, n_centers=2, **SMALL),),
     "kernel": (KernelMixtureDensity(3, **CODES),),
@@ -225,6 +226,7 @@ CASES = {
             **SEED,
         ),
     ),
+    "student": (StudentMixture(2, dof="each", **SEED),),
     "transformed": (transformed(StandardScaler()),),
     "transformed-power": (transformed(PowerTransformer(), SklearnMixture(2, **SEED)),),
     "transformed-quantile": (

@@ -20,6 +20,7 @@ from skgmje.mixture import (
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
+    StudentMixture,
 )
 from skgmje.utils import all_estimators, check_density_estimator
 from skgmje.utils.estimator_checks import CHECKS
@@ -69,6 +70,8 @@ OURS = [
     (GaussianMixture(2, covariance_type="spherical"), UNITS),
     # Factors are fitted step by step, from other places in other units.
     (GaussianMixture(2, covariance_type="low-rank", rank=1), UNITS),
+    (StudentMixture(reg_covar=0), set()),
+    (StudentMixture(2, dof=4.0), set()),
     # Columns are standardised each for itself.
     (KernelMixtureDensity(**SMALL), TURNS),
     (KernelMixtureDensity(**SMALL, covariance_type="full"), TURNS),
