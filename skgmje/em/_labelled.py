@@ -82,17 +82,17 @@ class ClassFit(NamedTuple):
 
     def __call__(self, data, setting, callback=None):
         """Return the :class:`ClassMixture` of samples and a setting."""
-        data, shrinkage = data.weigh(setting.unlabelled_weight), setting.shrinkage
+        data = data.weigh(setting.unlabelled_weight)
         model = self._start(data, data.codes, setting, data.codes >= 0)
         if setting.n_per_class > 1:
             n_classes = int(data.codes.max()) + 1
-            model = self._run(data, model, shrinkage)
+            model = self._run(data, model, setting)
             likely = model.class_log_prob(data.X, n_classes).argmax(axis=1)
             classes = np.where(data.codes < 0, likely, data.codes)
             labels, owners = self._split(data, classes, setting.n_per_class)
             start = self._start(data, labels, setting, slice(None))
             model = start._replace(owners=owners)
-        return self._run(data, model, shrinkage, callback)
+        return self._run(data, model, setting, callback)
 
     def _start(self, data, labels, setting, rows):
         """Return one M-step from labels of some samples."""
@@ -122,11 +122,12 @@ class ClassFit(NamedTuple):
             owners += [c] * (int(part.max()) + 1)
         return labels, np.array(owners)
 
-    def _run(self, data, start, shrinkage, callback=None):
+    def _run(self, data, start, setting, callback=None):
         """Return the mixture of EM in which labelled samples stay in their class."""
         kind, owners = start.mixture.covariance_type, start.owners
         samples, kernel = begin(data.X, start.mixture, data.weight, self.reg_covar)
-        prior = make_prior(data.X.shape[1], shrinkage, "pooled", self.reg_covar)
+        rules = setting.shrinkage, "pooled", self.reg_covar
+        prior = make_prior(data.X.shape[1], *rules)
         groups = [
             (c, samples._replace(X=data.X[rows], weight=data.weight[rows]))
             for c in np.unique(data.codes)
@@ -161,11 +162,12 @@ def _group_stats(kernel, owners, c, samples):
 # Folds that leave labelled samples out; settings are compared by some of them only.
 N_FOLDS = 5
 
-# Weights of samples without a label that are tried, and numbers of components.
-UNLABELLED_WEIGHTS = (1.0, 0.3, 0.1, 0.03)
+# Weights of samples without a label that are tried, the preferred one first, and
+# numbers of components.
+UNLABELLED_WEIGHTS = (0.3, 1.0, 0.1, 0.03)
 N_PER_CLASS = (1, 2, 3, 5, 8)
 
-# Nats of log p(y | x) that make no difference: the larger weight is taken.
+# Nats of log p(y | x) that make no difference.
 SAME = 1e-3
 
 # Settings that more is tried with, and samples that each component needs.
