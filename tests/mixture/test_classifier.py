@@ -152,7 +152,8 @@ def test_singular_classes_are_finite_and_say_so(kind):
 def test_missing_entries_and_far_samples():
     holes = np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)
     labels = np.where(KNOWN | (np.arange(150) % 3 == 0), Y, -1)
-    ours = MixtureClassifier(random_state=0).fit(holes, labels)
+    how = {"covariance_type": "full", "shrinkage": 2, "unlabelled_weight": 0.3}
+    ours = MixtureClassifier(**how).fit(holes, labels)
     assert ours.score(holes, Y) > 0.88
     assert_allclose(ours.predict_proba(holes).sum(axis=1), 1.0)
     log_proba = ours.predict_log_proba(X)
@@ -178,7 +179,7 @@ def test_several_components_are_chosen_where_a_class_has_parts():
 def test_few_labels_of_wine():
     rows, y = load_wine(return_X_y=True)
     scores = []
-    for seed in range(5):
+    for seed in range(3):
         rng = np.random.RandomState(seed)
         each = [rng.choice(np.flatnonzero(y == c), 5, replace=False) for c in range(3)]
         known = np.isin(np.arange(len(y)), np.concatenate(each))
