@@ -1,4 +1,7 @@
-"""Sources of conditional densities with settings of a test, one for each word."""
+"""Sources of conditional densities for a test, one for each word, and targets."""
+
+import numpy as np
+from sklearn.base import is_classifier
 
 from skgmje import ConditionalMixtureDensity, GaussianMixture
 from skgmje.conditional import MemoryBank, MixtureNetwork, NeuralGas
@@ -20,3 +23,10 @@ def make_source(word, **params):
     source = MAKERS[word]()
     known = source.get_params()
     return source.set_params(**{k: v for k, v in params.items() if k in known})
+
+
+def targets_of(estimator, y):
+    """Return targets for an estimator: labels, by their signs, for a classifier."""
+    if not is_classifier(estimator):
+        return y
+    return (y.reshape(len(y), -1)[:, 0] > 0).astype(np.float64)

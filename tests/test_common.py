@@ -29,7 +29,9 @@ from skgmje.mixture import (
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
+    MixtureClassifier,
     Noise,
+    StudentMixture,
 )
 from skgmje.outlier import DensityOutlierDetector
 from skgmje.utils import all_estimators
@@ -57,6 +59,19 @@ MIXTURES = [
     ),
     GaussianMixture(9, shrinkage=2, shrinkage_target="neighbors", annealing=0.5),
     GaussianMixture(2, init_params="k-means++", n_init=2),
+    GaussianMixture(2, background=True),
+]
+STUDENTS = [
+    StudentMixture(),
+    StudentMixture(2, covariance_type="tied", dof="each", shrinkage=2),
+    StudentMixture(2, covariance_type="low-rank", rank=1, dof=3.0, shrinkage=2),
+    StudentMixture(2, covariance_type="diag", dof=5.0, n_init=2, shrinkage=2),
+]
+CLASSIFIERS = [
+    MixtureClassifier(covariance_type="full", shrinkage=2.0),
+    MixtureClassifier(2, covariance_type="diag", shrinkage=2.0, reg_covar=1e-6),
+    MixtureClassifier("auto", covariance_type="tied", shrinkage=0),
+    MixtureClassifier(covariance_type="low-rank", rank=1),
 ]
 KERNEL_DENSITIES = [
     KernelMixtureDensity(**CODES, covariance_type="full", shrinkage=2.0),
@@ -168,6 +183,8 @@ DETECTORS = [
 ]
 ESTIMATORS = (
     MIXTURES
+    + STUDENTS
+    + CLASSIFIERS
     + KERNEL_DENSITIES
     + CONDITIONALS
     + EMBEDDERS
@@ -225,11 +242,15 @@ def expected_failures(estimator):
         shrinkage = getattr(estimator.refine, "shrinkage", estimator.shrinkage)
         one = estimator.component == "cluster" or shrinkage == "auto"
         return {} if one else {WEIGHTS_CHECK: DRAWS_ROWS}
+    if isinstance(estimator, MixtureClassifier):
+        drawn = estimator.n_components_per_class in (2, 3)
+        return {WEIGHTS_CHECK: DRAWS_ROWS} if drawn else {}
     # One component needs no start, and the table of this check has too few
     # distinct rows for the automatic choice to take more.
     if estimator.n_components == "auto":
         return {}
-    if isinstance(estimator, GaussianMixture) and estimator.n_components == 1:
+    plain = isinstance(estimator, GaussianMixture | StudentMixture)
+    if plain and estimator.n_components == 1:
         return {}
     return {WEIGHTS_CHECK: DRAWS_ROWS}
 
@@ -247,6 +268,7 @@ pytestmark = [
         # about 100, of which it is right to warn.
         "n_samples=.* are few:UserWarning",
         ".*many of the values of columns:UserWarning",
+        "y has no values but -1 and 1:UserWarning",
         "PowerTransformer.* loses what tells samples apart:UserWarning",
     )
 ]

@@ -24,14 +24,16 @@ from skgmje import (
     GrowingNeuralGasMixture,
     KernelDecoder,
     KernelMixtureDensity,
+    MixtureClassifier,
     StackingConditionalDensity,
+    StudentMixture,
     TransformedDensity,
 )
 from skgmje.embedding import MLP
 from skgmje.ensemble import StackingDensity
 from skgmje.mixture import GasGrowth
 from skgmje.utils import all_estimators
-from tests.sources import make_source
+from tests.sources import make_source, targets_of
 
 pl = pytest.importorskip("polars")
 
@@ -61,6 +63,7 @@ SMALL = {
     ),
     "KernelDecoder": KernelDecoder(2, **NETWORK),
     "KernelMixtureDensity": KernelMixtureDensity(3, max_iter=5, random_state=0),
+    "MixtureClassifier": MixtureClassifier(random_state=0),
     "StackingConditionalDensity": StackingConditionalDensity(
         ["gp"], n_members=2, **NETWORK
     ),
@@ -71,6 +74,7 @@ SMALL = {
         ],
         random_state=0,
     ),
+    "StudentMixture": StudentMixture(2, random_state=0),
     "TransformedDensity": TransformedDensity(
         StandardScaler(), GaussianMixture(2, random_state=0)
     ),
@@ -82,7 +86,7 @@ SCORED = [name for name in WEIGHTED if hasattr(CLASSES[name], "score")]
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 2))
-y = X[:, 0] + 0.1 * rng.normal(size=60)
+Y = X[:, 0] + 0.1 * rng.normal(size=60)
 WEIGHT = rng.uniform(0.5, 1.5, size=60)
 
 ANSWERS = (
@@ -124,7 +128,8 @@ def make(name):
 def fit(name, convert):
     """Fit a small estimator with everything converted."""
     weights = {WEIGHTS: convert(WEIGHT)} if name in WEIGHTED else {}
-    return make(name).fit(convert(X), convert(y), **weights)
+    estimator = make(name)
+    return estimator.fit(convert(X), convert(targets_of(estimator, Y)), **weights)
 
 
 def answers(estimator, convert):
@@ -135,11 +140,12 @@ def answers(estimator, convert):
         if hasattr(estimator, name)
     }
     if hasattr(estimator, "score"):
-        found["score"] = estimator.score(convert(X), convert(y))
+        targets = targets_of(estimator, Y)
+        found["score"] = estimator.score(convert(X), convert(targets))
     if hasattr(estimator, "sample"):
         found["sample"] = estimator.sample(5, random_state=0)[0]
     if hasattr(estimator, "log_prob"):
-        found["log_prob"] = estimator.log_prob(convert(X), convert(y))
+        found["log_prob"] = estimator.log_prob(convert(X), convert(Y))
     return found
 
 
@@ -168,7 +174,7 @@ def test_data_frames_are_rows_with_names(name, library):
     assert fitted.feature_names_in_.tolist() == ["a", "b"]
     ask = getattr(fitted, "transform", None)
     if hasattr(fitted, "score"):
-        ask = partial(fitted.score, y=convert(y))
+        ask = partial(fitted.score, y=convert(targets_of(fitted, Y)))
     with pytest.raises(ValueError, match="feature names should match"):
         ask(convert(X).rename({"a": "c"}, **RENAME[library]))
 
@@ -178,11 +184,12 @@ def test_missing_values_of_nullable_frames_are_nan(name):
     rows = pd.DataFrame(X, columns=["a", "b"], dtype="Float64")
     rows.loc[0, "a"] = pd.NA
     estimator = make(name)
+    targets = targets_of(estimator, Y)
     if sklearn.utils.get_tags(estimator).input_tags.allow_nan:
-        assert np.isfinite(estimator.fit(rows, y).score(rows, y))
+        assert np.isfinite(estimator.fit(rows, targets).score(rows, targets))
         return
     with pytest.raises(ValueError, match="contains NaN"):
-        estimator.fit(rows, y)
+        estimator.fit(rows, Y)
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
@@ -239,6 +246,7 @@ def requesting(name):
 @pytest.mark.parametrize("name", SCORED)
 def test_routers_pass_weights_on(name):
     estimator, params = requesting(name), {WEIGHTS: WEIGHT}
+    y = targets_of(estimator, Y)
     expected = clone(estimator).fit(X, y, **params).score(X, y, **params)
     pipeline = make_pipeline(FunctionTransformer(), estimator).fit(X, y, **params)
     assert pipeline.score(X, y, **params) == pytest.approx(expected)

@@ -23,9 +23,9 @@ from skgmje import (
 )
 from skgmje.embedding import MLP
 from skgmje.ensemble import StackingDensity
-from skgmje.mixture import GasGrowth
+from skgmje.mixture import GasGrowth, MixtureClassifier, StudentMixture
 from skgmje.utils import all_estimators
-from tests.sources import make_source
+from tests.sources import make_source, targets_of
 
 try:
     from sklearn.callback import ProgressBar, ScoringMonitor
@@ -70,6 +70,13 @@ STEPS = {name: (estimator, "epoch", 6) for name, estimator in TRAINED.items()} |
         "iteration",
         4,
     ),
+    "MixtureClassifier": (
+        MixtureClassifier(
+            2, covariance_type="full", shrinkage=2, tol=0, max_iter=4, random_state=0
+        ),
+        "iteration",
+        4,
+    ),
     "StackingConditionalDensity": (
         StackingConditionalDensity(["gp"], n_members=2, **NETWORK),
         "part",
@@ -83,6 +90,7 @@ STEPS = {name: (estimator, "epoch", 6) for name, estimator in TRAINED.items()} |
         "selection",
         1,
     ),
+    "StudentMixture": (StudentMixture(3, **EM), "iteration", 4),
     "TransformedDensity": (
         TransformedDensity(StandardScaler(), GaussianMixture()),
         "fit-density",
@@ -119,7 +127,7 @@ class Listener:
         self.open -= 1
         self.ended.append(context.task_name)
         if fitted_estimator is not None:
-            fitted_estimator.score(X, y)
+            fitted_estimator.score(X, targets_of(fitted_estimator, y))
         return len(self.ended) >= self.patience
 
 
@@ -135,7 +143,7 @@ def monitor():
 def test_listeners_hear_of_each_step(name):
     estimator, step, n_steps = STEPS[name]
     listener = Listener()
-    clone(estimator).set_callbacks(listener).fit(X, y)
+    clone(estimator).set_callbacks(listener).fit(X, targets_of(estimator, y))
     assert listener.ended == [step] * n_steps + ["fit"]
     assert listener.largest is None or listener.largest >= n_steps
 
@@ -169,12 +177,13 @@ def test_monitor_and_progress_bar_follow_pipelines_and_searches(name, capsys):
     estimator = clone(STEPS[name][0]) if name in STEPS else CLASSES[name]()
     scores = monitor()
     pipeline = make_pipeline(StandardScaler(), estimator.set_callbacks(scores))
-    pipeline.set_callbacks(ProgressBar()).fit(X, y)
+    targets = targets_of(estimator, y)
+    pipeline.set_callbacks(ProgressBar()).fit(X, targets)
     assert scores.get_logs().data[0]["task_name"] == "fit"
     assert f"{name} - fit" in capsys.readouterr().out
     pipeline.set_callbacks()
     search = GridSearchCV(pipeline, {}, cv=2).set_callbacks(ProgressBar())
-    assert np.isfinite(search.fit(X, y).score(X, y))
+    assert np.isfinite(search.fit(X, targets).score(X, targets))
 
 
 @needs_callbacks

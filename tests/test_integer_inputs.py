@@ -256,6 +256,12 @@ CALLS = {
             grams(g.rows(), g.rows(3), Bandwidths(g.convert([1, 1]), g.convert([1, 1])))
         ),
     ],
+    "skgmje.metrics.bootstrap_mixture": lambda g: metrics.bootstrap_mixture(
+        mixture_of_rows().fit(g.rows()), g.rows(), n_resamples=3, random_state=0
+    ),
+    "skgmje.metrics.likelihood_ratio_test": lambda g: metrics.likelihood_ratio_test(
+        mixture_of_rows(), g.rows(), n_resamples=3, random_state=0
+    ),
     "skgmje.metrics.conditional_surprise": lambda g: metrics.conditional_surprise(
         mixture(), g.rows()
     ),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -27,8 +27,10 @@ from skgmje import (
     GrowingNeuralGasMixture,
     KernelDecoder,
     KernelMixtureDensity,
+    MixtureClassifier,
     StackingConditionalDensity,
     StackingDensity,
+    StudentMixture,
     TransformedDensity,
 )
 
@@ -43,7 +45,7 @@ from skgmje.ensemble import _recipe
 from skgmje.mixture import _gas_fit, _gaussian_mixture, _neural_gas_mixture
 from skgmje.modules import Prototypes
 from skgmje.utils import all_estimators
-from tests.sources import make_source
+from tests.sources import make_source, targets_of
 
 X = np.random.RandomState(0).normal(size=(120, 3))
 y = X[:, 0] + 0.1 * np.random.RandomState(1).normal(size=120)
@@ -74,11 +76,13 @@ ALL = {
         4, max_iter=8, random_state=0, **FIXED
     ),
     "MarginalGaussianizer": MarginalGaussianizer(),
+    "MixtureClassifier": MixtureClassifier(2, tol=0, max_iter=8, random_state=0),
     "ResidualCoordinates": ResidualCoordinates(),
     "StackingConditionalDensity": StackingConditionalDensity(
         ["gp"], n_members=1, n_folds=2, **NET
     ),
     "StackingDensity": StackingDensity(estimators=TWO, cv=2, random_state=0),
+    "StudentMixture": StudentMixture(3, tol=0, max_iter=8, random_state=0),
     "TransformedDensity": TransformedDensity(MarginalGaussianizer(), EM),
 }
 FITS = ALL | {f"source-{source}": conditional(source) for source in SOURCES}
@@ -120,11 +124,15 @@ class Interrupter:
 def fit(estimator, data=X):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return estimator.fit(data, y) if _needs_y(estimator) else estimator.fit(data)
+        return (
+            estimator.fit(data, targets_of(estimator, y))
+            if _needs_y(estimator)
+            else estimator.fit(data)
+        )
 
 
 def _needs_y(estimator):
-    return isinstance(estimator, ConditionalMixtureDensity | StackingConditionalDensity)
+    return hasattr(estimator, "log_prob") or is_classifier(estimator)
 
 
 def profiled(estimator, interrupter, data=X):
@@ -145,7 +153,7 @@ def answer(estimator):
         check_is_fitted(estimator)
     except NotFittedError:
         return None
-    if _needs_y(estimator):
+    if hasattr(estimator, "predict_mixture"):
         return estimator.predict_mixture(X[:9]).log_prob(y[:9, None])
     if hasattr(estimator, "score_samples"):
         return estimator.score_samples(X[:9])

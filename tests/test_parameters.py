@@ -45,7 +45,9 @@ from skgmje.mixture import (
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
+    MixtureClassifier,
     Noise,
+    StudentMixture,
 )
 from skgmje.modules import Prototypes
 from skgmje.outlier import DensityOutlierDetector
@@ -366,6 +368,7 @@ MIXTURE_CASES = [
             "verbose": [2],
             "shrinkage": [30.0, "auto"],
             "annealing": [0.3],
+            "background": [True],
         },
     ),
     (
@@ -392,7 +395,47 @@ def row_sums(X):
     return X.sum(axis=1)
 
 
+SIGNS = np.where(np.arange(120) % 3, -1, MOONS[:, 0] > 0)
 OTHER_CASES = [
+    (
+        StudentMixture(4, shrinkage=1.0, **SEED),
+        MOONS,
+        {
+            "n_components": [5],
+            "covariance_type": ["tied"],
+            "dof": ["each", 2.0, [3, 4, 5, 6]],
+            "tol": [0.5],
+            "reg_covar": [0.1],
+            "max_iter": [2],
+            "n_init": [4],
+            "shrinkage": [30.0],
+            "random_state": [1],
+        },
+    ),
+    (
+        StudentMixture(2, covariance_type="low-rank", rank=1, **SEED),
+        IMAGES,
+        {"rank": [2]},
+    ),
+    (
+        MixtureClassifier(2, **SEED),
+        (MOONS, SIGNS),
+        {
+            "n_components_per_class": [1, "auto"],
+            "covariance_type": ["diag"],
+            "shrinkage": [50.0],
+            "unlabelled_weight": [0, 0.5],
+            "reg_covar": [0.1],
+            "max_iter": [2],
+            "tol": [1.0],
+            "random_state": [1],
+        },
+    ),
+    (
+        MixtureClassifier(covariance_type="low-rank", rank=1, **SEED),
+        (IMAGES, np.where(np.arange(80) % 2, IMAGES[:, 0] > 0, -1)),
+        {"rank": [2]},
+    ),
     (MarginalGaussianizer(), MOONS, {}),
     (
         TransformedDensity(StandardScaler(), GAUSS),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_digits
 
 from skgmje.conditional import (
@@ -25,6 +25,7 @@ from skgmje.mixture import GaussianMixture
 from skgmje.modules import MixtureDensityNetwork
 from skgmje.outlier import DensityOutlierDetector, conformal_p_values
 from skgmje.utils import all_estimators
+from tests.sources import targets_of
 from tests.test_common import DEFAULTS, FIRST, OTHERS, SMALL_STACK
 
 # Of all samples at once, or of a fit.
@@ -204,7 +205,7 @@ def differences(estimator, X, y, tol):
 
 def is_conditional(estimator):
     """Tell whether an estimator learns targets of samples."""
-    return hasattr(estimator, "log_prob")
+    return hasattr(estimator, "log_prob") or is_classifier(estimator)
 
 
 def check_places(estimator, X, y, X_new):
@@ -212,7 +213,8 @@ def check_places(estimator, X, y, X_new):
     estimator = clone(estimator)
     if "random_state" in estimator.get_params():
         estimator.set_params(random_state=0)
-    estimator.fit(*((X, y) if is_conditional(estimator) else (X,)))
+    learned = (X, targets_of(estimator, y)) if is_conditional(estimator) else (X,)
+    estimator.fit(*learned)
     asked, tol = np.vstack([X[:9], X_new]), TOL[X.dtype.type]
     targets = np.resize(X[:, 0] if y is None else y, len(asked))
     found = list(differences(estimator, asked, targets, tol))

@@ -9,10 +9,11 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from skgmje import GaussianMixture, modules
+from skgmje import GaussianMixture, MixtureClassifier, modules
 from skgmje.ensemble import StackingConditionalDensity, StackingDensity
 from skgmje.mixture import GrowingNeuralGasMixture, KernelMixtureDensity
 from skgmje.modules import CodeGenerator, MixtureDensityNetwork, NoiseGenerator
+from tests.sources import targets_of
 from tests.test_common import SMALL_STACK
 from tests.test_place_in_batch import (
     FIRST,
@@ -39,8 +40,9 @@ LAYERED = [e for e in FIRST + FURTHER if "hidden_layer_sizes" in e.get_params()]
 
 def fit(estimator, *args, **params):
     """Fit a clone to samples, and to targets if it learns some."""
-    args = args or ((X, Y) if is_conditional(estimator) else (X,))
-    return clone(estimator).fit(*args, **params)
+    X_, *y = args or ((X, Y) if is_conditional(estimator) else (X,))
+    y = [targets_of(estimator, part) for part in y]
+    return clone(estimator).fit(X_, *y, **params)
 
 
 @pytest.mark.parametrize("sizes", BAD_LAYERS, ids=repr)
@@ -103,7 +105,7 @@ def test_what_is_masked_is_missing(estimator):
 
 def takes_nan(estimator):
     """Tell whether an estimator takes missing samples."""
-    return isinstance(estimator, GaussianMixture)
+    return isinstance(estimator, GaussianMixture | MixtureClassifier)
 
 
 def refused():

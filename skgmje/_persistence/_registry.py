@@ -16,6 +16,7 @@ CLASSES = {
     ),
     "KernelDecoder": "skgmje.embedding._decoder.KernelDecoder",
     "KernelMixtureDensity": "skgmje.mixture._kernel_mixture.KernelMixtureDensity",
+    "MixtureClassifier": "skgmje.mixture._classifier.MixtureClassifier",
     "MarginalGaussianizer": (
         "skgmje.compose._marginal_gaussianizer.MarginalGaussianizer"
     ),
@@ -24,6 +25,7 @@ CLASSES = {
         "skgmje.conditional._stack.StackingConditionalDensity"
     ),
     "StackingDensity": "skgmje.ensemble._stacking_density.StackingDensity",
+    "StudentMixture": "skgmje.mixture._student_mixture.StudentMixture",
     "TransformedDensity": "skgmje.compose._transformed.TransformedDensity",
     # Options of their parts
     **{

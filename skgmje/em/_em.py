@@ -15,6 +15,7 @@ from skgmje._backend import (
 )
 from skgmje._interrupt import Work
 from skgmje._settings import own_errors
+from skgmje.em._background import BackgroundMixture, background_stats
 from skgmje.em._blocks import RowBlocks
 from skgmje.gaussian._checks import check_single, patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -46,6 +47,7 @@ class Samples(NamedTuple):
     limit: float = PASS_LIMIT
     missing: bool = False
     reg_covar: Any = 0.0
+    background: Any = None
 
 
 def begin(X, mixture, sample_weight=None, reg_covar=0.0):
@@ -86,6 +88,11 @@ def e_step(kernel, samples, temper=1.0):
     if isinstance(X, RowBlocks):
         function = partial(_e_step_of_block, kernel, samples._replace(X=None), temper)
         return X.over_rows(function, partial(merge_stats, kernel))
+    if samples.background is not None:
+        mixture = as_mixture(kernel, samples.covariance_type)
+        density = BackgroundMixture(mixture, samples.background)
+        rest = partial(e_step, kernel, temper=temper)
+        return background_stats(density, samples, rest)
     if samples.missing:
         weight = np.ones(len(X)) if weight is None else weight
         how = temper, samples.reg_covar
@@ -275,8 +282,7 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
     prior = prior._replace(reg_covar=prior.reg_covar + rounding)
     extra = 0.0
     kind = COVARIANCE_TYPES[covariance_type]
-    share = DEAD_SHARE if drop else -1.0
-    alive = stats.counts > share * stats.weight / len(stats.counts)
+    alive = living_components(stats) if drop else np.ones(len(stats.counts), bool)
     for _ in range(MAX_REPAIRS):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             weights, means, covariances = m_step(
@@ -297,6 +303,11 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
         f"The M-step gave no usable covariances, even with {extra:.2g} added to "
         "their diagonals. Rescale X, increase reg_covar, or lower n_components."
     ) from reason
+
+
+def living_components(stats):
+    """Return which components have not died."""
+    return stats.counts > DEAD_SHARE * stats.weight / len(stats.counts)
 
 
 def _about(kernel, stats, means):
@@ -356,6 +367,9 @@ class EMResult(NamedTuple):
     stats : Statistics
         Sufficient statistics of the last pass.
 
+    background : Background or None
+        The box and the share of the background, if there is one.
+
     See Also
     --------
     expectation_maximization : Returns it.
@@ -377,6 +391,14 @@ class EMResult(NamedTuple):
     n_dropped: int
     reg_covar: float
     stats: Any
+    background: Any = None
+
+    @property
+    def density(self):
+        """The mixture, with its background if there is one."""
+        if self.background is None:
+            return self.mixture
+        return BackgroundMixture(self.mixture, self.background)
 
 
 @own_errors
@@ -390,6 +412,7 @@ def expectation_maximization(
     annealing=None,
     reg_covar=1e-6,
     fixed_means=False,
+    background=None,
     tol=1e-3,
     max_iter=100,
     last_bound=None,
@@ -437,6 +460,9 @@ def expectation_maximization(
         fitted, :math:`S_k` being about these means. All components stay then: one
         that no sample belongs to has no weight, and the covariance :math:`T_k`.
 
+    background : Background, default=None
+        A constant density over a box, whose share is learned, too.
+
     tol : float, default=1e-3
         Stop when the mean log-likelihood gains less, in nats.
 
@@ -481,6 +507,7 @@ def expectation_maximization(
     X, sample_weight = as_floats(X, sample_weight)
     start = start.to_numpy() if is_torch(start.means) else start
     samples, kernel = begin(X, start, sample_weight, reg_covar)
+    samples = samples._replace(background=background)
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
     plan = annealing, tol, max_iter, last_bound
     means = kernel.means if fixed_means else None
@@ -496,6 +523,7 @@ class _State(NamedTuple):
     added: float
     converged: bool
     stats: Any
+    background: Any = None
 
 
 def _iterate(samples, kernel, prior, plan, callback=None, *, least=None, means=None):
@@ -504,7 +532,8 @@ def _iterate(samples, kernel, prior, plan, callback=None, *, least=None, means=N
     kind, bounds, added = samples.covariance_type, [], 0.0
     if max_iter == 0:
         stats = e_step(kernel, samples)
-        yield _State(kernel, bounds, added, converged=False, stats=stats)
+        ended = {"converged": False, "stats": stats}
+        yield _State(kernel, bounds, added, **ended, background=samples.background)
     for n_iter in range(1, max_iter + 1):
         temper = _temper(annealing, n_iter, max_iter)
         stats = e_step(kernel, samples, temper)
@@ -512,11 +541,16 @@ def _iterate(samples, kernel, prior, plan, callback=None, *, least=None, means=N
         kernel, extra = maximise(kernel, living, prior, kind, means=means)
         added = max(added, extra)
         before = bounds[-1] if bounds else last_bound
-        bounds = [*bounds, stats.log_likelihood / stats.weight]
+        total = stats.weight + stats.background
+        bounds = [*bounds, stats.log_likelihood / total]
+        if samples.background is not None:
+            samples = samples._replace(
+                background=samples.background._replace(share=stats.background / total)
+            )
         stop = callback and callback(n_iter, bounds[-1], as_mixture(kernel, kind))
         gain = np.inf if before is None else bounds[-1] - before
         converged = temper == 1.0 and abs(gain) < tol
-        yield _State(kernel, bounds, added, converged, stats)
+        yield _State(kernel, bounds, added, converged, stats, samples.background)
         if converged or stop:
             break
 
@@ -537,10 +571,11 @@ def _finish(iterations, start):
 
 def _result(state, start):
     """Return the :class:`EMResult` of the last state."""
-    kernel, bounds, added, converged, stats = state
+    kernel, bounds, added, converged, stats, background = state
     mixture = as_mixture(kernel, start.covariance_type) if bounds else start
     n_dropped = len(start.weights) - mixture.n_components
-    return EMResult(mixture, bounds, len(bounds), converged, n_dropped, added, stats)
+    given = mixture, bounds, len(bounds), converged, n_dropped, added, stats
+    return EMResult(*given, background)
 
 
 def _living(stats, least):

@@ -540,11 +540,11 @@ def _held_out(
         "reg_covar": params.pop("reg_covar", 1e-6),
     }
     start = first_parameters(X[train], labels, covariance_type, **first, **common)
-    mixture = expectation_maximization(X[train], start, **common, **params).mixture
+    result = expectation_maximization(X[train], start, **common, **params)
     test = _test_rows(train)
-    log_prob = judge(mixture, X[test])
+    log_prob = judge(result.density, X[test])
     score = np.average(log_prob, weights=_rows(sample_weight, test))
-    return _HeldOut(float(score), mixture, log_prob)
+    return _HeldOut(float(score), result.mixture, log_prob)
 
 
 def _test_rows(train):

@@ -43,6 +43,7 @@ from skgmje.ensemble._recipe import (
     check_estimators,
 )
 from skgmje.ensemble._stacked_mixture import MixturePart, group_members, stack_members
+from skgmje.mixture._base import NoMixtureError
 
 # An atom is one value that holds at least so much of a column.
 ATOM_SHARE = 0.01
@@ -77,10 +78,6 @@ def dequantize(X, ties, atoms, random_state):
         width = max(gap, _LEAST_WIDTH * float(X[:, j].std()))
         X[:, j] += random_state.uniform(-0.5 * width, 0.5 * width, len(X))
     return X, np.flatnonzero(wanted).tolist()
-
-
-class NoMixtureError(TypeError, AttributeError):
-    """A density is not one mixture: to who looks for the attribute, it has none."""
 
 
 def _indices(fold):

@@ -44,6 +44,8 @@ class Statistics(NamedTuple):
     scatter: tuple
     log_likelihood: float
     weight: float
+    #: Weight of the samples, or shares of them, that belong to no component.
+    background: float = 0.0
 
 
 class Prior(NamedTuple):

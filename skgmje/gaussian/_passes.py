@@ -182,6 +182,7 @@ def merge_stats(kernel, first, second):
         ),
         first.log_likelihood + second.log_likelihood,
         first.weight + second.weight,
+        first.background + second.background,
     )
 
 

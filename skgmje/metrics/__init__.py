@@ -6,6 +6,12 @@ from skgmje.metrics._distances import (
     l2_distance,
     two_sample_test,
 )
+from skgmje.metrics._inference import (
+    LikelihoodRatioTest,
+    MixtureBootstrap,
+    bootstrap_mixture,
+    likelihood_ratio_test,
+)
 from skgmje.metrics._monte_carlo import (
     MonteCarloEstimate,
     monte_carlo_cauchy_schwarz,
@@ -33,8 +39,11 @@ from skgmje.metrics._scores import (
 from skgmje.metrics._surprise import conditional_surprise, feature_surprise
 
 __all__ = [
+    "LikelihoodRatioTest",
+    "MixtureBootstrap",
     "MonteCarloEstimate",
     "TwoSampleTest",
+    "bootstrap_mixture",
     "cauchy_schwarz_divergence",
     "conditional_surprise",
     "coverage_scorer",
@@ -47,6 +56,7 @@ __all__ = [
     "feature_surprise",
     "interval_coverage",
     "l2_distance",
+    "likelihood_ratio_test",
     "make_mixture_scorer",
     "mean_log_likelihood",
     "monte_carlo_cauchy_schwarz",

@@ -1,10 +1,12 @@
 """Density estimators."""
 
+from skgmje.mixture._classifier import MixtureClassifier
 from skgmje.mixture._gas_growth import GasGrowth
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_generators import Codes, Noise
 from skgmje.mixture._kernel_mixture import KernelMixtureDensity
 from skgmje.mixture._neural_gas_mixture import GrowingNeuralGasMixture
+from skgmje.mixture._student_mixture import StudentMixture
 
 __all__ = [
     "Codes",
@@ -12,7 +14,9 @@ __all__ = [
     "GaussianMixture",
     "GrowingNeuralGasMixture",
     "KernelMixtureDensity",
+    "MixtureClassifier",
     "Noise",
+    "StudentMixture",
 ]
 
 

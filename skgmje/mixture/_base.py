@@ -17,6 +17,7 @@ from skgmje._validation import (
     is_lazy,
     warn_about_narrow_ties,
 )
+from skgmje.em._background import Background, BackgroundMixture
 from skgmje.em._stepwise import score_block
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import lock, map_arrays
@@ -48,6 +49,10 @@ def check_goes_on(call, known, asked, remedy):
         )
 
 
+class NoMixtureError(TypeError, AttributeError):
+    """A density is not one mixture: to who looks for the attribute, it has none."""
+
+
 # Samples whose results are computed at a time, beside the array that holds them all.
 CHUNK_ROWS = 2**17
 
@@ -68,11 +73,23 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
             check_is_fitted(self)
         return check_rows(self, X, reset=False, allow_nan=self._missing == "marginal")
 
+    @property
+    def _density(self):
+        """What scores and samples are of: the mixture, and what stands beside it."""
+        if not self._has_background:
+            return self.mixture_
+        background = Background(*self.background_box_, self.background_weight_)
+        return BackgroundMixture(self._gaussians, background)
+
+    @property
+    def _has_background(self):
+        return "background_box_" in vars(self)
+
     def _count_parameters(self):
-        return self.mixture_.n_parameters
+        return self._density.n_parameters
 
     def _responsibilities(self, rows):
-        return self.mixture_.responsibilities(rows, missing=self._missing)
+        return self._density.responsibilities(rows, missing=self._missing)
 
     def _map_blocks(self, X, method, **given):
         """Apply a method to each block of samples that an engine holds."""
@@ -95,11 +112,14 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         return out
 
     def _clusters(self, rows):
-        return self._responsibilities(rows).argmax(axis=1)
+        labels = self._responsibilities(rows).argmax(axis=1)
+        if self._has_background:
+            labels[labels == len(self.weights_)] = -1
+        return labels
 
     @property
     def _n_labels(self):
-        return len(self.weights_)
+        return len(self.weights_) + self._has_background
 
     def _check_blocks(self, blocks):
         """Return this estimator without names of columns, which those blocks lack."""
@@ -114,7 +134,7 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         blocks = as_blocks(X, sample_weight)
         if blocks is not None:
             self._check_blocks(blocks)
-            score = partial(_score, self.mixture_, self._missing)
+            score = partial(_score, self._density, self._missing)
             return blocks.over_rows(score, np.add).tolist()
         X = self._check_predict(X)
         weight = check_weights(sample_weight, X)
@@ -130,7 +150,7 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         total = 0.0
         for start in range(0, len(X), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
-            log_prob = self.mixture_.log_prob(X[rows], missing=self._missing)
+            log_prob = self._density.log_prob(X[rows], missing=self._missing)
             total += float(
                 log_prob.sum() if weight is None else log_prob @ weight[rows]
             )
@@ -152,7 +172,7 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         if is_lazy(X):
             return self._map_blocks(X, "score_samples")
         X = self._check_predict(X)
-        return as_scores(self.mixture_.log_prob(X, missing=self._missing), X)
+        return as_scores(self._density.log_prob(X, missing=self._missing), X)
 
     def score(self, X, y=None, sample_weight=None):
         """Compute the mean log-likelihood of the samples.
@@ -234,7 +254,7 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         """
         check_is_fitted(self)
         source = self.random_state if random_state is None else random_state
-        return self.mixture_.sample(n_samples, as_generator(source))
+        return self._density.sample(n_samples, as_generator(source))
 
     def bic(self, X):
         """Compute the Bayesian information criterion; lower is better.
@@ -312,7 +332,7 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
 
     def _warn_of_ties(self, X):
         """Warn if components are as narrow as single values that repeat."""
-        mixture = self.mixture_
+        mixture = self._gaussians
         shape = mixture.n_components, mixture.n_features
         kind = COVARIANCE_TYPES[mixture.covariance_type]
         variances = kind.diagonal(mixture.covariances, *shape)
@@ -327,6 +347,18 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
     @property
     def mixture_(self):
         """The fitted density as a :class:`skgmje.gaussian.Mixture`."""
+        if self._has_background:
+            name = type(self).__name__
+            raise NoMixtureError(
+                f"{name}(background=True) is no Gaussian mixture: it has a constant "
+                f"density, too. Fit with background=False, or take its components by "
+                f"{name}.from_parameters(weights_, means_, covariances_)."
+            )
+        return self._gaussians
+
+    @property
+    def _gaussians(self):
+        """The mixture of the fitted attributes."""
         parameters = self._checked_parameters()
         known, mixture = vars(self).get("_mixture", ((None,) * 4, None))
         if not all(a is b for a, b in zip(parameters, known, strict=True)):
@@ -373,10 +405,10 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
             raise ValueError("weights_ and means_ must hold floating-point numbers")
         for part in (self.weights_, self.means_, self.covariances_):
             map_arrays(lock, part)  # nobody else holds a file's arrays
-        self.mixture_._rebuild()
-        if self.mixture_.n_features != self.n_features_in_:
+        self._gaussians._rebuild()
+        if self._gaussians.n_features != self.n_features_in_:
             raise ValueError(
-                f"means_ has {self.mixture_.n_features} features, and n_features_in_ "
+                f"means_ has {self._gaussians.n_features} features, and n_features_in_ "
                 f"is {self.n_features_in_}"
             )
 

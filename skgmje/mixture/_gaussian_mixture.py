@@ -1,13 +1,12 @@
 """Gaussian mixtures by expectation-maximisation."""
 
-import warnings
 from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 
 from skgmje._backend import from_tensor
 from skgmje._callbacks import Change, FitTask
@@ -20,6 +19,7 @@ from skgmje._validation import (
     check_values,
     check_weights,
 )
+from skgmje.em._background import Background, without_noise
 from skgmje.em._blocks import BlocksWithValues
 from skgmje.em._em import (
     SHRINKAGE_TARGETS,
@@ -51,6 +51,7 @@ from skgmje.mixture._base import (
     mixture_attributes,
 )
 from skgmje.mixture._few_samples import warn_of_few_samples
+from skgmje.mixture._settled import warn_about
 
 
 class GaussianMixture(MixtureDensityMixin, BaseEstimator):
@@ -132,6 +133,13 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     rank : int, default=4
         Number of factors of 'low-rank' covariances, at most n_features.
 
+    background : bool, default=False
+        Whether a constant density over the box around the samples stands beside the
+        components, with a weight of its own: :meth:`predict` says -1 there, and
+        :meth:`predict_proba` has a last column of it. Such a fit takes three starts at
+        least. What is then no Gaussian mixture has no `mixture_`, no :meth:`condition`
+        and no :meth:`marginal`.
+
     Attributes
     ----------
     weights_ : ndarray of shape (n_components,)
@@ -160,6 +168,12 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
 
     mixture_ : Mixture
         The density as a value with marginals, conditionals and distances.
+
+    background_weight_ : float
+        Weight of the background; `weights_` are those of the components in the rest.
+
+    background_box_ : ndarray of shape (2, n_features)
+        Corners of the box of the background.
 
     converged_ : bool
         Whether the best start converged.
@@ -232,6 +246,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         "shrinkage_target": [StrOptions(set(SHRINKAGE_TARGETS))],
         "annealing": [Interval(Real, 0, 1, closed="neither"), None],
         "rank": [Interval(Integral, 1, None, closed="left")],
+        "background": ["boolean"],
     }
 
     def __init__(
@@ -255,6 +270,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         shrinkage_target="pooled",
         annealing=None,
         rank=4,
+        background=False,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -274,6 +290,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self.shrinkage_target = shrinkage_target
         self.annealing = annealing
         self.rank = rank
+        self.background = background
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -313,6 +330,10 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 # Of all samples: a part may lack all values of a feature.
                 "moments": missing_moments(X, weight),
             }
+            clean, background = part, None
+            if self.background:
+                clean = part[0], without_noise(*part, random_state)
+                background = Background.of(X, reg_covar).begin(*part, *clean)
             goes_on, listens = bool(self._goes_on()), self.verbose or task.has_listeners
             last_bound = self._last_bound() if goes_on else None
             selection, result = fit_selected(
@@ -321,9 +342,10 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 random_state,
                 sample_weight=weight,
                 part=part,
-                draw=partial(self._draw_start, part, first, random_state),
-                n_init=1 if goes_on else self.n_init,
+                draw=partial(self._draw_start, clean, first, random_state),
+                n_init=1 if goes_on else max(self.n_init, 3 if self.background else 1),
                 proven=self.init_params == "kmeans" and not goes_on,
+                background=background,
                 work=task,
                 callback=partial(self._report, task) if listens else None,
                 last_bound=last_bound,
@@ -336,7 +358,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         if self.verbose:
             print(f"{result.n_iter} iterations: log-likelihood {self.lower_bound_:.6f}")
         warn_about(result, selection.n_components, self.tol, last_bound)
-        warn_of_few_samples(self, X, weight, reg_covar, selection.held_out)
+        if not self.background:
+            warn_of_few_samples(self, X, weight, reg_covar, selection.held_out)
         return self
 
     def fit_predict(self, X, y=None, sample_weight=None):
@@ -422,7 +445,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
 
     def _last_solution(self, call, remedy, n_features, size=None, kind=None):
         """Return the mixture to go on from, if it is of the settings asked for."""
-        mixture = self.mixture_
+        mixture = self._gaussians
         own = mixture.n_components, mixture.covariance_type
         # Components that have died count; by hand there may be no fit before.
         n_components, covariance_type = vars(self).get("_asked", own)
@@ -460,8 +483,11 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self.n_iter_ = result.n_iter
         self.lower_bounds_ = result.lower_bounds
         self.lower_bound_ = result.lower_bounds[-1] if result.n_iter else -np.inf
-        for name in ("_stats", "cv_results_"):
+        for name in ("_stats", "cv_results_", "background_weight_", "background_box_"):
             vars(self).pop(name, None)
+        if result.background is not None:
+            *corners, self.background_weight_ = result.background
+            self.background_box_ = np.stack(corners)
         if selection.cv_results is not None:
             self.cv_results_ = selection.cv_results
 
@@ -552,6 +578,15 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         asked = regularisation(self.reg_covar, X, weight)
         return asked, asked if known is None else known
 
+    def _takes_chunks(self):
+        if self.background:
+            raise AttributeError(
+                "background=True is learned by fit, from all samples at once; set "
+                "background=False for partial_fit."
+            )
+        return True
+
+    @available_if(_takes_chunks)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None):
         """Update the mixture with a chunk of samples, by stepwise EM.
@@ -752,40 +787,3 @@ def override(start, given, shape):
         )
     own = {name: getattr(start, name) for name in ("weights", "means", "covariances")}
     return Mixture(**{**own, **given}, covariance_type=start.covariance_type)
-
-
-# scikit-learn's words, which others look for, too.
-SETTLING = (
-    "Best performing initialization did not converge. Try different init parameters, "
-    "or increase max_iter, tol, or check for degenerate data."
-)
-
-
-def warn_about(
-    result, n_components, tol, last_bound=None, size="n_components", advice=SETTLING
-):
-    """Say once, with figures, what a user should know of a fit."""
-    problems = []
-    # Without iterations the start itself is wanted.
-    if not result.converged and result.n_iter:
-        bounds = [last_bound, *result.lower_bounds]
-        known = bounds[-2] is not None and np.isfinite(bounds[-2])
-        gain = f"last gain {bounds[-1] - bounds[-2]:.2g} nats, " if known else ""
-        problems.append(
-            f"EM did not converge in {result.n_iter} iterations ({gain}tol={tol:g}). "
-            f"{advice}"
-        )
-    dropped = n_components - result.mixture.n_components
-    if dropped:
-        problems.append(
-            f"{dropped} of {n_components} components had no samples left and were "
-            f"dropped; distinct samples may be too few. Lower {size}."
-        )
-    if result.reg_covar:
-        problems.append(
-            f"A covariance was singular: {result.reg_covar:.2g} was added to the "
-            "diagonals. Set reg_covar='auto' or a larger number, increase shrinkage, "
-            "or remove duplicated features and samples."
-        )
-    if problems:
-        warnings.warn(" ".join(problems), ConvergenceWarning, stacklevel=3)

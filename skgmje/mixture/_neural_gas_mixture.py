@@ -50,9 +50,9 @@ from skgmje.mixture._gas_growth import GROWTHS, GasGrowth, rules_of
 from skgmje.mixture._gaussian_mixture import (
     GaussianMixture,
     regularisation,
-    warn_about,
 )
 from skgmje.mixture._refinement import refining_mixture
+from skgmje.mixture._settled import warn_about
 from skgmje.neural_gas._nodes import gas_errors, gas_mixture, nearest_nodes
 from skgmje.neural_gas._state import GasState, adapt_gas, gas_components, start_gas
 

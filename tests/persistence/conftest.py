@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from sklearn.base import is_regressor
+from sklearn.base import is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.mixture import BayesianGaussianMixture
@@ -47,9 +47,9 @@ from skgmje.embedding import (
     PatchKernel,
 )
 from skgmje.gaussian import COVARIANCE_TYPES
-from skgmje.mixture import Codes, GasGrowth, Noise
+from skgmje.mixture import Codes, GasGrowth, MixtureClassifier, Noise, StudentMixture
 from skgmje.modules import Prototypes
-from tests.sources import WORDS, make_source
+from tests.sources import WORDS, make_source, targets_of
 
 RNG = np.random.RandomState(0)
 X = RNG.normal(size=(120, 3)).round(6)
@@ -101,6 +101,7 @@ CASES = {
     "gaussian-auto": (
         GaussianMixture("auto", covariance_type="auto", shrinkage="auto", **SEED),
     ),
+    "gaussian-background": (GaussianMixture(2, background=True, **SEED),),
     "gaussian-generator": (GaussianMixture(2, random_state=np.random.RandomState(1)),),
     "decoder": (KernelDecoder(2, n_centers=2, **SMALL),),
     "kernel": (KernelMixtureDensity(3, **CODES),),
@@ -204,6 +205,8 @@ CASES = {
             **EMBEDDER,
         ),
     ),
+    "classifier": (MixtureClassifier(**SEED),),
+    "classifier-several": (MixtureClassifier("auto", **SEED),),
     "outliers": (DensityOutlierDetector(**SEED),),
     "outliers-given": (DensityOutlierDetector(transformed(StandardScaler()), **SEED),),
     "normal-scores": (MarginalGaussianizer(),),
@@ -223,6 +226,7 @@ CASES = {
             **SEED,
         ),
     ),
+    "student": (StudentMixture(2, dof="each", **SEED),),
     "transformed": (transformed(StandardScaler()),),
     "transformed-power": (transformed(PowerTransformer(), SklearnMixture(2, **SEED)),),
     "transformed-quantile": (
@@ -267,8 +271,8 @@ def fit(name):
     paired = "views" in estimator.get_params() and estimator.views == "pair"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if paired or is_regressor(estimator):
-            return estimator.fit(X, Y), custom
+        if paired or is_regressor(estimator) or is_classifier(estimator):
+            return estimator.fit(X, targets_of(estimator, Y)), custom
         return estimator.fit(X), custom
 
 

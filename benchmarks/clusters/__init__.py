@@ -1,0 +1,1 @@
+"""Clusters, classes with few labels, background and tails."""
