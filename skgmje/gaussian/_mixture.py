@@ -18,6 +18,7 @@ from skgmje.gaussian._checks import (
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import lock, map_arrays
 from skgmje.gaussian._density import (
+    component_log_prob,
     device_log_prob,
     flat_pairs,
     grad_log_prob,
@@ -453,17 +454,17 @@ class Mixture:
         return cls._of(*_density.mix(cls, mixtures, weights))
 
     def select(self, indices):
-        """Return the density of some components, whose weights are rescaled.
+        """Return the density of some components, of the same covariance type.
 
         Parameters
         ----------
         indices : int, slice or sequence of int
-            Which components, in which order; together they have a weight.
+            Which components, in which order.
 
         Returns
         -------
         mixture : Mixture
-            Of the same covariance type.
+            With their weights, rescaled to sum to one.
 
         Examples
         --------
@@ -504,9 +505,8 @@ class Mixture:
 
         method : {'runnalls', 'l2'}, default='runnalls'
             'runnalls' merges the pair of components that can cost the least
-            Kullback-Leibler divergence [1]_, until `n_components` are left: mean and
-            covariance stay. 'l2' then moves them to the least :meth:`l2_distance`,
-            which sees where the density is high rather than its tails.
+            Kullback-Leibler divergence [1]_; mean and covariance stay. 'l2' then moves
+            the components to the least :meth:`l2_distance`, which sees peaks, not tails.
 
         Returns
         -------
@@ -647,8 +647,7 @@ class Mixture:
             Probability of the region, strictly between zero and one.
 
         n_samples : int, default=10_000
-            Number of draws by which the border is found if there are several
-            features; of one feature it is found without draws.
+            Number of draws that find the border if there are several features.
 
         random_state : int, numpy.random.Generator, RandomState or None
             Source of randomness of these.
@@ -656,8 +655,7 @@ class Mixture:
         Returns
         -------
         region : Region
-            With ``contains(X)``, ``log_threshold`` and, of one feature,
-            ``intervals``.
+            With ``contains(X)``, ``log_threshold`` and ``intervals`` of one feature.
         """
         return region(self, level, n_samples, random_state)
 
@@ -678,7 +676,7 @@ class Mixture:
         Returns
         -------
         exceedance : array of shape (...,)
-            Of draws from the mixture itself uniform between zero and one.
+            Of draws from the mixture uniform between zero and one.
         """
         return exceedance(self, X, n_samples, random_state)
 
