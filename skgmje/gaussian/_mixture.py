@@ -506,7 +506,7 @@ class Mixture:
         method : {'runnalls', 'l2'}, default='runnalls'
             'runnalls' merges the pair of components that can cost the least
             Kullback-Leibler divergence [1]_; mean and covariance stay. 'l2' then moves
-            the components to the least :meth:`l2_distance`, which sees peaks, not tails.
+            them to the least :meth:`l2_distance`, which sees peaks rather than tails.
 
         Returns
         -------
@@ -667,16 +667,13 @@ class Mixture:
         X : array of shape (..., n_features)
             Samples. The region on whose border x lies has this probability.
 
-        n_samples : int, default=10_000
-            Number of draws if there are several features.
-
-        random_state : int, numpy.random.Generator, RandomState or None
-            Source of randomness of these.
+        n_samples, random_state
+            As in :meth:`region`.
 
         Returns
         -------
         exceedance : array of shape (...,)
-            Of draws from the mixture uniform between zero and one.
+            Uniform if the samples are draws from the mixture.
         """
         return exceedance(self, X, n_samples, random_state)
 
