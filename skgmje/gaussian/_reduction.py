@@ -16,19 +16,7 @@ _MAX_ITER = 100
 
 
 def runnalls(weights, means, covariances, n_components):
-    r"""Merge the pairs of components that cost least, in n mixtures at once.
-
-    A merged component keeps weight, mean and covariance of its pair; by [1]_ this
-    costs at most
-
-    .. math:: \tfrac12 \bigl((w_i + w_j) \log |\Sigma_{ij}| - w_i \log |\Sigma_i|
-        - w_j \log |\Sigma_j|\bigr)
-
-    nats. Arrays (n, K), (n, K, d), (n, K, d, d), of which copies are returned.
-
-    .. [1] A. R. Runnalls (2007). Kullback-Leibler approach to Gaussian mixture
-       reduction. IEEE Transactions on Aerospace and Electronic Systems 43(3).
-    """
+    """Merge the pairs that cost least in n mixtures (n, K), (n, K, d), (n, K, d, d)."""
     step = max(1, _PAIRS // means.shape[1] ** 2)
     parts = [
         _merge_all(*(a[i : i + step].copy() for a in arrays), n_components)
@@ -38,6 +26,8 @@ def runnalls(weights, means, covariances, n_components):
     return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
 
+# Merging i and j, which keeps weight, mean and covariance S of the pair, costs at most
+# ((w_i + w_j) log|S| - w_i log|S_i| - w_j log|S_j|) / 2 nats (Runnalls, 2007).
 def _merge_all(weights, means, covariances, n_components):
     """Merge pairs of a block of mixtures, whose arrays are written into."""
     n, size = weights.shape
@@ -57,7 +47,7 @@ def _merge_all(weights, means, covariances, n_components):
         return total, mean, inside + spread * diff[..., None, :]
 
     def costs(i, matrices, total):
-        """Return the bound for component i with every one, inf for itself, (n, K)."""
+        """Return Runnalls' bound for component i with every one, inf for itself."""
         own = every, i
         cost = total * _log_det(matrices) - weights * log_dets
         cost -= (weights[own] * log_dets[own])[:, None]
@@ -109,10 +99,7 @@ def _log_det(matrices):
 
 
 def refine_l2(target, start):
-    """Move the components of `start` to the least L2 distance from `target`.
-
-    Both are (weights, means, covariances) of one mixture with full covariances.
-    """
+    """Move the components of `start` to the least L2 distance from `target`."""
     weights, means, covariances = start
     size, d = means.shape
     lower = np.tril_indices(d)
@@ -159,10 +146,7 @@ def refine_l2(target, start):
 
 
 def _overlap(first, second):
-    """Return the inner product and its slopes by log weights, means, covariances.
-
-    The slopes are those by the `second` mixture, whose covariances are symmetric.
-    """
+    """Return <p, q> and its slopes by log weights, means, covariances of q."""
     weights, means, covariances = second
     delta = first[1][:, None] - means
     inverse = np.linalg.inv(first[2][:, None] + covariances)

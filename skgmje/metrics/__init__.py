@@ -6,6 +6,7 @@ from skgmje.metrics._distances import (
     l2_distance,
     two_sample_test,
 )
+from skgmje.metrics._divergences import Bounds, entropy, kl_divergence
 from skgmje.metrics._monte_carlo import (
     MonteCarloEstimate,
     monte_carlo_cauchy_schwarz,
@@ -31,9 +32,12 @@ from skgmje.metrics._scores import (
     rmse,
 )
 from skgmje.metrics._surprise import conditional_surprise, feature_surprise
+from skgmje.metrics._transport import TransportMap, transport_map, wasserstein
 
 __all__ = [
+    "Bounds",
     "MonteCarloEstimate",
+    "TransportMap",
     "TwoSampleTest",
     "cauchy_schwarz_divergence",
     "conditional_surprise",
@@ -44,8 +48,10 @@ __all__ = [
     "energy_score",
     "energy_score_samples",
     "energy_scorer",
+    "entropy",
     "feature_surprise",
     "interval_coverage",
+    "kl_divergence",
     "l2_distance",
     "make_mixture_scorer",
     "mean_log_likelihood",
@@ -56,5 +62,7 @@ __all__ = [
     "probability_integral_transform",
     "rmse",
     "rmse_scorer",
+    "transport_map",
     "two_sample_test",
+    "wasserstein",
 ]
