@@ -3,12 +3,14 @@
 import math
 from typing import Any, NamedTuple
 
-from skgmje._backend import logsumexp, namespace
+import numpy as np
+
+from skgmje._backend import logsumexp, namespace, to_numpy
 from skgmje._bridges import as_mixture
 from skgmje._settings import own_errors
 from skgmje.gaussian._checks import check_partner
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type, widen
-from skgmje.gaussian._density import flat_pairs, gaussian_log_prob, log_weights
+from skgmje.gaussian._density import flat_pairs, gaussian_log_prob
 from skgmje.metrics._monte_carlo import check_draws, mean_estimate, monte_carlo_kl
 
 # Rounds of the upper bound, each of which lowers it.
@@ -106,7 +108,7 @@ def kl_divergence(p, q, *, method="variational", n_samples=10_000, random_state=
         raise ValueError(
             f"method={method!r} must be 'variational', 'bounds' or 'monte-carlo'."
         )
-    p, q = as_mixture(p), as_mixture(q)
+    p, q = _weighted(p), _weighted(q)
     check_partner(p, q)
     divergences = _component_divergences(p, q)
     among = _component_divergences(p, p)
@@ -166,7 +168,7 @@ def entropy(p, *, method="bounds", n_samples=10_000, random_state=None):
     >>> round(lower, 2), round(upper, 2)
     (1.96, 2.11)
     """
-    p = as_mixture(p)
+    p = _weighted(p)
     if method == "renyi":
         return _plain(-p.log_inner(p))
     if method == "monte-carlo":
@@ -194,23 +196,28 @@ def _plain(value):
     return value if hasattr(value, "requires_grad") else float(value)
 
 
+def _weighted(density):
+    """Return a density as a mixture of components that all have a weight."""
+    mixture = as_mixture(density)
+    some = to_numpy(mixture.weights > 0)
+    return mixture if some.all() else mixture.select(np.flatnonzero(some))
+
+
 def _mean(mixture, values):
-    """Return the mean over components (K,); those of no weight do not count."""
-    xp, weights = namespace(values), mixture.weights
-    return xp.sum(weights * xp.where(weights > 0, values, xp.zeros_like(values)))
+    """Return the mean over components (K,)."""
+    return namespace(values).sum(mixture.weights * values)
 
 
 def _soft(divergences, mixture):
     """Compute ``log sum_b w_b exp(-D_ab)``, shape (I,)."""
-    return logsumexp(log_weights(mixture.weights) - divergences, axis=-1)
+    return logsumexp(namespace(divergences).log(mixture.weights) - divergences, axis=-1)
 
 
 def _log_overlaps(first, second):
     """Compute ``log sum_b w_b <N_a, N_b>``, shape (I,)."""
-    pairs = namespace(first.means).reshape(
-        flat_pairs(first, second), (first.n_components, second.n_components)
-    )
-    return logsumexp(pairs, axis=-1) - log_weights(first.weights)
+    xp, size = namespace(first.means), (first.n_components, second.n_components)
+    pairs = xp.reshape(flat_pairs(first, second), size)
+    return logsumexp(pairs, axis=-1) - xp.log(first.weights)
 
 
 def _negative_entropies(mixture):
@@ -238,13 +245,10 @@ def _component_divergences(first, second):
 def _convex_bound(p, q, divergences):
     """Return the upper bound by shares of pairs of components, which rounds lower."""
     xp = namespace(divergences)
-    rows, columns = log_weights(p.weights)[:, None], log_weights(q.weights)[None]
-    some = xp.isfinite(rows) & xp.isfinite(columns)
+    rows, columns = xp.log(p.weights)[:, None], xp.log(q.weights)
     psi = rows + columns
     for _ in range(_ROUNDS):
-        phi = xp.where(some, psi - divergences, xp.full_like(psi, -math.inf))
-        phi = xp.where(some, rows + phi - logsumexp(phi, axis=1)[:, None], phi)
-        psi = xp.where(some, columns + phi - logsumexp(phi, axis=0)[None], phi)
-    zeros = xp.zeros_like(psi)
-    gaps = xp.where(some, phi - psi, zeros) + divergences
-    return xp.sum(xp.exp(phi) * xp.where(xp.exp(phi) > 0, gaps, zeros))
+        phi = psi - divergences
+        phi = rows + phi - logsumexp(phi, axis=1)[:, None]
+        psi = columns + phi - logsumexp(phi, axis=0)
+    return xp.sum(xp.exp(phi) * (phi - psi + divergences))
