@@ -12,7 +12,7 @@ from skgmje.gaussian._density import block_rows
 
 # Places of a component at which the density of one feature is looked at, and about how
 # many there are in all.
-_REACH, _PLACES = 6.0, 4096
+_REACH, _PLACES = 6.0, 1024
 
 # Halvings of the cell that an end of an interval lies in.
 _HALVINGS = 40
