@@ -439,10 +439,6 @@ class Mixture:
         ValueError
             If there is no mixture, shapes do not fit or weights are no weights.
 
-        See Also
-        --------
-        product : The density proportional to the product of two mixtures.
-
         Examples
         --------
         >>> from skgmje import Mixture
@@ -667,7 +663,10 @@ class Mixture:
         X : array of shape (..., n_features)
             Samples. The region on whose border x lies has this probability.
 
-        n_samples, random_state
+        n_samples : int, default=10_000
+            As in :meth:`region`.
+
+        random_state : int, numpy.random.Generator, RandomState or None
             As in :meth:`region`.
 
         Returns

@@ -91,6 +91,9 @@ def wasserstein(p, q, *, return_plan=False):
 class TransportMap:
     """The map that moves samples of one mixture to another; see `transport_map`.
 
+    Called with samples it returns the mean of the places that each may go to. If they
+    belong to several components that may lie between them: see :meth:`sample`.
+
     Parameters
     ----------
     source, target : Mixture
@@ -115,19 +118,7 @@ class TransportMap:
     plan: Any
 
     def __call__(self, X):
-        """Return the mean place that samples go to.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples of the source.
-
-        Returns
-        -------
-        moved : ndarray of shape (n_samples, n_features)
-            Where a sample may go to several components it is their mean, which may
-            lie between them: see :meth:`sample`.
-        """
+        """Return the mean of the places that each sample may go to, shaped as X."""
         X, shares, maps = self._prepare(X)
         return sum(
             shares[:, [k]] * (mean + (X - center) @ matrix)
