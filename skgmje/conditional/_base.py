@@ -1,5 +1,6 @@
 """Predict methods of conditional densities, and checks of their samples."""
 
+import math
 import warnings
 from numbers import Real
 from typing import Any, NamedTuple
@@ -28,6 +29,9 @@ from skgmje._validation import (
     tie_shares,
     warn_about_ties,
 )
+
+# Draws that find the border of the region of several targets, for each sample.
+REGION_DRAWS = 2000
 
 
 def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
@@ -119,6 +123,7 @@ class ConditionalDensityMixin(EstimatorMixin):
             self, X, y, sample_weight, allow_nan=self._takes_missing()
         )
         self._y_ndim = y.ndim
+        vars(self).pop("calibration_levels_", None)
         Y = y.reshape(len(y), -1)
         self.n_outputs_ = Y.shape[1]
         warn_about_ties(self, *tie_shares(Y), "target", TIES_REMEDY)
@@ -297,13 +302,88 @@ class ConditionalDensityMixin(EstimatorMixin):
         ValueError
             If `coverage` is no such probability.
         """
-        if not (isinstance(coverage, Real) and 0 < coverage < 1):
-            raise ValueError(
-                f"coverage={coverage!r} must lie strictly between 0 and 1, such as 0.9."
-            )
+        check_coverage(coverage)
         tail = (1 - coverage) / 2
         values = self.predict_quantile(X, [tail, 1 - tail])
         return values[..., 0], values[..., 1]
+
+    def predict_region(self, X, coverage=0.9, *, random_state=None):
+        """Predict the smallest region of the targets that has a probability.
+
+        Where the target may lie on one of several branches this is one interval for
+        each, while the central interval spans what lies between. All targets have one
+        region in common.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Contexts.
+
+        coverage : float, default=0.9
+            Probability of the region, strictly between zero and one: that of the
+            predicted density, or after :meth:`calibrate` that of new observations.
+
+        random_state : int, numpy.random.Generator, RandomState or None
+            Source of randomness of the draws that find the border if there are
+            several targets.
+
+        Returns
+        -------
+        region : Region
+            Of the mixtures of the samples: ``region.intervals`` is a list of arrays
+            (n_intervals, 2) if there is one target, ``region.contains(Y)`` says which
+            targets, shape (n_samples, n_targets), lie inside.
+
+        Raises
+        ------
+        ValueError
+            If `coverage` is no such probability, or so high that the samples of
+            :meth:`calibrate` are too few for it.
+        """
+        check_coverage(coverage)
+        level = coverage
+        if hasattr(self, "calibration_levels_"):
+            n = len(self.calibration_levels_)
+            rank = math.ceil((n + 1) * coverage)
+            if rank > n:
+                raise ValueError(
+                    f"coverage={coverage!r} cannot be promised by the {n} samples of "
+                    f"calibrate: it takes {math.ceil(coverage / (1 - coverage))}."
+                )
+            # The border itself has to lie between zero and one.
+            level = np.clip(self.calibration_levels_[rank - 1], 1e-9, 1 - 1e-9)
+        draws = {"n_samples": REGION_DRAWS, "random_state": random_state}
+        return self.predict_mixture(X).region(float(level), **draws)
+
+    def calibrate(self, X, y, *, random_state=None):
+        """Make regions cover what they say, by samples that were not fitted.
+
+        Split-conformal prediction: of each sample it takes the probability of the
+        region on whose border the target lies, and :meth:`predict_region` then the
+        quantile of these. It holds for any density, if samples are exchangeable.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Contexts that :meth:`fit` has not seen.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Their targets.
+
+        random_state : int, numpy.random.Generator, RandomState or None
+            Source of randomness, as in :meth:`predict_region`.
+
+        Returns
+        -------
+        self : estimator
+            With the sorted ``calibration_levels_``, until it is fitted anew.
+        """
+        check_is_fitted(self)
+        y = self._check_targets(X, y)
+        draws = {"n_samples": REGION_DRAWS, "random_state": as_generator(random_state)}
+        levels = self._each_chunk(X, lambda m, rows: m.exceedance(y[rows], **draws))
+        self.calibration_levels_ = np.sort(levels)
+        return self
 
     def predict_uncertainty(self, X):
         """Tell the noise of a target from the choice between branches.
@@ -393,6 +473,14 @@ class ConditionalDensityMixin(EstimatorMixin):
             ``scoring="r2"``.
         """
         return mean_score(self.log_prob(X, y), sample_weight)
+
+
+def check_coverage(coverage):
+    """Raise if a coverage is no probability between zero and one."""
+    if not (isinstance(coverage, Real) and 0 < coverage < 1):
+        raise ValueError(
+            f"coverage={coverage!r} must lie strictly between 0 and 1, such as 0.9."
+        )
 
 
 def _check_levels(quantiles):

@@ -19,7 +19,7 @@ from skgmje.conditional._members import Samples
 from skgmje.conditional._models import copies, deal
 from skgmje.conditional._network_sources import MixtureNetwork
 from skgmje.conditional._stack_fit import Plan, Stacking, check_members
-from skgmje.conditional._stack_model import StackedConditional, prune
+from skgmje.conditional._stack_model import StackedConditional
 from skgmje.gaussian._checks import check_layers
 from skgmje.metrics._scores import crps, interval_coverage
 
@@ -382,7 +382,7 @@ class StackingConditionalDensity(
         mixture = self._model.predict_mixture(X)
         if self.max_components is None:
             return mixture
-        return prune(mixture, self.max_components)
+        return mixture.reduce(min(self.max_components, mixture.n_components))
 
 
 def _without_copies(X, Y, group, weight):

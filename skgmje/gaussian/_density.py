@@ -29,6 +29,7 @@ from skgmje.gaussian._checks import (
     check_rows,
     convert,
     find_missing,
+    is_checked,
     patterns,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type, widen
@@ -88,9 +89,20 @@ def gaussian_log_prob(kind, means, covariances, X):
     return result if is_torch(result) else np.where(np.isnan(result), -np.inf, result)
 
 
+def component_log_prob(mixture, X):
+    """Compute log-densities of the components at complete, checked X, (..., K)."""
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    return gaussian_log_prob(kind, mixture.means, mixture.covariances, X)
+
+
+def joint_log_prob(mixture, X):
+    """Compute ``log w_k N_k(x)`` at complete, checked X, (..., K)."""
+    return log_weights(mixture.weights) + component_log_prob(mixture, X)
+
+
 def responsibilities(mixture, X):
     """Compute the posterior weights of complete rows, shape (..., n_components)."""
-    joint = mixture._joint_log_prob(X)
+    joint = joint_log_prob(mixture, X)
     xp = namespace(joint)
     far_scores = cache(partial(_far_scores, mixture))
     n_features = mixture.n_features
@@ -257,7 +269,7 @@ def device_log_prob(mixture, X):
     kernel = make_kernel(host, host.weights)
     rows = check_rows(X, mixture)
     if not kernel.expands_all:
-        return logsumexp(mixture._joint_log_prob(rows), axis=-1)
+        return logsumexp(joint_log_prob(mixture, rows), axis=-1)
     find_missing(rows, "raise")
     return _passes.device_log_prob(kernel, rows)
 
@@ -412,6 +424,82 @@ def affine(mixture, A, b):
     means = mixture.means @ xp.matrix_transpose(A) if A.ndim == 2 else mixture.means * A
     means = means + (b[..., None, :] if b.ndim else b)
     return mixture.weights, means, covariances, covariance_type
+
+
+def flat_pairs(first, second):
+    """Compute ``log w_i w'_j N(m_i - m'_j; S_i + S'_j)``, shape (..., I * J)."""
+    covariance_type = common_type(first.covariance_type, second.covariance_type)
+    kind = COVARIANCE_TYPES[covariance_type]
+    left, right = (widen(mixture, covariance_type) for mixture in (first, second))
+    shape = kind.shape(second.n_components, second.n_features)
+    entries = math.prod(shape[0] if isinstance(shape[0], tuple) else shape)
+    entries = max(entries, second.n_components * second.n_features)
+    step = block_rows(entries)
+    xp = namespace(first.means)
+    blocks = []
+    for start in range(0, first.n_components, step):
+        rows = slice(start, start + step)
+        covariances = kind.pair_sum(kind.select(left, rows), right)
+        centers = first.means[..., rows, :]
+        blocks.append(
+            gaussian_log_prob(kind, second.means[..., None, :, :], covariances, centers)
+        )
+    scores = xp.concat(blocks, axis=-2)
+    logs = log_weights(first.weights)[..., :, None]
+    scores = scores + logs + log_weights(second.weights)[..., None, :]
+    return xp.reshape(scores, (*scores.shape[:-2], -1))
+
+
+def select(mixture, indices):
+    """Return weights, means and covariances of some components, rescaled."""
+    chosen = np.arange(mixture.n_components)[indices].reshape(-1).tolist()
+    if not chosen:
+        raise ValueError(f"indices={indices!r} must name at least one component.")
+    weights = mixture.weights[..., chosen]
+    total = namespace(weights).sum(weights, axis=-1, keepdims=True)
+    if is_checked(weights) and not (total > 0).all():
+        raise ValueError(
+            f"The components indices={indices!r} have no weight. Choose others: "
+            "weights of zero cannot be rescaled."
+        )
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    covariances = kind.select(mixture.covariances, chosen)
+    return weights / total, mixture.means[..., chosen, :], covariances
+
+
+def product(first, second):
+    """Return the parameters of the product of two densities, scaled to one."""
+    check_partner(first, second)
+    covariance_type = common_type(first.covariance_type, second.covariance_type)
+    diff = second.means[..., None, :, :] - first.means[..., :, None, :]
+    xp = namespace(diff)
+    shift, covariances = COVARIANCE_TYPES[covariance_type].product(
+        widen(first, covariance_type), widen(second, covariance_type), diff
+    )
+    means = first.means[..., :, None, :] + shift
+    means = xp.reshape(means, (*means.shape[:-3], -1, means.shape[-1]))
+    weights = softmax(flat_pairs(first, second), axis=-1)
+    return weights, means, covariances, covariance_type
+
+
+def convolve(first, second):
+    """Return the parameters of the sum of two independent variables."""
+    check_partner(first, second)
+    covariance_type = common_type(first.covariance_type, second.covariance_type)
+    kind = COVARIANCE_TYPES[covariance_type]
+    pairs = kind.pair_sum(widen(first, covariance_type), widen(second, covariance_type))
+    means = first.means[..., :, None, :] + second.means[..., None, :, :]
+    weights = first.weights[..., :, None] * second.weights[..., None, :]
+    xp, leading = namespace(means), means.shape[:-3]
+    size, d = means.shape[-3] * means.shape[-2], means.shape[-1]
+    shapes = kind.shape(size, d, kind.rank(pairs))
+    if isinstance(pairs, tuple):
+        each = zip(pairs, shapes, strict=True)
+        pairs = tuple(xp.reshape(part, (*leading, *shape)) for part, shape in each)
+    else:
+        pairs = xp.reshape(pairs, (*leading, *shapes))
+    weights = xp.reshape(weights, (*leading, size))
+    return weights, xp.reshape(means, (*leading, size, d)), pairs, covariance_type
 
 
 def mix(kind, mixtures, weights):

@@ -1,13 +1,12 @@
 """The Gaussian mixture as a value: its density, its algebra, its summaries."""
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from skgmje._backend import is_torch, logsumexp, namespace, softmax, to_numpy
+from skgmje._backend import is_torch, logsumexp, namespace, to_numpy
 from skgmje._settings import settle
 from skgmje.gaussian import _density
 from skgmje.gaussian._checks import (
@@ -16,15 +15,16 @@ from skgmje.gaussian._checks import (
     check_rows,
     find_missing,
 )
-from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type, widen
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import lock, map_arrays
 from skgmje.gaussian._density import (
-    block_rows,
+    component_log_prob,
     device_log_prob,
-    gaussian_log_prob,
+    flat_pairs,
     grad_log_prob,
     is_large_on_device,
     is_plain,
+    joint_log_prob,
     log_weights,
     make_kernel,
     responsibilities,
@@ -39,30 +39,8 @@ from skgmje.gaussian._passes import (
     block_responsibilities,
 )
 from skgmje.gaussian._quantiles import cdf, quantile
-
-
-def _flat_pairs(first, second):
-    """Compute ``log w_i w'_j N(m_i - m'_j; S_i + S'_j)``, shape (..., I * J)."""
-    covariance_type = common_type(first.covariance_type, second.covariance_type)
-    kind = COVARIANCE_TYPES[covariance_type]
-    left, right = (widen(mixture, covariance_type) for mixture in (first, second))
-    shape = kind.shape(second.n_components, second.n_features)
-    entries = math.prod(shape[0] if isinstance(shape[0], tuple) else shape)
-    entries = max(entries, second.n_components * second.n_features)
-    step = block_rows(entries)
-    xp = namespace(first.means)
-    blocks = []
-    for start in range(0, first.n_components, step):
-        rows = slice(start, start + step)
-        covariances = kind.pair_sum(kind.select(left, rows), right)
-        centers = first.means[..., rows, :]
-        blocks.append(
-            gaussian_log_prob(kind, second.means[..., None, :, :], covariances, centers)
-        )
-    scores = xp.concat(blocks, axis=-2)
-    logs = log_weights(first.weights)[..., :, None]
-    scores = scores + logs + log_weights(second.weights)[..., None, :]
-    return xp.reshape(scores, (*scores.shape[:-2], -1))
+from skgmje.gaussian._reduction import reduce
+from skgmje.gaussian._regions import exceedance, region
 
 
 def _exp(values):
@@ -280,7 +258,7 @@ class Mixture:
         if missing == "raise" and is_large_on_device(self, X):
             return device_log_prob(self, X)
         nothing = log_weights(self.weights)
-        joint = score_rows(self, X, missing, type(self)._joint_log_prob, nothing)
+        joint = score_rows(self, X, missing, joint_log_prob, nothing)
         return logsumexp(joint, axis=-1)
 
     def component_log_prob(self, X, missing="raise"):
@@ -303,7 +281,7 @@ class Mixture:
         if is_plain(self, X):
             score, kernel = block_joint_log_prob, unweighted_kernel
             return score_plain(self, X, missing, score, nothing, kernel=kernel)
-        return score_rows(self, X, missing, _component_log_prob, nothing)
+        return score_rows(self, X, missing, component_log_prob, nothing)
 
     def responsibilities(self, X, missing="raise"):
         r"""Compute the posterior weights :math:`w_k N_k(x) / p(x)`.
@@ -461,10 +439,6 @@ class Mixture:
         ValueError
             If there is no mixture, shapes do not fit or weights are no weights.
 
-        See Also
-        --------
-        product : The density proportional to the product of two mixtures.
-
         Examples
         --------
         >>> from skgmje import Mixture
@@ -475,9 +449,80 @@ class Mixture:
         """
         return cls._of(*_density.mix(cls, mixtures, weights))
 
-    def _joint_log_prob(self, X):
-        """Compute ``log w_k N_k(x)`` of complete, checked rows, (..., K)."""
-        return log_weights(self.weights) + _component_log_prob(self, X)
+    def select(self, indices):
+        """Return the density of some components, of the same covariance type.
+
+        Parameters
+        ----------
+        indices : int, slice or sequence of int
+            Which components, in which order.
+
+        Returns
+        -------
+        mixture : Mixture
+            With their weights, rescaled to sum to one.
+
+        Examples
+        --------
+        >>> from skgmje import Mixture
+        >>> mixture = Mixture([0.2, 0.2, 0.6], [[0.0], [1.0], [2.0]], [[1.0]], "tied")
+        >>> mixture.select([0, 1]).weights
+        array([0.5, 0.5])
+        """
+        return Mixture._of(*_density.select(self, indices), self.covariance_type)
+
+    def convolve(self, other):
+        r"""Return the density of the sum of two independent variables.
+
+        .. math::
+
+            (p * q)(x) = \sum_{ij} w_i w'_j N(x; \mu_i + \mu'_j, \Sigma_i + \Sigma'_j)
+
+        Parameters
+        ----------
+        other : Mixture
+            A mixture over the same features, of any covariance type.
+
+        Returns
+        -------
+        sum : Mixture
+            With K1 * K2 components, those of `other` running fastest; its type as
+            in :meth:`product`.
+        """
+        return self._of(*_density.convolve(self, other))
+
+    def reduce(self, n_components, *, method="runnalls"):
+        """Return a mixture of fewer components with nearly the same density.
+
+        Parameters
+        ----------
+        n_components : int
+            Number of components of the result, at most those that there are.
+
+        method : {'runnalls', 'l2'}, default='runnalls'
+            'runnalls' merges the pair of components that can cost the least
+            Kullback-Leibler divergence [1]_; mean and covariance stay. 'l2' then moves
+            them to the least :meth:`l2_distance`, which sees peaks rather than tails.
+
+        Returns
+        -------
+        mixture : Mixture
+            With full covariances, and without gradients. All pairs of components
+            are compared: K^2 d^3 operations, and K^2 numbers in memory.
+
+        References
+        ----------
+        .. [1] A. R. Runnalls (2007). Kullback-Leibler approach to Gaussian mixture
+           reduction. IEEE Transactions on Aerospace and Electronic Systems 43(3).
+
+        Examples
+        --------
+        >>> from skgmje import Mixture
+        >>> mixture = Mixture([0.6, 0.2, 0.2], [[0.0], [9.0], [9.2]], [[1.0]], "tied")
+        >>> mixture.reduce(2).means.ravel()
+        array([0. , 9.1])
+        """
+        return Mixture._of(*reduce(self, n_components, method))
 
     @property
     def mean(self):
@@ -589,6 +634,48 @@ class Mixture:
         """
         return quantile(self, q)
 
+    def region(self, level, *, n_samples=10_000, random_state=None):
+        """Find where the density is highest: the smallest set of a probability.
+
+        Parameters
+        ----------
+        level : float
+            Probability of the region, strictly between zero and one.
+
+        n_samples : int, default=10_000
+            Number of draws that find the border if there are several features.
+
+        random_state : int, numpy.random.Generator, RandomState or None
+            Source of randomness of these.
+
+        Returns
+        -------
+        region : Region
+            With ``contains(X)``, ``log_threshold`` and ``intervals`` of one feature.
+        """
+        return region(self, level, n_samples, random_state)
+
+    def exceedance(self, X, *, n_samples=10_000, random_state=None):
+        r"""Compute the probability :math:`P(p(Y) > p(x))` of a higher density.
+
+        Parameters
+        ----------
+        X : array of shape (..., n_features)
+            Samples. The region on whose border x lies has this probability.
+
+        n_samples : int, default=10_000
+            As in :meth:`region`.
+
+        random_state : int, numpy.random.Generator, RandomState or None
+            As in :meth:`region`.
+
+        Returns
+        -------
+        exceedance : array of shape (...,)
+            Uniform if the samples are draws from the mixture.
+        """
+        return exceedance(self, X, n_samples, random_state)
+
     def log_inner(self, other):
         r"""Compute the logarithm of the inner product with another mixture.
 
@@ -609,7 +696,7 @@ class Mixture:
         """
         check_partner(self, other)
         # In one sum: a row of zero weight alone has no gradient.
-        return logsumexp(_flat_pairs(self, other), axis=-1)
+        return logsumexp(flat_pairs(self, other), axis=-1)
 
     def inner(self, other):
         r"""Compute the inner product :math:`\int p(x) q(x) \, dx`.
@@ -705,27 +792,7 @@ class Mixture:
             holds both: spherical < diag < low-rank < full, tied < full. The ranks
             of low-rank factors add.
         """
-        check_partner(self, other)
-        covariance_type = common_type(self.covariance_type, other.covariance_type)
-        diff = other.means[..., None, :, :] - self.means[..., :, None, :]
-        xp = namespace(diff)
-        shift, covariances = COVARIANCE_TYPES[covariance_type].product(
-            widen(self, covariance_type), widen(other, covariance_type), diff
-        )
-        means = self.means[..., :, None, :] + shift
-        leading, size = means.shape[:-3], self.n_components * other.n_components
-        return self._of(
-            softmax(_flat_pairs(self, other), axis=-1),
-            xp.reshape(means, (*leading, size, self.n_features)),
-            covariances,
-            covariance_type,
-        )
+        return self._of(*_density.product(self, other))
 
     def _log_inners(self, other):
         return self.log_inner(self), self.log_inner(other), other.log_inner(other)
-
-
-def _component_log_prob(mixture, X):
-    """Return log-densities of the components, without weights, (..., n, k)."""
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    return gaussian_log_prob(kind, mixture.means, mixture.covariances, X)

@@ -6,6 +6,7 @@ from skgmje.metrics._distances import (
     l2_distance,
     two_sample_test,
 )
+from skgmje.metrics._divergences import Bounds, entropy, kl_divergence
 from skgmje.metrics._inference import (
     LikelihoodRatioTest,
     MixtureBootstrap,
@@ -37,11 +38,14 @@ from skgmje.metrics._scores import (
     rmse,
 )
 from skgmje.metrics._surprise import conditional_surprise, feature_surprise
+from skgmje.metrics._transport import TransportMap, transport_map, wasserstein
 
 __all__ = [
     "LikelihoodRatioTest",
     "MixtureBootstrap",
+    "Bounds",
     "MonteCarloEstimate",
+    "TransportMap",
     "TwoSampleTest",
     "bootstrap_mixture",
     "cauchy_schwarz_divergence",
@@ -53,8 +57,10 @@ __all__ = [
     "energy_score",
     "energy_score_samples",
     "energy_scorer",
+    "entropy",
     "feature_surprise",
     "interval_coverage",
+    "kl_divergence",
     "l2_distance",
     "likelihood_ratio_test",
     "make_mixture_scorer",
@@ -66,5 +72,7 @@ __all__ = [
     "probability_integral_transform",
     "rmse",
     "rmse_scorer",
+    "transport_map",
     "two_sample_test",
+    "wasserstein",
 ]
