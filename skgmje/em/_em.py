@@ -16,7 +16,8 @@ from skgmje._backend import (
 from skgmje._interrupt import Work
 from skgmje._settings import own_errors
 from skgmje.em._blocks import RowBlocks
-from skgmje.gaussian._checks import check_single, patterns
+from skgmje.em._missing import PASS_LIMIT, Gaps, find_gaps, missing_stats
+from skgmje.gaussian._checks import check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Prior
 from skgmje.gaussian._mixture import Mixture
@@ -24,16 +25,9 @@ from skgmje.gaussian._passes import (
     assigned_stats,
     block_stats,
     device_stats,
-    from_sums,
-    log_prob,
     m_step,
     merge_stats,
-    responsibilities,
 )
-
-# Responsibilities need fewer digits than published densities, and beyond this
-# limit the raw moments of a pass would lose the covariance's seventh digit.
-PASS_LIMIT = 1e8
 
 
 class Samples(NamedTuple):
@@ -44,7 +38,7 @@ class Samples(NamedTuple):
     covariance_type: str
     center: Any
     limit: float = PASS_LIMIT
-    missing: bool = False
+    missing: Any = False
     reg_covar: Any = 0.0
 
 
@@ -62,7 +56,8 @@ def begin(X, mixture, sample_weight=None, reg_covar=0.0):
                 "X.cpu().numpy(), or remove those samples."
             )
     else:
-        center, missing = row_mean(X, sample_weight), has_missing(X)
+        center = row_mean(X, sample_weight)
+        missing = find_gaps(X) if has_missing(X) else False
     if missing:
         # One observed value may be all that a feature has: its mean is finite.
         center, limit = np.where(np.isfinite(center), center, 0.0), -1.0
@@ -88,7 +83,8 @@ def e_step(kernel, samples, temper=1.0):
         return X.over_rows(function, partial(merge_stats, kernel))
     if samples.missing:
         weight = np.ones(len(X)) if weight is None else weight
-        how = temper, samples.reg_covar
+        gaps = samples.missing if isinstance(samples.missing, Gaps) else None
+        how = temper, samples.reg_covar, gaps
         return missing_stats(kernel, samples.covariance_type, X, weight, *how)
     if is_torch(X):
         if not kernel.on_device:
@@ -107,67 +103,6 @@ def e_step(kernel, samples, temper=1.0):
 def _e_step_of_block(kernel, samples, temper, index, X, sample_weight):
     """Return the statistics of the samples of one block."""
     return e_step(kernel, samples._replace(X=X, weight=sample_weight), temper)
-
-
-def missing_stats(kernel, covariance_type, X, sample_weight, temper=1.0, reg_covar=0.0):
-    """Return the exact statistics of samples with missing entries."""
-    kind = COVARIANCE_TYPES[covariance_type]
-    n_components, n_features = kernel.means.shape
-    dense = kind.dense(kernel.covariances, n_components, n_features)
-    counts = np.zeros(n_components)
-    sums = np.zeros((n_components, n_features))
-    second = np.zeros((n_components, n_features, n_features))
-    log_likelihood = 0.0
-    reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
-    reg_covar = kernel.added(reg_covar)
-    for rows, observed in patterns(X):
-        weight = sample_weight[rows]
-        log_norm, resp = _observed(kernel, kind, X[rows], observed, temper)
-        log_likelihood += float((log_norm * weight).sum())
-        resp = resp * weight[:, None]
-        counts += resp.sum(axis=0)
-        for k in range(n_components):
-            diff, spread = _complete(X[rows], observed, kernel.means[k], dense[k])
-            np.fill_diagonal(spread, np.diagonal(spread) - reg_covar * ~observed)
-            weighted = diff * resp[:, k, None]
-            sums[k] += weighted.sum(axis=0)
-            second[k] += weighted.T @ diff + resp[:, k].sum() * spread
-    totals = [counts, sums, *kernel.pack(second)]
-    weight = float(sample_weight.sum(dtype=np.float64))
-    return from_sums(kernel, totals, log_likelihood, weight)
-
-
-def _observed(kernel, kind, X, observed, temper):
-    """Return log-densities (n,) and responsibilities (n, k) by what is observed."""
-    if not observed.any():
-        return np.zeros(len(X)), np.tile(kernel.weights, (len(X), 1))
-    indices = np.flatnonzero(observed)
-    marginal = kind.loops(
-        kernel.weights,
-        kernel.means[:, indices],
-        kind.marginal(kernel.covariances, indices),
-        kernel.center[indices],
-    )
-    X = X[:, indices]
-    return log_prob(marginal, X), responsibilities(marginal, X, temper=temper)
-
-
-def _complete(X, observed, mean, covariance):
-    """Return expected samples less `mean`, and the covariance of what is missing."""
-    n_features = len(mean)
-    diff = np.zeros(X.shape)
-    spread = np.zeros((n_features, n_features))
-    o, m = np.flatnonzero(observed), np.flatnonzero(~observed)
-    diff[:, o] = X[:, o] - mean[o]
-    if len(m) and len(o):
-        gain = np.linalg.solve(covariance[np.ix_(o, o)], covariance[np.ix_(o, m)])
-        diff[:, m] = diff[:, o] @ gain
-        spread[np.ix_(m, m)] = (
-            covariance[np.ix_(m, m)] - gain.T @ covariance[np.ix_(o, m)]
-        )
-    elif len(m):
-        spread[:] = covariance
-    return diff, spread
 
 
 def row_mean(X, sample_weight=None):
