@@ -19,7 +19,7 @@ from skgmje.em._blocks import RowBlocks
 from skgmje.em._missing import PASS_LIMIT, Gaps, find_gaps, missing_stats
 from skgmje.gaussian._checks import check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._covariance_type import Prior
+from skgmje.gaussian._covariance_type import Prior, lost_correlation
 from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._passes import (
     assigned_stats,
@@ -210,8 +210,7 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
     prior = prior._replace(reg_covar=prior.reg_covar + rounding)
     extra = 0.0
     kind = COVARIANCE_TYPES[covariance_type]
-    share = DEAD_SHARE if drop else -1.0
-    alive = stats.counts > share * stats.weight / len(stats.counts)
+    alive = _alive(stats, drop)
     for _ in range(MAX_REPAIRS):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             weights, means, covariances = m_step(
@@ -222,7 +221,9 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
         try:
             _check_finite(weights, means, covariances)
             found = weights, means, covariances, kernel.center, kernel.limit
-            return type(kernel)(*found), extra
+            following = type(kernel)(*found)
+            following.pools = prior.shrinkage > 0
+            return following, extra
         except ValueError as error:
             reason = error
             variances = np.abs(kind.diagonal(covariances, *means.shape))
@@ -631,6 +632,8 @@ def first_parameters(
     if not kind.needs_start:
         return _first_step(labelled, covariance_type, prior, means)
     borrowed = prior._replace(shrinkage=max(prior.shrinkage, float(X.shape[1])))
+    if kind.starts_from_rows and len(X) < X.shape[1]:
+        return _first_of_rows(labelled, covariance_type, borrowed, rank, means)
     full = _first_step(labelled, "full", borrowed, means)
     covariances = kind.first(full.covariances, rank, prior.reg_covar)
     return Parameters(full.weights, full.means, covariances, covariance_type)
@@ -687,3 +690,48 @@ def _first_step(labelled, covariance_type, prior, means):
     kernel, stats = _take(labelled, covariance_type)
     kernel, _ = maximise(kernel, stats, prior, covariance_type, means=means)
     return Parameters(kernel.weights, kernel.means, kernel.covariances, covariance_type)
+
+
+def _first_of_rows(labelled, covariance_type, prior, rank, means):
+    """Return the first parameters of fewer samples than features, by their products."""
+    X, resp, n_components, sample_weight, _ = labelled
+    prior = prior._replace(target=pooled_target)
+    stats = _take(labelled, "diag")[1]
+    found = _first_step(labelled, "diag", prior, means)
+    alive = np.flatnonzero(_alive(stats, drop=means is None))
+    if resp.ndim == 1:
+        resp = (resp[:, None] == np.arange(n_components)).astype(float)
+    if sample_weight is not None:
+        resp = resp * sample_weight[:, None]
+    pool = _pooled_rows(X, resp, stats.means if means is None else means)
+    pool *= np.sqrt(prior.shrinkage / stats.weight)
+    kept = 1 - lost_correlation(stats.weight, X.shape[1], prior.shrinkage)
+    parts = []
+    for center, variances, share in zip(
+        found.means, found.covariances, resp.T[alive], strict=True
+    ):
+        own = share > 0
+        rows = np.sqrt(share[own])[:, None] * (X[own] - center)
+        rows = np.vstack([rows, pool])
+        rows *= np.sqrt(kept / (share.sum() + prior.shrinkage))
+        kind = COVARIANCE_TYPES[covariance_type]
+        parts.append(kind.first_of_rows(rows, variances, rank))
+    covariances = tuple(map(np.stack, zip(*parts, strict=True)))
+    return Parameters(found.weights, found.means, covariances, covariance_type)
+
+
+def _pooled_rows(X, resp, means):
+    """Return rows whose products are the sum of all components' second moments."""
+    total = resp.sum(axis=1, keepdims=True)
+    share = resp / np.where(total > 0, total, 1.0)
+    both = resp.T @ share
+    np.fill_diagonal(both, 0.0)
+    values, vectors = np.linalg.eigh(np.diag(both.sum(axis=1)) - both)
+    between = np.sqrt(np.maximum(values, 0.0))[:, None] * (vectors.T @ means)
+    return np.vstack([np.sqrt(total) * (X - share @ means), between])
+
+
+def _alive(stats, drop):
+    """Return which components have samples; all, if none is to be dropped."""
+    share = DEAD_SHARE if drop else -1.0
+    return stats.counts > share * stats.weight / len(stats.counts)
