@@ -91,8 +91,8 @@ class StackingConditionalDensity(
         Number of folds, fewer if there are fewer groups.
 
     n_jobs : int, default=None
-        Number of threads; bits do not depend on it. For processes see
-        :func:`joblib.parallel_config`.
+        Number of processes; bits do not depend on it. For threads see
+        :func:`joblib.parallel_config`; inside a worker process there are no others.
 
     verbose : int, default=0
         1 prints a line every tenth of a stage, 2 one for each task.
