@@ -114,6 +114,10 @@ def row_mean(X, sample_weight=None):
         weight = np.ones(len(block))
         if sample_weight is not None:
             weight = np.asarray(sample_weight[start : start + 8192], np.float64)
+        part = weight @ block
+        if np.isfinite(part).all():
+            total, count = total + part, count + weight.sum()
+            continue
         observed = ~np.isnan(block)
         total += weight @ np.where(observed, block, 0.0)
         count += weight @ observed
