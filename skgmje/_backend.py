@@ -1,6 +1,7 @@
 """Array namespaces: functions of NumPy arrays and torch tensors alike."""
 
 import math
+from importlib import import_module
 
 import numpy as np
 from array_api_compat import array_namespace, is_torch_array
@@ -20,6 +21,19 @@ def namespace(*arrays):
 def is_torch(x):
     """Return whether `x` is a torch tensor, without importing torch."""
     return is_torch_array(x)
+
+
+def check_torch(caller, packages=("torch", "skorch")):
+    """Raise if a package that networks need cannot be imported."""
+    for name in packages:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise ImportError(
+                f"{caller} needs {name} for its networks: pip install {name}. What "
+                "has no network needs neither torch nor skorch; GaussianMixture, "
+                "StackingDensity and DensityOutlierDetector are such estimators."
+            ) from error
 
 
 def to_numpy(x):

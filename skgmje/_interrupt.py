@@ -8,6 +8,10 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(when)
         self.result = result
 
+    def __reduce__(self):
+        # From a worker process, too, with what it had learned.
+        return type(self), (*self.args, self.result)
+
 
 class Work:
     """Steps that learn and steps that finish, of which Ctrl-C loses nothing."""

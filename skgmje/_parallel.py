@@ -1,6 +1,8 @@
-"""Independent tasks on several threads or processes, with a seed each."""
+"""Independent tasks in several processes or threads, with a seed each."""
 
+import sys
 from functools import cache
+from importlib import import_module
 from typing import NamedTuple
 
 import numpy as np
@@ -26,11 +28,14 @@ class Runner:
             report = Progress(
                 f"{self._name}: {word}", len(tasks), self._verbose, "task"
             )
-        parallel = Parallel(self._n_jobs, prefer="threads", return_as="generator")
-        calls = (delayed(_on_one_thread)(function, task) for task in tasks)
+        # Steps on small arrays hold the interpreter's lock: threads gain little. In a
+        # worker there are threads all the same, and joblib's settings have their say.
+        parallel = Parallel(self._n_jobs, prefer="processes", return_as="generator")
+        with_torch = "torch" in sys.modules
+        calls = (delayed(_on_one_thread)(function, task, with_torch) for task in tasks)
         results = []
         try:
-            with _libraries().limit(limits=1):
+            with _libraries(with_torch).limit(limits=1):
                 for result in parallel(calls):
                     results.append(result)
                     if report is not None:
@@ -46,16 +51,19 @@ class Runner:
         return results
 
 
-def _on_one_thread(function, task):
+def _on_one_thread(function, task, with_torch):
     """Call a function in a worker process, on one thread."""
+    if with_torch:
+        # Its libraries are not limited before they are there.
+        import_module("torch")
     # In a worker process the limit of the caller is not known.
-    with _libraries().limit(limits=1):
+    with _libraries(with_torch).limit(limits=1):
         return function(*task)
 
 
 @cache
-def _libraries():
-    """Return the linear algebra and OpenMP libraries of this process."""
+def _libraries(with_torch):
+    """Return the linear algebra and OpenMP libraries of this process, with torch's."""
     return ThreadpoolController()
 
 

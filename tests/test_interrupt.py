@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from joblib import parallel_config
 from numpy.testing import assert_array_equal
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
@@ -300,7 +301,8 @@ SEARCHES = {
 def test_a_search_stops_and_ranks_nothing(monkeypatch, name):
     interrupter = Interrupter.of(monkeypatch, _em, "e_step", 4)
     search = SEARCHES[name]()
-    with pytest.raises(KeyboardInterrupt):
+    # Processes do not know what is replaced here.
+    with parallel_config("threading"), pytest.raises(KeyboardInterrupt):
         fit(search)
     if name != "members in threads":
         assert interrupter.n_calls == 4
@@ -320,8 +322,10 @@ def test_a_stack_keeps_its_whole_members(monkeypatch, n_jobs):
             raise KeyboardInterrupt
 
         monkeypatch.setattr(_MixtureNet, "_begin_step", begin)
-    with pytest.raises(KeyboardInterrupt, match="is kept"):
-        fit(stack)
+    # Processes do not know what is replaced here.
+    with parallel_config("threading"):
+        with pytest.raises(KeyboardInterrupt, match="is kept"):
+            fit(stack)
     check_kept(stack)
     assert stack.member_names_ == ["gp"]
 

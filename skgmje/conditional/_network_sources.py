@@ -2,6 +2,7 @@
 
 from numbers import Integral, Real
 
+from skgmje._backend import check_torch
 from skgmje._sklearn import Interval, StrOptions
 from skgmje.conditional._source import Source
 from skgmje.gaussian._checks import check_layers
@@ -21,6 +22,7 @@ class Trained(Source):
 
     def _trainers(self):
         """Return what users ask of its trainings, checked."""
+        check_torch(type(self).__name__)
         from skgmje._training._loop import check_trainer
 
         return [check_trainer(self.trainer)]

@@ -8,7 +8,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
-from skgmje._backend import to_numpy
+from skgmje._backend import check_torch, to_numpy
 from skgmje._callbacks import FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import Interval, StrOptions, _fit_context, _safe_indexing
@@ -18,7 +18,7 @@ from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._members import Samples
 from skgmje.conditional._models import copies, deal
 from skgmje.conditional._network_sources import MixtureNetwork
-from skgmje.conditional._stack_fit import Plan, Stacking, check_members
+from skgmje.conditional._stack_fit import FEWEST_ROWS, Plan, Stacking, check_members
 from skgmje.conditional._stack_model import StackedConditional
 from skgmje.gaussian._checks import check_layers
 from skgmje.metrics._scores import crps, interval_coverage
@@ -91,8 +91,8 @@ class StackingConditionalDensity(
         Number of folds, fewer if there are fewer groups.
 
     n_jobs : int, default=None
-        Number of threads; bits do not depend on it. For processes see
-        :func:`joblib.parallel_config`.
+        Number of processes; bits do not depend on it. For threads see
+        :func:`joblib.parallel_config`; inside a worker process there are no others.
 
     verbose : int, default=0
         1 prints a line every tenth of a stage, 2 one for each task.
@@ -337,8 +337,12 @@ class StackingConditionalDensity(
             max_iter=self.max_iter,
             min_scale=self.min_scale,
         )
+        n_columns = rows.X.shape[1] + rows.Y.shape[1]
+        fits = check_members(self.estimators, y_units, n_columns)
+        if "network" in fits or len(rows.X) >= FEWEST_ROWS:
+            check_torch(type(self).__name__)
         return Plan(
-            check_members(self.estimators, y_units, rows.X.shape[1] + rows.Y.shape[1]),
+            fits,
             network,
             max(1, round(self.n_members / rows.n_folds)),
             self.crps_weight,

@@ -17,24 +17,18 @@ from skgmje._interrupt import Work
 from skgmje._settings import own_errors
 from skgmje.em._background import BackgroundMixture, background_stats
 from skgmje.em._blocks import RowBlocks
-from skgmje.gaussian._checks import check_single, patterns
+from skgmje.em._missing import PASS_LIMIT, Gaps, find_gaps, missing_stats
+from skgmje.gaussian._checks import check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._covariance_type import Prior
+from skgmje.gaussian._covariance_type import Prior, lost_correlation
 from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._passes import (
     assigned_stats,
     block_stats,
     device_stats,
-    from_sums,
-    log_prob,
     m_step,
     merge_stats,
-    responsibilities,
 )
-
-# Responsibilities need fewer digits than published densities, and beyond this
-# limit the raw moments of a pass would lose the covariance's seventh digit.
-PASS_LIMIT = 1e8
 
 
 class Samples(NamedTuple):
@@ -45,7 +39,7 @@ class Samples(NamedTuple):
     covariance_type: str
     center: Any
     limit: float = PASS_LIMIT
-    missing: bool = False
+    missing: Any = False
     reg_covar: Any = 0.0
     background: Any = None
 
@@ -64,7 +58,8 @@ def begin(X, mixture, sample_weight=None, reg_covar=0.0):
                 "X.cpu().numpy(), or remove those samples."
             )
     else:
-        center, missing = row_mean(X, sample_weight), has_missing(X)
+        center = row_mean(X, sample_weight)
+        missing = find_gaps(X) if has_missing(X) else False
     if missing:
         # One observed value may be all that a feature has: its mean is finite.
         center, limit = np.where(np.isfinite(center), center, 0.0), -1.0
@@ -95,7 +90,8 @@ def e_step(kernel, samples, temper=1.0):
         return background_stats(density, samples, rest)
     if samples.missing:
         weight = np.ones(len(X)) if weight is None else weight
-        how = temper, samples.reg_covar
+        gaps = samples.missing if isinstance(samples.missing, Gaps) else None
+        how = temper, samples.reg_covar, gaps
         return missing_stats(kernel, samples.covariance_type, X, weight, *how)
     if is_torch(X):
         if not kernel.on_device:
@@ -116,67 +112,6 @@ def _e_step_of_block(kernel, samples, temper, index, X, sample_weight):
     return e_step(kernel, samples._replace(X=X, weight=sample_weight), temper)
 
 
-def missing_stats(kernel, covariance_type, X, sample_weight, temper=1.0, reg_covar=0.0):
-    """Return the exact statistics of samples with missing entries."""
-    kind = COVARIANCE_TYPES[covariance_type]
-    n_components, n_features = kernel.means.shape
-    dense = kind.dense(kernel.covariances, n_components, n_features)
-    counts = np.zeros(n_components)
-    sums = np.zeros((n_components, n_features))
-    second = np.zeros((n_components, n_features, n_features))
-    log_likelihood = 0.0
-    reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
-    reg_covar = kernel.added(reg_covar)
-    for rows, observed in patterns(X):
-        weight = sample_weight[rows]
-        log_norm, resp = _observed(kernel, kind, X[rows], observed, temper)
-        log_likelihood += float((log_norm * weight).sum())
-        resp = resp * weight[:, None]
-        counts += resp.sum(axis=0)
-        for k in range(n_components):
-            diff, spread = _complete(X[rows], observed, kernel.means[k], dense[k])
-            np.fill_diagonal(spread, np.diagonal(spread) - reg_covar * ~observed)
-            weighted = diff * resp[:, k, None]
-            sums[k] += weighted.sum(axis=0)
-            second[k] += weighted.T @ diff + resp[:, k].sum() * spread
-    totals = [counts, sums, *kernel.pack(second)]
-    weight = float(sample_weight.sum(dtype=np.float64))
-    return from_sums(kernel, totals, log_likelihood, weight)
-
-
-def _observed(kernel, kind, X, observed, temper):
-    """Return log-densities (n,) and responsibilities (n, k) by what is observed."""
-    if not observed.any():
-        return np.zeros(len(X)), np.tile(kernel.weights, (len(X), 1))
-    indices = np.flatnonzero(observed)
-    marginal = kind.loops(
-        kernel.weights,
-        kernel.means[:, indices],
-        kind.marginal(kernel.covariances, indices),
-        kernel.center[indices],
-    )
-    X = X[:, indices]
-    return log_prob(marginal, X), responsibilities(marginal, X, temper=temper)
-
-
-def _complete(X, observed, mean, covariance):
-    """Return expected samples less `mean`, and the covariance of what is missing."""
-    n_features = len(mean)
-    diff = np.zeros(X.shape)
-    spread = np.zeros((n_features, n_features))
-    o, m = np.flatnonzero(observed), np.flatnonzero(~observed)
-    diff[:, o] = X[:, o] - mean[o]
-    if len(m) and len(o):
-        gain = np.linalg.solve(covariance[np.ix_(o, o)], covariance[np.ix_(o, m)])
-        diff[:, m] = diff[:, o] @ gain
-        spread[np.ix_(m, m)] = (
-            covariance[np.ix_(m, m)] - gain.T @ covariance[np.ix_(o, m)]
-        )
-    elif len(m):
-        spread[:] = covariance
-    return diff, spread
-
-
 def row_mean(X, sample_weight=None):
     """Return the weighted mean of the observed entries, (n_features,), by blocks."""
     total = np.zeros(X.shape[1])
@@ -186,6 +121,10 @@ def row_mean(X, sample_weight=None):
         weight = np.ones(len(block))
         if sample_weight is not None:
             weight = np.asarray(sample_weight[start : start + 8192], np.float64)
+        part = weight @ block
+        if np.isfinite(part).all():
+            total, count = total + part, count + weight.sum()
+            continue
         observed = ~np.isnan(block)
         total += weight @ np.where(observed, block, 0.0)
         count += weight @ observed
@@ -282,7 +221,7 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
     prior = prior._replace(reg_covar=prior.reg_covar + rounding)
     extra = 0.0
     kind = COVARIANCE_TYPES[covariance_type]
-    alive = living_components(stats) if drop else np.ones(len(stats.counts), bool)
+    alive = living_components(stats, drop=drop)
     for _ in range(MAX_REPAIRS):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             weights, means, covariances = m_step(
@@ -293,7 +232,9 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
         try:
             _check_finite(weights, means, covariances)
             found = weights, means, covariances, kernel.center, kernel.limit
-            return type(kernel)(*found), extra
+            following = type(kernel)(*found)
+            following.pools = prior.shrinkage > 0
+            return following, extra
         except ValueError as error:
             reason = error
             variances = np.abs(kind.diagonal(covariances, *means.shape))
@@ -305,9 +246,10 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
     ) from reason
 
 
-def living_components(stats):
-    """Return which components have not died."""
-    return stats.counts > DEAD_SHARE * stats.weight / len(stats.counts)
+def living_components(stats, *, drop=True):
+    """Return which components have samples; all, if none is to be dropped."""
+    share = DEAD_SHARE if drop else -1.0
+    return stats.counts > share * stats.weight / len(stats.counts)
 
 
 def _about(kernel, stats, means):
@@ -731,6 +673,8 @@ def first_parameters(
     if not kind.needs_start:
         return _first_step(labelled, covariance_type, prior, means)
     borrowed = prior._replace(shrinkage=max(prior.shrinkage, float(X.shape[1])))
+    if kind.starts_from_rows and len(X) < X.shape[1]:
+        return _first_of_rows(labelled, covariance_type, borrowed, rank, means)
     full = _first_step(labelled, "full", borrowed, means)
     covariances = kind.first(full.covariances, rank, prior.reg_covar)
     return Parameters(full.weights, full.means, covariances, covariance_type)
@@ -787,3 +731,42 @@ def _first_step(labelled, covariance_type, prior, means):
     kernel, stats = _take(labelled, covariance_type)
     kernel, _ = maximise(kernel, stats, prior, covariance_type, means=means)
     return Parameters(kernel.weights, kernel.means, kernel.covariances, covariance_type)
+
+
+def _first_of_rows(labelled, covariance_type, prior, rank, means):
+    """Return the first parameters of fewer samples than features, by their products."""
+    X, resp, n_components, sample_weight, _ = labelled
+    prior = prior._replace(target=pooled_target)
+    stats = _take(labelled, "diag")[1]
+    found = _first_step(labelled, "diag", prior, means)
+    alive = np.flatnonzero(living_components(stats, drop=means is None))
+    if resp.ndim == 1:
+        resp = (resp[:, None] == np.arange(n_components)).astype(float)
+    if sample_weight is not None:
+        resp = resp * sample_weight[:, None]
+    pool = _pooled_rows(X, resp, stats.means if means is None else means)
+    pool *= np.sqrt(prior.shrinkage / stats.weight)
+    kept = 1 - lost_correlation(stats.weight, X.shape[1], prior.shrinkage)
+    parts = []
+    for center, variances, share in zip(
+        found.means, found.covariances, resp.T[alive], strict=True
+    ):
+        own = share > 0
+        rows = np.sqrt(share[own])[:, None] * (X[own] - center)
+        rows = np.vstack([rows, pool])
+        rows *= np.sqrt(kept / (share.sum() + prior.shrinkage))
+        kind = COVARIANCE_TYPES[covariance_type]
+        parts.append(kind.first_of_rows(rows, variances, rank))
+    covariances = tuple(map(np.stack, zip(*parts, strict=True)))
+    return Parameters(found.weights, found.means, covariances, covariance_type)
+
+
+def _pooled_rows(X, resp, means):
+    """Return rows whose products are the sum of all components' second moments."""
+    total = resp.sum(axis=1, keepdims=True)
+    share = resp / np.where(total > 0, total, 1.0)
+    both = resp.T @ share
+    np.fill_diagonal(both, 0.0)
+    values, vectors = np.linalg.eigh(np.diag(both.sum(axis=1)) - both)
+    between = np.sqrt(np.maximum(values, 0.0))[:, None] * (vectors.T @ means)
+    return np.vstack([np.sqrt(total) * (X - share @ means), between])

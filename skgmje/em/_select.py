@@ -15,10 +15,12 @@ from skgmje.em._em import (
     expectation_maximization,
     first_parameters,
     has_missing,
+    make_kernel,
     missing_moments,
     row_mean,
     start_mixture,
 )
+from skgmje.em._missing import missing_log_prob
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 
@@ -397,7 +399,10 @@ def _bound(result):
 
 def joint_log_prob(mixture, X):
     """Return log-densities of samples (n,), NaN being missing."""
-    return mixture.log_prob(X, missing="marginal")
+    if not has_missing(X):
+        return mixture.log_prob(X)
+    kernel = make_kernel(mixture, mixture.mean)
+    return missing_log_prob(kernel, mixture.covariance_type, X)
 
 
 def first_labels_of(X, n_clusters, sample_weight, seed):

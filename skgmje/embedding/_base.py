@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from skgmje._backend import as_generator, to_numpy
+from skgmje._backend import as_generator, check_torch, to_numpy
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._settings import own_settings
 from skgmje._sklearn import Interval, StrOptions, _fit_context
@@ -206,6 +206,7 @@ class Embedder(
         self : estimator
             The fitted estimator.
         """
+        check_torch(type(self).__name__)
         # Late: importing the package needs no torch.
         from skgmje._training._schedule import Schedule
         from skgmje.embedding._encoder import check_training, train_encoders
@@ -305,6 +306,7 @@ class Embedder(
 
     def _rebuild(self):
         """Make networks of what a file says of them, and try them."""
+        check_torch(type(self).__name__)
         from skgmje.embedding._encoder import restore_encoders
 
         self.encoder_, self.target_encoder_ = restore_encoders(self)

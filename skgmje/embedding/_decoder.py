@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skgmje._backend import FLOATS, as_generator
+from skgmje._backend import FLOATS, as_generator, check_torch
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._options import as_options
 from skgmje._sklearn import Interval, StrOptions, _fit_context
@@ -275,6 +275,7 @@ class KernelDecoder(
         self : KernelDecoder
             The fitted estimator.
         """
+        check_torch(type(self).__name__)
         # Late: importing the package needs no torch.
         from skgmje._training._schedule import Schedule
         from skgmje.embedding._decoder_training import check_decoder, train_decoder
@@ -351,6 +352,7 @@ class KernelDecoder(
 
     def _rebuild(self):
         """Make networks of what a file says of them, and try them."""
+        check_torch(type(self).__name__)
         from skgmje.embedding._decoder_training import restore_networks
 
         self.encoder_, self.decoder_ = restore_networks(self)

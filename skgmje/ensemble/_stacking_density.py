@@ -133,8 +133,8 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         gap between their values. The density is then one of the spread columns.
 
     n_jobs : int, default=None
-        Threads (processes in a context of :func:`joblib.parallel_config`). The
-        result is the same, to the bit.
+        Processes (threads in a context of :func:`joblib.parallel_config`, and inside
+        a worker process). The result is the same, to the bit.
 
     random_state : int, RandomState instance or None, default=None
         Controls folds, starts, noise and :meth:`sample`.

@@ -109,6 +109,9 @@ class Kernel(ABC):
     #: can be scaled, divided and joined; else they are kept in full where that is done.
     per_component: ClassVar[bool] = False
 
+    #: Whether an M-step asks for the second moments of all components together.
+    pools: bool = True
+
     #: Parts of theta's columns whose features a block does not hold; a type that
     #: has some computes them in ``features(part, block, work)``.
     later: tuple = ()
@@ -464,6 +467,9 @@ class CovarianceType(ABC):
     #: :meth:`first`, and neural gases, which have none, do not offer the type.
     needs_start: ClassVar[bool] = False
 
+    #: Whether a fit of fewer samples than features begins with :meth:`first_of_rows`.
+    starts_from_rows: ClassVar[bool] = False
+
     #: Name of this layout in scikit-learn, which gets full matrices if there is none.
     sklearn_name: ClassVar[str | None] = None
 
@@ -521,6 +527,14 @@ class CovarianceType(ABC):
 
         Used if :attr:`needs_start`; `reg_covar`, shape (d,), is to be added to the
         variances.
+        """
+        raise NotImplementedError
+
+    def first_of_rows(self, rows, variances, rank):
+        """Return the first covariance of one component, without matrices (d, d).
+
+        Used if :attr:`starts_from_rows`: the covariance has `variances`, (d,), on
+        its diagonal, and beside it the products of the columns of `rows`, (m, d).
         """
         raise NotImplementedError
 

@@ -1,6 +1,7 @@
 """Low-rank covariances, and their loops."""
 
 import numpy as np
+import scipy.linalg
 
 from skgmje._backend import LOG_2PI, cholesky, eye_like, namespace, solve_triangular
 from skgmje.gaussian._covariance_type import (
@@ -15,6 +16,11 @@ from skgmje.gaussian._covariance_type import (
 )
 from skgmje.gaussian._dense import each_times
 from skgmje.gaussian._diagonal import as_matrices
+
+TINY = np.finfo(np.float64).tiny
+
+# Shares of a component's largest responsibility that are lost in rounding.
+LOST = 1e-30
 
 
 class LowRankKernel(Kernel):
@@ -87,38 +93,69 @@ class LowRankKernel(Kernel):
             own += self._log_norm[k]
 
     def _expanded_moments(self, block, resp, work):
-        everyone = range(self.n_components)
-        return self._direct_moments(block[: self.n_features], resp, work, everyone)
+        n_components, rank, d = self._maps.shape
+        columns = block[:d]
+        if np.count_nonzero(resp > LOST * resp.max(initial=0.0)) < 0.25 * resp.size:
+            # Of many features most samples belong to one component.
+            everyone = range(n_components)
+            return self._direct_moments(columns, resp, work, everyone)
+        latent = self._maps.reshape(-1, d) @ columns
+        pooled = np.zeros(self._maps.shape)
+        if self.pools:
+            pooled = latent * resp.sum(axis=0) @ columns.T
+        latent = latent.reshape(n_components, rank, -1) * resp[:, None]
+        cross = latent.reshape(n_components * rank, -1) @ columns.T
+        squares = resp @ block[d + 1 :].T
+        return resp @ columns.T, (self._split(cross), squares, self._split(pooled))
+
+    def _split(self, products):
+        """Return products of all maps, (k * r, d), by components, (k, d, r)."""
+        return products.reshape(self._maps.shape).transpose(0, 2, 1)
 
     def _direct_moments(self, X, resp, work, components):
         n_components, rank, d = self._maps.shape
         sums = np.empty((n_components, d))
         squares = np.empty((n_components, d))
         cross = np.empty((n_components, d, rank))
-        total = np.zeros((d, d))
-        origins = self.origins - self.center
+        means = self.origins - self.center
         for k in components:
-            diff = X - origins[k][:, None]
-            weighted = diff * resp[k]
+            near = np.flatnonzero(resp[k] > LOST * resp[k].max())
+            diff = X[:, near] - means[k][:, None]
+            weighted = diff * resp[k, near]
             sums[k] = weighted.sum(axis=1)
             squares[k] = np.einsum("ij,ij->i", weighted, diff)
             cross[k] = weighted @ (self._maps[k] @ diff).T
-            if not self.expands:
-                total += weighted @ diff.T
-        if self.expands:
-            total = (X * resp.sum(axis=0)) @ X.T
-        return sums, (cross, squares, total)
+        pooled = (
+            self._pool_about(means, X, resp)
+            if self.pools
+            else np.zeros(self._maps.shape)
+        )
+        return sums, (cross, squares, self._split(pooled))
+
+    def _pool_about(self, means, X, resp):
+        """Return the second moments of all components about their means, by maps."""
+        # About a mean of the means for each sample, and those of the means about it.
+        weight = resp.sum(axis=0)
+        share = resp / np.where(weight > 0, weight, 1.0)
+        diff = X - means.T @ share
+        maps = self._maps.reshape(-1, len(X))
+        both = resp @ share.T
+        np.fill_diagonal(both, 0.0)
+        both = np.diag(both.sum(axis=1)) - both
+        pooled = (maps @ diff * weight) @ diff.T
+        return pooled + (maps @ means.T) @ (both @ means)
 
     def outer(self, delta, coefficients):
         weighted = coefficients[:, None] * delta
         projected = np.einsum("krd,kd->kr", self._maps, delta)
         cross = weighted[:, :, None] * projected[:, None, :]
-        return cross, weighted * delta, weighted.T @ delta
+        maps = self._maps.reshape(-1, delta.shape[1])
+        return cross, weighted * delta, self._split((maps @ delta.T) @ weighted)
 
     def pack(self, matrices):
-        cross = matrices @ self._maps.transpose(0, 2, 1)
+        maps = self._maps.transpose(0, 2, 1)
         squares = np.diagonal(matrices, axis1=1, axis2=2)
-        return cross, squares, matrices.sum(axis=0)
+        return matrices @ maps, squares, matrices.sum(axis=0) @ maps
 
     @staticmethod
     def unit(n_components, n_features):
@@ -126,21 +163,27 @@ class LowRankKernel(Kernel):
         return np.zeros((*shape, 1)), np.ones(shape)
 
     def restate(self, stats):
-        """Return `stats` with the cross moments of this kernel's model."""
+        """Return `stats` with the moments by maps of this kernel's model."""
         factors, diagonal = self.covariances
         maps = self._maps.transpose(0, 2, 1)
         implied = factors @ (factors.transpose(0, 2, 1) @ maps)
         implied += diagonal[..., None] * maps
         cross = stats.counts[:, None, None] * implied
-        return stats._replace(scatter=(cross, *stats.scatter[1:]))
+        d = self.n_features
+        weighted = stats.counts[:, None, None] * factors
+        loadings = factors.transpose(1, 0, 2).reshape(d, -1)
+        weighted = weighted.transpose(1, 0, 2).reshape(d, -1)
+        pooled = weighted @ (loadings.T @ maps)
+        pooled += (stats.counts @ diagonal)[:, None] * maps
+        return stats._replace(scatter=(cross, stats.scatter[1], pooled))
 
     def estimate(self, stats, prior):
-        cross, squares, total = stats.scatter
-        pool = total / stats.weight
+        # No matrix (d, d) is formed: features may be far more than samples.
+        cross, squares, pooled = stats.scatter
         count = stats.counts + prior.shrinkage
-        pooled_cross = np.einsum("ij,krj->kir", pool, self._maps)
-        second = (cross + prior.shrinkage * pooled_cross) / count[:, None, None]
-        diagonal = squares + prior.shrinkage * np.diagonal(pool)
+        share = prior.shrinkage / stats.weight
+        second = (cross + share * pooled) / count[:, None, None]
+        diagonal = squares + share * squares.sum(axis=0)
         diagonal = diagonal / count[:, None]
         share = lost_correlation(stats.weight, self.n_features, prior.shrinkage)
         if share:
@@ -167,6 +210,7 @@ class LowRank(CovarianceType):
     name = "low-rank"
     loops = LowRankKernel
     needs_start = True
+    starts_from_rows = True
     keeps_inverse = False
     few_shrinkages = (2.0, 20.0, 100.0, 1000.0)
     place = 3
@@ -204,6 +248,22 @@ class LowRank(CovarianceType):
             floor = max(rest, 1e-3 * values.mean())
             diagonal[k] = np.maximum(unexplained, 1e-2 * floor) + reg_covar
         return factors, diagonal
+
+    def first_of_rows(self, rows, variances, rank):
+        """Return the principal axes of one component in units of what rows leave."""
+        rest = np.maximum(variances - (rows**2).sum(axis=0), 1e-12 * variances.mean())
+        rows = rows / np.sqrt(rest)
+        gram = rows @ rows.T
+        n_factors = min(rank, len(gram))
+        which = [len(gram) - n_factors, len(gram) - 1]
+        values, vectors = scipy.linalg.eigh(gram, subset_by_index=which)
+        left = max(np.trace(gram) - values.sum(), 0.0) / max(1, len(rest) - n_factors)
+        kept = np.maximum(values - left, 0.0) / np.maximum(values, TINY)
+        factors = np.zeros((len(rest), rank))
+        axes = rows.T @ (vectors * np.sqrt(kept))
+        factors[:, :n_factors] = np.sqrt(rest)[:, None] * axes
+        diagonal = variances - (factors**2).sum(axis=1)
+        return factors, np.maximum(diagonal, 1e-5 * variances.mean())
 
     def dense(self, covariances, n_components, n_features):
         factors, diagonal = covariances

@@ -27,7 +27,7 @@ def warn_of_few_samples(estimator, X, weight, reg_covar, held_out=None):
     with np.errstate(all="ignore"):
         own, diagonal = _left_out(estimator, X, weight, reg_covar, held_out)
     # Of samples so large that these are NaN nothing is said.
-    if not own < diagonal - max(FAR, FAR_PER_FEATURE * X.shape[1]):
+    if not own < diagonal - _far(X):
         return
     mixture = estimator.mixture_
     warnings.warn(
@@ -38,6 +38,11 @@ def warn_of_few_samples(estimator, X, weight, reg_covar, held_out=None):
         UserWarning,
         stacklevel=3,
     )
+
+
+def _far(X):
+    """Return by how many nats a diagonal Gaussian must be better."""
+    return max(FAR, FAR_PER_FEATURE * X.shape[1])
 
 
 def _are_few(mixture, X, held_out):
@@ -106,6 +111,8 @@ def _fold_mean(X, weight, setting, reg_covar, rank=1):
         sample_weight=weight,
         reg_covar=reg_covar,
         rank=rank,
+        # Gains far below what is looked for tell nothing.
+        tol=1e-2 * _far(X),
         # The same folds, and none of the caller's draws.
         random_state=np.random.RandomState(0),
     ).held_out

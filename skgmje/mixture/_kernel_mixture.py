@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skgmje._backend import as_generator
+from skgmje._backend import as_generator, check_torch
 from skgmje._callbacks import FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import standardization
@@ -402,6 +402,7 @@ class KernelMixtureDensity(
         self : KernelMixtureDensity
             The fitted estimator.
         """
+        check_torch(type(self).__name__)
         # Late: a fitted estimator needs no torch.
         from skgmje._training._hardware import resolve_device
         from skgmje._training._loop import check_trainer

@@ -1,5 +1,7 @@
 """Laws and oracles of expectation-maximisation."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -349,3 +351,65 @@ def test_left_out_weights_count_as_copies(rng):
     weighted = left_out(X[:40], sample_weight=counts.astype(float))
     copied = left_out(X[:40], np.repeat(X, counts, axis=0))
     assert_allclose(weighted.covariances, copied.covariances, rtol=1e-9)
+
+
+def _holes(d, kind, n=120):
+    """Return samples with missing values, and a mixture that is near them."""
+    rng = np.random.default_rng(d)
+    roots = rng.normal(size=(3, d, d)) / np.sqrt(d)
+    dense = roots @ roots.transpose(0, 2, 1) + 0.3 * np.eye(d)
+    covariances = {
+        "full": dense,
+        "tied": dense[0],
+        "diag": np.diagonal(dense, axis1=1, axis2=2).copy(),
+        "spherical": dense[:, 0, 0].copy(),
+        "low-rank": (roots[:, :, :2], np.full((3, d), 0.5)),
+    }[kind]
+    start = Mixture([0.2, 0.3, 0.5], rng.normal(size=(3, d)), covariances, kind)
+    X = start.sample(n, rng)[0] + 0.2
+    X[rng.uniform(size=X.shape) < 0.3] = np.nan
+    X[0], X[1, 0] = 1.0, 1e8
+    return X, start
+
+
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES)
+@pytest.mark.parametrize("d", [3, 20])
+def test_missing_values_by_patterns(kind, d):
+    X, start = _holes(d, kind)
+    weight = np.random.default_rng(0).uniform(0.5, 2, size=len(X))
+    observed = start.log_prob(X, missing="marginal")
+    params = {"sample_weight": weight, "tol": 0, "reg_covar": 1e-12}
+    first = expectation_maximization(X, start, max_iter=1, **params)
+    assert_allclose(first.lower_bounds[0], np.average(observed, weights=weight))
+    bounds = expectation_maximization(X[2:], start, max_iter=8, tol=0).lower_bounds
+    assert (np.diff(bounds) > -1e-6).all()
+
+
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES)
+def test_a_wide_offset_keeps_what_is_missing(kind):
+    X, start = _holes(4, kind)
+    moved = Mixture(start.weights, start.means + 1e7, start.covariances, kind)
+    params = {"max_iter": 2, "tol": 0}
+    near = expectation_maximization(X[2:], start, **params).mixture
+    far = expectation_maximization(X[2:] + 1e7, moved, **params).mixture
+    assert_allclose(far.means - 1e7, near.means, atol=1e-5)
+
+
+def test_low_rank_of_few_samples_forms_no_matrix_of_the_features():
+    n_features, rng = 2000, np.random.default_rng(0)
+    X = rng.normal(size=(30, 3)) @ rng.normal(size=(3, n_features))
+    X += rng.normal(size=X.shape) * rng.uniform(0.5, 2, size=n_features)
+    tracemalloc.start()
+    settings = {"shrinkage": 5.0, "reg_covar": 1e-3}
+    start = start_mixture(X, np.arange(30) % 2, "low-rank", rank=3, **settings)
+    mixture = expectation_maximization(X, start, max_iter=3, **settings).mixture
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * n_features**2
+    # The start keeps the variances, and finds what is common.
+    kind = COVARIANCE_TYPES["low-rank"]
+    own = kind.diagonal(start.covariances, 2, n_features)
+    wide = {**settings, "shrinkage": float(n_features)}
+    diag = start_mixture(X, np.arange(30) % 2, "diag", **wide)
+    assert_allclose(own, diag.covariances, rtol=1e-6)
+    assert mixture.log_prob(X).mean() > start.log_prob(X).mean()

@@ -1,11 +1,12 @@
 """Stacks of densities: that they are densities, honest, and no worse than known."""
 
+import os
 from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from joblib import parallel_config
+from joblib import Parallel, delayed, parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import make_moons
@@ -265,8 +266,8 @@ def test_same_bits_for_any_number_of_jobs(moons):
 
 
 @pytest.mark.slow
-def test_same_bits_from_processes(moons):
-    with parallel_config("loky", n_jobs=2):
+def test_same_bits_from_threads(moons):
+    with parallel_config("threading", n_jobs=2):
         fitted = clone(moons).fit(MOONS)
     assert_array_equal(fitted.score_samples(MOONS), moons.score_samples(MOONS))
 
@@ -494,3 +495,32 @@ def test_more_effort_is_no_worse(monkeypatch):
         for effort in ("fast", "thorough")
     ]
     assert scores[1] > scores[0] - 0.03
+
+
+class Noted(SklearnMixture):
+    """A mixture that notes in a folder which process fits it."""
+
+    def __init__(self, folder=None, *, random_state=None):
+        super().__init__(2, random_state=random_state)
+        self.folder = folder
+
+    def fit(self, X, y=None):
+        (self.folder / str(os.getpid())).touch()
+        return super().fit(X)
+
+
+def _processes(folder, n_jobs=2):
+    members = [(name, Noted(folder, random_state=0)) for name in "ab"]
+    StackingDensity(members, cv=2, n_jobs=n_jobs, random_state=0).fit(MOONS)
+    return os.getpid(), {int(path.name) for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_jobs_are_processes_but_workers_start_none(tmp_path):
+    own, found = _processes(tmp_path)
+    assert own not in found
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    for own, found in Parallel(n_jobs=2)(map(delayed(_processes), folders)):
+        assert found == {own}

@@ -1,0 +1,339 @@
+"""Samples with missing entries: those with one pattern share their factorisations."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skgmje._backend import LOG_2PI
+from skgmje.gaussian._checks import patterns
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._covariance_type import EXP_FLOOR, buffer, collapse
+from skgmje.gaussian._passes import from_sums, log_prob, responsibilities
+
+# Responsibilities need fewer digits than published densities, and beyond this
+# limit the raw moments of a pass would lose the covariance's seventh digit.
+PASS_LIMIT = 1e8
+
+# Samples with independent features that are gone through at a time.
+CHUNK_ROWS = 2048
+
+# Entries of the matrices of the patterns that are gone through at a time.
+CHUNK_ENTRIES = 2**18
+
+# Up to so many features, factorisations of patterns with a common beginning are shared.
+MOST_SWEPT = 16
+
+
+class Gaps(NamedTuple):
+    """Samples in groups of one pattern and of one size, padded by some not held."""
+
+    observed: Any
+    pattern: Any
+    rows: Any
+    held: Any
+    work: dict
+
+
+def find_gaps(X):
+    """Return the :class:`Gaps` of samples."""
+    codes = np.packbits(np.isnan(X), axis=1)
+    codes = np.ascontiguousarray(codes).view(f"V{codes.shape[1]}").ravel()
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    counts = np.bincount(inverse)
+    width = -(-len(X) // (2 * len(counts)))
+    n_groups = -(-counts // width)
+    order = np.argsort(inverse, kind="stable")
+    # The place of a sample among all slots: its pattern's begin after whole groups.
+    before = np.cumsum(n_groups) - n_groups
+    shift = width * before - (np.cumsum(counts) - counts)
+    slot = np.arange(len(X)) + np.repeat(shift, counts)
+    pattern = np.repeat(np.arange(len(counts)), n_groups)
+    rows = np.repeat(first[pattern], width)
+    held = np.zeros(len(rows))
+    rows[slot], held[slot] = order, 1.0
+    rows, held = (part.reshape(-1, width) for part in (rows, held))
+    return Gaps(~np.isnan(X[first]), pattern, rows, held, {})
+
+
+def missing_stats(
+    kernel, covariance_type, X, sample_weight, temper=1.0, reg_covar=0.0, gaps=None
+):
+    """Return the exact statistics of samples with missing entries."""
+    kind = COVARIANCE_TYPES[covariance_type]
+    n_components, n_features = kernel.means.shape
+    counts = np.zeros(n_components)
+    sums = np.zeros((n_components, n_features))
+    second, log_likelihood = 0.0, 0.0
+    reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
+    reg_covar = kernel.added(reg_covar)
+    for part in _parts(kernel, kind, X, gaps):
+        log_norm, resp = _normalised(kernel, kind, X, part, temper)
+        weight = part.held * sample_weight[part.rows]
+        log_likelihood += float((log_norm * weight).sum())
+        resp *= weight[:, :, None]
+        counts += resp.sum(axis=(0, 1))
+        more, scatter = part.moments(resp, reg_covar)
+        sums += more
+        second = second + scatter
+    totals = [counts, sums, *kernel.pack(second)]
+    weight = float(sample_weight.sum(dtype=np.float64))
+    return from_sums(kernel, totals, log_likelihood, weight)
+
+
+def missing_log_prob(kernel, covariance_type, X):
+    """Return log-densities of what is observed of samples, (n_samples,)."""
+    kind, out = COVARIANCE_TYPES[covariance_type], np.empty(len(X))
+    for part in _parts(kernel, kind, X, None):
+        held = part.held > 0
+        out[part.rows[held]] = _normalised(kernel, kind, X, part, 1.0)[0][held]
+    return out
+
+
+class _Part(NamedTuple):
+    """Samples in groups, their densities, and a function of their responsibilities.
+
+    Of responsibilities (groups, samples, k) and what is added to variances,
+    `moments` are the sums (k, d) of the expected samples about the means, and the
+    second moments, (k, d, d) or one matrix that is the sum of all.
+    """
+
+    rows: Any
+    held: Any
+    joint: Any
+    moments: Any
+
+
+def _normalised(kernel, kind, X, part, temper):
+    """Return log-densities (groups, samples) and responsibilities, with k behind."""
+    joint = part.joint
+    if temper != 1.0:
+        # Samples without any value belong to the components by their weights.
+        some = ~np.isnan(X).all(axis=1)
+        joint *= np.where(some, temper, 1.0)[part.rows][:, :, None]
+    top = joint.max(axis=2, keepdims=True)
+    joint -= top
+    np.maximum(joint, EXP_FLOOR, out=joint)
+    resp = np.exp(joint, out=joint)
+    if kernel.weightless is not None:
+        resp[..., kernel.weightless] = 0.0
+    total = resp.sum(axis=2, keepdims=True)
+    resp /= total
+    log_norm = (top + np.log(total))[:, :, 0]
+    lost = ~np.isfinite(log_norm)
+    if lost.any():
+        # So far away that densities underflow.
+        samples = X[part.rows[lost]]
+        log_norm[lost], resp[lost] = _far(kernel, kind, samples, temper)
+    return log_norm, resp
+
+
+def _far(kernel, kind, X, temper):
+    """Return log-densities and responsibilities by careful loops for each pattern."""
+    log_norm, resp = np.empty(len(X)), np.empty((len(X), kernel.n_components))
+    for rows, observed in patterns(X):
+        seen = np.flatnonzero(observed)
+        marginal = kind.loops(
+            kernel.weights,
+            kernel.means[:, seen],
+            kind.marginal(kernel.covariances, seen),
+            kernel.center[seen],
+        )
+        values = X[np.ix_(rows, seen)]
+        log_norm[rows] = log_prob(marginal, values)
+        resp[rows] = responsibilities(marginal, values, temper)
+    return log_norm, resp
+
+
+def _parts(kernel, kind, X, gaps):
+    """Yield one :class:`_Part` after the other, by what the covariances allow."""
+    means = kernel.means - kernel.center
+    if kind.independent:
+        variances = kind.diagonal(kernel.covariances, *means.shape)
+        if (means**2 / variances).sum(axis=1).max() <= PASS_LIMIT:
+            yield from _independent_parts(kernel, means, variances, X)
+            return
+    matrices = collapse(kind.dense(kernel.covariances, *means.shape), 2)
+    expect = _expect
+    if len(matrices) < len(means):
+        white = np.linalg.solve(matrices[0], means.T)
+        if (means.T * white).sum(axis=0).max() <= PASS_LIMIT:
+            expect = _expect_shared
+        else:
+            matrices = np.broadcast_to(matrices, (len(means), *matrices.shape[1:]))
+    gaps = find_gaps(X) if gaps is None else gaps
+    step = max(1, CHUNK_ENTRIES // matrices.size)
+    factorise = _sweep if X.shape[1] <= MOST_SWEPT else _invert
+    for start in range(0, len(gaps.observed), step):
+        observed = gaps.observed[start : start + step]
+        groups = slice(*np.searchsorted(gaps.pattern, [start, start + len(observed)]))
+        pattern = gaps.pattern[groups] - start
+        swept, log_det = factorise(matrices, observed)
+        log_det = log_det + observed.sum(axis=1)[:, None] * LOG_2PI
+        rows, held = gaps.rows[groups], gaps.held[groups]
+        seen = observed[pattern][:, None]
+        centred = np.where(seen, X[rows] - kernel.center, 0.0)
+        given = observed, pattern, swept, log_det, gaps.work
+        joint, moments = expect(kernel, centred, *given)
+        yield _Part(rows, held, joint, moments)
+
+
+def _expect(kernel, X, observed, pattern, swept, log_det, work):
+    """Return joint densities of centred samples, and the function of their moments."""
+    n_components, d = kernel.means.shape
+    means = np.where(observed[:, None], kernel.means - kernel.center, 0.0)
+    shifts = np.einsum("pkij,pkj->pki", swept, means)
+    maps = np.concatenate([swept.transpose(0, 3, 1, 2), -shifts[:, None]], axis=1)
+    maps = maps.reshape(len(maps), d + 1, n_components * d)
+    out = buffer(work, "maps", (len(X), *maps.shape[1:]))
+    maps = np.take(maps, pattern, axis=0, out=out, mode="clip")
+    columns = np.concatenate([X, np.ones_like(X[:, :, :1])], axis=2)
+    known = buffer(work, "known", (*X.shape[:2], n_components * d))
+    known = np.matmul(columns, maps, out=known)
+    known = known.reshape(*X.shape[:2], n_components, d)
+    diff = buffer(work, "diff", known.shape)
+    np.subtract(X[:, :, None], means[pattern][:, None], out=diff)
+    # Of observed features `known` is minus the precision times the difference.
+    squares = np.einsum("gnkd,gnkd->gnk", diff, known)
+    joint = (kernel.log_weights - 0.5 * log_det)[pattern][:, None] + 0.5 * squares
+    # From here on the expected sample; the buffer of the differences is free.
+    np.copyto(known, diff, where=observed[pattern][:, None, None])
+    complete = known.reshape(-1, n_components, d)
+
+    def moments(resp, reg_covar):
+        weighted = diff.reshape(complete.shape)
+        np.multiply(complete, resp.reshape(-1, n_components, 1), out=weighted)
+        second = weighted.transpose(1, 2, 0) @ complete.transpose(1, 0, 2)
+        share = _by_pattern(resp.sum(axis=1), pattern)
+        second += _spread(share, swept, observed, reg_covar)
+        return weighted.sum(axis=0), second
+
+    return joint, moments
+
+
+def _expect_shared(kernel, X, observed, pattern, swept, log_det, work):
+    """Return what :func:`_expect` does, of one covariance for all components."""
+    swept, d = swept[:, 0], X.shape[2]
+    centers = kernel.means - kernel.center
+    means = np.where(observed[:, None], centers, 0.0)
+    shifts = means @ swept
+    known = X @ swept[pattern]
+    seen = observed[pattern][:, None]
+    log_norm = kernel.log_weights - 0.5 * log_det
+    log_norm += 0.5 * np.einsum("pkd,pkd->pk", means, shifts)
+    joint = buffer(work, "joint", (*X.shape[:2], len(centers)))
+    np.matmul(np.where(seen, -known, 0.0), centers.T, out=joint)
+    joint += log_norm[pattern][:, None]
+    joint += 0.5 * (X * known).sum(axis=2, keepdims=True)
+    complete = np.where(seen, X, known)
+    offsets = np.where(observed[:, None], means, shifts)
+
+    def moments(resp, reg_covar):
+        sums = resp.transpose(0, 2, 1) @ complete
+        share, about = resp.sum(axis=1), offsets[pattern]
+        moved = 0.5 * share[:, :, None] * about
+        flat = complete.reshape(-1, d)
+        second = (flat * resp.sum(axis=2).reshape(-1, 1)).T @ flat
+        sums -= moved
+        lost = sums.reshape(-1, d).T @ about.reshape(-1, d)
+        second -= lost + lost.T
+        sums -= moved
+        total = _by_pattern(share.sum(axis=1)[:, None], pattern)
+        spread = _spread(total, swept[:, None], observed, reg_covar)
+        return sums.sum(axis=0), second + spread
+
+    return joint, moments
+
+
+def _by_pattern(values, pattern):
+    """Return the sums of the values of groups, for each pattern."""
+    first = np.searchsorted(pattern, np.arange(pattern[-1] + 1))
+    return np.add.reduceat(values, first, axis=0)
+
+
+def _spread(share, swept, observed, reg_covar):
+    """Return what the patterns leave uncertain, as often as they are found."""
+    missing = ~observed
+    both = (missing[:, :, None] & missing[:, None])[:, None]
+    second = np.einsum("pk,pkij->kij", share, swept * both)
+    i = np.arange(len(reg_covar))
+    second[:, i, i] -= share.T @ missing * reg_covar
+    return second
+
+
+def _independent_parts(kernel, means, variances, X):
+    """Yield the parts where features are independent: patterns play no role."""
+    precisions = 1 / variances
+    log_norm = means**2 * precisions + np.log(variances) + LOG_2PI
+    theta = np.hstack([-0.5 * precisions, means * precisions, -0.5 * log_norm]).T
+    for start in range(0, len(X), CHUNK_ROWS):
+        values = X[start : start + CHUNK_ROWS] - kernel.center
+        seen = ~np.isnan(values)
+        values = np.where(seen, values, 0.0)
+        features = np.hstack([values**2, values, seen])
+        rows = np.arange(start, start + len(values))[None]
+        moments = partial(_independent_moments, features, means, variances)
+        joint = features @ theta + kernel.log_weights
+        yield _Part(rows, np.ones(rows.shape), joint[None], moments)
+
+
+def _independent_moments(features, means, variances, resp, reg_covar):
+    """Return the moments of a part whose features are independent."""
+    totals = np.split(resp[0].T @ features, 3, axis=1)
+    squares, sums, counts = totals
+    unseen = resp.sum(axis=(0, 1))[:, None] - counts
+    diagonal = squares - 2 * means * sums + means**2 * counts
+    diagonal += unseen * (variances - reg_covar)
+    second = diagonal[:, :, None] * np.eye(means.shape[1])
+    return sums - means * counts, second
+
+
+def _sweep(matrices, observed):
+    """Sweep symmetric matrices (k, d, d) on the observed features of patterns (p, d).
+
+    Returns (p, k, d, d), and the log-determinants (p, k) of what is observed. Swept
+    matrices are minus inverses where both features are observed, coefficients of
+    regression where one is, and conditional covariances where none is. Patterns are
+    sorted: those with a common beginning share its sweeps.
+    """
+    swept, log_det = matrices[None], np.zeros((1, len(matrices)))
+    node = np.zeros(len(observed), np.intp)
+    for j, is_seen in enumerate(observed.T):
+        changes = np.diff(2 * node + is_seen, prepend=-1) != 0
+        swept, log_det = swept[node[changes]], log_det[node[changes]]
+        node = np.cumsum(changes) - 1
+        seen = is_seen[changes]
+        pivot = np.where(seen[:, None], swept[..., j, j], 1.0)
+        log_det += np.log(_positive(pivot))
+        # Zero for the patterns that lack this feature: they stay as they are.
+        column = swept[..., j] / pivot[..., None] * seen[:, None, None]
+        swept -= column[..., None] * swept[..., j, None, :]
+        column = column[seen]
+        swept[seen, ..., j], swept[seen, :, j] = column, column
+        swept[seen, :, j, j] = -1 / pivot[seen]
+    return swept, log_det
+
+
+def _positive(pivot):
+    """Return pivots, or raise ValueError if one is not positive."""
+    lowest = pivot.min(initial=np.inf)
+    if not lowest > 0:
+        raise ValueError(
+            f"covariances has a conditional variance of {lowest:g}; it must be "
+            "positive. Increase reg_covar, or remove duplicated features."
+        )
+    return pivot
+
+
+def _invert(matrices, observed):
+    """Return what :func:`_sweep` does, by LAPACK: for many features."""
+    both = (observed[:, :, None] & observed[:, None])[:, None]
+    none = ~(observed[:, :, None] | observed[:, None])[:, None]
+    padded = np.where(both, matrices, np.eye(len(observed.T)))
+    lower = np.linalg.cholesky(padded)
+    log_det = 2 * np.log(np.diagonal(lower, axis1=2, axis2=3)).sum(axis=2)
+    inverse = np.where(both, np.linalg.inv(padded), 0.0)
+    gain = inverse @ matrices
+    crossed = np.where(observed[:, None, :, None], gain, gain.transpose(0, 1, 3, 2))
+    rest = np.where(none, matrices - matrices @ gain, crossed)
+    return np.where(both, -inverse, rest), log_det
