@@ -66,7 +66,7 @@ class Exponential:
         self.size = CACHE_BYTES // 32
 
     def __call__(self, x, work):
-        """Overwrite contiguous numbers, from -700 on, by their exponentials."""
+        """Overwrite contiguous numbers by their exponentials."""
         flat = x.ravel("K")
         memory, size = work.get("exp"), min(self.size, flat.size)
         if memory is None or memory.shape[1] < size:
@@ -74,9 +74,12 @@ class Exponential:
         for start in range(0, flat.size, memory.shape[1]):
             y = flat[start : start + memory.shape[1]]
             number, power, bits = memory[:, : y.size]
-            # Beyond the table: what has overflowed, and NaN.
-            odd = None if y.max() <= _LARGEST else ~(y <= _LARGEST)
-            known = None if odd is None else np.exp(y[odd])
+            # What the steps cannot hold, NaN among them.
+            odd = None
+            if not (y.max() <= _LARGEST and y.min() >= -_LARGEST):
+                odd = ~(np.abs(y) <= _LARGEST)
+                known = np.exp(y[odd])
+                y[odd] = 0.0
             self._piece(y, number, power, number.view(np.int64), bits.view(np.int64))
             if odd is not None:
                 y[odd] = known

@@ -88,3 +88,14 @@ def test_layout_and_precision_of_the_rows_do_not_matter(rng):
     assert_array_equal(mixture.log_prob(X), expected)
     assert_array_equal(mixture.log_prob(np.asfortranarray(X)), expected)
     assert_array_equal(mixture.log_prob(np.repeat(X, 2, axis=0)[::2]), expected)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_one_sample_is_conditioned_on_as_a_batch_of_one(covariance_type, rng):
+    mixture = make_mixture(covariance_type, 8, 16, rng)
+    values = rng.normal(size=3)
+    one, batch = (mixture.condition([5, 0, 2], v) for v in (values, values[None]))
+    assert one.means.shape == (16, 5)
+    assert_array_equal(one.means, batch.means[0])
+    assert_array_equal(one.weights, batch.weights[0])
+    assert_array_equal(one.mean, batch.mean[0])

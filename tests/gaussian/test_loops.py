@@ -444,6 +444,6 @@ def test_an_exponential_of_elementary_steps_is_as_good_as_that_of_numpy(rng):
     parts = [exp(part.copy(), work) for part in np.split(x, [7, 40_001, 40_003])]
     assert_array_equal(np.concatenate(parts), values)
     with np.errstate(all="ignore"):
-        odd = exp(np.array([np.nan, 800.0, np.inf, -1.0]), work)
-    assert_array_equal(odd[:3], [np.nan, np.inf, np.inf])
-    assert odd[3] == exp(np.array([-1.0]), {})[0]
+        odd = exp(np.array([np.nan, 800.0, np.inf, -1420.0, -np.inf, -1.0]), work)
+    assert_array_equal(odd[:5], [np.nan, np.inf, np.inf, 0.0, 0.0])
+    assert odd[5] == exp(np.array([-1.0]), {})[0]
