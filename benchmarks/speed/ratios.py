@@ -30,6 +30,7 @@ from benchmarks.shared.harness import (
 from benchmarks.shared.report import markdown, publish
 from benchmarks.speed import _cost_cases as costs
 from benchmarks.speed import _density_cases as densities
+from benchmarks.speed import _fit_cases as fits
 
 # No round of a row begins after so many seconds; but two rounds take place.
 BUDGET = 10.0
@@ -162,7 +163,7 @@ ROWS = {
         lower=True, accept=_better),
 }
 # fmt: on
-
+ROWS |= {name: Row(**row) for name, row in fits.ROWS.items()}
 
 HEADLINES = (
     "score-full", "score-diag", "score-many", "em", "fit", "kernel-8", "scalar",
