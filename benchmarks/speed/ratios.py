@@ -33,6 +33,7 @@ from benchmarks.shared.processor import is_imitation, kind, run_with_avx2
 from benchmarks.shared.report import markdown, publish
 from benchmarks.speed import _cost_cases as costs
 from benchmarks.speed import _density_cases as densities
+from benchmarks.speed import _fit_cases as fits
 
 # No round of a row begins after so many seconds; but two rounds take place.
 BUDGET = 6.0
@@ -175,7 +176,7 @@ ROWS = {
         lower=True, accept=_better),
 }
 # fmt: on
-
+ROWS |= {name: Row(**row) for name, row in fits.ROWS.items()}
 
 # Rows that the README shows, by short names.
 HEADLINES = {

@@ -91,16 +91,14 @@ def missing_log_prob(kernel, covariance_type, X):
 
 
 class _Part(NamedTuple):
-    """Samples in groups, their densities, and a function of their responsibilities.
-
-    Of responsibilities (groups, samples, k) and what is added to variances,
-    `moments` are the sums (k, d) of the expected samples about the means, and the
-    second moments, (k, d, d) or one matrix that is the sum of all.
-    """
+    """Samples in groups, their joint densities, and a function of responsibilities."""
 
     rows: Any
     held: Any
     joint: Any
+    # ``moments(responsibilities, reg_covar)``, where the first are (groups, samples,
+    # k): sums (k, d) of expected samples less the means, and second moments
+    # (k, d, d), or one matrix of all components.
     moments: Any
 
 
@@ -289,13 +287,10 @@ def _independent_moments(features, means, variances, resp, reg_covar):
 
 
 def _sweep(matrices, observed):
-    """Sweep symmetric matrices (k, d, d) on the observed features of patterns (p, d).
-
-    Returns (p, k, d, d), and the log-determinants (p, k) of what is observed. Swept
-    matrices are minus inverses where both features are observed, coefficients of
-    regression where one is, and conditional covariances where none is. Patterns are
-    sorted: those with a common beginning share its sweeps.
-    """
+    """Return matrices (p, k, d, d) swept on what is observed, and log-determinants."""
+    # They are minus inverses where both features are observed, coefficients of
+    # regression where one is, and conditional covariances where none is. Patterns are
+    # sorted: those with a common beginning share its sweeps.
     swept, log_det = matrices[None], np.zeros((1, len(matrices)))
     node = np.zeros(len(observed), np.intp)
     for j, is_seen in enumerate(observed.T):

@@ -17,7 +17,8 @@ from skgmje.gaussian._covariance_type import (
 from skgmje.gaussian._dense import each_times
 from skgmje.gaussian._diagonal import as_matrices
 
-TINY = np.finfo(np.float64).tiny
+# Axes beside those of a first covariance, and products with it that find them.
+EXTRA_AXES, POWERS = 8, 12
 
 # Shares of a component's largest responsibility that are lost in rounding.
 LOST = 1e-30
@@ -250,20 +251,24 @@ class LowRank(CovarianceType):
         return factors, diagonal
 
     def first_of_rows(self, rows, variances, rank):
-        """Return the principal axes of one component in units of what rows leave."""
-        rest = np.maximum(variances - (rows**2).sum(axis=0), 1e-12 * variances.mean())
-        rows = rows / np.sqrt(rest)
-        gram = rows @ rows.T
-        n_factors = min(rank, len(gram))
-        which = [len(gram) - n_factors, len(gram) - 1]
-        values, vectors = scipy.linalg.eigh(gram, subset_by_index=which)
-        left = max(np.trace(gram) - values.sum(), 0.0) / max(1, len(rest) - n_factors)
-        kept = np.maximum(values - left, 0.0) / np.maximum(values, TINY)
-        factors = np.zeros((len(rest), rank))
-        axes = rows.T @ (vectors * np.sqrt(kept))
-        factors[:, :n_factors] = np.sqrt(rest)[:, None] * axes
-        diagonal = variances - (factors**2).sum(axis=1)
-        return factors, np.maximum(diagonal, 1e-5 * variances.mean())
+        """Return what :meth:`first` does of one covariance, by its largest axes."""
+        rest = np.maximum(variances - (rows**2).sum(axis=0), 0.0)[:, None]
+        n_axes = min(rank + EXTRA_AXES, *rows.shape)
+        which = [len(rows) - n_axes, len(rows) - 1]
+        axes = rows.T @ scipy.linalg.eigh(rows @ rows.T, subset_by_index=which)[1]
+        for _ in range(POWERS):
+            axes = np.linalg.qr(axes)[0]
+            mapped = rows.T @ (rows @ axes) + rest * axes
+            values, turn = np.linalg.eigh(axes.T @ mapped)
+            # The largest last, as those that are kept.
+            kept, axes = axes @ turn[:, -rank:], mapped
+        values = values[-rank:]
+        left = (variances.sum() - values.sum()) / max(1, len(variances) - len(values))
+        factors = np.zeros((len(variances), rank))
+        factors[:, rank - len(values) :] = kept * np.sqrt(np.maximum(values - left, 0))
+        unexplained = variances - (factors**2).sum(axis=1)
+        floor = max(left, 1e-3 * variances.mean())
+        return factors, np.maximum(unexplained, 1e-2 * floor)
 
     def dense(self, covariances, n_components, n_features):
         factors, diagonal = covariances
