@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 from sklearn import get_config
-from sklearn.base import BaseEstimator, DensityMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.metadata_routing import (
@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skgmje._backend import as_generator
 from skgmje._bridges import as_mixture
-from skgmje._callbacks import EstimatorMixin, FitTask
+from skgmje._callbacks import DensityEstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
 from skgmje._sklearn import _fit_context
 from skgmje._validation import (
@@ -29,7 +29,6 @@ from skgmje._validation import (
     check_rows,
     check_weights,
     like_rows,
-    mean_score,
     nameless,
 )
 from skgmje.compose._bijections import WHOLE_LINE, bijection, is_everywhere, type_of
@@ -195,7 +194,7 @@ def _as_transformer(transformer):
     return FunctionTransformer(feature_names_out="one-to-one")
 
 
-class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
+class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
     r"""Density of the samples, fitted on what a transformer makes of them.
 
     A :class:`~sklearn.pipeline.Pipeline` of a transformer T and a density q scores
@@ -206,7 +205,8 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         m = \int_{T(\mathbb{R}^d)} q(z)\, dz
 
     The mass m of the transformer's image is below one where q reaches beyond it;
-    without it p would not integrate to one. Where T has no inverse, p is zero.
+    without it p would not integrate to one. Where T has no inverse, p is zero and its
+    logarithm -inf.
 
     Parameters
     ----------
@@ -506,19 +506,6 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         self.image_mass_, self.image_mass_error_ = mass
 
     def score_samples(self, X):
-        """Compute the log-likelihood of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples.
-
-        Returns
-        -------
-        log_prob : ndarray of shape (n_samples,)
-            Log-density of each sample, in nats, in the units of `X`; -inf where the
-            transformer has no inverse.
-        """
         check_is_fitted(self)
         rows = check_rows(self, X, reset=False)
         with np.errstate(all="ignore"):
@@ -530,28 +517,6 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             scores = self.density_.score_samples(Z)
             log_prob[inside] = scores + (log_det[inside] - np.log(self.image_mass_))
         return log_prob
-
-    def score(self, X, y=None, sample_weight=None):
-        """Compute the mean log-likelihood of the samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples.
-
-        y : Ignored
-            Not used, present for API consistency by convention.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples.
-
-        Returns
-        -------
-        log_likelihood : float
-            Weighted mean of :meth:`score_samples`, in nats, in the units of `X`.
-        """
-        log_prob = self.score_samples(X).astype(np.float64)
-        return mean_score(log_prob, sample_weight)
 
     def sample(self, n_samples=1, random_state=None):
         """Draw samples from the fitted density, and map them back.

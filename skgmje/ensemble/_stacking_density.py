@@ -5,12 +5,12 @@ from numbers import Integral
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._backend import as_generator, to_numpy
-from skgmje._callbacks import EstimatorMixin, FitTask
+from skgmje._callbacks import DensityEstimatorMixin, FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import StrOptions, _fit_context, _safe_indexing
 from skgmje._standardize import distinct, drop_weightless
@@ -21,7 +21,6 @@ from skgmje._validation import (
     check_rows,
     check_weights,
     like_rows,
-    mean_score,
     tie_shares,
     warn_about_ties,
 )
@@ -94,7 +93,7 @@ def _indices(fold):
     return train, test
 
 
-class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
+class StackingDensity(DensityEstimatorMixin, BaseEstimator):
     r"""Average many densities, with the weights that held-out rows ask for.
 
     .. math:: p(x) = \sum_m a_m\, p_m(x), \qquad
@@ -402,42 +401,9 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         )
 
     def score_samples(self, X):
-        """Compute the log-likelihood of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples.
-
-        Returns
-        -------
-        log_prob : ndarray of shape (n_samples,)
-            Log-density of each sample, in nats, in the units of `X`.
-        """
         check_is_fitted(self)
         rows = check_rows(self, X, reset=False)
         return as_scores(self._stack.log_prob(as_given(self, X, rows)), rows)
-
-    def score(self, X, y=None, sample_weight=None):
-        """Compute the mean log-likelihood of the samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples.
-
-        y : Ignored
-            Not used, present for API consistency by convention.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples.
-
-        Returns
-        -------
-        log_likelihood : float
-            Weighted mean of :meth:`score_samples`, in nats.
-        """
-        return mean_score(self.score_samples(X).astype(np.float64), sample_weight)
 
     def predict_proba(self, X):
         """Compute the posterior probability of each member.
