@@ -228,18 +228,17 @@ def _make_hooks(members, schedule, context, source, settings):
     progress = Progress(PROGRESS, schedule.max_iter, settings.verbose)
 
     def on_epoch(losses):
-        progress(losses)
         is_over = members.judge()
         return settings.on_epoch(losses) or is_over
 
-    return Hooks(
+    return Hooks.of(
+        trainer,
+        progress,
+        on_epoch,
         on_step=members.on_step,
-        on_epoch=on_epoch,
         checkpoint=None if trainer.checkpoint_dir is None else settings.checkpoint,
         clip_gradients=members.clip_gradients,
-        callbacks=trainer.callbacks,
         net_params=_net_params(context, settings.weight_decay) | trainer.net_params,
-        memories=(progress,),
     )
 
 
@@ -420,15 +419,7 @@ def _train(module, criterion, tensors, source, settings, random_state):
     progress = Progress(PROGRESS, schedule.max_iter, settings.verbose)
     if not any(parameter.requires_grad for parameter in module.parameters()):
         return _follow(module, criterion, tensors, schedule, generator, progress)
-    trainer = read_trainer(source.trainer)
-
-    def on_epoch(losses):
-        progress(losses)
-        return settings.on_epoch(losses)
-
-    hooks = Hooks(
-        on_epoch=on_epoch, callbacks=trainer.callbacks, net_params=trainer.net_params
-    )
+    hooks = Hooks.of(read_trainer(source.trainer), progress, settings.on_epoch)
     device = settings.device or torch.device("cpu")
     return train(module, criterion, tensors, schedule, hooks, generator, device)
 

@@ -44,7 +44,6 @@ from skgmje.embedding._embedder_options import (
     layers_of,
     loss_of,
 )
-from skgmje.embedding._foreign import own_network
 from skgmje.embedding._losses import Embeddings, covariance, log_det
 from skgmje.embedding._views import (
     ImageAugmentation,
@@ -55,7 +54,7 @@ from skgmje.embedding._views import (
     to_images,
     to_rows,
 )
-from skgmje.modules._generators import mlp
+from skgmje.modules._generators import copy_or_build, mlp
 from skgmje.modules._prototypes import Prototypes
 
 
@@ -360,12 +359,44 @@ def build_encoder(view, options, embedding_dim, random_state, *, on_top):
 
 def _own(view, own, embedding_dim, random_state, *, on_top):
     """Return a network of the user's, and layers on top of it if it ends anywhere."""
-    body, width = own_network(view, own, embedding_dim, may_be_wide=on_top)
+    given = f"encoder={own!r} for {view.name}"
+    sizes = {"n_features": view.n_features, "embedding_dim": embedding_dim}
+    body = copy_or_build(own, given, **sizes).to("cpu", torch.float32)
+    output = _try_out(body, view)
+    _check_output(output, given, view, None if on_top else embedding_dim)
+    width = output.shape[1]
     if view.image_shape is not None:
         body = AsImages(body, view.image_shape)
     if not on_top:
         return body, []
     return body, [*normalized_relu(width), *mlp([width, embedding_dim], random_state)]
+
+
+def _try_out(body, view):
+    """Return what a user's module makes of two samples, or its error."""
+    training = body.training
+    try:
+        with torch.no_grad():
+            return body.eval()(view.zeros())
+    except (RuntimeError, ValueError, TypeError) as error:
+        return error
+    finally:
+        body.train(training)
+
+
+def _check_output(output, given, view, embedding_dim):
+    """Raise if a user's module does not put out embeddings."""
+    width = "any width" if embedding_dim is None else embedding_dim
+    shape = tuple(getattr(output, "shape", ()))
+    if len(shape) == 2 and shape[0] == 2 and embedding_dim in (None, shape[1]):
+        return
+    found = f"shape {shape}" if torch.is_tensor(output) else repr(output)
+    rows = "rows" if view.image_shape is None else "images"
+    raise ValueError(
+        f"{given} maps {rows} of shape {tuple(view.zeros().shape)} to {found}, but "
+        f"embeddings have shape (2, {width}). Change its layers, set embedding_dim, "
+        "use output='hidden', which takes any width, or give X and y an encoder each."
+    )
 
 
 def embed(network, rows, device, units=None, *, max_rows=_CHUNK_ROWS):
@@ -660,19 +691,13 @@ def _look(estimator, module, sample, seed):
 def _run(estimator, module, rows, size, random_state, device, task):
     schedule = Schedule(estimator.max_iter, size.batch_size, estimator.learning_rate)
     progress = Progress(type(estimator).__name__, estimator.max_iter, estimator.verbose)
-    foreign, trainer = has_foreign_parts(estimator), read_trainer(estimator.trainer)
-
-    def on_epoch(losses):
-        progress(losses)
-        return task.end_epoch()
-
-    hooks = Hooks(
-        on_epoch=on_epoch,
-        callbacks=trainer.callbacks,
-        net_params=trainer.net_params,
+    hooks = Hooks.of(
+        read_trainer(estimator.trainer),
+        progress,
+        task.end_epoch,
         remedy="Check what encoder, augmentation and loss return.",
         checkpoint=task.checkpoint,
-        memories=(progress, DefaultGenerator()) if foreign else (progress,),
+        memories=[DefaultGenerator()] * has_foreign_parts(estimator),
     )
     objective = loss_of(estimator)._objective()
     return train(module, objective, rows, schedule, hooks, random_state, device)

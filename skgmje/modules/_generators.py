@@ -195,18 +195,21 @@ def draw_centers(network, n_centers, code_dim, random_state, like):
     return by_rows(network, noise.to(like.device))
 
 
-def own_network(network, code_dim, n_features, dtype):
-    """Return a copy of a network of others, or what they build, if it makes centers."""
-    given = f"network={network!r}"
-    if isinstance(network, nn.Module):
-        network = copy.deepcopy(network)
-    else:
-        network = network(code_dim, n_features)
+def copy_or_build(own, given, **sizes):
+    """Return a copy of a network of others, or what they build of the sizes."""
+    network = copy.deepcopy(own) if isinstance(own, nn.Module) else own(*sizes.values())
     if not isinstance(network, nn.Module):
         raise ValueError(
             f"{given} built {type(network).__name__}; it must return a "
-            "torch.nn.Module when called with (code_dim, n_features)."
+            f"torch.nn.Module when called with ({', '.join(sizes)})."
         )
+    return network
+
+
+def own_network(network, code_dim, n_features, dtype):
+    """Return a copy of a network of others, or what they build, if it makes centers."""
+    given = f"network={network!r}"
+    network = copy_or_build(network, given, code_dim=code_dim, n_features=n_features)
     if not any(p.requires_grad for p in network.parameters()):
         raise ValueError(
             f"{given} has no parameters to learn. Give it layers, or use "
