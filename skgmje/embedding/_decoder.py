@@ -105,11 +105,7 @@ class KernelDecoder(NetworkTransformer):
         there is one. A fitted decoder falls back to the CPU.
 
     trainer : dict or None, default=None
-        Further settings of the training: ``"callbacks"``, a list of skorch callbacks;
-        ``"checkpoint_dir"``, a folder in which the fit keeps its state: after a crash
-        the same fit goes on from there, to the same bits (one folder per fit, an
-        integer `random_state`, no callbacks; needs the extra ``io``); other keys are
-        parameters of :class:`skorch.NeuralNet`, such as ``"optimizer"``.
+        Further settings of the training, as those of :class:`GMJEEmbedder`.
 
     random_state : int, RandomState instance or None, default=None
         Controls networks, batches, noise, the mixture and :meth:`sample`.

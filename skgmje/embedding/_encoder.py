@@ -325,11 +325,6 @@ def precision(network):
     return next((p.dtype for p in network.parameters()), torch.float32)
 
 
-def _perceptron(view, options, random_state):
-    """Return the perceptron of a view."""
-    return Perceptron([view.n_features, *options._sizes], random_state)
-
-
 def _convolutions(view, options, random_state):
     """Return the network of convolutions of a view of images."""
     if view.image_shape is None:
@@ -351,8 +346,10 @@ def build_encoder(view, options, embedding_dim, random_state, *, on_top):
     else:
         if isinstance(options, Encoder):
             options = MLP() if view.image_shape is None else ConvNet()
-        build = _convolutions if isinstance(options, ConvNet) else _perceptron
-        body = build(view, options, random_state)
+        if isinstance(options, ConvNet):
+            body = _convolutions(view, options, random_state)
+        else:
+            body = Perceptron([view.n_features, *options._sizes], random_state)
         head = mlp([body.width, embedding_dim], random_state)
     return Trunk(body, nn.Sequential(*head, norm))
 
@@ -438,9 +435,9 @@ def _present_device(name):
 _EMA_DECAY = 0.99
 
 
-def _learns(parameter):
-    """Return whether a parameter is trained."""
-    return parameter.requires_grad
+def _learns(module):
+    """Return whether a module has parameters that are trained."""
+    return any(parameter.requires_grad for parameter in module.parameters())
 
 
 class ViewPair(nn.Module):
@@ -469,7 +466,7 @@ class ViewPair(nn.Module):
         self.random_state = random_state
         self.moment_decay = 0.0
         bodies = [part.body for part in (context, target) if part is not None]
-        self.frozen = [b for b in bodies if not any(map(_learns, b.parameters()))]
+        self.frozen = [body for body in bodies if not _learns(body)]
         if follows:
             target.requires_grad_(False)  # noqa: FBT003
 
@@ -567,7 +564,7 @@ def train_encoders(estimator, pairs, size, device, seed, task):
         training = Training(np.empty(0))
         # A frozen encoder is used as it is.
         n_more = 0
-        if any(p.requires_grad for p in module.parameters()):
+        if _learns(module):
             moment_decay = loss_of(estimator).moment_decay
             if moment_decay:
                 module.keep_moments(before.moments, moment_decay)
