@@ -699,16 +699,14 @@ def latent_density(
     if isinstance(model, JointConditional):
         marginal = model.mixture.marginal(slice(0, model.n_context))
     else:
-        rows = context_units.forward(z_context)
-        marginal = _fit_marginal(rows, settings, random_state)
+        marginal = fit_selected(
+            context_units.forward(z_context),
+            (settings.n_components, settings.covariance_type, settings.shrinkage),
+            random_state,
+            selecting={},
+            tol=settings.tol,
+            reg_covar=settings.reg_covar,
+        ).result.mixture
     loc, scale = context_units[:2]
     marginal = marginal.affine(scale, loc)
     return LatentDensity(model, marginal, context_units, target_units)
-
-
-def _fit_marginal(rows, settings, random_state):
-    """Fit a mixture to contexts by EM."""
-    chosen = settings.n_components, settings.covariance_type, settings.shrinkage
-    steps = {"tol": settings.tol, "reg_covar": settings.reg_covar}
-    fit = fit_selected(rows, chosen, random_state, selecting={}, **steps)
-    return fit.result.mixture

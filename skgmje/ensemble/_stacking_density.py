@@ -41,7 +41,12 @@ from skgmje.ensemble._recipe import (
     Recipe,
     check_estimators,
 )
-from skgmje.ensemble._stacked_mixture import MixturePart, group_members, stack_members
+from skgmje.ensemble._stacked_mixture import (
+    ClosedFormsMixin,
+    MixturePart,
+    group_members,
+    stack_members,
+)
 
 # An atom is one value that holds at least so much of a column.
 ATOM_SHARE = 0.01
@@ -93,7 +98,7 @@ def _indices(fold):
     return train, test
 
 
-class StackingDensity(DensityEstimatorMixin, BaseEstimator):
+class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
     r"""Average many densities, with the weights that held-out rows ask for.
 
     .. math:: p(x) = \sum_m a_m\, p_m(x), \qquad
@@ -490,48 +495,10 @@ class StackingDensity(DensityEstimatorMixin, BaseEstimator):
         return self._stack.sample(n_samples, as_generator(source))
 
     def marginal(self, indices):
-        """Return the density of some of the columns.
-
-        Parameters
-        ----------
-        indices : array-like of int
-            Columns to keep, in the order wanted.
-
-        Returns
-        -------
-        density : Mixture or StackedMixture
-            Both have ``log_prob(X)`` and ``sample``.
-
-        Raises
-        ------
-        TypeError
-            If a member has no closed form: one in residual coordinates, or of yours
-            that is no Gaussian mixture. Use :meth:`sample` then.
-        """
         check_is_fitted(self)
         return self._stack.marginal(indices)
 
     def condition(self, indices, values):
-        """Return the density of the other columns, given some.
-
-        Parameters
-        ----------
-        indices : array-like of int
-            Columns that are known.
-
-        values : array-like of shape (n_samples, n_indices) or (n_indices,)
-            Their values.
-
-        Returns
-        -------
-        density : Mixture or StackedMixture
-            Of the remaining columns, one for each row of `values`.
-
-        Raises
-        ------
-        TypeError
-            If a member has no closed form, see :meth:`marginal`.
-        """
         check_is_fitted(self)
         return self._stack.condition(indices, values)
 
