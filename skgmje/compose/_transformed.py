@@ -175,6 +175,27 @@ def draw(density, n_samples, seed):
     return drawn, np.zeros(n_samples, np.intp)
 
 
+def check_density(density, given, weight=None, *, takes_pipelines=False):
+    """Raise if an estimator, which is given so, cannot be fitted as a density."""
+    if not callable(getattr(density, "score_samples", None)):
+        raise TypeError(
+            f"{given} has no method score_samples. Give an estimator of a density, for "
+            "example GaussianMixture()."
+        )
+    is_chain = isinstance(density, Pipeline) and len(density.steps) > 1
+    if is_chain and not takes_pipelines:
+        raise TypeError(
+            f"{given} is a Pipeline, which drops the Jacobian of its transformers. "
+            "Move them to transformer of skgmje.TransformedDensity, and let its last "
+            "step be density."
+        )
+    if weight is not None and not has_fit_parameter(density, "sample_weight"):
+        raise TypeError(
+            f"{given} takes no sample_weight. Use one that does, for example "
+            "skgmje.GaussianMixture(), or fit without weights."
+        )
+
+
 _LARGEST_SEED = 2**31 - 1
 
 # Below, samples inside the image are too rare to wait for.
@@ -442,33 +463,18 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
 
     def _route(self, weight):
         """Return what the ``fit`` of transformer and density are passed, two dicts."""
-        self._check_density()
+        is_routed = get_config()["enable_metadata_routing"]
+        given = f"density={self.density!r}"
+        check_density(self.density, given, None if is_routed else weight)
         if weight is None:
             return {}, {}
-        if get_config()["enable_metadata_routing"]:
+        if is_routed:
             routed = process_routing(self, "fit", sample_weight=weight)
             return routed.transformer.fit, routed.density.fit
-        if not has_fit_parameter(self.density, "sample_weight"):
-            raise TypeError(
-                f"density={self.density!r} takes no sample_weight. Use one that does, "
-                "for example skgmje.GaussianMixture()."
-            )
         weights = {"sample_weight": weight}
         transformer = _as_transformer(self.transformer)
         takes = has_fit_parameter(transformer, "sample_weight")
         return weights if takes else {}, weights
-
-    def _check_density(self):
-        if not callable(getattr(self.density, "score_samples", None)):
-            raise TypeError(
-                f"density={self.density!r} has no method score_samples. Give an "
-                "estimator of a density, for example GaussianMixture()."
-            )
-        if isinstance(self.density, Pipeline) and len(self.density.steps) > 1:
-            raise TypeError(
-                "density is a Pipeline, which drops the Jacobian of its transformers. "
-                "Move them to transformer, and let its last step be density."
-            )
 
     def __getstate__(self):
         # Functions of SciPy, which files of skops would have to trust.

@@ -8,9 +8,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import has_fit_parameter
 
 from skgmje._interrupt import Work, fit_whole
 from skgmje._parallel import Failure, attempt, task_seed
@@ -18,7 +16,7 @@ from skgmje._sklearn import _safe_indexing
 from skgmje._validation import name_estimators
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
-from skgmje.compose._transformed import TransformedDensity
+from skgmje.compose._transformed import TransformedDensity, check_density
 from skgmje.em._em import fit_labels
 from skgmje.em._select import count_distinct, shrinkage_grid
 from skgmje.ensemble._held_out import FINAL, Fitted, take, usable
@@ -503,18 +501,4 @@ def check_estimators(estimators, weight):
             "for the recipe."
         )
     for name, estimator in name_estimators(estimators):
-        if not callable(getattr(estimator, "score_samples", None)):
-            raise TypeError(
-                f"estimators: {name!r} is {estimator!r}, which has no method "
-                "score_samples. Give estimators of a density."
-            )
-        if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
-            raise TypeError(
-                f"estimators: {name!r} is a Pipeline, which drops the Jacobian of its "
-                "transformers. Use skgmje.TransformedDensity(transformer, density)."
-            )
-        if weight is not None and not has_fit_parameter(estimator, "sample_weight"):
-            raise TypeError(
-                f"estimators: {name!r} takes no sample_weight. Fit without weights, "
-                "or leave it out."
-            )
+        check_density(estimator, f"estimators: {name!r}, {estimator!r},", weight)
