@@ -2,7 +2,6 @@
 
 import inspect
 import warnings
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +25,7 @@ from skgmje._interrupt import fit_whole
 from skgmje._sklearn import _fit_context
 from skgmje._validation import (
     as_given,
+    check_count,
     check_rows,
     check_weights,
     like_rows,
@@ -542,8 +542,7 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
             If `n_samples` is no positive integer.
         """
         check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
+        check_count(n_samples=n_samples)
         generator = as_generator(random_state)
         rows, labels, missing = [], [], n_samples
         while missing > 0:

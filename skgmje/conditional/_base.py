@@ -17,7 +17,6 @@ from skgmje._callbacks import EstimatorMixin
 from skgmje._sklearn import _safe_indexing
 from skgmje._standardize import location_scale
 from skgmje._validation import (
-    LARGEST,
     check_magnitude,
     check_numbers,
     check_rows,
@@ -45,11 +44,7 @@ def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
     )
     check_magnitude(X)
     y = np.asarray(y, np.float64)
-    if np.abs(y).max() > LARGEST:
-        raise ValueError(
-            f"y has an entry of size {np.abs(y).max():.3g}; the squares of entries "
-            f"above {LARGEST:g} overflow. Rescale y."
-        )
+    check_magnitude(y, "y")
     sample_weight = check_weights(sample_weight, X)
     if sample_weight is None or sample_weight.all():
         check_values(estimator, X)

@@ -18,6 +18,7 @@ from skgmje._validation import (
     TIE_SHARE,
     as_given,
     as_scores,
+    check_count,
     check_rows,
     check_weights,
     like_rows,
@@ -489,8 +490,7 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
             If `n_samples` is no positive integer.
         """
         check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
+        check_count(n_samples=n_samples)
         source = self.random_state if random_state is None else random_state
         return self._stack.sample(n_samples, as_generator(source))
 
