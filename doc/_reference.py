@@ -52,7 +52,7 @@ def _own_members(fullname):
     cls = _load(fullname)
     for name in sorted(dir(cls)):
         member = inspect.getattr_static(cls, name)
-        documented = getattr(_function_of(member), "__doc__", None)
+        documented = inspect.getdoc(_function_of(member))
         if not name.startswith("_") and _is_ours(_function_of(member)) and documented:
             yield name, member
 

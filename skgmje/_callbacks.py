@@ -1,15 +1,19 @@
 """Base class of public estimators: files, checkpoints, and the steps of a fit."""
 
 import sys
+from abc import abstractmethod
 from contextlib import contextmanager
 from numbers import Integral
 
+import numpy as np
+from sklearn.base import DensityMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._interrupt import Interrupted, Work
 from skgmje._options import check_nested
 from skgmje._settings import own_settings, settle
 from skgmje._sklearn import CallbackSupportMixin
+from skgmje._validation import mean_score
 from skgmje.em._blocks import RowBlocks
 
 
@@ -99,6 +103,46 @@ class EstimatorMixin(CallbackSupportMixin):
         known = fingerprint(self, arrays)
         name = type(self).__name__
         return Checkpoint(folder, name, known, writes=_is_first())
+
+
+class DensityEstimatorMixin(EstimatorMixin, DensityMixin):
+    """A density of samples: its scores."""
+
+    @abstractmethod
+    def score_samples(self, X):
+        """Compute the log-likelihood of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        log_prob : ndarray of shape (n_samples,)
+            Log-density of each sample, in nats, in the units of `X`.
+        """
+
+    def score(self, X, y=None, sample_weight=None):
+        """Compute the mean log-likelihood of the samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        log_likelihood : float
+            Weighted mean of :meth:`score_samples`, in nats.
+        """
+        return mean_score(self.score_samples(X).astype(np.float64), sample_weight)
 
 
 def _is_first():

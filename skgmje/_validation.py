@@ -2,7 +2,7 @@
 
 import warnings
 from contextlib import contextmanager
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils.validation import check_array, validate_data
@@ -138,15 +138,22 @@ def _listed(chosen, names=None, shares=None):
     return ", ".join(words) + f" and {n_more} more" * (n_more > 0)
 
 
-def check_magnitude(X):
+def check_count(**counts):
+    """Raise unless numbers of things, each by its name, are positive integers."""
+    for name, count in counts.items():
+        if not isinstance(count, Integral) or count < 1:
+            raise ValueError(f"{name}={count!r} must be a positive integer.")
+
+
+def check_magnitude(X, name="X"):
     """Raise if the squares of rows to learn from overflow."""
     largest = max(
         float(np.fmax.reduce(X, axis=None)), -float(np.fmin.reduce(X, axis=None))
     )
     if largest > LARGEST:
         raise ValueError(
-            f"X has an entry of size {largest:.3g}; the squares of entries above "
-            f"{LARGEST:g} overflow. Rescale X, for example with StandardScaler."
+            f"{name} has an entry of size {largest:.3g}; the squares of entries above "
+            f"{LARGEST:g} overflow. Rescale {name}, for example with StandardScaler."
         )
 
 

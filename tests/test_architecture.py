@@ -25,6 +25,7 @@ SHARED = {
     "compose._marginal_gaussianizer": "the other coordinates extend its base class",
     "compose._residual_coordinates": "a space of the stack, without its package",
     "compose._transformed": "what stacks and detectors build, without its package",
+    "conditional._base": "predict methods of one mixture for each sample",
     "conditional._models": "fitted p(y|x) as values: embeddings hold them",
     "conditional._source": "how a source is fitted, which embeddings say too",
     "conditional._sources": "sources by name: embeddings choose among them too",

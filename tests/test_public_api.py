@@ -137,6 +137,15 @@ def _check(name, *, also=()):
     assert not faults, "\n".join([name, *faults])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_docstrings():
+    """Write down what `help` and the site show of a method that overrides another."""
+    for cls in filter(inspect.isclass, OBJECTS.values()):
+        for name in _own_methods(cls):
+            function = _unwrap(inspect.getattr_static(cls, name))
+            function.__doc__ = function.__doc__ or inspect.getdoc(getattr(cls, name))
+
+
 @pytest.mark.parametrize("name", OBJECTS)
 def test_docstring(name):
     _check(name, also={"EX01", "SA01"} if OBJECTS[name] in ESTIMATORS else {"EX01"})

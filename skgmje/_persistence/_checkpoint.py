@@ -17,19 +17,8 @@ _CHUNK_ROWS = 2**16
 class Checkpoint:
     """A file that a fit writes, and that the same fit finds when it starts again.
 
-    Parameters
-    ----------
-    folder : str or path-like
-        Where to; made if it is not there.
-
-    name : str
-        Of the file.
-
-    fingerprint : str
-        What distinguishes this fit from all others.
-
-    writes : bool, default=True
-        Whether this process writes and removes files, or only reads them.
+    The fingerprint distinguishes this fit from all others; a process that does not
+    write only reads.
     """
 
     def __init__(self, folder, name, fingerprint, *, writes=True):

@@ -8,7 +8,7 @@ CLASSES = {
         "skgmje.conditional._conditional_mixture.ConditionalMixtureDensity"
     ),
     "DensityOutlierDetector": "skgmje.outlier._detector.DensityOutlierDetector",
-    "GJEEmbedder": "skgmje.embedding._gje.GJEEmbedder",
+    "GJEEmbedder": "skgmje.embedding._gmje.GJEEmbedder",
     "GMJEEmbedder": "skgmje.embedding._gmje.GMJEEmbedder",
     "GaussianMixture": "skgmje.mixture._gaussian_mixture.GaussianMixture",
     "GrowingNeuralGasMixture": (

@@ -80,6 +80,18 @@ class Hooks:
     checkpoint: Any = None
     memories: tuple = ()
 
+    @classmethod
+    def of(cls, trainer, progress, on_epoch, *, memories=(), **more):
+        """Return what a user asks for, and a run that tells how far it is."""
+
+        def report(losses):
+            progress(losses)
+            return on_epoch(losses)
+
+        asked = {"callbacks": trainer.callbacks, "net_params": trainer.net_params}
+        memories = (progress, *memories)
+        return cls(on_epoch=report, memories=memories, **asked | more)
+
 
 @dataclass(frozen=True)
 class Training:

@@ -242,7 +242,9 @@ class Function(Bijection):
     def __init__(self, transformer, log_det):
         super().__init__(transformer, log_det)
         name = getattr(transformer.func, "__name__", repr(transformer.func))
-        self._log_det = log_det.get(transformer.func) if _is_dict(log_det) else log_det
+        if isinstance(log_det, dict):
+            log_det = log_det.get(transformer.func)
+        self._log_det = log_det
         if self._log_det is None:
             raise TypeError(
                 f"The log-determinant of FunctionTransformer({name}) is not known. "
@@ -379,11 +381,6 @@ def is_everywhere(intervals):
     return intervals is not None and all(
         np.array_equal(edges, WHOLE_LINE) for edges in intervals
     )
-
-
-def _is_dict(log_det):
-    """Return whether log-determinants are given by name."""
-    return isinstance(log_det, dict)
 
 
 def _refuse_clip(scaler):

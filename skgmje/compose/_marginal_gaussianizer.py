@@ -268,7 +268,7 @@ def _normal_masses(edges, seen):
     return mass / mass.sum(axis=1, keepdims=True)
 
 
-class CoordinatesMixin(OneToOneFeatureMixin, TransformerMixin, ABC):
+class CoordinatesMixin(EstimatorMixin, OneToOneFeatureMixin, TransformerMixin, ABC):
     """A change of coordinates whose map and log-determinant come together.
 
     ``set_output`` changes only what the class that defines `transform` inherits
@@ -276,8 +276,37 @@ class CoordinatesMixin(OneToOneFeatureMixin, TransformerMixin, ABC):
     """
 
     @abstractmethod
+    def _fit(self, X, sample_weight):
+        """Fit to checked samples."""
+
+    @abstractmethod
     def _forward(self, X):
         """Return coordinates and log-determinants of checked samples."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None):
+        """Learn the coordinates.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data.
+
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        self : object
+            The fitted transformer.
+        """
+        with FitTask(self, X, y, sample_weight) as task:
+            self._fit(check_rows(self, X, reset=True), sample_weight)
+            task.end()
+        return self
 
     def transform(self, X):
         """Return the coordinates of the samples.
@@ -294,6 +323,21 @@ class CoordinatesMixin(OneToOneFeatureMixin, TransformerMixin, ABC):
         """
         check_is_fitted(self)
         return self._forward(check_rows(self, X, reset=False))[0]
+
+    @abstractmethod
+    def inverse_transform(self, Z):
+        """Return the samples whose coordinates are given.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_features)
+            Coordinates.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            The samples.
+        """
 
     def log_det(self, X):
         r"""Compute the log-determinant of the Jacobian.
@@ -312,7 +356,7 @@ class CoordinatesMixin(OneToOneFeatureMixin, TransformerMixin, ABC):
         return self._forward(check_rows(self, X, reset=False))[1]
 
 
-class MarginalGaussianizer(CoordinatesMixin, EstimatorMixin, BaseEstimator):
+class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
     r"""Map each column to normal scores, with an exact Jacobian.
 
     .. math:: z_j = \Phi^{-1}(F_j(x_j)), \qquad
@@ -370,47 +414,12 @@ class MarginalGaussianizer(CoordinatesMixin, EstimatorMixin, BaseEstimator):
 
     _parameter_constraints: dict = {}
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
-        """Fit the density of each column.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training data.
-
-        y : Ignored
-            Not used, present for API consistency by convention.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples.
-
-        Returns
-        -------
-        self : MarginalGaussianizer
-            The fitted transformer.
-        """
-        with FitTask(self, X, y, sample_weight) as task:
-            rows = check_rows(self, X, reset=True)
-            rows, weight = drop_weightless(rows, check_weights(sample_weight, rows))
-            rows = rows.astype(np.float64, copy=False)
-            columns = [fit_column(column, weight) for column in rows.T]
-            task.end(setattr, self, "columns_", columns)
-        return self
+    def _fit(self, X, sample_weight):
+        rows, weight = drop_weightless(X, check_weights(sample_weight, X))
+        rows = rows.astype(np.float64, copy=False)
+        self.columns_ = [fit_column(column, weight) for column in rows.T]
 
     def inverse_transform(self, Z):
-        """Return the samples whose scores are given.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n_samples, n_features)
-            Normal scores.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            The samples.
-        """
         check_is_fitted(self)
         Z = check_rows(self, Z, reset=False)
         columns = zip(self.columns_, Z.T.astype(np.float64), strict=True)

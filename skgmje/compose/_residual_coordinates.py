@@ -8,8 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skgmje._callbacks import EstimatorMixin, FitTask
-from skgmje._sklearn import Interval, _fit_context
+from skgmje._sklearn import Interval
 from skgmje._standardize import drop_weightless, standardization
 from skgmje._validation import check_rows, check_weights
 from skgmje.compose._marginal_gaussianizer import CoordinatesMixin, MarginalGaussianizer
@@ -129,7 +128,7 @@ class RemovedColumn(NamedTuple):
     gain: float
 
 
-class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
+class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
     r"""Replace columns by their residuals given the other columns.
 
     .. math:: r_j = (z_j - g_j(x_{\text{rest}})) / s_j, \qquad
@@ -234,30 +233,6 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         self.gaussianize = gaussianize
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
-        """Find the predictable columns and fit their regressions.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training data.
-
-        y : Ignored
-            Not used, present for API consistency by convention.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples.
-
-        Returns
-        -------
-        self : ResidualCoordinates
-            The fitted transformer.
-        """
-        with FitTask(self, X, y, sample_weight) as task:
-            task.end(self._fit, check_rows(self, X, reset=True), sample_weight)
-        return self
-
     def _fit(self, X, sample_weight, gaussianizer=None):
         """Fit, perhaps with normal scores that are fitted to the samples already."""
         self.n_features_in_ = X.shape[1]
@@ -330,18 +305,6 @@ class ResidualCoordinates(CoordinatesMixin, EstimatorMixin, BaseEstimator):
         return RemovedColumn(column, others, regression, float(scale), float(best_gain))
 
     def inverse_transform(self, Z):
-        """Return the samples whose coordinates are given.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n_samples, n_features)
-            Coordinates.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            The samples.
-        """
         check_is_fitted(self)
         Z = check_rows(self, Z, reset=False)
         scores = Z.astype(np.float64)

@@ -18,7 +18,6 @@ from skgmje._callbacks import EstimatorMixin
 from skgmje._sklearn import _safe_indexing
 from skgmje._standardize import location_scale
 from skgmje._validation import (
-    LARGEST,
     check_magnitude,
     check_numbers,
     check_rows,
@@ -49,11 +48,7 @@ def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
     )
     check_magnitude(X)
     y = np.asarray(y, np.float64)
-    if np.abs(y).max() > LARGEST:
-        raise ValueError(
-            f"y has an entry of size {np.abs(y).max():.3g}; the squares of entries "
-            f"above {LARGEST:g} overflow. Rescale y."
-        )
+    check_magnitude(y, "y")
     sample_weight = check_weights(sample_weight, X)
     if sample_weight is None or sample_weight.all():
         check_values(estimator, X)
@@ -100,11 +95,94 @@ class Uncertainty(NamedTuple):
     entropy: Any
 
 
-class ConditionalDensityMixin(EstimatorMixin):
-    """Checks and predict methods of estimators of p(y|x).
+class MixturePredictionMixin(EstimatorMixin):
+    """Predict methods of what has one Gaussian mixture for each sample.
 
-    A subclass has ``_mixture_of(X)``: the mixtures of what ``_check_predict`` returns.
+    A subclass has ``_check_predict(X)``, and ``_mixture_of(X)`` of what that returns.
     """
+
+    def _like_targets(self, values):
+        """Return values (n_samples, n_targets, ...) in the layout of the targets."""
+        return values
+
+    def _chunks(self, X):
+        """Yield the mixtures of some samples at a time, and which they are."""
+        X = self._check_predict(X)
+        for start in range(0, len(X), CHUNK_ROWS):
+            rows = slice(start, start + CHUNK_ROWS)
+            yield self._mixture_of(_safe_indexing(X, rows)), rows
+
+    def _each_chunk(self, X, function):
+        """Apply `function` to mixtures of some samples at a time; join the results."""
+        return np.concatenate([function(*chunk) for chunk in self._chunks(X)])
+
+    def predict_mixture(self, X):
+        """Return the conditional density of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Contexts.
+
+        Returns
+        -------
+        mixture : Mixture
+            One for each sample, over the targets, in the units of `y`.
+        """
+        return self._mixture_of(self._check_predict(X))
+
+    def predict(self, X, return_std=False, return_cov=False):  # noqa: FBT002
+        """Predict the conditional mean, and the spread if wanted.
+
+        Where the density has several branches, the mean may lie between them: see
+        :meth:`predict_mixture`. Of embedders the targets are target embeddings.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Contexts.
+
+        return_std : bool, default=False
+            Whether to return standard deviations too.
+
+        return_cov : bool, default=False
+            Whether to return covariances of the targets too.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Conditional means.
+
+        std : ndarray of the shape of `mean`
+            Conditional standard deviations; only with `return_std`.
+
+        cov : ndarray of shape (n_samples, n_targets, n_targets)
+            Conditional covariances; only with `return_cov`.
+
+        Raises
+        ------
+        ValueError
+            If both standard deviations and covariances are wanted.
+        """
+        if return_std and return_cov:
+            raise ValueError(
+                "return_std=True and return_cov=True exclude each other. Standard "
+                "deviations are the roots of the covariances' diagonals."
+            )
+        if not (return_std or return_cov):
+            return self._like_targets(self._each_chunk(X, lambda m, rows: m.mean))
+        moments = self._each_chunk(
+            X, lambda m, rows: np.concatenate([m.mean[..., None], m.covariance], -1)
+        )
+        mean, covariance = self._like_targets(moments[..., 0]), moments[..., 1:]
+        if return_cov:
+            return mean, covariance
+        variance = np.diagonal(covariance, axis1=-2, axis2=-1)
+        return mean, np.sqrt(self._like_targets(variance))
+
+
+class ConditionalDensityMixin(MixturePredictionMixin):
+    """Checks and predict methods of estimators of p(y|x)."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -155,81 +233,6 @@ class ConditionalDensityMixin(EstimatorMixin):
     def _like_targets(self, values):
         """Drop the axis of the targets if `y` had none, shape (n_samples, 1, ...)."""
         return values[:, 0] if self._y_ndim == 1 else values
-
-    def _chunks(self, X):
-        """Yield the mixtures of some rows at a time, and which rows they are."""
-        X = self._check_predict(X)
-        for start in range(0, len(X), CHUNK_ROWS):
-            rows = slice(start, start + CHUNK_ROWS)
-            yield self._mixture_of(_safe_indexing(X, rows)), rows
-
-    def _each_chunk(self, X, function):
-        """Apply `function` to the mixtures of some rows at a time; join the results."""
-        return np.concatenate([function(*chunk) for chunk in self._chunks(X)])
-
-    def predict_mixture(self, X):
-        """Return the conditional density of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Contexts.
-
-        Returns
-        -------
-        mixture : Mixture
-            One for each row, over the targets, in the units of `y`.
-        """
-        return self._mixture_of(self._check_predict(X))
-
-    def predict(self, X, return_std=False, return_cov=False):  # noqa: FBT002
-        """Predict the conditional mean, and the spread if wanted.
-
-        Where the density has several branches, the mean may lie between them:
-        see :meth:`predict_mode` and :meth:`predict_mixture`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Contexts.
-
-        return_std : bool, default=False
-            Whether to return standard deviations too.
-
-        return_cov : bool, default=False
-            Whether to return covariances of the targets too.
-
-        Returns
-        -------
-        mean : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Conditional means.
-
-        std : ndarray of the shape of `mean`
-            Conditional standard deviations; only with `return_std`.
-
-        cov : ndarray of shape (n_samples, n_targets, n_targets)
-            Conditional covariances; only with `return_cov`.
-
-        Raises
-        ------
-        ValueError
-            If both standard deviations and covariances are wanted.
-        """
-        if return_std and return_cov:
-            raise ValueError(
-                "return_std=True and return_cov=True exclude each other. Standard "
-                "deviations are the roots of the covariances' diagonals."
-            )
-        if not (return_std or return_cov):
-            return self._like_targets(self._each_chunk(X, lambda m, rows: m.mean))
-        moments = self._each_chunk(
-            X, lambda m, rows: np.concatenate([m.mean[..., None], m.covariance], -1)
-        )
-        mean, covariance = self._like_targets(moments[..., 0]), moments[..., 1:]
-        if return_cov:
-            return mean, covariance
-        variance = np.diagonal(covariance, axis1=-2, axis2=-1)
-        return mean, np.sqrt(self._like_targets(variance))
 
     def predict_mode(self, X):
         """Predict the most probable target, the highest point of the density.

@@ -63,12 +63,9 @@ class MixtureNetwork(Trained):
         Smallest standard deviation of a component, in those of `y`.
 
     trainer : dict or None, default=None
-        What else is asked of the training: ``callbacks``, a list of skorch callbacks;
-        ``checkpoint_dir``, a folder in which the fit keeps its state, so that after
-        a crash the same fit goes on from there, to the same bits (one folder per fit,
-        an integer `random_state` of the estimator, no callbacks; needs the extra
-        ``io``); all else are parameters of :class:`skorch.NeuralNet`, such as
-        ``optimizer``. Samples always fit into memory: ``max_bytes`` has no effect.
+        Further settings of the training, as those of
+        :class:`~skgmje.embedding.GMJEEmbedder`. Samples always fit into memory:
+        ``max_bytes`` has no effect.
 
     See Also
     --------

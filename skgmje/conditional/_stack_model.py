@@ -185,14 +185,6 @@ class StackedConditional(Conditional):
     y_units: tuple
     calibration: Any
 
-    @property
-    def n_context(self):
-        return len(self.x_units[0])
-
-    @property
-    def n_targets(self):
-        return len(self.y_units[0])
-
     def predict_mixture(self, X):
         units, rows = Standardization(*self.x_units), as_array(X)
         context, raw = units.forward(rows), units.clip(rows)

@@ -185,41 +185,22 @@ class Dropout:
         return hidden * kept / (1 - self.share)
 
 
-def train_members(
-    data, unseen, n_components, source, settings, random_state, start=None
-):
-    """Train a network, each member without the rows that it must not see."""
-    generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
+def _make_network(n_context, n_targets, source, generator, start):
+    """Return the networks of a source, perhaps with a start of their means."""
+    n_components = source.n_components
+    if n_components == "auto":
+        n_components = N_COMPONENTS if n_targets <= MANY_TARGETS else 1
     shape = ("n_members", "hidden_layer_sizes", "covariance_type", "min_scale")
     network = MixtureDensityNetwork(
-        data[0].shape[1],
-        data[1].shape[1],
+        n_context,
+        n_targets,
         generator,
         n_components=n_components,
         **{name: getattr(source, name) for name in shape},
     )
     if start is not None:
         network.start_at(*(torch.from_numpy(np.float32(part)) for part in start))
-    drop = Dropout(settings.dropout, generator) if settings.dropout else None
-    device = settings.device or torch.device("cpu")
-    tensors = [torch.from_numpy(np.asarray(a, np.float32)).to(device) for a in data]
-    shown = MemberRows(tensors, _member_rows(~unseen, random_state).to(device))
-    held = MemberRows(tensors, _member_rows(unseen, random_state).to(device))
-    judged_on = held[torch.arange(min(len(held), MOST_JUDGED))]
-    schedule = make_schedule(*data[1].shape, source, settings.warmup)
-    patience = settings.patience * schedule.max_iter
-    members = Members(network, judged_on, schedule.warmup, drop, patience)
-    hooks = _make_hooks(members, schedule, data[0], source, settings)
-
-    def describe(training):
-        members.finish()
-        steps = members.best_steps
-        if steps is None:
-            steps = torch.full((source.n_members,), members.n_steps)
-        return _layers(network), training, steps.cpu().numpy().astype(int)
-
-    plan = members, members.loss, shown, schedule, hooks, generator, device
-    return learn_then(describe, Training, train, *plan)
+    return network
 
 
 def _make_hooks(members, schedule, context, source, settings):
@@ -228,18 +209,17 @@ def _make_hooks(members, schedule, context, source, settings):
     progress = Progress(PROGRESS, schedule.max_iter, settings.verbose)
 
     def on_epoch(losses):
-        progress(losses)
         is_over = members.judge()
         return settings.on_epoch(losses) or is_over
 
-    return Hooks(
+    return Hooks.of(
+        trainer,
+        progress,
+        on_epoch,
         on_step=members.on_step,
-        on_epoch=on_epoch,
         checkpoint=None if trainer.checkpoint_dir is None else settings.checkpoint,
         clip_gradients=members.clip_gradients,
-        callbacks=trainer.callbacks,
         net_params=_net_params(context, settings.weight_decay) | trainer.net_params,
-        memories=(progress,),
     )
 
 
@@ -317,30 +297,34 @@ def train_network(
     X, Y, fold, source, settings, sample_weight=None, random_state=None, start=None
 ):
     """Train an ensemble of networks on given folds."""
-    k = source.n_components
-    if k == "auto":
-        k = N_COMPONENTS if Y.shape[1] <= MANY_TARGETS else 1
     own_fold = np.arange(source.n_members) % (fold.max() + 1)
     unseen = own_fold[:, None] == fold
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
+    network = _make_network(X.shape[1], Y.shape[1], source, generator, start)
+    drop = Dropout(settings.dropout, generator) if settings.dropout else None
+    device = settings.device or torch.device("cpu")
+    data = clip_context(X), Y, weight / weight.mean()
+    tensors = [torch.from_numpy(np.asarray(a, np.float32)).to(device) for a in data]
+    shown = MemberRows(tensors, _member_rows(~unseen, random_state).to(device))
+    held = MemberRows(tensors, _member_rows(unseen, random_state).to(device))
+    judged_on = held[torch.arange(min(len(held), MOST_JUDGED))]
+    schedule = make_schedule(*Y.shape, source, settings.warmup)
+    patience = settings.patience * schedule.max_iter
+    members = Members(network, judged_on, schedule.warmup, drop, patience)
+    hooks = _make_hooks(members, schedule, X, source, settings)
 
-    def describe(trained):
-        layers, training, best_steps = trained
-        model = NetworkConditional(*layers, k, Y.shape[1], source.min_scale)
-        return model, unseen, training, best_steps
+    def describe(training):
+        members.finish()
+        steps = members.best_steps
+        if steps is None:
+            steps = torch.full((source.n_members,), members.n_steps)
+        n_components, layers = network.n_components, _layers(network)
+        model = NetworkConditional(*layers, n_components, Y.shape[1], source.min_scale)
+        return model, unseen, training, steps.cpu().numpy().astype(int)
 
-    return learn_then(
-        describe,
-        tuple,
-        train_members,
-        (clip_context(X), Y, weight / weight.mean()),
-        unseen,
-        k,
-        source,
-        settings,
-        random_state,
-        start,
-    )
+    plan = members, members.loss, shown, schedule, hooks, generator, device
+    return learn_then(describe, Training, train, *plan)
 
 
 def _held_out(model, X, Y, unseen):
@@ -420,15 +404,7 @@ def _train(module, criterion, tensors, source, settings, random_state):
     progress = Progress(PROGRESS, schedule.max_iter, settings.verbose)
     if not any(parameter.requires_grad for parameter in module.parameters()):
         return _follow(module, criterion, tensors, schedule, generator, progress)
-    trainer = read_trainer(source.trainer)
-
-    def on_epoch(losses):
-        progress(losses)
-        return settings.on_epoch(losses)
-
-    hooks = Hooks(
-        on_epoch=on_epoch, callbacks=trainer.callbacks, net_params=trainer.net_params
-    )
+    hooks = Hooks.of(read_trainer(source.trainer), progress, settings.on_epoch)
     device = settings.device or torch.device("cpu")
     return train(module, criterion, tensors, schedule, hooks, generator, device)
 

@@ -1,7 +1,6 @@
 """Alignment tasks with a known conditional density."""
 
 from abc import ABC, abstractmethod
-from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +9,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from skgmje._backend import LOG_2PI, as_generator, logsumexp
 from skgmje._settings import settle
-from skgmje._validation import check_numbers
+from skgmje._validation import check_count, check_numbers
 from skgmje.gaussian._mixture import Mixture
 
 
@@ -74,8 +73,7 @@ class AlignmentTask(ABC):
         Y : ndarray of shape (n_samples, n_targets)
             Targets.
         """
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
+        check_count(n_samples=n_samples)
         return self._draw(n_samples, as_generator(random_state))
 
     def log_prob(self, X, y):

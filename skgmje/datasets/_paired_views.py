@@ -1,12 +1,11 @@
 """Pairs of views of generated samples and of digits."""
 
-from numbers import Integral
-
 import numpy as np
 from scipy.ndimage import map_coordinates
 from sklearn.datasets import load_digits
 
 from skgmje._backend import as_generator
+from skgmje._validation import check_count
 
 
 def make_paired_views(
@@ -77,15 +76,8 @@ def make_paired_views(
     >>> X.shape, Y.shape, sorted(set(labels.tolist()))
     ((100, 8), (100, 8), [0, 1, 2, 3])
     """
-    counts = {
-        "n_samples": n_samples,
-        "n_features": n_features,
-        "n_latents": n_latents,
-        "n_classes": n_classes,
-    }
-    for name, count in counts.items():
-        if not isinstance(count, Integral) or count < 1:
-            raise ValueError(f"{name}={count!r} must be a positive integer.")
+    check_count(n_samples=n_samples, n_features=n_features)
+    check_count(n_latents=n_latents, n_classes=n_classes)
     _check_not_negative(class_sep=class_sep, noise=noise)
     generator = as_generator(random_state)
     centers = class_sep * generator.standard_normal((n_classes, n_latents))

@@ -10,8 +10,7 @@ from skgmje.embedding._embedder_options import (
     GJELoss,
     JointLoss,
 )
-from skgmje.embedding._gje import GJEEmbedder
-from skgmje.embedding._gmje import GMJEEmbedder
+from skgmje.embedding._gmje import GJEEmbedder, GMJEEmbedder
 from skgmje.embedding._losses import (
     LOSSES,
     CollapseWarning,

@@ -22,6 +22,7 @@ from skgmje._settings import own_settings
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_rows
+from skgmje.conditional._base import CHUNK_ROWS, MixturePredictionMixin
 from skgmje.conditional._models import JointConditional
 from skgmje.em._select import fit_selected
 from skgmje.embedding._embedder_options import (
@@ -50,8 +51,6 @@ from skgmje.embedding._views import (
     flatten_images,
 )
 
-# Samples whose mixtures exist at a time.
-_CHUNK_ROWS = 4096
 _BATCH_ROWS = 256
 
 # Linear features beside the embedding, and samples that give their scale.
@@ -117,13 +116,30 @@ def choose_size(estimator, n_pairs, auto):
     return Size(dim, batch_size)
 
 
-class Embedder(
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    EstimatorMixin,
-    BaseEstimator,
-    ABC,
+class NetworkTransformer(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, EstimatorMixin, BaseEstimator
 ):
+    """A transformer that torch trains."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _keep_training(self, training):
+        """Store how the training went."""
+        self.loss_curve_ = training.loss_curve
+        self.n_iter_ = max(1, len(self.loss_curve_))
+
+    def _warn_of_troubles(self, *troubles):
+        """Warn of what did not converge, if anything."""
+        words = " ".join(trouble for trouble in troubles if trouble)
+        if words:
+            message = f"{type(self).__name__} did not converge. {words}"
+            warnings.warn(message, ConvergenceWarning, stacklevel=5)
+
+
+class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
     """An embedder: trains encoders, fits a density, and predicts.
 
     A subclass fits a density to frozen embeddings in :meth:`_fit_density`.
@@ -179,7 +195,6 @@ class Embedder(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         if self.views == "pair":
             tags.target_tags.required = True
             tags.target_tags.two_d_labels = True
@@ -299,8 +314,7 @@ class Embedder(
         precision = torch.float64 if dtype == np.float64 else torch.float32
         self.encoder_ = trained.context.to(precision)
         self.target_encoder_ = trained.target.to(precision)
-        self.loss_curve_ = trained.training.loss_curve
-        self.n_iter_ = max(1, len(self.loss_curve_))
+        self._keep_training(trained.training)
         self.logdet_drop_ = trained.logdet_drop
         self.information_ = trained.information
 
@@ -328,15 +342,8 @@ class Embedder(
 
     def _warn(self, troubles, words):
         """Warn of what is wrong."""
-        name = type(self).__name__
-        troubles = [trouble for trouble in troubles if trouble]
-        if troubles:
-            warnings.warn(
-                f"{name} did not converge. {' '.join(troubles)}",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        warn_of_collapse(name, words)
+        self._warn_of_troubles(*troubles)
+        warn_of_collapse(type(self).__name__, words)
 
     @property
     def _shapes(self):
@@ -372,6 +379,17 @@ class Embedder(
         """Return the context embeddings of samples, float64."""
         X = self._check_predict(X)
         return self._encode(self.encoder_, X)
+
+    def _mixture_of(self, X):
+        """Return the densities of the target embeddings, given checked samples."""
+        return self._density.predict_mixture(self._encode(self.encoder_, X))
+
+    def _chunks(self, X):
+        """Yield the mixtures of some samples, all of which are embedded at once."""
+        Z = self._embed(X)
+        for start in range(0, len(Z), CHUNK_ROWS):
+            rows = slice(start, start + CHUNK_ROWS)
+            yield self._density.predict_mixture(Z[rows]), rows
 
     @property
     def _layer(self):
@@ -442,70 +460,6 @@ class Embedder(
         y = self._check_target(y)
         network = side_by_side(self.target_encoder_, [output])
         return self._encode(network, y, view=1).astype(y.dtype, copy=False)
-
-    def predict_mixture(self, X):
-        """Return the density of the target embedding, given each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples of the context view.
-
-        Returns
-        -------
-        mixture : Mixture
-            One for each sample, over ``embedding_dim`` features.
-        """
-        Z = self._embed(X)
-        return self._density.predict_mixture(Z)
-
-    def predict(self, X, return_std=False, return_cov=False):  # noqa: FBT002
-        """Predict the target embedding: mean, and spread if wanted.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples of the context view.
-
-        return_std : bool, default=False
-            Whether to return standard deviations too.
-
-        return_cov : bool, default=False
-            Whether to return covariances too.
-
-        Returns
-        -------
-        mean : ndarray of shape (n_samples, embedding_dim)
-            Conditional means.
-
-        std : ndarray of shape (n_samples, embedding_dim)
-            Conditional standard deviations; only with `return_std`.
-
-        cov : ndarray of shape (n_samples, embedding_dim, embedding_dim)
-            Conditional covariances; only with `return_cov`.
-
-        Raises
-        ------
-        ValueError
-            If both standard deviations and covariances are wanted.
-        """
-        if return_std and return_cov:
-            raise ValueError(
-                "return_std=True and return_cov=True exclude each other. Standard "
-                "deviations are the roots of the covariances' diagonals."
-            )
-        Z = self._embed(X)
-        parts = []
-        for start in range(0, len(Z), _CHUNK_ROWS):
-            mixture = self._density.predict_mixture(Z[start : start + _CHUNK_ROWS])
-            spread = mixture.covariance if return_std or return_cov else None
-            if return_std:
-                spread = np.sqrt(np.diagonal(spread, axis1=-2, axis2=-1))
-            parts.append((mixture.mean, spread))
-        means, spreads = zip(*parts, strict=True)
-        if not (return_std or return_cov):
-            return np.concatenate(means)
-        return np.concatenate(means), np.concatenate(spreads)
 
     def score_samples(self, X, y=None):
         """Compute the log-density of the embeddings, never comparable between encoders.
@@ -747,16 +701,14 @@ def latent_density(
     if isinstance(model, JointConditional):
         marginal = model.mixture.marginal(slice(0, model.n_context))
     else:
-        rows = context_units.forward(z_context)
-        marginal = _fit_marginal(rows, settings, random_state)
+        marginal = fit_selected(
+            context_units.forward(z_context),
+            (settings.n_components, settings.covariance_type, settings.shrinkage),
+            random_state,
+            selecting={},
+            tol=settings.tol,
+            reg_covar=settings.reg_covar,
+        ).result.mixture
     loc, scale = context_units[:2]
     marginal = marginal.affine(scale, loc)
     return LatentDensity(model, marginal, context_units, target_units)
-
-
-def _fit_marginal(rows, settings, random_state):
-    """Fit a mixture to contexts by EM."""
-    chosen = settings.n_components, settings.covariance_type, settings.shrinkage
-    steps = {"tol": settings.tol, "reg_covar": settings.reg_covar}
-    fit = fit_selected(rows, chosen, random_state, selecting={}, **steps)
-    return fit.result.mixture

@@ -4,22 +4,17 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._backend import FLOATS, as_generator, check_torch
-from skgmje._callbacks import EstimatorMixin, FitTask
+from skgmje._callbacks import FitTask
 from skgmje._options import as_options
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_numbers, check_rows
 from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
+from skgmje.embedding._base import NetworkTransformer
 from skgmje.embedding._decoder_cost import KERNELS, OBJECTIVES, kernel_terms
 from skgmje.embedding._losses import CollapseWarning
 from skgmje.embedding._views import (
@@ -38,9 +33,7 @@ _LARGEST_SEED = 2**31 - 1
 _LEAST_SHARE = 0.1
 
 
-class KernelDecoder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, EstimatorMixin, BaseEstimator
-):
+class KernelDecoder(NetworkTransformer):
     r"""Autoencoder with several centers for a code, trained by a kernel cost.
 
     An encoder maps a sample x to a code y; a decoder maps the code, with noise, to C
@@ -112,11 +105,7 @@ class KernelDecoder(
         there is one. A fitted decoder falls back to the CPU.
 
     trainer : dict or None, default=None
-        Further settings of the training: ``"callbacks"``, a list of skorch callbacks;
-        ``"checkpoint_dir"``, a folder in which the fit keeps its state: after a crash
-        the same fit goes on from there, to the same bits (one folder per fit, an
-        integer `random_state`, no callbacks; needs the extra ``io``); other keys are
-        parameters of :class:`skorch.NeuralNet`, such as ``"optimizer"``.
+        Further settings of the training, as those of :class:`GMJEEmbedder`.
 
     random_state : int, RandomState instance or None, default=None
         Controls networks, batches, noise, the mixture and :meth:`sample`.
@@ -251,11 +240,6 @@ class KernelDecoder(
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Train the networks, then fit the mixture of the codes.
@@ -346,8 +330,7 @@ class KernelDecoder(
         found = self._variances * self._unit
         self.kernel_variance_ = found if len(found) > 1 else float(found[0])
         self.effective_samples_ = trained.effective_samples
-        self.loss_curve_ = trained.training.loss_curve
-        self.n_iter_ = max(1, len(self.loss_curve_))
+        self._keep_training(trained.training)
         self._n_features_out = self.code_dim
 
     def _rebuild(self):
@@ -369,18 +352,14 @@ class KernelDecoder(
 
     def _warn(self, trained, trouble, *, is_one):
         """Warn of what is wrong."""
-        name = type(self).__name__
-        troubles = [words for words in (trained.training.trouble, trouble) if words]
-        if troubles:
-            message = f"{name} did not converge. {' '.join(troubles)}"
-            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        self._warn_of_troubles(trained.training.trouble, trouble)
         words = "All samples are identical; codes carry no information." * is_one
         if self.effective_samples_ < _LEAST_SHARE * trained.batch_size:
             words = (
                 f"Only {self.effective_samples_:.1f} of {trained.batch_size} samples "
-                f"of a batch carry the gradient of {name}: the kernel is too narrow "
-                "for the others to be learned. Use objective='sample', or increase the "
-                "kernel's variance (variance='auto' tunes it)."
+                f"of a batch carry the gradient of {type(self).__name__}: the kernel "
+                "is too narrow for the others to be learned. Use objective='sample', "
+                "or increase the kernel's variance (variance='auto' tunes it)."
             )
         if words:
             warnings.warn(words, CollapseWarning, stacklevel=4)

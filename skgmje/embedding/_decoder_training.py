@@ -216,7 +216,14 @@ def train_decoder(estimator, rows, bounds, kernel, patches, device, seed, task):
     objective = Objective(estimator.objective, patches)
     batch_size = min(estimator.batch_size, len(rows))
     rows = share_rows(rows, device)
-    hooks = _hooks(estimator, task)
+    progress = Progress(type(estimator).__name__, estimator.max_iter, estimator.verbose)
+    hooks = Hooks.of(
+        read_trainer(estimator.trainer),
+        progress,
+        task.end_epoch,
+        remedy="Check the scale of X.",
+        checkpoint=task.checkpoint,
+    )
     schedule = Schedule(estimator.max_iter, batch_size, estimator.learning_rate)
     plan = schedule, hooks, random_state, device
     training = task.learn(Training, train, module, objective, rows, *plan)
@@ -237,24 +244,6 @@ def train_decoder(estimator, rows, bounds, kernel, patches, device, seed, task):
         variances,
         effective,
         batch_size,
-    )
-
-
-def _hooks(estimator, task):
-    trainer = read_trainer(estimator.trainer)
-    progress = Progress(type(estimator).__name__, estimator.max_iter, estimator.verbose)
-
-    def on_epoch(losses):
-        progress(losses)
-        return task.end_epoch()
-
-    return Hooks(
-        on_epoch=on_epoch,
-        callbacks=trainer.callbacks,
-        net_params=trainer.net_params,
-        remedy="Check the scale of X.",
-        checkpoint=task.checkpoint,
-        memories=(progress,),
     )
 
 

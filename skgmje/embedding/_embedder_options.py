@@ -324,13 +324,8 @@ class JointLoss(LossOptions):
         Number of components; 'auto' is that of the embedder's `mixture` if it is a
         number, else 20; of :class:`GJEEmbedder` one.
 
-    logdet_weight : float, default=1.0
-        Weight of the marginal log-determinants, which keep the embeddings from
-        collapse.
-
-    moment_decay : float, default=0.0
-        Momentum of the running covariances of both views, below one; the gradient is
-        that of the batch.
+    logdet_weight, moment_decay : float, default=1.0 and 0.0
+        As those of :class:`GJELoss`.
 
     See Also
     --------

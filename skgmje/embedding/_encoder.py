@@ -44,7 +44,6 @@ from skgmje.embedding._embedder_options import (
     layers_of,
     loss_of,
 )
-from skgmje.embedding._foreign import own_network
 from skgmje.embedding._losses import Embeddings, covariance, log_det
 from skgmje.embedding._views import (
     ImageAugmentation,
@@ -55,7 +54,7 @@ from skgmje.embedding._views import (
     to_images,
     to_rows,
 )
-from skgmje.modules._generators import mlp
+from skgmje.modules._generators import copy_or_build, mlp
 from skgmje.modules._prototypes import Prototypes
 
 
@@ -326,11 +325,6 @@ def precision(network):
     return next((p.dtype for p in network.parameters()), torch.float32)
 
 
-def _perceptron(view, options, random_state):
-    """Return the perceptron of a view."""
-    return Perceptron([view.n_features, *options._sizes], random_state)
-
-
 def _convolutions(view, options, random_state):
     """Return the network of convolutions of a view of images."""
     if view.image_shape is None:
@@ -352,20 +346,54 @@ def build_encoder(view, options, embedding_dim, random_state, *, on_top):
     else:
         if isinstance(options, Encoder):
             options = MLP() if view.image_shape is None else ConvNet()
-        build = _convolutions if isinstance(options, ConvNet) else _perceptron
-        body = build(view, options, random_state)
+        if isinstance(options, ConvNet):
+            body = _convolutions(view, options, random_state)
+        else:
+            body = Perceptron([view.n_features, *options._sizes], random_state)
         head = mlp([body.width, embedding_dim], random_state)
     return Trunk(body, nn.Sequential(*head, norm))
 
 
 def _own(view, own, embedding_dim, random_state, *, on_top):
     """Return a network of the user's, and layers on top of it if it ends anywhere."""
-    body, width = own_network(view, own, embedding_dim, may_be_wide=on_top)
+    given = f"encoder={own!r} for {view.name}"
+    sizes = {"n_features": view.n_features, "embedding_dim": embedding_dim}
+    body = copy_or_build(own, given, **sizes).to("cpu", torch.float32)
+    output = _try_out(body, view)
+    _check_output(output, given, view, None if on_top else embedding_dim)
+    width = output.shape[1]
     if view.image_shape is not None:
         body = AsImages(body, view.image_shape)
     if not on_top:
         return body, []
     return body, [*normalized_relu(width), *mlp([width, embedding_dim], random_state)]
+
+
+def _try_out(body, view):
+    """Return what a user's module makes of two samples, or its error."""
+    training = body.training
+    try:
+        with torch.no_grad():
+            return body.eval()(view.zeros())
+    except (RuntimeError, ValueError, TypeError) as error:
+        return error
+    finally:
+        body.train(training)
+
+
+def _check_output(output, given, view, embedding_dim):
+    """Raise if a user's module does not put out embeddings."""
+    width = "any width" if embedding_dim is None else embedding_dim
+    shape = tuple(getattr(output, "shape", ()))
+    if len(shape) == 2 and shape[0] == 2 and embedding_dim in (None, shape[1]):
+        return
+    found = f"shape {shape}" if torch.is_tensor(output) else repr(output)
+    rows = "rows" if view.image_shape is None else "images"
+    raise ValueError(
+        f"{given} maps {rows} of shape {tuple(view.zeros().shape)} to {found}, but "
+        f"embeddings have shape (2, {width}). Change its layers, set embedding_dim, "
+        "use output='hidden', which takes any width, or give X and y an encoder each."
+    )
 
 
 def embed(network, rows, device, units=None, *, max_rows=_CHUNK_ROWS):
@@ -407,9 +435,9 @@ def _present_device(name):
 _EMA_DECAY = 0.99
 
 
-def _learns(parameter):
-    """Return whether a parameter is trained."""
-    return parameter.requires_grad
+def _learns(module):
+    """Return whether a module has parameters that are trained."""
+    return any(parameter.requires_grad for parameter in module.parameters())
 
 
 class ViewPair(nn.Module):
@@ -438,7 +466,7 @@ class ViewPair(nn.Module):
         self.random_state = random_state
         self.moment_decay = 0.0
         bodies = [part.body for part in (context, target) if part is not None]
-        self.frozen = [b for b in bodies if not any(map(_learns, b.parameters()))]
+        self.frozen = [body for body in bodies if not _learns(body)]
         if follows:
             target.requires_grad_(False)  # noqa: FBT003
 
@@ -536,7 +564,7 @@ def train_encoders(estimator, pairs, size, device, seed, task):
         training = Training(np.empty(0))
         # A frozen encoder is used as it is.
         n_more = 0
-        if any(p.requires_grad for p in module.parameters()):
+        if _learns(module):
             moment_decay = loss_of(estimator).moment_decay
             if moment_decay:
                 module.keep_moments(before.moments, moment_decay)
@@ -660,19 +688,13 @@ def _look(estimator, module, sample, seed):
 def _run(estimator, module, rows, size, random_state, device, task):
     schedule = Schedule(estimator.max_iter, size.batch_size, estimator.learning_rate)
     progress = Progress(type(estimator).__name__, estimator.max_iter, estimator.verbose)
-    foreign, trainer = has_foreign_parts(estimator), read_trainer(estimator.trainer)
-
-    def on_epoch(losses):
-        progress(losses)
-        return task.end_epoch()
-
-    hooks = Hooks(
-        on_epoch=on_epoch,
-        callbacks=trainer.callbacks,
-        net_params=trainer.net_params,
+    hooks = Hooks.of(
+        read_trainer(estimator.trainer),
+        progress,
+        task.end_epoch,
         remedy="Check what encoder, augmentation and loss return.",
         checkpoint=task.checkpoint,
-        memories=(progress, DefaultGenerator()) if foreign else (progress,),
+        memories=[DefaultGenerator()] * has_foreign_parts(estimator),
     )
     objective = loss_of(estimator)._objective()
     return train(module, objective, rows, schedule, hooks, random_state, device)

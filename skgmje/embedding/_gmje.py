@@ -1,9 +1,10 @@
-"""Gaussian mixture joint embeddings."""
+"""Joint embeddings by a Gaussian mixture, and by one Gaussian."""
 
+import numpy as np
 from sklearn.base import clone
 
 from skgmje._sklearn import StrOptions
-from skgmje.conditional._models import Fit
+from skgmje.conditional._models import Fit, JointConditional
 from skgmje.conditional._source import Settings, Source
 from skgmje.conditional._sources import SOURCES, source_of
 from skgmje.embedding._base import (
@@ -12,6 +13,7 @@ from skgmje.embedding._base import (
     latent_density,
     standardize_views,
 )
+from skgmje.embedding._views import gaussian
 from skgmje.mixture import GaussianMixture
 
 # Components of loss="joint", while the number of the mixture's is "auto".
@@ -290,3 +292,111 @@ class GMJEEmbedder(Embedder):
             fit.model, z_context, context, target, joint, random_state
         )
         return density, fit.trouble
+
+
+class GJEEmbedder(Embedder):
+    r"""Gaussian joint embeddings: one Gaussian of two views' embeddings.
+
+    An encoder f maps two views of a sample to embeddings whose joint density is a
+    Gaussian; the conditional predicts one view from the other, with covariance:
+
+    .. math:: p(z_t | z_c) = N(\mu_t + \Sigma_{tc} \Sigma_{cc}^{-1}
+        (z_c - \mu_c),\; \Sigma_{tt} - \Sigma_{tc} \Sigma_{cc}^{-1} \Sigma_{ct})
+
+    The encoder is trained with the loss of :func:`gje_loss`, no labels needed;
+    the moments are those of the finished embeddings.
+
+    Parameters mean what they mean for :class:`GMJEEmbedder`, which says more of each;
+    all its attributes are here too.
+
+    Parameters
+    ----------
+    embedding_dim : int or 'auto', default='auto'
+        Width of the embedding.
+
+    views : {'augment', 'neighbors', 'pair'}, default='augment'
+        Where the two views of a sample come from.
+
+    augmentation : {'aligned', 'scene'}, callable or None, default=None
+        What makes another view.
+
+    encoder : {'auto', 'mlp', 'convnet'}, MLP, ConvNet, Encoder, torch.nn.Module, \
+            callable or pair of them, default='auto'
+        Maps samples to embeddings.
+
+    loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'naive'}, GJELoss, \
+            JointLoss or callable, default='gje'
+        What the training lowers.
+
+    output : {'embedding', 'hidden', 'multi'} or list of str, default='embedding'
+        What :meth:`transform` returns.
+
+    standardize : bool, default=True
+        Whether every feature, of images every channel, gets unit variance first.
+
+    max_iter : int, default=300
+        Number of gradient steps.
+
+    batch_size : int or 'auto', default='auto'
+        Samples per step.
+
+    learning_rate : float, default=0.002
+        Step size of Adam at the start of its cosine.
+
+    device : str, default='auto'
+        Where to train and to embed.
+
+    trainer : dict or None, default=None
+        Further settings of the training.
+
+    random_state : int, RandomState instance or None, default=None
+        Controls encoders, views, batches and :meth:`sample`.
+
+    verbose : int, default=0
+        1 prints a line every tenth of the training, 2 every hundredth.
+
+    Attributes
+    ----------
+    mean_ : ndarray of shape (2 * embedding_dim,)
+        Mean of context and target embeddings, in this order.
+
+    covariance_ : ndarray of shape (2 * embedding_dim, 2 * embedding_dim)
+        Their joint covariance.
+
+    See Also
+    --------
+    GMJEEmbedder : With a mixture in place of the Gaussian; says how training goes.
+    skgmje.embedding.ImageAugmentation : Other views of images.
+    diagnose : Checks whether embeddings have collapsed.
+
+    References
+    ----------
+    .. [1] Y. Huang, "Gaussian Joint Embeddings For Self-Supervised
+       Representation Learning", 2026. :arxiv:`2603.26799`
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skgmje import GJEEmbedder
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> embedder = GJEEmbedder(8, max_iter=50, random_state=0).fit(X)
+    >>> embedder.transform(X).shape
+    (1797, 8)
+    >>> mean, std = embedder.predict(X[:2], return_std=True)
+    >>> std.shape
+    (2, 8)
+    """
+
+    _n_prototypes = 1
+
+    def _density_settings(self, device):
+        return None
+
+    def _fit_density(self, settings, z_context, z_target, random_state, task):
+        mixture = gaussian(z_context, z_target)
+        self.mean_, self.covariance_ = mixture.means[0], mixture.covariances[0]
+        context, target = standardize_views(z_context, z_target)
+        loc, scale = map(np.concatenate, zip(context[:2], target[:2], strict=True))
+        standard = mixture.affine(1 / scale, -loc / scale)
+        model = JointConditional(standard, z_context.shape[1])
+        return latent_density(model, z_context, context, target), ""

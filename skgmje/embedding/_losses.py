@@ -464,11 +464,7 @@ def naive_loss(z_context, z_target):
     See Also
     --------
     pmi_loss : With the marginal log-determinants that make it sound.
-
-    References
-    ----------
-    .. [1] Y. Huang, "Gaussian Joint Embeddings For Self-Supervised
-       Representation Learning", 2026. :arxiv:`2603.26799`
+    gje_loss : The loss that works best; its source is this one's too.
 
     Examples
     --------
@@ -510,12 +506,7 @@ def pmi_loss(z_context, z_target, ridge=_RIDGE):
 
     See Also
     --------
-    gaussian_mutual_information : Its negative.
-
-    References
-    ----------
-    .. [1] Y. Huang, "Gaussian Joint Embeddings For Self-Supervised
-       Representation Learning", 2026. :arxiv:`2603.26799`
+    gaussian_mutual_information : Its negative; its source is this one's too.
 
     Examples
     --------
@@ -554,8 +545,7 @@ def joint_loss(z_context, z_target, mixture, logdet_weight=1.0, moments=None):
         embeddings collapse onto the components.
 
     moments : tuple of two arrays of shape (embedding_dim, embedding_dim), default=None
-        Covariances :math:`C_{cc}` and :math:`C_{tt}`, for example averages over
-        batches that are small; None are those of the samples.
+        As those of :func:`gje_loss`.
 
     Returns
     -------
@@ -564,12 +554,7 @@ def joint_loss(z_context, z_target, mixture, logdet_weight=1.0, moments=None):
 
     See Also
     --------
-    gje_loss : The loss that works best.
-
-    References
-    ----------
-    .. [1] Y. Huang, "Gaussian Joint Embeddings For Self-Supervised
-       Representation Learning", 2026. :arxiv:`2603.26799`
+    gje_loss : The loss that works best; its source is this one's too.
 
     Examples
     --------

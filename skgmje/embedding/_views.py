@@ -20,7 +20,7 @@ from skgmje._backend import (
     namespace,
 )
 from skgmje._standardize import channel_standardization
-from skgmje._validation import LARGEST, check_numbers, check_rows
+from skgmje._validation import check_magnitude, check_numbers, check_rows
 from skgmje.gaussian._mixture import Mixture
 
 # Neighbours are sought in this many principal directions, among this many samples.
@@ -133,12 +133,7 @@ class GivenViews(Views):
         context, target = self.pairs(X, y)
         check_varies(context, "X")
         check_varies(target, "y")
-        largest = float(np.abs(target).max())
-        if largest > LARGEST:
-            raise ValueError(
-                f"y has an entry of size {largest:.3g}; the squares of entries above "
-                f"{LARGEST:g} overflow. Rescale y."
-            )
+        check_magnitude(target, "y")
         self.n_targets_in_ = target.shape[1]
         if context.shape == target.shape and np.array_equal(context, target):
             raise ValueError(

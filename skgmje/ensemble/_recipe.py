@@ -8,9 +8,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import has_fit_parameter
 
 from skgmje._interrupt import Work, fit_whole
 from skgmje._parallel import Failure, attempt, task_seed
@@ -18,7 +16,7 @@ from skgmje._sklearn import _safe_indexing
 from skgmje._validation import name_estimators
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
-from skgmje.compose._transformed import TransformedDensity
+from skgmje.compose._transformed import TransformedDensity, check_density
 from skgmje.em._em import fit_labels
 from skgmje.em._select import count_distinct, shrinkage_grid
 from skgmje.ensemble._held_out import FINAL, Fitted, take, usable
@@ -244,19 +242,10 @@ class Recipe(Candidates):
     def held_out(self, X, weight, folds, candidates, place):
         parts = [(X[train], take(weight, train), X[test]) for train, test in folds]
         found = self._coordinates(parts, candidates)
-        tasks, owners = [], []
-        for (j, space), coordinates in found.items():
-            row_weight = take(weight, folds[j][0])
-            for size, group in _by_size(candidates, space):
-                # One component needs no start.
-                starts = self._effort.n_seeds if size > 1 else 1
-                for b in range(starts if isinstance(coordinates, Coordinates) else 0):
-                    seed = task_seed(self._seed, place + j, len(space), size, b)
-                    some = [candidates[i] for i in group]
-                    tasks.append(
-                        (coordinates, row_weight, some, seed, self._effort.max_iter)
-                    )
-                    owners.append((j, group, np.log(starts)))
+        # One component needs no start.
+        starts = [self._effort.n_seeds if c.n_components > 1 else 1 for c in candidates]
+        weights = [take(weight, train) for train, _ in folds]
+        tasks, owners = self._plan(found, weights, candidates, starts, place)
         scores = [
             [np.full(len(test), -np.inf) for _, test in folds] for _ in candidates
         ]
@@ -267,13 +256,29 @@ class Recipe(Candidates):
             if candidate.space == space and isinstance(coordinates, Failure)
         }
         scored = self._run(_score_fits, tasks, "selection")
-        for (j, group, log_starts), results in zip(owners, scored, strict=True):
+        for (j, group), results in zip(owners, scored, strict=True):
             for i, result in zip(group, results, strict=True):
                 if isinstance(result, Failure):
                     failures[i] = result
                 else:
-                    scores[i][j] = np.logaddexp(scores[i][j], result - log_starts)
+                    result = result - np.log(starts[i])
+                    scores[i][j] = np.logaddexp(scores[i][j], result)
         return [failures.get(i, np.concatenate(own)) for i, own in enumerate(scores)]
+
+    def _plan(self, found, weights, candidates, starts, place):
+        """Return fits from all starts, and of each the part and the candidates."""
+        tasks, owners = [], []
+        for (j, space), coordinates in found.items():
+            if not isinstance(coordinates, Coordinates):
+                continue
+            for size, group in _by_size(candidates, space):
+                for b in range(max(starts[i] for i in group)):
+                    seed = task_seed(self._seed, place + j, len(space), size, b)
+                    own = [i for i in group if b < starts[i]]
+                    some, steps = [candidates[i] for i in own], self._effort.max_iter
+                    tasks.append((coordinates, weights[j], some, seed, steps))
+                    owners.append((j, own))
+        return tasks, owners
 
     def _coordinates(self, parts, candidates):
         """Return ``{(part, space): coordinates}`` of what the candidates need."""
@@ -290,29 +295,16 @@ class Recipe(Candidates):
     def fit(self, X, weight, candidates, weights):
         """Fit the candidates that were kept to all samples, from several starts."""
         found = self._coordinates([(X, weight, X[:0])], candidates)
-        found = {space: coordinates for (_, space), coordinates in found.items()}
         starts = [
             self._n_starts(c, w) for c, w in zip(candidates, weights, strict=True)
         ]
-        tasks, owners = [], []
-        for space, coordinates in found.items():
-            if not isinstance(coordinates, Coordinates):
-                continue
-            for size, group in _by_size(candidates, space):
-                for b in range(max(starts[i] for i in group)):
-                    seed = task_seed(self._seed, FINAL, len(space), size, b)
-                    group_b = [i for i in group if b < starts[i]]
-                    some = [candidates[i] for i in group_b]
-                    tasks.append(
-                        (coordinates, weight, some, seed, self._effort.max_iter)
-                    )
-                    owners.append(group_b)
+        tasks, owners = self._plan(found, [weight], candidates, starts, FINAL)
         mixtures = [[] for _ in candidates]
         reasons = {}
         work = Work()
         results = work.learn(list, self._run, _fits, tasks, "fit")
         # Of the last ones there are no results if Ctrl-C has come.
-        for group, fits in zip(owners, results, strict=False):
+        for (_, group), fits in zip(owners, results, strict=False):
             for i, fit in zip(group, fits, strict=True):
                 if isinstance(fit, Failure):
                     reasons[i] = fit.reason
@@ -405,7 +397,7 @@ def _assemble(candidates, weights, mixtures, found, reasons):
     for i in alive:
         equal = np.full(len(mixtures[i]), 1 / len(mixtures[i]))
         mixture = pool(mixtures[i], equal)
-        transformer = found[candidates[i].space].transformer
+        transformer = found[0, candidates[i].space].transformer
         members.append((candidates[i].name, _as_estimator(mixture, transformer)))
     return Fitted(members, kept / max(kept.sum(), 1e-300), failed)
 
@@ -509,18 +501,4 @@ def check_estimators(estimators, weight):
             "for the recipe."
         )
     for name, estimator in name_estimators(estimators):
-        if not callable(getattr(estimator, "score_samples", None)):
-            raise TypeError(
-                f"estimators: {name!r} is {estimator!r}, which has no method "
-                "score_samples. Give estimators of a density."
-            )
-        if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
-            raise TypeError(
-                f"estimators: {name!r} is a Pipeline, which drops the Jacobian of its "
-                "transformers. Use skgmje.TransformedDensity(transformer, density)."
-            )
-        if weight is not None and not has_fit_parameter(estimator, "sample_weight"):
-            raise TypeError(
-                f"estimators: {name!r} takes no sample_weight. Fit without weights, "
-                "or leave it out."
-            )
+        check_density(estimator, f"estimators: {name!r}, {estimator!r},", weight)

@@ -131,8 +131,56 @@ def pool(mixtures, weights):
     return replace(mixture, weights=mixture.weights / mixture.weights.sum())
 
 
+class ClosedFormsMixin(ABC):
+    """Marginals and conditionals of a stack."""
+
+    @abstractmethod
+    def marginal(self, indices):
+        """Return the density of some of the columns.
+
+        Parameters
+        ----------
+        indices : array-like of int
+            Columns to keep, in the order wanted.
+
+        Returns
+        -------
+        density : Mixture or StackedMixture
+            The former if there is no map; both have ``log_prob(X)`` and ``sample``.
+
+        Raises
+        ------
+        TypeError
+            If a member has no closed form: one in residual coordinates, or of yours
+            that is no Gaussian mixture. Use ``sample`` then.
+        """
+
+    @abstractmethod
+    def condition(self, indices, values):
+        """Return the density of the other columns, given some.
+
+        Parameters
+        ----------
+        indices : array-like of int
+            Columns that are known.
+
+        values : array-like of shape (n_samples, n_indices) or (n_indices,)
+            Their values.
+
+        Returns
+        -------
+        density : Mixture or StackedMixture
+            Of the remaining columns in ascending order, one for each row.
+
+        Raises
+        ------
+        TypeError
+            If a member has no closed form, see :meth:`marginal`.
+        """
+
+
 @settle
-class StackedMixture:
+class StackedMixture(ClosedFormsMixin):
     r"""Weighted average of densities in several coordinates.
 
     .. math:: p(x) = \sum_m a_m\, q_m(T_m(x))\, |\det T_m'(x)|
@@ -246,48 +294,11 @@ class StackedMixture:
         return np.take_along_axis(draws, part[None, :, :, None], axis=0)[0], part
 
     def marginal(self, indices):
-        """Return the density of some of the columns.
-
-        Parameters
-        ----------
-        indices : array-like of int
-            Columns to keep, in the order wanted.
-
-        Returns
-        -------
-        density : Mixture or StackedMixture
-            The former if there is no map.
-
-        Raises
-        ------
-        TypeError
-            If a part has no closed form.
-        """
         indices = np.atleast_1d(indices)
         parts = [part.marginal(indices) for part in self.parts]
         return _simplest(parts, self._log_weights)
 
     def condition(self, indices, values):
-        """Return the density of the other columns, given some.
-
-        Parameters
-        ----------
-        indices : array-like of int
-            Columns that are known.
-
-        values : array-like of shape (n_samples, n_indices) or (n_indices,)
-            Their values.
-
-        Returns
-        -------
-        density : Mixture or StackedMixture
-            Of the remaining columns in ascending order, one for each row.
-
-        Raises
-        ------
-        TypeError
-            If a part has no closed form.
-        """
         indices = np.atleast_1d(indices)
         values = np.asarray(from_tensor(values), np.float64)
         rows = values.reshape(-1, len(indices))

@@ -5,12 +5,12 @@ from numbers import Integral
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._backend import as_generator, to_numpy
-from skgmje._callbacks import EstimatorMixin, FitTask
+from skgmje._callbacks import DensityEstimatorMixin, FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import StrOptions, _fit_context, _safe_indexing
 from skgmje._standardize import distinct, drop_weightless
@@ -18,10 +18,10 @@ from skgmje._validation import (
     TIE_SHARE,
     as_given,
     as_scores,
+    check_count,
     check_rows,
     check_weights,
     like_rows,
-    mean_score,
     tie_shares,
     warn_about_ties,
 )
@@ -42,7 +42,12 @@ from skgmje.ensemble._recipe import (
     Recipe,
     check_estimators,
 )
-from skgmje.ensemble._stacked_mixture import MixturePart, group_members, stack_members
+from skgmje.ensemble._stacked_mixture import (
+    ClosedFormsMixin,
+    MixturePart,
+    group_members,
+    stack_members,
+)
 from skgmje.mixture._base import NoMixtureError
 
 # An atom is one value that holds at least so much of a column.
@@ -91,7 +96,7 @@ def _indices(fold):
     return train, test
 
 
-class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
+class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
     r"""Average many densities, with the weights that held-out rows ask for.
 
     .. math:: p(x) = \sum_m a_m\, p_m(x), \qquad
@@ -399,42 +404,9 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         )
 
     def score_samples(self, X):
-        """Compute the log-likelihood of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples.
-
-        Returns
-        -------
-        log_prob : ndarray of shape (n_samples,)
-            Log-density of each sample, in nats, in the units of `X`.
-        """
         check_is_fitted(self)
         rows = check_rows(self, X, reset=False)
         return as_scores(self._stack.log_prob(as_given(self, X, rows)), rows)
-
-    def score(self, X, y=None, sample_weight=None):
-        """Compute the mean log-likelihood of the samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples.
-
-        y : Ignored
-            Not used, present for API consistency by convention.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples.
-
-        Returns
-        -------
-        log_likelihood : float
-            Weighted mean of :meth:`score_samples`, in nats.
-        """
-        return mean_score(self.score_samples(X).astype(np.float64), sample_weight)
 
     def predict_proba(self, X):
         """Compute the posterior probability of each member.
@@ -515,54 +487,15 @@ class StackingDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             If `n_samples` is no positive integer.
         """
         check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
+        check_count(n_samples=n_samples)
         source = self.random_state if random_state is None else random_state
         return self._stack.sample(n_samples, as_generator(source))
 
     def marginal(self, indices):
-        """Return the density of some of the columns.
-
-        Parameters
-        ----------
-        indices : array-like of int
-            Columns to keep, in the order wanted.
-
-        Returns
-        -------
-        density : Mixture or StackedMixture
-            Both have ``log_prob(X)`` and ``sample``.
-
-        Raises
-        ------
-        TypeError
-            If a member has no closed form: one in residual coordinates, or of yours
-            that is no Gaussian mixture. Use :meth:`sample` then.
-        """
         check_is_fitted(self)
         return self._stack.marginal(indices)
 
     def condition(self, indices, values):
-        """Return the density of the other columns, given some.
-
-        Parameters
-        ----------
-        indices : array-like of int
-            Columns that are known.
-
-        values : array-like of shape (n_samples, n_indices) or (n_indices,)
-            Their values.
-
-        Returns
-        -------
-        density : Mixture or StackedMixture
-            Of the remaining columns, one for each row of `values`.
-
-        Raises
-        ------
-        TypeError
-            If a member has no closed form, see :meth:`marginal`.
-        """
         check_is_fitted(self)
         return self._stack.condition(indices, values)
 

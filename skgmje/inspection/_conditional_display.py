@@ -45,11 +45,8 @@ class ConditionalDensityDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
+    ax_, figure_ : matplotlib Axes and Figure
         Where it was drawn.
-
-    figure_ : matplotlib Figure
-        The figure of `ax_`.
 
     surface_ : matplotlib QuadContourSet
         The log-density.

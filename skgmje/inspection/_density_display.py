@@ -42,11 +42,8 @@ class DensityDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
+    ax_, figure_ : matplotlib Axes and Figure
         Where it was drawn.
-
-    figure_ : matplotlib Figure
-        The figure of `ax_`.
 
     curve_ : matplotlib Line2D or None
         Density of one feature.

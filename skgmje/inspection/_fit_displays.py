@@ -45,11 +45,8 @@ class CalibrationDisplay:
 
     Attributes
     ----------
-    ax_ : ndarray of two matplotlib Axes
+    ax_, figure_ : ndarray of two matplotlib Axes, and Figure
         Where histogram and coverage curve were drawn.
-
-    figure_ : matplotlib Figure
-        Their figure.
 
     histograms_ : list of matplotlib StepPatch
         One for each target.
@@ -254,11 +251,8 @@ class LossCurveDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
+    ax_, figure_ : matplotlib Axes and Figure
         Where it was drawn.
-
-    figure_ : matplotlib Figure
-        The figure of `ax_`.
 
     line_ : matplotlib Line2D
         The curve.
@@ -370,15 +364,11 @@ class LossCurveDisplay:
         self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
         handles, labels = self.ax_.get_legend_handles_labels()
         # Several curves have one bound; it comes last.
-        entries = dict(sorted(zip(labels, handles, strict=True), key=_is_bound))
+        pairs = zip(labels, handles, strict=True)
+        entries = dict(sorted(pairs, key=lambda pair: pair[0] == _BOUND))
         if entries:
             self.ax_.legend(entries.values(), entries)
         return self
-
-
-def _is_bound(entry):
-    """Return whether an entry of the legend is a bound."""
-    return entry[0] == _BOUND
 
 
 def _read_curve(estimator):

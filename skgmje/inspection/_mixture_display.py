@@ -1,5 +1,7 @@
 """Displays of mixtures as ellipses, and of neural gases as graphs."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from skgmje._bridges import as_mixture, find_estimator
@@ -19,8 +21,77 @@ from skgmje.inspection._canvas import (
 N_CORNERS = 100
 
 
-class MixtureDisplay:
+class PlaneDisplay(ABC):
+    """A display of two features; a subclass says how it reads and draws them."""
+
+    @classmethod
+    @abstractmethod
+    def _read(cls, estimator):
+        """Return the number of features, and what makes a display's values of two."""
+
+    @classmethod
+    def from_estimator(cls, estimator, X=None, *, features=None, ax=None, **kwargs):
+        """Draw what the display shows of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted estimator or Mixture
+            Of which it shows a part.
+
+        X : array-like or data frame of shape (n_samples, n_features), default=None
+            Samples to show, and names of the features.
+
+        features : sequence of two int or str, default=None
+            Columns to show; None if there are only two.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        **kwargs : dict
+            Arguments of :meth:`plot`.
+
+        Returns
+        -------
+        display : object
+            As drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        TypeError
+            If the estimator is not of the kind that is drawn.
+
+        ValueError
+            If not two features are chosen.
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        n_features, values_of = cls._read(estimator)
+        rows, names = read_columns(X, n_features)
+        chosen = choose_features(features, names, (2,))
+        display = cls(
+            **values_of(chosen),
+            data=None if rows is None else rows[:, chosen],
+            names=[names[j] for j in chosen],
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def _start(self, ax, *, show_data, **style):
+        """Name the axes, and show the data on them if that is wanted."""
+        self.ax_ = make_axes(ax, f"{type(self).__name__}.plot")
+        self.figure_ = self.ax_.figure
+        self.data_ = None
+        if show_data and self.data is not None:
+            self.data_ = show_points(self.ax_, self.data, **style)
+        names = self.names or number_columns(2)
+        self.ax_.set(xlabel=names[0], ylabel=names[1])
+
+
+class MixtureDisplay(PlaneDisplay):
     """Ellipses that hold a given share of each component of a mixture.
+
+    Drawn of whatever :func:`skgmje.as_mixture` takes.
 
     Parameters
     ----------
@@ -41,11 +112,8 @@ class MixtureDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
+    ax_, figure_ : matplotlib Axes and Figure
         Where it was drawn.
-
-    figure_ : matplotlib Figure
-        The figure of `ax_`.
 
     ellipses_ : list of matplotlib PolyCollection
         The ellipses of each share, those of the largest first.
@@ -80,56 +148,19 @@ class MixtureDisplay:
         self.names = names
 
     @classmethod
-    def from_estimator(cls, estimator, X=None, *, features=None, ax=None, **kwargs):
-        """Draw the components of a fitted density.
-
-        Parameters
-        ----------
-        estimator : fitted estimator or Mixture
-            Whatever :func:`skgmje.as_mixture` takes.
-
-        X : array-like or data frame of shape (n_samples, n_features), default=None
-            Samples to show, and names of the features.
-
-        features : sequence of two int or str, default=None
-            Columns to show; None if there are only two.
-
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
-        **kwargs : dict
-            Arguments of :meth:`plot`.
-
-        Returns
-        -------
-        display : MixtureDisplay
-            As drawn.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-
-        TypeError
-            If the density is not one Gaussian mixture.
-
-        ValueError
-            If not two features are chosen.
-        """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
+    def _read(cls, estimator):
         mixture = as_mixture(estimator).to_numpy()
-        rows, names = read_columns(X, mixture.n_features)
-        chosen = choose_features(features, names, (2,))
-        pair = mixture.marginal(chosen)
-        kind = COVARIANCE_TYPES[pair.covariance_type]
-        display = cls(
-            pair.weights,
-            pair.means,
-            kind.dense(pair.covariances, pair.n_components, 2),
-            data=None if rows is None else rows[:, chosen],
-            names=[names[j] for j in chosen],
-        )
-        return display.plot(ax=ax, **kwargs)
+
+        def values_of(chosen):
+            pair = mixture.marginal(chosen)
+            dense = COVARIANCE_TYPES[pair.covariance_type].dense
+            return {
+                "weights": pair.weights,
+                "means": pair.means,
+                "covariances": dense(pair.covariances, pair.n_components, 2),
+            }
+
+        return mixture.n_features, values_of
 
     def plot(self, ax=None, *, coverage=(0.5, 0.9), color=BLUE, show_data=True):
         """Draw the ellipses.
@@ -163,11 +194,7 @@ class MixtureDisplay:
                 f"coverage={coverage!r} must lie strictly between 0 and 1, such as "
                 "(0.5, 0.9)."
             )
-        self.ax_ = make_axes(ax, f"{type(self).__name__}.plot")
-        self.figure_ = self.ax_.figure
-        self.data_ = None
-        if show_data and self.data is not None:
-            self.data_ = show_points(self.ax_, self.data)
+        self._start(ax, show_data=show_data)
         shares = sorted(coverage, reverse=True)
         self.ellipses_ = [self._plot_ellipses(share, color) for share in shares]
         strength = self.weights / self.weights.max()
@@ -175,13 +202,8 @@ class MixtureDisplay:
             *self.means.T, s=10 + 30 * strength, color=color, marker="+", zorder=3
         )
         self.ax_.autoscale_view()
-        names = self.names or number_columns(2)
         percents = " and ".join(f"{share:.0%}" for share in sorted(coverage))
-        self.ax_.set(
-            xlabel=names[0],
-            ylabel=names[1],
-            title=f"{percents} of each component",
-        )
+        self.ax_.set_title(f"{percents} of each component")
         return self
 
     def _plot_ellipses(self, share, color):
@@ -203,8 +225,11 @@ class MixtureDisplay:
         return self.ax_.add_collection(ellipses)
 
 
-class GraphDisplay:
+class GraphDisplay(PlaneDisplay):
     """The graph that a growing neural gas has learned.
+
+    Drawn of an estimator with ``nodes_`` and ``edges_``, such as
+    :class:`skgmje.mixture.GrowingNeuralGasMixture`; ``node_labels_`` give colours.
 
     Parameters
     ----------
@@ -226,11 +251,8 @@ class GraphDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
+    ax_, figure_ : matplotlib Axes and Figure
         Where it was drawn.
-
-    figure_ : matplotlib Figure
-        The figure of `ax_`.
 
     nodes_ : matplotlib PathCollection
         The nodes.
@@ -265,45 +287,7 @@ class GraphDisplay:
         self.names = names
 
     @classmethod
-    def from_estimator(cls, estimator, X=None, *, features=None, ax=None, **kwargs):
-        """Draw the graph of a fitted estimator.
-
-        Parameters
-        ----------
-        estimator : fitted estimator
-            With ``nodes_`` and ``edges_``, such as
-            :class:`skgmje.mixture.GrowingNeuralGasMixture`; ``node_labels_`` give
-            colours.
-
-        X : array-like or data frame of shape (n_samples, n_features), default=None
-            Samples to show, and names of the features.
-
-        features : sequence of two int or str, default=None
-            Columns to show; None if there are only two.
-
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
-        **kwargs : dict
-            Arguments of :meth:`plot`.
-
-        Returns
-        -------
-        display : GraphDisplay
-            As drawn.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-
-        TypeError
-            If the estimator has no graph.
-
-        ValueError
-            If not two features are chosen.
-        """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
+    def _read(cls, estimator):
         estimator = find_estimator(estimator)
         try:
             nodes, edges = np.asarray(estimator.nodes_), np.asarray(estimator.edges_)
@@ -313,16 +297,9 @@ class GraphDisplay:
                 "fitted GrowingNeuralGasMixture; of a pipeline with transformers its "
                 "last step, and as X what that step sees."
             ) from error
-        rows, names = read_columns(X, nodes.shape[1])
-        chosen = choose_features(features, names, (2,))
-        display = cls(
-            nodes[:, chosen],
-            edges,
-            labels=getattr(estimator, "node_labels_", None),
-            data=None if rows is None else rows[:, chosen],
-            names=[names[j] for j in chosen],
-        )
-        return display.plot(ax=ax, **kwargs)
+        labels = getattr(estimator, "node_labels_", None)
+        graph = {"edges": edges, "labels": labels}
+        return nodes.shape[1], lambda chosen: {"nodes": nodes[:, chosen], **graph}
 
     def plot(self, ax=None, *, node_size=20.0, show_data=True):
         """Draw the graph.
@@ -343,13 +320,9 @@ class GraphDisplay:
         self : GraphDisplay
             With the artists as attributes.
         """
-        self.ax_ = make_axes(ax, f"{type(self).__name__}.plot")
+        self._start(ax, show_data=show_data, color="0.8")
         from matplotlib.collections import LineCollection
 
-        self.figure_ = self.ax_.figure
-        self.data_ = None
-        if show_data and self.data is not None:
-            self.data_ = show_points(self.ax_, self.data, color="0.8")
         n_nodes = len(self.nodes)
         labels = np.zeros(n_nodes, int) if self.labels is None else self.labels
         colors = np.array(COLORS)[np.asarray(labels) % len(COLORS)]
@@ -358,6 +331,4 @@ class GraphDisplay:
         self.nodes_ = self.ax_.scatter(
             *self.nodes.T, s=node_size, c=colors, zorder=3, linewidths=0
         )
-        names = self.names or number_columns(2)
-        self.ax_.set(xlabel=names[0], ylabel=names[1])
         return self

@@ -1,6 +1,6 @@
 """Distances between mixtures, and a two-sample test."""
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from skgmje._bridges import as_mixtures
 from skgmje._settings import own_errors
 from skgmje._sklearn import _safe_indexing
 from skgmje._standardize import plain_standardization
-from skgmje._validation import check_numbers, like_rows
+from skgmje._validation import check_count, check_numbers, like_rows
 from skgmje.gaussian._pairs import log_kernels
 
 
@@ -238,10 +238,7 @@ def two_sample_test(
     0.005
     """
     rows, n_first = _check_samples(X, Y, density)
-    if not isinstance(n_permutations, Integral) or n_permutations < 1:
-        raise ValueError(
-            f"n_permutations={n_permutations!r} must be a positive integer."
-        )
+    check_count(n_permutations=n_permutations)
     generator = as_generator(random_state)
     orders = [generator.permutation(len(rows)) for _ in range(n_permutations)]
     orders = np.stack([np.arange(len(rows)), *orders])

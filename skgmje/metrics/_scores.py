@@ -1,6 +1,6 @@
 """Scores of predicted mixtures against targets."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from scipy.special import erf
@@ -8,7 +8,7 @@ from scipy.special import erf
 from skgmje._backend import as_generator
 from skgmje._bridges import as_mixtures
 from skgmje._settings import own_errors
-from skgmje._validation import check_numbers, check_weights
+from skgmje._validation import check_count, check_numbers, check_weights
 from skgmje.gaussian._checks import as_batch, take_rows
 from skgmje.gaussian._covariance_type import map_arrays, take_components
 from skgmje.gaussian._density import block_rows
@@ -546,8 +546,7 @@ def energy_score_samples(y_true, distribution, *, n_samples=64, random_state=Non
     >>> bool(scores[0] < scores[1])
     True
     """
-    if not isinstance(n_samples, Integral) or n_samples < 1:
-        raise ValueError(f"n_samples={n_samples!r} must be a positive integer.")
+    check_count(n_samples=n_samples)
     mixture, columns = check_pair(y_true, distribution)
     if mixture.n_features == 1:
         return crps_samples(columns[:, 0], mixture)

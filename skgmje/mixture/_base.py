@@ -4,11 +4,10 @@ from copy import copy
 from functools import partial
 
 import numpy as np
-from sklearn.base import DensityMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgmje._backend import as_generator, from_tensor
-from skgmje._callbacks import EstimatorMixin
+from skgmje._callbacks import DensityEstimatorMixin
 from skgmje._validation import (
     as_blocks,
     as_scores,
@@ -57,7 +56,7 @@ class NoMixtureError(TypeError, AttributeError):
 CHUNK_ROWS = 2**17
 
 
-class MixtureDensityMixin(EstimatorMixin, DensityMixin):
+class MixtureDensityMixin(DensityEstimatorMixin):
     """Prediction methods of an estimator that is one Gaussian mixture.
 
     Fitted attributes may be set by hand, as scikit-learn allows. Their arrays are
@@ -157,42 +156,12 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         return total
 
     def score_samples(self, X):
-        """Compute the log-likelihood of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples.
-
-        Returns
-        -------
-        log_prob : ndarray of shape (n_samples,)
-            Log-density of each sample, in nats, in the units of `X`.
-        """
         if is_lazy(X):
             return self._map_blocks(X, "score_samples")
         X = self._check_predict(X)
         return as_scores(self._density.log_prob(X, missing=self._missing), X)
 
     def score(self, X, y=None, sample_weight=None):
-        """Compute the mean log-likelihood of the samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples.
-
-        y : Ignored
-            Not used, present for API consistency by convention.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples.
-
-        Returns
-        -------
-        log_likelihood : float
-            Weighted mean of :meth:`score_samples`, in nats.
-        """
         total, weight = self._sums(X, sample_weight)
         return total / weight
 

@@ -59,7 +59,7 @@ class MixtureModule(nn.Module, ABC):
         """
 
     def update(self, batch, random_state):
-        """Adapt to a batch, after each gradient step; by default do nothing.
+        """Adapt to a batch, after each gradient step, by a rule if there is one.
 
         Parameters
         ----------
@@ -136,22 +136,8 @@ class NoiseMap(nn.Module):
     as features, and draws fill the space from the first step on. With one cell at
     the mean, the perceptron has to find all clusters.
 
-    Parameters
-    ----------
-    centers : tensor of shape (n_cells, n_features)
-        Centers of the cells.
-
-    shares : tensor of shape (n_cells,)
-        Shares of the samples in the cells; their sum does not matter.
-
-    spread : tensor of shape (n_cells, n_features, n_features)
-        Matrices L whose :math:`L L^\top` are the covariances within the cells.
-
-    hidden_layer_sizes : sequence of int
-        Widths of the perceptron's hidden layers.
-
-    random_state : torch.Generator
-        The source of randomness, on the CPU.
+    Of each cell it gets the center (n_features,), the share of the samples, and a
+    matrix L whose :math:`L L^\top` is the covariance within.
     """
 
     def __init__(self, centers, shares, spread, hidden_layer_sizes, random_state):
@@ -195,18 +181,21 @@ def draw_centers(network, n_centers, code_dim, random_state, like):
     return by_rows(network, noise.to(like.device))
 
 
-def own_network(network, code_dim, n_features, dtype):
-    """Return a copy of a network of others, or what they build, if it makes centers."""
-    given = f"network={network!r}"
-    if isinstance(network, nn.Module):
-        network = copy.deepcopy(network)
-    else:
-        network = network(code_dim, n_features)
+def copy_or_build(own, given, **sizes):
+    """Return a copy of a network of others, or what they build of the sizes."""
+    network = copy.deepcopy(own) if isinstance(own, nn.Module) else own(*sizes.values())
     if not isinstance(network, nn.Module):
         raise ValueError(
             f"{given} built {type(network).__name__}; it must return a "
-            "torch.nn.Module when called with (code_dim, n_features)."
+            f"torch.nn.Module when called with ({', '.join(sizes)})."
         )
+    return network
+
+
+def own_network(network, code_dim, n_features, dtype):
+    """Return a copy of a network of others, or what they build, if it makes centers."""
+    given = f"network={network!r}"
+    network = copy_or_build(network, given, code_dim=code_dim, n_features=n_features)
     if not any(p.requires_grad for p in network.parameters()):
         raise ValueError(
             f"{given} has no parameters to learn. Give it layers, or use "
@@ -246,21 +235,15 @@ class _CenterGenerator(MixtureModule):
 
     @abstractmethod
     def centers(self):
-        """Return the centers, a tensor of shape (n_components, n_features)."""
-
-    def forward(self, context=None):
-        """Return the mixture of spherical components around the centers.
-
-        Parameters
-        ----------
-        context : object, default=None
-            Ignored.
+        """Return the centers.
 
         Returns
         -------
-        mixture : Mixture
-            Spherical components that share one variance.
+        centers : tensor of shape (n_components, n_features)
+            Decoded codes, or images of fresh noise.
         """
+
+    def forward(self, context=None):
         variances = torch.exp(self.log_variance).expand(len(self.log_weights))
         weights = torch.softmax(self.log_weights, dim=0)
         return Mixture(weights, self.centers(), variances, "spherical")
@@ -355,13 +338,6 @@ class CodeGenerator(_CenterGenerator):
         self.register_buffer("base", start.clone())
 
     def centers(self):
-        """Return the decoded codes.
-
-        Returns
-        -------
-        centers : tensor of shape (n_components, n_features)
-            The centers.
-        """
         return self.base + by_rows(self.network, self.codes)
 
 
@@ -451,13 +427,6 @@ class NoiseGenerator(_CenterGenerator):
         self.random_state = random_state
 
     def centers(self):
-        """Draw as many centers as there are components.
-
-        Returns
-        -------
-        centers : tensor of shape (n_components, n_features)
-            Fresh centers.
-        """
         return draw_centers(
             self.network,
             len(self.log_weights),

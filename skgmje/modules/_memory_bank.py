@@ -110,32 +110,10 @@ class MemoryBankModule(MixtureModule):
         self.register_buffer("n_steps", torch.tensor(0))
 
     def forward(self, context=None):
-        """Return the mixture.
-
-        Parameters
-        ----------
-        context : object, default=None
-            Ignored.
-
-        Returns
-        -------
-        mixture : Mixture
-            One for all contexts, spherical.
-        """
         return bank_mixture(self._state(), self.bandwidth)
 
     @torch.no_grad()
     def update(self, batch, random_state):
-        """Let the bank follow a batch; the first one fills it.
-
-        Parameters
-        ----------
-        batch : tensor of shape (n_samples, n_features)
-            The samples of the step.
-
-        random_state : torch.Generator
-            The source of randomness, on the CPU.
-        """
         batch = detach(as_array_of(batch, self.particles))
         seed = int(torch.randint(2**31 - 1, (), generator=random_state))
         random_state = as_generator(seed)

@@ -128,18 +128,6 @@ class NeuralGasModule(MixtureModule):
         self.n_born.fill_(state.n_born)
 
     def forward(self, context=None):
-        """Return the mixture.
-
-        Parameters
-        ----------
-        context : object, default=None
-            Ignored.
-
-        Returns
-        -------
-        mixture : Mixture
-            One for all contexts, with as many components as there are nodes.
-        """
         k = slice(self.n_nodes)
         counts = self.counts[k]
         shift = self.sums[k] / counts.clamp_min(1)[:, None]
@@ -153,16 +141,6 @@ class NeuralGasModule(MixtureModule):
 
     @torch.no_grad()
     def update(self, batch, random_state):
-        """Let the gas see the samples of a batch, and count those of each node.
-
-        Parameters
-        ----------
-        batch : tensor of shape (n_samples, n_features)
-            The samples of the step.
-
-        random_state : torch.Generator
-            Draws the first two nodes from the first batch; on the CPU.
-        """
         batch = detach(as_array_of(batch, self.nodes))
         state = self._state()
         if not self.n_seen and len(batch) > 1:

@@ -148,18 +148,6 @@ class Prototypes(MixtureModule):
             self.lower.copy_(lower)
 
     def forward(self, context=None):
-        """Return the mixture.
-
-        Parameters
-        ----------
-        context : object, default=None
-            Ignored.
-
-        Returns
-        -------
-        mixture : Mixture
-            One for all contexts.
-        """
         # Unlike a bound, a sum lets narrow components widen again.
         scales = torch.exp(self.log_scales) + self.min_scale
         kind = COVARIANCE_TYPES[self.covariance_type]
@@ -168,16 +156,6 @@ class Prototypes(MixtureModule):
         return Mixture(weights, self.means, covariances, self.covariance_type)
 
     def update(self, batch, random_state):
-        """Follow a batch by stepwise EM, if that is the rule.
-
-        Parameters
-        ----------
-        batch : tensor of shape (n_samples, n_features)
-            The samples of the step.
-
-        random_state : torch.Generator
-            Ignored.
-        """
         rule = RULES[self.rule]
         if rule is not None:
             self.set_mixture(rule(self, batch))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 
 from skgmje._bridges import find_estimator
 from skgmje._callbacks import EstimatorMixin, FitTask
@@ -20,7 +20,11 @@ from skgmje._validation import (
     check_weights,
     mean_score,
 )
-from skgmje.compose._transformed import TransformedDensity, mixture_or_none
+from skgmje.compose._transformed import (
+    TransformedDensity,
+    check_density,
+    mixture_or_none,
+)
 from skgmje.outlier._union import UnionDensity, fit_union
 
 # Share of outliers that contamination="auto" stands for.
@@ -105,22 +109,6 @@ class _Plain:
 
     def __call__(self, X):
         return X.astype(np.float64, copy=False), 0.0, 0.0
-
-
-def check_density(density, weight):
-    """Raise if `density`, unless it is None, cannot be fitted or cannot score."""
-    if density is None:
-        return
-    if not callable(getattr(density, "score_samples", None)):
-        raise TypeError(
-            f"density={density!r} has no method score_samples. Give an estimator of a "
-            "density, for example GaussianMixture(), or None."
-        )
-    if weight is not None and not has_fit_parameter(density, "sample_weight"):
-        raise TypeError(
-            f"density={density!r} takes no sample_weight. Use one that does, for "
-            "example skgmje.GaussianMixture(), or None."
-        )
 
 
 def find_marginals(density):
@@ -289,8 +277,11 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         with FitTask(self, X, y, sample_weight, n_steps=1) as task:
             rows = check_rows(self, X, reset=True, min_samples=2)
             weight = check_weights(sample_weight, rows)
-            check_density(self.density, weight)
-            X = rows if self.density is None else as_given(self, X, rows)
+            if self.density is None:
+                X = rows
+            else:
+                X, given = as_given(self, X, rows), f"density={self.density!r}"
+                check_density(self.density, given, weight, takes_pipelines=True)
             X, weight = drop_weightless(X, weight)
             if self.density is None:
                 random_state = check_random_state(self.random_state)
