@@ -5,6 +5,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 
 from skgmje._callbacks import FitTask
+from skgmje._options import as_asked
 from skgmje._sklearn import StrOptions, _fit_context
 from skgmje._standardize import Standardization
 from skgmje.conditional._base import ConditionalDensityMixin
@@ -206,12 +207,13 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         if isinstance(getattr(self._model, "module", None), dict):
             from skgmje.conditional._torch_sources import restore_module
 
-            module = read_source(self.source).module
+            module = read_source(self._asked.source).module
             self._model = restore_module(self._model, module)
         self._mixture_of(np.zeros((1, self.n_features_in_)))._rebuild()
 
     def _store(self, fit, sample_weight):
         """Store the density and how it was reached; return what went wrong."""
+        self._asked = as_asked(self)
         self._model = fit.model
         self.cv_results_ = fit.info.get("cv_results")
         self.loss_curve_ = fit.info.get("loss_curve")

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skgmje._backend import as_generator, to_numpy
 from skgmje._callbacks import EstimatorMixin, FitTask
+from skgmje._options import as_asked
 from skgmje._settings import own_settings
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
@@ -236,6 +237,7 @@ class Embedder(
 
     def _store(self, task, trained, X, pairs, seed, settings, random_state):
         """Store encoders and the density of what they make; return what is wrong."""
+        self._asked = as_asked(self)
         self._keep(trained, X.dtype)
         self._directions = None
         if INPUT in layers_of(self.output):
@@ -309,7 +311,9 @@ class Embedder(
 
         self.encoder_, self.target_encoder_ = restore_encoders(self)
         rows = np.zeros((1, self.n_features_in_))
-        self._encode(self._layer, rows)
+        # What `output` names by now may be more than fit was asked for.
+        layer = self._network(INPUT) if self._directions is None else self._layer
+        self._encode(layer, rows)
         self._density.predict_mixture(self._encode(self.encoder_, rows))
 
     def _judge(self, z_context):

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgmje._backend import FLOATS, as_generator
 from skgmje._callbacks import EstimatorMixin, FitTask
-from skgmje._options import as_options
+from skgmje._options import as_asked, as_options
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_numbers, check_rows
@@ -305,6 +305,7 @@ class KernelDecoder(
 
     def _store(self, task, trained, X, random_state):
         """Store the networks, and the density of codes; return what is wrong."""
+        self._asked = as_asked(self)
         self._keep(trained, X.dtype)
         codes = self._encode(X)
         self.latent_mixture_, trouble = fit_codes(
@@ -398,11 +399,12 @@ class KernelDecoder(
     def _check_codes(self, codes):
         check_is_fitted(self)
         codes = check_numbers(codes, "codes", dtype=FLOATS)
-        if codes.shape[1] != self.code_dim:
+        width = self._asked.code_dim
+        if codes.shape[1] != width:
             raise ValueError(
                 f"codes has {codes.shape[1]} columns, but codes of this "
-                f"{type(self).__name__} have code_dim={self.code_dim}. Pass what "
-                "transform returns."
+                f"{type(self).__name__} have code_dim={width}. Pass what transform "
+                "returns."
             )
         return codes
 
@@ -419,7 +421,7 @@ class KernelDecoder(
         """Yield slices of codes, and their centers in units of standardized samples."""
         from skgmje.embedding._encoder import embed
 
-        shape = self.n_centers, self.n_features_in_
+        shape = self._asked.n_centers, self.n_features_in_
         step = max(1, _CHUNK_ENTRIES // (shape[0] * shape[1]))
         for start in range(0, len(codes), step):
             part = slice(start, start + step)
@@ -485,12 +487,12 @@ class KernelDecoder(
         loc, scale = self._units[:2]
         parts = [centers for _, centers in self._decode(codes)]
         means = np.concatenate(parts) * scale + loc
-        weights = np.full(self.n_centers, 1 / self.n_centers)
+        weights = np.full(self._asked.n_centers, 1 / self._asked.n_centers)
         variance = self.residual_variance_ * np.square(scale)
-        if self.standardize:
-            variances = np.tile(variance, (self.n_centers, 1))
+        if self._asked.standardize:
+            variances = np.tile(variance, (self._asked.n_centers, 1))
             return Mixture(weights, means, variances, "diag")
-        variances = np.full(self.n_centers, variance)
+        variances = np.full(self._asked.n_centers, variance)
         return Mixture(weights, means, variances, "spherical")
 
     def reconstruct(self, X):
@@ -551,7 +553,7 @@ class KernelDecoder(
         source = self.random_state if random_state is None else random_state
         generator = as_generator(source)
         codes, component = self.latent_mixture_.sample(n_samples, generator)
-        center = generator.integers(self.n_centers, size=n_samples)
+        center = generator.integers(self._asked.n_centers, size=n_samples)
 
         def choose(part, centers):
             return centers[np.arange(len(centers)), center[part]]

@@ -700,20 +700,21 @@ def _settle(module, rows, n_steps, batch_size, random_state):
 def restore_encoders(estimator):
     """Return the encoders of both views from the tensors that a file has of them."""
     shape, target_shape = estimator._shapes
-    own, target_own = encoders_of(estimator)
-    view = View("X", estimator.n_features_in_, shape, estimator.augmentation)
+    asked = estimator._asked
+    own, target_own = encoders_of(asked)
+    view = View("X", estimator.n_features_in_, shape, asked.augmentation)
     wanted = [(view, own, estimator.encoder_)]
-    if estimator.views == "pair":
+    if asked.views == "pair":
         target = View("y", estimator._views.n_targets_in_, target_shape)
         wanted.append((target, target_own, estimator.target_encoder_))
     elif own.target == "ema":
         wanted.append((view, own, estimator.target_encoder_))
     encoders = []
-    with foreign_random_state(estimator, 0, torch.device("cpu")):
+    with foreign_random_state(asked, 0, torch.device("cpu")):
         for view, options, tensors in wanted:
             settings = (options, estimator.embedding_dim_, torch.Generator())
-            # The layer may be another one by now.
-            encoder = build_encoder(view, *settings, on_top="head.0.weight" in tensors)
+            on_top = "hidden" in layers_of(asked.output)
+            encoder = build_encoder(view, *settings, on_top=on_top)
             encoders.append(load_tensors(encoder, tensors))
     return encoders[0], encoders[-1]
 

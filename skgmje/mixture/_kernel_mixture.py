@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgmje._backend import as_generator
 from skgmje._callbacks import FitTask
+from skgmje._options import as_asked
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import standardization
 from skgmje._training._schedule import Schedule
@@ -101,9 +102,10 @@ def warn_of_no_density(estimator, cost):
 
 def _draws_noise(estimator):
     """Raise AttributeError if there is no map from noise."""
-    if isinstance(estimator.generator, Codes) or estimator.generator == "codes":
+    generator = getattr(estimator, "_asked", estimator).generator
+    if isinstance(generator, Codes) or generator == "codes":
         raise AttributeError(
-            f"generator={estimator.generator!r} has one code per component and draws "
+            f"generator={generator!r} has one code per component and draws "
             "no others; sample_generator needs generator='noise' or an own network."
         )
     return True
@@ -451,6 +453,7 @@ class KernelMixtureDensity(
         self.n_iter_ = max(1, len(self.loss_curve_))
         for name in ("bound_gap", "pair_ess", "effective_rank"):
             setattr(self, f"{name}_", placement.diagnostics[name])
+        self._asked = as_asked(self)
         # An earlier fit may have left one.
         vars(self).pop("generator_", None)
         if placement.network is not None:

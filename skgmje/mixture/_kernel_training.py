@@ -215,7 +215,7 @@ def _draw_model(module, n_components, random_state):
 
 def restore_network(estimator):
     """Return the map from noise to centers from the tensors that a file has of it."""
-    generator = read_generator(estimator.generator)
+    generator = read_generator(estimator._asked.generator)
     start, known = None, estimator.generator_
     if generator._starts_as_cells:
         start = known["centers"], torch.ones(len(known["centers"])), known["spread"]
