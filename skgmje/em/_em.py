@@ -379,6 +379,19 @@ class EMResult(NamedTuple):
     stats: Any
 
 
+def unsettled(result, tol, remedy, what="EM"):
+    """Say with figures that EM was not done after its last iteration, if it was not."""
+    # Without iterations the start itself is wanted.
+    if result.converged or not result.n_iter:
+        return ""
+    gains = np.diff(result.lower_bounds[-2:])
+    gain = f"; the last gained {gains[0]:.2g} nats" if len(gains) else ""
+    return (
+        f"{what} ended after max_iter={result.n_iter} iterations (tol={tol:g}{gain}). "
+        f"{remedy}"
+    )
+
+
 @own_errors
 def expectation_maximization(
     X,

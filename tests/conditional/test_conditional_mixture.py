@@ -390,6 +390,24 @@ def test_rows_learned_by_heart_are_warned_about(rng):
         density.fit(X, X[:, 0] + rng.normal(size=30))
 
 
+def make_joint(kind, max_iter):
+    """Return a source whose only learning is EM, or a pool of it and another."""
+    cls = NeuralGas if kind == "gas" else GaussianMixture
+    source = cls(4, shrinkage=1.0, max_iter=max_iter)
+    return [source, MemoryBank(30)] if kind == "pool" else source
+
+
+@pytest.mark.parametrize("kind", ["gas", "mixture", "pool"])
+def test_em_that_runs_out_of_iterations_says_so(kind, branches):
+    settled = ConditionalMixtureDensity(make_joint(kind, 500), random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        settled.fit(*branches)
+    density = ConditionalMixtureDensity(make_joint(kind, 2), random_state=0)
+    with pytest.warns(ConvergenceWarning, match=r"max_iter=2 .*tol=0\.001.*gained"):
+        density.fit(*branches)
+
+
 def test_only_one_row_of_weight_is_an_error(branches):
     weight = np.zeros(300)
     weight[0] = 1.0
