@@ -182,10 +182,16 @@ def _are_plain_rows(estimator, X, min_samples):
 def as_given(estimator, X, rows):
     """Return `X` if it is a frame whose names are known, else the checked samples."""
     # Parts of the estimator may choose columns by name or type.
+    X = _as_frame(X)
     named = "feature_names_in_" in vars(estimator) and hasattr(X, "columns")
-    # Columns of an Arrow table are its data.
-    is_frame = named and isinstance(X.columns[0], str)
-    return X if is_frame else rows
+    return X if named else rows
+
+
+def _as_frame(X):
+    """Return an Arrow table as a frame of pandas; all else as it is."""
+    # Its columns are its data, not their names, and transformers cannot make one.
+    is_arrow = hasattr(X, "column_names") and hasattr(X, "to_pandas")
+    return X.to_pandas() if is_arrow else X
 
 
 def as_array(given):
@@ -195,6 +201,7 @@ def as_array(given):
 
 def like_rows(rows, X, names=None):
     """Return samples as a frame of the kind of `X`, if `X` is one."""
+    X = _as_frame(X)
     if not hasattr(X, "columns"):
         return rows
     names = X.columns if names is None else names

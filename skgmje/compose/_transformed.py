@@ -195,6 +195,13 @@ def _as_transformer(transformer):
     return FunctionTransformer(feature_names_out="one-to-one")
 
 
+def _has_seen_arrays(density):
+    """Return whether names of columns would be news to a fitted density."""
+    return hasattr(density, "n_features_in_") and not hasattr(
+        density, "feature_names_in_"
+    )
+
+
 class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
     r"""Density of the samples, fitted on what a transformer makes of them.
 
@@ -366,11 +373,11 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         """
         estimator = cls(transformer, density)
         check_is_fitted(density)
-        if isinstance(transformer, str):
-            estimator.n_features_in_ = density.n_features_in_
-        else:
-            check_is_fitted(transformer)
-            estimator.n_features_in_ = transformer.n_features_in_
+        first = density if isinstance(transformer, str) else transformer
+        check_is_fitted(first)
+        estimator.n_features_in_ = first.n_features_in_
+        if hasattr(first, "feature_names_in_"):
+            estimator.feature_names_in_ = first.feature_names_in_
         estimator.transformer_ = _as_transformer(transformer)
         estimator.density_ = density
         estimator._bijection = bijection(estimator.transformer_)
@@ -443,7 +450,8 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         if isinstance(X, np.ndarray):
             return Z
         try:
-            return like_rows(Z, X, self.transformer_.get_feature_names_out())
+            names = self.transformer_.get_feature_names_out(self.feature_names_in_)
+            return like_rows(Z, X, names)
         except (AttributeError, ValueError):
             # It names no columns, or some alike.
             return Z
@@ -526,7 +534,9 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
         log_prob = np.full(len(rows), -np.inf, rows.dtype)
         inside = np.isfinite(log_det) & np.isfinite(Z).all(axis=1)
         if inside.any():
-            Z = self._image_like(as_given(self, X, rows), Z[inside])
+            Z = Z[inside]
+            if not _has_seen_arrays(self.density_):
+                Z = self._image_like(as_given(self, X, rows), Z)
             scores = self.density_.score_samples(Z)
             log_prob[inside] = scores + (log_det[inside] - np.log(self.image_mass_))
         return log_prob
