@@ -31,6 +31,17 @@ def as_options(value, words):
     return options
 
 
+def refuse_classes(estimator):
+    """Raise if a parameter is a class in place of an object of it."""
+    for name, value in estimator.get_params(deep=False).items():
+        for part in value if type(value) in (list, tuple) else (value,):
+            if isinstance(part, type) and issubclass(part, BaseEstimator):
+                kind = part.__name__
+                raise ValueError(
+                    f"{name}: {kind} is a class. Pass an object of it: {kind}(...)."
+                )
+
+
 def as_asked(estimator):
     """Return an unfitted estimator with the parameters of now, whatever they become."""
     asked = type(estimator).__new__(type(estimator))

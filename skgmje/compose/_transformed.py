@@ -190,6 +190,11 @@ _SMALLEST_MASS = 1e-6
 def _as_transformer(transformer):
     """Return the transformer that a parameter stands for."""
     is_word = isinstance(transformer, str) and transformer == "passthrough"
+    if not (is_word or hasattr(transformer, "fit")):
+        raise TypeError(
+            f"transformer={transformer!r} is none, and has no log-determinant. Give an "
+            "object such as StandardScaler(), or 'passthrough'."
+        )
     if not is_word:
         return transformer
     return FunctionTransformer(feature_names_out="one-to-one")

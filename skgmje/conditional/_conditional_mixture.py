@@ -10,8 +10,8 @@ from skgmje._sklearn import StrOptions, _fit_context
 from skgmje._standardize import Standardization
 from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._models import Fit
-from skgmje.conditional._source import Settings, Source
-from skgmje.conditional._sources import SOURCES, read_source, source_of
+from skgmje.conditional._source import Settings
+from skgmje.conditional._sources import KINDS, SOURCES, read_source, source_of
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 
 # One Gaussian that ignores the contexts has -1.42 for each standardized target; what
@@ -130,7 +130,13 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     """
 
     _parameter_constraints: dict = {
-        "source": [StrOptions(set(SOURCES)), Source, GaussianMixture, list, callable],
+        "source": [
+            StrOptions(set(SOURCES)),
+            *KINDS,
+            GaussianMixture,
+            list,
+            callable,
+        ],
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],

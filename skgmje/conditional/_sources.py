@@ -109,6 +109,9 @@ def _make_prototypes():
     return GaussianMixture("auto", shrinkage="auto")
 
 
+# What is a source, beside a GaussianMixture.
+KINDS = (MemoryBank, MixtureNetwork, NeuralGas, TrainedModule)
+
 # Sources by name: the only place that lists them.
 SOURCES = {
     "auto": lambda: Pool([JointMixture(_make_prototypes()), MixtureNetwork()]),
@@ -135,5 +138,12 @@ def read_source(value):
 def source_of(value):
     """Return the source that a value stands for, checked before any work."""
     source = read_source(value)
+    for part in getattr(source, "parts", [source]):
+        word = getattr(part, "module", None)
+        if isinstance(word, str):
+            raise ValueError(
+                f"{word!r} is no source of components. Use one of {sorted(SOURCES)}, "
+                "or an object such as MixtureNetwork(n_members=3)."
+            )
     source.check()
     return source

@@ -4,8 +4,8 @@ from sklearn.base import clone
 
 from skgmje._sklearn import StrOptions
 from skgmje.conditional._models import Fit
-from skgmje.conditional._source import Settings, Source
-from skgmje.conditional._sources import SOURCES, source_of
+from skgmje.conditional._source import Settings
+from skgmje.conditional._sources import KINDS, SOURCES, source_of
 from skgmje.embedding._base import (
     PARAMETER_CONSTRAINTS,
     Embedder,
@@ -213,7 +213,7 @@ class GMJEEmbedder(Embedder):
 
     _parameter_constraints: dict = {
         **PARAMETER_CONSTRAINTS,
-        "mixture": [StrOptions(set(SOURCES) - {"auto"}), GaussianMixture, Source],
+        "mixture": [StrOptions(set(SOURCES) - {"auto"}), GaussianMixture, *KINDS],
     }
 
     def __init__(

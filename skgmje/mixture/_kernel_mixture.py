@@ -27,8 +27,8 @@ from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_generators import (
     GENERATORS,
-    CenterOptions,
     Codes,
+    Noise,
     read_generator,
 )
 from skgmje.mixture._kernel_recipe import (
@@ -317,7 +317,7 @@ class KernelMixtureDensity(
         "covariance_type": [TypeOptions()],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "cost": [StrOptions({"auto"}), StrOptions(TRAINING_COSTS.keys()), callable],
-        "generator": [StrOptions(GENERATORS.keys()), CenterOptions, callable],
+        "generator": [StrOptions(GENERATORS.keys()), Codes, Noise, callable],
         "bandwidth": [
             Interval(Real, 0, None, closed="neither"),
             StrOptions({"auto", "cell", "loo", "multiscale"}),
