@@ -1,14 +1,14 @@
 """What each cost does by itself, and what is left of it once EM moves the means.
 
-Seven data sets, three seeds. Number of components, covariance type and shrinkage are
-those that ``GaussianMixture`` chooses on the training samples, the same for all costs.
-With ``refine="covariances"`` the means stay where the cost put them, with ``"em"``
-they move. Ten folds of the training samples of the first seed say which differences
-of the four costs are more than chance. Then ``refine="weights"`` with a tenth of the
-samples as centers, a compressed kernel density estimate, beside scikit-learn's of all
-samples with a cross-validated bandwidth.
+Part `means`: seven data sets, three seeds. Number of components, covariance type and
+shrinkage are those that ``GaussianMixture`` chooses on the training samples, the same
+for all costs. With ``refine="covariances"`` the means stay where the cost put them, with ``"em"``
+they move. Part `folds`: ten folds of the training samples of the first seed, to say
+which differences of the four costs are more than chance. Part `tenth`:
+``refine="weights"`` with a tenth of the samples as centers, a compressed kernel density
+estimate, beside scikit-learn's of all samples with a cross-validated bandwidth.
 
-Run ``python -m benchmarks.density.refinements`` (ten minutes), or name some sets.
+Run ``python -m benchmarks.density.refinements`` (ten minutes), or name some parts.
 """
 
 import sys
@@ -87,29 +87,45 @@ def measure_tenth(name, seed):
     return figures | {"ratio": seconds["all"] / seconds["svd"]}
 
 
-def main(names):
-    """Print the tables; publish them if all sets were run."""
-    results, folds, tenth = {}, {}, {}
-    for name in names:
+def means():
+    """Return the table of costs whose means stay, and of those that EM moves."""
+    results = {name: _by_label(measure(name, s) for s in SEEDS) for name in NAMES}
+    parts = [
+        f'Mean log-likelihood, `refine="{how}"`:\n\n{_table(results, how)}'
+        for how in REFINEMENTS
+    ]
+    return results, "\n\n".join(parts)
+
+
+def folds():
+    """Return the table of differences of the costs, fold by fold."""
+    results = {name: measure_folds(name) for name in NAMES}
+    return results, _fold_table(results)
+
+
+def tenth():
+    """Return the table of a tenth of the samples as centers."""
+    results = {name: _by_label(measure_tenth(name, s) for s in SEEDS) for name in TOYS}
+    return results, _tenth_table(results)
+
+
+PARTS = {
+    "means": ("refinements", means),
+    "folds": ("refinements-folds", folds),
+    "tenth": ("refinements-tenth", tenth),
+}
+
+
+def main(parts):
+    """Measure, print and publish."""
+    for part in parts:
+        name, function = PARTS[part]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.simplefilter("ignore", UserWarning)
-            results[name] = _by_label(measure(name, seed) for seed in SEEDS)
-            folds[name] = measure_folds(name)
-            if name in TOYS:
-                tenth[name] = _by_label(measure_tenth(name, seed) for seed in SEEDS)
-        print(name, flush=True)
-    parts = {
-        f'Mean log-likelihood, `refine="{how}"`': _table(results, how)
-        for how in REFINEMENTS
-    }
-    parts["Ten folds, differences with their standard errors"] = _fold_table(folds)
-    parts["A tenth of the samples as centers"] = _tenth_table(tenth)
-    text = "\n\n".join(f"{title}:\n\n{table}" for title, table in parts.items())
-    print(text)
-    if tuple(names) == NAMES:
-        payload = {"results": results, "folds": folds, "tenth": tenth}
-        publish(__file__, "refinements", payload, text)
+            results, text = function()
+        print(text, flush=True)
+        publish(__file__, name, {"results": results}, text)
 
 
 def _by_label(runs):
@@ -157,4 +173,4 @@ def _tenth_table(tenth):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or NAMES)
+    main(sys.argv[1:] or PARTS)
