@@ -3,8 +3,8 @@
 Part `means`: seven data sets, three seeds. Number of components, covariance type and
 shrinkage are those that ``GaussianMixture`` chooses on the training samples, the same
 for all costs. With ``refine="covariances"`` the means stay where the cost put them,
-with ``"em"`` they move. Part `folds`: ten folds of the training samples of the first seed, to say
-which differences of the four costs are more than chance. Part `tenth`:
+with ``"em"`` they move. Part `folds`: ten folds of the training samples of the first
+seed, to say which differences of the four costs are more than chance. Part `tenth`:
 ``refine="weights"`` with a tenth of the samples as centers, a compressed kernel density
 estimate, beside scikit-learn's of all samples with a cross-validated bandwidth.
 
