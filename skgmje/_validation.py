@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from skgmje._backend import FLOATS, from_tensor
 from skgmje._sklearn import StrOptions, _check_sample_weight, _name_estimators
+from skgmje._warnings import warn
 from skgmje.em import RowBlocks
 from skgmje.gaussian import COVARIANCE_TYPES
 
@@ -111,12 +112,10 @@ def check_values(estimator, X, n_samples=None, single=None):
         single = low == high
         single[single] = (~np.isnan(X[:, single])).sum(axis=0) == 1
     if single.any() and n_samples > 1:
-        warnings.warn(
+        warn(
             f"X has a single value in {_named(estimator, single)}, and {n_samples - 1} "
             "samples without: it tells nothing of a spread, and the density there is "
             "as narrow as reg_covar. Drop such a column, or give more values.",
-            UserWarning,
-            stacklevel=4,
         )
 
 
@@ -278,12 +277,10 @@ def warn_about_ties(estimator, ties, atoms, what, remedy):
     if not tied.any():
         return
     names = getattr(estimator, "feature_names_in_", None) if what == "columns" else None
-    warnings.warn(
+    warn(
         f"{type(estimator).__name__}: many of the values of {what} "
         f"{_listed(tied, names, ties)} repeat others. A log-likelihood of ties "
         f"measures how narrow the components may be. {remedy}",
-        UserWarning,
-        stacklevel=5,
     )
 
 

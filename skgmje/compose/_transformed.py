@@ -1,7 +1,6 @@
 """A density behind a transformer, and its mass on the image of the map."""
 
 import inspect
-import warnings
 from numbers import Integral
 from typing import NamedTuple
 
@@ -32,6 +31,7 @@ from skgmje._validation import (
     mean_score,
     nameless,
 )
+from skgmje._warnings import warn
 from skgmje.compose._bijections import WHOLE_LINE, bijection, is_everywhere, type_of
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
@@ -63,14 +63,12 @@ def warn_about_loss(transformer, bijection, X):
     share = lost.mean(axis=0)
     j = int(share.argmax())
     if share[j] > _LOST_SHARE:
-        warnings.warn(
+        warn(
             f"{transformer!r} loses what tells samples apart: of {len(X)} samples "
             f"{share[j]:.0%} do not come back from their images in column {j} (counted "
             f"from 0), whose standard deviation is {spread[j]:.3g} about the mean "
             f"{X[:, j].mean():.3g}. The density means little there. Center and scale "
             "first, for example make_pipeline(StandardScaler(), ...).",
-            UserWarning,
-            stacklevel=4,
         )
 
 

@@ -1,6 +1,5 @@
 """Predict methods of conditional densities, and checks of their samples."""
 
-import warnings
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -28,6 +27,7 @@ from skgmje._validation import (
     tie_shares,
     warn_about_ties,
 )
+from skgmje._warnings import warn
 
 
 def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
@@ -133,7 +133,7 @@ class ConditionalDensityMixin(EstimatorMixin):
         """Warn of what went wrong in ``fit``, if anything."""
         if text:
             text = f"{type(self).__name__}: {text.strip()}"
-            warnings.warn(text, category, stacklevel=4)
+            warn(text, category)
 
     def _check_targets(self, X, y):
         """Return targets of shape (n_samples, n_targets) that belong to `X`."""

@@ -23,6 +23,7 @@ from skgmje._settings import own_settings
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_rows
+from skgmje._warnings import warn
 from skgmje.conditional._models import JointConditional
 from skgmje.em._select import fit_selected
 from skgmje.embedding._embedder_options import (
@@ -332,11 +333,7 @@ class Embedder(
         name = type(self).__name__
         troubles = [trouble for trouble in troubles if trouble]
         if troubles:
-            warnings.warn(
-                f"{name} did not converge. {' '.join(troubles)}",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
+            warn(f"{name} did not converge. {' '.join(troubles)}", ConvergenceWarning)
         warn_of_collapse(name, words)
 
     @property

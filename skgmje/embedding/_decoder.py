@@ -1,6 +1,5 @@
 """Autoencoders with several centers for a code."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -19,6 +18,7 @@ from skgmje._options import as_asked, as_options
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_numbers, check_rows
+from skgmje._warnings import warn
 from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
 from skgmje.embedding._decoder_cost import KERNELS, OBJECTIVES, kernel_terms
 from skgmje.embedding._losses import CollapseWarning
@@ -372,7 +372,7 @@ class KernelDecoder(
         troubles = [words for words in (trained.training.trouble, trouble) if words]
         if troubles:
             message = f"{name} did not converge. {' '.join(troubles)}"
-            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+            warn(message, ConvergenceWarning)
         words = "All samples are identical; codes carry no information." * is_one
         if self.effective_samples_ < _LEAST_SHARE * trained.batch_size:
             words = (
@@ -382,7 +382,7 @@ class KernelDecoder(
                 "kernel's variance (variance='auto' tunes it)."
             )
         if words:
-            warnings.warn(words, CollapseWarning, stacklevel=4)
+            warn(words, CollapseWarning)
 
     def _check_predict(self, X):
         """Return samples like those of fit, also of images."""

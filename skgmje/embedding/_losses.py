@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from skgmje._backend import (
     namespace,
     solve_triangular,
 )
+from skgmje._warnings import warn
 from skgmje.embedding._views import as_views
 
 
@@ -730,7 +730,7 @@ def warn_of_collapse(name, words):
     """Warn that the embeddings of estimator `name` collapsed, if there are words."""
     if words:
         message = f"The embeddings of {name} have collapsed. {words}"
-        warnings.warn(message, CollapseWarning, stacklevel=5)
+        warn(message, CollapseWarning)
 
 
 def diagnose(estimator, X):

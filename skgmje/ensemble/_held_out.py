@@ -1,6 +1,5 @@
 """Folds, held-out results and weights of the candidates."""
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +7,7 @@ from sklearn.model_selection import check_cv
 
 from skgmje._parallel import Failure
 from skgmje._standardize import distinct
+from skgmje._warnings import warn
 from skgmje.em._select import held_out_results, pool_weights
 
 # Of many samples, one part held out tells enough; of few, all are held out once.
@@ -219,9 +219,7 @@ def warn_about_failures(failed, n_candidates):
     reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
     if len(failed) == n_candidates:
         raise ValueError(f"Every member of the stack failed. {reasons}")
-    warnings.warn(
+    warn(
         f"StackingDensity drops {len(failed)} of {n_candidates} members that failed. "
         f"{reasons}",
-        UserWarning,
-        stacklevel=4,
     )

@@ -1,6 +1,5 @@
 """A density that averages many, with weights by held-out likelihood."""
 
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -25,6 +24,7 @@ from skgmje._validation import (
     tie_shares,
     warn_about_ties,
 )
+from skgmje._warnings import warn
 from skgmje.ensemble._held_out import (
     Fitted,
     Table,
@@ -55,12 +55,10 @@ def warn_about_constants(atoms):
     """Warn of columns in which a density has no bound but the regularisation."""
     constant = np.flatnonzero(atoms == 1)
     if len(constant):
-        warnings.warn(
+        warn(
             f"StackingDensity: the columns {constant.tolist()} are constant; their "
             "density is that of the regularisation, a Gaussian of a standard "
             "deviation of 0.003 in their own units. Drop them.",
-            UserWarning,
-            stacklevel=3,
         )
 
 

@@ -1,6 +1,5 @@
 """Gaussian mixtures by expectation-maximisation."""
 
-import warnings
 from functools import partial
 from numbers import Integral, Real
 
@@ -20,6 +19,7 @@ from skgmje._validation import (
     check_values,
     check_weights,
 )
+from skgmje._warnings import warn
 from skgmje.em._blocks import BlocksWithValues
 from skgmje.em._em import (
     SHRINKAGE_TARGETS,
@@ -788,4 +788,4 @@ def warn_about(
             "or remove duplicated features and samples."
         )
     if problems:
-        warnings.warn(" ".join(problems), ConvergenceWarning, stacklevel=3)
+        warn(" ".join(problems), ConvergenceWarning)

@@ -1,6 +1,5 @@
 """Mixtures whose centers a network places by a kernel cost."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -21,6 +20,7 @@ from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import standardization
 from skgmje._training._schedule import Schedule
 from skgmje._validation import TypeOptions
+from skgmje._warnings import warn
 from skgmje.costs._costs import TRAINING_COSTS
 from skgmje.gaussian import Bandwidths
 from skgmje.mixture._base import MixtureDensityMixin
@@ -42,9 +42,6 @@ from skgmje.mixture._kernel_recipe import (
     training_samples,
 )
 from skgmje.mixture._kernel_refine import REFINEMENTS, read_refinement
-
-# Frames between these functions and the user's call of fit.
-_STACKLEVEL = 5
 
 
 def describe_drop(loss_curve, max_iter, tol):
@@ -68,35 +65,27 @@ def warn_of_troubles(name, troubles):
     """Warn once that estimator `name` did not converge, with all reasons."""
     troubles = [trouble for trouble in troubles if trouble]
     if troubles:
-        warnings.warn(
-            f"{name} did not converge. {' '.join(troubles)}",
-            ConvergenceWarning,
-            stacklevel=_STACKLEVEL,
-        )
+        warn(f"{name} did not converge. {' '.join(troubles)}", ConvergenceWarning)
 
 
 def warn_of_dead_gradient(estimator, n_pairs):
     """Warn if the cost of a fitted estimator saw few pairs of a sample and a center."""
     if estimator.pair_ess_ < 0.01 * n_pairs:
         bandwidths = ", ".join(f"{h:.3g}" for h in np.atleast_1d(estimator.bandwidth_))
-        warnings.warn(
+        warn(
             f"Only {estimator.pair_ess_:.3g} of {n_pairs} pairs of a sample and a "
             f"center count at bandwidth {bandwidths}, so most samples "
             "have no gradient. Increase bandwidth, or use bandwidth='cell'.",
-            UserWarning,
-            stacklevel=_STACKLEVEL,
         )
 
 
 def warn_of_no_density(estimator, cost):
     """Warn if the variance that is reported belongs to no density."""
     if estimator.refine is None and cost.is_density is False:
-        warnings.warn(
+        warn(
             f"cost={estimator.cost!r} compares operators: its variance is not that of "
             "a density, and with refine=None likelihoods say little. Use "
             "refine='weights' or 'covariances', or cost='scalar'.",
-            UserWarning,
-            stacklevel=_STACKLEVEL,
         )
 
 
