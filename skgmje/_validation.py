@@ -1,6 +1,7 @@
 """Checks of parameters, samples and sample weights, in memory or held by an engine."""
 
 import warnings
+from collections.abc import Sequence
 from contextlib import contextmanager
 from numbers import Real
 
@@ -224,13 +225,20 @@ def check_numbers(values, name, **options):
 def positive_numbers(value, name, meaning):
     """Return positive numbers, or one, as a list; `meaning` says what they are."""
     numbers = value.tolist() if hasattr(value, "tolist") else value
-    numbers = [numbers] if isinstance(numbers, Real) else list(numbers)
-    if not (numbers and all(isinstance(v, Real) and 0 < v < np.inf for v in numbers)):
+    # Sets have no order, and of a dict these would be its keys.
+    numbers = numbers if isinstance(numbers, Sequence) else [numbers]
+    if not numbers or not all(map(_is_positive, numbers)):
         raise ValueError(
             f"{name}={value!r} must be a positive, finite number, or a sequence of "
             f"such numbers. {meaning}"
         )
-    return numbers
+    return list(numbers)
+
+
+def _is_positive(value):
+    """Return whether a value is a positive, finite number, and no truth value."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    return is_number and 0 < value < np.inf
 
 
 def check_weights(sample_weight, X):

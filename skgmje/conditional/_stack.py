@@ -53,9 +53,10 @@ class StackingConditionalDensity(
         out by their samples. 'boosting': boosted trees, and 'network': mixture density
         networks on the contexts alone, held out by folds; up to four columns of
         contexts and targets, a 'joint' mixture pools with them. Regressors of your own
-        see the contexts as they came, and are held out by folds; without a name they
-        get that of their class, as in :func:`~sklearn.pipeline.make_pipeline`. Empty
-        or None: networks on the contexts alone.
+        see the contexts as they came, with their names, and are held out by folds; all
+        columns must be numbers, though, for the networks see them, too. Without a name
+        they get that of their class, as in :func:`~sklearn.pipeline.make_pipeline`.
+        Empty or None: networks on the contexts alone.
 
     n_components : int, default=5
         Number of components of each network.
@@ -281,8 +282,9 @@ class StackingConditionalDensity(
             self.tie_share_ = float(tie_shares(Y)[0].max())
             random_state = check_random_state(self.random_state)
             raw = X.astype(np.float64)
-            if as_given(self, given, X) is not X:
-                raw = _of_positive_weight(given, given_weight)
+            named = as_given(self, given, X)
+            if named is not X:
+                raw = _of_positive_weight(named, given_weight)
             rows = self._rows(raw, X, Y, sample_weight, groups, units, random_state)
             plan = self._plan(rows, units[1], lambda: task.step("part"))
             stacking = Stacking(rows, plan, random_state)

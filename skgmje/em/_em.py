@@ -16,7 +16,7 @@ from skgmje._backend import (
 from skgmje._interrupt import Work
 from skgmje._settings import own_errors
 from skgmje.em._blocks import RowBlocks
-from skgmje.gaussian._checks import check_single, patterns
+from skgmje.gaussian._checks import check_single, check_type, patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Prior
 from skgmje.gaussian._mixture import Mixture
@@ -664,7 +664,8 @@ def start_mixture(
     Raises
     ------
     ValueError
-        If a feature has no value and `moments` are not given.
+        If a feature has no value and `moments` are not given, or if `means` or
+        `covariance_type` are none.
 
     Examples
     --------
@@ -693,7 +694,9 @@ def first_parameters(
     """Return the :class:`Parameters` of :func:`start_mixture`."""
     X, sample_weight = map(from_tensor, as_floats(X, sample_weight))
     resp = to_numpy(resp)
+    check_type(covariance_type)
     if means is not None:
+        means = _checked_means(means, X, resp)
         n_components = len(means)
     else:
         n_components = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
@@ -712,6 +715,19 @@ def first_parameters(
     full = _first_step(labelled, "full", borrowed, means)
     covariances = kind.first(full.covariances, rank, prior.reg_covar)
     return Parameters(full.weights, full.means, covariances, covariance_type)
+
+
+def _checked_means(means, X, resp):
+    """Return given means as an array, of which every label has one."""
+    means = to_numpy(means)
+    means = means if means.dtype.kind == "f" else means.astype(X.dtype)
+    n_labels = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
+    if means.ndim != 2 or means.shape[1] != X.shape[1] or len(means) < n_labels:
+        raise ValueError(
+            f"means has shape {means.shape}. Give one mean of {X.shape[1]} features "
+            f"for each of {n_labels} labels."
+        )
+    return means
 
 
 def _checked_moments(X, sample_weight, moments):

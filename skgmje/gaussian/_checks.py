@@ -72,13 +72,18 @@ def _is_positive_integer(value):
     return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
 
 
-def check_parameters(weights, means, covariances, covariance_type):
-    """Return the four parameters of a mixture as arrays that fit together."""
+def check_type(covariance_type):
+    """Raise if there is no such covariance type."""
     if covariance_type not in COVARIANCE_TYPES:
         raise ValueError(
             f"covariance_type={covariance_type!r} is not known. "
             f"Choose one of {sorted(COVARIANCE_TYPES)}."
         )
+
+
+def check_parameters(weights, means, covariances, covariance_type):
+    """Return the four parameters of a mixture as arrays that fit together."""
+    check_type(covariance_type)
     means = _floating(means)
     if means.ndim < 2:
         raise ValueError(
