@@ -32,7 +32,6 @@ NO_ANSWERS = (
     "fit",
     "aic",
     "bic",
-    "score",
     "sample",
     "save",
     "set_",

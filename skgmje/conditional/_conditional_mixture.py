@@ -186,8 +186,8 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
                 sample_weight,
                 check_random_state(self.random_state),
             )
-            trouble = task.end(self._store, fit, sample_weight)
-        self._warn(trouble)
+            complaint = task.end(self._store, fit, sample_weight)
+        self._warn(complaint)
         return self
 
     def _settings(self, source, task, *data):
@@ -228,15 +228,15 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         if "pool_weights" in fit.info:
             self.pool_weights_ = fit.info["pool_weights"]
         self.held_out_score_ = None
-        trouble = fit.trouble
+        complaint = fit.complaint
         if fit.held_out is not None:
             judged = ~np.isnan(fit.held_out)
             weight = None if sample_weight is None else sample_weight[judged]
             score = np.average(fit.held_out[judged], weights=weight)
             self.held_out_score_ = float(score - np.log(self._units[1][1]).sum())
             if score < LOWEST_SCORE * self.n_outputs_:
-                trouble += TOO_NARROW
-        return trouble
+                complaint += TOO_NARROW
+        return complaint
 
     def _mixture_of(self, X):
         """Return the mixtures of checked rows in the units of the targets."""

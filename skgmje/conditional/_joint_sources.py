@@ -92,8 +92,8 @@ class JointMixture(Source):
             info = {"cv_results": selection.cv_results, "n_iter": result.n_iter}
             info["shrinkage"] = selection.shrinkage
             model = JointConditional(result.mixture, n_context)
-            trouble = unsettled(result, density.tol, UNSETTLED)
-            return Fit(model, selection.held_out, info, trouble)
+            complaint = unsettled(result, density.tol, UNSETTLED)
+            return Fit(model, selection.held_out, info, complaint)
 
         return work.end(describe)
 
@@ -210,8 +210,8 @@ class NeuralGas(Source):
 
         def describe(result):
             model = JointConditional(result.mixture, X.shape[1])
-            trouble = unsettled(result, self.tol, UNSETTLED)
-            return Fit(model, held_out, info | {"n_iter": result.n_iter}, trouble)
+            complaint = unsettled(result, self.tol, UNSETTLED)
+            return Fit(model, held_out, info | {"n_iter": result.n_iter}, complaint)
 
         data = gas, rows, shrinkage, self, sample_weight, moments
         return learn_then(describe, EMResult, _refine, *data)
@@ -378,9 +378,9 @@ class MemoryBank(Source):
             sizes, steps = ((value,) for value in choice.params.values())
 
         def describe(mixture, n_iter):
-            trouble = "" if _complete(rows).any() else INCOMPLETE
+            complaint = "" if _complete(rows).any() else INCOMPLETE
             model = JointConditional(mixture, n_context)
-            return Fit(model, held_out, info | {"n_iter": n_iter}, trouble)
+            return Fit(model, held_out, info | {"n_iter": n_iter}, complaint)
 
         try:
             [(params, mixture)] = candidates(rows, sample_weight, random_state)

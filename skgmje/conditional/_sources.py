@@ -98,10 +98,10 @@ def _pool(fits, X, sample_weight, random_state):
     for fit in fits.values():
         info |= fit.info
     info["pool_weights"] = dict(zip(fits, weights.tolist(), strict=True))
-    trouble = " ".join(fit.trouble for fit in fits.values() if fit.trouble)
+    complaint = " ".join(fit.complaint for fit in fits.values() if fit.complaint)
     used = np.flatnonzero(weights)
     log_prob = logsumexp(held_out[:, used] + np.log(weights[used]), axis=1)
-    return Fit(PooledConditional(weights, models), log_prob, info, trouble)
+    return Fit(PooledConditional(weights, models), log_prob, info, complaint)
 
 
 def _make_prototypes():

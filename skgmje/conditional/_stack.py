@@ -292,7 +292,7 @@ class StackingConditionalDensity(
             task.end(self._record, stacking, rows)
         for name, reason in stacking.dropped.items():
             self._warn(f"the member {name!r} was dropped: {reason}.", UserWarning)
-        self._warn(stacking.trouble)
+        self._warn(stacking.complaint)
         return self
 
     def _rows(self, raw, X, Y, sample_weight, groups, units, random_state):

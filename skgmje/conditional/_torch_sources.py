@@ -307,7 +307,7 @@ def fit_network(X, Y, source, settings, sample_weight=None, random_state=None):
     def describe(trained):
         model, unseen, training, _ = trained
         info = {"loss_curve": training.loss_curve, "n_iter": len(training.loss_curve)}
-        return Fit(model, _held_out(model, X, Y, unseen), info, training.trouble)
+        return Fit(model, _held_out(model, X, Y, unseen), info, training.complaint)
 
     data = X, Y, fold, source, settings, sample_weight, random_state
     return learn_then(describe, tuple, train_network, *data)
@@ -393,7 +393,7 @@ def fit_module(X, Y, source, settings, sample_weight=None, random_state=None):
                 model = JointConditional(model.module().to_numpy(), n_context)
         n_iter = len(training.loss_curve)
         info = {"loss_curve": training.loss_curve, "n_iter": n_iter}
-        return Fit(model, None, info, training.trouble)
+        return Fit(model, None, info, training.complaint)
 
     data = module, criterion, tensors, source, settings, random_state
     return learn_then(describe, Training, _train, *data)

@@ -179,7 +179,7 @@ _MANY_FEATURES = 16
 
 
 @dataclass(frozen=True)
-class Bumps:
+class Kernels:
     """Variances of the kernels, in squared units of the standardized data."""
 
     variances: tuple

@@ -231,8 +231,8 @@ class Embedder(
             seed, self._seed = random_state.randint(_LARGEST_SEED, size=2).tolist()
             trained = train_encoders(self, pairs, size, device, seed, task)
             more = seed, settings, random_state
-            troubles, words = task.end(self._store, task, trained, X, pairs, *more)
-        self._warn(troubles, words)
+            complaints, words = task.end(self._store, task, trained, X, pairs, *more)
+        self._warn(complaints, words)
         return self
 
     def _store(self, task, trained, X, pairs, seed, settings, random_state):
@@ -246,12 +246,12 @@ class Embedder(
         self._moments = PairMoments.from_pairs(*views)
         # What will be asked for is the sample as it is.
         z_context = self._encode(self.encoder_, pairs.context)
-        density, trouble = self._fit_density(
+        density, complaint = self._fit_density(
             settings, z_context, views[1], random_state, task
         )
         self._density = density
         self.occupancy_ = density.marginal.responsibilities(z_context).mean(axis=0)
-        return [trained.training.trouble, trouble], self._judge(z_context)
+        return [trained.training.complaint, complaint], self._judge(z_context)
 
     def _read(self, X, y):
         """Return the samples of `X` and `y`, and remember which of them are images."""
@@ -328,12 +328,12 @@ class Embedder(
         self.embedding_dim_ = z_context.shape[1]
         return describe(figures, len(z_context), self.logdet_drop_.max())
 
-    def _warn(self, troubles, words):
+    def _warn(self, complaints, words):
         """Warn of what is wrong."""
         name = type(self).__name__
-        troubles = [trouble for trouble in troubles if trouble]
-        if troubles:
-            warn(f"{name} did not converge. {' '.join(troubles)}", ConvergenceWarning)
+        complaints = [complaint for complaint in complaints if complaint]
+        if complaints:
+            warn(f"{name} did not converge. {' '.join(complaints)}", ConvergenceWarning)
         warn_of_collapse(name, words)
 
     @property

@@ -299,8 +299,8 @@ class KernelDecoder(
                 seed,
                 task,
             )
-            trouble = task.end(self._store, task, trained, X, random_state)
-        self._warn(trained, trouble, is_one=bool((X == X[0]).all()))
+            complaint = task.end(self._store, task, trained, X, random_state)
+        self._warn(trained, complaint, is_one=bool((X == X[0]).all()))
         return self
 
     def _store(self, task, trained, X, random_state):
@@ -308,11 +308,11 @@ class KernelDecoder(
         self._asked = as_asked(self)
         self._keep(trained, X.dtype)
         codes = self._encode(X)
-        self.latent_mixture_, trouble = fit_codes(
+        self.latent_mixture_, complaint = fit_codes(
             codes, self.n_components, random_state, task
         )
         self.residual_variance_ = self._residual_variance(X, codes)
-        return trouble
+        return complaint
 
     def _read(self, X):
         """Return samples, and remember what images they were, if any."""
@@ -366,12 +366,14 @@ class KernelDecoder(
         # Samples that the network has memorized have some variance too.
         return max(float(total) / X.size, 1e-12)
 
-    def _warn(self, trained, trouble, *, is_one):
+    def _warn(self, trained, complaint, *, is_one):
         """Warn of what is wrong."""
         name = type(self).__name__
-        troubles = [words for words in (trained.training.trouble, trouble) if words]
-        if troubles:
-            message = f"{name} did not converge. {' '.join(troubles)}"
+        complaints = [
+            words for words in (trained.training.complaint, complaint) if words
+        ]
+        if complaints:
+            message = f"{name} did not converge. {' '.join(complaints)}"
             warn(message, ConvergenceWarning)
         words = "All samples are identical; codes carry no information." * is_one
         if self.effective_samples_ < _LEAST_SHARE * trained.batch_size:
@@ -647,10 +649,10 @@ def fit_codes(codes, n_components, random_state, task):
         max_iter=_N_STEPS,
         reg_covar=_FLOOR,
     ).result
-    trouble = ""
+    complaint = ""
     if not result.converged:
-        trouble = (
+        complaint = (
             f"The mixture of codes did not converge in {_N_STEPS} steps. Decrease "
             "n_components."
         )
-    return result.mixture.affine(units.scale, units.loc), trouble
+    return result.mixture.affine(units.scale, units.loc), complaint

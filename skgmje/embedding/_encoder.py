@@ -44,7 +44,7 @@ from skgmje.embedding._embedder_options import (
     layers_of,
     loss_of,
 )
-from skgmje.embedding._foreign import own_network
+from skgmje.embedding._foreign import own_encoder
 from skgmje.embedding._losses import Embeddings, covariance, log_det
 from skgmje.embedding._views import (
     ImageAugmentation,
@@ -360,7 +360,7 @@ def build_encoder(view, options, embedding_dim, random_state, *, on_top):
 
 def _own(view, own, embedding_dim, random_state, *, on_top):
     """Return a network of the user's, and layers on top of it if it ends anywhere."""
-    body, width = own_network(view, own, embedding_dim, may_be_wide=on_top)
+    body, width = own_encoder(view, own, embedding_dim, may_be_wide=on_top)
     if view.image_shape is not None:
         body = AsImages(body, view.image_shape)
     if not on_top:

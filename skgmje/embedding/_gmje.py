@@ -289,4 +289,4 @@ class GMJEEmbedder(Embedder):
         density = latent_density(
             fit.model, z_context, context, target, joint, random_state
         )
-        return density, fit.trouble
+        return density, fit.complaint

@@ -95,7 +95,7 @@ class Kernel(ABC):
         Point near the middle of the data; subtracted before squares are taken.
 
     limit : float
-        Largest squared Mahalanobis norm of a centred mean for which the
+        Largest squared Mahalanobis norm of a centered mean for which the
         expanded square is used.
     """
 
@@ -170,7 +170,7 @@ class Kernel(ABC):
         self.drop = 0.5 * self.n_features - float(held.min())
 
     def block(self, n_rows, work):
-        """Return the array for a block's centred rows, as columns, and features."""
+        """Return the array for a block's centered rows, as columns, and features."""
         n_first = self.n_first if self.expands else self.n_features
         return buffer(work, "block", (n_first, n_rows))
 
@@ -204,7 +204,7 @@ class Kernel(ABC):
 
     @abstractmethod
     def _direct(self, columns, work):
-        """Return the joint log-densities of centred columns by differences."""
+        """Return the joint log-densities of centered columns by differences."""
 
     def moments(self, block, resp, work):
         """Return ``(sums, scatter)`` of a block's columns about the origins."""
@@ -263,7 +263,7 @@ class Kernel(ABC):
         return stats
 
     def squared_distances(self, columns):
-        """Return squared Mahalanobis distances of centred columns, shape (k, n)."""
+        """Return squared Mahalanobis distances of centered columns, shape (k, n)."""
         return -2 * (self._direct(columns, {}) - self._log_norm[:, None])
 
     def log_joint(self, block, work):
@@ -272,7 +272,7 @@ class Kernel(ABC):
         Parameters
         ----------
         block : ndarray of shape (n_first, n_rows)
-            Centred rows as columns, and their features.
+            Centered rows as columns, and their features.
 
         work : dict
             Buffers, reused from block to block.

@@ -186,7 +186,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
 
     See Also
     --------
-    KernelMixtureDensity : Centres placed by a kernel matrix cost.
+    KernelMixtureDensity : Centers placed by a kernel matrix cost.
     sklearn.mixture.GaussianMixture : Plain maximum likelihood.
 
     References

@@ -61,11 +61,11 @@ def describe_drop(loss_curve, max_iter, tol):
     )
 
 
-def warn_of_troubles(name, troubles):
+def warn_of_complaints(name, complaints):
     """Warn once that estimator `name` did not converge, with all reasons."""
-    troubles = [trouble for trouble in troubles if trouble]
-    if troubles:
-        warn(f"{name} did not converge. {' '.join(troubles)}", ConvergenceWarning)
+    complaints = [complaint for complaint in complaints if complaint]
+    if complaints:
+        warn(f"{name} did not converge. {' '.join(complaints)}", ConvergenceWarning)
 
 
 def warn_of_dead_gradient(estimator, n_pairs):
@@ -420,10 +420,10 @@ class KernelMixtureDensity(
             self.cost_ = cost_name(self, generator, recipe.units)
             self._code_dim = generator._width(X.shape[1])
             placement = train_centers(self, data, X.dtype, size, recipe, task, device)
-            bandwidths = unit * np.sqrt(recipe.bumps.variances)
+            bandwidths = unit * np.sqrt(recipe.kernels.variances)
             found = placement, settings, bandwidths
-            trouble = task.end(self._store, task, refinement, data, *found)
-        self._warn(placement, trouble, read_cost(self, generator))
+            complaint = task.end(self._store, task, refinement, data, *found)
+        self._warn(placement, complaint, read_cost(self, generator))
         self._warn_of_ties(X)
         return self
 
@@ -449,14 +449,14 @@ class KernelMixtureDensity(
             self.generator_ = placement.network
         self._n_features_out = len(self.weights_)
         self.converged_ = False
-        return refined.trouble
+        return refined.complaint
 
-    def _warn(self, placement, trouble, cost):
+    def _warn(self, placement, complaint, cost):
         """Say what did not go well in a fit that was not interrupted."""
         unsettled = describe_drop(self.loss_curve_, self.max_iter, self.tol)
-        troubles = [placement.training.trouble or unsettled, trouble]
-        self.converged_ = not any(troubles)
-        warn_of_troubles(type(self).__name__, troubles)
+        complaints = [placement.training.complaint or unsettled, complaint]
+        self.converged_ = not any(complaints)
+        warn_of_complaints(type(self).__name__, complaints)
         warn_of_dead_gradient(self, placement.diagnostics["n_pairs"])
         warn_of_no_density(self, cost)
 

@@ -18,7 +18,7 @@ class Refined(NamedTuple):
 
     mixture: Mixture
     n_parameters: int
-    trouble: str = ""
+    complaint: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def refine_by_em(refinement, data, model, settings, task):
         **shared,
     )
     remedy = "Increase tol, or max_iter of a mixture as refine."
-    trouble = unsettled(result, em.tol, remedy, "The refinement")
-    return Refined(result.mixture, result.mixture.n_parameters, trouble)
+    complaint = unsettled(result, em.tol, remedy, "The refinement")
+    return Refined(result.mixture, result.mixture.n_parameters, complaint)
 
 
 def refine_weights(refinement, data, model, settings, task):
