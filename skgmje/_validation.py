@@ -44,7 +44,7 @@ class TypeOptions(StrOptions):
 
 
 def as_blocks(X, sample_weight=None):
-    """Return rows that an engine holds as :class:`RowBlocks`, and None for others."""
+    """Return samples that an engine holds as :class:`RowBlocks`, None for others."""
     if isinstance(X, RowBlocks):
         if sample_weight is not None:
             raise ValueError(
@@ -60,16 +60,16 @@ def as_blocks(X, sample_weight=None):
 
 
 def is_lazy(X):
-    """Return whether rows are a Dask collection, without importing Dask."""
+    """Return whether samples are a Dask collection, without importing Dask."""
     return hasattr(X, "__dask_graph__")
 
 
 def refuse_blocks(estimator, X):
-    """Raise TypeError for rows that an engine holds: they may not fit into memory."""
+    """Raise TypeError for samples that an engine holds: memory may be too small."""
     if is_lazy(X) or isinstance(X, RowBlocks):
         raise TypeError(
             f"{type(estimator).__name__} takes no {type(X).__name__} here, but arrays "
-            "in memory: call X.compute() if the rows fit. GaussianMixture, "
+            "in memory: call X.compute() if the samples fit. GaussianMixture, "
             "KernelMixtureDensity and GrowingNeuralGasMixture fit and score Dask "
             "collections as they are."
         )
@@ -87,7 +87,7 @@ def check_blocks(estimator, blocks, *, allow_nan=False, min_samples=2):
     if overview.has_missing and not allow_nan:
         raise ValueError(
             f"Input X contains NaN, and {type(estimator).__name__} does not take it "
-            "as missing. Drop such rows, for example by X.dropna()."
+            "as missing. Drop such samples, for example by X.dropna()."
         )
     ends = np.stack([overview.smallest, overview.largest])
     ends = np.where(overview.weight > 0, ends, np.nan)
@@ -139,7 +139,7 @@ def _listed(chosen, names=None, shares=None):
 
 
 def check_magnitude(X):
-    """Raise if the squares of rows to learn from overflow."""
+    """Raise if the squares of samples to learn from overflow."""
     largest = max(
         float(np.fmax.reduce(X, axis=None)), -float(np.fmin.reduce(X, axis=None))
     )
@@ -151,7 +151,7 @@ def check_magnitude(X):
 
 
 def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=None):
-    """Return `X` as a float array of rows that the hot loops can square."""
+    """Return `X` as a float array of samples that the hot loops can square."""
     if reset or not _are_plain_rows(estimator, X, min_samples):
         refuse_blocks(estimator, X)
         X = validate_data(
@@ -242,13 +242,13 @@ def _is_positive(value):
 
 
 def check_weights(sample_weight, X):
-    """Return row weights as floats, or None if none are given."""
+    """Return sample weights as floats, or None if none are given."""
     if sample_weight is None:
         return None
     sample_weight = from_tensor(sample_weight)
     if not np.asarray(sample_weight).any():
         raise ValueError(
-            "sample_weight: all weights are zero; give at least one row a "
+            "sample_weight: all weights are zero; give at least one sample a "
             "positive weight."
         )
     is_single = getattr(sample_weight, "dtype", None) == np.float32
@@ -263,7 +263,7 @@ def as_scores(log_prob, X):
 
 
 def mean_score(log_prob, sample_weight):
-    """Return the weighted mean of log-densities; rows of weight zero do not count."""
+    """Return the weighted mean of log-densities; weights of zero do not count."""
     weight = check_weights(sample_weight, log_prob)
     if weight is None:
         return float(log_prob.mean())

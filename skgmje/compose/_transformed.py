@@ -437,8 +437,8 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             known = np.isfinite(Z).all(axis=1)
             if not known.all():
                 raise ValueError(
-                    f"Row {known.argmin()} of X, one of {np.sum(~known)}, has no "
-                    f"finite image under {self.transformer!r}. Drop such rows, or "
+                    f"Sample {known.argmin()} of X, one of {np.sum(~known)}, has no "
+                    f"finite image under {self.transformer!r}. Drop such samples, or "
                     "change the transformer."
                 )
             warn_about_loss(self.transformer, self._bijection, rows)
@@ -512,7 +512,7 @@ class TransformedDensity(EstimatorMixin, DensityMixin, BaseEstimator):
             raise ValueError(
                 f"The density {self.density_!r} gives the image of "
                 f"{self.transformer_!r} only the mass {mass.value:.2g}. Use a density "
-                "that fits its rows, or a transformer onto the whole space."
+                "that fits its samples, or a transformer onto the whole space."
             )
         self.image_mass_, self.image_mass_error_ = mass
 

@@ -31,7 +31,7 @@ from skgmje._warnings import warn
 
 
 def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
-    """Return checked contexts, targets as they came, weights, and rows that count."""
+    """Return checked contexts, targets as they came, weights, and what counts."""
     refuse_blocks(estimator, X)
     X, y = validate_data(
         estimator,
@@ -57,7 +57,7 @@ def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
     counts = sample_weight > 0
     if counts.sum() < 2:
         raise ValueError(
-            "sample_weight: only one row has a positive weight, which tells nothing "
+            "sample_weight: only one sample has a positive weight, which tells nothing "
             "of the spread. Give at least two."
         )
     check_values(estimator, X[counts])
@@ -152,14 +152,14 @@ class ConditionalDensityMixin(EstimatorMixin):
         return values[:, 0] if self._y_ndim == 1 else values
 
     def _chunks(self, X):
-        """Yield the mixtures of some rows at a time, and which rows they are."""
+        """Yield the mixtures of some samples at a time, and which samples they are."""
         X = self._check_predict(X)
         for start in range(0, len(X), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
             yield self._mixture_of(_safe_indexing(X, rows)), rows
 
     def _each_chunk(self, X, function):
-        """Apply `function` to the mixtures of some rows at a time; join the results."""
+        """Apply `function` to the mixtures of some samples at a time; join results."""
         return np.concatenate([function(*chunk) for chunk in self._chunks(X)])
 
     def predict_mixture(self, X):
@@ -173,7 +173,7 @@ class ConditionalDensityMixin(EstimatorMixin):
         Returns
         -------
         mixture : Mixture
-            One for each row, over the targets, in the units of `y`.
+            One for each sample, over the targets, in the units of `y`.
         """
         return self._mixture_of(self._check_predict(X))
 

@@ -79,7 +79,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         Weights of the pooled sources by name; only where several were pooled.
 
     held_out_score_ : float or None
-        Mean log-likelihood of training rows by models that did not see them, in
+        Mean log-likelihood of training samples by models that did not see them, in
         nats and in the units of `y`.
 
     cv_results_ : dict or None
@@ -105,8 +105,8 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     Notes
     -----
     Missing contexts (NaN) are integrated out exactly by the joint mixtures;
-    networks cannot have them, so 'auto' leaves such rows to the joint mixture, and
-    all rows if some are missing in ``fit``. ``score`` is a log-likelihood, not R
+    networks cannot have them, so 'auto' leaves such samples to the joint mixture, and
+    all samples if some are missing in ``fit``. ``score`` is a log-likelihood, not R
     squared.
 
     References
@@ -165,7 +165,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
             Targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; rows of weight zero are as good as absent.
+            Weights of the samples; samples of weight zero are as good as absent.
 
         Returns
         -------
@@ -239,7 +239,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         return complaint
 
     def _mixture_of(self, X):
-        """Return the mixtures of checked rows in the units of the targets."""
+        """Return the mixtures of checked samples in the units of the targets."""
         x_units, (y_loc, y_scale) = self._units
         mixture = self._model.predict_mixture(Standardization(*x_units).forward(X))
         return mixture.affine(y_scale, y_loc)

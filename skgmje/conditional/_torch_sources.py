@@ -67,7 +67,7 @@ MOST_JUDGED = 2000
 
 
 class MemberRows(torch.utils.data.Dataset):
-    """The rows of each member, all members' next to each other."""
+    """The samples of each member, all members' next to each other."""
 
     def __init__(self, tensors, index):
         self.tensors = tensors
@@ -188,7 +188,7 @@ class Dropout:
 def train_members(
     data, unseen, n_components, source, settings, random_state, start=None
 ):
-    """Train a network, each member without the rows that it must not see."""
+    """Train a network, each member without the samples that it must not see."""
     generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
     shape = ("n_members", "hidden_layer_sizes", "covariance_type", "min_scale")
     network = MixtureDensityNetwork(
@@ -272,7 +272,7 @@ def _net_params(context, decay):
 
 
 def _member_rows(chosen, random_state):
-    """List the chosen rows of each member, in random order, filled by repetition."""
+    """List the chosen samples of each member, in random order, filled by repetition."""
     rows = [random_state.permutation(np.flatnonzero(row)) for row in chosen]
     most = max(map(len, rows))
     return torch.from_numpy(np.stack([np.resize(row, most) for row in rows]))
@@ -344,7 +344,7 @@ def train_network(
 
 
 def _held_out(model, X, Y, unseen):
-    """Pool, for each row, the members that have not seen it; NaN if all have."""
+    """Pool, for each sample, the members that have not seen it; NaN if all have."""
     total = np.full(len(X), -np.inf)
     for m, rows in enumerate(unseen):
         log_prob = model.member(m).heads(X[rows]).log_prob(Y[rows])[0]

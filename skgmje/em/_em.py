@@ -411,7 +411,7 @@ def expectation_maximization(
     r"""Fit a Gaussian mixture by (maximum a posteriori) EM.
 
     The M-step shrinks the second moments :math:`S_k` of component k towards a
-    target :math:`T_k` with the weight of s rows,
+    target :math:`T_k` with the weight of s samples,
 
     .. math:: \Sigma_k = (S_k + s T_k) / (N_k + s) + \epsilon I,
 
@@ -422,7 +422,7 @@ def expectation_maximization(
     Parameters
     ----------
     X : array of shape (n_samples, n_features), or RowBlocks
-        Rows; NaN means missing: a component, or a feature, that sees no value keeps
+        Samples; NaN means missing: a component, or a feature, that sees no value keeps
         what `start` says of it. The E-step over a torch tensor runs on its
         device, in double precision, without missing entries; that over
         :class:`RowBlocks`, which have their own weights, where the blocks are.
@@ -650,7 +650,7 @@ def start_mixture(
         Number of factors of a low-rank covariance.
 
     moments : tuple of ndarray of shape (n_features,), default=None
-        Means and variances of the features, where `X` is a part of the rows; None
+        Means and variances of the features, where `X` is a part of the samples; None
         means those of the values in `X`.
 
     means : ndarray of shape (n_components, n_features), default=None
@@ -659,7 +659,7 @@ def start_mixture(
     Returns
     -------
     mixture : Mixture
-        Without labels that have no rows, unless `means` are given.
+        Without labels that have no samples, unless `means` are given.
 
     Raises
     ------

@@ -247,7 +247,7 @@ def check_rows(X, mixture, name="X"):
     xp = namespace(X)
     if is_checked(X) and not _all_finite(X) and bool(xp.any(xp.isinf(X))):
         raise ValueError(
-            f"{name} has entries that are infinite in {X.dtype}. Remove those rows, "
+            f"{name} has entries that are infinite in {X.dtype}. Remove those samples, "
             "clip or scale them."
         )
     return X
@@ -261,7 +261,7 @@ def _all_finite(X):
 
 
 def check_leading(X, mixture, name):
-    """Raise if rows and mixtures cannot be paired."""
+    """Raise if samples and mixtures cannot be paired."""
     leading = tuple(mixture.means.shape[:-2])
     try:
         fits = np.broadcast_shapes(tuple(X.shape[:-1]), leading)
@@ -270,7 +270,7 @@ def check_leading(X, mixture, name):
     if fits is None:
         raise ValueError(
             f"{name} has shape {tuple(X.shape)} but there is one mixture for each of "
-            f"{leading} samples: row i goes with mixture i. Give as many rows as "
+            f"{leading} samples: sample i goes with mixture i. Give as many samples as "
             "mixtures; further axes before them broadcast."
         )
 
@@ -297,7 +297,7 @@ def find_missing(X, missing, name="X"):
         raise ValueError(
             f"{name} has {int(mask.sum())} NaN in {int(mask.any(-1).sum())} rows. "
             "Remove or impute them, or pass missing='marginal' where it is offered "
-            "to score those rows under the marginal of what they show."
+            "to score those samples under the marginal of what they show."
         )
     return mask
 

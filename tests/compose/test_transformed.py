@@ -341,7 +341,7 @@ def test_parameters_stay_as_they_are():
                 log_det=LOG_DET,
             ),
             ValueError,
-            "Row 0 of X, one of 1, has no finite image",
+            "Sample 0 of X, one of 1, has no finite image",
         ),
     ],
 )
