@@ -34,7 +34,7 @@ def as_mixture(density):
         `GaussianMixture`, `BayesianGaussianMixture` (with its expected
         parameters plugged in; its own ``score_samples`` differs by a term of
         the posterior's width) or `KernelDensity` with ``kernel="gaussian"``
-        (one component for each stored row). Also a search that has found one of
+        (one component for each stored sample). Also a search that has found one of
         these, and a pipeline of this one step.
 
     Returns

@@ -10,7 +10,7 @@ from sklearn.base import DensityMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._interrupt import Interrupted, Work
-from skgmje._options import check_nested
+from skgmje._options import check_nested, refuse_classes
 from skgmje._settings import own_settings, settle
 from skgmje._sklearn import CallbackSupportMixin
 from skgmje._validation import mean_score
@@ -54,6 +54,10 @@ class EstimatorMixin(CallbackSupportMixin):
         """
         check_nested(self, params)
         return super().set_params(**params)
+
+    def _validate_params(self):
+        refuse_classes(self)
+        super()._validate_params()
 
     def save(self, path):
         """Write the fitted estimator to a file that :func:`skgmje.load` reads.

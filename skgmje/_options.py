@@ -1,5 +1,7 @@
 """Options of a part of an estimator, which are one parameter of it."""
 
+import copy
+
 from sklearn.base import BaseEstimator, clone
 
 from skgmje._sklearn import validate_parameter_constraints
@@ -27,6 +29,32 @@ def as_options(value, words):
     if isinstance(options, Options):
         options.check()
     return options
+
+
+def refuse_classes(estimator):
+    """Raise if a parameter is a class in place of an object of it."""
+    for name, value in estimator.get_params(deep=False).items():
+        for part in value if type(value) in (list, tuple) else (value,):
+            if isinstance(part, type) and issubclass(part, BaseEstimator):
+                kind = part.__name__
+                raise ValueError(
+                    f"{name}: {kind} is a class. Pass an object of it: {kind}(...)."
+                )
+
+
+def as_asked(estimator):
+    """Return an unfitted estimator with the parameters of now, whatever they become."""
+    asked = type(estimator).__new__(type(estimator))
+    params = estimator.get_params(deep=False)
+    vars(asked).update({name: _of_now(value) for name, value in params.items()})
+    return asked
+
+
+def _of_now(value):
+    """Return options as they are now; not a copy of the networks among them."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_of_now, value))
+    return copy.copy(value) if isinstance(value, Options) else value
 
 
 def check_nested(estimator, params):

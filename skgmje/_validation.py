@@ -1,6 +1,7 @@
 """Checks of parameters, samples and sample weights, in memory or held by an engine."""
 
 import warnings
+from collections.abc import Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
 
@@ -9,6 +10,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from skgmje._backend import FLOATS, from_tensor
 from skgmje._sklearn import StrOptions, _check_sample_weight, _name_estimators
+from skgmje._warnings import warn
 from skgmje.em import RowBlocks
 from skgmje.gaussian import COVARIANCE_TYPES
 
@@ -42,7 +44,7 @@ class TypeOptions(StrOptions):
 
 
 def as_blocks(X, sample_weight=None):
-    """Return rows that an engine holds as :class:`RowBlocks`, and None for others."""
+    """Return samples that an engine holds as :class:`RowBlocks`, None for others."""
     if isinstance(X, RowBlocks):
         if sample_weight is not None:
             raise ValueError(
@@ -58,16 +60,16 @@ def as_blocks(X, sample_weight=None):
 
 
 def is_lazy(X):
-    """Return whether rows are a Dask collection, without importing Dask."""
+    """Return whether samples are a Dask collection, without importing Dask."""
     return hasattr(X, "__dask_graph__")
 
 
 def refuse_blocks(estimator, X):
-    """Raise TypeError for rows that an engine holds: they may not fit into memory."""
+    """Raise TypeError for samples that an engine holds: memory may be too small."""
     if is_lazy(X) or isinstance(X, RowBlocks):
         raise TypeError(
             f"{type(estimator).__name__} takes no {type(X).__name__} here, but arrays "
-            "in memory: call X.compute() if the rows fit. GaussianMixture, "
+            "in memory: call X.compute() if the samples fit. GaussianMixture, "
             "KernelMixtureDensity and GrowingNeuralGasMixture fit and score Dask "
             "collections as they are."
         )
@@ -85,7 +87,7 @@ def check_blocks(estimator, blocks, *, allow_nan=False, min_samples=2):
     if overview.has_missing and not allow_nan:
         raise ValueError(
             f"Input X contains NaN, and {type(estimator).__name__} does not take it "
-            "as missing. Drop such rows, for example by X.dropna()."
+            "as missing. Drop such samples, for example by X.dropna()."
         )
     ends = np.stack([overview.smallest, overview.largest])
     ends = np.where(overview.weight > 0, ends, np.nan)
@@ -111,12 +113,10 @@ def check_values(estimator, X, n_samples=None, single=None):
         single = low == high
         single[single] = (~np.isnan(X[:, single])).sum(axis=0) == 1
     if single.any() and n_samples > 1:
-        warnings.warn(
+        warn(
             f"X has a single value in {_named(estimator, single)}, and {n_samples - 1} "
             "samples without: it tells nothing of a spread, and the density there is "
             "as narrow as reg_covar. Drop such a column, or give more values.",
-            UserWarning,
-            stacklevel=4,
         )
 
 
@@ -146,7 +146,7 @@ def check_count(**counts):
 
 
 def check_magnitude(X, name="X"):
-    """Raise if the squares of rows to learn from overflow."""
+    """Raise if the squares of samples to learn from overflow."""
     largest = max(
         float(np.fmax.reduce(X, axis=None)), -float(np.fmin.reduce(X, axis=None))
     )
@@ -158,7 +158,7 @@ def check_magnitude(X, name="X"):
 
 
 def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=None):
-    """Return `X` as a float array of rows that the hot loops can square."""
+    """Return `X` as a float array of samples that the hot loops can square."""
     if reset or not _are_plain_rows(estimator, X, min_samples):
         refuse_blocks(estimator, X)
         X = validate_data(
@@ -189,10 +189,16 @@ def _are_plain_rows(estimator, X, min_samples):
 def as_given(estimator, X, rows):
     """Return `X` if it is a frame whose names are known, else the checked samples."""
     # Parts of the estimator may choose columns by name or type.
+    X = _as_frame(X)
     named = "feature_names_in_" in vars(estimator) and hasattr(X, "columns")
-    # Columns of an Arrow table are its data.
-    is_frame = named and isinstance(X.columns[0], str)
-    return X if is_frame else rows
+    return X if named else rows
+
+
+def _as_frame(X):
+    """Return an Arrow table as a frame of pandas; all else as it is."""
+    # Its columns are its data, not their names, and transformers cannot make one.
+    is_arrow = hasattr(X, "column_names") and hasattr(X, "to_pandas")
+    return X.to_pandas() if is_arrow else X
 
 
 def as_array(given):
@@ -202,6 +208,7 @@ def as_array(given):
 
 def like_rows(rows, X, names=None):
     """Return samples as a frame of the kind of `X`, if `X` is one."""
+    X = _as_frame(X)
     if not hasattr(X, "columns"):
         return rows
     names = X.columns if names is None else names
@@ -225,23 +232,30 @@ def check_numbers(values, name, **options):
 def positive_numbers(value, name, meaning):
     """Return positive numbers, or one, as a list; `meaning` says what they are."""
     numbers = value.tolist() if hasattr(value, "tolist") else value
-    numbers = [numbers] if isinstance(numbers, Real) else list(numbers)
-    if not (numbers and all(isinstance(v, Real) and 0 < v < np.inf for v in numbers)):
+    # Sets have no order, and of a dict these would be its keys.
+    numbers = numbers if isinstance(numbers, Sequence) else [numbers]
+    if not numbers or not all(map(_is_positive, numbers)):
         raise ValueError(
             f"{name}={value!r} must be a positive, finite number, or a sequence of "
             f"such numbers. {meaning}"
         )
-    return numbers
+    return list(numbers)
+
+
+def _is_positive(value):
+    """Return whether a value is a positive, finite number, and no truth value."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    return is_number and 0 < value < np.inf
 
 
 def check_weights(sample_weight, X):
-    """Return row weights as floats, or None if none are given."""
+    """Return sample weights as floats, or None if none are given."""
     if sample_weight is None:
         return None
     sample_weight = from_tensor(sample_weight)
     if not np.asarray(sample_weight).any():
         raise ValueError(
-            "sample_weight: all weights are zero; give at least one row a "
+            "sample_weight: all weights are zero; give at least one sample a "
             "positive weight."
         )
     is_single = getattr(sample_weight, "dtype", None) == np.float32
@@ -256,7 +270,7 @@ def as_scores(log_prob, X):
 
 
 def mean_score(log_prob, sample_weight):
-    """Return the weighted mean of log-densities; rows of weight zero do not count."""
+    """Return the weighted mean of log-densities; weights of zero do not count."""
     weight = check_weights(sample_weight, log_prob)
     if weight is None:
         return float(log_prob.mean())
@@ -278,12 +292,10 @@ def warn_about_ties(estimator, ties, atoms, what, remedy):
     if not tied.any():
         return
     names = getattr(estimator, "feature_names_in_", None) if what == "columns" else None
-    warnings.warn(
+    warn(
         f"{type(estimator).__name__}: many of the values of {what} "
         f"{_listed(tied, names, ties)} repeat others. A log-likelihood of ties "
         f"measures how narrow the components may be. {remedy}",
-        UserWarning,
-        stacklevel=5,
     )
 
 

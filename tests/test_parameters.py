@@ -1,6 +1,7 @@
 """Each parameter of each public estimator changes something public."""
 
 import io
+import re
 import warnings
 from contextlib import redirect_stdout
 
@@ -672,3 +673,36 @@ def test_unknown_devices_are_named(name, cls):
     data = data if isinstance(data, tuple) else (data,)
     with pytest.raises(ValueError, match="device='abacus'"):
         clone(estimator).set_params(device="abacus").fit(*data)
+
+
+def objects():
+    """Return estimators, their data, and parameters that are objects, each once."""
+    found = {}
+    for estimator, data, _ in CASES:
+        for name, value in estimator.get_params(deep=False).items():
+            if hasattr(value, "get_params"):
+                found[type(estimator), name] = (estimator, data, name)
+    return [
+        pytest.param(*case, id=f"{kind.__name__}-{name}")
+        for (kind, name), case in found.items()
+    ]
+
+
+@pytest.mark.parametrize(("estimator", "data", "name"), objects())
+def test_what_is_no_object_is_refused_by_name(estimator, data, name):
+    data = data if isinstance(data, tuple) else (data,)
+    kind = type(getattr(estimator, name))
+    wrong = {kind: f"{name}: {kind.__name__} is a class", "mistyped": name, 3: name}
+    wrong[ConvNet if name != "encoder" else NeuralGas] = f"{name}: .* is a class"
+    for value, words in wrong.items():
+        with pytest.raises((TypeError, ValueError), match=words) as caught:
+            clone(estimator).set_params(**{name: value}).fit(*data)
+        # No class that nobody can import.
+        assert not re.search(r"(Options|Source)'", str(caught.value))
+
+
+@pytest.mark.parametrize("wrong", [MixtureNetwork, "mistyped", Prototypes, 3])
+def test_what_is_no_object_in_a_list_is_refused(wrong):
+    density = ConditionalMixtureDensity(["prototypes", wrong])
+    with pytest.raises(ValueError, match=r"is a class|no source"):
+        density.fit(CONTEXT, BRANCHES)

@@ -33,7 +33,6 @@ NO_ANSWERS = (
     "fit",
     "aic",
     "bic",
-    "score",
     "sample",
     "save",
     "set_",

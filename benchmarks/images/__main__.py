@@ -1,8 +1,8 @@
 """Images and pairs of views: embeddings, densities and decoders against peers.
 
 Run ``python -m benchmarks.images`` for all parts (more than an hour on one core), or
-name some: embedders, views, density, decoder, generator. Tables and figures go to
-`results/images-*`, if neither ``--seeds`` nor ``--budget`` nor
+name some: embedders, views, density, decoder, generator, draws. Tables and figures go
+to `results/images-*`, if neither ``--seeds`` nor ``--budget`` nor
 ``--validate`` is given. All on one thread: budgets are seconds of the processor.
 """
 
@@ -18,6 +18,7 @@ PARTS = {
     "density": "_density",
     "decoder": "_decoder",
     "generator": "_generator",
+    "draws": "_generator",
 }
 
 

@@ -1,8 +1,11 @@
-"""The part `generator`: networks that turn noise into rows.
+"""The part `generator`: networks that turn noise into samples.
 
-Each cost trains one at several bandwidths, and 2000 draws are compared with held-out
-rows. The learning rate of every row of the table is the better one on a fifth of the
-training rows, by one seed: at some bandwidths a high one ends in a single point.
+Each cost trains the paper's map at one of several bandwidths, and 2000 draws are
+compared with held-out samples. The learning rate of every line of the table is the
+better one on a fifth of the training samples, by one seed: at some bandwidths a high
+one ends in a single point. The part `draws`: the default, which has nothing to choose,
+and a plain mixture, by five seeds; there classifiers, too, tell draws from held-out
+samples.
 """
 
 from functools import partial
@@ -11,11 +14,16 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_moons
 from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
+from sklearn.model_selection import cross_val_score
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from benchmarks.images._data import fashion
-from benchmarks.images._tables import SEEDS, energy_distance, seconds_of
+from benchmarks.images._tables import SEEDS, energy_distance, quiet, seconds_of
 from benchmarks.neural_gas._streams import ring
 from benchmarks.shared.report import markdown, publish
 from skgmje import GaussianMixture, KernelMixtureDensity
@@ -40,6 +48,15 @@ MIXTURE = {"covariance_type": "full", "reg_covar": 1e-3}
 PEERS = {
     "GaussianMixture(20)": partial(GaussianMixture, 20, **MIXTURE),
     "scikit-learn's, 20": partial(SklearnGaussianMixture, 20, **MIXTURE),
+}
+# Nothing of it is chosen by hand.
+DEFAULT = {**PARAMS, "generator": "noise", "batch_size": "auto", "max_iter": 300}
+MORE_SEEDS = (0, 1, 2, 3, 4)
+CLASSIFIERS = {
+    "trees": HistGradientBoostingClassifier(random_state=0),
+    "perceptron": make_pipeline(
+        StandardScaler(), MLPClassifier((100,), random_state=0)
+    ),
 }
 
 
@@ -69,11 +86,31 @@ def judge(X, X_test, seed, **params):
     ]
 
 
-def judge_peer(build, X, X_test, seed):
-    """Fit a plain mixture; return the distance of its draws, and seconds."""
+def areas(draws, X_test):
+    """Return how well classifiers tell draws from held-out samples; 0.5 is chance."""
+    parts = draws, X_test[:N_SAMPLES]
+    labels = np.repeat([0, 1], [len(part) for part in parts])
+    return [
+        quiet(
+            lambda c=classifier: cross_val_score(
+                c, np.vstack(parts), labels, cv=5, scoring="roc_auc"
+            ).mean()
+        )
+        for classifier in CLASSIFIERS.values()
+    ]
+
+
+def judge_more(build, X, X_test, seed):
+    """Return the same of a network or a plain mixture, and what classifiers say."""
     model = build(random_state=seed)
     seconds = seconds_of(model.fit, X)
-    return [np.nan, energy_distance(model.sample(N_SAMPLES)[0], X_test), seconds]
+    mixture = model.sample(N_SAMPLES)[0]
+    draws, distance = mixture, np.nan
+    if hasattr(model, "sample_generator"):
+        draws = model.sample_generator(N_SAMPLES, random_state=seed + 100)
+        distance = energy_distance(draws, X_test)
+    found = distance, energy_distance(mixture, X_test), seconds
+    return [*found, *areas(draws, X_test)]
 
 
 def better_rate(X, X_test, params):
@@ -85,12 +122,14 @@ def better_rate(X, X_test, params):
 
 
 def cells(values):
-    """Return means and standard deviations of energy distances, and mean seconds."""
+    """Return means and standard deviations over seeds, and mean seconds."""
     means = np.mean(values, axis=0)
     spreads = np.std(values, axis=0, ddof=int(len(values) > 1))
-    pairs = zip(means[:2], spreads[:2], strict=True)
-    distances = ["" if np.isnan(m) else f"{m:.4f} ± {s:.4f}" for m, s in pairs]
-    return [*distances, f"{means[2]:.1f}"]
+    digits = (4, 4, 0, 3, 3)[: len(means)]
+    pairs = zip(means, spreads, digits, strict=True)
+    found = ["" if np.isnan(m) else f"{m:.{k}f} ± {s:.{k}f}" for m, s, k in pairs]
+    found[2] = f"{means[2]:.1f}"
+    return found
 
 
 def plane():
@@ -136,7 +175,7 @@ def generator(seeds=SEEDS, validate=False):
     tuning = principal_components(split.validation)
     X, X_test = tuning if validate else principal_components(split)
     floor = energy_distance(X[:N_SAMPLES], X_test)
-    results, rows = {"floor": floor}, [["training rows", "", "", f"{floor:.4f}"]]
+    results, rows = {"floor": floor}, [["training samples", "", "", f"{floor:.4f}"]]
 
     def report(words, judged):
         found = [judged(X, X_test, seed) for seed in seeds]
@@ -155,13 +194,35 @@ def generator(seeds=SEEDS, validate=False):
             report(
                 [cost, width, f"{rate:g}"], partial(judge, learning_rate=rate, **own)
             )
-    report(
-        ["KernelMixtureDensity(generator='noise')", "", ""],
-        partial(judge, generator="noise"),
-    )
-    for name, build in PEERS.items():
-        report([name, "", ""], partial(judge_peer, build))
     if is_complete:
         publish(
             __file__, "images-generator", {"results": results}, markdown(HEADER, rows)
         )
+
+
+@threadpool_limits.wrap(limits=1)
+def draws(seeds=MORE_SEEDS):
+    """Draws of the default and of a mixture, as distances and classifiers see them."""
+    split = fashion()
+    if split is None:
+        return
+    X, X_test = principal_components(split)
+    floor = energy_distance(X[:N_SAMPLES], X_test)
+    of_training = areas(X[:N_SAMPLES], X_test)
+    results = {"floor": floor, "training": of_training}
+    rows = [
+        ["training samples", f"{floor:.4f}", "", "", *map("{:.3f}".format, of_training)]
+    ]
+    builders = {
+        "the default": partial(KernelMixtureDensity, **DEFAULT),
+        "GaussianMixture(20)": PEERS["GaussianMixture(20)"],
+    }
+    for name, build in builders.items():
+        found = [judge_more(build, X, X_test, seed) for seed in seeds]
+        results[name] = found
+        rows.append([name, *cells(found)])
+        print(*rows[-1], sep=" | ", flush=True)
+    if tuple(seeds) == MORE_SEEDS:
+        header = ["draws of", *HEADER[3:], *(f"AUC, {name}" for name in CLASSIFIERS)]
+        payload = {"results": results}
+        publish(__file__, "images-draws", payload, markdown(header, rows))

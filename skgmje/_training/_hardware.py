@@ -2,7 +2,6 @@
 
 import os
 import threading
-import warnings
 import zlib
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,6 +10,8 @@ import numpy as np
 import torch
 from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from skgmje._warnings import warn
 
 _LOCK = threading.RLock()
 
@@ -139,11 +140,10 @@ def training_together(module, rows, random_state, device):
     """Let the processes of the default group, if there is one, train together."""
     if not _exists():
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            warnings.warn(
+            warn(
                 "WORLD_SIZE is set but torch.distributed is not initialised: each "
                 "process trains alone. Call "
-                "torch.distributed.init_process_group() before fit.",
-                stacklevel=2,
+                "torch.distributed.init_process_group() before fit."
             )
         yield
         return

@@ -570,11 +570,11 @@ def train(module, criterion, tensors, schedule, hooks, random_state, device):
             if not net.losses_:
                 raise KeyboardInterrupt  # skorch has swallowed it
             work.when = net.when_
-            trouble = work.finish(_describe_end, net)
+            complaint = work.finish(_describe_end, net)
     except _FAILURES as error:
-        trouble = _describe_failure(net, error)
+        complaint = _describe_failure(net, error)
     module.eval()
-    return work.end(lambda: Training(net.good_losses(), trouble))
+    return work.end(lambda: Training(net.good_losses(), complaint))
 
 
 def _describe_end(net):

@@ -98,7 +98,7 @@ class Training:
     """What a run leaves behind, beside the trained module."""
 
     loss_curve: np.ndarray
-    trouble: str = ""
+    complaint: str = ""
 
 
 # Fewer losses than these tell nothing of a trend: one alone never varies.

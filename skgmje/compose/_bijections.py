@@ -248,7 +248,7 @@ class Function(Bijection):
         if self._log_det is None:
             raise TypeError(
                 f"The log-determinant of FunctionTransformer({name}) is not known. "
-                "Give log_det, a function that takes rows and returns log |det| of "
+                "Give log_det, a function that takes samples and returns log |det| of "
                 f"the Jacobian for each; or a dict with an entry for {name}."
             )
         if transformer.inverse_func is None:
@@ -408,8 +408,8 @@ def _whitened(pca):
     if pca.n_components_ < pca.n_features_in_:
         raise ValueError(
             f"PCA keeps {pca.n_components_} of {pca.n_features_in_} directions; what "
-            "it drops has no density. Keep all: n_components=None, and no fewer rows "
-            "than columns."
+            "it drops has no density. Keep all: n_components=None, and at least as "
+            "many samples as columns."
         )
     if not pca.whiten:
         return 0.0

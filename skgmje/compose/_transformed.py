@@ -1,7 +1,6 @@
 """A density behind a transformer, and its mass on the image of the map."""
 
 import inspect
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +30,7 @@ from skgmje._validation import (
     like_rows,
     nameless,
 )
+from skgmje._warnings import warn
 from skgmje.compose._bijections import bijection, is_everywhere, type_of
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
@@ -62,14 +62,12 @@ def warn_about_loss(transformer, bijection, X):
     share = lost.mean(axis=0)
     j = int(share.argmax())
     if share[j] > _LOST_SHARE:
-        warnings.warn(
+        warn(
             f"{transformer!r} loses what tells samples apart: of {len(X)} samples "
             f"{share[j]:.0%} do not come back from their images in column {j} (counted "
             f"from 0), whose standard deviation is {spread[j]:.3g} about the mean "
             f"{X[:, j].mean():.3g}. The density means little there. Center and scale "
             "first, for example make_pipeline(StandardScaler(), ...).",
-            UserWarning,
-            stacklevel=4,
         )
 
 
@@ -204,9 +202,22 @@ _SMALLEST_MASS = 1e-6
 
 def _as_transformer(transformer):
     """Return the transformer that a parameter stands for."""
-    if isinstance(transformer, str) and transformer == "passthrough":
-        return FunctionTransformer(feature_names_out="one-to-one")
-    return transformer
+    is_word = isinstance(transformer, str) and transformer == "passthrough"
+    if not (is_word or hasattr(transformer, "fit")):
+        raise TypeError(
+            f"transformer={transformer!r} is none, and has no log-determinant. Give an "
+            "object such as StandardScaler(), or 'passthrough'."
+        )
+    if not is_word:
+        return transformer
+    return FunctionTransformer(feature_names_out="one-to-one")
+
+
+def _has_seen_arrays(density):
+    """Return whether names of columns would be news to a fitted density."""
+    return hasattr(density, "n_features_in_") and not hasattr(
+        density, "feature_names_in_"
+    )
 
 
 class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
@@ -376,11 +387,11 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
         """
         estimator = cls(transformer, density)
         check_is_fitted(density)
-        if isinstance(transformer, str):
-            estimator.n_features_in_ = density.n_features_in_
-        else:
-            check_is_fitted(transformer)
-            estimator.n_features_in_ = transformer.n_features_in_
+        first = density if isinstance(transformer, str) else transformer
+        check_is_fitted(first)
+        estimator.n_features_in_ = first.n_features_in_
+        if hasattr(first, "feature_names_in_"):
+            estimator.feature_names_in_ = first.feature_names_in_
         estimator.transformer_ = _as_transformer(transformer)
         estimator.density_ = density
         estimator._bijection = bijection(estimator.transformer_)
@@ -437,8 +448,8 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
             known = np.isfinite(Z).all(axis=1)
             if not known.all():
                 raise ValueError(
-                    f"Row {known.argmin()} of X, one of {np.sum(~known)}, has no "
-                    f"finite image under {self.transformer!r}. Drop such rows, or "
+                    f"Sample {known.argmin()} of X, one of {np.sum(~known)}, has no "
+                    f"finite image under {self.transformer!r}. Drop such samples, or "
                     "change the transformer."
                 )
             warn_about_loss(self.transformer, self._bijection, rows)
@@ -453,7 +464,8 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
         if isinstance(X, np.ndarray):
             return Z
         try:
-            return like_rows(Z, X, self.transformer_.get_feature_names_out())
+            names = self.transformer_.get_feature_names_out(self.feature_names_in_)
+            return like_rows(Z, X, names)
         except (AttributeError, ValueError):
             # It names no columns, or some alike.
             return Z
@@ -496,7 +508,7 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
             raise ValueError(
                 f"The density {self.density_!r} gives the image of "
                 f"{self.transformer_!r} only the mass {mass.value:.2g}. Use a density "
-                "that fits its rows, or a transformer onto the whole space."
+                "that fits its samples, or a transformer onto the whole space."
             )
         self.image_mass_, self.image_mass_error_ = mass
 
@@ -508,7 +520,9 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
         log_prob = np.full(len(rows), -np.inf, rows.dtype)
         inside = np.isfinite(log_det) & np.isfinite(Z).all(axis=1)
         if inside.any():
-            Z = self._image_like(as_given(self, X, rows), Z[inside])
+            Z = Z[inside]
+            if not _has_seen_arrays(self.density_):
+                Z = self._image_like(as_given(self, X, rows), Z)
             scores = self.density_.score_samples(Z)
             log_prob[inside] = scores + (log_det[inside] - np.log(self.image_mass_))
         return log_prob

@@ -1,7 +1,6 @@
 """Predict methods of conditional densities, and checks of their samples."""
 
 import math
-import warnings
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -28,13 +27,14 @@ from skgmje._validation import (
     tie_shares,
     warn_about_ties,
 )
+from skgmje._warnings import warn
 
 # Draws that find the border of the region of several targets, for each sample.
 REGION_DRAWS = 2000
 
 
 def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
-    """Return checked contexts, targets as they came, weights, and rows that count."""
+    """Return checked contexts, targets as they came, weights, and what counts."""
     refuse_blocks(estimator, X)
     X, y = validate_data(
         estimator,
@@ -56,7 +56,7 @@ def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
     counts = sample_weight > 0
     if counts.sum() < 2:
         raise ValueError(
-            "sample_weight: only one row has a positive weight, which tells nothing "
+            "sample_weight: only one sample has a positive weight, which tells nothing "
             "of the spread. Give at least two."
         )
     check_values(estimator, X[counts])
@@ -216,7 +216,7 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         """Warn of what went wrong in ``fit``, if anything."""
         if text:
             text = f"{type(self).__name__}: {text.strip()}"
-            warnings.warn(text, category, stacklevel=4)
+            warn(text, category)
 
     def _check_targets(self, X, y):
         """Return targets of shape (n_samples, n_targets) that belong to `X`."""

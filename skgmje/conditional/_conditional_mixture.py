@@ -5,12 +5,13 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 
 from skgmje._callbacks import FitTask
+from skgmje._options import as_asked
 from skgmje._sklearn import StrOptions, _fit_context
 from skgmje._standardize import Standardization
 from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._models import Fit
-from skgmje.conditional._source import Settings, Source
-from skgmje.conditional._sources import SOURCES, read_source, source_of
+from skgmje.conditional._source import Settings
+from skgmje.conditional._sources import KINDS, SOURCES, read_source, source_of
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 
 # One Gaussian that ignores the contexts has -1.42 for each standardized target; what
@@ -78,7 +79,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         Weights of the pooled sources by name; only where several were pooled.
 
     held_out_score_ : float or None
-        Mean log-likelihood of training rows by models that did not see them, in
+        Mean log-likelihood of training samples by models that did not see them, in
         nats and in the units of `y`.
 
     cv_results_ : dict or None
@@ -104,8 +105,8 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     Notes
     -----
     Missing contexts (NaN) are integrated out exactly by the joint mixtures;
-    networks cannot have them, so 'auto' leaves such rows to the joint mixture, and
-    all rows if some are missing in ``fit``. ``score`` is a log-likelihood, not R
+    networks cannot have them, so 'auto' leaves such samples to the joint mixture, and
+    all samples if some are missing in ``fit``. ``score`` is a log-likelihood, not R
     squared.
 
     References
@@ -129,7 +130,13 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     """
 
     _parameter_constraints: dict = {
-        "source": [StrOptions(set(SOURCES)), Source, GaussianMixture, list, callable],
+        "source": [
+            StrOptions(set(SOURCES)),
+            *KINDS,
+            GaussianMixture,
+            list,
+            callable,
+        ],
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -158,7 +165,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
             Targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; rows of weight zero are as good as absent.
+            Weights of the samples; samples of weight zero are as good as absent.
 
         Returns
         -------
@@ -179,8 +186,8 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
                 sample_weight,
                 check_random_state(self.random_state),
             )
-            trouble = task.end(self._store, fit, sample_weight)
-        self._warn(trouble)
+            complaint = task.end(self._store, fit, sample_weight)
+        self._warn(complaint)
         return self
 
     def _settings(self, source, task, *data):
@@ -206,12 +213,13 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         if isinstance(getattr(self._model, "module", None), dict):
             from skgmje.conditional._torch_sources import restore_module
 
-            module = read_source(self.source).module
+            module = read_source(self._asked.source).module
             self._model = restore_module(self._model, module)
         self._mixture_of(np.zeros((1, self.n_features_in_)))._rebuild()
 
     def _store(self, fit, sample_weight):
         """Store the density and how it was reached; return what went wrong."""
+        self._asked = as_asked(self)
         self._model = fit.model
         self.cv_results_ = fit.info.get("cv_results")
         self.loss_curve_ = fit.info.get("loss_curve")
@@ -220,18 +228,18 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         if "pool_weights" in fit.info:
             self.pool_weights_ = fit.info["pool_weights"]
         self.held_out_score_ = None
-        trouble = fit.trouble
+        complaint = fit.complaint
         if fit.held_out is not None:
             judged = ~np.isnan(fit.held_out)
             weight = None if sample_weight is None else sample_weight[judged]
             score = np.average(fit.held_out[judged], weights=weight)
             self.held_out_score_ = float(score - np.log(self._units[1][1]).sum())
             if score < LOWEST_SCORE * self.n_outputs_:
-                trouble += TOO_NARROW
-        return trouble
+                complaint += TOO_NARROW
+        return complaint
 
     def _mixture_of(self, X):
-        """Return the mixtures of checked rows in the units of the targets."""
+        """Return the mixtures of checked samples in the units of the targets."""
         x_units, (y_loc, y_scale) = self._units
         mixture = self._model.predict_mixture(Standardization(*x_units).forward(X))
         return mixture.affine(y_scale, y_loc)

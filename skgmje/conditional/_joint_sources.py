@@ -21,6 +21,7 @@ from skgmje.em._em import (
     expectation_maximization,
     missing_moments,
     start_mixture,
+    unsettled,
 )
 from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
 from skgmje.gaussian._covariance import widen
@@ -45,6 +46,9 @@ MANY_FEATURES = 4
 # What is read of a GaussianMixture; the rest speaks of its own fit.
 _STEPS = ("tol", "max_iter", "shrinkage_target", "annealing", "rank")
 _READ = {"n_components", "covariance_type", "shrinkage", "reg_covar", "n_init", *_STEPS}
+
+
+UNSETTLED = "Increase max_iter or tol of the source."
 
 
 class JointMixture(Source):
@@ -88,7 +92,8 @@ class JointMixture(Source):
             info = {"cv_results": selection.cv_results, "n_iter": result.n_iter}
             info["shrinkage"] = selection.shrinkage
             model = JointConditional(result.mixture, n_context)
-            return Fit(model, selection.held_out, info)
+            complaint = unsettled(result, density.tol, UNSETTLED)
+            return Fit(model, selection.held_out, info, complaint)
 
         return work.end(describe)
 
@@ -205,7 +210,8 @@ class NeuralGas(Source):
 
         def describe(result):
             model = JointConditional(result.mixture, X.shape[1])
-            return Fit(model, held_out, info | {"n_iter": result.n_iter})
+            complaint = unsettled(result, self.tol, UNSETTLED)
+            return Fit(model, held_out, info | {"n_iter": result.n_iter}, complaint)
 
         data = gas, rows, shrinkage, self, sample_weight, moments
         return learn_then(describe, EMResult, _refine, *data)
@@ -372,9 +378,9 @@ class MemoryBank(Source):
             sizes, steps = ((value,) for value in choice.params.values())
 
         def describe(mixture, n_iter):
-            trouble = "" if _complete(rows).any() else INCOMPLETE
+            complaint = "" if _complete(rows).any() else INCOMPLETE
             model = JointConditional(mixture, n_context)
-            return Fit(model, held_out, info | {"n_iter": n_iter}, trouble)
+            return Fit(model, held_out, info | {"n_iter": n_iter}, complaint)
 
         try:
             [(params, mixture)] = candidates(rows, sample_weight, random_state)

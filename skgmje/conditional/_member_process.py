@@ -177,7 +177,7 @@ def _fit_target(rows, y, order):
 
 
 def _learn(rows, y, learned, logarithm):
-    """Maximise the likelihood; return what rows left out say, and the process."""
+    """Maximise the likelihood; return what samples left out say, and the process."""
     t = y if logarithm is None else logarithm.forward(y)
     loc, scale = t.mean(), max(t.std(), 1e-12)
     X, t = rows.X[learned], (t[learned] - loc) / scale
@@ -202,7 +202,7 @@ def _learn(rows, y, learned, logarithm):
 
 
 def _remember(rows, y, order, process):
-    """Condition on more rows; predict each sample without its group."""
+    """Condition on more samples; predict each sample without its group."""
     known = order[:N_REMEMBERED]
     process = _condition(process, rows, y, known)
     mean, std = np.empty(len(y)), np.empty(len(y))
@@ -260,7 +260,7 @@ def _covariance(params, X, weight):
 
 
 def _loss(params, X, t, weight):
-    """Return the negative log-likelihood per row, and its gradient."""
+    """Return the negative log-likelihood per sample, and its gradient."""
     n, scaled = len(X), _scaled(params, X)
     squares = _squared_distances(scaled, scaled)
     root = np.sqrt(3 * squares)

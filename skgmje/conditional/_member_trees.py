@@ -25,7 +25,7 @@ class Nodes:
     roots: Any
 
     def leaf(self, X):
-        """Return the leaf of each row in each tree, shape (n_samples, n_trees)."""
+        """Return the leaf of each sample in each tree, shape (n_samples, n_trees)."""
         X = np.asarray(X, self.threshold.dtype)
         rows = np.arange(len(X))[:, None]
         node = np.tile(self.roots, (len(X), 1))
@@ -77,14 +77,14 @@ BROAD_STD = 2.0
 
 @dataclass(frozen=True)
 class Forest:
-    """Trees of one target, with the training rows in their leaves."""
+    """Trees of one target, with the training samples in their leaves."""
 
     nodes: Nodes
     leaves: tuple
     y: Any
 
     def bins(self, X, used=None):
-        """Split the neighbours of rows into bins of the same weight."""
+        """Split the neighbours of samples into bins of the same weight."""
         parts = []
         for start in range(0, len(X), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
@@ -164,7 +164,7 @@ def _mixture(means, variances, bandwidth, n_samples):
 
 
 def _grow(rows, y, random_state):
-    """Return a forest, and how often each tree has each row, (n_samples, n_trees)."""
+    """Return a forest, and how often trees have each sample, (n_samples, n_trees)."""
     n, n_groups = len(y), rows.group.max() + 1
     n_trees = int(np.clip(MOST_LEAVES // n, FEWEST_TREES, MOST_TREES))
     counts = np.empty((n, n_trees), np.int32)
@@ -186,7 +186,7 @@ def _grow(rows, y, random_state):
 
 
 def _leaves(nodes, rows, y, counts):
-    """Return the shares of the training rows in each node."""
+    """Return the shares of the training samples in each node."""
     order = np.argsort(y, kind="stable")
     X = rows.X[order]
     starts = range(0, len(X), CHUNK_ROWS)

@@ -69,7 +69,7 @@ class MemberFit(NamedTuple):
 
     member: Member
     held_out: Prediction
-    trouble: str = ""
+    complaint: str = ""
     best_steps: Any = None
 
 
@@ -110,7 +110,7 @@ def fit_networks(rows, network, seed):
     data = rows.X, rows.Y, rows.fold, network, settings, rows.weight, random_state
     model, unseen, training, steps = train_network(*data)
     held_out = _moments(model.held_out_mixture(rows.X, unseen))
-    return MemberFit(NetworkMember(model), held_out, training.trouble, steps)
+    return MemberFit(NetworkMember(model), held_out, training.complaint, steps)
 
 
 def _moments(mixture):

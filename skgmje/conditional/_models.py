@@ -37,7 +37,7 @@ class Fit(NamedTuple):
     model: Conditional
     held_out: Any = None
     info: Any = {}
-    trouble: str = ""
+    complaint: str = ""
 
 
 @dataclass(frozen=True)

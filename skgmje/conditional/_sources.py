@@ -98,16 +98,19 @@ def _pool(fits, X, sample_weight, random_state):
     for fit in fits.values():
         info |= fit.info
     info["pool_weights"] = dict(zip(fits, weights.tolist(), strict=True))
-    trouble = " ".join(fit.trouble for fit in fits.values() if fit.trouble)
+    complaint = " ".join(fit.complaint for fit in fits.values() if fit.complaint)
     used = np.flatnonzero(weights)
     log_prob = logsumexp(held_out[:, used] + np.log(weights[used]), axis=1)
-    return Fit(PooledConditional(weights, models), log_prob, info, trouble)
+    return Fit(PooledConditional(weights, models), log_prob, info, complaint)
 
 
 def _make_prototypes():
     """Return what a joint mixture is fitted with if nothing is said."""
     return GaussianMixture("auto", shrinkage="auto")
 
+
+# What is a source, beside a GaussianMixture.
+KINDS = (MemoryBank, MixtureNetwork, NeuralGas, TrainedModule)
 
 # Sources by name: the only place that lists them.
 SOURCES = {
@@ -135,5 +138,12 @@ def read_source(value):
 def source_of(value):
     """Return the source that a value stands for, checked before any work."""
     source = read_source(value)
+    for part in getattr(source, "parts", [source]):
+        word = getattr(part, "module", None)
+        if isinstance(word, str):
+            raise ValueError(
+                f"{word!r} is no source of components. Use one of {sorted(SOURCES)}, "
+                "or an object such as MixtureNetwork(n_members=3)."
+            )
     source.check()
     return source

@@ -53,9 +53,10 @@ class StackingConditionalDensity(
         out by their samples. 'boosting': boosted trees, and 'network': mixture density
         networks on the contexts alone, held out by folds; up to four columns of
         contexts and targets, a 'joint' mixture pools with them. Regressors of your own
-        see the contexts as they came, and are held out by folds; without a name they
-        get that of their class, as in :func:`~sklearn.pipeline.make_pipeline`. Empty
-        or None: networks on the contexts alone.
+        see the contexts as they came, with their names, and are held out by folds; all
+        columns must be numbers, though, for the networks see them, too. Without a name
+        they get that of their class, as in :func:`~sklearn.pipeline.make_pipeline`.
+        Empty or None: networks on the contexts alone.
 
     n_components : int, default=5
         Number of components of each network.
@@ -116,9 +117,9 @@ class StackingConditionalDensity(
         The factor of all widths.
 
     oof_nll_ : float
-        Mean negative log-likelihood of the training rows by models that have not
+        Mean negative log-likelihood of the training samples by models that have not
         seen them, in nats and in the units of `y`. Weights and width were chosen
-        on these rows, so that it is a little too good.
+        on these samples, so that it is a little too good.
 
     oof_crps_ : float
         Their mean CRPS, in the units of `y`; a mean over the targets.
@@ -154,12 +155,12 @@ class StackingConditionalDensity(
 
     Notes
     -----
-    Rows are held out at random. Rows that belong together, such as those of one
+    Samples are held out at random. Samples that belong together, such as those of one
     recipe, patient or day, tell of each other: pass their `groups` to ``fit``. Equal
-    pairs of context and target are one row of as large a weight, except in a table of
-    few contexts and few targets, whose rows are taken as independent.
+    pairs of context and target are one sample of as large a weight, except in a table
+    of few contexts and few targets, whose samples are taken as independent.
 
-    With fewer than 50 rows no networks are trained on top: a blend of the members
+    With fewer than 50 samples no networks are trained on top: a blend of the members
     with Gaussian errors takes their place. ``score`` is a log-likelihood, not R
     squared. Predictions need no torch.
 
@@ -251,12 +252,12 @@ class StackingConditionalDensity(
             Targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; rows of weight zero are as good as absent. The
+            Weights of the samples; samples of weight zero are as good as absent. The
             process takes them as precisions. Regressors of your own that take no
             weights are fitted without.
 
         groups : array-like of shape (n_samples,), default=None
-            Which rows belong together: no model predicts a row if it has seen one
+            Which samples belong together: no model predicts a sample if it has seen one
             of its group. Fewer groups than folds are as many folds.
 
         Returns
@@ -281,8 +282,9 @@ class StackingConditionalDensity(
             self.tie_share_ = float(tie_shares(Y)[0].max())
             random_state = check_random_state(self.random_state)
             raw = X.astype(np.float64)
-            if as_given(self, given, X) is not X:
-                raw = _of_positive_weight(given, given_weight)
+            named = as_given(self, given, X)
+            if named is not X:
+                raw = _of_positive_weight(named, given_weight)
             rows = self._rows(raw, X, Y, sample_weight, groups, units, random_state)
             plan = self._plan(rows, units[1], lambda: task.step("part"))
             stacking = Stacking(rows, plan, random_state)
@@ -290,11 +292,11 @@ class StackingConditionalDensity(
             task.end(self._record, stacking, rows)
         for name, reason in stacking.dropped.items():
             self._warn(f"the member {name!r} was dropped: {reason}.", UserWarning)
-        self._warn(stacking.trouble)
+        self._warn(stacking.complaint)
         return self
 
     def _rows(self, raw, X, Y, sample_weight, groups, units, random_state):
-        """Return the rows in standard units, with folds that keep groups together."""
+        """Return samples in standard units, with folds that keep groups together."""
         names, group = (), np.zeros(len(X), int)
         if groups is not None:
             names, group = np.unique(groups, return_inverse=True)

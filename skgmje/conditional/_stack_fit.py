@@ -101,7 +101,7 @@ class Stacking:
         n_seeds = len(plan.fits) + plan.n_repeats + 1
         self._seeds = iter(random_state.randint(2**31 - 1, size=n_seeds).tolist())
         self.members, self.predictions, self.dropped = {}, {}, {}
-        self.best_steps, self.seconds, self.trouble = {}, {}, ""
+        self.best_steps, self.seconds, self.complaint = {}, {}, ""
 
     def fit(self, units):
         """Fit members, what sees them, and the pool; return the model."""
@@ -147,7 +147,7 @@ class Stacking:
                 self.dropped[name] = fit.reason
                 continue
             self.members[name], self.predictions[name] = fit.member, fit.held_out
-            self.trouble += fit.trouble
+            self.complaint += fit.complaint
             if fit.best_steps is not None:
                 self.best_steps[name] = fit.best_steps
 
@@ -176,7 +176,7 @@ class Stacking:
         parts = [part for part, _ in results]
         self.seconds[STACK] = sum(seconds for _, seconds in results)
         self.best_steps[STACK] = np.concatenate([part[3] for part in parts])
-        self.trouble += " ".join(part[2].trouble for part in parts).strip()
+        self.complaint += " ".join(part[2].complaint for part in parts).strip()
         stack, held_out = join_stacks(self.rows, predictions, parts)
         # The networks know what a process says, and are more often right.
         return stack, {STACK: held_out} | self._mixtures(("gp",))

@@ -67,7 +67,7 @@ MOST_JUDGED = 2000
 
 
 class MemberRows(torch.utils.data.Dataset):
-    """The rows of each member, all members' next to each other."""
+    """The samples of each member, all members' next to each other."""
 
     def __init__(self, tensors, index):
         self.tensors = tensors
@@ -252,7 +252,7 @@ def _net_params(context, decay):
 
 
 def _member_rows(chosen, random_state):
-    """List the chosen rows of each member, in random order, filled by repetition."""
+    """List the chosen samples of each member, in random order, filled by repetition."""
     rows = [random_state.permutation(np.flatnonzero(row)) for row in chosen]
     most = max(map(len, rows))
     return torch.from_numpy(np.stack([np.resize(row, most) for row in rows]))
@@ -287,7 +287,7 @@ def fit_network(X, Y, source, settings, sample_weight=None, random_state=None):
     def describe(trained):
         model, unseen, training, _ = trained
         info = {"loss_curve": training.loss_curve, "n_iter": len(training.loss_curve)}
-        return Fit(model, _held_out(model, X, Y, unseen), info, training.trouble)
+        return Fit(model, _held_out(model, X, Y, unseen), info, training.complaint)
 
     data = X, Y, fold, source, settings, sample_weight, random_state
     return learn_then(describe, tuple, train_network, *data)
@@ -328,7 +328,7 @@ def train_network(
 
 
 def _held_out(model, X, Y, unseen):
-    """Pool, for each row, the members that have not seen it; NaN if all have."""
+    """Pool, for each sample, the members that have not seen it; NaN if all have."""
     total = np.full(len(X), -np.inf)
     for m, rows in enumerate(unseen):
         log_prob = model.member(m).heads(X[rows]).log_prob(Y[rows])[0]
@@ -377,7 +377,7 @@ def fit_module(X, Y, source, settings, sample_weight=None, random_state=None):
                 model = JointConditional(model.module().to_numpy(), n_context)
         n_iter = len(training.loss_curve)
         info = {"loss_curve": training.loss_curve, "n_iter": n_iter}
-        return Fit(model, None, info, training.trouble)
+        return Fit(model, None, info, training.complaint)
 
     data = module, criterion, tensors, source, settings, random_state
     return learn_then(describe, Training, _train, *data)

@@ -17,17 +17,17 @@ NARROWEST = 1e-6
 
 @own_errors
 def kernel_bandwidth(X, particles=None, weights=None):
-    r"""Return the standard deviation of kernels that predicts rows best.
+    r"""Return the standard deviation of kernels that predicts samples best.
 
     .. math:: \arg\max_h \sum_i \log \sum_{m: z_m \ne x_i} W_m N(x_i; z_m, h^2 I)
 
-    Particles that equal a row are left out of its density: of the rows
+    Particles that equal a sample are left out of its density: of the samples
     themselves this is the leave-one-out choice.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        Rows to predict; all pairs are looked at.
+        Samples to predict; all pairs are looked at.
 
     particles : ndarray of shape (n_particles, n_features) or None, default=None
         Means of the kernels; None: the rows.
@@ -179,7 +179,7 @@ _MANY_FEATURES = 16
 
 
 @dataclass(frozen=True)
-class Bumps:
+class Kernels:
     """Variances of the kernels, in squared units of the standardized data."""
 
     variances: tuple

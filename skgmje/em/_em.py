@@ -18,7 +18,7 @@ from skgmje._settings import own_errors
 from skgmje.em._background import BackgroundMixture, background_stats
 from skgmje.em._blocks import RowBlocks
 from skgmje.em._missing import PASS_LIMIT, Gaps, find_gaps, missing_stats
-from skgmje.gaussian._checks import check_single
+from skgmje.gaussian._checks import check_single, check_type
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Prior, lost_correlation
 from skgmje.gaussian._mixture import Mixture
@@ -343,6 +343,19 @@ class EMResult(NamedTuple):
         return BackgroundMixture(self.mixture, self.background)
 
 
+def unsettled(result, tol, remedy, what="EM"):
+    """Say with figures that EM was not done after its last iteration, if it was not."""
+    # Without iterations the start itself is wanted.
+    if result.converged or not result.n_iter:
+        return ""
+    gains = np.diff(result.lower_bounds[-2:])
+    gain = f"; the last gained {gains[0]:.2g} nats" if len(gains) else ""
+    return (
+        f"{what} ended after max_iter={result.n_iter} iterations (tol={tol:g}{gain}). "
+        f"{remedy}"
+    )
+
+
 @own_errors
 def expectation_maximization(
     X,
@@ -363,7 +376,7 @@ def expectation_maximization(
     r"""Fit a Gaussian mixture by (maximum a posteriori) EM.
 
     The M-step shrinks the second moments :math:`S_k` of component k towards a
-    target :math:`T_k` with the weight of s rows,
+    target :math:`T_k` with the weight of s samples,
 
     .. math:: \Sigma_k = (S_k + s T_k) / (N_k + s) + \epsilon I,
 
@@ -374,7 +387,7 @@ def expectation_maximization(
     Parameters
     ----------
     X : array of shape (n_samples, n_features), or RowBlocks
-        Rows; NaN means missing: a component, or a feature, that sees no value keeps
+        Samples; NaN means missing: a component, or a feature, that sees no value keeps
         what `start` says of it. The E-step over a torch tensor runs on its
         device, in double precision, without missing entries; that over
         :class:`RowBlocks`, which have their own weights, where the blocks are.
@@ -614,7 +627,7 @@ def start_mixture(
         Number of factors of a low-rank covariance.
 
     moments : tuple of ndarray of shape (n_features,), default=None
-        Means and variances of the features, where `X` is a part of the rows; None
+        Means and variances of the features, where `X` is a part of the samples; None
         means those of the values in `X`.
 
     means : ndarray of shape (n_components, n_features), default=None
@@ -623,12 +636,13 @@ def start_mixture(
     Returns
     -------
     mixture : Mixture
-        Without labels that have no rows, unless `means` are given.
+        Without labels that have no samples, unless `means` are given.
 
     Raises
     ------
     ValueError
-        If a feature has no value and `moments` are not given.
+        If a feature has no value and `moments` are not given, or if `means` or
+        `covariance_type` are none.
 
     Examples
     --------
@@ -657,7 +671,9 @@ def first_parameters(
     """Return the :class:`Parameters` of :func:`start_mixture`."""
     X, sample_weight = map(from_tensor, as_floats(X, sample_weight))
     resp = to_numpy(resp)
+    check_type(covariance_type)
     if means is not None:
+        means = _checked_means(means, X, resp)
         n_components = len(means)
     else:
         n_components = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
@@ -678,6 +694,19 @@ def first_parameters(
     full = _first_step(labelled, "full", borrowed, means)
     covariances = kind.first(full.covariances, rank, prior.reg_covar)
     return Parameters(full.weights, full.means, covariances, covariance_type)
+
+
+def _checked_means(means, X, resp):
+    """Return given means as an array, of which every label has one."""
+    means = to_numpy(means)
+    means = means if means.dtype.kind == "f" else means.astype(X.dtype)
+    n_labels = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
+    if means.ndim != 2 or means.shape[1] != X.shape[1] or len(means) < n_labels:
+        raise ValueError(
+            f"means has shape {means.shape}. Give one mean of {X.shape[1]} features "
+            f"for each of {n_labels} labels."
+        )
+    return means
 
 
 def _checked_moments(X, sample_weight, moments):

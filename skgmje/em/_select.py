@@ -243,7 +243,7 @@ FEWEST_ROWS, FEWEST_SHRINKAGE = 10, 20.0
 
 
 def shrinkage_grid(covariance_type, n_rows, n_features):
-    """Return the pseudo-counts worth trying for so many rows to fit."""
+    """Return the pseudo-counts worth trying for so many samples to fit."""
     kind = COVARIANCE_TYPES[covariance_type]
     if n_features == 1 or n_rows >= FEW_ROWS_PER_FEATURE * n_features:
         return kind.shrinkages
@@ -252,7 +252,7 @@ def shrinkage_grid(covariance_type, n_rows, n_features):
 
 
 def _least_shrinkage(covariance_type, n_rows, n_features):
-    """Return the smallest pseudo-count that so few rows leave any hope to."""
+    """Return the smallest pseudo-count that so few samples leave any hope to."""
     if COVARIANCE_TYPES[covariance_type].few_shrinkages is None or n_features == 1:
         return 0.0
     if n_rows < min(FEWEST_ROWS, FEW_ROWS_PER_FEATURE * n_features):
@@ -468,7 +468,7 @@ def select_mixture(
 
 
 def find_folds(X, random_state):
-    """Return boolean masks of the training rows, and their distinct rows."""
+    """Return boolean masks of the training samples, and how many are distinct."""
     row = number_distinct(X)
     n_distinct = int(row.max()) + 1
     if n_distinct < 5:
@@ -494,7 +494,7 @@ def _sizes(n_components, grid, n_train):
 
 
 def _starts(X, sample_weight, folds, size, first_labels, seed):
-    """Return the first labels of the rows of each fold."""
+    """Return the first labels of the samples of each fold."""
     return [
         first_labels(
             X[train], size, _rows(sample_weight, train), seed.randint(2**31 - 1)
@@ -509,7 +509,7 @@ def _rows(sample_weight, mask):
 
 
 class _HeldOut(NamedTuple):
-    """One candidate's fit to one part of the rows, judged on the rest."""
+    """One candidate's fit to one part of the samples, judged on the rest."""
 
     score: float
     mixture: Any
@@ -524,7 +524,7 @@ class _Candidate(NamedTuple):
     fits: list
 
     def is_better(self, other, doubtful):
-        """Return whether held-out rows prefer it; where few, by a standard error."""
+        """Return whether held-out samples prefer it; where few, by a standard error."""
         gain = self.mean - other.mean
         if not doubtful or gain <= 0:
             return gain > 0
@@ -568,7 +568,7 @@ def _gather(X, folds, fits):
 
 
 def _of_few_rows(X, folds, sizes, settings):
-    """Return the sizes and settings that few rows leave any hope to."""
+    """Return the sizes and settings that few samples leave any hope to."""
     if folds[0].all():
         # Of rows that are not held out the simplest is the best guess.
         return sizes[:1], settings[:1]
@@ -583,7 +583,7 @@ def _varies_rarely(X):
 
 
 def _spikes(covariance_type, shrinkage):
-    """Return whether a component may be as narrow as its few rows happen to be."""
+    """Return whether a component may be as narrow as its few samples happen to be."""
     return not (COVARIANCE_TYPES[covariance_type].shared or shrinkage)
 
 

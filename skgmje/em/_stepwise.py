@@ -48,7 +48,7 @@ def block_stats(
         Rows.
 
     center : ndarray of shape (n_features,)
-        A point near the middle of all rows, the same for all blocks.
+        A point near the middle of all samples, the same for all blocks.
 
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights of the rows.
@@ -139,7 +139,7 @@ def score_block(mixture, X, sample_weight=None, missing="raise"):
         Rows.
 
     sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows, all positive.
+        Weights of the samples, all positive.
 
     missing : {'raise', 'marginal'}, default='raise'
         What to do about NaN.
@@ -184,7 +184,7 @@ def online_em(mixture, X, *, rate=0.05, reg_covar=1e-6, dead_share=0.1):
 
     and likewise the sums of :math:`\gamma x` and :math:`\gamma x x^T`, from
     which come means and covariances. A component that lost its weight is put on
-    the least likely row, with the covariance of the component that explains it
+    the least likely sample, with the covariance of the component that explains it
     best.
 
     Parameters

@@ -92,11 +92,22 @@ def weights_only(
 
 def _left_out_variance(X, centers, sample_weight, variance, floor, tol, max_iter):
     """Return the variance by which samples are predicted best that are left out."""
-    n_components, n_features = centers.shape
+    n_features = centers.shape[1]
     squares, share = _left_out_squares(X, centers, sample_weight)
     # Of a center that is not there nothing adds up: zero times infinity.
     finite = np.where(np.isfinite(squares), squares, 0.0)
     nearest = squares.min(axis=1, keepdims=True)
+    # From kernels as wide as the data EM gains too little at first to go on, where the
+    # right ones are far narrower.
+    narrow = max(float(share @ nearest[:, 0]) / n_features, floor)
+    pairs = squares, finite, nearest, share, n_features
+    fits = [_climb(*pairs, start, floor, tol, max_iter) for start in (variance, narrow)]
+    return max(fits)[1]
+
+
+def _climb(squares, finite, nearest, share, n_features, variance, floor, tol, max_iter):
+    """Return the mean log-density that EM reaches, less a constant, and a variance."""
+    n_components = squares.shape[1]
     weights, previous = np.full(n_components, 1 / n_components), -np.inf
     for _ in range(max_iter):
         resp = np.exp((nearest - squares) / (2 * variance)) * weights
@@ -109,7 +120,7 @@ def _left_out_variance(X, centers, sample_weight, variance, floor, tol, max_iter
         resp *= share[:, None] / total
         weights = np.maximum(resp.sum(axis=0), np.finfo(float).tiny)
         variance = max(float((resp * finite).sum()) / n_features, floor)
-    return variance
+    return bound, variance
 
 
 def _left_out_squares(X, centers, sample_weight):

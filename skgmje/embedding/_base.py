@@ -18,19 +18,20 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skgmje._backend import as_generator, check_torch, to_numpy
 from skgmje._callbacks import EstimatorMixin, FitTask
+from skgmje._options import as_asked
 from skgmje._settings import own_settings
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_rows
+from skgmje._warnings import warn
 from skgmje.conditional._base import CHUNK_ROWS, MixturePredictionMixin
 from skgmje.conditional._models import JointConditional
 from skgmje.em._select import fit_selected
 from skgmje.embedding._embedder_options import (
     ENCODERS,
     INPUT,
+    LOSSES_WITH_SETTINGS,
     OUTPUTS,
-    EncoderOptions,
-    LossOptions,
     check_options,
     encoders_of,
     layers_of,
@@ -62,8 +63,8 @@ PARAMETER_CONSTRAINTS = {
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "views": [StrOptions(set(VIEWS))],
     "augmentation": [StrOptions(set(AUGMENTATIONS)), callable, None],
-    "encoder": [StrOptions({*ENCODERS}), EncoderOptions, callable, tuple],
-    "loss": [StrOptions({*LOSSES}), LossOptions, callable],
+    "encoder": [StrOptions({*ENCODERS}), *ENCODERS.values(), callable, tuple],
+    "loss": [StrOptions({*LOSSES}), *LOSSES_WITH_SETTINGS.values(), callable],
     "output": [StrOptions({*OUTPUTS}), tuple, list],
     "standardize": ["boolean"],
     "max_iter": [Interval(Integral, 0, None, closed="left")],
@@ -131,12 +132,12 @@ class NetworkTransformer(
         self.loss_curve_ = training.loss_curve
         self.n_iter_ = max(1, len(self.loss_curve_))
 
-    def _warn_of_troubles(self, *troubles):
+    def _warn_of_complaints(self, *complaints):
         """Warn of what did not converge, if anything."""
-        words = " ".join(trouble for trouble in troubles if trouble)
+        words = " ".join(complaint for complaint in complaints if complaint)
         if words:
             message = f"{type(self).__name__} did not converge. {words}"
-            warnings.warn(message, ConvergenceWarning, stacklevel=5)
+            warn(message, ConvergenceWarning)
 
 
 class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
@@ -246,12 +247,13 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
             seed, self._seed = random_state.randint(_LARGEST_SEED, size=2).tolist()
             trained = train_encoders(self, pairs, size, device, seed, task)
             more = seed, settings, random_state
-            troubles, words = task.end(self._store, task, trained, X, pairs, *more)
-        self._warn(troubles, words)
+            complaints, words = task.end(self._store, task, trained, X, pairs, *more)
+        self._warn(complaints, words)
         return self
 
     def _store(self, task, trained, X, pairs, seed, settings, random_state):
         """Store encoders and the density of what they make; return what is wrong."""
+        self._asked = as_asked(self)
         self._keep(trained, X.dtype)
         self._directions = None
         if INPUT in layers_of(self.output):
@@ -260,12 +262,12 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         self._moments = PairMoments.from_pairs(*views)
         # What will be asked for is the sample as it is.
         z_context = self._encode(self.encoder_, pairs.context)
-        density, trouble = self._fit_density(
+        density, complaint = self._fit_density(
             settings, z_context, views[1], random_state, task
         )
         self._density = density
         self.occupancy_ = density.marginal.responsibilities(z_context).mean(axis=0)
-        return [trained.training.trouble, trouble], self._judge(z_context)
+        return [trained.training.complaint, complaint], self._judge(z_context)
 
     def _read(self, X, y):
         """Return the samples of `X` and `y`, and remember which of them are images."""
@@ -325,7 +327,9 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
 
         self.encoder_, self.target_encoder_ = restore_encoders(self)
         rows = np.zeros((1, self.n_features_in_))
-        self._encode(self._layer, rows)
+        # What `output` names by now may be more than fit was asked for.
+        layer = self._network(INPUT) if self._directions is None else self._layer
+        self._encode(layer, rows)
         self._density.predict_mixture(self._encode(self.encoder_, rows))
 
     def _judge(self, z_context):
@@ -340,9 +344,9 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         self.embedding_dim_ = z_context.shape[1]
         return describe(figures, len(z_context), self.logdet_drop_.max())
 
-    def _warn(self, troubles, words):
+    def _warn(self, complaints, words):
         """Warn of what is wrong."""
-        self._warn_of_troubles(*troubles)
+        self._warn_of_complaints(*complaints)
         warn_of_collapse(type(self).__name__, words)
 
     @property

@@ -1,6 +1,5 @@
 """Autoencoders with several centers for a code."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,10 +8,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgmje._backend import FLOATS, as_generator, check_torch
 from skgmje._callbacks import FitTask
-from skgmje._options import as_options
+from skgmje._options import as_asked, as_options
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
 from skgmje._validation import check_numbers, check_rows
+from skgmje._warnings import warn
 from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
 from skgmje.embedding._base import NetworkTransformer
 from skgmje.embedding._decoder_cost import KERNELS, OBJECTIVES, kernel_terms
@@ -284,19 +284,20 @@ class KernelDecoder(NetworkTransformer):
                 seed,
                 task,
             )
-            trouble = task.end(self._store, task, trained, X, random_state)
-        self._warn(trained, trouble, is_one=bool((X == X[0]).all()))
+            complaint = task.end(self._store, task, trained, X, random_state)
+        self._warn(trained, complaint, is_one=bool((X == X[0]).all()))
         return self
 
     def _store(self, task, trained, X, random_state):
         """Store the networks, and the density of codes; return what is wrong."""
+        self._asked = as_asked(self)
         self._keep(trained, X.dtype)
         codes = self._encode(X)
-        self.latent_mixture_, trouble = fit_codes(
+        self.latent_mixture_, complaint = fit_codes(
             codes, self.n_components, random_state, task
         )
         self.residual_variance_ = self._residual_variance(X, codes)
-        return trouble
+        return complaint
 
     def _read(self, X):
         """Return samples, and remember what images they were, if any."""
@@ -350,9 +351,9 @@ class KernelDecoder(NetworkTransformer):
         # Samples that the network has memorized have some variance too.
         return max(float(total) / X.size, 1e-12)
 
-    def _warn(self, trained, trouble, *, is_one):
+    def _warn(self, trained, complaint, *, is_one):
         """Warn of what is wrong."""
-        self._warn_of_troubles(trained.training.trouble, trouble)
+        self._warn_of_complaints(trained.training.complaint, complaint)
         words = "All samples are identical; codes carry no information." * is_one
         if self.effective_samples_ < _LEAST_SHARE * trained.batch_size:
             words = (
@@ -362,7 +363,7 @@ class KernelDecoder(NetworkTransformer):
                 "or increase the kernel's variance (variance='auto' tunes it)."
             )
         if words:
-            warnings.warn(words, CollapseWarning, stacklevel=4)
+            warn(words, CollapseWarning)
 
     def _check_predict(self, X):
         """Return samples like those of fit, also of images."""
@@ -379,11 +380,12 @@ class KernelDecoder(NetworkTransformer):
     def _check_codes(self, codes):
         check_is_fitted(self)
         codes = check_numbers(codes, "codes", dtype=FLOATS)
-        if codes.shape[1] != self.code_dim:
+        width = self._asked.code_dim
+        if codes.shape[1] != width:
             raise ValueError(
                 f"codes has {codes.shape[1]} columns, but codes of this "
-                f"{type(self).__name__} have code_dim={self.code_dim}. Pass what "
-                "transform returns."
+                f"{type(self).__name__} have code_dim={width}. Pass what transform "
+                "returns."
             )
         return codes
 
@@ -400,7 +402,7 @@ class KernelDecoder(NetworkTransformer):
         """Yield slices of codes, and their centers in units of standardized samples."""
         from skgmje.embedding._encoder import embed
 
-        shape = self.n_centers, self.n_features_in_
+        shape = self._asked.n_centers, self.n_features_in_
         step = max(1, _CHUNK_ENTRIES // (shape[0] * shape[1]))
         for start in range(0, len(codes), step):
             part = slice(start, start + step)
@@ -466,12 +468,12 @@ class KernelDecoder(NetworkTransformer):
         loc, scale = self._units[:2]
         parts = [centers for _, centers in self._decode(codes)]
         means = np.concatenate(parts) * scale + loc
-        weights = np.full(self.n_centers, 1 / self.n_centers)
+        weights = np.full(self._asked.n_centers, 1 / self._asked.n_centers)
         variance = self.residual_variance_ * np.square(scale)
-        if self.standardize:
-            variances = np.tile(variance, (self.n_centers, 1))
+        if self._asked.standardize:
+            variances = np.tile(variance, (self._asked.n_centers, 1))
             return Mixture(weights, means, variances, "diag")
-        variances = np.full(self.n_centers, variance)
+        variances = np.full(self._asked.n_centers, variance)
         return Mixture(weights, means, variances, "spherical")
 
     def reconstruct(self, X):
@@ -532,7 +534,7 @@ class KernelDecoder(NetworkTransformer):
         source = self.random_state if random_state is None else random_state
         generator = as_generator(source)
         codes, component = self.latent_mixture_.sample(n_samples, generator)
-        center = generator.integers(self.n_centers, size=n_samples)
+        center = generator.integers(self._asked.n_centers, size=n_samples)
 
         def choose(part, centers):
             return centers[np.arange(len(centers)), center[part]]
@@ -626,10 +628,10 @@ def fit_codes(codes, n_components, random_state, task):
         max_iter=_N_STEPS,
         reg_covar=_FLOOR,
     ).result
-    trouble = ""
+    complaint = ""
     if not result.converged:
-        trouble = (
+        complaint = (
             f"The mixture of codes did not converge in {_N_STEPS} steps. Decrease "
             "n_components."
         )
-    return result.mixture.affine(units.scale, units.loc), trouble
+    return result.mixture.affine(units.scale, units.loc), complaint

@@ -160,7 +160,8 @@ class Autoencoder(nn.Module):
 
 def restore_networks(estimator):
     """Return encoder and decoder from the tensors that a file has of them."""
-    networks = build_networks(estimator, estimator.n_features_in_, torch.Generator())
+    n_features = estimator.n_features_in_
+    networks = build_networks(estimator._asked, n_features, torch.Generator())
     tensors = estimator.encoder_, estimator.decoder_
     return tuple(map(load_tensors, networks, tensors))
 

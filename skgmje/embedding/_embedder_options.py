@@ -197,7 +197,7 @@ def _as_encoder(own):
         return own
     if isinstance(own, str) and own in ENCODERS:
         return ENCODERS[own]()
-    if callable(own) and not _is_class(own):
+    if callable(own):
         return Encoder(own)
     raise ValueError(
         f"encoder has {own!r}, which is none. Use one of {list(ENCODERS)}, a network, "
@@ -210,11 +210,6 @@ def has_foreign_parts(estimator):
     if any(encoder._is_own for encoder in encoders_of(estimator)):
         return True
     return not isinstance(estimator.augmentation, str | ImageAugmentation | None)
-
-
-def _is_class(own):
-    """Return whether a class is given in place of an object of it."""
-    return isinstance(own, type) and issubclass(own, Options)
 
 
 def check_encoders(estimator):
@@ -361,7 +356,7 @@ class JointLoss(LossOptions):
         return Objective("joint", logdet_weight=self.logdet_weight)
 
 
-_WITH_SETTINGS = {"gje": GJELoss, "joint": JointLoss}
+LOSSES_WITH_SETTINGS = {"gje": GJELoss, "joint": JointLoss}
 
 
 def loss_of(estimator):
@@ -369,10 +364,8 @@ def loss_of(estimator):
     own = estimator.loss
     if isinstance(own, LossOptions):
         return own
-    if isinstance(own, str) and own in _WITH_SETTINGS:
-        return _WITH_SETTINGS[own]()
-    if _is_class(own):
-        raise ValueError(f"loss={own!r} is a class. Pass an object: {own.__name__}().")
+    if isinstance(own, str) and own in LOSSES_WITH_SETTINGS:
+        return LOSSES_WITH_SETTINGS[own]()
     return PlainLoss(own)
 
 

@@ -54,7 +54,7 @@ from skgmje.embedding._views import (
     to_images,
     to_rows,
 )
-from skgmje.modules._generators import copy_or_build, mlp
+from skgmje.modules._generators import mlp, own_network, try_out
 from skgmje.modules._prototypes import Prototypes
 
 
@@ -358,8 +358,8 @@ def _own(view, own, embedding_dim, random_state, *, on_top):
     """Return a network of the user's, and layers on top of it if it ends anywhere."""
     given = f"encoder={own!r} for {view.name}"
     sizes = {"n_features": view.n_features, "embedding_dim": embedding_dim}
-    body = copy_or_build(own, given, **sizes).to("cpu", torch.float32)
-    output = _try_out(body, view)
+    body = own_network(own, given, torch.float32, **sizes)
+    output = try_out(body, view.zeros())
     _check_output(output, given, view, None if on_top else embedding_dim)
     width = output.shape[1]
     if view.image_shape is not None:
@@ -369,18 +369,6 @@ def _own(view, own, embedding_dim, random_state, *, on_top):
     return body, [*normalized_relu(width), *mlp([width, embedding_dim], random_state)]
 
 
-def _try_out(body, view):
-    """Return what a user's module makes of two samples, or its error."""
-    training = body.training
-    try:
-        with torch.no_grad():
-            return body.eval()(view.zeros())
-    except (RuntimeError, ValueError, TypeError) as error:
-        return error
-    finally:
-        body.train(training)
-
-
 def _check_output(output, given, view, embedding_dim):
     """Raise if a user's module does not put out embeddings."""
     width = "any width" if embedding_dim is None else embedding_dim
@@ -388,9 +376,9 @@ def _check_output(output, given, view, embedding_dim):
     if len(shape) == 2 and shape[0] == 2 and embedding_dim in (None, shape[1]):
         return
     found = f"shape {shape}" if torch.is_tensor(output) else repr(output)
-    rows = "rows" if view.image_shape is None else "images"
+    kind = "samples" if view.image_shape is None else "images"
     raise ValueError(
-        f"{given} maps {rows} of shape {tuple(view.zeros().shape)} to {found}, but "
+        f"{given} maps {kind} of shape {tuple(view.zeros().shape)} to {found}, but "
         f"embeddings have shape (2, {width}). Change its layers, set embedding_dim, "
         "use output='hidden', which takes any width, or give X and y an encoder each."
     )
@@ -722,20 +710,21 @@ def _settle(module, rows, n_steps, batch_size, random_state):
 def restore_encoders(estimator):
     """Return the encoders of both views from the tensors that a file has of them."""
     shape, target_shape = estimator._shapes
-    own, target_own = encoders_of(estimator)
-    view = View("X", estimator.n_features_in_, shape, estimator.augmentation)
+    asked = estimator._asked
+    own, target_own = encoders_of(asked)
+    view = View("X", estimator.n_features_in_, shape, asked.augmentation)
     wanted = [(view, own, estimator.encoder_)]
-    if estimator.views == "pair":
+    if asked.views == "pair":
         target = View("y", estimator._views.n_targets_in_, target_shape)
         wanted.append((target, target_own, estimator.target_encoder_))
     elif own.target == "ema":
         wanted.append((view, own, estimator.target_encoder_))
     encoders = []
-    with foreign_random_state(estimator, 0, torch.device("cpu")):
+    with foreign_random_state(asked, 0, torch.device("cpu")):
         for view, options, tensors in wanted:
             settings = (options, estimator.embedding_dim_, torch.Generator())
-            # The layer may be another one by now.
-            encoder = build_encoder(view, *settings, on_top="head.0.weight" in tensors)
+            on_top = "hidden" in layers_of(asked.output)
+            encoder = build_encoder(view, *settings, on_top=on_top)
             encoders.append(load_tensors(encoder, tensors))
     return encoders[0], encoders[-1]
 

@@ -5,8 +5,8 @@ from sklearn.base import clone
 
 from skgmje._sklearn import StrOptions
 from skgmje.conditional._models import Fit, JointConditional
-from skgmje.conditional._source import Settings, Source
-from skgmje.conditional._sources import SOURCES, source_of
+from skgmje.conditional._source import Settings
+from skgmje.conditional._sources import KINDS, SOURCES, source_of
 from skgmje.embedding._base import (
     PARAMETER_CONSTRAINTS,
     Embedder,
@@ -215,7 +215,7 @@ class GMJEEmbedder(Embedder):
 
     _parameter_constraints: dict = {
         **PARAMETER_CONSTRAINTS,
-        "mixture": [StrOptions(set(SOURCES) - {"auto"}), GaussianMixture, Source],
+        "mixture": [StrOptions(set(SOURCES) - {"auto"}), GaussianMixture, *KINDS],
     }
 
     def __init__(
@@ -291,7 +291,7 @@ class GMJEEmbedder(Embedder):
         density = latent_density(
             fit.model, z_context, context, target, joint, random_state
         )
-        return density, fit.trouble
+        return density, fit.complaint
 
 
 class GJEEmbedder(Embedder):

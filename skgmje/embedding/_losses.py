@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +16,12 @@ from skgmje._backend import (
     namespace,
     solve_triangular,
 )
+from skgmje._warnings import warn
 from skgmje.embedding._views import as_views
 
 
 def covariance(z):
-    """Return the centred samples and their covariance, with divisor n."""
+    """Return the centered samples and their covariance, with divisor n."""
     diff = z - namespace(z).mean(z, axis=0)
     return diff, diff.T @ diff / diff.shape[0]
 
@@ -378,7 +378,7 @@ def gje_loss(z_context, z_target, rho=0.9, logdet_weight=1.0, moments=None):
         - \tfrac{\lambda}{2} \big(\log |C_{cc}| + \log |C_{tt}|\big), \qquad
         S_\rho = \begin{pmatrix} I & \rho I \\ \rho I & I \end{pmatrix}
 
-    of centred pairs :math:`z = [z_c, z_t]`. The first term is
+    of centered pairs :math:`z = [z_c, z_t]`. The first term is
     :math:`\|z_c - z_t\|^2 / 4(1 - \rho) + \|z_c + z_t\|^2 / 4(1 + \rho)`: it
     pulls the views together and to the mean. The marginal log-determinants
     keep all directions apart: without them everything collapses. A ridge of
@@ -715,7 +715,7 @@ def warn_of_collapse(name, words):
     """Warn that the embeddings of estimator `name` collapsed, if there are words."""
     if words:
         message = f"The embeddings of {name} have collapsed. {words}"
-        warnings.warn(message, CollapseWarning, stacklevel=5)
+        warn(message, CollapseWarning)
 
 
 def diagnose(estimator, X):

@@ -1,6 +1,5 @@
 """Folds, held-out results and weights of the candidates."""
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +7,7 @@ from sklearn.model_selection import check_cv
 
 from skgmje._parallel import Failure
 from skgmje._standardize import distinct
+from skgmje._warnings import warn
 from skgmje.em._select import held_out_results, pool_weights
 
 # Of many samples, one part held out tells enough; of few, all are held out once.
@@ -28,32 +28,33 @@ def given_folds(cv, X, groups):
         fold[0, train] = fold[1, test] = True
         if not fold.any(axis=1).all():
             raise ValueError(
-                "cv gives a fold without rows to fit or to hold out. Give fewer folds."
+                "cv gives a fold without samples to fit or to hold out. Give fewer "
+                "folds."
             )
         if fold.all(axis=0).any():
             raise ValueError(
-                "cv gives a fold that holds out rows it is fitted on; weights would "
+                "cv gives a fold that holds out samples it is fitted on; weights would "
                 "be learned from what members remember. Use disjoint parts."
             )
         if groups is not None and np.isin(groups[fold[1]], groups[fold[0]]).any():
             raise ValueError(
-                "cv gives a fold that holds out rows of a group it is fitted on. Use "
-                "a splitter of groups such as GroupKFold, or an int."
+                "cv gives a fold that holds out samples of a group it is fitted on. "
+                "Use a splitter of groups such as GroupKFold, or an int."
             )
         folds.append(fold)
     return folds
 
 
 def make_folds(n_rows, cv, random_state, *, groups=None, together=None):
-    """Return training and held-out rows of each fold."""
+    """Return training and held-out samples of each fold."""
     unit = together if groups is None else groups
     unit = np.arange(n_rows) if unit is None else unit
     n_units = int(unit.max()) + 1
     if n_units < 2:
         raise ValueError(
-            "There is one group of rows, or one row and its copies, so that nothing "
-            "can be held out. Pass groups=None if rows are independent, or give finer "
-            "groups."
+            "There is one group of samples, or one sample and its copies, so that "
+            "nothing can be held out. Pass groups=None if samples are independent, or "
+            "give finer groups."
         )
     if cv is not None and not 2 <= cv <= n_units:
         raise ValueError(
@@ -115,7 +116,7 @@ def usable(log_prob):
     """Return log-densities, or why they are none."""
     log_prob = np.asarray(log_prob, np.float64)
     if np.isnan(log_prob).any() or (log_prob == np.inf).any():
-        return Failure("held-out rows have a log-density of NaN or infinity")
+        return Failure("held-out samples have a log-density of NaN or infinity")
     return log_prob
 
 
@@ -186,7 +187,7 @@ class Table:
         known = self._known()
         if not len(known):
             raise ValueError(
-                "Every member gives all rows that were held out the density zero. "
+                "Every member gives all samples that were held out the density zero. "
                 "Use members with tails, or fewer folds."
             )
         weights = self._weights(known)
@@ -219,9 +220,7 @@ def warn_about_failures(failed, n_candidates):
     reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
     if len(failed) == n_candidates:
         raise ValueError(f"Every member of the stack failed. {reasons}")
-    warnings.warn(
+    warn(
         f"StackingDensity drops {len(failed)} of {n_candidates} members that failed. "
         f"{reasons}",
-        UserWarning,
-        stacklevel=4,
     )

@@ -242,7 +242,7 @@ class StackedMixture(ClosedFormsMixin):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows; of a conditional, row i goes with the i-th that was given.
+            Samples; of a conditional, sample i goes with the i-th that was given.
 
         Returns
         -------
@@ -262,7 +262,7 @@ class StackedMixture(ClosedFormsMixin):
         Parameters
         ----------
         n_samples : int, default=1
-            Number of rows, for each of those given.
+            Number of samples, for each of those given.
 
         random_state : int, RandomState instance, Generator or None, default=None
             Source of randomness; None means fresh entropy.
@@ -270,7 +270,7 @@ class StackedMixture(ClosedFormsMixin):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features) or (n_samples, n, n_features)
-            The rows, in no order.
+            The samples, in no order.
 
         part : ndarray of shape (n_samples,) or (n_samples, n)
             The part that each comes from.

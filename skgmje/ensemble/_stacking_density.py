@@ -1,6 +1,5 @@
 """A density that averages many, with weights by held-out likelihood."""
 
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -25,6 +24,7 @@ from skgmje._validation import (
     tie_shares,
     warn_about_ties,
 )
+from skgmje._warnings import warn
 from skgmje.ensemble._held_out import (
     Fitted,
     Table,
@@ -61,12 +61,10 @@ def warn_about_constants(atoms):
     """Warn of columns in which a density has no bound but the regularisation."""
     constant = np.flatnonzero(atoms == 1)
     if len(constant):
-        warnings.warn(
+        warn(
             f"StackingDensity: the columns {constant.tolist()} are constant; their "
             "density is that of the regularisation, a Gaussian of a standard "
             "deviation of 0.003 in their own units. Drop them.",
-            UserWarning,
-            stacklevel=3,
         )
 
 
@@ -90,19 +88,19 @@ def _indices(fold):
     train, test = map(np.flatnonzero, fold)
     if not (len(train) and len(test)):
         raise ValueError(
-            "cv gives a fold whose rows to fit, or to hold out, have no weight. Give "
-            "fewer folds, or weights that are positive in each."
+            "cv gives a fold whose samples to fit, or to hold out, have no weight. "
+            "Give fewer folds, or weights that are positive in each."
         )
     return train, test
 
 
 class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
-    r"""Average many densities, with the weights that held-out rows ask for.
+    r"""Average many densities, with the weights that held-out samples ask for.
 
     .. math:: p(x) = \sum_m a_m\, p_m(x), \qquad
         a = \arg\max_{a \in \Delta} \sum_i \log \sum_m a_m\, p_m^{(-i)}(x_i)
 
-    where :math:`p_m^{(-i)}` was fitted without the fold of row i, transformers and
+    where :math:`p_m^{(-i)}` was fitted without the fold of sample i, transformers and
     all. The weights lie on the simplex :math:`\Delta`, and members that are not
     worth one are dropped; the others are fitted again to all rows.
 
@@ -128,9 +126,9 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
         :meth:`condition` have closed forms. Not used with `estimators`.
 
     cv : int, splitter or iterable, default=None
-        Which rows are held out. None means one split from 2500 rows on, three folds
-        from 500 on, else five; with `groups`, three or five, as far as there are
-        groups. Copies of a row are held out together, except by a splitter, which
+        Which samples are held out. None means one split from 2500 samples on, three
+        folds from 500 on, else five; with `groups`, three or five, as far as there are
+        groups. Copies of a sample are held out together, except by a splitter, which
         decides alone.
 
     dequantize : bool, default=False
@@ -182,14 +180,14 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    Rows that are split at random are assumed to be independent. Where they come in
-    groups (several measurements of one thing) or in time, held-out rows have their
+    Samples that are split at random are assumed to be independent. Where they come in
+    groups (several measurements of one thing) or in time, held-out samples have their
     neighbours among those that were fitted, and weights go to members that remember
     them: pass `groups`, or a splitter such as
     :class:`~sklearn.model_selection.TimeSeriesSplit` as `cv`.
 
-    Fewer than 50 rows get one or two components in the columns as they are, fewer
-    than 12 a Gaussian. Where there are fewer than ten rows for each column, diagonal
+    Fewer than 50 samples get one or two components in the columns as they are, fewer
+    than 12 a Gaussian. Where there are fewer than ten samples for each column, diagonal
     covariances are tried too. A member that fails, or gives NaN or an infinite
     density, is dropped with a warning that names it.
 
@@ -267,10 +265,10 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
             Not used, present for API consistency by convention.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; a weight of 2 counts as two copies.
+            Weights of the samples; a weight of 2 counts as two copies.
 
         groups : array-like of shape (n_samples,), default=None
-            Rows with the same entry are held out together.
+            Samples with the same entry are held out together.
 
         Returns
         -------
@@ -283,7 +281,7 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
             If an estimator is no density, or takes no `sample_weight`.
 
         ValueError
-            If there is one group only, all members fail, or all rows that were held
+            If there is one group only, all members fail, or all samples that were held
             out have the density zero.
         """
         with FitTask(self, X, y, sample_weight, n_steps=2) as task:

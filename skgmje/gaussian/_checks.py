@@ -72,13 +72,18 @@ def _is_positive_integer(value):
     return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
 
 
-def check_parameters(weights, means, covariances, covariance_type):
-    """Return the four parameters of a mixture as arrays that fit together."""
+def check_type(covariance_type):
+    """Raise if there is no such covariance type."""
     if covariance_type not in COVARIANCE_TYPES:
         raise ValueError(
             f"covariance_type={covariance_type!r} is not known. "
             f"Choose one of {sorted(COVARIANCE_TYPES)}."
         )
+
+
+def check_parameters(weights, means, covariances, covariance_type):
+    """Return the four parameters of a mixture as arrays that fit together."""
+    check_type(covariance_type)
     means = _floating(means)
     if means.ndim < 2:
         raise ValueError(
@@ -242,7 +247,7 @@ def check_rows(X, mixture, name="X"):
     xp = namespace(X)
     if is_checked(X) and not _all_finite(X) and bool(xp.any(xp.isinf(X))):
         raise ValueError(
-            f"{name} has entries that are infinite in {X.dtype}. Remove those rows, "
+            f"{name} has entries that are infinite in {X.dtype}. Remove those samples, "
             "clip or scale them."
         )
     return X
@@ -256,7 +261,7 @@ def _all_finite(X):
 
 
 def check_leading(X, mixture, name):
-    """Raise if rows and mixtures cannot be paired."""
+    """Raise if samples and mixtures cannot be paired."""
     leading = tuple(mixture.means.shape[:-2])
     try:
         fits = np.broadcast_shapes(tuple(X.shape[:-1]), leading)
@@ -265,7 +270,7 @@ def check_leading(X, mixture, name):
     if fits is None:
         raise ValueError(
             f"{name} has shape {tuple(X.shape)} but there is one mixture for each of "
-            f"{leading} samples: row i goes with mixture i. Give as many rows as "
+            f"{leading} samples: sample i goes with mixture i. Give as many samples as "
             "mixtures; further axes before them broadcast."
         )
 
@@ -292,7 +297,7 @@ def find_missing(X, missing, name="X"):
         raise ValueError(
             f"{name} has {int(mask.sum())} NaN in {int(mask.any(-1).sum())} rows. "
             "Remove or impute them, or pass missing='marginal' where it is offered "
-            "to score those rows under the marginal of what they show."
+            "to score those samples under the marginal of what they show."
         )
     return mask
 

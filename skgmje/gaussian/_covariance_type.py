@@ -37,7 +37,7 @@ MAX_ROWS = 4096
 
 
 class Statistics(NamedTuple):
-    """Sufficient statistics of weighted rows, about their own means."""
+    """Sufficient statistics of weighted samples, about their own means."""
 
     counts: Any
     means: Any
@@ -61,7 +61,7 @@ FEW_ROWS_PER_FEATURE = 10
 
 
 def lost_correlation(n_rows, n_features, shrinkage):
-    """Return the share by which correlations shrink where rows are few."""
+    """Return the share by which correlations shrink where samples are few."""
     ample = n_rows / (FEW_ROWS_PER_FEATURE * n_features)
     pseudo = shrinkage * min(1.0, 2 * max(0.0, 1.0 - ample))
     return pseudo / (n_rows + pseudo) if pseudo else 0.0
@@ -98,7 +98,7 @@ class Kernel(ABC):
         Point near the middle of the data; subtracted before squares are taken.
 
     limit : float
-        Largest squared Mahalanobis norm of a centred mean for which the
+        Largest squared Mahalanobis norm of a centered mean for which the
         expanded square is used.
     """
 
@@ -139,7 +139,7 @@ class Kernel(ABC):
         self.block_rows = self._count_block_rows()
 
     def _count_block_rows(self):
-        """Return how many rows of a block fit the cache, a multiple of the padding."""
+        """Return how many samples fit the cache, a multiple of the padding."""
         n_components = self.tiles[0].stop
         rows = min(
             MAX_ROWS,
@@ -159,7 +159,7 @@ class Kernel(ABC):
     @property
     @abstractmethod
     def n_forms(self):
-        """Number of values per row that the components' densities are made of."""
+        """Number of values per sample that the components' densities are made of."""
 
     @property
     def n_held(self):
@@ -183,7 +183,7 @@ class Kernel(ABC):
         self.drop = 0.5 * self.n_features - float(held.min())
 
     def block(self, n_rows, work):
-        """Return the array for a block's centred rows, as columns, and features."""
+        """Return the array for a block's centered samples, as columns, and features."""
         n_first = self.n_first if self.expands else self.n_features
         return buffer(work, "block", (n_first, n_rows))
 
@@ -305,7 +305,7 @@ class Kernel(ABC):
         Parameters
         ----------
         block : ndarray of shape (n_first, n_rows)
-            Centred rows as columns, and their features.
+            Centered samples as columns, and their features.
 
         work : dict
             Buffers, reused from block to block.

@@ -141,7 +141,7 @@ class FullKernel(Kernel):
         return sums, (scatter,)
 
     def rows_features(self, xp, X):
-        """Return the features of centred rows of any array library."""
+        """Return the features of centered rows of any array library."""
         rows, columns = _triangle(self.n_features)
         ones = xp.ones_like(X[:, :1])
         return xp.concat(

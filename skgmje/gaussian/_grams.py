@@ -130,8 +130,8 @@ class Bandwidths:
 class Grams:
     """Gram matrices of the kernels around n data points and k centers, in logs.
 
-    The data density is a mixture of kernels around the rows of `X`, the model a
-    mixture of kernels around the rows of `centers`; entry (i, j) of a Gram matrix
+    The data density is a mixture of kernels around the samples of `X`, the model a
+    mixture of kernels around the `centers`; entry (i, j) of a Gram matrix
     is the logarithm of the inner product of two kernels, the integral of their
     product. Built by :func:`grams`, which says more. A matrix is computed when
     first asked for, and kept with its autograd history: each gradient step asks
@@ -260,7 +260,7 @@ class Grams:
         """Return the Gram matrices of the same data and other centers.
 
         What is known about the data alone is shared: a loop over steps on the
-        same rows pays for it once.
+        same samples pays for it once.
 
         Parameters
         ----------
@@ -349,7 +349,7 @@ def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
     bandwidth : float, array, tuple (data, model) of them, or Bandwidths
         Standard deviation, the root of v. A tuple holds that of the data and
         that of the model; anything else serves both. In a tuple each may be an
-        array with one entry per row of `X`, per row of `centers`. It may be a
+        array with one entry per sample of `X`, per center. It may be a
         tensor that is learned. With `blocks` a one-dimensional bandwidth has
         one entry per block, a two-dimensional one a row per point. Several at
         once, whose kernels are added up, are a :class:`Bandwidths`.
@@ -364,8 +364,8 @@ def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
         the paper's multivariate form, whose formula was not at hand.
 
     log_data_weights : array of shape (n,), default=None
-        Logarithms of the weights a of the data, up to a constant. A row of
-        weight 2 counts as two rows. None: all rows count alike.
+        Logarithms of the weights a of the data, up to a constant. A sample of
+        weight 2 counts as two. None: all samples count alike.
 
     Returns
     -------
@@ -436,8 +436,8 @@ def _check_log_weights(log_data_weights, X):
     """Check that there is one weight for each sample."""
     if log_data_weights is not None and log_data_weights.shape != X.shape[:1]:
         raise ValueError(
-            f"log_data_weights must have one entry for each of the {X.shape[0]} rows "
-            f"of X, got shape {tuple(log_data_weights.shape)}."
+            f"log_data_weights must have one entry for each of the {X.shape[0]} "
+            f"samples of X, got shape {tuple(log_data_weights.shape)}."
         )
 
 

@@ -61,7 +61,7 @@ class Mixture:
     The arrays may be NumPy arrays or torch tensors; results are of the same
     library, data type and device, and differentiable in torch. If the arrays
     have a leading axis of length n, there is one mixture for each of n samples:
-    row i of ``X`` goes with mixture i, and further axes of ``X`` before it
+    sample i of ``X`` goes with mixture i, and further axes of ``X`` before it
     broadcast. Arrays that all mixtures share may leave the leading axis out.
     ``mixture[i]`` is the mixture of sample i.
 
@@ -244,7 +244,7 @@ class Mixture:
             Rows.
 
         missing : {'raise', 'marginal'}, default='raise'
-            What NaN means: an error, or a missing value. A row with missing
+            What NaN means: an error, or a missing value. A sample with missing
             values is scored under its exact marginal, and by 0 if it shows
             nothing.
 
@@ -315,7 +315,7 @@ class Mixture:
         Parameters
         ----------
         X : array of shape (..., n_features)
-            Rows, complete.
+            Samples, complete.
 
         Returns
         -------
@@ -379,7 +379,7 @@ class Mixture:
             The conditioning features c, at least one and not all.
 
         values : array of shape (n_indices,) or (n, n_indices)
-            Their values, in the order of `indices`; n rows give n mixtures.
+            Their values, in the order of `indices`; n samples give n mixtures.
 
         Returns
         -------

@@ -93,7 +93,7 @@ def log_kernels(X, Y, variance, blocks=None):
             log_kernels(*_both(lambda Z: Z[:, block], X, Y), variance[:, :, t])  # noqa: B023
             for t, block in enumerate(blocks)
         )
-    # Bumps of one shape: a change of units makes one distance of all blocks.
+    # Kernels of one shape: a change of units makes one distance of all blocks.
     columns = np.concatenate(blocks)
     sizes = [len(block) for block in blocks]
     index = np.repeat(np.arange(len(sizes)) * (variance.ndim > 0), sizes)

@@ -210,7 +210,7 @@ def _sum_chunks(kernel, X, function):
 
 
 def blocks(kernel, X, work, chunk):
-    """Yield ``(rows, block)``: centred rows as padded columns, then features."""
+    """Yield ``(rows, block)``: centered rows as padded columns, then features."""
     step, d = kernel.block_rows, kernel.n_features
     center = kernel.center[:, None]
     for start in range(chunk.start, chunk.stop, step):

@@ -117,7 +117,7 @@ class _Units:
             self.ends = np.cumsum([0, *sizes]).tolist()
 
     def of_points(self, X):
-        """Return the centred columns, block by block."""
+        """Return the centered columns, block by block."""
         X = X - self.center
         X = X.T if self.order is None else X.T[self.order]
         return X.contiguous() if is_torch(X) else np.ascontiguousarray(X)

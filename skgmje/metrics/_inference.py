@@ -1,6 +1,5 @@
 """How sure the parameters of a mixture are, and the number of its components."""
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgmje._parallel import Runner, task_seed
 from skgmje._validation import check_numbers
+from skgmje._warnings import warn
 from skgmje.em import expectation_maximization
 from skgmje.em._select import fit_selected
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -148,11 +148,10 @@ def bootstrap_mixture(
             raise ValueError(
                 f"In {lost} of {n_resamples} resamples a component has died. {remedy}"
             )
-        warnings.warn(
+        warn(
             f"In {lost} of {n_resamples} resamples a component has died; they are left "
             f"out. {remedy}",
             UserWarning,
-            stacklevel=2,
         )
     return MixtureBootstrap(*map(np.stack, zip(*fits, strict=True)))
 

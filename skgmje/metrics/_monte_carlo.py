@@ -271,8 +271,8 @@ class _Density(NamedTuple):
         logs = self.score(X)
         if not np.isfinite(logs).all():
             raise ValueError(
-                f"{self.name} gives rows that it has drawn itself a log-density that "
-                "is not finite. Its score_samples and its sample disagree."
+                f"{self.name} gives samples that it has drawn itself a log-density "
+                "that is not finite. Its score_samples and its sample disagree."
             )
         return logs
 

@@ -12,10 +12,15 @@ from skgmje._validation import check_count, check_numbers, check_weights
 from skgmje.gaussian._checks import as_batch, take_rows
 from skgmje.gaussian._covariance_type import map_arrays, take_components
 from skgmje.gaussian._density import block_rows
+from skgmje.gaussian._mixture import Mixture
 
 
 def check_pair(y_true, distribution):
     """Return a mixture of NumPy arrays and targets (n_samples, n_features)."""
+    if isinstance(y_true, Mixture):
+        raise TypeError(
+            "y_true is a Mixture. Give the targets first: (y_true, distribution)."
+        )
     mixture = as_mixtures(distribution).to_numpy()
     targets = check_numbers(y_true, "y_true", ensure_2d=False)
     columns = targets[:, None] if targets.ndim == 1 else targets

@@ -285,7 +285,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         Returns
         -------
         mixture : Mixture
-            Density of the remaining features, one for each row of `values`.
+            Density of the remaining features, one for each sample of `values`.
         """
         values = np.asarray(from_tensor(values), np.float64)
         return self.mixture_.condition(indices, values)

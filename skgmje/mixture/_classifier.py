@@ -1,6 +1,5 @@
 """Classification by a Gaussian mixture of each class, with and without labels."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -19,6 +18,7 @@ from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._validation import TypeOptions, check_rows, check_values, check_weights
+from skgmje._warnings import warn
 from skgmje.em._em import missing_moments
 from skgmje.em._labelled import (
     ClassFit,
@@ -301,15 +301,14 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
                 "more samples."
             )
         if problems:
-            warnings.warn(" ".join(problems), ConvergenceWarning, stacklevel=3)
+            warn(" ".join(problems), ConvergenceWarning)
         untried = not ((data.fold >= 0) & (data.codes >= 0)).any()
         if untried and self.unlabelled_weight == "auto" and (data.codes < 0).any():
-            warnings.warn(
+            warn(
                 "No class has two different samples with a label, of which one can be "
                 "left out: samples without a label are not used. Set "
                 "unlabelled_weight=1 to use them, or give more labels.",
                 UserWarning,
-                stacklevel=3,
             )
 
     _missing = "marginal"
@@ -452,12 +451,11 @@ def _known(y):
     else:
         missing = np.zeros(len(y), bool)
     if missing.any() and {*y[~missing].tolist()} == {1}:
-        warnings.warn(
+        warn(
             "y has no values but -1 and 1: they are taken as two classes, although -1 "
             "means no label beside other values. Call the classes 0 and 1, or others, "
             "if they are classes.",
             UserWarning,
-            stacklevel=5,
         )
         return np.ones(len(y), bool)
     return ~missing

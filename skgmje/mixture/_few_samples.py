@@ -1,9 +1,8 @@
 """The warning that samples are too few, by log-densities of samples left out."""
 
-import warnings
-
 import numpy as np
 
+from skgmje._warnings import warn
 from skgmje.em._em import make_kernel
 from skgmje.em._select import select_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -30,13 +29,11 @@ def warn_of_few_samples(estimator, X, weight, reg_covar, held_out=None):
     if not own < diagonal - _far(X):
         return
     mixture = estimator.mixture_
-    warnings.warn(
+    warn(
         f"n_samples={len(X)} are few for n_features={X.shape[1]} and "
         f"{mixture.n_components} {mixture.covariance_type!r} covariance(s): the "
         f"log-likelihood of a sample left out is about {own:.4g} nats, that of a "
         f"diagonal Gaussian {diagonal:.4g}. {_remedy(estimator)}",
-        UserWarning,
-        stacklevel=3,
     )
 
 

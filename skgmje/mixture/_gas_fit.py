@@ -34,7 +34,7 @@ def moments_type(covariance_type):
 
 
 def node_statistics(X, weight, assign, nodes, covariance_type):
-    """Take the moments of the rows of each node, about their means."""
+    """Take the moments of the samples of each node, about their means."""
     nodes = nodes.astype(np.float64)
     # The nodes are about the middle of their rows: moments about them keep digits.
     kernel = _unit_kernel(
@@ -171,13 +171,13 @@ SIZES = tuple(k for k in N_COMPONENTS if k > 1)
 
 
 def check_nodes(max_nodes, X):
-    """Return how many nodes a table of rows gets at most."""
+    """Return how many nodes a table of samples gets at most."""
     n_distinct = count_distinct(X, ROWS_PER_NODE * max_nodes)
     return max(2, min(max_nodes, n_distinct // ROWS_PER_NODE))
 
 
 def present(n_rows, weight, n_signals, random_state):
-    """Return rows in random order, all of them before one comes again."""
+    """Return samples in random order, all of them before one comes again."""
     parts, n_left = [], n_signals
     while n_left > 0:
         rows = np.arange(n_rows)
@@ -196,7 +196,7 @@ def in_proportion(weight):
 
 
 def on_device(device, X, weight):
-    """Return rows and weights as tensors of a device, or as they are for 'cpu'."""
+    """Return samples and weights as tensors of a device, or as they are for 'cpu'."""
     if device == "cpu":
         return X, weight
     import torch
@@ -210,7 +210,7 @@ def on_device(device, X, weight):
 
 
 def grow(X, weight, max_nodes, random_state, growth):
-    """Grow a gas on rows in random order, and settle it."""
+    """Grow a gas on samples in random order, and settle it."""
     n_signals = INTERVALS_PER_NODE * growth.insertion_interval * max_nodes
     shares = None if weight is None else to_numpy(weight)
     rows = present(len(X), shares, n_signals, random_state)
@@ -226,7 +226,7 @@ def grow(X, weight, max_nodes, random_state, growth):
     except KeyboardInterrupt as stop:
         if not n_seen:
             raise
-        when = f"after {n_seen} of the {len(rows)} rows that a gas is shown"
+        when = f"after {n_seen} of the {len(rows)} samples that a gas is shown"
         raise Interrupted(when, gas) from stop
 
 

@@ -60,7 +60,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     The drop-in for :class:`sklearn.mixture.GaussianMixture`: with its defaults
     it reaches the same optimum from the same start. Beyond it, covariances
     shrink towards the pooled within-covariance with the weight of `shrinkage`
-    rows, settings can be chosen by held-out likelihood (``"auto"``), rows may
+    samples, settings can be chosen by held-out likelihood (``"auto"``), samples may
     have weights and missing entries (NaN, by exact EM), and data may come in
     chunks (:meth:`partial_fit`).
 
@@ -118,8 +118,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         Iterations between two lines.
 
     shrinkage : float or 'auto', default=0
-        Pseudo-count s of the target :math:`T_k`, in rows; 0 is maximum
-        likelihood. Below ten samples per feature the s rows also shrink all
+        Pseudo-count s of the target :math:`T_k`, in samples; 0 is maximum
+        likelihood. Below ten samples per feature the s samples also shrink all
         correlations towards zero. 'auto' is chosen by held-out likelihood, as is 0
         where samples are so few and another setting is 'auto'.
 
@@ -182,7 +182,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         Number of iterations of the best start.
 
     lower_bound_ : float
-        Mean log-likelihood of the rows before the last M-step, in nats; -inf after
+        Mean log-likelihood of the samples before the last M-step, in nats; -inf after
         none.
 
     lower_bounds_ : list of float
@@ -200,7 +200,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
 
     See Also
     --------
-    KernelMixtureDensity : Centres placed by a kernel matrix cost.
+    KernelMixtureDensity : Centers placed by a kernel matrix cost.
     sklearn.mixture.GaussianMixture : Plain maximum likelihood.
 
     References
@@ -601,7 +601,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or Dask collection
-            The chunk; NaN means missing. The first needs `n_components` rows,
+            The chunk; NaN means missing. The first needs `n_components` samples,
             and a value of each feature, which later ones may lack. Of a Dask array or
             dataframe, each block is a chunk.
 
@@ -684,7 +684,7 @@ def fit_rows(estimator, X, sample_weight, *, reset=True):
 
 
 def _with_values(X, weight):
-    """Return the rows that have a value, and their weights."""
+    """Return the samples that have a value, and their weights."""
     if not has_missing(X):
         return X, weight
     valued = ~np.isnan(X).all(axis=1)

@@ -57,7 +57,7 @@ class CenterOptions(Options):
         return {
             "code_dim": self._width(n_features),
             "hidden_layer_sizes": tuple(self.hidden_layer_sizes),
-            "learn_variance": recipe.bumps.learn_variance,
+            "learn_variance": recipe.kernels.learn_variance,
             "dtype": dtype,
         }
 
@@ -109,14 +109,14 @@ class Codes(CenterOptions):
 
         from skgmje.modules import CodeGenerator
 
-        bumps, base = recipe.bumps, recipe.base
+        kernels, base = recipe.kernels, recipe.base
         return CodeGenerator(
             recipe.n_centers,
             n_features,
-            bumps.variance,
+            kernels.variance,
             random_state,
             base=None if base is None else torch.tensor(base, dtype=dtype),
-            learn_weights=bumps.learn_weights,
+            learn_weights=kernels.learn_weights,
             **self._shared(n_features, recipe, dtype),
         )
 
@@ -205,18 +205,18 @@ class Noise(CenterOptions):
         import torch
 
         from skgmje.modules import NoiseGenerator
-        from skgmje.modules._generators import NoiseMap, own_network
+        from skgmje.modules._generators import NoiseMap, own_generator
 
         network, width = None, self._width(n_features)
         if self._is_foreign:
-            network = own_network(self.network, width, n_features, dtype)
+            network = own_generator(self.network, width, n_features, dtype)
         elif self._starts_as_cells:
             start = [torch.as_tensor(part).to(dtype) for part in recipe.start]
             network = NoiseMap(*start, self.hidden_layer_sizes, random_state)
         return NoiseGenerator(
             recipe.n_centers,
             n_features,
-            recipe.bumps.variance,
+            recipe.kernels.variance,
             random_state,
             network=network,
             **self._shared(n_features, recipe, dtype),

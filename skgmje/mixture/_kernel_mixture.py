@@ -1,6 +1,5 @@
 """Mixtures whose centers a network places by a kernel cost."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -16,18 +15,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgmje._backend import as_generator, check_torch
 from skgmje._callbacks import FitTask
+from skgmje._options import as_asked
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import standardization
 from skgmje._training._schedule import Schedule
 from skgmje._validation import TypeOptions
+from skgmje._warnings import warn
 from skgmje.costs._costs import TRAINING_COSTS
 from skgmje.gaussian import Bandwidths
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_generators import (
     GENERATORS,
-    CenterOptions,
     Codes,
+    Noise,
     read_generator,
 )
 from skgmje.mixture._kernel_recipe import (
@@ -41,9 +42,6 @@ from skgmje.mixture._kernel_recipe import (
     training_samples,
 )
 from skgmje.mixture._kernel_refine import REFINEMENTS, read_refinement
-
-# Frames between these functions and the user's call of fit.
-_STACKLEVEL = 5
 
 
 def describe_drop(loss_curve, max_iter, tol):
@@ -63,47 +61,40 @@ def describe_drop(loss_curve, max_iter, tol):
     )
 
 
-def warn_of_troubles(name, troubles):
+def warn_of_complaints(name, complaints):
     """Warn once that estimator `name` did not converge, with all reasons."""
-    troubles = [trouble for trouble in troubles if trouble]
-    if troubles:
-        warnings.warn(
-            f"{name} did not converge. {' '.join(troubles)}",
-            ConvergenceWarning,
-            stacklevel=_STACKLEVEL,
-        )
+    complaints = [complaint for complaint in complaints if complaint]
+    if complaints:
+        warn(f"{name} did not converge. {' '.join(complaints)}", ConvergenceWarning)
 
 
 def warn_of_dead_gradient(estimator, n_pairs):
     """Warn if the cost of a fitted estimator saw few pairs of a sample and a center."""
     if estimator.pair_ess_ < 0.01 * n_pairs:
         bandwidths = ", ".join(f"{h:.3g}" for h in np.atleast_1d(estimator.bandwidth_))
-        warnings.warn(
+        warn(
             f"Only {estimator.pair_ess_:.3g} of {n_pairs} pairs of a sample and a "
             f"center count at bandwidth {bandwidths}, so most samples "
             "have no gradient. Increase bandwidth, or use bandwidth='cell'.",
-            UserWarning,
-            stacklevel=_STACKLEVEL,
         )
 
 
 def warn_of_no_density(estimator, cost):
     """Warn if the variance that is reported belongs to no density."""
     if estimator.refine is None and cost.is_density is False:
-        warnings.warn(
+        warn(
             f"cost={estimator.cost!r} compares operators: its variance is not that of "
             "a density, and with refine=None likelihoods say little. Use "
             "refine='weights' or 'covariances', or cost='scalar'.",
-            UserWarning,
-            stacklevel=_STACKLEVEL,
         )
 
 
 def _draws_noise(estimator):
     """Raise AttributeError if there is no map from noise."""
-    if isinstance(estimator.generator, Codes) or estimator.generator == "codes":
+    generator = getattr(estimator, "_asked", estimator).generator
+    if isinstance(generator, Codes) or generator == "codes":
         raise AttributeError(
-            f"generator={estimator.generator!r} has one code per component and draws "
+            f"generator={generator!r} has one code per component and draws "
             "no others; sample_generator needs generator='noise' or an own network."
         )
     return True
@@ -315,7 +306,7 @@ class KernelMixtureDensity(
         "covariance_type": [TypeOptions()],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "cost": [StrOptions({"auto"}), StrOptions(TRAINING_COSTS.keys()), callable],
-        "generator": [StrOptions(GENERATORS.keys()), CenterOptions, callable],
+        "generator": [StrOptions(GENERATORS.keys()), Codes, Noise, callable],
         "bandwidth": [
             Interval(Real, 0, None, closed="neither"),
             StrOptions({"auto", "cell", "loo", "multiscale"}),
@@ -430,10 +421,10 @@ class KernelMixtureDensity(
             self.cost_ = cost_name(self, generator, recipe.units)
             self._code_dim = generator._width(X.shape[1])
             placement = train_centers(self, data, X.dtype, size, recipe, task, device)
-            bandwidths = unit * np.sqrt(recipe.bumps.variances)
+            bandwidths = unit * np.sqrt(recipe.kernels.variances)
             found = placement, settings, bandwidths
-            trouble = task.end(self._store, task, refinement, data, *found)
-        self._warn(placement, trouble, read_cost(self, generator))
+            complaint = task.end(self._store, task, refinement, data, *found)
+        self._warn(placement, complaint, read_cost(self, generator))
         self._warn_of_ties(X)
         return self
 
@@ -452,20 +443,21 @@ class KernelMixtureDensity(
         self.n_iter_ = max(1, len(self.loss_curve_))
         for name in ("bound_gap", "pair_ess", "effective_rank"):
             setattr(self, f"{name}_", placement.diagnostics[name])
+        self._asked = as_asked(self)
         # An earlier fit may have left one.
         vars(self).pop("generator_", None)
         if placement.network is not None:
             self.generator_ = placement.network
         self._n_features_out = len(self.weights_)
         self.converged_ = False
-        return refined.trouble
+        return refined.complaint
 
-    def _warn(self, placement, trouble, cost):
+    def _warn(self, placement, complaint, cost):
         """Say what did not go well in a fit that was not interrupted."""
         unsettled = describe_drop(self.loss_curve_, self.max_iter, self.tol)
-        troubles = [placement.training.trouble or unsettled, trouble]
-        self.converged_ = not any(troubles)
-        warn_of_troubles(type(self).__name__, troubles)
+        complaints = [placement.training.complaint or unsettled, complaint]
+        self.converged_ = not any(complaints)
+        warn_of_complaints(type(self).__name__, complaints)
         warn_of_dead_gradient(self, placement.diagnostics["n_pairs"])
         warn_of_no_density(self, cost)
 

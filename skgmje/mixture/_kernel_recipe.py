@@ -17,7 +17,7 @@ from skgmje._validation import (
 from skgmje.costs._costs import as_cost
 from skgmje.em import RowBlocks, multiscale_bandwidths
 from skgmje.em._bandwidth import (
-    Bumps,
+    Kernels,
     cell_spread,
     cell_variance,
     loo_variance,
@@ -215,7 +215,7 @@ class Recipe:
 
     generator: Any
     n_centers: int
-    bumps: Bumps
+    kernels: Kernels
     base: Any = None
     schedule: Any = None
     trainer: Any = None
@@ -250,7 +250,7 @@ def choose_recipe(
     variances, weights = _variances(rule, data, cells, random_state)
     base = FIRST_CENTERS[generator.init](data, cells, n_centers, random_state)
     total = total_variance(data.part, data.weights)
-    bumps = Bumps(
+    kernels = Kernels(
         variances,
         total if base is None and start is None else 0.0,
         weights,
@@ -263,11 +263,11 @@ def choose_recipe(
         _batch_size(estimator, generator, n_centers, n_samples),
         estimator.learning_rate,
         fast_parameters=("log_weights", "log_variance"),
-        warmup=0.5 if bumps.ratio > 1 else 0.0,
+        warmup=0.5 if kernels.ratio > 1 else 0.0,
         tol=max(estimator.tol, _FRESH_NOISE) if units else estimator.tol,
     )
     seed = int(random_state.randint(2**31 - 1))
-    how = generator, n_centers, bumps, base, schedule, trainer, seed
+    how = generator, n_centers, kernels, base, schedule, trainer, seed
     return Recipe(*how, start, units)
 
 

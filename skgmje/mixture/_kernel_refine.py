@@ -7,6 +7,7 @@ import numpy as np
 
 from skgmje.em import EMResult, expectation_maximization, start_mixture, weights_only
 from skgmje.em._bandwidth import nearest_centers
+from skgmje.em._em import unsettled
 from skgmje.gaussian import Mixture
 from skgmje.mixture._gaussian_mixture import GaussianMixture, regularisation
 from skgmje.mixture._refinement import refining_mixture
@@ -17,7 +18,7 @@ class Refined(NamedTuple):
 
     mixture: Mixture
     n_parameters: int
-    trouble: str = ""
+    complaint: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,9 @@ def refine_by_em(refinement, data, model, settings, task):
         sample_weight=data.sample_weight,
         **shared,
     )
-    trouble = ""
-    if not result.converged and em.max_iter:
-        gains = np.diff(result.lower_bounds[-2:])
-        gain = f"; the last gained {gains[0]:.2g} nats" if len(gains) else ""
-        trouble = (
-            f"The refinement ended after max_iter={result.n_iter} iterations "
-            f"(tol={em.tol:g}{gain}). Increase tol, or max_iter of a mixture as refine."
-        )
-    return Refined(result.mixture, result.mixture.n_parameters, trouble)
+    remedy = "Increase tol, or max_iter of a mixture as refine."
+    complaint = unsettled(result, em.tol, remedy, "The refinement")
+    return Refined(result.mixture, result.mixture.n_parameters, complaint)
 
 
 def refine_weights(refinement, data, model, settings, task):

@@ -22,7 +22,7 @@ from skgmje._training._schedule import Hooks, Plateau, Progress, Training
 from skgmje.costs import effective_rank, pair_ess
 from skgmje.costs._costs import as_cost
 from skgmje.costs._fresh import FreshScalarCost
-from skgmje.em._bandwidth import Bumps
+from skgmje.em._bandwidth import Kernels
 from skgmje.gaussian import Mixture, grams
 from skgmje.mixture._kernel_generators import read_generator
 from skgmje.mixture._kernel_recipe import Recipe, given_cost
@@ -35,7 +35,7 @@ _N_STAGES = 20
 class Objective:
     """The cost of a mixture on a batch of weighted samples, at a falling variance."""
 
-    def __init__(self, cost, bumps, fresh=None):
+    def __init__(self, cost, kernels, fresh=None):
         self.cost = cost
         self.evaluate = as_cost(cost)
         self.fresh = fresh
@@ -44,14 +44,14 @@ class Objective:
             if callable(cost)
             else "Increase bandwidth, or scale the input data."
         )
-        self.bumps = bumps
-        self.factor = bumps.ratio
+        self.kernels = kernels
+        self.factor = kernels.ratio
         self._last = (None, None, None)
 
     def set_progress(self, fraction):
         """Cool down geometrically in the first half of the run, in stages."""
         stage = np.floor(2 * _N_STAGES * fraction) / _N_STAGES
-        self.factor = self.bumps.ratio ** float(max(0.0, 1.0 - stage))
+        self.factor = self.kernels.ratio ** float(max(0.0, 1.0 - stage))
 
     def __call__(self, mixture, X, sample_weight=None):
         if self.fresh is not None:
@@ -60,7 +60,7 @@ class Objective:
 
     def gap(self, mixture, X, sample_weight=None):
         """Return the cost by the Gram matrices."""
-        weights = mixture.weights if self.bumps.learn_weights else None
+        weights = mixture.weights if self.kernels.learn_weights else None
         grams = self.grams(mixture, X, sample_weight)
         value = self.evaluate(grams, weights)
         return self._checked(value, grams) if callable(self.cost) else value
@@ -91,14 +91,14 @@ class Objective:
     def grams(self, mixture, X, sample_weight=None):
         """Return the Gram matrices; what only depends on the samples is shared."""
         model_bandwidth = None
-        if self.bumps.learn_variance:
+        if self.kernels.learn_variance:
             model_bandwidth = (self.factor * mixture.covariances[0]) ** 0.5
             if not model_bandwidth > 0:
                 raise NonFiniteLossError(f"model bandwidth {model_bandwidth:.3g}")
         rows, factor, last = self._last
         if rows is not X or factor != self.factor:
             logs = None if sample_weight is None else sample_weight.log()
-            bandwidths = self.bumps.widened(self.factor)
+            bandwidths = self.kernels.widened(self.factor)
             last = grams(X, mixture.means, bandwidths, log_data_weights=logs)
         last = last.with_centers(mixture.means, model_bandwidth)
         self._last = (X, self.factor, last)
@@ -124,7 +124,7 @@ def train_centers(estimator, data, dtype, n_components, recipe, task, device):
     dtype = np.float32 if device.type == "mps" or recipe.units else dtype
     cost = given_cost(estimator, recipe.generator)
     fresh = recipe.units and _fresh_cost(recipe.units, dtype, device)
-    objective, trainer = Objective(cost, recipe.bumps, fresh), recipe.trainer
+    objective, trainer = Objective(cost, recipe.kernels, fresh), recipe.trainer
     max_iter, warmup = recipe.schedule.max_iter, recipe.schedule.warmup
     progress = Progress(
         type(estimator).__name__, max_iter, estimator.verbose, word="cost"
@@ -215,12 +215,12 @@ def _draw_model(module, n_components, random_state):
 
 def restore_network(estimator):
     """Return the map from noise to centers from the tensors that a file has of it."""
-    generator = read_generator(estimator.generator)
+    generator = read_generator(estimator._asked.generator)
     start, known = None, estimator.generator_
     if generator._starts_as_cells:
         start = known["centers"], torch.ones(len(known["centers"])), known["spread"]
-    bumps = Bumps((1.0,), 1.0)
-    recipe = Recipe(generator, n_centers=1, bumps=bumps, start=start)
+    kernels = Kernels((1.0,), 1.0)
+    recipe = Recipe(generator, n_centers=1, kernels=kernels, start=start)
     args = estimator.n_features_in_, recipe, torch.Generator(), torch.float32
     with own_random_state(0):
         module = generator._build(*args)
@@ -239,7 +239,7 @@ def _diagnose(objective, mixture, rows):
     """Tell how good a model is, and whether its gradient is alive."""
     objective.set_progress(1.0)
     grams = objective.grams(mixture, *rows)
-    weights = mixture.weights if objective.bumps.learn_weights else None
+    weights = mixture.weights if objective.kernels.learn_weights else None
     return {
         "bound_gap": float(objective.gap(mixture, *rows)),
         "pair_ess": float(pair_ess(grams, weights)),

@@ -1,9 +1,9 @@
 """The warning of a fit that has not settled, with figures."""
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+
+from skgmje._warnings import warn
 
 # scikit-learn's words, which others look for, too.
 SETTLING = (
@@ -39,4 +39,4 @@ def warn_about(
             "or remove duplicated features and samples."
         )
     if problems:
-        warnings.warn(" ".join(problems), ConvergenceWarning, stacklevel=3)
+        warn(" ".join(problems), ConvergenceWarning)

@@ -1,6 +1,5 @@
 """Mixtures of Student's t distributions."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.utils import check_random_state
 from skgmje._callbacks import FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._validation import TypeOptions, check_rows, check_weights
+from skgmje._warnings import warn
 from skgmje.em._background import without_noise
 from skgmje.em._select import draw_start
 from skgmje.em._student import (
@@ -279,7 +279,7 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
                 "diagonals. Increase reg_covar or shrinkage."
             )
         if problems:
-            warnings.warn(" ".join(problems), ConvergenceWarning, stacklevel=3)
+            warn(" ".join(problems), ConvergenceWarning)
 
     @property
     def _density(self):

@@ -181,36 +181,48 @@ def draw_centers(network, n_centers, code_dim, random_state, like):
     return by_rows(network, noise.to(like.device))
 
 
-def copy_or_build(own, given, **sizes):
-    """Return a copy of a network of others, or what they build of the sizes."""
-    network = copy.deepcopy(own) if isinstance(own, nn.Module) else own(*sizes.values())
+def own_network(network, given, dtype, **sizes):
+    """Return a copy of a network of the user's, or what a callable builds of sizes."""
+    if isinstance(network, nn.Module):
+        network = copy.deepcopy(network)
+    else:
+        network = network(*sizes.values())
     if not isinstance(network, nn.Module):
         raise ValueError(
             f"{given} built {type(network).__name__}; it must return a "
             f"torch.nn.Module when called with ({', '.join(sizes)})."
         )
-    return network
+    return network.to("cpu", dtype)
 
 
-def own_network(network, code_dim, n_features, dtype):
-    """Return a copy of a network of others, or what they build, if it makes centers."""
+def try_out(network, X):
+    """Return what a network of the user's makes of samples, or its error."""
+    training = network.training
+    try:
+        with torch.no_grad():
+            return network.eval()(X)
+    except (RuntimeError, ValueError, TypeError) as error:
+        return error
+    finally:
+        network.train(training)
+
+
+def own_generator(network, code_dim, n_features, dtype):
+    """Return a network of the user's that makes centers of noise."""
     given = f"network={network!r}"
-    network = copy_or_build(network, given, code_dim=code_dim, n_features=n_features)
+    sizes = {"code_dim": code_dim, "n_features": n_features}
+    network = own_network(network, given, dtype, **sizes)
     if not any(p.requires_grad for p in network.parameters()):
         raise ValueError(
             f"{given} has no parameters to learn. Give it layers, or use "
             "generator='codes'."
         )
-    network = network.to("cpu", dtype)
-    noise = torch.zeros(2, code_dim, dtype=dtype)
-    try:
-        with torch.no_grad():
-            answer = f"shape {tuple(network.eval()(noise).shape)}"
-    except RuntimeError as error:
-        answer = f"an error ({error})"
-    if answer != f"shape {(2, n_features)}":
+    answer = try_out(network, torch.zeros(2, code_dim, dtype=dtype))
+    if getattr(answer, "shape", None) != (2, n_features):
+        is_tensor = torch.is_tensor(answer)
+        found = f"shape {tuple(answer.shape)}" if is_tensor else f"an error ({answer})"
         raise ValueError(
-            f"{given} maps noise of shape (2, {code_dim}) to {answer}, but centers "
+            f"{given} maps noise of shape (2, {code_dim}) to {found}, but centers "
             f"have shape (2, {n_features}). Its input width is code_dim={code_dim}, "
             "its output width the number of features."
         )

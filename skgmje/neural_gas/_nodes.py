@@ -5,6 +5,7 @@ import numpy as np
 from skgmje._backend import as_float, as_floats, is_torch, namespace, to_numpy, unit_of
 from skgmje.em import start_mixture
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+from skgmje.gaussian._checks import check_type
 from skgmje.neural_gas._state import floating, gas_components
 from skgmje.neural_gas._steps import (
     MAX_DISTANCES,
@@ -236,6 +237,11 @@ def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
     labels : array of int, shape (n_samples,)
         From 0, without gaps.
 
+    Raises
+    ------
+    ValueError
+        If there is no such `granularity`.
+
     Examples
     --------
     >>> import numpy as np
@@ -245,6 +251,10 @@ def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
     array([0, 1, 1])
     """
     state, (X, sample_weight) = floating(state), as_floats(X, sample_weight)
+    if granularity not in GRANULARITIES:
+        raise ValueError(
+            f"granularity={granularity!r} must be one of {list(GRANULARITIES)}."
+        )
     xp = namespace(X)
     where = {"device": X.device} if is_torch(X) else {}
     groups = xp.asarray(GRANULARITIES[granularity](state), dtype=xp.int64, **where)
@@ -259,6 +269,7 @@ def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
 
 def _tensor_mixture(X, labels, covariance_type, shrinkage, reg_covar, sample_weight):
     """Return a mixture with the means and the variances of the labels."""
+    check_type(covariance_type)
     xp, k = namespace(X), int(labels.max()) + 1
     unit = unit_of(X)
     center = middle(X, unit)

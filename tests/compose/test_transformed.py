@@ -1,6 +1,7 @@
 """A transformed density is a density, in the units of its rows."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -340,7 +341,7 @@ def test_parameters_stay_as_they_are():
                 log_det=LOG_DET,
             ),
             ValueError,
-            "Row 0 of X, one of 1, has no finite image",
+            "Sample 0 of X, one of 1, has no finite image",
         ),
     ],
 )
@@ -443,3 +444,28 @@ def test_from_fitted_wants_fitted_parts(fitted):
         parts[i].fit(ROWS)
     with pytest.raises(NotFittedError, match="not fitted yet"):
         TransformedDensity.from_fitted(*parts)
+
+
+@pytest.mark.parametrize("transformer", [StandardScaler(), "passthrough"])
+@pytest.mark.parametrize("density_sees", ["frame", "array"])
+@pytest.mark.parametrize("transformer_sees", ["frame", "array"])
+def test_from_fitted_keeps_names(transformer, transformer_sees, density_sees):
+    frame = pd.DataFrame(ROWS[:, :2], columns=["a", "b"])
+    kinds = {"frame": frame, "array": frame.to_numpy()}
+    if transformer == "passthrough":
+        transformer_sees, Z = density_sees, frame
+    else:
+        transformer = clone(transformer).fit(kinds[transformer_sees])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            Z = frame * 0 + transformer.transform(frame.to_numpy())
+    density = GaussianMixture().fit(Z if density_sees == "frame" else Z.to_numpy())
+    built = TransformedDensity.from_fitted(transformer, density)
+    if transformer_sees == "array":
+        assert not hasattr(built, "feature_names_in_")
+        return
+    assert built.feature_names_in_.tolist() == ["a", "b"]
+    found = built.score_samples(frame)
+    assert_allclose(found, TransformedDensity.fit(built, frame).score_samples(frame))
+    with pytest.raises(ValueError, match="feature names"):
+        built.score_samples(frame[["b", "a"]])

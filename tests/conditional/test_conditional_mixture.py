@@ -390,6 +390,24 @@ def test_rows_learned_by_heart_are_warned_about(rng):
         density.fit(X, X[:, 0] + rng.normal(size=30))
 
 
+def make_joint(kind, max_iter):
+    """Return a source whose only learning is EM, or a pool of it and another."""
+    cls = NeuralGas if kind == "gas" else GaussianMixture
+    source = cls(4, shrinkage=1.0, max_iter=max_iter)
+    return [source, MemoryBank(30)] if kind == "pool" else source
+
+
+@pytest.mark.parametrize("kind", ["gas", "mixture", "pool"])
+def test_em_that_runs_out_of_iterations_says_so(kind, branches):
+    settled = ConditionalMixtureDensity(make_joint(kind, 500), random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        settled.fit(*branches)
+    density = ConditionalMixtureDensity(make_joint(kind, 2), random_state=0)
+    with pytest.warns(ConvergenceWarning, match=r"max_iter=2 .*tol=0\.001.*gained"):
+        density.fit(*branches)
+
+
 def test_only_one_row_of_weight_is_an_error(branches):
     weight = np.zeros(300)
     weight[0] = 1.0
@@ -453,7 +471,7 @@ def test_a_word_is_an_object_with_its_defaults(word, source, few):
 
 @pytest.mark.parametrize("word", sorted({*SOURCES} - {"auto"}))
 def test_an_object_is_a_parameter_that_is_never_fitted(word, few):
-    source = make_source(word, n_components=3, max_iter=2, **FEW)
+    source = make_source(word, n_components=3, max_iter=20, tol=1.0, **FEW)
     before = vars(source).copy()
     density = ConditionalMixtureDensity(source, random_state=0).fit(*few)
     assert vars(source) == before

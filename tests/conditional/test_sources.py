@@ -81,7 +81,7 @@ def test_answers_are_finite(n_samples, n_targets):
     assert np.isfinite(mixture.log_prob(Y)).all()
     assert np.isfinite(fitted.held_out).all()
     assert fitted.info["n_iter"] == len(fitted.info["loss_curve"]) == 30
-    assert fitted.trouble == ""
+    assert fitted.complaint == ""
 
 
 @pytest.mark.parametrize(
@@ -347,14 +347,14 @@ def test_particles_are_complete_rows():
     fit = _fit(X, Y, n_components=50)
     assert np.isfinite(fit.held_out).all()
     assert np.isfinite(fit.model.predict_mixture(X[:9]).log_prob(Y[:9])).all()
-    assert fit.trouble == ""
+    assert fit.complaint == ""
 
 
 def test_incomplete_contexts_are_said():
     X, Y = _crossing(50, 0)
     X = np.hstack([np.full_like(X, np.nan), X])
     fit = _fit(X, Y)
-    assert "complete" in fit.trouble
+    assert "complete" in fit.complaint
     assert np.isfinite(fit.model.predict_mixture(X).log_prob(Y)).all()
 
 

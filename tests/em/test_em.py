@@ -185,6 +185,17 @@ def fit_around(rows, covariance_type, labels=NEAREST, **params):
     return expectation_maximization(rows, start, fixed_means=True, **params)
 
 
+def test_means_that_stay_may_be_a_list_and_are_checked():
+    expected = start_mixture(X, NEAREST, means=CENTERS)
+    found = start_mixture(X, NEAREST, means=CENTERS.tolist())
+    assert found.covariances.tobytes() == expected.covariances.tobytes()
+    for means in (CENTERS[:2], CENTERS[:, :1], CENTERS[0]):
+        with pytest.raises(ValueError, match="means has shape"):
+            start_mixture(X, NEAREST, means=means)
+    with pytest.raises(ValueError, match="covariance_type='ful'"):
+        start_mixture(X, NEAREST, "ful")
+
+
 @pytest.mark.parametrize("missing", [0.0, 0.2])
 def test_likelihood_never_falls_around_fixed_means(covariance_type, missing, rng):
     rows = np.where(rng.random(X.shape) < missing, np.nan, X)

@@ -251,7 +251,7 @@ def test_own_augmentation_is_used(X):
         ({"encoder": MLP(())}, "at least one"),
         ({"encoder": MLP((8, 0))}, "positive integers"),
         ({"encoder": MLP(norm="cube")}, "'norm' parameter of MLP"),
-        ({"encoder": MLP}, "object such as MLP"),
+        ({"encoder": MLP}, "MLP is a class"),
         ({"encoder": (MLP(), MLP())}, "with views='pair' two"),
         ({"encoder": (MLP(),), "views": "pair"}, "with views='pair' two"),
         ({"encoder": ("mlp", "cnn"), "views": "pair"}, "encoder has 'cnn'"),

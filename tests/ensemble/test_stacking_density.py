@@ -240,12 +240,12 @@ ALL = np.arange(120)
 @pytest.mark.parametrize(
     ("cv", "groups", "match"),
     [
-        (None, 0 * ALL, "one group of rows"),
+        (None, 0 * ALL, "one group of samples"),
         (5, ALL % 3, "cv=5 must be at least 2 and at most 3"),
         (1, None, "'cv' parameter"),
         ([(ALL[:60], ALL[60:])], ALL % 3, "group it is fitted on"),
-        ([(ALL[:60], ALL[50:])], None, "holds out rows it is fitted"),
-        ([(ALL[:60], [])], None, "without rows"),
+        ([(ALL[:60], ALL[50:])], None, "holds out samples it is fitted"),
+        ([(ALL[:60], [])], None, "without samples"),
     ],
 )
 def test_folds_that_leak_or_are_empty(cv, groups, match):

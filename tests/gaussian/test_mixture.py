@@ -451,7 +451,7 @@ def test_wrong_rows_are_named(make_mixture, xp):
     with pytest.raises(ValueError, match="X has entries that are infinite"):
         mixture.log_prob(xp.asarray(np.array([[0, 0, np.inf], [0, 0, -np.inf]])))
     batch = make_mixture("full", leading=(5,), xp=xp)
-    with pytest.raises(ValueError, match=r"X has shape \(4, 3\).*row i.*mixture i"):
+    with pytest.raises(ValueError, match=r"X has shape \(4, 3\).*sample i.*mixture i"):
         batch.log_prob(xp.asarray(np.zeros((4, 3))))
 
 

@@ -1,5 +1,7 @@
 """The closed form agrees with quadrature, samples and scikit-learn's conventions."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 from sklearn.mixture import GaussianMixture
 
+from skgmje import metrics
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.metrics import crps, crps_samples
 
@@ -133,6 +136,19 @@ def test_conventions_of_metrics(rng):
     assert_allclose(rows, each[:2].mean())
     fitted = GaussianMixture(2, random_state=0).fit(Y)
     assert crps(Y, fitted) > 0
+
+
+def of_targets():
+    """Return the metrics of targets and a distribution."""
+    found = [getattr(metrics, name) for name in metrics.__all__]
+    return [f for f in found if [*signature(f).parameters][:1] == ["y_true"]]
+
+
+@pytest.mark.parametrize("metric", of_targets(), ids=lambda f: f.__name__)
+def test_the_other_order_is_refused(metric, rows):
+    mixture, y = rows
+    with pytest.raises(TypeError, match=r"\(y_true, distribution\)"):
+        metric(mixture, y)
 
 
 def test_refused_arguments(rows):

@@ -11,7 +11,7 @@ from sklearn.neighbors import KernelDensity
 from torch import nn
 
 from skgmje.costs import COSTS, svd_cost
-from skgmje.em import kernel_bandwidth
+from skgmje.em import kernel_bandwidth, weights_only
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import Codes, GaussianMixture, KernelMixtureDensity, Noise
 
@@ -266,3 +266,17 @@ def test_a_checkpoint_may_be_in_another_folder(tmp_path):
     folder.rename(moved)
     found = density(3, trainer={"checkpoint_dir": str(moved)}, **params).fit(X)
     assert told(found) == told(expected)
+
+
+def test_narrow_kernels_are_found_where_the_data_are_wide():
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 2 * np.pi, 600)
+    radius = rng.integers(1, 4, 600) + 0.05 * rng.normal(size=600)
+    rings = radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    X, held_out = rings[:400], rings[400:]
+    few = weights_only(X, X[::4], left_out=True)
+    best = max(
+        KernelDensity(bandwidth=h).fit(X[::4]).score(held_out) / len(held_out)
+        for h in np.geomspace(0.03, 1, 30)
+    )
+    assert few.log_prob(held_out).mean() > best - 0.1

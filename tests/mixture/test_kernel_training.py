@@ -12,7 +12,7 @@ from skgmje.costs import COSTS, optimal_weights, scalar_cost
 # Inside: bandwidth, start and objective are chosen inside of a fit.
 from skgmje.costs._fresh import FreshScalarCost
 from skgmje.em._bandwidth import (
-    Bumps,
+    Kernels,
     cell_spread,
     cell_variance,
     loo_variance,
@@ -40,7 +40,7 @@ def mixture(seed=0, variance=0.25):
 
 
 def settled(cost, **params):
-    objective = Objective(cost, Bumps((0.25,), 0.25, **params))
+    objective = Objective(cost, Kernels((0.25,), 0.25, **params))
     objective.set_progress(1.0)
     return objective
 
@@ -87,7 +87,7 @@ def test_learned_variance_enters_the_model_only():
 
 
 def test_bumps_narrow_in_stages_until_half_of_the_run():
-    objective = Objective("svd", Bumps((0.25,), 4.0))
+    objective = Objective("svd", Kernels((0.25,), 4.0))
     factors = []
     for fraction in np.linspace(0, 1, 501):
         objective.set_progress(fraction)
@@ -101,7 +101,7 @@ def test_bumps_narrow_in_stages_until_half_of_the_run():
 
 
 def test_bumps_never_widen():
-    assert Bumps((4.0,), 0.25).ratio == 1.0
+    assert Kernels((4.0,), 0.25).ratio == 1.0
 
 
 def test_closed_form_weights_are_a_density():

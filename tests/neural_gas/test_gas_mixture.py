@@ -131,3 +131,14 @@ def test_tensors_of_many_features_are_polished(rng):
     result = expectation_maximization(tensors, start, shrinkage=2.0)
     peer = expectation_maximization(X, start, shrinkage=2.0)
     assert_allclose(result.mixture.means, peer.mixture.means)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_words_that_there_are_not_are_named(kind, rng):
+    X = rng.normal(size=(50, 2))
+    X = X if kind == "numpy" else torch.asarray(X)
+    gas = start_gas(X[:2])
+    with pytest.raises(ValueError, match=r"granularity='connected' .*'cluster'"):
+        gas_mixture(gas, X, granularity="connected")
+    with pytest.raises(ValueError, match="covariance_type='ful'"):
+        gas_mixture(gas, X, "ful")

@@ -114,7 +114,7 @@ def test_loss_falls_and_there_is_one_for_each_step():
     module, training = run()
     assert len(training.loss_curve) == 60
     assert training.loss_curve[-1] < training.loss_curve[0] - 1
-    assert training.trouble == ""
+    assert training.complaint == ""
     assert not module.training
 
 
@@ -150,7 +150,7 @@ def test_steps_and_epochs_are_told():
 def test_an_epoch_may_stop_the_run():
     _, training = run(on_epoch=lambda losses: losses[-1] < 3)
     assert 1 < len(training.loss_curve) < 60
-    assert training.trouble == ""
+    assert training.complaint == ""
 
 
 def test_skorch_callbacks_may_stop_the_run():
@@ -158,7 +158,7 @@ def test_skorch_callbacks_may_stop_the_run():
         callbacks=[EarlyStopping("train_loss", patience=3, threshold=0.1)]
     )
     assert len(training.loss_curve) < 60
-    assert training.trouble == ""
+    assert training.complaint == ""
 
 
 def test_interruption_keeps_the_steps_so_far_and_says_so():
@@ -169,7 +169,7 @@ def test_interruption_keeps_the_steps_so_far_and_says_so():
     with pytest.raises(KeyboardInterrupt, match="at step 30 of 60") as stop:
         run(on_step=interrupt)
     training = stop.value.result
-    assert training.trouble == ""
+    assert training.complaint == ""
     assert len(training.loss_curve) == 30
     assert np.isfinite(training.loss_curve).all()
 
@@ -229,8 +229,8 @@ def test_chosen_parameters_learn_faster():
 
 def test_exploding_parameters_go_back_to_the_best():
     module, training = run(learning_rate=1e6)
-    assert "so the best parameters were restored" in training.trouble
-    assert "learning_rate=1e+06" in training.trouble
+    assert "so the best parameters were restored" in training.complaint
+    assert "learning_rate=1e+06" in training.complaint
     assert torch.equal(module.means, Points().means)
 
 
@@ -248,7 +248,7 @@ def test_one_bad_loss_ends_the_run_at_the_best_parameters(bad):
         return loss * bad if len(calls) == 31 else loss
 
     module, training = run(poisoned)
-    assert "Training failed at step 31 of 60" in training.trouble
+    assert "Training failed at step 31 of 60" in training.complaint
     # The loss of step 30 is that of the parameters after 29 steps.
     healthy, _ = run(on_epoch=lambda losses: len(losses_so_far(losses)) == 29)
     assert torch.equal(module.means, healthy.means)
@@ -263,7 +263,7 @@ def test_a_bad_loss_within_an_epoch_is_seen():
         return loss * float("nan") if len(calls) == 32 else loss
 
     module, training = run(poisoned, max_iter=300)
-    assert "Training failed at step 33 of 300 with" in training.trouble
+    assert "Training failed at step 33 of 300 with" in training.complaint
     assert torch.isfinite(module.means).all()
 
 
@@ -300,7 +300,7 @@ def test_failed_factorisation_goes_back_to_the_best():
         return loss * cholesky(factor, "R")[0, 0]
 
     _, training = run(singular)
-    assert "not positive definite" in training.trouble
+    assert "not positive definite" in training.complaint
     assert len(training.loss_curve) == 30
 
 
@@ -317,8 +317,8 @@ def test_a_rise_below_the_tolerance_is_none():
     losses = []
     for tol, trouble in [(0.0, "The loss rose"), (1e-3, "")]:
         _, training = run(rising, on_epoch=losses.append, tol=tol)
-        assert training.trouble.startswith(trouble)
-        assert bool(training.trouble) == bool(trouble)
+        assert training.complaint.startswith(trouble)
+        assert bool(training.complaint) == bool(trouble)
 
 
 class Monitor(Callback):
@@ -360,7 +360,7 @@ def test_unsuitable_net_params_are_named():
 @pytest.mark.parametrize("max_iter", [1, 2, 250])
 def test_explosion_in_the_last_step_is_seen(max_iter):
     module, training = run(max_iter=max_iter, learning_rate=1e9)
-    assert "restored" in training.trouble
+    assert "restored" in training.complaint
     assert torch.equal(module.means, Points().means)
 
 
@@ -375,7 +375,7 @@ def test_rising_loss_is_undone():
         return loss.detach() + sign * (loss - loss.detach())
 
     module, training = run(turning)
-    assert "The loss rose from" in training.trouble or training.trouble == ""
+    assert "The loss rose from" in training.complaint or training.complaint == ""
     final = negative_log_likelihood(module(), torch.from_numpy(X)).item()
     assert final <= training.loss_curve.min() + 0.2
 
@@ -390,7 +390,7 @@ def test_warmup_is_not_compared():
     _, training = run(
         cooling, on_step=lambda f: state.update(fraction=f), warmup=0.5, max_iter=100
     )
-    assert training.trouble == ""
+    assert training.complaint == ""
     assert training.loss_curve[-1] > training.loss_curve[0]
 
 
@@ -406,7 +406,7 @@ def test_same_bits_from_threads_and_global_states_untouched():
 
 
 def test_training_is_a_value():
-    assert Training(np.zeros(2)).trouble == ""
+    assert Training(np.zeros(2)).complaint == ""
 
 
 def test_lack_of_memory_names_a_smaller_batch():
