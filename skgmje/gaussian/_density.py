@@ -90,13 +90,13 @@ def gaussian_log_prob(kind, means, covariances, X):
 
 
 def component_log_prob(mixture, X):
-    """Compute log-densities of the components at complete, checked samples, (..., K)."""
+    """Compute log-densities of the components at complete samples, (..., K)."""
     kind = COVARIANCE_TYPES[mixture.covariance_type]
     return gaussian_log_prob(kind, mixture.means, mixture.covariances, X)
 
 
 def joint_log_prob(mixture, X):
-    """Compute ``log w_k N_k(x)`` at complete, checked samples, (..., K)."""
+    """Compute ``log w_k N_k(x)`` at complete samples, (..., K)."""
     return log_weights(mixture.weights) + component_log_prob(mixture, X)
 
 
