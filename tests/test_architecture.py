@@ -33,6 +33,7 @@ SHARED = {
     "em._bandwidth": "one bandwidth, one search of nearest centers",
     "em._blocks": "samples in blocks, which every check knows",
     "em._em": "one start and one M-step for all that fit mixtures",
+    "em._covariance_models": "the models by name, which an estimator knows its own of",
     "em._select": "one selection of settings and pools, one 'auto' fit",
     "em._stepwise": "statistics of blocks and of streams",
     "gaussian._checks": "samples and indices in one form, as a mixture takes them",

@@ -16,6 +16,7 @@ from skgmje._backend import (
 from skgmje._interrupt import Work
 from skgmje._settings import own_errors
 from skgmje.em._blocks import RowBlocks
+from skgmje.em._covariance_models import find_model, layout_of
 from skgmje.gaussian._checks import check_single, patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Prior
@@ -258,10 +259,11 @@ DEAD_SHARE = 1e-6
 LEAST_SHRINKAGE = 1e-9
 
 
-def make_prior(n_features, shrinkage, shrinkage_target, reg_covar):
+def make_prior(n_features, shrinkage, shrinkage_target, reg_covar, model=None):
     """Return the prior of the M-step from the parameters of an estimator."""
     reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
-    return Prior(float(shrinkage), SHRINKAGE_TARGETS[shrinkage_target], reg_covar)
+    target, model = SHRINKAGE_TARGETS[shrinkage_target], find_model(model)
+    return Prior(float(shrinkage), target, reg_covar, model)
 
 
 def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
@@ -389,6 +391,7 @@ def expectation_maximization(
     shrinkage_target="pooled",
     annealing=None,
     reg_covar=1e-6,
+    model=None,
     fixed_means=False,
     tol=1e-3,
     max_iter=100,
@@ -431,6 +434,10 @@ def expectation_maximization(
 
     reg_covar : float or ndarray of shape (n_features,), default=1e-6
         Added to the diagonal of every covariance, in squared units of `X`.
+
+    model : str, default=None
+        One of the fourteen models, such as 'VEV', whose covariances are stored as
+        those of `start`; None means that of its covariance type.
 
     fixed_means : bool, default=False
         Whether the means of `start` stay, so that weights and covariances alone are
@@ -481,7 +488,7 @@ def expectation_maximization(
     X, sample_weight = as_floats(X, sample_weight)
     start = start.to_numpy() if is_torch(start.means) else start
     samples, kernel = begin(X, start, sample_weight, reg_covar)
-    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
+    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar, model)
     plan = annealing, tol, max_iter, last_bound
     means = kernel.means if fixed_means else None
     states = _iterate(samples, kernel, prior, plan, callback, means=means)
@@ -619,7 +626,7 @@ def start_mixture(
         Labels from 0, or responsibilities.
 
     covariance_type : str, default='full'
-        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
+        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`, or one of the fourteen models.
 
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights of the rows.
@@ -691,7 +698,9 @@ def first_parameters(
         X = np.where(missing, mean, X)
         unknown = variance * _missing_counts(missing, resp, n_components, sample_weight)
     labelled = X, resp, n_components, sample_weight, unknown
-    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
+    rules = shrinkage, shrinkage_target, reg_covar, covariance_type
+    prior = make_prior(X.shape[1], *rules)
+    covariance_type = layout_of(covariance_type)
     kind = COVARIANCE_TYPES[covariance_type]
     if not kind.needs_start:
         return _first_step(labelled, covariance_type, prior, means)

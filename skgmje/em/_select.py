@@ -10,6 +10,7 @@ from threadpoolctl import ThreadpoolController
 from skgmje._interrupt import Work
 from skgmje.em._bandwidth import nearest_centers
 from skgmje.em._blocks import RowBlocks
+from skgmje.em._covariance_models import kind_of
 from skgmje.em._em import (
     EMResult,
     expectation_maximization,
@@ -242,7 +243,7 @@ FEWEST_ROWS, FEWEST_SHRINKAGE = 10, 20.0
 
 def shrinkage_grid(covariance_type, n_rows, n_features):
     """Return the pseudo-counts worth trying for so many rows to fit."""
-    kind = COVARIANCE_TYPES[covariance_type]
+    kind = kind_of(covariance_type)
     if n_features == 1 or n_rows >= FEW_ROWS_PER_FEATURE * n_features:
         return kind.shrinkages
     least = _least_shrinkage(covariance_type, n_rows, n_features)
@@ -251,7 +252,7 @@ def shrinkage_grid(covariance_type, n_rows, n_features):
 
 def _least_shrinkage(covariance_type, n_rows, n_features):
     """Return the smallest pseudo-count that so few rows leave any hope to."""
-    if COVARIANCE_TYPES[covariance_type].few_shrinkages is None or n_features == 1:
+    if kind_of(covariance_type).few_shrinkages is None or n_features == 1:
         return 0.0
     if n_rows < min(FEWEST_ROWS, FEW_ROWS_PER_FEATURE * n_features):
         return FEWEST_SHRINKAGE
@@ -288,7 +289,7 @@ def candidate_settings(covariance_type, shrinkage, n_rows, n_features):
 def _simplest_first(setting):
     """Return what sorts settings of few samples: the later have to prove themselves."""
     kind, shrinkage = setting
-    place = COVARIANCE_TYPES[kind].place
+    place = kind_of(kind).place
     # Correlations that shrink alike differ little, whatever the type.
     return min(place, 2), -shrinkage, place
 
@@ -353,6 +354,7 @@ def fit_selected(
         "moments": em_params.pop("moments", None),
     }
     em_params |= {"sample_weight": sample_weight, "shrinkage": selection.shrinkage}
+    em_params["model"] = selection.covariance_type
 
     def draw_from_kmeans(selection):
         n_components, kind = selection[:2]
@@ -540,6 +542,7 @@ def _held_out(
         "reg_covar": params.pop("reg_covar", 1e-6),
     }
     start = first_parameters(X[train], labels, covariance_type, **first, **common)
+    common["model"] = covariance_type
     mixture = expectation_maximization(X[train], start, **common, **params).mixture
     test = _test_rows(train)
     log_prob = judge(mixture, X[test])
@@ -579,7 +582,7 @@ def _varies_rarely(X):
 
 def _spikes(covariance_type, shrinkage):
     """Return whether a component may be as narrow as its few rows happen to be."""
-    return not (COVARIANCE_TYPES[covariance_type].shared or shrinkage)
+    return not (kind_of(covariance_type).shared or shrinkage)
 
 
 def _is_hopeless(scores):

@@ -17,6 +17,7 @@ from skgmje._validation import (
     is_lazy,
     warn_about_narrow_ties,
 )
+from skgmje.em._covariance_models import layout_of
 from skgmje.em._stepwise import score_block
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import lock, map_arrays
@@ -322,7 +323,9 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         return self.weights_, self.means_, self.covariances_, self._kind()
 
     def _kind(self):
-        return getattr(self, "covariance_type_", None) or self.covariance_type
+        return getattr(self, "covariance_type_", None) or layout_of(
+            self.covariance_type
+        )
 
     @property
     def mixture_(self):

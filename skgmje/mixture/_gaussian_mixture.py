@@ -21,6 +21,13 @@ from skgmje._validation import (
     check_weights,
 )
 from skgmje.em._blocks import BlocksWithValues
+from skgmje.em._covariance_models import (
+    MODELS,
+    SYNONYMS,
+    find_model,
+    layout_of,
+    model_name,
+)
 from skgmje.em._em import (
     SHRINKAGE_TARGETS,
     as_mixture,
@@ -51,6 +58,7 @@ from skgmje.mixture._base import (
     mixture_attributes,
 )
 from skgmje.mixture._few_samples import warn_of_few_samples
+from skgmje.mixture._given_start import given_start, override
 
 
 class GaussianMixture(MixtureDensityMixin, BaseEstimator):
@@ -71,9 +79,14 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     n_components : int or 'auto', default=1
         Number of components.
 
-    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'}, \
-            default='full'
-        Shape of the covariances; 'low-rank' is `rank` factors plus a diagonal.
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'} or \
+            one of fourteen models, default='full'
+        Shape of the covariances; 'low-rank' is `rank` factors plus a diagonal. A
+        model says by three letters whether the components' volumes, shapes and
+        orientations are Equal, Variable, or those of the Identity: 'EII', 'VII'
+        ('spherical'), 'EEI', 'VEI', 'EVI', 'VVI' ('diag'), 'EEE' ('tied'), 'VEE',
+        'EVE', 'VVE', 'EEV', 'VEV', 'EVV' and 'VVV' ('full'). 'tied-diag' is 'EEI',
+        'tied-spherical' 'EII'.
 
     tol : float, default=1e-3
         Stop when the mean log-likelihood gains less, in nats.
@@ -147,7 +160,11 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         and diagonals (n_components, n_features) if low-rank.
 
     covariance_type_ : str
-        The covariance type, chosen if it was 'auto'.
+        The covariance type in whose shape `covariances_` are, chosen if it was
+        'auto': of a model the simplest that holds it, such as 'full' for 'VEV'.
+
+    model_ : str
+        The letters of the model, 'VVV' for 'full' and so on; or 'low-rank'.
 
     shrinkage_ : float
         The pseudo-count, chosen if it was 'auto'.
@@ -215,7 +232,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
-        "covariance_type": [TypeOptions()],
+        "covariance_type": [TypeOptions(), StrOptions({*MODELS, *SYNONYMS})],
         "tol": [Interval(Real, 0, None, closed="left")],
         "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
@@ -394,7 +411,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         shape = selection.n_components, X.shape[1]
         given = self._given_start(selection.covariance_type, shape)
         if len(given) == 3:
-            return Mixture(**given, covariance_type=selection.covariance_type)
+            kind = layout_of(selection.covariance_type)
+            return Mixture(**given, covariance_type=kind)
         start = draw_start(X, weight, shape[0], init_params, random_state, **first)
         return override(start, given, shape)
 
@@ -420,13 +438,31 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     def _n_parameters(self):
         return self._count_parameters()
 
+    def _count_parameters(self):
+        shape = self.means_.shape
+        model = find_model(self._model(self.mixture_))
+        if model is None:
+            return super()._count_parameters()
+        return shape[0] * (1 + shape[1]) - 1 + model.n_parameters(*shape)
+
+    def _model(self, mixture):
+        """Return the name of the model that a mixture of this estimator is of."""
+        for name in (vars(self).get("model_"), self.covariance_type):
+            if name is not None and layout_of(name) == mixture.covariance_type:
+                return name
+        # By hand, as scikit-learn allows.
+        return mixture.covariance_type
+
     def _last_solution(self, call, remedy, n_features, size=None, kind=None):
         """Return the mixture to go on from, if it is of the settings asked for."""
         mixture = self.mixture_
-        own = mixture.n_components, mixture.covariance_type
+        own = mixture.n_components, self._model(mixture)
         # Components that have died count; by hand there may be no fit before.
         n_components, covariance_type = vars(self).get("_asked", own)
-        rank = COVARIANCE_TYPES[covariance_type].rank(mixture.covariances)
+        rank = COVARIANCE_TYPES[mixture.covariance_type].rank(mixture.covariances)
+        kind = self.covariance_type if kind is None else kind
+        if model_name(kind) == model_name(covariance_type):
+            kind = covariance_type
         known = {
             "n_components": n_components,
             "covariance_type": covariance_type,
@@ -435,7 +471,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         }
         asked = {
             "n_components": self.n_components if size is None else size,
-            "covariance_type": self.covariance_type if kind is None else kind,
+            "covariance_type": kind,
             "n_features": n_features,
             "rank": rank and min(self.rank, n_features),
         }
@@ -454,6 +490,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self._set_mixture(result.mixture)
         self._objective = self._settings_of_bound()
         self._asked = selection.n_components, selection.covariance_type
+        self.model_ = model_name(selection.covariance_type)
         self._weight_seen, self._reg_covar = result.stats.weight, reg_covar
         self.shrinkage_ = float(selection.shrinkage)
         self.converged_ = result.converged
@@ -494,9 +531,10 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             Ready to score and sample.
         """
         parts = weights, np.asarray(from_tensor(means), np.float64), covariances
-        mixture = check_single(Mixture(*map(from_tensor, parts), covariance_type))
+        kind = layout_of(covariance_type)
+        mixture = check_single(Mixture(*map(from_tensor, parts), kind))
         estimator = cls(mixture.n_components, covariance_type=covariance_type)
-        rank = COVARIANCE_TYPES[covariance_type].rank(mixture.covariances)
+        rank = COVARIANCE_TYPES[kind].rank(mixture.covariances)
         if rank is not None:
             estimator.rank = rank
         estimator._adopt(mixture)
@@ -505,7 +543,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     def _adopt(self, mixture):
         """Take a mixture that no fit has found."""
         self._set_mixture(mixture)
-        self._asked = mixture.n_components, mixture.covariance_type
+        self._asked = mixture.n_components, self._model(mixture)
+        self.model_ = model_name(self._asked[1])
         self._weight_seen = 0.0
         self.n_features_in_ = mixture.n_features
         self.shrinkage_, self.converged_, self.n_iter_ = 0.0, True, 0
@@ -604,9 +643,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 stats = blend(kernel, old, fresh)
             if self._fixes_shrinkage():
                 self.shrinkage_ = float(self.shrinkage)
-            prior = make_prior(
-                self.n_features_in_, self.shrinkage_, self.shrinkage_target, reg_covar
-            )
+            rules = self.shrinkage_, self.shrinkage_target, reg_covar, self.model_
+            prior = make_prior(self.n_features_in_, *rules)
             kernel, _ = maximise(kernel, stats, prior, kind, drop=False)
             self._set_mixture(as_mixture(kernel, kind))
             self._stats, self._reg_covar = stats, reg_covar
@@ -671,87 +709,6 @@ def regularisation(reg_covar, X, weight):
     constant = variance <= 1e-28 * center**2
     typical = variance[~constant].mean() if not constant.all() else 1.0
     return RELATIVE_REGULARISATION * np.where(constant, typical, variance)
-
-
-def given_start(weights, means, precisions, covariance_type, shape):
-    """Return the parts of a start that are given, checked, by their names."""
-    given, kind = {}, COVARIANCE_TYPES[covariance_type]
-    if weights is not None:
-        given["weights"] = _part("weights_init", "weights", weights, shape[:1])
-        _check_shares(given["weights"])
-    if means is not None:
-        given["means"] = _part("means_init", "means", means, shape)
-    if precisions is not None:
-        if not kind.keeps_inverse:
-            raise ValueError(
-                "precisions_init is not defined for covariance_type="
-                f"{covariance_type!r}. Pass means_init alone, or begin at "
-                "from_parameters(...).set_params(warm_start=True)."
-            )
-        word = f"{covariance_type} precision"
-        precisions = _part("precisions_init", word, precisions, kind.shape(*shape))
-        given["covariances"] = _inverse(word, precisions, kind)
-    return given
-
-
-def _part(name, word, values, shape):
-    """Return a given parameter of the start as numbers, of a shape."""
-    values = np.asarray(from_tensor(values), np.float64)
-    # scikit-learn's words, which others look for, too.
-    if values.shape != tuple(shape):
-        raise ValueError(
-            f"{name} of shape {values.shape} does not fit. The parameter {word!r} "
-            f"should have the shape of {tuple(shape)}, but got {values.shape}. Reshape "
-            "it or change n_components."
-        )
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name} has NaN or infinite entries; they must be finite.")
-    return values
-
-
-def _check_shares(weights):
-    """Raise if given weights are no shares of one."""
-    if weights.min() < 0 or weights.max() > 1 + 1e-5:
-        raise ValueError(
-            f"weights_init={weights.tolist()}: the parameter 'weights' should be in "
-            f"the range [0, 1], but got max value {weights.max():.5f}, min value "
-            f"{weights.min():.5f}. Clip it, and divide it by its sum."
-        )
-    if not np.isclose(weights.sum(), 1.0):
-        raise ValueError(
-            f"weights_init={weights.tolist()} must sum to one. The parameter 'weights' "
-            f"should be normalized, but got sum(weights) = {weights.sum():.5f}. Divide "
-            "it by its sum."
-        )
-
-
-def _inverse(word, precisions, kind):
-    """Return the covariances of given precisions."""
-    wanted = "positive" if kind.independent else "symmetric, positive-definite"
-    try:
-        kind.check(precisions)
-        if not (kind.variances(precisions) > 0).all():
-            raise ValueError(f"It has a value of {kind.variances(precisions).min():g}.")
-        return kind.symmetrize(kind.precisions(precisions))
-    except ValueError as error:
-        raise ValueError(
-            f"precisions_init is not usable: {word!r} should be {wanted}. Pass "
-            "inverses of covariances."
-        ) from error
-
-
-def override(start, given, shape):
-    """Return `start` with the given parts in place of its own."""
-    if not given:
-        return start
-    if start.means.shape != shape:
-        raise ValueError(
-            f"X has no more than {start.n_components} distinct samples, but the start "
-            f"that is given has n_components={shape[0]}. Give weights_init, means_init "
-            "and precisions_init, or lower n_components."
-        )
-    own = {name: getattr(start, name) for name in ("weights", "means", "covariances")}
-    return Mixture(**{**own, **given}, covariance_type=start.covariance_type)
 
 
 # scikit-learn's words, which others look for, too.
