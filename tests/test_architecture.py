@@ -35,6 +35,7 @@ SHARED = {
     "em._em": "one start and one M-step for all that fit mixtures",
     "em._covariance_models": "the models by name, which an estimator knows its own of",
     "em._select": "one selection of settings and pools, one 'auto' fit",
+    "em._start_pool": "the starts of an automatic fit",
     "em._stepwise": "statistics of blocks and of streams",
     "gaussian._checks": "samples and indices in one form, as a mixture takes them",
     "gaussian._covariance": "the registry, without the value",

@@ -1,6 +1,6 @@
 """Starts, and selection by held-out log-likelihood: settings and weights of pools."""
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -154,16 +154,16 @@ START_SAMPLES = 64
 MAX_SAMPLED = 2**20
 
 
-def _from_kmeans(X, weight, n_components, random_state, *, scale=False):
+def _from_kmeans(X, weight, n_components, random_state):
     """Begin with k-means labels of all samples."""
-    how = {"sample_weight": weight, "random_state": random_state, "scale": scale}
+    how = {"sample_weight": weight, "random_state": random_state}
     return X, kmeans_labels(X, n_components, **how), weight
 
 
 def _from_plusplus(X, weight, n_components, random_state):
     """Begin at samples that k-means++ draws."""
     rows = kmeans_plusplus(
-        _complete(X, weight),
+        complete(X, weight),
         n_components,
         sample_weight=weight,
         random_state=random_state,
@@ -185,7 +185,7 @@ def _from_rows(X, weight, rows):
     labels = np.arange(len(rows))
     if not has_missing(X):
         return X[rows], labels, None
-    filled = _complete(X, weight)
+    filled = complete(X, weight)
     nearest = nearest_centers(filled, filled[rows])[0]
     nearest[rows] = labels
     return X, nearest, weight
@@ -197,7 +197,7 @@ def _from_random(X, weight, n_components, random_state):
     return X, resp / resp.sum(axis=1, keepdims=True), weight
 
 
-def _complete(X, weight):
+def complete(X, weight):
     """Return samples with the mean in place of missing entries."""
     mean = np.nan_to_num(row_mean(X, weight))
     return np.where(np.isnan(X), mean, X)
@@ -226,15 +226,45 @@ STARTS = {
     "k-means++": _from_plusplus,
     "random": _from_random,
     "random_from_data": _from_data,
-    "kmeans-scaled": partial(_from_kmeans, scale=True),
 }
 
 
 def draw_start(X, weight, n_components, init_params, random_state, **step_params):
     """Return a first mixture."""
     X, weight = _some_rows(X, weight, n_components, random_state)
+    if callable(init_params):
+        resp = _called(init_params, X, n_components)
+        return start_mixture(X, resp, sample_weight=weight, **step_params)
     rows, resp, row_weight = STARTS[init_params](X, weight, n_components, random_state)
     return start_mixture(rows, resp, sample_weight=row_weight, **step_params)
+
+
+def _called(function, X, n_components):
+    """Return the labels, or the responsibilities, that a user's function gives."""
+    resp = np.asarray(function(X))
+    labels = resp.ndim == 1 and resp.dtype.kind in "iub"
+    if resp.shape[:1] != X.shape[:1] or not (labels or resp.ndim == 2):
+        raise ValueError(
+            f"init_params={function!r} returned an array of shape {resp.shape} and "
+            f"type {resp.dtype} for {len(X)} samples. It must return integer labels "
+            "(n_samples,), or responsibilities (n_samples, n_components)."
+        )
+    if labels:
+        found, resp = np.unique(resp, return_inverse=True)
+        count, least = len(found), 0
+    else:
+        resp = resp.astype(np.float64)
+        count, least = resp.shape[1], resp.min(initial=0.0)
+    if count != n_components or not least >= 0 or not np.isfinite(resp).all():
+        raise ValueError(
+            f"init_params={function!r} returned {count} components, the least value "
+            f"being {least:g}, where n_components={n_components}. Set n_components to "
+            "the number of its labels; responsibilities must not be negative or NaN."
+        )
+    if labels:
+        return resp.ravel()
+    total = resp.sum(axis=1, keepdims=True)
+    return resp / np.where(total > 0, total, 1.0)
 
 
 # So few held-out rows often prefer correlations that fit by chance.
@@ -339,6 +369,7 @@ def fit_selected(
     work=None,
     callback=None,
     last_bound=None,
+    key=None,
     **em_params,
 ):
     """Choose what is 'auto' of the settings, or all if `selecting`, and run EM."""
@@ -368,19 +399,23 @@ def fit_selected(
 
     draw = draw_from_kmeans if draw is None else draw
     task, best = Work() if work is None else work, None
+    key = _bound if key is None else key
     try:
         for i in range(n_init):
             known = selection.start if proven and not i else None
+            start = draw(selection) if known is None else known
+            if start is None:
+                break
             result = task.learn(
                 EMResult,
                 expectation_maximization,
                 X,
-                draw(selection) if known is None else known,
+                start,
                 callback=callback,
                 last_bound=last_bound,
                 **em_params,
             )
-            if best is None or _bound(result) > _bound(best):
+            if best is None or key(result) > key(best):
                 best = result
             if task.when:
                 break

@@ -47,6 +47,7 @@ from skgmje.em._select import (
     fit_selected,
     part_of,
 )
+from skgmje.em._start_pool import StartPool
 from skgmje.em._stepwise import blend, implied_stats
 from skgmje.gaussian._checks import check_single, patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -99,12 +100,16 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         Largest number of EM iterations; 0 gives the start itself.
 
     n_init : int, default=1
-        Number of starts; the best likelihood is kept.
+        Number of starts; the best likelihood is kept, of those of a pool the best
+        whose components are no spikes.
 
-    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, \
-            default='kmeans'
-        First responsibilities. Where a setting is 'auto', k-means runs on
-        standardized features.
+    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data', 'auto'} or \
+            callable, default='kmeans'
+        First responsibilities. 'auto' is a pool: k-means and Ward's agglomeration of
+        the features as they are, standardized and whitened get a few steps of EM
+        each, on at most 2000 samples or 64 per component; the `n_init` best go on.
+        It takes the place of 'kmeans' where a setting is 'auto', too. A callable
+        gets `X`, with its NaN, and returns labels or responsibilities.
 
     weights_init : array-like of shape (n_components,), default=None
         First weights.
@@ -237,7 +242,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
-        "init_params": [StrOptions(set(STARTS) - {"kmeans-scaled"})],
+        "init_params": [StrOptions({*STARTS, "auto"}), callable],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
@@ -331,6 +336,12 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 "moments": missing_moments(X, weight),
             }
             goes_on, listens = bool(self._goes_on()), self.verbose or task.has_listeners
+            automatic = "auto" in (self.n_components, self.covariance_type, shrinkage)
+            pool = None
+            if self.init_params == "auto" or (
+                automatic and self.init_params == "kmeans"
+            ):
+                pool = StartPool(*part, size, random_state)
             last_bound = self._last_bound() if goes_on else None
             selection, result = fit_selected(
                 X,
@@ -338,9 +349,10 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 random_state,
                 sample_weight=weight,
                 part=part,
-                draw=partial(self._draw_start, part, first, random_state),
+                draw=partial(self._draw_start, part, pool, first, random_state),
                 n_init=1 if goes_on else self.n_init,
-                proven=self.init_params == "kmeans" and not goes_on,
+                proven=self.init_params in ("kmeans", "auto") and not goes_on,
+                key=pool and partial(pool.rank, size),
                 work=task,
                 callback=partial(self._report, task) if listens else None,
                 last_bound=last_bound,
@@ -394,27 +406,26 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         """Return whether the fit begins at the last solution."""
         return self.warm_start and hasattr(self, "means_")
 
-    def _draw_start(self, part, first, random_state, selection):
+    def _draw_start(self, part, pool, first, random_state, selection):
         """Return the next mixture that EM begins at."""
         X, weight = part
         if self._goes_on():
             words = "warm_start=True", "set warm_start=False"
             return self._last_solution(*words, X.shape[1], *selection[:2])
-        init_params = self.init_params
-        if init_params == "kmeans" and selection.cv_results is not None:
-            init_params = "kmeans-scaled"
-        first = {
-            "covariance_type": selection.covariance_type,
-            "shrinkage": selection.shrinkage,
-            **first,
-        }
+        first = {"shrinkage": selection.shrinkage, **first}
         shape = selection.n_components, X.shape[1]
         given = self._given_start(selection.covariance_type, shape)
         if len(given) == 3:
             kind = layout_of(selection.covariance_type)
             return Mixture(**given, covariance_type=kind)
-        start = draw_start(X, weight, shape[0], init_params, random_state, **first)
-        return override(start, given, shape)
+        if pool is not None:
+            draws = self.n_init, random_state
+            start = pool.draw(selection, *draws, **first)
+        else:
+            first["covariance_type"] = selection.covariance_type
+            how = self.init_params, random_state
+            start = draw_start(X, weight, shape[0], *how, **first)
+        return start and override(start, given, shape)
 
     def _given_start(self, covariance_type, shape):
         """Return the parts of the start that are given, by their names."""
