@@ -14,8 +14,9 @@ from skgmje._training._schedule import Progress
 class Runner:
     """Run tasks and say how far they are."""
 
-    def __init__(self, n_jobs, verbose, name):
+    def __init__(self, n_jobs, verbose, name, prefer="threads"):
         self._n_jobs, self._verbose, self._name = n_jobs, verbose, name
+        self._prefer = prefer
 
     def __call__(self, function, tasks, word="tasks"):
         """Return ``function(*task)`` of each task, in their order."""
@@ -26,7 +27,7 @@ class Runner:
             report = Progress(
                 f"{self._name}: {word}", len(tasks), self._verbose, "task"
             )
-        parallel = Parallel(self._n_jobs, prefer="threads", return_as="generator")
+        parallel = Parallel(self._n_jobs, prefer=self._prefer, return_as="generator")
         calls = (delayed(_on_one_thread)(function, task) for task in tasks)
         results = []
         try:

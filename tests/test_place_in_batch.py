@@ -32,6 +32,7 @@ NO_ANSWERS = (
     "fit",
     "aic",
     "bic",
+    "icl",
     "score",
     "sample",
     "save",

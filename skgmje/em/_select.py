@@ -362,6 +362,7 @@ def fit_selected(
     sample_weight=None,
     part=None,
     selecting=None,
+    select=None,
     draw=None,
     n_init=1,
     proven=True,
@@ -379,7 +380,7 @@ def fit_selected(
         names = ("n_components", "covariance_type", "shrinkage")
         params = em_params | (selecting or {}) | dict(zip(names, settings, strict=True))
         data = {"sample_weight": weight, "random_state": random_state}
-        selection = select_mixture(part, **data, **params)
+        selection = (select or select_mixture)(part, **data, **params)
     first = {
         "rank": em_params.pop("rank", 1),
         "moments": em_params.pop("moments", None),

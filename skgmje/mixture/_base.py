@@ -253,6 +253,27 @@ class MixtureDensityMixin(EstimatorMixin, DensityMixin):
         total, n_rows = self._sums(X)
         return -2 * total + self._count_parameters() * float(np.log(n_rows))
 
+    def icl(self, X):
+        """Compute the integrated completed likelihood criterion; lower is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        icl : float
+            :meth:`bic` less twice the sum of the log of each sample's largest
+            responsibility: clusters that overlap cost.
+        """
+        doubts = self._each_chunk(X, self._doubts, dtype=np.float64)
+        return self.bic(X) + float(np.sum(doubts))
+
+    def _doubts(self, rows):
+        """Return what each sample adds to the criterion, (n_samples,)."""
+        return -2 * np.log(self._responsibilities(rows).max(axis=1))
+
     def aic(self, X):
         """Compute the Akaike information criterion; lower is better.
 

@@ -58,6 +58,7 @@ from skgmje.mixture._base import (
     check_goes_on,
     mixture_attributes,
 )
+from skgmje.mixture._criteria import search
 from skgmje.mixture._few_samples import warn_of_few_samples
 from skgmje.mixture._given_start import given_start, override
 
@@ -150,6 +151,18 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     rank : int, default=4
         Number of factors of 'low-rank' covariances, at most n_features.
 
+    criterion : {'held-out', 'bic', 'icl', 'stability'}, default='held-out'
+        What chooses the settings that are 'auto': the log-likelihood of samples held
+        out, for densities; for clusters :meth:`bic` or :meth:`icl` of all samples, or
+        how alike (adjusted Rand index) fits to parts of the samples cluster all; its
+        model has the best BIC for each number of components. The latter three try
+        the fourteen models from the pool of `init_params`, on at most 5000 samples,
+        and pass over fits with spikes: components of no more than n_features samples
+        or a nearly singular covariance.
+
+    n_jobs : int, default=None
+        Number of processes that search by 'bic', 'icl' or 'stability'.
+
     Attributes
     ----------
     weights_ : ndarray of shape (n_components,)
@@ -197,7 +210,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         The same for each iteration.
 
     cv_results_ : dict
-        Held-out log-likelihoods of the candidates, if a setting was 'auto'.
+        Table of the candidates, if a setting was 'auto': their held-out
+        log-likelihoods, or their criteria; larger `mean_test_score` are better.
 
     n_features_in_ : int
         Number of features seen during :term:`fit`.
@@ -254,6 +268,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         "shrinkage_target": [StrOptions(set(SHRINKAGE_TARGETS))],
         "annealing": [Interval(Real, 0, 1, closed="neither"), None],
         "rank": [Interval(Integral, 1, None, closed="left")],
+        "criterion": [StrOptions({"held-out", "bic", "icl", "stability"})],
+        "n_jobs": [None, Integral],
     }
 
     def __init__(
@@ -277,6 +293,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         shrinkage_target="pooled",
         annealing=None,
         rank=4,
+        criterion="held-out",
+        n_jobs=None,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -296,6 +314,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self.shrinkage_target = shrinkage_target
         self.annealing = annealing
         self.rank = rank
+        self.criterion = criterion
+        self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -337,6 +357,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             }
             goes_on, listens = bool(self._goes_on()), self.verbose or task.has_listeners
             automatic = "auto" in (self.n_components, self.covariance_type, shrinkage)
+            judged = automatic and self.criterion != "held-out"
             pool = None
             if self.init_params == "auto" or (
                 automatic and self.init_params == "kmeans"
@@ -351,7 +372,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 part=part,
                 draw=partial(self._draw_start, part, pool, first, random_state),
                 n_init=1 if goes_on else self.n_init,
-                proven=self.init_params in ("kmeans", "auto") and not goes_on,
+                proven=not goes_on and (judged or self.init_params in PROVEN),
+                select=self._search if judged else None,
                 key=pool and partial(pool.rank, size),
                 work=task,
                 callback=partial(self._report, task) if listens else None,
@@ -389,8 +411,21 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
+    def _search(self, X, **settings):
+        """Choose settings by the criterion."""
+        how = {"criterion": self.criterion, "n_jobs": self.n_jobs}
+        return search(X, **how, verbose=self.verbose, **settings)
+
     def _asked_shrinkage(self, X):
         """Return `shrinkage`, or 'auto' where so few samples need some."""
+        if self.criterion != "held-out":
+            if self.shrinkage == "auto":
+                raise ValueError(
+                    "shrinkage='auto' is chosen by held-out log-likelihood, and not "
+                    f"by criterion={self.criterion!r}. Give a number, such as 0, or "
+                    "set criterion='held-out'."
+                )
+            return self.shrinkage
         few = X.shape[0] < FEW_ROWS_PER_FEATURE * X.shape[1] and X.shape[1] > 1
         # Of few samples maximum likelihood is no automatic choice.
         return "auto" if few and not self._fixes_shrinkage() else self.shrinkage
@@ -664,6 +699,9 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             self.lower_bounds_ = [*self.lower_bounds_, self.lower_bound_]
         return self
 
+
+# Starts that the choice of the settings has tried already.
+PROVEN = ("kmeans", "auto")
 
 # reg_covar="auto" is this share of each feature's variance.
 RELATIVE_REGULARISATION = 1e-6

@@ -1,0 +1,1 @@
+"""Model-based clusters beside the numbers of R's mclust."""
