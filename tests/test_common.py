@@ -62,6 +62,8 @@ MIXTURES = [
     ),
     GaussianMixture(9, shrinkage=2, shrinkage_target="neighbors", annealing=0.5),
     GaussianMixture(2, init_params="k-means++", n_init=2),
+    GaussianMixture(2, init_params="auto", shrinkage=2),
+    GaussianMixture("auto", covariance_type="EII", criterion="icl"),
 ]
 KERNEL_DENSITIES = [
     KernelMixtureDensity(**CODES, covariance_type="full", shrinkage=2.0),

@@ -122,8 +122,18 @@ class StartPool:
         if self._waiting is None:
             n_draws = max(POOL_SIZE, n_init)
             labels = self.partitions(size, random_state, n_draws)
-            self._waiting = iter(self.starts(labels, size, kind, **params))
+            starts = self.starts(labels, size, kind, **params)
+            proven = selection.start
+            if proven is not None:
+                behind = self._loss(proven) > self._loss(starts[0])
+                starts.insert(int(behind), proven)
+            self._waiting = iter(starts)
         return next(self._waiting, None)
+
+    def _loss(self, mixture):
+        """Return minus the mean log-likelihood of the samples."""
+        log_prob = mixture.log_prob(self.X, missing="marginal")
+        return -np.average(log_prob, weights=self.weight)
 
     def rank(self, n_components, result):
         """Return what is larger of a better result of EM: sound, then likelier."""

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 from skgmje._parallel import Failure, Runner, attempt
-from skgmje.em._covariance_models import MODELS, find_model
+from skgmje.em._covariance_models import MODELS, find_model, kind_of
 from skgmje.em._em import expectation_maximization
 from skgmje.em._select import Selection, count_distinct
 from skgmje.em._start_pool import StartPool
@@ -90,7 +90,7 @@ def search(
         )
     order = _order(found, criterion, stability)
     best = found[order[0]]
-    if not best.sound:
+    if not (best.sound or kind_of(best.model).independent):
         warnings.warn(
             f"Each of the {len(found)} models that were tried has components of fewer "
             f"than {X.shape[1] + 1} samples, or covariances that are nearly singular: "

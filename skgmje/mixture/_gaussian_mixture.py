@@ -372,7 +372,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 part=part,
                 draw=partial(self._draw_start, part, pool, first, random_state),
                 n_init=1 if goes_on else self.n_init,
-                proven=not goes_on and (judged or self.init_params in PROVEN),
+                proven=judged and not goes_on,
                 select=self._search if judged else None,
                 key=pool and partial(pool.rank, size),
                 work=task,
@@ -699,9 +699,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             self.lower_bounds_ = [*self.lower_bounds_, self.lower_bound_]
         return self
 
-
-# Starts that the choice of the settings has tried already.
-PROVEN = ("kmeans", "auto")
 
 # reg_covar="auto" is this share of each feature's variance.
 RELATIVE_REGULARISATION = 1e-6
