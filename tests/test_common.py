@@ -57,9 +57,16 @@ MIXTURES = [
         GaussianMixture(2, covariance_type=kind, rank=1, shrinkage=2)
         for kind in COVARIANCE_TYPES
     ),
+    # The other models; the four above are the rest of the fourteen.
+    *(
+        GaussianMixture(2, covariance_type=model, shrinkage=2)
+        for model in "EII EEI VEI EVI VEE EVE VVE EEV VEV EVV".split()
+    ),
     GaussianMixture(9, shrinkage=2, shrinkage_target="neighbors", annealing=0.5),
     GaussianMixture(2, init_params="k-means++", n_init=2),
     GaussianMixture(2, background=True),
+    GaussianMixture(2, init_params="auto", shrinkage=2),
+    GaussianMixture("auto", covariance_type="EII", criterion="icl"),
 ]
 STUDENTS = [
     StudentMixture(),

@@ -356,12 +356,12 @@ MIXTURE_CASES = [
         MOONS,
         {
             "n_components": [2, "auto"],
-            "covariance_type": ["diag", "low-rank", "auto"],
+            "covariance_type": ["diag", "low-rank", "auto", "VEV"],
             "tol": [0.5],
             "reg_covar": [0.1, "auto"],
             "max_iter": [1],
             "n_init": [4],
-            "init_params": ["random", "k-means++", "random_from_data"],
+            "init_params": ["random", "k-means++", "random_from_data", "auto"],
             "weights_init": [[0.1, 0.1, 0.1, 0.1, 0.6]],
             "means_init": [MOONS[:5]],
             "precisions_init": [np.array([np.eye(2)] * 5)],
@@ -376,6 +376,11 @@ MIXTURE_CASES = [
         GaussianMixture(5, verbose=2, tol=0, max_iter=12, **SEED),
         MOONS,
         {"verbose_interval": [3]},
+    ),
+    (
+        GaussianMixture("auto", covariance_type="VVI", **SEED),
+        MOONS,
+        {"criterion": ["bic", "icl"]},
     ),
     (
         GaussianMixture(12, shrinkage=5.0, **SEED),

@@ -33,6 +33,7 @@ NO_ANSWERS = (
     "fit",
     "aic",
     "bic",
+    "icl",
     "sample",
     "save",
     "set_",

@@ -1,1 +1,1 @@
-"""Clusters, classes with few labels, background and tails."""
+"""Model-based clusters, classes with few labels, background and tails."""

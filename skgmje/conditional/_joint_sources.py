@@ -19,9 +19,11 @@ from skgmje.em._bandwidth import kernel_bandwidth
 from skgmje.em._em import (
     EMResult,
     expectation_maximization,
-    missing_moments,
     start_mixture,
     unsettled,
+)
+from skgmje.em._missing import (
+    missing_moments,
 )
 from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
 from skgmje.gaussian._covariance import widen

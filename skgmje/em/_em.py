@@ -17,7 +17,16 @@ from skgmje._interrupt import Work
 from skgmje._settings import own_errors
 from skgmje.em._background import BackgroundMixture, background_stats
 from skgmje.em._blocks import RowBlocks
-from skgmje.em._missing import PASS_LIMIT, Gaps, find_gaps, missing_stats
+from skgmje.em._covariance_models import find_model, layout_of
+from skgmje.em._missing import (
+    PASS_LIMIT,
+    Gaps,
+    find_gaps,
+    has_missing,
+    missing_stats,
+    observed_moments,
+    row_mean,
+)
 from skgmje.gaussian._checks import check_single, check_type
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Prior, lost_correlation
@@ -112,49 +121,6 @@ def _e_step_of_block(kernel, samples, temper, index, X, sample_weight):
     return e_step(kernel, samples._replace(X=X, weight=sample_weight), temper)
 
 
-def row_mean(X, sample_weight=None):
-    """Return the weighted mean of the observed entries, (n_features,), by blocks."""
-    total = np.zeros(X.shape[1])
-    count = np.zeros(X.shape[1])
-    for start in range(0, len(X), 8192):
-        block = np.asarray(X[start : start + 8192], np.float64)
-        weight = np.ones(len(block))
-        if sample_weight is not None:
-            weight = np.asarray(sample_weight[start : start + 8192], np.float64)
-        part = weight @ block
-        if np.isfinite(part).all():
-            total, count = total + part, count + weight.sum()
-            continue
-        observed = ~np.isnan(block)
-        total += weight @ np.where(observed, block, 0.0)
-        count += weight @ observed
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return total / count
-
-
-def observed_moments(X, sample_weight=None):
-    """Return weighted mean and variance of the observed entries, (n_features,) each."""
-    if isinstance(X, RowBlocks):
-        return X.overview.mean, X.overview.variance
-    center = row_mean(X, sample_weight)
-    return center, row_mean((X - center) ** 2, sample_weight)
-
-
-def missing_moments(X, sample_weight=None):
-    """Return what a start takes missing entries for, and None if none is missing."""
-    blocks = isinstance(X, RowBlocks)
-    missing = X.overview.has_missing if blocks else has_missing(X)
-    return observed_moments(X, sample_weight) if missing else None
-
-
-def has_missing(X):
-    """Return whether an entry is NaN, by blocks."""
-    return any(
-        bool(np.isnan(X[start : start + 8192]).any())
-        for start in range(0, len(X), 8192)
-    )
-
-
 # Components whose scatter is pooled into a neighbourhood's target.
 N_NEIGHBORS = 8
 
@@ -204,10 +170,11 @@ DEAD_SHARE = 1e-6
 LEAST_SHRINKAGE = 1e-9
 
 
-def make_prior(n_features, shrinkage, shrinkage_target, reg_covar):
+def make_prior(n_features, shrinkage, shrinkage_target, reg_covar, model=None):
     """Return the prior of the M-step from the parameters of an estimator."""
     reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
-    return Prior(float(shrinkage), SHRINKAGE_TARGETS[shrinkage_target], reg_covar)
+    target, model = SHRINKAGE_TARGETS[shrinkage_target], find_model(model)
+    return Prior(float(shrinkage), target, reg_covar, model)
 
 
 def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
@@ -366,6 +333,7 @@ def expectation_maximization(
     shrinkage_target="pooled",
     annealing=None,
     reg_covar=1e-6,
+    model=None,
     fixed_means=False,
     background=None,
     tol=1e-3,
@@ -409,6 +377,10 @@ def expectation_maximization(
 
     reg_covar : float or ndarray of shape (n_features,), default=1e-6
         Added to the diagonal of every covariance, in squared units of `X`.
+
+    model : str, default=None
+        One of the fourteen models, such as 'VEV', whose covariances are stored as
+        those of `start`; None means that of its covariance type.
 
     fixed_means : bool, default=False
         Whether the means of `start` stay, so that weights and covariances alone are
@@ -463,7 +435,7 @@ def expectation_maximization(
     start = start.to_numpy() if is_torch(start.means) else start
     samples, kernel = begin(X, start, sample_weight, reg_covar)
     samples = samples._replace(background=background)
-    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
+    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar, model)
     plan = annealing, tol, max_iter, last_bound
     means = kernel.means if fixed_means else None
     states = _iterate(samples, kernel, prior, plan, callback, means=means)
@@ -609,7 +581,7 @@ def start_mixture(
         Labels from 0, or responsibilities.
 
     covariance_type : str, default='full'
-        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
+        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`, or one of the fourteen models.
 
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights of the rows.
@@ -684,7 +656,9 @@ def first_parameters(
         X = np.where(missing, mean, X)
         unknown = variance * _missing_counts(missing, resp, n_components, sample_weight)
     labelled = X, resp, n_components, sample_weight, unknown
-    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
+    rules = shrinkage, shrinkage_target, reg_covar, covariance_type
+    prior = make_prior(X.shape[1], *rules)
+    covariance_type = layout_of(covariance_type)
     kind = COVARIANCE_TYPES[covariance_type]
     if not kind.needs_start:
         return _first_step(labelled, covariance_type, prior, means)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skgmje._backend import LOG_2PI
+from skgmje.em._blocks import RowBlocks
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import EXP_FLOOR, buffer, collapse
@@ -23,6 +24,49 @@ CHUNK_ENTRIES = 2**18
 
 # Up to so many features, factorisations of patterns with a common beginning are shared.
 MOST_SWEPT = 16
+
+
+def row_mean(X, sample_weight=None):
+    """Return the weighted mean of the observed entries, (n_features,), by blocks."""
+    total = np.zeros(X.shape[1])
+    count = np.zeros(X.shape[1])
+    for start in range(0, len(X), 8192):
+        block = np.asarray(X[start : start + 8192], np.float64)
+        weight = np.ones(len(block))
+        if sample_weight is not None:
+            weight = np.asarray(sample_weight[start : start + 8192], np.float64)
+        part = weight @ block
+        if np.isfinite(part).all():
+            total, count = total + part, count + weight.sum()
+            continue
+        observed = ~np.isnan(block)
+        total += weight @ np.where(observed, block, 0.0)
+        count += weight @ observed
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return total / count
+
+
+def observed_moments(X, sample_weight=None):
+    """Return weighted mean and variance of the observed entries, (n_features,) each."""
+    if isinstance(X, RowBlocks):
+        return X.overview.mean, X.overview.variance
+    center = row_mean(X, sample_weight)
+    return center, row_mean((X - center) ** 2, sample_weight)
+
+
+def missing_moments(X, sample_weight=None):
+    """Return what a start takes missing entries for, and None if none is missing."""
+    blocks = isinstance(X, RowBlocks)
+    missing = X.overview.has_missing if blocks else has_missing(X)
+    return observed_moments(X, sample_weight) if missing else None
+
+
+def has_missing(X):
+    """Return whether an entry is NaN, by blocks."""
+    return any(
+        bool(np.isnan(X[start : start + 8192]).any())
+        for start in range(0, len(X), 8192)
+    )
 
 
 class Gaps(NamedTuple):

@@ -1,6 +1,6 @@
 """Starts, and selection by held-out log-likelihood: settings and weights of pools."""
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,17 +10,20 @@ from threadpoolctl import ThreadpoolController
 from skgmje._interrupt import Work
 from skgmje.em._bandwidth import nearest_centers
 from skgmje.em._blocks import RowBlocks
+from skgmje.em._covariance_models import kind_of
 from skgmje.em._em import (
     EMResult,
     expectation_maximization,
     first_parameters,
-    has_missing,
     make_kernel,
-    missing_moments,
-    row_mean,
     start_mixture,
 )
-from skgmje.em._missing import missing_log_prob
+from skgmje.em._missing import (
+    has_missing,
+    missing_log_prob,
+    missing_moments,
+    row_mean,
+)
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 
@@ -155,16 +158,16 @@ START_SAMPLES = 64
 MAX_SAMPLED = 2**20
 
 
-def _from_kmeans(X, weight, n_components, random_state, *, scale=False):
+def _from_kmeans(X, weight, n_components, random_state):
     """Begin with k-means labels of all samples."""
-    how = {"sample_weight": weight, "random_state": random_state, "scale": scale}
+    how = {"sample_weight": weight, "random_state": random_state}
     return X, kmeans_labels(X, n_components, **how), weight
 
 
 def _from_plusplus(X, weight, n_components, random_state):
     """Begin at samples that k-means++ draws."""
     rows = kmeans_plusplus(
-        _complete(X, weight),
+        complete(X, weight),
         n_components,
         sample_weight=weight,
         random_state=random_state,
@@ -186,7 +189,7 @@ def _from_rows(X, weight, rows):
     labels = np.arange(len(rows))
     if not has_missing(X):
         return X[rows], labels, None
-    filled = _complete(X, weight)
+    filled = complete(X, weight)
     nearest = nearest_centers(filled, filled[rows])[0]
     nearest[rows] = labels
     return X, nearest, weight
@@ -198,7 +201,7 @@ def _from_random(X, weight, n_components, random_state):
     return X, resp / resp.sum(axis=1, keepdims=True), weight
 
 
-def _complete(X, weight):
+def complete(X, weight):
     """Return samples with the mean in place of missing entries."""
     mean = np.nan_to_num(row_mean(X, weight))
     return np.where(np.isnan(X), mean, X)
@@ -227,15 +230,45 @@ STARTS = {
     "k-means++": _from_plusplus,
     "random": _from_random,
     "random_from_data": _from_data,
-    "kmeans-scaled": partial(_from_kmeans, scale=True),
 }
 
 
 def draw_start(X, weight, n_components, init_params, random_state, **step_params):
     """Return a first mixture."""
     X, weight = _some_rows(X, weight, n_components, random_state)
+    if callable(init_params):
+        resp = _called(init_params, X, n_components)
+        return start_mixture(X, resp, sample_weight=weight, **step_params)
     rows, resp, row_weight = STARTS[init_params](X, weight, n_components, random_state)
     return start_mixture(rows, resp, sample_weight=row_weight, **step_params)
+
+
+def _called(function, X, n_components):
+    """Return the labels, or the responsibilities, that a user's function gives."""
+    resp = np.asarray(function(X))
+    labels = resp.ndim == 1 and resp.dtype.kind in "iub"
+    if resp.shape[:1] != X.shape[:1] or not (labels or resp.ndim == 2):
+        raise ValueError(
+            f"init_params={function!r} returned an array of shape {resp.shape} and "
+            f"type {resp.dtype} for {len(X)} samples. It must return integer labels "
+            "(n_samples,), or responsibilities (n_samples, n_components)."
+        )
+    if labels:
+        found, resp = np.unique(resp, return_inverse=True)
+        count, least = len(found), 0
+    else:
+        resp = resp.astype(np.float64)
+        count, least = resp.shape[1], resp.min(initial=0.0)
+    if count != n_components or not least >= 0 or not np.isfinite(resp).all():
+        raise ValueError(
+            f"init_params={function!r} returned {count} components, the least value "
+            f"being {least:g}, where n_components={n_components}. Set n_components to "
+            "the number of its labels; responsibilities must not be negative or NaN."
+        )
+    if labels:
+        return resp.ravel()
+    total = resp.sum(axis=1, keepdims=True)
+    return resp / np.where(total > 0, total, 1.0)
 
 
 # So few held-out rows often prefer correlations that fit by chance.
@@ -244,7 +277,7 @@ FEWEST_ROWS, FEWEST_SHRINKAGE = 10, 20.0
 
 def shrinkage_grid(covariance_type, n_rows, n_features):
     """Return the pseudo-counts worth trying for so many samples to fit."""
-    kind = COVARIANCE_TYPES[covariance_type]
+    kind = kind_of(covariance_type)
     if n_features == 1 or n_rows >= FEW_ROWS_PER_FEATURE * n_features:
         return kind.shrinkages
     least = _least_shrinkage(covariance_type, n_rows, n_features)
@@ -253,7 +286,7 @@ def shrinkage_grid(covariance_type, n_rows, n_features):
 
 def _least_shrinkage(covariance_type, n_rows, n_features):
     """Return the smallest pseudo-count that so few samples leave any hope to."""
-    if COVARIANCE_TYPES[covariance_type].few_shrinkages is None or n_features == 1:
+    if kind_of(covariance_type).few_shrinkages is None or n_features == 1:
         return 0.0
     if n_rows < min(FEWEST_ROWS, FEW_ROWS_PER_FEATURE * n_features):
         return FEWEST_SHRINKAGE
@@ -290,7 +323,7 @@ def candidate_settings(covariance_type, shrinkage, n_rows, n_features):
 def _simplest_first(setting):
     """Return what sorts settings of few samples: the later have to prove themselves."""
     kind, shrinkage = setting
-    place = COVARIANCE_TYPES[kind].place
+    place = kind_of(kind).place
     # Correlations that shrink alike differ little, whatever the type.
     return min(place, 2), -shrinkage, place
 
@@ -333,6 +366,7 @@ def fit_selected(
     sample_weight=None,
     part=None,
     selecting=None,
+    select=None,
     draw=None,
     n_init=1,
     proven=True,
@@ -340,6 +374,7 @@ def fit_selected(
     work=None,
     callback=None,
     last_bound=None,
+    key=None,
     **em_params,
 ):
     """Choose what is 'auto' of the settings, or all if `selecting`, and run EM."""
@@ -349,12 +384,13 @@ def fit_selected(
         names = ("n_components", "covariance_type", "shrinkage")
         params = em_params | (selecting or {}) | dict(zip(names, settings, strict=True))
         data = {"sample_weight": weight, "random_state": random_state}
-        selection = select_mixture(part, **data, **params)
+        selection = (select or select_mixture)(part, **data, **params)
     first = {
         "rank": em_params.pop("rank", 1),
         "moments": em_params.pop("moments", None),
     }
     em_params |= {"sample_weight": sample_weight, "shrinkage": selection.shrinkage}
+    em_params["model"] = selection.covariance_type
 
     def draw_from_kmeans(selection):
         n_components, kind = selection[:2]
@@ -368,19 +404,23 @@ def fit_selected(
 
     draw = draw_from_kmeans if draw is None else draw
     task, best = Work() if work is None else work, None
+    key = _bound if key is None else key
     try:
         for i in range(n_init):
             known = selection.start if proven and not i else None
+            start = draw(selection) if known is None else known
+            if start is None:
+                break
             result = task.learn(
                 EMResult,
                 expectation_maximization,
                 X,
-                draw(selection) if known is None else known,
+                start,
                 callback=callback,
                 last_bound=last_bound,
                 **em_params,
             )
-            if best is None or _bound(result) > _bound(best):
+            if best is None or key(result) > key(best):
                 best = result
             if task.when:
                 break
@@ -545,6 +585,7 @@ def _held_out(
         "reg_covar": params.pop("reg_covar", 1e-6),
     }
     start = first_parameters(X[train], labels, covariance_type, **first, **common)
+    common["model"] = covariance_type
     result = expectation_maximization(X[train], start, **common, **params)
     test = _test_rows(train)
     log_prob = judge(result.density, X[test])
@@ -584,7 +625,7 @@ def _varies_rarely(X):
 
 def _spikes(covariance_type, shrinkage):
     """Return whether a component may be as narrow as its few samples happen to be."""
-    return not (COVARIANCE_TYPES[covariance_type].shared or shrinkage)
+    return not (kind_of(covariance_type).shared or shrinkage)
 
 
 def _is_hopeless(scores):

@@ -7,7 +7,6 @@ import numpy as np
 from skgmje._backend import as_double, as_float, as_floats, from_tensor
 from skgmje._settings import own_errors
 from skgmje.em._em import (
-    PASS_LIMIT,
     Samples,
     as_mixture,
     begin,
@@ -15,6 +14,9 @@ from skgmje.em._em import (
     make_kernel,
     make_prior,
     maximise,
+)
+from skgmje.em._missing import (
+    PASS_LIMIT,
 )
 from skgmje.gaussian import _passes
 from skgmje.gaussian._checks import check_single

@@ -13,6 +13,8 @@ from skgmje.em._em import (
     make_kernel,
     make_prior,
     maximise,
+)
+from skgmje.em._missing import (
     row_mean,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES

@@ -54,6 +54,7 @@ class Prior(NamedTuple):
     shrinkage: float
     target: Any
     reg_covar: Any
+    model: Any = None
 
 
 # Fewer rows per feature leave correlations uncertain.

@@ -189,7 +189,9 @@ def merge_stats(kernel, first, second):
 def m_step(kernel, stats, prior):
     """Return ``(weights, means, covariances)`` that maximise the posterior."""
     weights = stats.counts / stats.counts.sum()
-    return weights, stats.means, kernel.estimate(stats, prior)
+    if prior.model is None:
+        return weights, stats.means, kernel.estimate(stats, prior)
+    return weights, stats.means, prior.model.estimate(kernel, stats, prior)
 
 
 def chunks_of(kernel, X):

@@ -17,6 +17,7 @@ from skgmje._validation import (
     warn_about_narrow_ties,
 )
 from skgmje.em._background import Background, BackgroundMixture
+from skgmje.em._covariance_models import layout_of
 from skgmje.em._stepwise import score_block
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import lock, map_arrays
@@ -241,6 +242,27 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         total, n_rows = self._sums(X)
         return -2 * total + self._count_parameters() * float(np.log(n_rows))
 
+    def icl(self, X):
+        """Compute the integrated completed likelihood criterion; lower is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        icl : float
+            :meth:`bic` less twice the sum of the log of each sample's largest
+            responsibility: clusters that overlap cost.
+        """
+        doubts = self._each_chunk(X, self._doubts, dtype=np.float64)
+        return self.bic(X) + float(np.sum(doubts))
+
+    def _doubts(self, rows):
+        """Return what each sample adds to the criterion, (n_samples,)."""
+        return -2 * np.log(self._responsibilities(rows).max(axis=1))
+
     def aic(self, X):
         """Compute the Akaike information criterion; lower is better.
 
@@ -311,7 +333,9 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         return self.weights_, self.means_, self.covariances_, self._kind()
 
     def _kind(self):
-        return getattr(self, "covariance_type_", None) or self.covariance_type
+        return getattr(self, "covariance_type_", None) or layout_of(
+            self.covariance_type
+        )
 
     @property
     def mixture_(self):

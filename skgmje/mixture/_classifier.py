@@ -19,7 +19,6 @@ from skgmje._callbacks import FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._validation import TypeOptions, check_rows, check_values, check_weights
 from skgmje._warnings import warn
-from skgmje.em._em import missing_moments
 from skgmje.em._labelled import (
     ClassFit,
     ClassMixture,
@@ -27,6 +26,9 @@ from skgmje.em._labelled import (
     Labelled,
     class_folds,
     select_classes,
+)
+from skgmje.em._missing import (
+    missing_moments,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skgmje._warnings import warn
+from skgmje.em._covariance_models import SYNONYMS
 from skgmje.em._em import make_kernel
 from skgmje.em._select import select_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -20,7 +21,7 @@ MAX_FOLDED = 500
 
 def warn_of_few_samples(estimator, X, weight, reg_covar, held_out=None):
     """Warn if a diagonal Gaussian would predict samples left out far better."""
-    if not _are_few(estimator.mixture_, X, held_out):
+    if not _are_few(estimator, X, held_out):
         return
     X = X.astype(np.float64, copy=False)
     with np.errstate(all="ignore"):
@@ -42,8 +43,17 @@ def _far(X):
     return max(FAR, FAR_PER_FEATURE * X.shape[1])
 
 
-def _are_few(mixture, X, held_out):
+def _needs_folds(estimator, X):
+    """Return whether leaving one sample out has no closed form."""
+    mixture = estimator.mixture_
+    low_rank = COVARIANCE_TYPES[mixture.covariance_type].rank(mixture.covariances)
+    constrained = estimator.model_ not in {*SYNONYMS.values(), "low-rank"}
+    return low_rank is not None or constrained or bool(np.isnan(X).any())
+
+
+def _are_few(estimator, X, held_out):
     """Return whether samples are so few that it is worth a look."""
+    mixture = estimator.mixture_
     kind = COVARIANCE_TYPES[mixture.covariance_type]
     if not isinstance(X, np.ndarray) or X.shape[1] == 1:
         return False
@@ -56,8 +66,9 @@ def _are_few(mixture, X, held_out):
     several = held_out is not None and mixture.n_components > 1
     if kind.independent and not several:
         return False
-    needs_folds = kind.independent or rank is not None or np.isnan(X).any()
-    return len(X) <= MAX_FOLDED or not needs_folds
+    if len(X) <= MAX_FOLDED:
+        return True
+    return not (kind.independent or _needs_folds(estimator, X))
 
 
 def _left_out(estimator, X, weight, reg_covar, held_out):
@@ -68,10 +79,10 @@ def _left_out(estimator, X, weight, reg_covar, held_out):
     if held_out is not None and len(X) <= MAX_FOLDED:
         # The choice of the settings has left all samples out already.
         own = np.average(held_out, weights=weight)
-    elif rank is None and not np.isnan(X).any():
+    elif not _needs_folds(estimator, X):
         return _leave_one_out(X, weight, mixture, shrinkage, reg_covar)
     else:
-        setting = mixture.n_components, mixture.covariance_type, shrinkage
+        setting = mixture.n_components, estimator.model_, shrinkage
         own = _fold_mean(X, weight, setting, reg_covar, rank or 1)
     return own, _fold_mean(X, weight, (1, "diag", 0.0), reg_covar)
 

@@ -7,7 +7,14 @@ from scipy.spatial.distance import cdist
 from skgmje._backend import to_numpy
 from skgmje._interrupt import Interrupted
 from skgmje.em._bandwidth import nearest_centers
-from skgmje.em._em import as_mixture, make_prior, maximise, row_mean
+from skgmje.em._em import (
+    as_mixture,
+    make_prior,
+    maximise,
+)
+from skgmje.em._missing import (
+    row_mean,
+)
 from skgmje.em._select import N_COMPONENTS, Selection, count_distinct, select_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE

@@ -21,17 +21,26 @@ from skgmje._validation import (
 )
 from skgmje.em._background import Background, without_noise
 from skgmje.em._blocks import BlocksWithValues
+from skgmje.em._covariance_models import (
+    MODELS,
+    SYNONYMS,
+    find_model,
+    layout_of,
+    model_name,
+)
 from skgmje.em._em import (
     SHRINKAGE_TARGETS,
     as_mixture,
     begin,
     e_step,
-    has_missing,
     make_prior,
     maximise,
+    start_mixture,
+)
+from skgmje.em._missing import (
+    has_missing,
     missing_moments,
     observed_moments,
-    start_mixture,
 )
 from skgmje.em._select import (
     START_SAMPLES,
@@ -40,6 +49,7 @@ from skgmje.em._select import (
     fit_selected,
     part_of,
 )
+from skgmje.em._start_pool import StartPool
 from skgmje.em._stepwise import blend, implied_stats
 from skgmje.gaussian._checks import check_single, patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -50,7 +60,9 @@ from skgmje.mixture._base import (
     check_goes_on,
     mixture_attributes,
 )
+from skgmje.mixture._criteria import search
 from skgmje.mixture._few_samples import warn_of_few_samples
+from skgmje.mixture._given_start import given_start, override
 from skgmje.mixture._settled import warn_about
 
 
@@ -72,9 +84,14 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     n_components : int or 'auto', default=1
         Number of components.
 
-    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'}, \
-            default='full'
-        Shape of the covariances; 'low-rank' is `rank` factors plus a diagonal.
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'} or \
+            one of fourteen models, default='full'
+        Shape of the covariances; 'low-rank' is `rank` factors plus a diagonal. A
+        model says by three letters whether the components' volumes, shapes and
+        orientations are Equal, Variable, or those of the Identity: 'EII', 'VII'
+        ('spherical'), 'EEI', 'VEI', 'EVI', 'VVI' ('diag'), 'EEE' ('tied'), 'VEE',
+        'EVE', 'VVE', 'EEV', 'VEV', 'EVV' and 'VVV' ('full'). 'tied-diag' is 'EEI',
+        'tied-spherical' 'EII'.
 
     tol : float, default=1e-3
         Stop when the mean log-likelihood gains less, in nats.
@@ -87,12 +104,16 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         Largest number of EM iterations; 0 gives the start itself.
 
     n_init : int, default=1
-        Number of starts; the best likelihood is kept.
+        Number of starts; the best likelihood is kept, of those of a pool the best
+        whose components are no spikes.
 
-    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, \
-            default='kmeans'
-        First responsibilities. Where a setting is 'auto', k-means runs on
-        standardized features.
+    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data', 'auto'} or \
+            callable, default='kmeans'
+        First responsibilities. 'auto' is a pool: k-means and Ward's agglomeration of
+        the features as they are, standardized and whitened get a few steps of EM
+        each, on at most 2000 samples or 64 per component; the `n_init` best go on.
+        It takes the place of 'kmeans' where a setting is 'auto', too. A callable
+        gets `X`, with its NaN, and returns labels or responsibilities.
 
     weights_init : array-like of shape (n_components,), default=None
         First weights.
@@ -139,6 +160,17 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         :meth:`predict_proba` has a last column of it. Such a fit takes three starts at
         least. What is then no Gaussian mixture has no `mixture_`, no :meth:`condition`
         and no :meth:`marginal`.
+    criterion : {'held-out', 'bic', 'icl', 'stability'}, default='held-out'
+        What chooses the settings that are 'auto': the log-likelihood of samples held
+        out, for densities; for clusters :meth:`bic` or :meth:`icl` of all samples, or
+        how alike (adjusted Rand index) fits to parts of the samples cluster all; its
+        model has the best BIC for each number of components. The latter three try
+        the fourteen models from the pool of `init_params`, on at most 5000 samples,
+        and pass over fits with spikes: components of no more than n_features samples
+        or a nearly singular covariance.
+
+    n_jobs : int, default=None
+        Number of processes that search by 'bic', 'icl' or 'stability'.
 
     Attributes
     ----------
@@ -155,7 +187,11 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         and diagonals (n_components, n_features) if low-rank.
 
     covariance_type_ : str
-        The covariance type, chosen if it was 'auto'.
+        The covariance type in whose shape `covariances_` are, chosen if it was
+        'auto': of a model the simplest that holds it, such as 'full' for 'VEV'.
+
+    model_ : str
+        The letters of the model, 'VVV' for 'full' and so on; or 'low-rank'.
 
     shrinkage_ : float
         The pseudo-count, chosen if it was 'auto'.
@@ -189,7 +225,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         The same for each iteration.
 
     cv_results_ : dict
-        Held-out log-likelihoods of the candidates, if a setting was 'auto'.
+        Table of the candidates, if a setting was 'auto': their held-out
+        log-likelihoods, or their criteria; larger `mean_test_score` are better.
 
     n_features_in_ : int
         Number of features seen during :term:`fit`.
@@ -229,12 +266,12 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
-        "covariance_type": [TypeOptions()],
+        "covariance_type": [TypeOptions(), StrOptions({*MODELS, *SYNONYMS})],
         "tol": [Interval(Real, 0, None, closed="left")],
         "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
-        "init_params": [StrOptions(set(STARTS) - {"kmeans-scaled"})],
+        "init_params": [StrOptions({*STARTS, "auto"}), callable],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
@@ -247,6 +284,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         "annealing": [Interval(Real, 0, 1, closed="neither"), None],
         "rank": [Interval(Integral, 1, None, closed="left")],
         "background": ["boolean"],
+        "criterion": [StrOptions({"held-out", "bic", "icl", "stability"})],
+        "n_jobs": [None, Integral],
     }
 
     def __init__(
@@ -271,6 +310,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         annealing=None,
         rank=4,
         background=False,
+        criterion="held-out",
+        n_jobs=None,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -291,6 +332,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self.annealing = annealing
         self.rank = rank
         self.background = background
+        self.criterion = criterion
+        self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -335,6 +378,18 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 clean = part[0], without_noise(*part, random_state)
                 background = Background.of(X, reg_covar).begin(*part, *clean)
             goes_on, listens = bool(self._goes_on()), self.verbose or task.has_listeners
+            automatic = "auto" in (self.n_components, self.covariance_type, shrinkage)
+            judged = automatic and self.criterion != "held-out"
+            if judged and self.background:
+                raise ValueError(
+                    f"background=True does not go with criterion={self.criterion!r}. "
+                    "Set criterion='held-out', or nothing to 'auto'."
+                )
+            pool = None
+            if self.init_params == "auto" or (
+                automatic and self.init_params == "kmeans"
+            ):
+                pool = StartPool(*clean, size, random_state)
             last_bound = self._last_bound() if goes_on else None
             selection, result = fit_selected(
                 X,
@@ -342,9 +397,11 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 random_state,
                 sample_weight=weight,
                 part=part,
-                draw=partial(self._draw_start, clean, first, random_state),
+                draw=partial(self._draw_start, clean, pool, first, random_state),
                 n_init=1 if goes_on else max(self.n_init, 3 if self.background else 1),
-                proven=self.init_params == "kmeans" and not goes_on,
+                proven=judged and not goes_on,
+                select=self._search if judged else None,
+                key=pool and partial(pool.rank, size),
                 background=background,
                 work=task,
                 callback=partial(self._report, task) if listens else None,
@@ -383,8 +440,21 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
+    def _search(self, X, **settings):
+        """Choose settings by the criterion."""
+        how = {"criterion": self.criterion, "n_jobs": self.n_jobs}
+        return search(X, **how, verbose=self.verbose, **settings)
+
     def _asked_shrinkage(self, X):
         """Return `shrinkage`, or 'auto' where so few samples need some."""
+        if self.criterion != "held-out":
+            if self.shrinkage == "auto":
+                raise ValueError(
+                    "shrinkage='auto' is chosen by held-out log-likelihood, and not "
+                    f"by criterion={self.criterion!r}. Give a number, such as 0, or "
+                    "set criterion='held-out'."
+                )
+            return self.shrinkage
         few = X.shape[0] < FEW_ROWS_PER_FEATURE * X.shape[1] and X.shape[1] > 1
         # Of few samples maximum likelihood is no automatic choice.
         return "auto" if few and not self._fixes_shrinkage() else self.shrinkage
@@ -400,26 +470,26 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         """Return whether the fit begins at the last solution."""
         return self.warm_start and hasattr(self, "means_")
 
-    def _draw_start(self, part, first, random_state, selection):
+    def _draw_start(self, part, pool, first, random_state, selection):
         """Return the next mixture that EM begins at."""
         X, weight = part
         if self._goes_on():
             words = "warm_start=True", "set warm_start=False"
             return self._last_solution(*words, X.shape[1], *selection[:2])
-        init_params = self.init_params
-        if init_params == "kmeans" and selection.cv_results is not None:
-            init_params = "kmeans-scaled"
-        first = {
-            "covariance_type": selection.covariance_type,
-            "shrinkage": selection.shrinkage,
-            **first,
-        }
+        first = {"shrinkage": selection.shrinkage, **first}
         shape = selection.n_components, X.shape[1]
         given = self._given_start(selection.covariance_type, shape)
         if len(given) == 3:
-            return Mixture(**given, covariance_type=selection.covariance_type)
-        start = draw_start(X, weight, shape[0], init_params, random_state, **first)
-        return override(start, given, shape)
+            kind = layout_of(selection.covariance_type)
+            return Mixture(**given, covariance_type=kind)
+        if pool is not None:
+            draws = self.n_init, random_state
+            start = pool.draw(selection, *draws, **first)
+        else:
+            first["covariance_type"] = selection.covariance_type
+            how = self.init_params, random_state
+            start = draw_start(X, weight, shape[0], *how, **first)
+        return start and override(start, given, shape)
 
     def _given_start(self, covariance_type, shape):
         """Return the parts of the start that are given, by their names."""
@@ -443,13 +513,31 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     def _n_parameters(self):
         return self._count_parameters()
 
+    def _count_parameters(self):
+        shape = self.means_.shape
+        model = find_model(self._model(self.mixture_))
+        if model is None:
+            return super()._count_parameters()
+        return shape[0] * (1 + shape[1]) - 1 + model.n_parameters(*shape)
+
+    def _model(self, mixture):
+        """Return the name of the model that a mixture of this estimator is of."""
+        for name in (vars(self).get("model_"), self.covariance_type):
+            if name is not None and layout_of(name) == mixture.covariance_type:
+                return name
+        # By hand, as scikit-learn allows.
+        return mixture.covariance_type
+
     def _last_solution(self, call, remedy, n_features, size=None, kind=None):
         """Return the mixture to go on from, if it is of the settings asked for."""
         mixture = self._gaussians
-        own = mixture.n_components, mixture.covariance_type
+        own = mixture.n_components, self._model(mixture)
         # Components that have died count; by hand there may be no fit before.
         n_components, covariance_type = vars(self).get("_asked", own)
-        rank = COVARIANCE_TYPES[covariance_type].rank(mixture.covariances)
+        rank = COVARIANCE_TYPES[mixture.covariance_type].rank(mixture.covariances)
+        kind = self.covariance_type if kind is None else kind
+        if model_name(kind) == model_name(covariance_type):
+            kind = covariance_type
         known = {
             "n_components": n_components,
             "covariance_type": covariance_type,
@@ -458,7 +546,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         }
         asked = {
             "n_components": self.n_components if size is None else size,
-            "covariance_type": self.covariance_type if kind is None else kind,
+            "covariance_type": kind,
             "n_features": n_features,
             "rank": rank and min(self.rank, n_features),
         }
@@ -477,6 +565,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self._set_mixture(result.mixture)
         self._objective = self._settings_of_bound()
         self._asked = selection.n_components, selection.covariance_type
+        self.model_ = model_name(selection.covariance_type)
         self._weight_seen, self._reg_covar = result.stats.weight, reg_covar
         self.shrinkage_ = float(selection.shrinkage)
         self.converged_ = result.converged
@@ -520,9 +609,10 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             Ready to score and sample.
         """
         parts = weights, np.asarray(from_tensor(means), np.float64), covariances
-        mixture = check_single(Mixture(*map(from_tensor, parts), covariance_type))
+        kind = layout_of(covariance_type)
+        mixture = check_single(Mixture(*map(from_tensor, parts), kind))
         estimator = cls(mixture.n_components, covariance_type=covariance_type)
-        rank = COVARIANCE_TYPES[covariance_type].rank(mixture.covariances)
+        rank = COVARIANCE_TYPES[kind].rank(mixture.covariances)
         if rank is not None:
             estimator.rank = rank
         estimator._adopt(mixture)
@@ -531,7 +621,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     def _adopt(self, mixture):
         """Take a mixture that no fit has found."""
         self._set_mixture(mixture)
-        self._asked = mixture.n_components, mixture.covariance_type
+        self._asked = mixture.n_components, self._model(mixture)
+        self.model_ = model_name(self._asked[1])
         self._weight_seen = 0.0
         self.n_features_in_ = mixture.n_features
         self.shrinkage_, self.converged_, self.n_iter_ = 0.0, True, 0
@@ -639,9 +730,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 stats = blend(kernel, old, fresh)
             if self._fixes_shrinkage():
                 self.shrinkage_ = float(self.shrinkage)
-            prior = make_prior(
-                self.n_features_in_, self.shrinkage_, self.shrinkage_target, reg_covar
-            )
+            rules = self.shrinkage_, self.shrinkage_target, reg_covar, self.model_
+            prior = make_prior(self.n_features_in_, *rules)
             kernel, _ = maximise(kernel, stats, prior, kind, drop=False)
             self._set_mixture(as_mixture(kernel, kind))
             self._stats, self._reg_covar = stats, reg_covar
@@ -706,84 +796,3 @@ def regularisation(reg_covar, X, weight):
     constant = variance <= 1e-28 * center**2
     typical = variance[~constant].mean() if not constant.all() else 1.0
     return RELATIVE_REGULARISATION * np.where(constant, typical, variance)
-
-
-def given_start(weights, means, precisions, covariance_type, shape):
-    """Return the parts of a start that are given, checked, by their names."""
-    given, kind = {}, COVARIANCE_TYPES[covariance_type]
-    if weights is not None:
-        given["weights"] = _part("weights_init", "weights", weights, shape[:1])
-        _check_shares(given["weights"])
-    if means is not None:
-        given["means"] = _part("means_init", "means", means, shape)
-    if precisions is not None:
-        if not kind.keeps_inverse:
-            raise ValueError(
-                "precisions_init is not defined for covariance_type="
-                f"{covariance_type!r}. Pass means_init alone, or begin at "
-                "from_parameters(...).set_params(warm_start=True)."
-            )
-        word = f"{covariance_type} precision"
-        precisions = _part("precisions_init", word, precisions, kind.shape(*shape))
-        given["covariances"] = _inverse(word, precisions, kind)
-    return given
-
-
-def _part(name, word, values, shape):
-    """Return a given parameter of the start as numbers, of a shape."""
-    values = np.asarray(from_tensor(values), np.float64)
-    # scikit-learn's words, which others look for, too.
-    if values.shape != tuple(shape):
-        raise ValueError(
-            f"{name} of shape {values.shape} does not fit. The parameter {word!r} "
-            f"should have the shape of {tuple(shape)}, but got {values.shape}. Reshape "
-            "it or change n_components."
-        )
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name} has NaN or infinite entries; they must be finite.")
-    return values
-
-
-def _check_shares(weights):
-    """Raise if given weights are no shares of one."""
-    if weights.min() < 0 or weights.max() > 1 + 1e-5:
-        raise ValueError(
-            f"weights_init={weights.tolist()}: the parameter 'weights' should be in "
-            f"the range [0, 1], but got max value {weights.max():.5f}, min value "
-            f"{weights.min():.5f}. Clip it, and divide it by its sum."
-        )
-    if not np.isclose(weights.sum(), 1.0):
-        raise ValueError(
-            f"weights_init={weights.tolist()} must sum to one. The parameter 'weights' "
-            f"should be normalized, but got sum(weights) = {weights.sum():.5f}. Divide "
-            "it by its sum."
-        )
-
-
-def _inverse(word, precisions, kind):
-    """Return the covariances of given precisions."""
-    wanted = "positive" if kind.independent else "symmetric, positive-definite"
-    try:
-        kind.check(precisions)
-        if not (kind.variances(precisions) > 0).all():
-            raise ValueError(f"It has a value of {kind.variances(precisions).min():g}.")
-        return kind.symmetrize(kind.precisions(precisions))
-    except ValueError as error:
-        raise ValueError(
-            f"precisions_init is not usable: {word!r} should be {wanted}. Pass "
-            "inverses of covariances."
-        ) from error
-
-
-def override(start, given, shape):
-    """Return `start` with the given parts in place of its own."""
-    if not given:
-        return start
-    if start.means.shape != shape:
-        raise ValueError(
-            f"X has no more than {start.n_components} distinct samples, but the start "
-            f"that is given has n_components={shape[0]}. Give weights_init, means_init "
-            "and precisions_init, or lower n_components."
-        )
-    own = {name: getattr(start, name) for name in ("weights", "means", "covariances")}
-    return Mixture(**{**own, **given}, covariance_type=start.covariance_type)

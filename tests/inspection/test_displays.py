@@ -47,13 +47,27 @@ def _calibration(ax=None):
     return inspection.CalibrationDisplay.from_estimator(estimator, X, ax=ax)
 
 
+def _selection(ax=None):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    estimator = GaussianMixture("auto", covariance_type="EII", criterion="bic").fit(X)
+    return inspection.SelectionDisplay.from_estimator(estimator, ax=ax)
+
+
+def _classification(ax=None):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    estimator = GaussianMixture(2, random_state=0).fit(X)
+    return inspection.ClassificationDisplay.from_estimator(estimator, X, ax=ax)
+
+
 MAKERS = {
     "CalibrationDisplay": _calibration,
+    "ClassificationDisplay": _classification,
     "ConditionalDensityDisplay": _conditional,
     "DensityDisplay": _density,
     "GraphDisplay": _graph,
     "LossCurveDisplay": _loss_curve,
     "MixtureDisplay": _mixture,
+    "SelectionDisplay": _selection,
 }
 
 

@@ -16,9 +16,15 @@ from skgmje.mixture import GaussianMixture
 X = load_iris().data
 BLOBS, LABELS = make_blobs(400, 3, centers=3, random_state=2)
 PEER_TYPES = ["full", "tied", "diag", "spherical"]
+# One of each M-step.
+MODELS = [
+    "VEI",
+    "EEV",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("EII", "VEE", "VVE")),
+]
 
 
-@pytest.fixture(params=COVARIANCE_TYPES)
+@pytest.fixture(params=[*COVARIANCE_TYPES, *MODELS])
 def covariance_type(request):
     return request.param
 

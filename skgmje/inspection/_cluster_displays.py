@@ -1,0 +1,336 @@
+"""Displays of clusters: what a search for models has tried, and how sure labels are."""
+
+import numpy as np
+
+from skgmje._bridges import as_mixture, find_estimator
+from skgmje.inspection._canvas import (
+    COLORS,
+    GREY,
+    check_matplotlib,
+    choose_features,
+    line_style,
+    make_axes,
+    read_columns,
+    thin_out,
+)
+
+# Of a table with several criteria, and whether the lowest is the best.
+CRITERIA = {"bic": True, "icl": True, "stability": False, "mean_test_score": False}
+
+# Sizes of points, those of sure labels and those of tossed coins.
+SURE, UNSURE = 8.0, 60.0
+
+
+class SelectionDisplay:
+    """Criterion over the number of components, a curve for each model.
+
+    Fits whose components are spikes are left out of the curves, as in the search.
+
+    Parameters
+    ----------
+    n_components : ndarray of shape (n_candidates,)
+        Numbers of components.
+
+    models : list of str
+        Covariance type of each candidate.
+
+    values : ndarray of shape (n_candidates,)
+        Criterion of each candidate.
+
+    sound : ndarray of shape (n_candidates,), default=None
+        Whether a candidate counts; None means that all do.
+
+    criterion : str, default='bic'
+        Name of the criterion: of 'bic' and 'icl' the lowest is marked.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn.
+
+    figure_ : matplotlib Figure
+        The figure of `ax_`.
+
+    lines_ : dict of matplotlib Line2D
+        The curve of each model.
+
+    best_ : matplotlib Line2D
+        Mark of the best candidate.
+
+    See Also
+    --------
+    ClassificationDisplay : The clusters that were chosen.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje import GaussianMixture
+    >>> from skgmje.inspection import SelectionDisplay
+    >>> X = np.random.default_rng(0).normal(size=(100, 2)) + [[0, 0], [9, 0]] * 50
+    >>> mixture = GaussianMixture("auto", covariance_type="EII", criterion="bic")
+    >>> display = SelectionDisplay.from_estimator(mixture.fit(X))
+    >>> display.n_components[display.values.argmin()]
+    2
+    """
+
+    def __init__(self, n_components, models, values, *, sound=None, criterion="bic"):
+        self.n_components = n_components
+        self.models = models
+        self.values = values
+        self.sound = sound
+        self.criterion = criterion
+
+    @classmethod
+    def from_estimator(cls, estimator, *, criterion=None, ax=None, **kwargs):
+        """Draw what a fitted mixture has tried.
+
+        Parameters
+        ----------
+        estimator : fitted GaussianMixture
+            With ``n_components="auto"`` or ``covariance_type="auto"``.
+
+        criterion : {'bic', 'icl', 'stability', 'mean_test_score'}, default=None
+            A column of `cv_results_`; None means that of the estimator.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        **kwargs : dict
+            Arguments of :meth:`plot`.
+
+        Returns
+        -------
+        display : SelectionDisplay
+            As drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        TypeError
+            If nothing was chosen in the fit.
+
+        ValueError
+            If the table does not have the criterion.
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        estimator = find_estimator(estimator)
+        table = getattr(estimator, "cv_results_", None)
+        if table is None or "param_covariance_type" not in table:
+            raise TypeError(
+                f"{estimator!r} has chosen no settings. Fit a GaussianMixture with "
+                "n_components='auto' or covariance_type='auto'."
+            )
+        known = [name for name in CRITERIA if name in table]
+        if criterion is None:
+            asked = getattr(estimator, "criterion", None)
+            criterion = asked if asked in table else "mean_test_score"
+        if criterion not in known:
+            raise ValueError(
+                f"criterion={criterion!r} is not in cv_results_, which has {known}. "
+                "Fit with that criterion, or draw one of these."
+            )
+        display = cls(
+            np.asarray(table["param_n_components"]),
+            list(table["param_covariance_type"]),
+            np.asarray(table[criterion], np.float64),
+            sound=table.get("sound"),
+            criterion=criterion,
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw the curves, and mark the best candidate.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        **kwargs : dict
+            Arguments of :meth:`matplotlib.axes.Axes.plot`, such as ``linewidth``.
+
+        Returns
+        -------
+        self : SelectionDisplay
+            With the artists as attributes.
+        """
+        self.ax_ = make_axes(ax, f"{type(self).__name__}.plot")
+        self.figure_ = self.ax_.figure
+        from matplotlib.ticker import MaxNLocator
+
+        models = np.asarray(self.models)
+        sound = np.ones(len(models), bool) if self.sound is None else self.sound
+        sound = sound if np.any(sound) else np.ones(len(models), bool)
+        self.lines_ = {}
+        for i, model in enumerate(dict.fromkeys(self.models)):
+            chosen = np.flatnonzero((models == model) & sound)
+            # Of several pseudo-counts the best.
+            sizes = np.unique(self.n_components[chosen])
+            best = [
+                self._best(self.values[chosen[self.n_components[chosen] == size]])
+                for size in sizes
+            ]
+            style = {"label": model, "marker": ".", **line_style(i), **kwargs}
+            (self.lines_[model],) = self.ax_.plot(sizes, best, **style)
+        counted = np.flatnonzero(sound)
+        values = self.values[counted]
+        place = counted[np.flatnonzero(values == self._best(values))[0]]
+        (self.best_,) = self.ax_.plot(
+            self.n_components[place],
+            self.values[place],
+            marker="o",
+            markersize=11,
+            markerfacecolor="none",
+            markeredgecolor="black",
+            linestyle="none",
+            label="best",
+        )
+        self.ax_.set(xlabel="n_components", ylabel=self.criterion)
+        self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
+        self.ax_.legend(ncols=2, fontsize="small")
+        return self
+
+    def _best(self, values):
+        """Return the best of some values of the criterion."""
+        return values.min() if CRITERIA.get(self.criterion) else values.max()
+
+
+class ClassificationDisplay:
+    """Samples in the colors of their clusters, the larger the less sure.
+
+    Parameters
+    ----------
+    data : ndarray of shape (n_samples, 2)
+        The two features shown.
+
+    labels : ndarray of shape (n_samples,)
+        Cluster of each sample; -1 is drawn in grey.
+
+    uncertainty : ndarray of shape (n_samples,)
+        One less the largest responsibility.
+
+    names : list of str, default=None
+        Names of the two features.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn.
+
+    figure_ : matplotlib Figure
+        The figure of `ax_`.
+
+    points_ : matplotlib PathCollection
+        The samples, at most 2000 of them.
+
+    See Also
+    --------
+    MixtureDisplay : The components as ellipses, which may be drawn on the same axes.
+    SelectionDisplay : How the clusters were chosen.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje import GaussianMixture
+    >>> from skgmje.inspection import ClassificationDisplay
+    >>> X = np.random.default_rng(0).normal(size=(100, 2)) + [[0, 0], [3, 0]] * 50
+    >>> mixture = GaussianMixture(2, random_state=0).fit(X)
+    >>> display = ClassificationDisplay.from_estimator(mixture, X)
+    >>> bool(display.uncertainty.max() <= 0.5)
+    True
+    """
+
+    def __init__(self, data, labels, uncertainty, *, names=None):
+        self.data = data
+        self.labels = labels
+        self.uncertainty = uncertainty
+        self.names = names
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, features=None, ax=None, **kwargs):
+        """Draw the clusters of samples.
+
+        Parameters
+        ----------
+        estimator : fitted estimator or Mixture
+            With ``predict`` and ``predict_proba``, or what :func:`skgmje.as_mixture`
+            takes.
+
+        X : array-like or data frame of shape (n_samples, n_features)
+            The samples.
+
+        features : sequence of two int or str, default=None
+            Columns to show; None if there are only two.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        **kwargs : dict
+            Arguments of :meth:`plot`.
+
+        Returns
+        -------
+        display : ClassificationDisplay
+            As drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        TypeError
+            If the estimator has no clusters.
+
+        ValueError
+            If not two features are chosen.
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        estimator = find_estimator(estimator)
+        if hasattr(estimator, "predict_proba") and hasattr(estimator, "predict"):
+            resp, labels = estimator.predict_proba(X), estimator.predict(X)
+            rows, names = read_columns(X, np.shape(X)[1])
+        else:
+            mixture = as_mixture(estimator).to_numpy()
+            rows, names = read_columns(X, mixture.n_features)
+            resp = mixture.responsibilities(rows, missing="marginal")
+            labels = resp.argmax(axis=1)
+        chosen = choose_features(features, names, (2,))
+        unsure = 1 - np.max(resp, axis=1)
+        pair = [names[j] for j in chosen]
+        return cls(rows[:, chosen], labels, unsure, names=pair).plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw the samples.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        **kwargs : dict
+            Arguments of :meth:`matplotlib.axes.Axes.scatter`, such as ``alpha``.
+
+        Returns
+        -------
+        self : ClassificationDisplay
+            With the artists as attributes.
+        """
+        self.ax_ = make_axes(ax, f"{type(self).__name__}.plot")
+        self.figure_ = self.ax_.figure
+        labels = thin_out(np.asarray(self.labels))
+        _, numbers = np.unique(labels, return_inverse=True)
+        outside = labels == -1 if labels.dtype.kind in "iu" else np.zeros(0, bool)
+        first = int(outside.any())
+        colors = [COLORS[(number - first) % len(COLORS)] for number in numbers]
+        for i in np.flatnonzero(outside):
+            colors[i] = GREY
+        # A label is least sure where all clusters are as likely.
+        share = np.clip(2 * thin_out(np.asarray(self.uncertainty)), 0, 1)
+        style = {"c": colors, "s": SURE + (UNSURE - SURE) * share, "linewidths": 0}
+        style |= {"alpha": 0.7, **kwargs}
+        self.points_ = self.ax_.scatter(*thin_out(self.data).T, **style)
+        if self.names is not None:
+            self.ax_.set(xlabel=self.names[0], ylabel=self.names[1])
+        return self

@@ -1,0 +1,250 @@
+"""Number of clusters and model by criteria of all samples: BIC, ICL and stability."""
+
+from itertools import combinations, product
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.metrics import adjusted_rand_score
+
+from skgmje._parallel import Failure, Runner, attempt
+from skgmje._warnings import warn
+from skgmje.em._covariance_models import MODELS, find_model, kind_of
+from skgmje.em._em import expectation_maximization
+from skgmje.em._select import Selection, count_distinct
+from skgmje.em._start_pool import StartPool
+
+# Numbers of clusters that "auto" tries; from the last on one more as long as it helps,
+# of the models that were best so far.
+N_CLUSTERS, MAX_CLUSTERS, N_LEADING = 9, 30, 3
+
+# A search looks at no more samples, and its fits end at smaller gains than others:
+# criteria of models are to be compared.
+SEARCH_ROWS, SEARCH_TOL, SEARCH_ITERATIONS = 5000, 1e-5, 500
+
+# Starts that are followed until one has no spike.
+MAX_FOLLOWED = 3
+
+# Parts of the samples that are clustered for stability, and their share.
+N_PARTS, PART = 5, 0.8
+
+
+class Candidate(NamedTuple):
+    """A model of so many clusters, and what its fit says."""
+
+    size: int
+    model: str
+    mixture: Any
+    log_likelihood: float
+    n_parameters: int
+    bic: float
+    icl: float
+    sound: bool
+
+
+def search(
+    X,
+    *,
+    criterion,
+    n_components,
+    covariance_type,
+    shrinkage,
+    sample_weight,
+    random_state,
+    n_jobs=None,
+    verbose=0,
+    **em_params,
+):
+    """Choose what is 'auto' by a criterion; return a :class:`Selection`."""
+    X, weight = _some_rows(X, sample_weight, random_state)
+    models = [covariance_type]
+    if covariance_type == "auto":
+        models = [*MODELS] if X.shape[1] > 1 else ["EII", "VII"]
+    em_params.pop("annealing", None)
+    params = {**em_params, "shrinkage": float(shrinkage)}
+    pool = StartPool(X, weight, N_CLUSTERS, random_state)
+    run = Runner(n_jobs, verbose, "GaussianMixture")
+
+    def fit_all(sizes, models, word):
+        labels = {size: pool.partitions(size, random_state) for size in sizes}
+        tasks = [
+            (X, weight, pool, labels[size], size, model, params)
+            for size, model in product(sizes, models)
+        ]
+        found = run(_fit_candidate, tasks, word)
+        return [each for each in found if not isinstance(each, Failure)]
+
+    try:
+        found = fit_all(_sizes(X, n_components), models, "models")
+        if n_components == "auto" and criterion != "stability":
+            found += _go_on(X, found, criterion, fit_all)
+        stability = {}
+        if criterion == "stability":
+            stability = _stability(X, weight, found, params, run, random_state)
+    except KeyboardInterrupt as stop:
+        # No settings have been chosen, so that nothing has been learned.
+        raise KeyboardInterrupt(*stop.args) from stop
+    if not found:
+        raise ValueError(
+            f"No model of criterion={criterion!r} could be fitted: X is singular in "
+            "all. Set reg_covar='auto' or a larger number, or remove constant features."
+        )
+    order = _order(found, criterion, stability)
+    best = found[order[0]]
+    if not (best.sound or kind_of(best.model).independent):
+        warn(
+            f"Each of the {len(found)} models that were tried has components of fewer "
+            f"than {X.shape[1] + 1} samples, or covariances that are nearly singular: "
+            "their criteria say little. Add samples, remove features that repeat "
+            "others, or set shrinkage.",
+        )
+    table = _results(found, order, criterion, stability, params["shrinkage"])
+    return Selection(best.size, best.model, params["shrinkage"], table, best.mixture)
+
+
+def _some_rows(X, weight, random_state):
+    """Return all samples, or a random part of very many."""
+    if len(X) <= SEARCH_ROWS:
+        return X, weight
+    rows = np.sort(random_state.choice(len(X), SEARCH_ROWS, replace=False))
+    return X[rows], None if weight is None else weight[rows]
+
+
+def _sizes(X, n_components):
+    """Return the numbers of components that are tried."""
+    if n_components != "auto":
+        return [n_components]
+    most = min(N_CLUSTERS, len(X) // (X.shape[1] + 1))
+    return [*range(1, max(1, min(most, count_distinct(X, N_CLUSTERS))) + 1)]
+
+
+def _fit_candidate(X, weight, pool, labels, size, model, params):
+    """Return the :class:`Candidate` of a model, from the best starts of the pool."""
+    return attempt(_fit, X, weight, pool, labels, size, model, params)
+
+
+def _fit(X, weight, pool, labels, size, model, params):
+    settings = {name: params[name] for name in ("shrinkage", "shrinkage_target")}
+    settings |= {"reg_covar": params["reg_covar"], "sample_weight": weight}
+    how = {
+        "tol": min(params["tol"], SEARCH_TOL),
+        "max_iter": max(params["max_iter"], SEARCH_ITERATIONS),
+    }
+    first = {name: params[name] for name in ("rank", "moments")}
+    prior = {k: v for k, v in settings.items() if k != "sample_weight"}
+    best = None
+    for start in pool.starts(labels, size, model, **first, **prior)[:MAX_FOLLOWED]:
+        result = expectation_maximization(X, start, model=model, **settings, **how)
+        rank = pool.rank(size, result)
+        if best is None or rank > best[0]:
+            best = rank, result
+        if best[0][1]:
+            break
+    (whole, sound, _), result = best
+    return _judge(X, weight, result, size, model, bool(whole and sound))
+
+
+def _judge(X, weight, result, size, model, sound):
+    """Return the criteria of a fit."""
+    weight = np.ones(len(X)) if weight is None else weight
+    mixture, kind = result.mixture, find_model(model)
+    n_parameters = mixture.n_parameters
+    if kind is not None:
+        k, d = mixture.means.shape
+        n_parameters = k * (1 + d) - 1 + kind.n_parameters(k, d)
+    total = float(weight @ mixture.log_prob(X, missing="marginal"))
+    bic = n_parameters * float(np.log(weight.sum())) - 2 * total
+    resp = mixture.responsibilities(X, missing="marginal")
+    icl = bic - 2 * float(weight @ np.log(resp.max(axis=1)))
+    return Candidate(size, model, mixture, total, n_parameters, bic, icl, sound)
+
+
+def _go_on(X, found, criterion, fit_all):
+    """Return fits of more clusters than the largest number, while they are better."""
+    more = []
+    while True:
+        known = found + more
+        order = _order(known, criterion, {})
+        best, largest = known[order[0]], max(each.size for each in known)
+        enough = largest + 1 > min(MAX_CLUSTERS, len(X) // (X.shape[1] + 1))
+        if best.size < largest or largest < N_CLUSTERS or enough:
+            return more
+        if count_distinct(X, largest + 1) <= largest:
+            return more
+        leading = [known[i].model for i in order if known[i].size == largest]
+        word = f"models of {largest + 1} clusters"
+        more += fit_all([largest + 1], leading[:N_LEADING], word)
+        if max(each.size for each in found + more) == largest:
+            return more
+
+
+def _order(found, criterion, stability):
+    """Return the indices of candidates, the best first: the sound before the others."""
+    keys = [
+        (
+            not each.sound,
+            -stability[each.size] if stability else 0.0,
+            each.bic if stability else getattr(each, criterion),
+            each.n_parameters,
+        )
+        for each in found
+    ]
+    if all(key[0] for key in keys):
+        # Of fits to spikes the simplest is the best guess.
+        keys = [(each.size, each.n_parameters) for each in found]
+    return sorted(range(len(keys)), key=keys.__getitem__)
+
+
+def _stability(X, weight, found, params, run, random_state):
+    """Return for each size how alike it clusters by fits to parts of the samples."""
+    models = {}
+    for i in reversed(_order(found, "bic", {})):
+        models[found[i].size] = found[i].model
+    # One cluster is always found again, which says nothing for it.
+    sizes = sorted({*models} - {1})
+    tasks = []
+    for _ in range(N_PARTS):
+        n_rows = max(1, int(PART * len(X)))
+        rows = np.sort(random_state.choice(len(X), n_rows, replace=False))
+        part = None if weight is None else weight[rows]
+        seed = int(random_state.randint(2**31 - 1))
+        tasks += [(X, rows, part, k, models[k], params, seed) for k in sizes]
+    labels = run(_label, tasks, "parts")
+    alike = {1: 0.0}
+    for place, size in enumerate(sizes):
+        own = combinations(labels[place :: len(sizes)], 2)
+        alike[size] = float(np.mean([adjusted_rand_score(*pair) for pair in own]))
+    return alike
+
+
+def _label(X, rows, weight, size, model, params, seed):
+    """Return the labels of all samples by a fit to a part of them."""
+    random_state = np.random.RandomState(seed)
+    pool = StartPool(X[rows], weight, size, random_state)
+    labels = pool.partitions(size, random_state)
+    found = _fit_candidate(X[rows], weight, pool, labels, size, model, params)
+    if isinstance(found, Failure):
+        return np.zeros(len(X), np.intp)
+    return found.mixture.responsibilities(X, missing="marginal").argmax(axis=1)
+
+
+def _results(found, order, criterion, stability, shrinkage):
+    """Return the table of all candidates and criteria, as a search has it."""
+    rank = np.empty(len(found), int)
+    rank[order] = np.arange(1, len(found) + 1)
+    names = ("n_components", "covariance_type", "shrinkage")
+    params = [
+        dict(zip(names, (each.size, each.model, shrinkage), strict=True))
+        for each in found
+    ]
+    columns = ("log_likelihood", "n_parameters", "bic", "icl", "sound")
+    table = {
+        name: np.array([getattr(each, name) for each in found]) for name in columns
+    }
+    if stability:
+        table["stability"] = np.array([stability[each.size] for each in found])
+    sign = 1.0 if stability else -1.0
+    table["mean_test_score"] = sign * table[criterion]
+    table["rank_test_score"] = rank
+    for name in names:
+        table[f"param_{name}"] = [candidate[name] for candidate in params]
+    return {"params": params, **table}

@@ -1,0 +1,153 @@
+"""Clusters and models chosen by BIC, ICL and stability."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_iris, make_blobs
+from sklearn.metrics import adjusted_rand_score
+
+from skgmje import GaussianMixture
+from skgmje.inspection import SelectionDisplay
+
+IRIS, SPECIES = load_iris(return_X_y=True)
+BLOBS, LABELS = make_blobs(120, 2, centers=3, cluster_std=0.8, random_state=4)
+CRITERIA = ["bic", "icl", pytest.param("stability", marks=pytest.mark.slow)]
+
+
+def search(X, criterion="bic", covariance_type="EEI", n_components="auto", **params):
+    return GaussianMixture(
+        n_components,
+        covariance_type=covariance_type,
+        criterion=criterion,
+        random_state=0,
+        **params,
+    ).fit(X)
+
+
+def test_likelihood_of_classes_is_mclusts():
+    """R 4.2.2, mclust 6.0.0: ICL less BIC of VVV with three clusters of iris."""
+    mixture = GaussianMixture(3, tol=1e-7, max_iter=500, random_state=0).fit(IRIS)
+    assert mixture.icl(IRIS) == pytest.approx(584.05220568, abs=0.05)
+    resp = mixture.predict_proba(IRIS).max(axis=1)
+    assert mixture.icl(IRIS) == pytest.approx(
+        mixture.bic(IRIS) - 2 * np.log(resp).sum(), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_clusters_are_counted(criterion):
+    mixture = search(BLOBS, criterion)
+    assert adjusted_rand_score(LABELS, mixture.predict(BLOBS)) > 0.95
+    table = mixture.cv_results_
+    best = table["rank_test_score"].argmin()
+    assert table["params"][best]["n_components"] == 3
+    assert mixture.model_ == table["param_covariance_type"][best] == "EEI"
+    assert table["mean_test_score"][best] == table["mean_test_score"].max()
+    assert ("stability" in table) == (criterion == "stability")
+    ranks = np.sort(table["rank_test_score"])
+    assert_array_equal(ranks, 1 + np.arange(len(table["params"])))
+    assert all(np.isfinite(table[name]).all() for name in ("bic", "icl"))
+
+
+def test_criterion_finds_what_mclust_finds():
+    """Mclust(iris, modelNames="VEV") has two clusters and a BIC of 561.728462."""
+    mixture = search(IRIS, covariance_type="VEV", tol=1e-6, max_iter=1000)
+    assert len(mixture.weights_) == 2
+    assert mixture.bic(IRIS) == pytest.approx(561.728462, abs=0.02)
+
+
+@pytest.mark.slow
+def test_all_models_and_two_processes():
+    one = search(IRIS, covariance_type="auto")
+    two = search(IRIS, covariance_type="auto", n_jobs=2)
+    assert (one.model_, len(one.weights_)) == ("VEV", 2)
+    assert one.bic(IRIS) < 561.75
+    assert_allclose(one.cv_results_["bic"], two.cv_results_["bic"])
+    assert len(one.cv_results_["bic"]) == 14 * 9
+    assert_array_equal(one.means_, two.means_)
+
+
+def test_more_clusters_than_nine_are_found():
+    rng = np.random.default_rng(0)
+    centers = 30.0 * np.array([[i, j] for i in range(4) for j in range(3)])
+    X = np.repeat(centers, 15, axis=0) + rng.normal(size=(180, 2))
+    assert len(search(X, covariance_type="EII").weights_) == 12
+
+
+def test_spikes_are_passed_over():
+    """Pairs of equal samples give a likelihood without bound, and no clusters."""
+    rng = np.random.default_rng(0)
+    X = np.vstack([rng.normal(size=(60, 2)), [[4.0, 4.0]] * 2])
+    mixture = search(X, covariance_type="VVV")
+    table = mixture.cv_results_
+    assert not table["sound"].all()
+    assert len(X) * mixture.weights_.min() > 2.5
+    assert table["sound"][table["rank_test_score"].argmin()]
+
+
+def test_model_alone_is_chosen():
+    mixture = search(BLOBS, covariance_type="auto", n_components=3, criterion="icl")
+    assert mixture.model_ in ("EII", "VII")
+    assert len(mixture.cv_results_["params"]) == 14
+    display = SelectionDisplay.from_estimator(mixture)
+    assert display.criterion == "icl"
+    assert display.best_.get_ydata()[0] == mixture.cv_results_["icl"].min()
+    with pytest.raises(ValueError, match="criterion='stability' is not in"):
+        SelectionDisplay.from_estimator(mixture, criterion="stability")
+
+
+def test_nothing_chosen_has_no_picture():
+    with pytest.raises(TypeError, match="has chosen no settings"):
+        SelectionDisplay.from_estimator(GaussianMixture().fit(IRIS))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:n_samples=:UserWarning")
+@pytest.mark.filterwarnings("ignore:Each of the:UserWarning")
+@pytest.mark.parametrize(
+    "X",
+    [
+        IRIS[:4],
+        np.ones((20, 2)),
+        np.repeat(IRIS[:3], 9, axis=0),
+        np.column_stack([BLOBS, np.ones(120)])[:40],
+        BLOBS[:40, :1],
+        pytest.param(
+            np.where(
+                np.random.default_rng(0).random((40, 2)) < 0.1, np.nan, BLOBS[:40]
+            ),
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["few", "all equal", "duplicates", "constant", "one feature", "missing"],
+)
+def test_ugly_data_give_a_finite_answer(X):
+    for model in ("auto", "VEE"):
+        params = {"covariance_type": model, "reg_covar": "auto"}
+        n_components = 2 if model == "auto" else "auto"
+        mixture = search(X, n_components=n_components, **params)
+        assert np.isfinite(mixture.score(X))
+        assert np.isfinite(mixture.cv_results_["bic"]).all()
+
+
+def test_no_sound_model_is_said():
+    with (
+        pytest.warns(UserWarning, match="n_samples=6 are few"),
+        pytest.warns(UserWarning, match="Each of the .* models that were tried"),
+    ):
+        search(np.random.default_rng(0).normal(size=(6, 8)), covariance_type="VVV")
+
+
+def test_shrinkage_is_not_chosen_by_other_criteria():
+    with pytest.raises(ValueError, match="shrinkage='auto' is chosen by held-out"):
+        search(IRIS, shrinkage="auto")
+
+
+def test_weights_are_copies():
+    counts = 1 + np.arange(len(BLOBS)) % 3
+    one = GaussianMixture("auto", covariance_type="EII", criterion="bic", tol=1e-7)
+    two = GaussianMixture("auto", covariance_type="EII", criterion="bic", tol=1e-7)
+    one.fit(BLOBS, sample_weight=counts)
+    two.fit(np.repeat(BLOBS, counts, axis=0))
+    assert len(one.weights_) == len(two.weights_) == 3
+    assert_allclose(min(one.cv_results_["bic"]), min(two.cv_results_["bic"]), rtol=1e-4)
