@@ -643,7 +643,7 @@ def first_parameters(
     """Return the :class:`Parameters` of :func:`start_mixture`."""
     X, sample_weight = map(from_tensor, as_floats(X, sample_weight))
     resp = to_numpy(resp)
-    check_type(covariance_type)
+    check_type(layout_of(covariance_type))
     if means is not None:
         means = _checked_means(means, X, resp)
         n_components = len(means)
