@@ -135,7 +135,6 @@ class Kernel(ABC):
         self.expands = bool(some)
         self.apart = np.flatnonzero(~near) if self.expands else near[:0]
         self.expands_all = self.expands and near.all()
-        self._first_near = int(near.argmax())
         self.origins = np.where(self.expands & near[:, None], center, means)
         self.block_rows = self._count_block_rows()
 
@@ -316,14 +315,12 @@ class Kernel(ABC):
         joint : ndarray of shape (n_components, n_rows)
             A buffer: valid until the next call.
         """
-        if not self.expands:
-            return self._all_direct(block, work)
-        joint = self.expanded(block, work)
-        # Zero times the sum is NaN where a far row overflowed to inf - inf;
-        # differences do not, and the other rows keep their bits.
-        shown = joint[self._first_near]
-        if math.isnan(0.0 * float(shown.sum())):
-            self._mend(block, joint, np.flatnonzero(~np.isfinite(shown)))
+        compute = self.expanded if self.expands else self._all_direct
+        joint = compute(block, work)
+        # Zero times the sum is NaN where a far row overflowed to inf - inf; narrow
+        # components do so before wide ones. The other rows keep their bits.
+        if math.isnan(0.0 * float(joint.sum())):
+            self._mend(block[: self.n_features], joint)
         return joint
 
     def _all_direct(self, columns, work):
@@ -332,11 +329,17 @@ class Kernel(ABC):
         self._direct(columns, list(enumerate(joint)), work)
         return joint
 
-    def _mend(self, block, joint, bad):
+    def _mend(self, columns, joint):
         """Recompute rows that overflowed, in place, by differences."""
-        padded = np.zeros((self.n_features, joint.shape[1]))
-        padded[:, : len(bad)] = block[: self.n_features, bad]
-        joint[:, bad] = self._all_direct(padded, {})[:, : len(bad)]
+        bad = np.flatnonzero(~np.isfinite(joint).all(axis=0))
+        columns, part = columns[:, bad], joint[:, bad]
+        if self.expands:
+            padded = np.zeros((self.n_features, joint.shape[1]))
+            padded[:, : len(bad)] = columns
+            part = self._all_direct(padded, {})[:, : len(bad)]
+        # Where differences overflow, too, the density is zero.
+        part[np.isnan(part) & np.isfinite(columns).all(axis=0)] = -np.inf
+        joint[:, bad] = part
 
 
 def buffer(work, name, shape):

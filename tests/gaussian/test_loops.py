@@ -447,3 +447,15 @@ def test_an_exponential_of_elementary_steps_is_as_good_as_that_of_numpy(rng):
         odd = exp(np.array([np.nan, 800.0, np.inf, -1420.0, -np.inf, -1.0]), work)
     assert_array_equal(odd[:5], [np.nan, np.inf, np.inf, 0.0, 0.0])
     assert odd[5] == exp(np.array([-1.0]), {})[0]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_sample_beyond_all_numbers_has_density_zero(share, rng):
+    # However many components are so narrow that even differences overflow.
+    matrices = rng.normal(size=(6, 3, 3))
+    matrices = matrices @ matrices.transpose(0, 2, 1) + 0.1 * np.eye(3)
+    matrices[: int(6 * share)] *= 1e-12
+    mixture = Mixture(np.full(6, 1 / 6), rng.normal(size=(6, 3)), matrices)
+    X = 10.0 ** np.repeat([150, 200, 300, 305], 5)[:, None] * rng.normal(size=(20, 3))
+    assert_array_equal(mixture.log_prob(X)[5:], -np.inf)
+    assert_allclose(mixture.responsibilities(X).sum(axis=1), 1.0)
