@@ -19,8 +19,10 @@ PASS_LIMIT = 1e8
 # Samples with independent features that are gone through at a time.
 CHUNK_ROWS = 2048
 
-# Entries of the matrices of the patterns that are gone through at a time.
+# Entries of the matrices of patterns, and of the samples' differences from the means,
+# that are gone through at a time; samples of a group.
 CHUNK_ENTRIES = 2**18
+WIDEST = 256
 
 # Up to so many features, factorisations of patterns with a common beginning are shared.
 MOST_SWEPT = 16
@@ -85,7 +87,7 @@ def find_gaps(X):
     codes = np.ascontiguousarray(codes).view(f"V{codes.shape[1]}").ravel()
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     counts = np.bincount(inverse)
-    width = -(-len(X) // (2 * len(counts)))
+    width = min(WIDEST, -(-len(X) // (2 * len(counts))))
     n_groups = -(-counts // width)
     order = np.argsort(inverse, kind="stable")
     # The place of a sample among all slots: its pattern's begin after whole groups.
@@ -206,18 +208,22 @@ def _parts(kernel, kind, X, gaps):
     gaps = find_gaps(X) if gaps is None else gaps
     step = max(1, CHUNK_ENTRIES // matrices.size)
     factorise = _sweep if X.shape[1] <= MOST_SWEPT else _invert
+    width = gaps.rows.shape[1]
+    most = max(1, CHUNK_ENTRIES // (width * means.size))
     for start in range(0, len(gaps.observed), step):
         observed = gaps.observed[start : start + step]
-        groups = slice(*np.searchsorted(gaps.pattern, [start, start + len(observed)]))
-        pattern = gaps.pattern[groups] - start
         swept, log_det = factorise(matrices, observed)
         log_det = log_det + observed.sum(axis=1)[:, None] * LOG_2PI
-        rows, held = gaps.rows[groups], gaps.held[groups]
-        seen = observed[pattern][:, None]
-        centred = np.where(seen, X[rows] - kernel.center, 0.0)
-        given = observed, pattern, swept, log_det, gaps.work
-        joint, moments = expect(kernel, centred, *given)
-        yield _Part(rows, held, joint, moments)
+        first, last = np.searchsorted(gaps.pattern, [start, start + len(observed)])
+        for begin in range(first, last, most):
+            groups = slice(begin, min(begin + most, last))
+            pattern = gaps.pattern[groups] - start
+            some = slice(pattern[0], pattern[-1] + 1)
+            rows, held = gaps.rows[groups], gaps.held[groups]
+            seen = observed[pattern][:, None]
+            centred = np.where(seen, X[rows] - kernel.center, 0.0)
+            given = observed[some], pattern - some.start, swept[some], log_det[some]
+            yield _Part(rows, held, *expect(kernel, centred, *given, gaps.work))
 
 
 def _expect(kernel, X, observed, pattern, swept, log_det, work):
