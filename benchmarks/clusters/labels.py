@@ -126,8 +126,11 @@ def complete():
     """Compare with discriminant analysis where all labels are known."""
     peers = {
         "ours": OURS,
+        "ours, 'auto'": clone(OURS).set_params(n_components_per_class="auto"),
         "LDA": LinearDiscriminantAnalysis(),
-        "QDA": QuadraticDiscriminantAnalysis(reg_param=1e-6),
+        "QDA": make_pipeline(
+            StandardScaler(), QuadraticDiscriminantAnalysis(reg_param=1e-4)
+        ),
         "GaussianNB": GaussianNB(),
     }
     names = "wine", "breast cancer", "digits", "ad_satellite", "ad_pendigits"
