@@ -730,8 +730,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 stats = blend(kernel, old, fresh)
             if self._fixes_shrinkage():
                 self.shrinkage_ = float(self.shrinkage)
-            rules = self.shrinkage_, self.shrinkage_target, reg_covar, self.model_
-            prior = make_prior(self.n_features_in_, *rules)
+            rules = self.shrinkage_, self.shrinkage_target, reg_covar
+            prior = make_prior(self.n_features_in_, *rules, self._model(mixture))
             kernel, _ = maximise(kernel, stats, prior, kind, drop=False)
             self._set_mixture(as_mixture(kernel, kind))
             self._stats, self._reg_covar = stats, reg_covar
