@@ -19,8 +19,8 @@ PASS_LIMIT = 1e8
 # Samples with independent features that are gone through at a time.
 CHUNK_ROWS = 2048
 
-# Entries of the matrices of patterns, and of the samples' differences from the means,
-# that are gone through at a time; samples of a group.
+# Entries of the matrices of patterns that are gone through at a time; of samples'
+# differences from the means there are four times as many. Samples of a group.
 CHUNK_ENTRIES = 2**18
 WIDEST = 256
 
@@ -209,7 +209,7 @@ def _parts(kernel, kind, X, gaps):
     step = max(1, CHUNK_ENTRIES // matrices.size)
     factorise = _sweep if X.shape[1] <= MOST_SWEPT else _invert
     width = gaps.rows.shape[1]
-    most = max(1, CHUNK_ENTRIES // (width * means.size))
+    most = max(1, 4 * CHUNK_ENTRIES // (width * means.size))
     for start in range(0, len(gaps.observed), step):
         observed = gaps.observed[start : start + step]
         swept, log_det = factorise(matrices, observed)
