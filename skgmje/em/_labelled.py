@@ -170,9 +170,6 @@ N_PER_CLASS = (1, 2, 3, 5, 8)
 # Nats of log p(y | x) that make no difference.
 SAME = 1e-3
 
-# Samples per class from which labels that are left out choose the settings.
-SAMPLES_PER_CLASS = 20
-
 # Settings that more is tried with, and samples that each component needs.
 N_BEST, SAMPLES_PER_COMPONENT = 2, 8
 
@@ -230,31 +227,22 @@ def _best_settings(data, asked, share, fit, table):
         sizes = [k for k in N_PER_CLASS if k == 1 or k * SAMPLES_PER_COMPONENT <= each]
     if len(kinds) * len(sizes) == 1:
         return [ClassSetting(sizes[0], *kinds[0], share)]
-    # So many labels tell what predicts them; fewer, what is likely.
-    labelled = share == 0 or (data.codes >= 0).all()
-    judge = _proba if labelled and each >= SAMPLES_PER_CLASS else _likelihood
+
+    def judge(setting):
+        return found[setting].log_likelihood
+
     found, best = {}, []
     for size in sizes:
         tried = [ClassSetting(size, *kind, share) for kind in kinds]
         n_folds = _n_compared(n_samples)
         found |= {s: _left_out(data, s, fit, n_folds) for s in tried}
-        tried = sorted(tried, key=lambda s: judge(found[s]), reverse=True)
-        best.append(judge(found[tried[0]]))
+        tried = sorted(tried, key=judge, reverse=True)
+        best.append(judge(tried[0]))
         kinds = [setting[1:3] for setting in tried[:N_BEST]]
         if len(best) > 2 and max(best[-2:]) < best[-3]:
             break
     table |= found
-    return sorted(found, key=lambda setting: judge(found[setting]), reverse=True)
-
-
-def _proba(score):
-    """Return the mean of log p(y | x)."""
-    return score.log_proba
-
-
-def _likelihood(score):
-    """Return the mean of log p(x, y)."""
-    return score.log_likelihood
+    return sorted(found, key=judge, reverse=True)
 
 
 def _n_compared(n_samples):

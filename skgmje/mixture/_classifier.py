@@ -122,9 +122,8 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
 
     cv_results_ : dict
         The settings that were compared, if there were several, and the means over
-        samples left out of their log-likelihood, of log p(y | x) and of hits. The
-        first chooses settings, the second does so from 20 labelled samples per class,
-        and chooses the weight of samples without a label.
+        samples left out of their log-likelihood, which chooses settings, of
+        log p(y | x), which chooses the weight of samples without a label, and of hits.
 
     n_features_in_ : int
         Number of features seen during :term:`fit`.
