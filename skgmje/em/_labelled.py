@@ -126,7 +126,7 @@ class ClassFit(NamedTuple):
         """Return the mixture of EM in which labelled samples stay in their class."""
         kind, owners = start.mixture.covariance_type, start.owners
         samples, kernel = begin(data.X, start.mixture, data.weight, self.reg_covar)
-        rules = setting.shrinkage, "pooled", self.reg_covar
+        rules = setting.shrinkage, "pooled", self.reg_covar, setting.covariance_type
         prior = make_prior(data.X.shape[1], *rules)
         groups = [
             (c, samples._replace(X=data.X[rows], weight=data.weight[rows]))

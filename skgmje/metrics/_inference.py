@@ -136,7 +136,8 @@ def bootstrap_mixture(
     check_is_fitted(estimator)
     start = estimator.mixture_
     X = check_numbers(X, "X", ensure_all_finite="allow-nan")
-    settings = _settings(estimator, X) | {"shrinkage": estimator.shrinkage_}
+    settings = _settings(estimator, X)
+    settings |= {"shrinkage": estimator.shrinkage_, "model": estimator.model_}
     seed = check_random_state(random_state).randint(2**31 - 1)
     tasks = [(X, start, settings, task_seed(seed, i)) for i in range(n_resamples)]
     run = Runner(n_jobs, verbose, "bootstrap_mixture")

@@ -19,6 +19,7 @@ from skgmje._callbacks import FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._validation import TypeOptions, check_rows, check_values, check_weights
 from skgmje._warnings import warn
+from skgmje.em._covariance_models import MODELS, SYNONYMS
 from skgmje.em._labelled import (
     ClassFit,
     ClassMixture,
@@ -30,8 +31,6 @@ from skgmje.em._labelled import (
 from skgmje.em._missing import (
     missing_moments,
 )
-from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._gaussian_mixture import regularisation
 
@@ -52,9 +51,10 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
     n_components_per_class : int or 'auto', default=1
         Number of components of each class.
 
-    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'}, \
-            default='auto'
-        Shape of the covariances. One component per class and 'tied' is linear
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'} or \
+            model, default='auto'
+        Shape of the covariances, or a model of three letters as for
+        :class:`GaussianMixture`, such as 'VEV'. One component per class and 'tied' is linear
         discriminant analysis, 'full' the quadratic one, 'diag' naive Bayes.
 
     shrinkage : float or 'auto', default='auto'
@@ -163,7 +163,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
-        "covariance_type": [TypeOptions()],
+        "covariance_type": [TypeOptions(), StrOptions({*MODELS, *SYNONYMS})],
         "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "unlabelled_weight": [
             Interval(Real, 0, 1, closed="both"),
@@ -435,11 +435,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
                 "Give one of them, or None for all."
             )
         mixture = self.mixture_
-        kind = COVARIANCE_TYPES[mixture.covariance_type]
-        weights = mixture.weights[own] / mixture.weights[own].sum()
-        covariances = kind.select(mixture.covariances, own)
-        parts = weights, mixture.means[own], covariances, mixture.covariance_type
-        return Mixture(*parts), self.component_classes_[own]
+        return mixture.select(own), self.component_classes_[own]
 
 
 def _known(y):

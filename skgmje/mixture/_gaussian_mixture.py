@@ -515,10 +515,11 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
 
     def _count_parameters(self):
         shape = self.means_.shape
-        model = find_model(self._model(self.mixture_))
+        model = find_model(self._model(self._gaussians))
         if model is None:
             return super()._count_parameters()
-        return shape[0] * (1 + shape[1]) - 1 + model.n_parameters(*shape)
+        own = shape[0] * (1 + shape[1]) - 1 + model.n_parameters(*shape)
+        return own + self._has_background
 
     def _model(self, mixture):
         """Return the name of the model that a mixture of this estimator is of."""
