@@ -54,8 +54,8 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
     covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'} or \
             model, default='auto'
         Shape of the covariances, or a model of three letters as for
-        :class:`GaussianMixture`, such as 'VEV'. One component per class and 'tied' is linear
-        discriminant analysis, 'full' the quadratic one, 'diag' naive Bayes.
+        :class:`GaussianMixture`, such as 'VEV'. One component per class and 'tied' is
+        linear discriminant analysis, 'full' the quadratic one, 'diag' naive Bayes.
 
     shrinkage : float or 'auto', default='auto'
         Pseudo-count of the pooled within-covariance, in samples, that covariances
