@@ -349,9 +349,11 @@ class ConditionalDensityMixin(MixturePredictionMixin):
             n = len(self.calibration_levels_)
             rank = math.ceil((n + 1) * coverage)
             if rank > n:
+                # Of 1 / (1 - coverage), which rounding may lift above a whole number.
+                needed = math.ceil(round(coverage / (1 - coverage), 9))
                 raise ValueError(
                     f"coverage={coverage!r} cannot be promised by the {n} samples of "
-                    f"calibrate: it takes {math.ceil(coverage / (1 - coverage))}."
+                    f"calibrate: it takes {needed}."
                 )
             # The border itself has to lie between zero and one.
             level = np.clip(self.calibration_levels_[rank - 1], 1e-9, 1 - 1e-9)

@@ -1,21 +1,23 @@
 """Regions of highest density."""
 
+import math
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import ndtr
 
-from skgmje._backend import asarray_like, to_numpy
+from skgmje._backend import as_generator, asarray_like, to_numpy
 from skgmje.gaussian._checks import as_batch, check_rows
 from skgmje.gaussian._density import block_rows
 
-# Places of a component at which the density of one feature is looked at, and about how
-# many there are in all.
-_REACH, _PLACES = 6.0, 1024
+# Where the density of one feature is looked at: within so many standard deviations of
+# each component, at about so many places in all, and so many of one component at least.
+_REACH, _PLACES, _FEWEST = 6.0, 1024, 65
 
-# Halvings of the cell that an end of an interval lies in.
-_HALVINGS = 40
+# Halvings of the range of a threshold, and of the cell that an interval ends in.
+_HALVINGS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,76 +79,114 @@ class Region:
                 f"A region of {self.mixture.n_features} features has no intervals. "
                 "Ask `contains`, or take the marginal of one feature first."
             )
-        batch = as_batch(self.mixture)
         thresholds = to_numpy(self.log_threshold).ravel()
         return [
             ends
-            for part, rows in _blocks(batch)
+            for part, rows in _blocks(as_batch(self.mixture), 1)
             for ends in _find_ends(part, thresholds[rows])
         ]
+
+
+class Parts(NamedTuple):
+    """Parts of the space: ranges of the log-density and masses, each (n, G)."""
+
+    low: Any
+    high: Any
+    mass: Any
+
+    def above(self, logs):
+        """Return the share of the mass where the log-density is above logs (n,)."""
+        width = self.high - self.low
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = np.clip((self.high - logs[:, None]) / width, 0.0, 1.0)
+        share = np.where(width > 0, share, self.high > logs[:, None])
+        return (self.mass * share).sum(axis=1) / self.mass.sum(axis=1)
 
 
 def region(mixture, level, n_samples, random_state):
     """Return the smallest region of a probability; see `Mixture.region`."""
     if not (isinstance(level, Real) and 0 < level < 1):
         raise ValueError(f"level={level!r} must lie strictly between 0 and 1.")
-    logs, masses = _ranked(mixture, n_samples, random_state)
-    order = np.argsort(-logs, axis=1)
-    logs, masses = (np.take_along_axis(a, order, axis=1) for a in (logs, masses))
-    inside = np.cumsum(masses, axis=1) - masses / 2
-    wanted = level * masses.sum(axis=1)
-    thresholds = [np.interp(*row) for row in zip(wanted, inside, logs, strict=True)]
-    thresholds = np.reshape(thresholds, mixture.means.shape[:-2])
+    thresholds = [
+        _find_thresholds(parts, level)
+        for parts, _ in _all_parts(mixture, n_samples, random_state)
+    ]
+    shape = mixture.means.shape[:-2]
+    thresholds = np.concatenate([*thresholds, np.empty(0)]).reshape(shape)
     return Region(level, asarray_like(thresholds, mixture.means), mixture)
 
 
 def exceedance(mixture, X, n_samples, random_state):
     """Return the probability of a higher density; see `Mixture.exceedance`."""
-    X = check_rows(X, mixture)
-    logs, masses = _ranked(mixture, n_samples, random_state)
-    own = to_numpy(mixture.log_prob(X))
-    flat = own.reshape(-1, len(logs))
-    masses = masses / masses.sum(axis=1, keepdims=True)
-    above = [(masses * (logs > one[:, None])).sum(axis=1) for one in flat]
-    return asarray_like(np.reshape(above, own.shape), mixture.means)
+    own = to_numpy(mixture.log_prob(check_rows(X, mixture)))
+    flat = own.reshape(-1, math.prod(mixture.means.shape[:-2]))
+    above = np.empty(flat.shape)
+    for parts, rows in _all_parts(mixture, n_samples, random_state):
+        above[:, rows] = [parts.above(logs) for logs in flat[:, rows]]
+    return asarray_like(above.reshape(own.shape), mixture.means)
 
 
-def _ranked(mixture, n_samples, random_state):
-    """Return log-densities of parts of the space and their masses, each (n, G)."""
-    if mixture.n_features == 1:
-        parts = [_cells(batch) for batch, _ in _blocks(as_batch(mixture))]
-        return (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+def _find_thresholds(parts, level):
+    """Return the log-densities (n,) above which there is a share of the mass."""
+    least = np.where(parts.mass > 0, parts.low, np.inf).min(axis=1)
+    low, high = np.maximum(least, np.finfo(float).min / 2), parts.high.max(axis=1)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        enough = parts.above(middle) >= level
+        low, high = np.where(enough, middle, low), np.where(enough, high, middle)
+    return low
+
+
+def _all_parts(mixture, n_samples, random_state):
+    """Yield :class:`Parts` of some mixtures, and which of them they are."""
+    batch, d = as_batch(mixture), mixture.n_features
+    if d == 1:
+        yield from ((_cells(part), rows) for part, rows in _blocks(batch, 1))
+        return
     if not isinstance(n_samples, Integral) or n_samples < 1:
         raise ValueError(f"n_samples={n_samples!r} must be a positive int.")
-    draws, _ = mixture.sample(n_samples, random_state)
-    logs = to_numpy(mixture.log_prob(draws)).reshape(n_samples, -1).T
-    return logs, np.ones(logs.shape)
+    generator = as_generator(random_state)
+    for part, rows in _blocks(batch, n_samples * d):
+        own = type(mixture)(*part)
+        logs = own.log_prob(own.sample(n_samples, generator)[0]).T
+        yield Parts(logs, logs, np.ones(logs.shape)), rows
 
 
-def _blocks(batch):
-    """Yield parts of a batch of mixtures whose cells fit the memory, and their rows."""
+def _blocks(batch, n_entries):
+    """Yield parts of a batch of mixtures that fit the memory, and their rows."""
     n, n_components = batch.means.shape[:2]
-    step = block_rows(max(_PLACES, 8 * n_components) * n_components)
+    if n_entries == 1:
+        n_entries = _count_places(n_components) * n_components**2
+    step = block_rows(n_entries)
     for start in range(0, n, step):
         rows = slice(start, min(start + step, n))
         yield batch.take(rows), rows
 
 
+def _count_places(n_components):
+    """Return the number of places of each component, of which its mean is one."""
+    return max(_PLACES // n_components, _FEWEST) | 1
+
+
 def _nodes(batch):
     """Return places where the density of one feature is looked at, ascending (n, G)."""
     means, scales = batch.means[..., 0], batch.scales()[..., 0]
-    count = max(_PLACES // means.shape[1], 8)
-    scores = np.linspace(-_REACH, _REACH, count)
+    steps = np.linspace(-1, 1, _count_places(means.shape[1]))
+    # Closer together near the mean, where the log-density is no straight line.
+    scores = _REACH * np.sign(steps) * np.abs(steps) ** 1.5
     nodes = means[..., None] + scales[..., None] * scores
     return np.sort(nodes.reshape(len(means), -1), axis=1)
 
 
 def _cells(batch):
-    """Return log-densities in the middle of cells and the masses of these (n, G)."""
+    """Return the :class:`Parts` of one feature between its nodes."""
     nodes = _nodes(batch)
-    middles, widths = (nodes[:, 1:] + nodes[:, :-1]) / 2, np.diff(nodes, axis=1)
-    logs = _log_density(batch, middles)
-    return logs, np.exp(logs) * widths
+    logs = _log_density(batch, nodes)
+    means, scales = batch.means[..., 0], batch.scales()[..., 0]
+    below = ndtr((nodes[..., None] - means[:, None]) / scales[:, None])
+    mass = np.diff((below * batch.weights[:, None]).sum(axis=-1), axis=1)
+    ends = logs[:, 1:], logs[:, :-1]
+    return Parts(np.minimum(*ends), np.maximum(*ends), np.maximum(mass, 0.0))
 
 
 def _log_density(batch, x):

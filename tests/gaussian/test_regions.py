@@ -36,6 +36,18 @@ def test_intervals_have_the_probability(leading, level, make_mixture):
         assert_allclose(own.log_prob(ends), border, atol=1e-6)
 
 
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
+def test_many_equal_components_far_apart(level):
+    n = 100
+    means = 100.0 * np.arange(n)[:, None]
+    mixture = Mixture(np.full(n, 1 / n), means, np.ones(n), "spherical")
+    intervals = mixture.region(level).intervals[0]
+    assert len(intervals) == n
+    own = norm.ppf([0.5 - level / 2, 0.5 + level / 2])
+    assert_allclose(intervals - means, np.broadcast_to(own, (n, 2)), atol=0.02)
+    assert_allclose(mixture.exceedance([[own[1]]]), level, atol=5e-3)
+
+
 def test_one_component_has_the_central_interval():
     mixture = Mixture([1.0], [[2.0]], [9.0], "spherical")
     ends = mixture.region(0.8).intervals[0].ravel()
