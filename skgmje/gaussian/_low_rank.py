@@ -224,6 +224,7 @@ class LowRank(CovarianceType):
 
     def n_parameters(self, n_components, n_features, rank=1):
         # F and F Q give the same matrix for any rotation Q.
+        rank = min(rank, n_features)
         low = n_features * (rank + 1) - rank * (rank - 1) // 2
         return n_components * min(low, n_features * (n_features + 1) // 2)
 
@@ -253,6 +254,7 @@ class LowRank(CovarianceType):
     def first_of_rows(self, rows, variances, rank):
         """Return what :meth:`first` does of one covariance, by its largest axes."""
         rest = np.maximum(variances - (rows**2).sum(axis=0), 0.0)[:, None]
+        rank = min(rank, rows.shape[1])
         n_axes = min(rank + EXTRA_AXES, *rows.shape)
         which = [len(rows) - n_axes, len(rows) - 1]
         axes = rows.T @ scipy.linalg.eigh(rows @ rows.T, subset_by_index=which)[1]

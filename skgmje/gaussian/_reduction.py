@@ -14,6 +14,9 @@ _PAIRS = 2**24
 # Steps of the refinement, each of which sees all pairs of old and new components.
 _MAX_ITER = 100
 
+# Logarithms of weights and widths change by so much at most.
+_REACH = 5.0
+
 
 def runnalls(weights, means, covariances, n_components):
     """Merge the pairs that cost least in n mixtures (n, K), (n, K, d), (n, K, d, d)."""
@@ -138,9 +141,14 @@ def refine_l2(target, start):
     entries[:, diagonal] = np.log(entries[:, diagonal])
     logits = np.log(np.maximum(weights, np.finfo(float).tiny))
     theta = np.concatenate([logits, start[1].ravel(), entries.ravel()])
-    found = minimize(
-        objective, theta, jac=True, method="L-BFGS-B", options={"maxiter": _MAX_ITER}
-    )
+    # A long step in a line search shall make no component a point, or weightless.
+    reach = np.full(len(theta), np.inf)
+    reach[:size] = _REACH
+    reach[size + size * d :].reshape(size, -1)[:, diagonal] = _REACH
+    bounds = np.column_stack([theta - reach, theta + reach])
+    options = {"maxiter": _MAX_ITER}
+    how = {"jac": True, "method": "L-BFGS-B", "bounds": bounds, "options": options}
+    found = minimize(objective, theta, **how)
     (weights, means, covariances), _ = unpack(found.x)
     return weights, means * scale, covariances * scale * scale[:, None]
 

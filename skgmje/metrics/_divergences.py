@@ -13,6 +13,10 @@ from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type, widen
 from skgmje.gaussian._density import flat_pairs, gaussian_log_prob
 from skgmje.metrics._monte_carlo import check_draws, mean_estimate, monte_carlo_kl
 
+# A divergence of components that overflows counts as the first, so that differences
+# stay finite; what then exceeds the second is infinite.
+_LARGEST, _OVERFLOW = 1e300, 1e280
+
 # Rounds of the upper bound, each of which lowers it.
 _ROUNDS = 30
 
@@ -193,7 +197,9 @@ def entropy(p, *, method="bounds", n_samples=10_000, random_state=None):
 
 def _plain(value):
     """Return a number of NumPy as a float, a tensor as it is."""
-    return value if hasattr(value, "requires_grad") else float(value)
+    if hasattr(value, "requires_grad"):
+        return value
+    return math.inf if value > _OVERFLOW else float(value)
 
 
 def _weighted(density):
@@ -239,7 +245,8 @@ def _component_divergences(first, second):
     traces = flat[0] @ flat[1].T
     peaks = gaussian_log_prob(kind, second.means, covariances, first.means)
     cross = peaks - traces / 2
-    return _negative_entropies(first)[:, None] - cross
+    # Beyond all numbers, so far that differences stay finite.
+    return xp.clip(_negative_entropies(first)[:, None] - cross, None, _LARGEST)
 
 
 def _convex_bound(p, q, divergences):

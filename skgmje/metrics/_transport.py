@@ -7,7 +7,14 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
-from skgmje._backend import as_generator, asarray_like, is_torch, namespace, to_numpy
+from skgmje._backend import (
+    as_generator,
+    asarray_like,
+    detach,
+    is_torch,
+    namespace,
+    to_numpy,
+)
 from skgmje._bridges import as_mixture
 from skgmje._settings import own_errors
 from skgmje.gaussian._checks import check_partner, check_rows
@@ -81,9 +88,18 @@ def wasserstein(p, q, *, return_plan=False):
     p, q = as_mixture(p), as_mixture(q)
     check_partner(p, q)
     costs = _squared_distances(p, q)
-    plan = _find_plan(to_numpy(costs), to_numpy(p.weights), to_numpy(q.weights))
+    weights = to_numpy(p.weights), to_numpy(q.weights)
+    plan, *prices = _find_plan(to_numpy(costs), *weights)
     total = namespace(costs).sum(asarray_like(plan, costs) * costs)
-    distance = total**0.5 if is_torch(costs) else float(total) ** 0.5
+    if not is_torch(costs):
+        distance = float(total) ** 0.5
+    else:
+        # By the weights the least cost has the slopes of the dual program.
+        for mixture, price in zip((p, q), prices, strict=True):
+            moved = mixture.weights - detach(mixture.weights)
+            total = total + (asarray_like(price, costs) * moved).sum()
+        # At 0 the root has no slope: 0 is one of those of the distance.
+        distance = total**0.5 if total > 0 else 0.0 * total
     return (distance, plan) if return_plan else distance
 
 
@@ -154,7 +170,7 @@ class TransportMap:
 
     def _prepare(self, X):
         """Return samples, the share of each move in them, and the moves as maps."""
-        X = check_rows(np.asarray(X, np.float64), self.source)
+        X = np.atleast_2d(check_rows(np.asarray(X, np.float64), self.source))
         first, second = np.nonzero(self.plan)
         weights = self.plan[first, second] / self.plan.sum(axis=1)[first]
         shares = self.source.responsibilities(X)[:, first] * weights
@@ -233,10 +249,13 @@ def transport_map(p, q):
 
 
 def _find_plan(costs, weights, others):
-    """Solve the transport of components by linear programming, (I, J)."""
+    """Return the plan of the least cost, (I, J), and the prices of both weights."""
     n, m = costs.shape
     if n == 1 or m == 1:
-        return weights[:, None] * others
+        # One side alone has a price: the other has to take it all.
+        one = np.zeros(n if n == 1 else m)
+        prices = (one, costs[0]) if n == 1 else (costs[:, 0], one)
+        return weights[:, None] * others, *prices
     pair = np.arange(n * m)
     # The last column follows from the others.
     rows = np.concatenate([pair // m, n + pair % m])
@@ -248,7 +267,8 @@ def _find_plan(costs, weights, others):
     found = linprog(costs.ravel() / unit, A_eq=sums, b_eq=wanted, method="highs")
     if found.x is None:
         raise ValueError(f"The linear program of the transport failed: {found.message}")
-    return np.maximum(found.x, 0.0).reshape(n, m)
+    prices = unit * np.append(found.eqlin.marginals, 0.0)
+    return np.maximum(found.x, 0.0).reshape(n, m), prices[:n], prices[n:]
 
 
 def _squared_distances(p, q):

@@ -98,6 +98,20 @@ def test_reduction_merges_the_pair_of_the_least_bound():
     assert np.abs(fewer.means - merged).sum(axis=1).min() < 1e-12
 
 
+@pytest.mark.parametrize("seed", [33, 294, *range(20)])
+def test_refinement_is_never_worse(seed):
+    rng = np.random.default_rng(seed)
+    weights, means = rng.dirichlet(np.ones(4)), 3 * rng.normal(size=(4, 2))
+    A = rng.normal(size=(4, 2, 2))
+    covariances = A @ A.transpose(0, 2, 1) + 0.2 * np.eye(2)
+    mixture = Mixture(weights, means, covariances)
+    distances = [
+        mixture.reduce(2, method=method).l2_distance(mixture)
+        for method in ("l2", "runnalls")
+    ]
+    assert distances[0] <= distances[1]
+
+
 @pytest.mark.parametrize(
     "arguments", [{"n_components": 0}, {"n_components": 4}, {"n_components": 1.5}]
 )

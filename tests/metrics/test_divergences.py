@@ -168,6 +168,30 @@ def test_tensors_have_the_same_numbers_and_gradients(function):
     assert_allclose((slope * step).sum(), change, rtol=1e-4)
 
 
+def test_distances_have_gradients_by_weights():
+    rng = np.random.default_rng(0)
+    for sizes in ((3, 2), (3, 1)):
+        (p, leaves), (q, _) = (as_tensors(draw_mixture(rng, k, 2)) for k in sizes)
+        logits = torch.log(leaves[0].detach()).requires_grad_()
+
+        def distance(logits, p=p, q=q):
+            weights = torch.softmax(logits, 0)
+            return wasserstein(Mixture(weights, p.means, p.covariances), q)
+
+        assert torch.autograd.gradcheck(distance, [logits], atol=1e-4)
+    slope = torch.autograd.grad(wasserstein(p, p), leaves[1])[0]
+    assert torch.isfinite(slope).all()
+
+
+def test_divergences_beyond_all_numbers_are_infinite():
+    p = Mixture([0.5, 0.5], [[0.0], [1.0]], [[1.0]], "tied")
+    q = Mixture([0.5, 0.5], [[0.0], [1e200]], [[1.0]], "tied")
+    assert kl_divergence(q, p) == np.inf
+    assert kl_divergence(q, p, method="bounds").upper == np.inf
+    lower, upper = kl_divergence(p, q, method="bounds")
+    assert 0 <= lower <= kl_divergence(p, q) <= upper < 1
+
+
 def test_what_cannot_be_compared_is_refused():
     rng = np.random.default_rng(0)
     p, q = draw_mixture(rng, 2, 2), draw_mixture(rng, 2, 3)
