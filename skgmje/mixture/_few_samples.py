@@ -53,8 +53,8 @@ def warn_of_few_expected(estimator, n_samples, total):
     elif counts.min() < least:
         problem = (
             f"{np.count_nonzero(counts < least)} of {len(counts)} components have "
-            f"fewer than {least} samples (the least {counts.min():.2g}), the background "
-            f"{share:.1%} of all"
+            f"fewer than {least} samples (the least {counts.min():.2g}), the "
+            f"background {share:.1%} of all"
         )
     else:
         return
@@ -77,8 +77,8 @@ def warn_of_small_units(estimator, X, weight):
             f"reg_covar={estimator.reg_covar:g} is added to variances, and columns "
             f"{np.flatnonzero(blurred)[:5].tolist()} of X have one of "
             f"{variance[blurred].min():.2g} or more: clusters are blurred, so that a "
-            "wrong number may be found. Set reg_covar='auto', which has the units of X, or "
-            "rescale X.",
+            "wrong number may be found. Set reg_covar='auto', which has the units of "
+            "X, or rescale X.",
         )
 
 
