@@ -87,7 +87,8 @@ class Encoder:
         return {"scalar": [value.dtype.name, self.encode(value.item())]}
 
     def _array(self, value, path):
-        if value.dtype.kind in "OU" and all(type(v) is str for v in value.flat):
+        words = value.dtype.kind in "OU"
+        if words and all(type(v) in (str, np.str_) for v in value.flat):
             kind = "object" if value.dtype.kind == "O" else "str"
             return {"strings": [kind, list(value.shape), list(map(str, value.flat))]}
         if value.dtype.name not in DTYPES or type(value) is not np.ndarray:

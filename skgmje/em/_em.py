@@ -52,6 +52,13 @@ class Samples(NamedTuple):
     reg_covar: Any = 0.0
     background: Any = None
 
+    def take(self, rows):
+        """Return some of the samples, of which arrays are held."""
+        X, weight = self.X[rows], None if self.weight is None else self.weight[rows]
+        # Groups of one pattern are numbers of samples: those of others are no use.
+        missing = find_gaps(X) if self.missing else False
+        return self._replace(X=X, weight=weight, missing=missing)
+
 
 def begin(X, mixture, sample_weight=None, reg_covar=0.0):
     """Return :class:`Samples`, and the kernel of the first mixture for their passes."""

@@ -128,11 +128,7 @@ class ClassFit(NamedTuple):
         samples, kernel = begin(data.X, start.mixture, data.weight, self.reg_covar)
         rules = setting.shrinkage, "pooled", self.reg_covar, setting.covariance_type
         prior = make_prior(data.X.shape[1], *rules)
-        groups = [
-            (c, samples._replace(X=data.X[rows], weight=data.weight[rows]))
-            for c in np.unique(data.codes)
-            for rows in (data.codes == c,)
-        ]
+        groups = [(c, samples.take(data.codes == c)) for c in np.unique(data.codes)]
         bounds, added, converged = [], 0.0, False
         for n_iter in range(1, self.max_iter + 1):
             parts = [_group_stats(kernel, owners, *group) for group in groups]

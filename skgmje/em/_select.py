@@ -26,6 +26,7 @@ from skgmje.em._missing import (
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
+from skgmje.gaussian._mixture import Mixture
 
 
 def pool_weights(
@@ -233,13 +234,17 @@ STARTS = {
 }
 
 
-def draw_start(X, weight, n_components, init_params, random_state, **step_params):
-    """Return a first mixture."""
+def draw_start(
+    X, weight, n_components, init_params, random_state, *, wide=False, **step_params
+):
+    """Return a first mixture; a wide one has no component of one sample."""
     X, weight = _some_rows(X, weight, n_components, random_state)
     if callable(init_params):
         resp = _called(init_params, X, n_components)
         return start_mixture(X, resp, sample_weight=weight, **step_params)
     rows, resp, row_weight = STARTS[init_params](X, weight, n_components, random_state)
+    if wide and rows is not X:
+        rows, resp, row_weight = X, nearest_centers(X, rows)[0], weight
     return start_mixture(rows, resp, sample_weight=row_weight, **step_params)
 
 
@@ -437,12 +442,12 @@ def _bound(result):
     return result.stats.log_likelihood / result.stats.weight
 
 
-def joint_log_prob(mixture, X):
+def joint_log_prob(density, X):
     """Return log-densities of samples (n,), NaN being missing."""
-    if not has_missing(X):
-        return mixture.log_prob(X)
-    kernel = make_kernel(mixture, mixture.mean)
-    return missing_log_prob(kernel, mixture.covariance_type, X)
+    if not (isinstance(density, Mixture) and has_missing(X)):
+        return density.log_prob(X, missing="marginal")
+    kernel = make_kernel(density, density.mean)
+    return missing_log_prob(kernel, density.covariance_type, X)
 
 
 def first_labels_of(X, n_clusters, sample_weight, seed):
@@ -462,9 +467,12 @@ def select_mixture(
     n_components_grid=N_COMPONENTS,
     judge=joint_log_prob,
     first_labels=first_labels_of,
+    start_weight=None,
     **em_params,
 ):
     """Choose the settings of a mixture by held-out log-likelihood."""
+    start_weight = sample_weight if start_weight is None else start_weight
+    weights = sample_weight, start_weight
     seed = np.random.RandomState() if random_state is None else random_state
     if em_params.get("moments") is None:
         # A fold may lack all values of a feature, though the rows have some.
@@ -473,6 +481,8 @@ def select_mixture(
     sizes = _sizes(n_components, n_components_grid, n_train)
     settings = candidate_settings(covariance_type, shrinkage, n_train, X.shape[1])
     several = isinstance(n_components, tuple)
+    # Beside a background a component more may be one of noise.
+    wary = several or em_params.get("background") is not None
     few = n_train < FEW_ROWS_PER_FEATURE * X.shape[1]
     if few:
         sizes, settings = _of_few_rows(X, folds, sizes, settings)
@@ -481,10 +491,10 @@ def select_mixture(
     for size in sizes:
         if few and size > 1 and shrinkage == "auto":
             alive = {key: found for key, found in alive.items() if not _spikes(*key)}
-        starts = _starts(X, sample_weight, folds, size, first_labels, seed)
+        starts = _starts(X, start_weight, folds, size, first_labels, seed)
         for setting in list(alive):
             fits = [
-                _held_out(X, sample_weight, train, labels, *setting, judge, em_params)
+                _held_out(X, weights, train, labels, *setting, judge, em_params)
                 for train, labels in zip(folds, starts, strict=True)
             ]
             scores = [fit.score for fit in fits]
@@ -492,7 +502,7 @@ def select_mixture(
             mean = float(np.mean(scores))
             alive[setting].append(mean)
             candidate = _Candidate((size, *setting), mean, fits)
-            doubtful = few or (several and best and size > best.key[0])
+            doubtful = few or (wary and best and size > best.key[0])
             if best is None or candidate.is_better(best, doubtful):
                 best = candidate
             if _is_hopeless(alive[setting]):
@@ -573,9 +583,9 @@ class _Candidate(NamedTuple):
         return gain > gains.std() / np.sqrt(len(gains))
 
 
-def _held_out(
-    X, sample_weight, train, labels, covariance_type, shrinkage, judge, em_params
-):
+def _held_out(X, weights, train, labels, covariance_type, shrinkage, judge, em_params):
+    # What is noise has no weight in a start.
+    sample_weight, start_weight = weights
     params = dict(em_params)
     first = {"rank": params.pop("rank", 1), "moments": params.pop("moments")}
     common = {
@@ -584,7 +594,8 @@ def _held_out(
         "shrinkage_target": params.pop("shrinkage_target", "pooled"),
         "reg_covar": params.pop("reg_covar", 1e-6),
     }
-    start = first_parameters(X[train], labels, covariance_type, **first, **common)
+    first |= common | {"sample_weight": _rows(start_weight, train)}
+    start = first_parameters(X[train], labels, covariance_type, **first)
     common["model"] = covariance_type
     result = expectation_maximization(X[train], start, **common, **params)
     test = _test_rows(train)

@@ -32,7 +32,11 @@ from skgmje.em._missing import (
     missing_moments,
 )
 from skgmje.mixture._base import MixtureDensityMixin
+from skgmje.mixture._few_samples import least_count
 from skgmje.mixture._gaussian_mixture import regularisation
+
+# What rounding may take from the number of samples of a class.
+ROUNDING = 1e-6
 
 
 class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
@@ -209,7 +213,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
             The samples; NaN means missing.
 
         y : array-like of shape (n_samples,)
-            Their labels; -1, None or NaN among words, means that there is none. Labels
+            Their labels; -1, None, NaN or pandas' NA means that there is none. Labels
             that are -1 and 1 only are two classes, with a warning.
 
         sample_weight : array-like of shape (n_samples,), default=None
@@ -252,7 +256,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
                 "None. Give labels, -1 where there is none."
             )
         X = check_rows(self, X, reset=True, allow_nan=True)
-        y = column_or_1d(from_tensor(y), warn=True)
+        y = column_or_1d(_as_array(y), warn=True)
         check_consistent_length(X, y)
         weight = check_weights(sample_weight, X)
         weight = np.ones(len(X)) if weight is None else weight.astype(np.float64)
@@ -263,12 +267,13 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
         if not known.any():
             raise ValueError(
                 f"y has no label of a sample with values and a positive weight: all "
-                f"{len(y)} are -1 or None. Give each class one at least, or use "
+                f"{len(y)} are -1, None or NaN. Give each class one at least, or use "
                 "GaussianMixture, which needs none."
             )
-        check_classification_targets(y[known])
+        labels = _of_one_type(y[known])
+        check_classification_targets(labels)
         codes = np.full(len(y), -1)
-        classes, codes[known] = np.unique(y[known], return_inverse=True)
+        classes, codes[known] = np.unique(labels, return_inverse=True)
         return Labelled(X, codes, weight, codes), classes
 
     def _store(self, classes, model, setting, table):
@@ -290,7 +295,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
 
     def _warn(self, model, data):
         """Say once, with figures, what a user should know of a fit."""
-        problems = []
+        problems, used = [], data.weigh(self.unlabelled_weight_).weight
         if not model.converged:
             problems.append(
                 f"EM did not converge in {self.n_iter_} iterations (tol={self.tol:g}). "
@@ -304,6 +309,17 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
             )
         if problems:
             warn(" ".join(problems), ConvergenceWarning)
+        counts = model.mixture.weights * max(used.sum(), np.count_nonzero(used))
+        least = least_count(model.mixture, self.shrinkage_)
+        few = np.unique(model.owners[counts < least - ROUNDING])
+        if len(few) and self.shrinkage == 0 and not model.added:
+            warn(
+                f"Classes {self.classes_[few[:5]].tolist()} have components of fewer "
+                f"than {least} samples (the least {counts.min():.2g}), which is what a "
+                f"covariance of {data.X.shape[1]} features needs. Set shrinkage='auto' "
+                "or a larger number, covariance_type='tied', or give more labels.",
+                UserWarning,
+            )
         untried = not ((data.fold >= 0) & (data.codes >= 0)).any()
         if untried and self.unlabelled_weight == "auto" and (data.codes < 0).any():
             warn(
@@ -375,8 +391,8 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
             In the order of `classes_`, in nats; exact where :meth:`predict_proba`
             underflows.
         """
-        X = self._check_predict(X)
-        return self._in_chunks(X, self._log_proba, (self._n_labels,), np.float64)
+        width = (self._n_labels,) if "classes_" in vars(self) else ()
+        return self._each_chunk(X, self._log_proba, width, np.float64)
 
     def _log_proba(self, rows):
         """Return log-probabilities of classes; beyond all densities those of limits."""
@@ -438,25 +454,59 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
         return mixture.select(own), self.component_classes_[own]
 
 
+def _as_array(y):
+    """Return labels as an array in which numbers, and what is none, are no words."""
+    y = from_tensor(y)
+    if isinstance(getattr(y, "dtype", None), np.dtype):
+        return y
+    given = np.asarray(y, dtype=object)
+    words = not hasattr(y, "dtype") and all(isinstance(v, str) for v in given.flat)
+    return np.asarray(y) if words else given
+
+
 def _known(y):
     """Return which labels are given; -1 and 1 alone are two classes."""
     if y.dtype.kind == "f":
-        assert_all_finite(y, input_name="y")
+        assert_all_finite(y, input_name="y", allow_nan=True)
+    none, minus = np.zeros((2, len(y)), bool)
     if y.dtype.kind in "iuf":
-        missing = y == -1
+        none, minus = np.isnan(y), y == -1
     elif y.dtype.kind == "O":
-        missing = np.array([v is None or v != v or v == -1 for v in y], bool)
-    else:
-        missing = np.zeros(len(y), bool)
-    if missing.any() and {*y[~missing].tolist()} == {1}:
+        none = np.array([_is_none(v) for v in y], bool)
+        minus[~none] = [v == -1 for v in y[~none]]
+    known = ~(none | minus)
+    if minus.any() and {*y[known].tolist()} == {1}:
         warn(
             "y has no values but -1 and 1: they are taken as two classes, although -1 "
             "means no label beside other values. Call the classes 0 and 1, or others, "
             "if they are classes.",
             UserWarning,
         )
-        return np.ones(len(y), bool)
-    return ~missing
+        return ~none
+    return known
+
+
+def _is_none(value):
+    """Return whether a value is None or NaN, or pandas' NA, which is neither."""
+    # Comparisons with NA have no truth; it is known by name, as pandas may be absent.
+    name = type(value).__name__
+    return value is None or name in ("NAType", "NaTType") or value != value
+
+
+def _of_one_type(labels):
+    """Return labels of objects as numbers, if they are, and raise if some are words."""
+    if labels.dtype.kind != "O":
+        return labels
+    words = [isinstance(value, str) for value in labels]
+    if any(words) and not all(words):
+        found = labels[words.index(True)], labels[words.index(False)]
+        raise ValueError(
+            f"y has words and others as labels, such as {found[0]!r} and {found[1]!r}. "
+            "Make all words, or all numbers; -1, None and NaN mean that there is none."
+        )
+    if all(isinstance(value, (Real, np.bool_)) for value in labels):
+        return np.array(labels.tolist())
+    return labels
 
 
 def _named(setting):

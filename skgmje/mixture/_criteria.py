@@ -12,6 +12,7 @@ from skgmje.em._covariance_models import MODELS, find_model, kind_of
 from skgmje.em._em import expectation_maximization
 from skgmje.em._select import Selection, count_distinct
 from skgmje.em._start_pool import StartPool
+from skgmje.mixture._few_samples import copies
 
 # Numbers of clusters that "auto" tries; from the last on one more as long as it helps,
 # of the models that were best so far.
@@ -95,7 +96,7 @@ def search(
             f"Each of the {len(found)} models that were tried has components of fewer "
             f"than {X.shape[1] + 1} samples, or covariances that are nearly singular: "
             "their criteria say little. Add samples, remove features that repeat "
-            "others, or set shrinkage.",
+            "others, or set shrinkage." + copies(weight, len(X)),
         )
     table = _results(found, order, criterion, stability, params["shrinkage"])
     return Selection(best.size, best.model, params["shrinkage"], table, best.mixture)

@@ -1,10 +1,11 @@
-"""The warning that samples are too few, by log-densities of samples left out."""
+"""Warnings that samples are too few, or their units too small, with figures."""
 
 import numpy as np
 
 from skgmje._warnings import warn
 from skgmje.em._covariance_models import SYNONYMS
 from skgmje.em._em import make_kernel
+from skgmje.em._missing import observed_moments
 from skgmje.em._select import select_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE, lost_correlation
@@ -17,6 +18,68 @@ FAR_PER_FEATURE, FAR = 0.1, 5.0
 
 # Rows up to which folds are fitted where leaving one out has no closed form.
 MAX_FOLDED = 500
+
+# Share of samples that is nearly all, and that of a variance which blurs clusters.
+NEARLY_ALL, BLURRING = 0.95, 0.1
+
+
+def copies(weight, n_samples):
+    """Return the hint that weights are copies, where they are of fewer than samples."""
+    if weight is None or weight.sum() >= n_samples:
+        return ""
+    return (
+        f" sample_weight sums to {weight.sum():.3g} for {n_samples} samples, and a "
+        "weight counts as so many copies: multiply weights that are shares by the "
+        "number of samples."
+    )
+
+
+def least_count(mixture, shrinkage):
+    """Return how many samples the covariance of a component needs."""
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    if kind.shared or kind.independent or shrinkage:
+        return 2
+    return mixture.n_features + 1
+
+
+def warn_of_few_expected(estimator, n_samples, total):
+    """Warn if a background has left components too few of the samples."""
+    mixture, share = estimator._gaussians, estimator.background_weight_
+    # Shares are weights of as many samples.
+    counts = max(total, n_samples) * (1 - share) * mixture.weights
+    least = least_count(mixture, estimator.shrinkage_)
+    if share > NEARLY_ALL:
+        problem = f"{share:.1%} of the samples are taken for background"
+    elif counts.min() < least:
+        problem = (
+            f"{np.count_nonzero(counts < least)} of {len(counts)} components have "
+            f"fewer than {least} samples (the least {counts.min():.2g}), the "
+            f"background {share:.1%} of all"
+        )
+    else:
+        return
+    warn(
+        f"background=True: {problem}. Set init_params='auto', another n_components, "
+        "or background=False.",
+    )
+
+
+def warn_of_small_units(estimator, X, weight):
+    """Warn if what is added to variances blurs the clusters that are looked for."""
+    if estimator.reg_covar == "auto":
+        return
+    center, variance = observed_moments(X, weight)
+    # Rounding leaves a constant feature a variance.
+    varies = variance > 1e-28 * center**2
+    blurred = varies & (estimator.reg_covar > BLURRING * variance)
+    if blurred.any():
+        warn(
+            f"reg_covar={estimator.reg_covar:g} is added to variances, and columns "
+            f"{np.flatnonzero(blurred)[:5].tolist()} of X have one of "
+            f"{variance[blurred].min():.2g} or more: clusters are blurred, so that a "
+            "wrong number may be found. Set reg_covar='auto', which has the units of "
+            "X, or rescale X.",
+        )
 
 
 def warn_of_few_samples(estimator, X, weight, reg_covar, held_out=None):

@@ -11,16 +11,8 @@ from sklearn.utils.metaestimators import available_if
 from skgmje._backend import from_tensor
 from skgmje._callbacks import Change, FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
-from skgmje._validation import (
-    TypeOptions,
-    as_blocks,
-    check_blocks,
-    check_rows,
-    check_values,
-    check_weights,
-)
+from skgmje._validation import TypeOptions, as_blocks
 from skgmje.em._background import Background, without_noise
-from skgmje.em._blocks import BlocksWithValues
 from skgmje.em._covariance_models import (
     MODELS,
     SYNONYMS,
@@ -37,17 +29,14 @@ from skgmje.em._em import (
     maximise,
     start_mixture,
 )
-from skgmje.em._missing import (
-    has_missing,
-    missing_moments,
-    observed_moments,
-)
+from skgmje.em._missing import missing_moments, observed_moments
 from skgmje.em._select import (
     START_SAMPLES,
     STARTS,
     draw_start,
     fit_selected,
     part_of,
+    select_mixture,
 )
 from skgmje.em._start_pool import StartPool
 from skgmje.em._stepwise import blend, implied_stats
@@ -61,7 +50,12 @@ from skgmje.mixture._base import (
     mixture_attributes,
 )
 from skgmje.mixture._criteria import search
-from skgmje.mixture._few_samples import warn_of_few_samples
+from skgmje.mixture._few_samples import (
+    warn_of_few_expected,
+    warn_of_few_samples,
+    warn_of_small_units,
+)
+from skgmje.mixture._fit_rows import fit_rows
 from skgmje.mixture._given_start import given_start, override
 from skgmje.mixture._settled import warn_about
 
@@ -361,11 +355,15 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         n_steps = self.n_init * self.max_iter
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
             X, weight = fit_rows(self, X, sample_weight)
+            shrinkage = self._asked_shrinkage(X)
+            automatic = "auto" in (self.n_components, self.covariance_type, shrinkage)
+            judged = automatic and self.criterion != "held-out"
+            if judged:
+                self._check_search()
             random_state = check_random_state(self.random_state)
             reg_covar = regularisation(self.reg_covar, X, weight)
             size = 1 if self.n_components == "auto" else self.n_components
             part = part_of(X, weight, random_state, START_SAMPLES * size)
-            shrinkage = self._asked_shrinkage(X)
             first = {
                 "reg_covar": reg_covar,
                 "shrinkage_target": self.shrinkage_target,
@@ -378,13 +376,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 clean = part[0], without_noise(*part, random_state)
                 background = Background.of(X, reg_covar).begin(*part, *clean)
             goes_on, listens = bool(self._goes_on()), self.verbose or task.has_listeners
-            automatic = "auto" in (self.n_components, self.covariance_type, shrinkage)
-            judged = automatic and self.criterion != "held-out"
-            if judged and self.background:
-                raise ValueError(
-                    f"background=True does not go with criterion={self.criterion!r}. "
-                    "Set criterion='held-out', or nothing to 'auto'."
-                )
             pool = None
             if self.init_params == "auto" or (
                 automatic and self.init_params == "kmeans"
@@ -400,7 +391,9 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 draw=partial(self._draw_start, clean, pool, first, random_state),
                 n_init=1 if goes_on else max(self.n_init, 3 if self.background else 1),
                 proven=judged and not goes_on,
-                select=self._search if judged else None,
+                select=self._search
+                if judged
+                else partial(select_mixture, start_weight=clean[1]),
                 key=pool and partial(pool.rank, size),
                 background=background,
                 work=task,
@@ -415,7 +408,12 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         if self.verbose:
             print(f"{result.n_iter} iterations: log-likelihood {self.lower_bound_:.6f}")
         warn_about(result, selection.n_components, self.tol, last_bound)
-        if not self.background:
+        if automatic:
+            warn_of_small_units(self, part[0], part[1])
+        if self.background:
+            total = result.stats.weight + result.stats.background
+            warn_of_few_expected(self, X.shape[0], total)
+        else:
             warn_of_few_samples(self, X, weight, reg_covar, selection.held_out)
         return self
 
@@ -439,6 +437,21 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             Equal to ``fit(X).predict(X)``.
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
+
+    def _check_search(self):
+        """Raise where a search by a criterion has no use for what is given."""
+        names = "weights_init", "means_init", "precisions_init"
+        unused = [name for name in names if getattr(self, name) is not None]
+        if self.init_params not in ("auto", "kmeans"):
+            unused.append(f"init_params={self.init_params!r}")
+        unused = [] if self._goes_on() else unused
+        unused += ["background=True"] if self.background else []
+        if unused:
+            raise ValueError(
+                f"{unused[0]} does not go with criterion={self.criterion!r}, which "
+                "has starts of its own, of components only. Set criterion='held-out', "
+                "or nothing to 'auto', or leave it out."
+            )
 
     def _search(self, X, **settings):
         """Choose settings by the criterion."""
@@ -488,6 +501,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         else:
             first["covariance_type"] = selection.covariance_type
             how = self.init_params, random_state
+            # Of a background such a narrow one would lose all other samples to it.
+            first["wide"] = self.background
             start = draw_start(X, weight, shape[0], *how, **first)
         return start and override(start, given, shape)
 
@@ -715,6 +730,12 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             return self
         if not hasattr(self, "means_"):
             return self.fit(X, sample_weight=sample_weight)
+        if self._has_background:
+            raise ValueError(
+                "partial_fit does not go on from a fit with background=True, of which "
+                "a part of the samples is the background. Call fit with "
+                "background=False first, which begins anew."
+            )
         with Change(self):
             if "_weight_seen" not in vars(self):
                 self._adopt(self.mixture_)
@@ -746,46 +767,14 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
 RELATIVE_REGULARISATION = 1e-6
 
 
-def fit_rows(estimator, X, sample_weight, *, reset=True):
-    """Return checked samples and weights, without those of no weight or no value."""
-    blocks = as_blocks(X, sample_weight)
-    if blocks is not None:
-        X, weight = check_blocks(estimator, blocks, allow_nan=True), None
-        if X.overview.has_missing:
-            X = BlocksWithValues(X)
-    else:
-        least = 2 if reset else 1
-        X = check_rows(
-            estimator, X, reset=reset, allow_nan=True, min_samples=least, fitting=True
-        )
-        weight = check_weights(sample_weight, X)
-        if weight is not None and not weight.all():
-            X, weight = X[weight > 0], weight[weight > 0]
-        given, (X, weight) = X, _with_values(X, weight)
-        if reset or not len(X):
-            check_values(estimator, given)
-    n_components, n_samples = estimator.n_components, X.shape[0]
-    if reset and n_components != "auto" and n_samples < n_components:
-        raise ValueError(
-            f"n_components={n_components} is larger than the number of samples with "
-            f"positive weight, n_samples={n_samples}. Lower n_components or add "
-            "samples."
-        )
-    return X, weight
-
-
-def _with_values(X, weight):
-    """Return the samples that have a value, and their weights."""
-    if not has_missing(X):
-        return X, weight
-    valued = ~np.isnan(X).all(axis=1)
-    if valued.all():
-        return X, weight
-    return X[valued], None if weight is None else weight[valued]
-
-
 # With other ones a lower bound says nothing of convergence.
-BOUND_SETTINGS = ("shrinkage", "shrinkage_target", "reg_covar", "annealing")
+BOUND_SETTINGS = (
+    "shrinkage",
+    "shrinkage_target",
+    "reg_covar",
+    "annealing",
+    "background",
+)
 
 
 def regularisation(reg_covar, X, weight):

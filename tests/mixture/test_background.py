@@ -139,3 +139,46 @@ def test_ugly_samples():
     again = model.set_params(background=False).fit(uniform)
     assert not hasattr(again, "background_weight_")
     assert as_mixture(again).n_components == 1
+
+
+CLUSTERS = np.random.default_rng(0).normal(size=(300, 2))
+CLUSTERS[100:200] *= [0.3, 2]
+CLUSTERS += np.repeat([[0, 0], [8, 0], [0, 9]], 100, axis=0)
+AMONG_NOISE = np.vstack(
+    [CLUSTERS, np.random.default_rng(1).uniform(-15, 25, size=(60, 2))]
+)
+
+
+@pytest.mark.parametrize("share_missing", [0, 0.1])
+def test_noise_is_no_cluster_of_its_own_where_their_number_is_chosen(share_missing):
+    missing = np.random.default_rng(2).random(AMONG_NOISE.shape) < share_missing
+    rows = np.where(missing, np.nan, AMONG_NOISE)
+    for seed in range(2):
+        model = GaussianMixture("auto", background=True, random_state=seed).fit(rows)
+        assert len(model.weights_) == 3
+        assert model.background_weight_ == pytest.approx(60 / 360, abs=0.05)
+
+
+@pytest.mark.parametrize("start", ["k-means++", "random", "random_from_data"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_start_finds_the_clusters(start, seed):
+    params = {"init_params": start, "background": True, "random_state": seed}
+    model = GaussianMixture(3, **params).fit(AMONG_NOISE)
+    assert model.background_weight_ == pytest.approx(60 / 360, abs=0.05)
+    found = adjusted_rand_score(np.repeat([0, 1, 2], 100), model.predict(CLUSTERS))
+    assert found > 0.9
+
+
+def test_components_of_next_to_nothing_are_told():
+    narrow = np.tile(1e8 * np.eye(2), (3, 1, 1))
+    start = {"means_init": AMONG_NOISE[[0, 100, 200]], "precisions_init": narrow}
+    model = GaussianMixture(3, background=True, max_iter=2, tol=1e9, **start)
+    with pytest.warns(UserWarning, match=r"9\d.*% of the samples.*init_params='auto'"):
+        model.fit(AMONG_NOISE)
+
+
+def test_streams_do_not_go_on_without_the_background():
+    model = fitted().set_params(background=False)
+    with pytest.raises(ValueError, match=r"partial_fit.*background=True.*Call fit"):
+        model.partial_fit(X)
+    assert model.fit(X).partial_fit(X).n_iter_ > 1

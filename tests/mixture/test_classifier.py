@@ -11,7 +11,7 @@ from sklearn.discriminant_analysis import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.naive_bayes import GaussianNB
 
-from skgmje import GaussianMixture, MixtureClassifier
+from skgmje import GaussianMixture, MixtureClassifier, load
 from skgmje.gaussian import COVARIANCE_TYPES
 
 X, Y = load_iris(return_X_y=True)
@@ -106,6 +106,65 @@ def test_words_may_be_missing(none):
         ours.sample(y="rose")
 
 
+FEW = {"covariance_type": "full", "shrinkage": 2, "unlabelled_weight": 0.3}
+
+
+def _holders():
+    pandas = pytest.importorskip("pandas")
+    return {
+        "list": list,
+        "object": lambda values: np.array(values, object),
+        "series": lambda values: pandas.Series(values, dtype=object),
+        "nullable": lambda values: pandas.Series(
+            [None if _is_nothing(v) else v for v in values]
+        ).convert_dtypes(),
+    }
+
+
+def _is_nothing(value):
+    return value is None or value != value or value == -1
+
+
+@pytest.mark.parametrize("holder", ["list", "object", "series", "nullable"])
+@pytest.mark.parametrize("none", [-1, None, np.nan])
+@pytest.mark.parametrize("labels", [NAMES, Y, Y > 0, Y + 0.0], ids="UibF")
+def test_labels_keep_their_type_whatever_holds_them(holder, none, labels):
+    given = labels.tolist()
+    given = [v if known else none for v, known in zip(given, KNOWN, strict=True)]
+    ours = MixtureClassifier(**FEW).fit(X, _holders()[holder](given))
+    expected = np.unique(labels).tolist()
+    assert ours.classes_.tolist() == expected
+    if holder != "nullable":
+        assert [*map(type, ours.classes_.tolist())] == [*map(type, expected)]
+    assert set(ours.predict(X).tolist()) <= set(expected)
+
+
+def test_nan_is_no_number_of_a_class():
+    ours = MixtureClassifier(**FEW).fit(X, np.where(KNOWN, Y, np.nan))
+    assert ours.classes_.tolist() == [0, 1, 2]
+    labels = [True if i < 50 else None for i in range(150)]
+    assert MixtureClassifier(**FEW).fit(X, labels).classes_.tolist() == [True]
+
+
+def test_classes_with_too_few_labels_are_told():
+    labels = np.where(np.isin(np.arange(150), [*range(4), *range(50, 150)]), Y, -1)
+    how = {"shrinkage": 0, "unlabelled_weight": 0}
+    words = r"Classes \[0\] .* fewer than 5 samples \(the least 4\).*shrinkage='auto'"
+    with pytest.warns(UserWarning, match=words):
+        MixtureClassifier(covariance_type="full", **how).fit(X, labels)
+    for kind in ("tied", "diag"):
+        MixtureClassifier(covariance_type=kind, **how).fit(X, labels)
+
+
+def test_words_of_any_array_are_saved(tmp_path):
+    for words in (NAMES, NAMES.astype(object), [*NAMES], np.array([*NAMES], object)):
+        ours = MixtureClassifier(**FEW).fit(X, words)
+        ours.save(tmp_path / "model")
+        again = load(tmp_path / "model")
+        assert again.classes_.dtype == ours.classes_.dtype
+        assert_array_equal(again.predict(X), ours.predict(X))
+
+
 def test_minus_one_and_one_are_two_classes():
     sign = np.where(Y == 0, -1, 1)
     with pytest.warns(UserWarning, match="no values but -1 and 1"):
@@ -119,6 +178,9 @@ def test_minus_one_and_one_are_two_classes():
     [
         (np.full(150, -1), "no label"),
         (np.linspace(0, 1, 150), "continuous"),
+        (["a"] * 149 + [1], "words and others.*'a' and 1"),
+        (np.full(150, np.nan), "no label"),
+        (np.full(150, np.inf), "infinity"),
         (Y[:100], "inconsistent"),
     ],
 )

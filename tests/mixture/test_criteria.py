@@ -151,3 +151,35 @@ def test_weights_are_copies():
     two.fit(np.repeat(BLOBS, counts, axis=0))
     assert len(one.weights_) == len(two.weights_) == 3
     assert_allclose(min(one.cv_results_["bic"]), min(two.cv_results_["bic"]), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"means_init": BLOBS[:3]},
+        {"weights_init": [0.2, 0.3, 0.5]},
+        {"precisions_init": np.tile(np.eye(2), (3, 1, 1))},
+        {"init_params": lambda X: LABELS},
+        {"init_params": "random"},
+        {"background": True},
+    ],
+)
+@pytest.mark.parametrize("criterion", ["bic", "icl", "stability"])
+def test_what_a_search_has_no_use_for_is_refused(given, criterion):
+    words = f"{next(iter(given))}.*does not go with criterion='{criterion}'.*held-out"
+    with pytest.raises(ValueError, match=words):
+        search(BLOBS, criterion, "auto", 3, **given)
+
+
+@pytest.mark.parametrize("criterion", ["held-out", "bic"])
+def test_units_that_are_small_are_told(criterion):
+    with pytest.warns(UserWarning, match=r"reg_covar=1e-06 .*columns \[0, 1\].*'auto'"):
+        search(BLOBS * 1e-4, criterion)
+    relative = search(BLOBS * 1e-4, criterion, reg_covar="auto")
+    assert len(relative.weights_) == len(search(BLOBS, criterion).weights_) == 3
+
+
+def test_weights_that_are_shares_are_told_to_be_copies():
+    shares = np.full(len(BLOBS), 1 / len(BLOBS))
+    with pytest.warns(UserWarning, match="sums to 1 for 120 samples.*so many copies"):
+        GaussianMixture("auto", criterion="bic").fit(BLOBS, sample_weight=shares)
