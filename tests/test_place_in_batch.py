@@ -112,7 +112,8 @@ def ask(estimator, name, X, y):
     """
     method = getattr(estimator, name)
     parameters = list(inspect.signature(method).parameters)
-    options = {"return_std": True} if "return_std" in parameters else {}
+    options = {"return_std": True, "random_state": 0}
+    options = {key: value for key, value in options.items() if key in parameters}
     if name == "condition":
         args = ([0], X[:, :1])
     elif name == "marginal":
