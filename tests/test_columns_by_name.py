@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
@@ -21,6 +21,7 @@ from skgmje.ensemble import StackingConditionalDensity, StackingDensity
 from skgmje.metrics import monte_carlo_kl, two_sample_test
 from skgmje.mixture import GaussianMixture
 from skgmje.outlier import DensityOutlierDetector
+from tests.sources import targets_of
 from tests.test_common import FIRST
 
 NAMES = ["a", "b", "c"]
@@ -198,7 +199,8 @@ METHODS = (
 def test_nothing_warns_where_all_is_right(estimator, kind, data, tmp_path):
     X, y = data
     given = FRAMES.get(kind, np.asarray)(X + np.linspace(0, 0.01, 80)[:, None])
-    target = [y] if hasattr(estimator, "predict_mixture") else []
+    has_targets = hasattr(estimator, "predict_mixture") or is_classifier(estimator)
+    target = [targets_of(estimator, y)] if has_targets else []
     estimator = clone(estimator)
     if hasattr(estimator, "random_state"):
         estimator.set_params(random_state=0)

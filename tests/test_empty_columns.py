@@ -52,7 +52,7 @@ MODELS = {
     "classifier": MixtureClassifier(random_state=0),
     **{
         source: ConditionalMixtureDensity(
-            make_source(source, n_components=2, n_members=1, max_iter=2),
+            make_source(source, n_components=2, n_members=1, max_iter=10),
             random_state=0,
         )
         for source in SOURCES

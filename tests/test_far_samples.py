@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from tests.sources import targets_of
 from tests.test_place_in_batch import (
     FIRST,
     FURTHER,
@@ -30,7 +31,8 @@ def far_answers(estimator, dtype):
     fitted = clone(estimator)
     if "random_state" in fitted.get_params():
         fitted.set_params(random_state=0)
-    fitted.fit(*((X, y) if is_conditional(fitted) else (X,)))
+    learned = (X, targets_of(fitted, y)) if is_conditional(fitted) else (X,)
+    fitted.fit(*learned)
     largest = float(np.finfo(dtype).max)
     values = [value for value in FAR if abs(value) < largest]
     many = np.repeat(X_new[:1], 2 * len(values), axis=0)

@@ -155,7 +155,9 @@ def answer(estimator):
     except NotFittedError:
         return None
     if hasattr(estimator, "predict_mixture"):
-        return estimator.predict_mixture(X[:9]).log_prob(y[:9, None])
+        mixture = estimator.predict_mixture(X[:9])
+        # That of an embedder has as many features as the embedding.
+        return mixture.log_prob(np.repeat(y[:9, None], mixture.n_features, axis=1))
     if hasattr(estimator, "score_samples"):
         return estimator.score_samples(X[:9])
     return estimator.transform(X[:9])

@@ -20,7 +20,7 @@ from skgmje.conditional import (
 )
 from skgmje.embedding import ConvNet, GJEEmbedder, GMJEEmbedder, KernelDecoder
 from skgmje.ensemble import StackingConditionalDensity
-from skgmje.gaussian import Mixture
+from skgmje.gaussian import Mixture, Region
 from skgmje.mixture import GaussianMixture
 from skgmje.modules import MixtureDensityNetwork
 from skgmje.outlier import DensityOutlierDetector, conformal_p_values
@@ -31,6 +31,7 @@ from tests.test_common import DEFAULTS, FIRST, OTHERS, SMALL_STACK
 # Of all samples at once, or of a fit.
 NO_ANSWERS = (
     "fit",
+    "calibrate",
     "aic",
     "bic",
     "icl",
@@ -111,7 +112,8 @@ def ask(estimator, name, X, y):
     """
     method = getattr(estimator, name)
     parameters = list(inspect.signature(method).parameters)
-    options = {"return_std": True} if "return_std" in parameters else {}
+    options = {"return_std": True, "random_state": 0}
+    options = {key: value for key, value in options.items() if key in parameters}
     if name == "condition":
         args = ([0], X[:, :1])
     elif name == "marginal":
@@ -145,6 +147,8 @@ def arrays_of(answer, n):
         for part, n_core in zip(parts, (1, 2, 1, 2), strict=True):
             core = part.shape[part.ndim - n_core :]
             yield np.broadcast_to(part, (n, *core))
+    elif isinstance(answer, Region):
+        yield np.broadcast_to(answer.log_threshold, n)
     elif isinstance(answer, tuple):
         for part in answer:
             yield from arrays_of(part, n)

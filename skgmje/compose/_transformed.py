@@ -21,6 +21,7 @@ from skgmje._backend import as_generator
 from skgmje._bridges import as_mixture
 from skgmje._callbacks import DensityEstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
+from skgmje._options import as_asked
 from skgmje._sklearn import _fit_context
 from skgmje._validation import (
     as_given,
@@ -496,7 +497,9 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
     def __setstate__(self, state):
         super().__setstate__(state)
         if "transformer_" in state:
-            self._bijection = bijection(self.transformer_, self.log_det)
+            # Files of before have no `_asked`.
+            log_det = getattr(self, "_asked", self).log_det
+            self._bijection = bijection(self.transformer_, log_det)
 
     def _rebuild(self):
         """Try what a file says."""
@@ -510,6 +513,7 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
                 f"{self.transformer_!r} only the mass {mass.value:.2g}. Use a density "
                 "that fits its samples, or a transformer onto the whole space."
             )
+        self._asked = as_asked(self)
         self.image_mass_, self.image_mass_error_ = mass
 
     def score_samples(self, X):

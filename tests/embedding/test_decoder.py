@@ -304,7 +304,7 @@ def test_constant_pixels(X):
         ({"n_centers": 0}, "n_centers"),
         ({"kernel": IsotropicKernel(kappa=0)}, "'kappa' parameter of IsotropicKernel"),
         ({"kernel": "round"}, "'kernel' parameter of KernelDecoder"),
-        ({"kernel": IsotropicKernel}, "'kernel' parameter of KernelDecoder"),
+        ({"kernel": IsotropicKernel}, "kernel: IsotropicKernel is a class"),
         ({"trainer": {"max_bytes": 1e6}}, "KernelDecoder has them in memory"),
     ],
 )

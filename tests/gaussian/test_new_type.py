@@ -1,4 +1,4 @@
-"""A sixth covariance type, written here and registered, works everywhere.
+"""A further covariance type, written here and registered, works everywhere.
 
 Private modules are imported as a new type's own file in the library does.
 """
@@ -32,13 +32,13 @@ from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import GasGrowth
 from skgmje.modules import Prototypes
 
-NAME = "tied-diag"
+NAME = "common-diag"
 
 
 Diag = type(COVARIANCE_TYPES["diag"])
 
 
-class TiedDiagKernel(Diag.loops):
+class CommonDiagKernel(Diag.loops):
     """Hot loops: those of variances, which all components share."""
 
     def _prepare(self, limit):
@@ -57,11 +57,11 @@ class TiedDiagKernel(Diag.loops):
         return pool[None] + prior.reg_covar
 
 
-class TiedDiag(Diag):
+class CommonDiag(Diag):
     """All components share their variances, shape (..., 1, d)."""
 
     name = NAME
-    loops = TiedDiagKernel
+    loops = CommonDiagKernel
     wider = ("tied", "diag", "low-rank", "full")
     sklearn_name = None
     auto_from = 0
@@ -93,12 +93,12 @@ class TiedDiag(Diag):
 
 def pytest_configure(config):
     """Register the type where this file is a plugin, before tests are collected."""
-    COVARIANCE_TYPES[NAME] = TiedDiag()
+    COVARIANCE_TYPES[NAME] = CommonDiag()
 
 
 @pytest.fixture
 def registered(monkeypatch):
-    monkeypatch.setitem(COVARIANCE_TYPES, NAME, TiedDiag())
+    monkeypatch.setitem(COVARIANCE_TYPES, NAME, CommonDiag())
 
 
 @pytest.fixture

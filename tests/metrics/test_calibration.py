@@ -80,7 +80,7 @@ def test_metrics_take_what_was_observed_and_then_the_distribution(pair):
         ], name
         one = metric(y_true=pair[1], distribution=pair[0])
         assert np.isfinite(one).all()
-        with pytest.raises(TypeError, match="is not one Gaussian mixture"):
+        with pytest.raises(TypeError, match="Give the targets first"):
             metric(*pair)
 
 

@@ -4,6 +4,7 @@ import copy
 import re
 import warnings
 from ast import literal_eval
+from operator import attrgetter
 
 import pytest
 from numpy.testing import assert_equal
@@ -43,14 +44,8 @@ def load(path, estimator):
         names = re.search(r"with the names (\[.*?\])", str(error))
         if names is None:
             raise
-    params = estimator.get_params()
-    return skgmje.load(
-        path,
-        custom={
-            name: params.get(name.replace(".", "__"))
-            for name in literal_eval(names.group(1))
-        },
-    )
+    wanted = literal_eval(names.group(1))
+    return skgmje.load(path, custom={n: attrgetter(n)(estimator) for n in wanted})
 
 
 @pytest.mark.parametrize(("estimator", "data", "changes"), [*changes()])
