@@ -20,7 +20,7 @@ from skgmje.costs import COSTS, approximate_identity
 from skgmje.datasets import ALIGNMENT_TASKS
 from skgmje.embedding import LOSSES, ImageAugmentation
 from skgmje.ensemble import StackingDensity
-from skgmje.gaussian import Bandwidths, Grams, Mixture, gaussian_log_gram, grams
+from skgmje.gaussian import Bandwidths, Grams, Mixture, Region, gaussian_log_gram, grams
 from skgmje.inspection import DensityDisplay, GraphDisplay, MixtureDisplay
 from skgmje.mixture import GasGrowth, GaussianMixture, GrowingNeuralGasMixture
 from skgmje.neural_gas import GasState
@@ -494,6 +494,8 @@ def flat(answer):
         yield answer.detach().numpy()
     elif isinstance(answer, Mixture):
         yield from flat([answer.weights, answer.means, answer.covariances])
+    elif isinstance(answer, Region):
+        yield from flat([answer.log_threshold, answer.mixture])
     elif isinstance(answer, tuple | list):
         for part in answer:
             yield from flat(part)

@@ -19,6 +19,7 @@ from skgmje.costs import COSTS
 from skgmje.embedding import Encoder, GJEEmbedder, GMJEEmbedder, KernelDecoder
 from skgmje.gaussian import grams
 from skgmje.mixture import GaussianMixture, KernelMixtureDensity
+from tests.sources import targets_of
 from tests.test_common import FIRST, NOISE
 from tests.test_place_in_batch import FURTHER, ask, methods_of, rows_of
 
@@ -113,12 +114,12 @@ def first_of(kind):
     return next(estimator for estimator in FIRST if type(estimator) is kind)
 
 
-def fitted(estimator, X=X, y=Y, **params):
+def fitted(estimator, X=X, y=None, **params):
     """Return a copy that is fitted, with a seed where it takes one."""
     estimator = clone(estimator)
     if "random_state" in estimator.get_params():
         estimator.set_params(random_state=0)
-    return estimator.fit(X, y, **params)
+    return estimator.fit(X, targets_of(estimator, Y) if y is None else y, **params)
 
 
 def answers(estimator):

@@ -19,6 +19,7 @@ from skgmje.embedding import GJEEmbedder
 from skgmje.gaussian import grams
 from skgmje.metrics import crps, mean_log_likelihood, rmse
 from skgmje.mixture import GaussianMixture
+from tests.sources import targets_of
 from tests.test_common import FIRST
 from tests.test_integer_inputs import CALLS, VALUES, Given, flat, listed
 from tests.test_place_in_batch import methods_of, rows_of
@@ -93,7 +94,7 @@ X, Y = X.round(), Y.round(1)
 
 def told(estimator, convert):
     """Fit to what `convert` makes of the samples; return what the estimator says."""
-    rows, targets = convert(X), convert(Y)
+    rows, targets = convert(X), convert(targets_of(estimator, Y))
     params = {"sample_weight": convert(np.arange(len(X)) % 3 + 1.0)}
     takes = has_fit_parameter(estimator, "sample_weight")
     fit = fitted(estimator, rows, targets, **params if takes else {})
