@@ -20,6 +20,7 @@ from skgmje.mixture import (
     GaussianMixture,
     GrowingNeuralGasMixture,
     KernelMixtureDensity,
+    MixtureClassifier,
 )
 from skgmje.utils import all_estimators
 
@@ -124,6 +125,16 @@ def test_answers_are_lazy_and_have_the_bits_of_arrays(estimator):
         assert_array_equal(lazy.compute(), expected)
         narrow = answer(LAZY.astype(np.float32))
         assert narrow.compute().dtype == narrow.dtype
+
+
+def test_classes_are_lazy():
+    classifier = MixtureClassifier(covariance_type="full", shrinkage=2)
+    classifier.fit(X, np.array(["a", "b", "c"])[np.tile(load_iris().target, 4)])
+    for method in ("predict", "predict_proba", "predict_log_proba"):
+        lazy, expected = (getattr(classifier, method)(data) for data in (LAZY, X))
+        assert isinstance(lazy, da.Array)
+        assert (lazy.shape, lazy.dtype) == (expected.shape, expected.dtype)
+        assert_array_equal(lazy.compute(), expected)
 
 
 def test_nothing_is_computed_before_it_is_asked_for():

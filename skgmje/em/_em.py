@@ -506,7 +506,9 @@ def _finish(iterations, start):
 def _result(state, start):
     """Return the :class:`EMResult` of the last state."""
     kernel, bounds, added, converged, stats, background = state
-    mixture = as_mixture(kernel, start.covariance_type) if bounds else start
+    mixture = start if isinstance(start, Mixture) else Mixture(*start)
+    if bounds:
+        mixture = as_mixture(kernel, start.covariance_type)
     n_dropped = len(start.weights) - mixture.n_components
     given = mixture, bounds, len(bounds), converged, n_dropped, added, stats
     return EMResult(*given, background)

@@ -1,6 +1,7 @@
 """Displays of clusters: what a search for models has tried, and how sure labels are."""
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from skgmje._bridges import as_mixture, find_estimator
 from skgmje.inspection._canvas import (
@@ -86,7 +87,7 @@ class SelectionDisplay:
 
         Parameters
         ----------
-        estimator : fitted GaussianMixture
+        estimator : fitted GaussianMixture, or a search or pipeline of one
             With ``n_components="auto"`` or ``covariance_type="auto"``.
 
         criterion : {'bic', 'icl', 'stability', 'mean_test_score'}, default=None
@@ -116,6 +117,9 @@ class SelectionDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         estimator = find_estimator(estimator)
+        if isinstance(estimator, Pipeline):
+            # What was tried is the same in whatever coordinates.
+            estimator = find_estimator(estimator[-1])
         table = getattr(estimator, "cv_results_", None)
         if table is None or "param_covariance_type" not in table:
             raise TypeError(

@@ -8,12 +8,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._parallel import Runner, task_seed
-from skgmje._validation import check_numbers
+from skgmje._validation import check_count, check_numbers, check_rows
 from skgmje._warnings import warn
 from skgmje.em import expectation_maximization
 from skgmje.em._select import fit_selected
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.mixture._gaussian_mixture import regularisation
+from skgmje.mixture._gaussian_mixture import GaussianMixture, regularisation
 
 # What is compared has to be at its optimum, whatever the tolerance of the estimator.
 TOL, MAX_ITER = 1e-5, 1000
@@ -69,6 +69,11 @@ class MixtureBootstrap(NamedTuple):
         interval : MixtureBootstrap
             With the lower and the upper ends along the first axis.
         """
+        if not 0 < confidence < 1:
+            raise ValueError(
+                f"confidence={confidence!r} must be a share between 0 and 1, such as "
+                "0.95."
+            )
         ends = 0.5 - 0.5 * confidence, 0.5 + 0.5 * confidence
         return MixtureBootstrap(*(np.quantile(part, ends, axis=0) for part in self))
 
@@ -111,7 +116,10 @@ def bootstrap_mixture(
     Raises
     ------
     TypeError
-        If the estimator is no Gaussian mixture.
+        If the estimator is no Gaussian mixture, or one with a background.
+
+    ValueError
+        If `n_resamples` is below 2.
 
     See Also
     --------
@@ -133,9 +141,11 @@ def bootstrap_mixture(
     >>> bool(abs(found.standard_errors.means[0, 0] - 0.05) < 0.01)
     True
     """
+    _check_mixture(estimator, "bootstrap_mixture")
     check_is_fitted(estimator)
+    _check_resamples(n_resamples, 2)
     start = estimator.mixture_
-    X = check_numbers(X, "X", ensure_all_finite="allow-nan")
+    X = check_rows(estimator, X, reset=False, allow_nan=True).astype(np.float64)
     settings = _settings(estimator, X)
     settings |= {"shrinkage": estimator.shrinkage_, "model": estimator.model_}
     seed = check_random_state(random_state).randint(2**31 - 1)
@@ -155,6 +165,25 @@ def bootstrap_mixture(
             UserWarning,
         )
     return MixtureBootstrap(*map(np.stack, zip(*fits, strict=True)))
+
+
+def _check_mixture(estimator, function):
+    """Raise unless an estimator is what a function goes on from."""
+    if not isinstance(estimator, GaussianMixture):
+        raise TypeError(
+            f"{function} takes a GaussianMixture of skgmje, and got {estimator!r}. "
+            "Give one, of a search its best_estimator_."
+        )
+
+
+def _check_resamples(n_resamples, least):
+    """Raise unless there are enough resamples."""
+    check_count(n_resamples=n_resamples)
+    if n_resamples < least:
+        raise ValueError(
+            f"n_resamples={n_resamples} are too few for a standard error. Give "
+            f"{least} or more, such as 200."
+        )
 
 
 def _settings(estimator, X):
@@ -253,7 +282,11 @@ def likelihood_ratio_test(
     Raises
     ------
     ValueError
-        If a setting of the estimator is 'auto': the hypothesis has to be one.
+        If a setting of the estimator is 'auto': the hypothesis has to be one; if there
+        is a background, or if an entry is missing.
+
+    TypeError
+        If the estimator is no :class:`GaussianMixture`.
 
     See Also
     --------
@@ -275,6 +308,13 @@ def likelihood_ratio_test(
     >>> likelihood_ratio_test(GaussianMixture(1), X, **test).p_value
     0.05
     """
+    _check_mixture(estimator, "likelihood_ratio_test")
+    check_count(n_resamples=n_resamples)
+    if estimator.background:
+        raise ValueError(
+            "background=True: the test is of Gaussian mixtures, without a background. "
+            "Set background=False."
+        )
     names = "n_components", "covariance_type", "shrinkage"
     setting = tuple(getattr(estimator, name) for name in names)
     free = [n for n, value in zip(names, setting, strict=True) if value == "auto"]
@@ -283,7 +323,13 @@ def likelihood_ratio_test(
             f"{free[0]}='auto' is no hypothesis to test. Set it to a value, for "
             "example that of a fit."
         )
-    X = check_numbers(X, "X", ensure_min_samples=setting[0] + 1)
+    how = {"ensure_min_samples": setting[0] + 1, "ensure_all_finite": "allow-nan"}
+    X = check_numbers(X, "X", **how)
+    if np.isnan(X).any():
+        raise ValueError(
+            "X has NaN, and samples are simulated without. Leave out samples with "
+            "missing entries, or fill them by GaussianMixture.impute."
+        )
     how = _settings(estimator, X) | {
         "rank": estimator.rank,
         "annealing": estimator.annealing,

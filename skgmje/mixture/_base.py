@@ -345,7 +345,8 @@ class MixtureDensityMixin(DensityEstimatorMixin):
             raise NoMixtureError(
                 f"{name}(background=True) is no Gaussian mixture: it has a constant "
                 f"density, too. Fit with background=False, or take its components by "
-                f"{name}.from_parameters(weights_, means_, covariances_)."
+                f"{name}.from_parameters(weights_, means_, covariances_, "
+                "covariance_type_)."
             )
         return self._gaussians
 

@@ -358,8 +358,11 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
         labels : ndarray of shape (n_samples,)
             Entries of `classes_`.
         """
-        labels = super().predict(X)
-        return self.classes_[labels]
+        check_is_fitted(self)
+        return self._each_chunk(X, self._classes_of, dtype=self.classes_.dtype)
+
+    def _classes_of(self, rows):
+        return self.classes_[self._clusters(rows)]
 
     def predict_proba(self, X):
         """Compute the probability of each class for each sample.

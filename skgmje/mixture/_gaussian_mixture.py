@@ -152,8 +152,10 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         Whether a constant density over the box around the samples stands beside the
         components, with a weight of its own: :meth:`predict` says -1 there, and
         :meth:`predict_proba` has a last column of it. Such a fit takes three starts at
-        least. What is then no Gaussian mixture has no `mixture_`, no :meth:`condition`
-        and no :meth:`marginal`.
+        least. What is then no Gaussian mixture has no `mixture_`, no :meth:`condition`,
+        no :meth:`marginal` and no :meth:`impute`. Outside the box there are components
+        only.
+
     criterion : {'held-out', 'bic', 'icl', 'stability'}, default='held-out'
         What chooses the settings that are 'auto': the log-likelihood of samples held
         out, for densities; for clusters :meth:`bic` or :meth:`icl` of all samples, or
@@ -664,6 +666,11 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         -------
         X : ndarray of shape (n_samples, n_features)
             A copy without NaN.
+
+        Raises
+        ------
+        TypeError
+            If the fit has a background: it is no Gaussian mixture.
         """
         X = self._check_predict(X).copy()
         mixture = self.mixture_

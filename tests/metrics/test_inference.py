@@ -2,13 +2,18 @@
 
 import numpy as np
 import pytest
+import sklearn.mixture
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
 
-from skgmje import GaussianMixture
+from skgmje import GaussianMixture, StudentMixture
 from skgmje.gaussian import COVARIANCE_TYPES
-from skgmje.metrics import bootstrap_mixture, likelihood_ratio_test
+from skgmje.metrics import (
+    MixtureBootstrap,
+    bootstrap_mixture,
+    likelihood_ratio_test,
+)
 
 BLOBS, _ = make_blobs(300, 2, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
 
@@ -62,6 +67,38 @@ def test_what_cannot_be_is_named():
             likelihood_ratio_test(GaussianMixture(**{name: "auto"}), BLOBS)
     with pytest.raises(ValueError, match="minimum of 4"):
         likelihood_ratio_test(GaussianMixture(3), BLOBS[:3])
+    for other in (sklearn.mixture.GaussianMixture(2), StudentMixture(2)):
+        for function in (bootstrap_mixture, likelihood_ratio_test):
+            with pytest.raises(TypeError, match="takes a GaussianMixture of skgmje"):
+                function(other.fit(BLOBS), BLOBS)
+    with pytest.raises(ValueError, match=r"background=True.*Set background=False"):
+        likelihood_ratio_test(background, BLOBS)
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1, 2.5])
+def test_resamples_are_enough(count):
+    fitted = GaussianMixture(2, random_state=0).fit(BLOBS)
+    with pytest.raises(ValueError, match=f"n_resamples={count}"):
+        bootstrap_mixture(fitted, BLOBS, n_resamples=count)
+    if count != 1:
+        with pytest.raises(ValueError, match=f"n_resamples={count}"):
+            likelihood_ratio_test(fitted, BLOBS, n_resamples=count)
+
+
+def test_samples_are_those_of_the_fit():
+    fitted = GaussianMixture(2, random_state=0).fit(BLOBS)
+    with pytest.raises(ValueError, match=r"3 features.* 2 features"):
+        bootstrap_mixture(fitted, np.ones((9, 3)))
+    holes = np.where(BLOBS > 10, np.nan, BLOBS)
+    with pytest.raises(ValueError, match=r"X has NaN.*impute"):
+        likelihood_ratio_test(fitted, holes)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95, np.nan])
+def test_confidence_is_a_share(confidence):
+    found = MixtureBootstrap(np.ones((3, 1)), np.ones((3, 1, 1)), np.ones((3, 1, 1, 1)))
+    with pytest.raises(ValueError, match=r"confidence=.*between 0 and 1"):
+        found.interval(confidence)
 
 
 def test_a_component_that_is_needed_is_found():

@@ -182,3 +182,12 @@ def test_streams_do_not_go_on_without_the_background():
     with pytest.raises(ValueError, match=r"partial_fit.*background=True.*Call fit"):
         model.partial_fit(X)
     assert model.fit(X).partial_fit(X).n_iter_ > 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_components_are_a_mixture_as_it_says(kind):
+    model = fitted(kind)
+    with pytest.raises(TypeError, match=r"from_parameters\(.*covariance_type_\)"):
+        as_mixture(model)
+    parts = model.weights_, model.means_, model.covariances_, model.covariance_type_
+    assert as_mixture(GaussianMixture.from_parameters(*parts)).n_components == 3

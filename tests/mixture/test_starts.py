@@ -115,3 +115,11 @@ def test_function_gives_labels_or_responsibilities():
 def test_function_that_gives_no_start_is_named(function, message):
     with pytest.raises(ValueError, match=message):
         GaussianMixture(2, init_params=function).fit(IRIS)
+
+
+@pytest.mark.parametrize("params", [{}, {"covariance_type": "auto"}])
+def test_without_iterations_settings_are_chosen_from_starts(params):
+    mixture = GaussianMixture("auto", max_iter=0, random_state=0, **params)
+    rows = np.random.default_rng(0).normal(size=(60, 2)) + [[0, 0], [9, 0]] * 30
+    assert np.isfinite(mixture.fit(rows).score(rows))
+    assert mixture.n_iter_ == 0
