@@ -66,6 +66,10 @@ DISPLAYS = {
     "DensityDisplay": GaussianMixture(2, random_state=0),
     "CalibrationDisplay": CONDITIONAL,
     "ConditionalDensityDisplay": CONDITIONAL,
+    "ClassificationDisplay": GaussianMixture(2, random_state=0),
+    "SelectionDisplay": GaussianMixture(
+        "auto", covariance_type="diag", criterion="bic", random_state=0
+    ),
 }
 
 
@@ -88,7 +92,7 @@ def _close_figures():
 
 def draw(name, estimator, X):
     display = getattr(inspection, name)
-    if name == "LossCurveDisplay":
+    if name in ("LossCurveDisplay", "SelectionDisplay"):
         return display.from_estimator(estimator)
     if "Calibration" in name or "Conditional" in name:
         return display.from_estimator(estimator, X, X[:, 0])
