@@ -41,9 +41,9 @@ from skgmje.metrics._surprise import conditional_surprise, feature_surprise
 from skgmje.metrics._transport import TransportMap, transport_map, wasserstein
 
 __all__ = [
+    "Bounds",
     "LikelihoodRatioTest",
     "MixtureBootstrap",
-    "Bounds",
     "MonteCarloEstimate",
     "TransportMap",
     "TwoSampleTest",
