@@ -70,7 +70,7 @@ class SelectionDisplay:
     >>> X = np.random.default_rng(0).normal(size=(100, 2)) + [[0, 0], [9, 0]] * 50
     >>> mixture = GaussianMixture("auto", covariance_type="EII", criterion="bic")
     >>> display = SelectionDisplay.from_estimator(mixture.fit(X))
-    >>> display.n_components[display.values.argmin()]
+    >>> int(display.n_components[display.values.argmin()])
     2
     """
 
