@@ -96,8 +96,9 @@ class Parts(NamedTuple):
 
     def above(self, logs):
         """Return the share of the mass where the log-density is above logs (n,)."""
-        width = self.high - self.low
-        with np.errstate(invalid="ignore", divide="ignore"):
+        # Where densities are 0 both ends are -inf, and what lies between has no mass.
+        with np.errstate(all="ignore"):
+            width = self.high - self.low
             share = np.clip((self.high - logs[:, None]) / width, 0.0, 1.0)
         share = np.where(width > 0, share, self.high > logs[:, None])
         return (self.mass * share).sum(axis=1) / self.mass.sum(axis=1)

@@ -20,7 +20,7 @@ FAR_PER_FEATURE, FAR = 0.1, 5.0
 MAX_FOLDED = 500
 
 # Share of samples that is nearly all, and that of a variance which blurs clusters.
-NEARLY_ALL, BLURRING = 0.95, 0.1
+NEARLY_ALL, BLURRING = 0.95, 0.5
 
 
 def copies(weight, n_samples):

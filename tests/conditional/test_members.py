@@ -24,7 +24,6 @@ from skgmje.conditional._stack_model import (
     Calibration,
     calibrate,
     crps_terms,
-    prune,
     stack_weights,
 )
 from skgmje.gaussian import Mixture
@@ -217,15 +216,14 @@ def test_calibration_finds_the_width():
     assert_allclose(Calibration().apply(wide).covariances, wide.covariances)
 
 
-def test_pruned_mixtures_keep_moments():
+def test_reduced_mixtures_keep_moments():
     rng = np.random.RandomState(0)
     weights = rng.dirichlet(np.ones(20), size=7)
     means, roots = rng.normal(size=(7, 20, 2)), rng.normal(size=(7, 20, 2, 2))
     full = Mixture(weights, means, roots @ np.swapaxes(roots, -1, -2) + np.eye(2))
     diag = Mixture(weights, means[..., :1], roots[..., :1, 0] ** 2 + 0.1, "diag")
     for mixture in (full, diag):
-        small = prune(mixture, 5)
+        small = mixture.reduce(5)
         assert small.n_components == 5
         assert_allclose(small.mean, mixture.mean, atol=1e-10)
         assert_allclose(small.covariance, mixture.covariance, atol=1e-10)
-        assert prune(mixture, 30) is mixture
