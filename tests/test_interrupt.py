@@ -91,6 +91,14 @@ JOINT = Prototypes(2, 4, torch.Generator(), covariance_type="diag")
 FITS["source-module"] = conditional(TrainedModule(JOINT, max_iter=8))
 
 
+@pytest.fixture(autouse=True)
+def _hears_signals():
+    """Let Ctrl-C be heard, which shells tell processes in the background to ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Interrupter:
     """Sends Ctrl-C at given calls of a function, or of any function of the package."""
 
