@@ -274,6 +274,7 @@ pytestmark = [
         # Some checks fit 27 samples of 30 features, columns of two values, or samples
         # about 100, of which it is right to warn.
         "n_samples=.* are few:UserWarning",
+        "background=True. .*:UserWarning",
         ".*many of the values of columns:UserWarning",
         "y has no values but -1 and 1:UserWarning",
         "PowerTransformer.* loses what tells samples apart:UserWarning",
