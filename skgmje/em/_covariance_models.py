@@ -254,6 +254,14 @@ def layout_of(covariance_type):
     return covariance_type if model is None else model.covariance_type
 
 
+def count_parameters(mixture, name):
+    """Return the number of free parameters of a mixture of a model, or of a type."""
+    model, (k, d) = find_model(name), mixture.means.shape
+    if model is None:
+        return mixture.n_parameters
+    return k * (1 + d) - 1 + model.n_parameters(k, d)
+
+
 def kind_of(covariance_type):
     """Return the covariance type that a model is stored as."""
     return COVARIANCE_TYPES[layout_of(covariance_type)]

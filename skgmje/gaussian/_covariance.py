@@ -20,6 +20,12 @@ def common_type(first, second):
     return next(name for name in own if name in candidates)
 
 
+def simplest_type(first, second):
+    """Return 'diag' if that holds the matrices of both types, else 'full'."""
+    common = common_type(first, second)
+    return "diag" if "diag" in (common, *COVARIANCE_TYPES[common].wider) else "full"
+
+
 def widen(mixture, covariance_type):
     """Return the covariances of `mixture` in a type that can hold them."""
     if covariance_type == mixture.covariance_type:

@@ -21,9 +21,9 @@ _REACH = 5.0
 def runnalls(weights, means, covariances, n_components):
     """Merge the pairs that cost least in n mixtures (n, K), (n, K, d), (n, K, d, d)."""
     step = max(1, _PAIRS // means.shape[1] ** 2)
+    arrays = weights, means, covariances
     parts = [
         _merge_all(*(a[i : i + step].copy() for a in arrays), n_components)
-        for arrays in [(weights, means, covariances)]
         for i in range(0, len(means), step)
     ]
     return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
@@ -37,14 +37,14 @@ def _merge_all(weights, means, covariances, n_components):
     every = np.arange(n)
     log_dets = _log_det(covariances)
 
-    def merged(i):
-        """Merge component i (n,) of each mixture with every one: (n, K, ...)."""
+    def merged(i, others=...):
+        """Merge component i (n,) of each mixture with every one, or with some."""
         own = every, i
-        total = weights[own][:, None] + weights
-        share = weights / np.where(total > 0, total, 1.0)
-        diff = means - means[own][:, None]
+        total = weights[own][:, None] + weights[others]
+        share = weights[others] / np.where(total > 0, total, 1.0)
+        diff = means[others] - means[own][:, None]
         spread = (share * (1 - share))[..., None, None] * diff[..., None]
-        inside = covariances - covariances[own][:, None]
+        inside = covariances[others] - covariances[own][:, None]
         inside = covariances[own][:, None] + share[..., None, None] * inside
         mean = means[own][:, None] + share[..., None] * diff
         return total, mean, inside + spread * diff[..., None, :]
@@ -68,8 +68,9 @@ def _merge_all(weights, means, covariances, n_components):
     for _ in range(size - n_components):
         i = best.argmin(axis=1)
         j = partner[every, i]
-        for array, new in zip((weights, means, covariances), merged(i), strict=True):
-            array[every, i] = new[every, j]
+        pair = merged(i, (every[:, None], j[:, None]))
+        for array, new in zip((weights, means, covariances), pair, strict=True):
+            array[every, i] = new[:, 0]
         log_dets[every, i] = _log_det(covariances[every, i])
         alive[every, j] = False
         weights[every, j] = 0.0

@@ -82,7 +82,7 @@ class Region:
         thresholds = to_numpy(self.log_threshold).ravel()
         return [
             ends
-            for part, rows in _blocks(as_batch(self.mixture), 1)
+            for part, rows in _blocks(as_batch(self.mixture))
             for ends in _find_ends(part, thresholds[rows])
         ]
 
@@ -142,7 +142,7 @@ def _all_parts(mixture, n_samples, random_state):
     """Yield :class:`Parts` of some mixtures, and which of them they are."""
     batch, d = as_batch(mixture), mixture.n_features
     if d == 1:
-        yield from ((_cells(part), rows) for part, rows in _blocks(batch, 1))
+        yield from ((_cells(part), rows) for part, rows in _blocks(batch))
         return
     if not isinstance(n_samples, Integral) or n_samples < 1:
         raise ValueError(f"n_samples={n_samples!r} must be a positive int.")
@@ -153,10 +153,11 @@ def _all_parts(mixture, n_samples, random_state):
         yield Parts(logs, logs, np.ones(logs.shape)), rows
 
 
-def _blocks(batch, n_entries):
+def _blocks(batch, n_entries=None):
     """Yield parts of a batch of mixtures that fit the memory, and their rows."""
     n, n_components = batch.means.shape[:2]
-    if n_entries == 1:
+    if n_entries is None:
+        # As many as the density at all places has terms.
         n_entries = _count_places(n_components) * n_components**2
     step = block_rows(n_entries)
     for start in range(0, n, step):

@@ -9,7 +9,7 @@ from skgmje._backend import logsumexp, namespace, to_numpy
 from skgmje._bridges import as_mixture
 from skgmje._settings import own_errors
 from skgmje.gaussian._checks import check_partner
-from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type, widen
+from skgmje.gaussian._covariance import COVARIANCE_TYPES, simplest_type, widen
 from skgmje.gaussian._density import flat_pairs, gaussian_log_prob
 from skgmje.metrics._monte_carlo import check_draws, mean_estimate, monte_carlo_kl
 
@@ -236,8 +236,7 @@ def _negative_entropies(mixture):
 
 def _component_divergences(first, second):
     """Return the divergences of all pairs of components, (I, J)."""
-    common = common_type(first.covariance_type, second.covariance_type)
-    name = "diag" if "diag" in (common, *COVARIANCE_TYPES[common].wider) else "full"
+    name = simplest_type(first.covariance_type, second.covariance_type)
     kind, xp = COVARIANCE_TYPES[name], namespace(first.means)
     spread, covariances = (widen(mixture, name) for mixture in (first, second))
     precisions = kind.precisions(covariances)

@@ -1,6 +1,7 @@
 """Optimal transport between Gaussian mixtures."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from skgmje._backend import (
 from skgmje._bridges import as_mixture
 from skgmje._settings import own_errors
 from skgmje.gaussian._checks import check_partner, check_rows
-from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type, widen
+from skgmje.gaussian._covariance import simplest_type, widen
 from skgmje.gaussian._density import block_rows
 
 # Squared distances below this share of the variances are computed anew, without the
@@ -135,10 +136,10 @@ class TransportMap:
 
     def __call__(self, X):
         """Return the mean of the places that each sample may go to, shaped as X."""
-        X, shares, maps = self._prepare(X)
+        X, shares = self._share(X)
         return sum(
             shares[:, [k]] * (mean + (X - center) @ matrix)
-            for k, (center, matrix, mean) in enumerate(maps)
+            for k, (center, matrix, mean) in enumerate(self._moves)
         )
 
     def sample(self, X, random_state=None):
@@ -157,42 +158,36 @@ class TransportMap:
         moved : ndarray of shape (n_samples, n_features)
             Distributed as the target, if `X` is as the source.
         """
-        X, shares, maps = self._prepare(X)
+        X, shares = self._share(X)
         draws = as_generator(random_state).random((len(X), 1))
         chosen = (np.cumsum(shares, axis=1) < draws * shares.sum(axis=1)[:, None]).sum(
             1
         )
         moved = np.empty(X.shape)
-        for k, (center, matrix, mean) in enumerate(maps):
+        for k, (center, matrix, mean) in enumerate(self._moves):
             own = chosen == k
             moved[own] = mean + (X[own] - center) @ matrix
         return moved
 
-    def _prepare(self, X):
-        """Return samples, the share of each move in them, and the moves as maps."""
+    @cached_property
+    def _moves(self):
+        """The map of each pair of components: about what, its matrix, and where to."""
+        first, second = np.nonzero(self.plan)
+        old, new = (widen(mixture, "full") for mixture in (self.source, self.target))
+        roots = np.linalg.cholesky(old[first])
+        values, vectors = np.linalg.eigh(_turned(roots) @ new[second] @ roots)
+        # With S = L L^T the map is L^-T (L^T S' L)^(1/2) L^-1.
+        sides = _turned(np.linalg.inv(roots)) @ vectors
+        matrices = sides * np.sqrt(np.maximum(values, 0))[:, None] @ _turned(sides)
+        means = self.source.means[first], matrices, self.target.means[second]
+        return list(zip(*means, strict=True))
+
+    def _share(self, X):
+        """Return checked samples, and the share of each move in them, (n, n_moves)."""
         X = np.atleast_2d(check_rows(np.asarray(X, np.float64), self.source))
         first, second = np.nonzero(self.plan)
         weights = self.plan[first, second] / self.plan.sum(axis=1)[first]
-        shares = self.source.responsibilities(X)[:, first] * weights
-        size = self.source.n_features
-        old, new = (
-            COVARIANCE_TYPES[m.covariance_type].dense(
-                m.covariances, m.n_components, size
-            )
-            for m in (self.source, self.target)
-        )
-        roots = np.linalg.cholesky(old[first])
-        inner = roots.transpose(0, 2, 1) @ new[second] @ roots
-        values, vectors = np.linalg.eigh(inner)
-        half = (
-            vectors
-            * np.sqrt(np.maximum(values, 0))[:, None]
-            @ vectors.transpose(0, 2, 1)
-        )
-        inverse = np.linalg.inv(roots)
-        matrices = inverse.transpose(0, 2, 1) @ half @ inverse
-        means = self.source.means[first], matrices, self.target.means[second]
-        return X, shares, list(zip(*means, strict=True))
+        return X, self.source.responsibilities(X)[:, first] * weights
 
 
 def _turned(matrices):
@@ -275,8 +270,7 @@ def _squared_distances(p, q):
     """Return squared Wasserstein distances of all pairs of components, (I, J)."""
     xp = namespace(p.means)
     diff = p.means[:, None] - q.means
-    common = common_type(p.covariance_type, q.covariance_type)
-    if "diag" in (common, *COVARIANCE_TYPES[common].wider):
+    if simplest_type(p.covariance_type, q.covariance_type) == "diag":
         scales = [widen(mixture, "diag") ** 0.5 for mixture in (p, q)]
         diff = xp.concat([diff, scales[0][:, None] - scales[1]], axis=-1)
         return xp.sum(diff * diff, axis=-1)

@@ -8,7 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from skgmje._parallel import Failure, Runner, attempt
 from skgmje._warnings import warn
-from skgmje.em._covariance_models import MODELS, find_model, kind_of
+from skgmje.em._covariance_models import MODELS, count_parameters, kind_of
 from skgmje.em._em import expectation_maximization
 from skgmje.em._select import Selection, count_distinct
 from skgmje.em._start_pool import StartPool
@@ -147,11 +147,8 @@ def _fit(X, weight, pool, labels, size, model, params):
 def _judge(X, weight, result, size, model, sound):
     """Return the criteria of a fit."""
     weight = np.ones(len(X)) if weight is None else weight
-    mixture, kind = result.mixture, find_model(model)
-    n_parameters = mixture.n_parameters
-    if kind is not None:
-        k, d = mixture.means.shape
-        n_parameters = k * (1 + d) - 1 + kind.n_parameters(k, d)
+    mixture = result.mixture
+    n_parameters = count_parameters(mixture, model)
     total = float(weight @ mixture.log_prob(X, missing="marginal"))
     bic = n_parameters * float(np.log(weight.sum())) - 2 * total
     resp = mixture.responsibilities(X, missing="marginal")

@@ -16,7 +16,7 @@ from skgmje.em._background import Background, without_noise
 from skgmje.em._covariance_models import (
     MODELS,
     SYNONYMS,
-    find_model,
+    count_parameters,
     layout_of,
     model_name,
 )
@@ -531,11 +531,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         return self._count_parameters()
 
     def _count_parameters(self):
-        shape = self.means_.shape
-        model = find_model(self._model(self._gaussians))
-        if model is None:
-            return super()._count_parameters()
-        own = shape[0] * (1 + shape[1]) - 1 + model.n_parameters(*shape)
+        mixture = self._gaussians
+        own = count_parameters(mixture, self._model(mixture))
         return own + self._has_background
 
     def _model(self, mixture):
