@@ -64,7 +64,6 @@ SHARED = {
     "neural_gas._nodes": "labels and mixture of the nodes",
     "neural_gas._refine": "refinement of the nodes",
     "neural_gas._state": "the gas as a value, and its steps",
-    "neural_gas._steps": "rules of the gas, for the module that takes steps itself",
     "particles._bank": "the memory bank as a value, and its steps",
     "particles._resampling": "resampling by name",
 }

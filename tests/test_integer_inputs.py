@@ -14,7 +14,8 @@ from numpy.testing import assert_allclose
 from sklearn.base import is_regressor
 from sklearn.datasets import load_digits
 
-from skgmje import adaptation, costs, embedding, metrics, modules
+from skgmje import costs, embedding, metrics, modules, neural_gas, particles
+from skgmje import em as em_steps
 from skgmje.conditional import ConditionalMixtureDensity
 from skgmje.costs import COSTS, approximate_identity
 from skgmje.datasets import ALIGNMENT_TASKS
@@ -25,7 +26,7 @@ from skgmje.inspection import DensityDisplay, GraphDisplay, MixtureDisplay
 from skgmje.mixture import GasGrowth, GaussianMixture, GrowingNeuralGasMixture
 from skgmje.neural_gas import GasState
 from skgmje.outlier import DensityOutlierDetector, conformal_p_values
-from skgmje.particles import RESAMPLING, BankState
+from skgmje.particles import BankState
 from skgmje.utils import all_functions
 
 
@@ -79,8 +80,8 @@ class Given:
         return grams(self.rows(n), centers, 1.7 if self.binary else 14.7, **params)
 
     def gas(self):
-        gas = adaptation.adapt_gas(
-            adaptation.start_gas(self.rows()), self.rows(), insertion_interval=4
+        gas = neural_gas.adapt_gas(
+            neural_gas.start_gas(self.rows()), self.rows(), insertion_interval=4
         )
         return gas
 
@@ -134,7 +135,7 @@ def mixture_of_rows():
 
 def em(g, **params):
     start = one_of(2)
-    return adaptation.expectation_maximization(g.rows(), start, max_iter=2, **params)
+    return em_steps.expectation_maximization(g.rows(), start, max_iter=2, **params)
 
 
 def stack(g):
@@ -148,79 +149,75 @@ def stack(g):
 CALLS = {
     "skgmje.neural_gas.adapt_gas": [
         lambda g: g.gas(),
-        lambda g: adaptation.adapt_gas(g.own_gas(), g.rows(), mode="sequential"),
+        lambda g: neural_gas.adapt_gas(g.own_gas(), g.rows(), mode="sequential"),
     ],
-    "skgmje.particles.bank_mixture": lambda g: adaptation.bank_mixture(g.bank(), 1.5),
-    "skgmje.em.block_stats": lambda g: adaptation.block_stats(
+    "skgmje.particles.bank_mixture": lambda g: particles.bank_mixture(g.bank(), 1.5),
+    "skgmje.em.block_stats": lambda g: em_steps.block_stats(
         mixture(), g.rows(), center=[1, 2], sample_weight=g.weights(24)
     ),
-    "skgmje.particles.effective_sample_size": lambda g: (
-        adaptation.effective_sample_size(g.weights(7))
+    "skgmje.particles.effective_sample_size": lambda g: particles.effective_sample_size(
+        g.weights(7)
     ),
     "skgmje.em.expectation_maximization": [
         em,
         lambda g: em(g, sample_weight=g.weights(24)),
     ],
-    "skgmje.neural_gas.gas_components": lambda g: adaptation.gas_components(
+    "skgmje.neural_gas.gas_components": lambda g: neural_gas.gas_components(
         g.own_gas()
     ),
     "skgmje.neural_gas.gas_errors": [
-        lambda g: adaptation.gas_errors(g.own_gas(), g.rows()),
-        lambda g: adaptation.gas_errors(
+        lambda g: neural_gas.gas_errors(g.own_gas(), g.rows()),
+        lambda g: neural_gas.gas_errors(
             g.gas(), g.rows(), sample_weight=np.asarray(g.weights(24))
         ),
     ],
-    "skgmje.neural_gas.gas_labels": lambda g: adaptation.gas_labels(
+    "skgmje.neural_gas.gas_labels": lambda g: neural_gas.gas_labels(
         g.own_gas(), g.rows(), sample_weight=g.weights(24)
     ),
-    "skgmje.neural_gas.gas_mixture": lambda g: adaptation.gas_mixture(
+    "skgmje.neural_gas.gas_mixture": lambda g: neural_gas.gas_mixture(
         g.own_gas(), g.rows(), "diag", sample_weight=g.weights(24)
     ),
-    "skgmje.em.kernel_bandwidth": lambda g: adaptation.kernel_bandwidth(
+    "skgmje.em.kernel_bandwidth": lambda g: em_steps.kernel_bandwidth(
         g.rows(), g.rows(6, seed=1), g.weights(6)
     ),
-    "skgmje.em.merge_stats": lambda g: adaptation.merge_stats(
+    "skgmje.em.merge_stats": lambda g: em_steps.merge_stats(
         mixture(),
         *[
-            adaptation.block_stats(mixture(), g.rows(seed=i), center=np.zeros(2))
+            em_steps.block_stats(mixture(), g.rows(seed=i), center=np.zeros(2))
             for i in range(2)
         ],
     ),
-    "skgmje.neural_gas.nearest_nodes": lambda g: adaptation.nearest_nodes(
+    "skgmje.neural_gas.nearest_nodes": lambda g: neural_gas.nearest_nodes(
         g.rows(5, seed=1), g.rows()
     ),
     "skgmje.em.multiscale_bandwidths": lambda g: (
         (
-            adaptation.multiscale_bandwidths(g.rows(), g.rows(5, seed=1), g.weights(24))
+            em_steps.multiscale_bandwidths(g.rows(), g.rows(5, seed=1), g.weights(24))
         ).values
     ),
-    "skgmje.em.online_em": lambda g: adaptation.online_em(mixture(), g.rows()),
-    "skgmje.neural_gas.refine_gas": lambda g: adaptation.refine_gas(
+    "skgmje.neural_gas.refine_gas": lambda g: neural_gas.refine_gas(
         g.own_gas(), g.rows(), sample_weight=g.weights(24)
     ),
-    "skgmje.em.score_block": lambda g: adaptation.score_block(
+    "skgmje.em.score_block": lambda g: em_steps.score_block(
         mixture(), g.rows(), g.weights(24)
     ),
-    "skgmje.particles.start_bank": lambda g: adaptation.start_bank(g.rows()),
-    "skgmje.neural_gas.start_gas": lambda g: adaptation.start_gas(g.rows()),
-    "skgmje.em.start_mixture": lambda g: adaptation.start_mixture(
+    "skgmje.particles.start_bank": lambda g: particles.start_bank(g.rows()),
+    "skgmje.neural_gas.start_gas": lambda g: neural_gas.start_gas(g.rows()),
+    "skgmje.em.start_mixture": lambda g: em_steps.start_mixture(
         g.rows(), np.arange(24) % 2, sample_weight=g.weights(24)
     ),
     "skgmje.particles.step_bank": [
-        lambda g: adaptation.step_bank(g.bank(), g.rows(), 1.5, random_state=0),
-        lambda g: adaptation.step_bank(
+        lambda g: particles.step_bank(g.bank(), g.rows(), 1.5, random_state=0),
+        lambda g: particles.step_bank(
             g.bank(), g.rows(), 1.5, ess_threshold=2.0, random_state=0
         ),
     ],
-    "skgmje.em.weights_only": lambda g: adaptation.weights_only(
+    "skgmje.em.weights_only": lambda g: em_steps.weights_only(
         g.rows(), g.rows(3, seed=1), sample_weight=g.weights(24)
     ),
-    **{
-        f"skgmje.particles.{scheme.__name__}": (
-            lambda g, scheme=scheme: scheme(g.weights(9), 20, random_state=0)
-        )
-        for scheme in RESAMPLING.values()
-    },
+    "skgmje.particles.systematic_resampling": lambda g: particles.systematic_resampling(
+        g.weights(9), 20, random_state=0
+    ),
     "skgmje.costs.approximate_identity": [
         (
             lambda g, method=method: approximate_identity(
@@ -336,7 +333,6 @@ NO_ARRAYS = {
     "skgmje.as_mixture",
     "skgmje.datasets.make_alignment",
     "skgmje.datasets.make_digit_views",
-    "skgmje.datasets.make_paired_views",
     "skgmje.embedding.diagnose",  # calls the estimator's transform
     "skgmje.embedding.export_onnx",
     "skgmje.load",
@@ -362,14 +358,6 @@ NO_ARRAYS = {
 def module_of(name, *size, **params):
     cls = getattr(modules, name)
     return cls(*size, torch.Generator().manual_seed(0), dtype=torch.float64, **params)
-
-
-def updated(name, g, **params):
-    module = module_of(name, 4, 2, **params)
-    for seed in range(2):
-        batch = torch.as_tensor(g.rows(seed=seed))
-        module.update(batch, torch.Generator().manual_seed(0))
-    return module()
 
 
 def network(g):
@@ -450,9 +438,6 @@ VALUES = {
     ],
     "Heads": heads,
     "MixtureDensityNetwork": network,
-    "MemoryBankModule": lambda g: updated("MemoryBankModule", g),
-    "NeuralGasModule": lambda g: updated("NeuralGasModule", g),
-    "Prototypes": lambda g: updated("Prototypes", g, rule="online-em"),
     "ImageAugmentation": augmented,
     "AlignmentTask": [
         lambda g, task=task: task.log_prob(
@@ -538,9 +523,9 @@ def test_every_public_function_is_listed():
     assert not {*CALLS} & NO_ARRAYS
 
 
-def test_every_loss_cost_and_scheme_is_called():
+def test_every_loss_and_cost_is_called():
     costs = (cost.function for cost in COSTS.values())
-    functions = {*LOSSES.values(), *costs, *RESAMPLING.values()}
+    functions = {*LOSSES.values(), *costs}
     known = dict(all_functions())
     assert functions <= {known[name] for name in CALLS}
 
@@ -564,7 +549,7 @@ def test_pixels_as_bytes():
 
 @pytest.mark.parametrize("rows", [[["a", "b"]], [[1j, 2j]], [[1, 2], [3]]])
 def test_what_are_no_numbers_is_refused(rows):
-    for function in (adaptation.start_gas, adaptation.start_bank):
+    for function in (neural_gas.start_gas, particles.start_bank):
         with pytest.raises(TypeError, match="real numbers"):
             function(rows)
     with pytest.raises(TypeError, match="real numbers"):

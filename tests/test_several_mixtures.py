@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skgmje import Mixture, as_mixture, inspection, metrics, to_sklearn
-from skgmje.em import block_stats, expectation_maximization, merge_stats, online_em
+from skgmje.em import block_stats, expectation_maximization, merge_stats
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.mixture import GaussianMixture
 
@@ -34,7 +34,6 @@ ONE_MEANT = {
     "monte_carlo_l2": lambda m: metrics.monte_carlo_l2(m, m),
     "monte_carlo_cauchy_schwarz": lambda m: metrics.monte_carlo_cauchy_schwarz(m, m),
     "expectation_maximization": lambda m: expectation_maximization(X, m, max_iter=2),
-    "online_em": lambda m: online_em(m, X),
     "block_stats": lambda m: block_stats(m, X, center=np.zeros(2)),
     "merge_stats": lambda m: merge_stats(
         m, *2 * [block_stats(SEVERAL[0], X, center=np.zeros(2))]

@@ -142,7 +142,7 @@ class NeuralGas(Source):
     See Also
     --------
     skgmje.mixture.GrowingNeuralGasMixture : Density of one set of samples by a gas.
-    skgmje.modules.NeuralGasModule : A gas as a torch module.
+    skgmje.neural_gas.adapt_gas : The steps of the nodes.
 
     Examples
     --------
@@ -320,7 +320,7 @@ class MemoryBank(Source):
 
     See Also
     --------
-    skgmje.modules.MemoryBankModule : A memory bank as a torch module.
+    skgmje.particles.step_bank : The step of the bank.
 
     Examples
     --------

@@ -340,7 +340,6 @@ def make_alignment(name="sqrt", n_samples=1000, *, random_state=None):
     See Also
     --------
     AlignmentTask : What is known of a task.
-    make_paired_views : Pairs with labels, in more dimensions.
 
     References
     ----------

@@ -1,103 +1,10 @@
-"""Pairs of views of generated samples and of digits."""
+"""Pairs of views of digits."""
 
 import numpy as np
 from scipy.ndimage import map_coordinates
 from sklearn.datasets import load_digits
 
 from skgmje._backend import as_generator
-from skgmje._validation import check_count
-
-
-def make_paired_views(
-    n_samples=1000,
-    n_features=20,
-    *,
-    n_latents=3,
-    n_classes=4,
-    class_sep=1.5,
-    noise=0.1,
-    random_state=None,
-):
-    r"""Draw two noisy, non-linear views of the same latent vectors.
-
-    .. math::
-
-        z = c_{label} + \epsilon, \qquad
-        x = A_x \tanh(B_x z) + \sigma \epsilon_x, \qquad
-        y = A_y \tanh(B_y z) + \sigma \epsilon_y
-
-    What the views share is the latent vector; the noise is their own.
-
-    Parameters
-    ----------
-    n_samples : int, default=1000
-        Number of pairs.
-
-    n_features : int, default=20
-        Width of each view.
-
-    n_latents : int, default=3
-        Width of the latent vectors.
-
-    n_classes : int, default=4
-        Number of classes, drawn with equal probability.
-
-    class_sep : float, default=1.5
-        Standard deviation of the classes' centers; that of the vectors around
-        them is one half.
-
-    noise : float, default=0.1
-        Standard deviation of the noise; that of the features is a little below one.
-
-    random_state : int, numpy.random.Generator, RandomState or None
-        Source of randomness, of the views' maps too.
-
-    Returns
-    -------
-    X, Y : ndarray of shape (n_samples, n_features)
-        The views.
-
-    labels : ndarray of int of shape (n_samples,)
-        The classes.
-
-    Raises
-    ------
-    ValueError
-        If a number is not positive, or `noise` or `class_sep` negative.
-
-    See Also
-    --------
-    make_digit_views : Two views of real images.
-
-    Examples
-    --------
-    >>> from skgmje.datasets import make_paired_views
-    >>> X, Y, labels = make_paired_views(100, 8, random_state=0)
-    >>> X.shape, Y.shape, sorted(set(labels.tolist()))
-    ((100, 8), (100, 8), [0, 1, 2, 3])
-    """
-    check_count(n_samples=n_samples, n_features=n_features)
-    check_count(n_latents=n_latents, n_classes=n_classes)
-    _check_not_negative(class_sep=class_sep, noise=noise)
-    generator = as_generator(random_state)
-    centers = class_sep * generator.standard_normal((n_classes, n_latents))
-    labels = generator.integers(n_classes, size=n_samples)
-    latents = generator.standard_normal((n_samples, n_latents))
-    latents = centers[labels] + 0.5 * latents
-    views = [
-        _view(latents, n_features, generator)
-        + noise * generator.standard_normal((n_samples, n_features))
-        for _ in range(2)
-    ]
-    return *views, labels
-
-
-def _view(latents, n_features, generator):
-    """Map latent vectors by a random layer of 64 units."""
-    n_latents, width = latents.shape[1], 64
-    inner = generator.standard_normal((n_latents, width)) / n_latents**0.5
-    outer = generator.standard_normal((width, n_features)) / width**0.5
-    return np.tanh(latents @ inner) @ outer
 
 
 def make_digit_views(
@@ -146,10 +53,6 @@ def make_digit_views(
     ------
     ValueError
         If a size is negative, or `scale` not below one.
-
-    See Also
-    --------
-    make_paired_views : Views of any size and width.
 
     Examples
     --------

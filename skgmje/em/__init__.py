@@ -7,7 +7,7 @@ from skgmje.em._em import (
     expectation_maximization,
     start_mixture,
 )
-from skgmje.em._stepwise import block_stats, merge_stats, online_em, score_block
+from skgmje.em._stepwise import block_stats, merge_stats, score_block
 from skgmje.em._weights import weights_only
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "kernel_bandwidth",
     "merge_stats",
     "multiscale_bandwidths",
-    "online_em",
     "score_block",
     "start_mixture",
     "tree_reduce",

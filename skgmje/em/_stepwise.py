@@ -4,25 +4,19 @@ from functools import partial, reduce
 
 import numpy as np
 
-from skgmje._backend import as_double, as_float, as_floats, from_tensor
+from skgmje._backend import as_floats, from_tensor
 from skgmje._settings import own_errors
 from skgmje.em._em import (
     Samples,
-    as_mixture,
-    begin,
     e_step,
     make_kernel,
-    make_prior,
-    maximise,
 )
 from skgmje.em._missing import (
     PASS_LIMIT,
 )
 from skgmje.gaussian import _passes
-from skgmje.gaussian._checks import check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._covariance_type import Statistics, map_arrays
-from skgmje.gaussian._mixture import Mixture
+from skgmje.gaussian._covariance_type import Statistics
 
 
 @own_errors
@@ -176,78 +170,6 @@ def score_block(mixture, X, sample_weight=None, missing="raise"):
 SMALLEST = 1e-12
 
 
-@own_errors
-def online_em(mixture, X, *, rate=0.05, reg_covar=1e-6, dead_share=0.1):
-    r"""Let a mixture follow a batch by one step of stepwise EM.
-
-    The sufficient statistics, which the mixture itself implies, fade:
-
-    .. math:: n_k \leftarrow (1 - r) n_k + r \operatorname{mean}_i \gamma_{ik},
-
-    and likewise the sums of :math:`\gamma x` and :math:`\gamma x x^T`, from
-    which come means and covariances. A component that lost its weight is put on
-    the least likely sample, with the covariance of the component that explains it
-    best.
-
-    Parameters
-    ----------
-    mixture : Mixture
-        The mixture so far, of NumPy arrays.
-
-    X : ndarray of shape (n_samples, n_features)
-        The batch; NaN means missing: of a feature without a value the mixture
-        keeps what it knows.
-
-    rate : float, default=0.05
-        Rate r, from 0 to 1; 1 is a step of EM on the batch alone.
-
-    reg_covar : float or ndarray of shape (n_features,), default=1e-6
-        Added to the diagonal of every covariance.
-
-    dead_share : float, default=0.1
-        A component with less than this share of an equal weight is dead; 0 lets
-        it be.
-
-    Returns
-    -------
-    mixture : Mixture
-        Of the same number of components, in double precision.
-
-    References
-    ----------
-    .. [1] O. Cappe and E. Moulines, "On-line Expectation-Maximization Algorithm
-       for Latent Data Models", 2009.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.em import online_em
-    >>> from skgmje.gaussian import Mixture
-    >>> mixture = Mixture([1.0], [[0.0]], [[1.0]], "diag")
-    >>> online_em(mixture, np.array([[1.0], [3.0]]), rate=0.5).means.item()
-    1.0
-    """
-    mixture, X = _double(check_single(mixture)), as_float(X)
-    prior = make_prior(X.shape[1], 0.0, "pooled", reg_covar)
-    samples, kernel = begin(X, mixture, None, reg_covar)
-    fresh = e_step(kernel, samples)
-    stats = old = kernel.restate(implied_stats(kernel, mixture, 1.0, prior.reg_covar))
-    if rate:
-        fresh = scaled_stats(fresh, rate / fresh.weight)
-        stats = _passes.merge_stats(kernel, scaled_stats(old, 1 - rate), fresh)
-    kernel, _ = maximise(kernel, stats, prior, mixture.covariance_type, drop=False)
-    mixture = as_mixture(kernel, mixture.covariance_type)
-    dead = np.flatnonzero(mixture.weights * mixture.n_components < dead_share)
-    return _revive(mixture, X, dead[: len(X)]) if len(dead) else mixture
-
-
-def _double(mixture):
-    """Return a mixture in double precision, whose weights sum to one in it."""
-    parts = mixture.weights, mixture.means, mixture.covariances
-    weights, *parts = (map_arrays(as_double, part) for part in parts)
-    return Mixture(weights / weights.sum(), *parts, mixture.covariance_type)
-
-
 def implied_stats(kernel, mixture, weight, reg_covar):
     """Return the statistics of samples of a total weight whose M-step is a mixture."""
     kind = COVARIANCE_TYPES[mixture.covariance_type]
@@ -255,19 +177,6 @@ def implied_stats(kernel, mixture, weight, reg_covar):
     counts = np.maximum(mixture.weights * weight, SMALLEST)
     scatter = kernel.pack((dense - np.diag(reg_covar)) * counts[:, None, None])
     return Statistics(counts, mixture.means, scatter, 0.0, weight)
-
-
-def _revive(mixture, X, dead):
-    """Put dead components on the least likely samples, with an equal weight."""
-    rows = X[np.argsort(mixture.log_prob(X, missing="marginal"))[: len(dead)]]
-    rows = np.where(np.isnan(rows), mixture.mean, rows)
-    source = np.arange(mixture.n_components)
-    source[dead] = mixture.responsibilities(rows).argmax(axis=1)
-    weights, means = mixture.weights.copy(), mixture.means.copy()
-    weights[dead], means[dead] = 1 / len(weights), rows
-    kind = mixture.covariance_type
-    covariances = COVARIANCE_TYPES[kind].select(mixture.covariances, source)
-    return Mixture(weights / weights.sum(), means, covariances, kind)
 
 
 # A chunk enters by the step (1 + samples seen / its samples)^-0.7;

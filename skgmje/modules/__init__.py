@@ -6,17 +6,13 @@ from skgmje._backend import check_torch
 check_torch("skgmje.modules", ("torch",))
 
 from skgmje.modules._generators import CodeGenerator, MixtureModule, NoiseGenerator, mlp
-from skgmje.modules._memory_bank import MemoryBankModule
 from skgmje.modules._network import MixtureDensityNetwork
-from skgmje.modules._neural_gas import NeuralGasModule
 from skgmje.modules._prototypes import Prototypes
 
 __all__ = [
     "CodeGenerator",
-    "MemoryBankModule",
     "MixtureDensityNetwork",
     "MixtureModule",
-    "NeuralGasModule",
     "NoiseGenerator",
     "Prototypes",
     "mlp",

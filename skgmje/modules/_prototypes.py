@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from skgmje._backend import to_numpy
-from skgmje.em import online_em
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.modules._generators import MixtureModule
 
@@ -21,8 +20,7 @@ class Prototypes(MixtureModule):
         \Sigma_k^{-1} = U_k^T U_k, \quad U_k = \mathrm{diag}(1 / s_k)(I + A_k)
 
     with a strictly lower triangle A, and standard deviations :math:`s_{ki}` of
-    feature i given those before it. They are learned by the gradient, or follow
-    the batches by stepwise expectation-maximization.
+    feature i given those before it. They are learned by the gradient.
 
     Parameters
     ----------
@@ -44,19 +42,8 @@ class Prototypes(MixtureModule):
     min_scale : float, default=0.001
         Smallest standard deviation of a feature, given those before it.
 
-    rule : {'gradient', 'online-em'}, default='gradient'
-        How the components are learned; by the second, :meth:`update` does it,
-        and the parameters want no gradient.
-
-    rate : float, default=0.05
-        Rate of the second rule.
-
     dtype : torch.dtype, default=torch.float32
         The data type of the parameters.
-
-    See Also
-    --------
-    skgmje.em.online_em : The second rule.
 
     Examples
     --------
@@ -76,26 +63,28 @@ class Prototypes(MixtureModule):
         covariance_type="full",
         scale=1.0,
         min_scale=1e-3,
-        rule="gradient",
-        rate=0.05,
         dtype=torch.float32,
     ):
         super().__init__()
         size = (n_components, n_features)
-        _check(covariance_type=(covariance_type, _learned(*size)), rule=(rule, RULES))
+        kind = COVARIANCE_TYPES.get(covariance_type)
+        shapes = kind and kind.parameter_shapes(kind.shape(*size))
+        if not shapes:
+            kinds = COVARIANCE_TYPES.items()
+            known = [k for k, kind in kinds if kind.parameter_shapes(kind.shape(*size))]
+            raise ValueError(
+                f"covariance_type={covariance_type!r} is not known to prototypes. "
+                f"Choose one of {sorted(known)}."
+            )
         self.covariance_type = covariance_type
         self.min_scale = min_scale
-        self.rule = rule
-        self.rate = rate
         means = torch.randn(size, generator=random_state, dtype=dtype)
-        kind = COVARIANCE_TYPES[covariance_type]
-        flat, square = kind.parameter_shapes(kind.shape(*size))
+        flat, square = shapes
         log_scales = torch.full(flat, math.log(scale), dtype=dtype)
-        learned = RULES[rule] is None
-        self.logits = nn.Parameter(means.new_zeros(n_components), learned)
-        self.means = nn.Parameter(means, learned)
-        self.log_scales = nn.Parameter(log_scales, learned)
-        lower = square and nn.Parameter(means.new_zeros(square), learned)
+        self.logits = nn.Parameter(means.new_zeros(n_components))
+        self.means = nn.Parameter(means)
+        self.log_scales = nn.Parameter(log_scales)
+        lower = square and nn.Parameter(means.new_zeros(square))
         self.register_parameter("lower", lower)
 
     @classmethod
@@ -108,7 +97,7 @@ class Prototypes(MixtureModule):
             One mixture, of NumPy arrays or tensors.
 
         **params : dict
-            `min_scale`, `rule`, `rate` and `dtype`.
+            `min_scale` and `dtype`.
 
         Returns
         -------
@@ -154,35 +143,3 @@ class Prototypes(MixtureModule):
         covariances = kind.from_parameters(scales, self.lower)
         weights = torch.softmax(self.logits, dim=0)
         return Mixture(weights, self.means, covariances, self.covariance_type)
-
-    def update(self, batch, random_state):
-        rule = RULES[self.rule]
-        if rule is not None:
-            self.set_mixture(rule(self, batch))
-
-
-def _learned(*size):
-    """Return the types of covariance that gradients can learn."""
-    kinds = COVARIANCE_TYPES.items()
-    return [k for k, kind in kinds if kind.parameter_shapes(kind.shape(*size))]
-
-
-def _check(**choices):
-    """Raise unless each value is one of those that are known."""
-    for name, (value, known) in choices.items():
-        if value not in known:
-            raise ValueError(
-                f"{name}={value!r} is not known to prototypes. Choose one of "
-                f"{sorted(known)}."
-            )
-
-
-def _online_em(prototypes, batch):
-    """Return the mixture after a step of stepwise EM."""
-    with torch.no_grad():
-        mixture = prototypes().to_numpy()
-    floor = prototypes.min_scale**2
-    return online_em(mixture, to_numpy(batch), rate=prototypes.rate, reg_covar=floor)
-
-
-RULES = {"gradient": None, "online-em": _online_em}

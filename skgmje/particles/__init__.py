@@ -7,25 +7,14 @@ from skgmje.particles._bank import (
     start_bank,
     step_bank,
 )
-from skgmje.particles._resampling import (
-    RESAMPLING,
-    effective_sample_size,
-    multinomial_resampling,
-    residual_resampling,
-    stratified_resampling,
-    systematic_resampling,
-)
+from skgmje.particles._resampling import effective_sample_size, systematic_resampling
 
 __all__ = [
     "BankInfo",
     "BankState",
-    "RESAMPLING",
     "bank_mixture",
     "effective_sample_size",
-    "multinomial_resampling",
-    "residual_resampling",
     "start_bank",
     "step_bank",
-    "stratified_resampling",
     "systematic_resampling",
 ]

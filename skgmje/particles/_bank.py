@@ -15,7 +15,7 @@ from skgmje._backend import (
 from skgmje._settings import own_errors
 from skgmje.gaussian import Mixture
 from skgmje.gaussian._pairs import check_variance
-from skgmje.particles._resampling import RESAMPLING, effective_sample_size
+from skgmje.particles._resampling import effective_sample_size, systematic_resampling
 
 # Smallest weight, in equal shares: what has lost all weight may come back.
 FLOOR = 1e-8
@@ -162,7 +162,6 @@ def step_bank(
     *,
     rate=0.05,
     ess_threshold=0.5,
-    resampling="systematic",
     jitter=0.1,
     replacement="lowest-weight",
     max_age=None,
@@ -200,9 +199,6 @@ def step_bank(
     ess_threshold : float, default=0.5
         Share of the particles below which the effective sample size triggers
         resampling.
-
-    resampling : str, default='systematic'
-        Key of :data:`RESAMPLING`.
 
     jitter : float, default=0.1
         How far copies are moved, in bandwidths.
@@ -249,9 +245,7 @@ def step_bank(
     state = BankState(state.particles, weights, ages)
     resampled = size < ess_threshold * len(weights)
     if resampled:
-        state = _resample(
-            state, bandwidth, RESAMPLING[resampling], jitter, random_state
-        )
+        state = _resample(state, bandwidth, jitter, random_state)
     state = _put_in(state, batch, REPLACEMENTS[replacement])
     return state, BankInfo(log_likelihood, size, resampled, stretch)
 
@@ -285,10 +279,10 @@ def _floored(weights):
     return weights / xp.sum(weights)
 
 
-def _resample(state, bandwidth, scheme, jitter, random_state):
+def _resample(state, bandwidth, jitter, random_state):
     """Return equal weights; the first copy of a particle stays where it was."""
     xp = namespace(state.particles)
-    indices = scheme(state.weights, len(state.weights), random_state)
+    indices = systematic_resampling(state.weights, len(state.weights), random_state)
     particles = state.particles[indices]
     root = asarray_like(bandwidth, particles)
     if root.ndim == 0:

@@ -8,10 +8,8 @@ import torch
 
 from skgmje import modules
 from skgmje.modules import (
-    MemoryBankModule,
     MixtureDensityNetwork,
     MixtureModule,
-    NeuralGasModule,
     Prototypes,
 )
 
@@ -26,12 +24,6 @@ BUILD = {
     "prototypes": lambda seed, **kw: Prototypes(5, N_FEATURES, _seed(seed), **kw),
     "network": lambda seed, **kw: MixtureDensityNetwork(
         N_CONTEXT, N_FEATURES, _seed(seed), hidden_layer_sizes=(8,), **kw
-    ),
-    "neural-gas": lambda seed, **kw: NeuralGasModule(
-        8, N_FEATURES, _seed(seed), gas_params={"insertion_interval": 20}, **kw
-    ),
-    "memory-bank": lambda seed, **kw: MemoryBankModule(
-        16, N_FEATURES, _seed(seed), **kw
     ),
 }
 

@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skgmje.em import kernel_bandwidth
-from skgmje.particles import RESAMPLING, BankState, bank_mixture, start_bank, step_bank
+from skgmje.particles import BankState, bank_mixture, start_bank, step_bank
 
 FIFO = {"rate": 0.0, "replacement": "oldest"}
 
@@ -26,8 +26,7 @@ def _check(state, n_particles):
 
 
 @pytest.mark.parametrize("replacement", ["lowest-weight", "oldest", None])
-@pytest.mark.parametrize("scheme", RESAMPLING)
-def test_a_step_keeps_the_shapes_and_the_old_state(replacement, scheme, rng):
+def test_a_step_keeps_the_shapes_and_the_old_state(replacement, rng):
     state, batch = _uneven(rng), rng.normal(3.0, 1.0, size=(11, 2))
     copies = [array.copy() for array in state]
     for _ in range(5):
@@ -36,7 +35,6 @@ def test_a_step_keeps_the_shapes_and_the_old_state(replacement, scheme, rng):
             batch,
             0.3,
             rate=0.8,
-            resampling=scheme,
             replacement=replacement,
             max_age=20,
             random_state=0,
@@ -180,15 +178,14 @@ def _follow(batches, bandwidth, random_state=None, **options):
     return np.mean(scores), n_resampled
 
 
-@pytest.mark.parametrize("scheme", RESAMPLING)
-def test_a_drifting_stream_is_followed_better_than_by_a_queue(scheme):
+def test_a_drifting_stream_is_followed_better_than_by_a_queue():
     rng = np.random.default_rng(0)
     angles = np.repeat(np.linspace(0, 4 * np.pi, 300), 30)
     path = 3 * np.column_stack([np.cos(angles), np.sin(angles)])
     rows = path + 0.3 * rng.normal(size=path.shape)
     batches = [rows[:300], *np.split(rows[300:], len(rows[300:]) // 30)]
     queue, never = _follow(batches, 0.25, **FIFO)
-    bank, often = _follow(batches, 0.25, rng, rate=0.5, resampling=scheme)
+    bank, often = _follow(batches, 0.25, rng, rate=0.5)
     assert never == 0
     assert often > 20
     assert bank > queue + 0.1
