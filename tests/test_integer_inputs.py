@@ -276,16 +276,14 @@ CALLS = {
             lambda g, name=name: getattr(costs, name)(g.grams(12), g.weights(5))
         )
         for name in costs.__all__
-        if name.endswith(("_cost", "_value")) or name in ("nuclear_bound", "pair_ess")
+        if name.endswith("_cost") or name == "pair_ess"
     },
     **{
         f"skgmje.costs.{name}": lambda g, name=name: getattr(costs, name)(g.grams(12))
         for name in (
-            "density_bound",
             "effective_rank",
             "optimal_weights",
             "principal_cosines",
-            "trace_bound",
         )
     },
     **{

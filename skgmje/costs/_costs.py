@@ -37,7 +37,21 @@ class Cost:
     r"""A function to minimize, and what a training must know of it.
 
     It is called as the function is, ``cost(grams, weights=None, jitter=None)``.
-    :class:`~skgmje.mixture.KernelMixtureDensity` takes one as its `cost`.
+    :class:`~skgmje.mixture.KernelMixtureDensity` takes one as its `cost`. The four
+    of the papers are the gaps between a value and its upper bound:
+
+    .. math::
+
+        \text{scalar:} \quad & \langle p, q \rangle^2 / \langle q, q \rangle
+            \le \langle p, p \rangle \\
+        \text{vector-matrix:} \quad & b^\top R^{-1} b \le \langle p, p \rangle \\
+        \text{matrix-matrix:} \quad & \operatorname{tr}(P R^{-1} P^\top)
+            \le \operatorname{tr} K_{xx} \\
+        \text{svd:} \quad & \|P\|_* / \sqrt{n k} \le
+            \sqrt{\operatorname{tr} K_{xx} \operatorname{tr} K_{yy} / n k}
+
+    with :math:`b_k = \langle p, q_k \rangle`, P the cross Gram matrix of n data
+    points and k centers, and R that of the centers.
 
     Parameters
     ----------
@@ -58,8 +72,9 @@ class Cost:
         Whether the variance is learned even where a likelihood follows.
 
     value, bound : callable or None, default=None
-        What the papers maximize, and its upper bound, functions of the Gram
-        matrices; None: the cost is not the gap between them.
+        What the papers maximize, ``value(grams, weights=None, jitter=None,
+        log=False)``, and its upper bound, ``bound(grams, weights=None, log=False)``,
+        or their logarithms; None: the cost is not the gap between them.
 
     optimal_weights : callable or None, default=None
         Best weights for given Gram matrices, once the training is over.
@@ -78,13 +93,17 @@ class Cost:
     --------
     >>> from skgmje.gaussian import grams
     >>> import numpy as np
-    >>> from skgmje.costs import Cost, scalar_cost, svd_cost
+    >>> from skgmje.costs import COSTS, Cost, scalar_cost, svd_cost
     >>> def both(grams, weights=None, jitter=None):
     ...     return scalar_cost(grams, weights) + svd_cost(grams, weights, jitter)
     >>> cost = Cost(both, is_density=False, learns_weights=True)
     >>> X = np.array([[0.0], [1.0], [2.0]])
-    >>> round(float(cost(grams(X, X[:2], bandwidth=0.5))), 3)
+    >>> pairs = grams(X, X[:2], bandwidth=0.5)
+    >>> round(float(cost(pairs)), 3)
     0.403
+    >>> svd = COSTS["svd"]
+    >>> round(float(svd.value(pairs) / svd.bound(pairs)), 3)
+    0.846
     """
 
     function: Callable
@@ -150,10 +169,6 @@ def scalar_cost(grams, weights=None, jitter=None):
     cost : scalar array
         Gap to the bound, in logarithms.
 
-    See Also
-    --------
-    scalar_value : The value as the paper states it.
-
     References
     ----------
     .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
@@ -199,10 +214,6 @@ def vector_matrix_cost(grams, weights=None, jitter=None):
     -------
     cost : scalar array
         Gap to the bound, in logarithms.
-
-    See Also
-    --------
-    vector_matrix_value : The value as the paper states it.
 
     References
     ----------
@@ -250,10 +261,6 @@ def matrix_matrix_cost(grams, weights=None, jitter=None):
     -------
     cost : scalar array
         Gap to the bound, relative to the bound.
-
-    See Also
-    --------
-    matrix_matrix_value : The value as the paper states it.
 
     References
     ----------
@@ -306,10 +313,6 @@ def svd_cost(grams, weights=None, jitter=None):
     cost : scalar array
         Gap to the bound, in logarithms.
 
-    See Also
-    --------
-    svd_value : The value as the paper states it.
-
     References
     ----------
     .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
@@ -344,107 +347,6 @@ def _likelihood(grams, weights, jitter):
     if grams.log_data_weights is None:
         return -xp.mean(log_prob)
     return -xp.sum(xp.exp(grams.log_data_weights) * log_prob)
-
-
-@own_errors
-def whitened_trace_cost(grams, weights=None, jitter=None):
-    r"""Compute one minus the mean squared cosine of the principal angles.
-
-    .. math:: 1 - \frac{1}{\min(n, k)}
-        \operatorname{tr}(K_{xx}^{-1} K_{xy} K_{yy}^{-1} K_{yx})
-
-    The whitened variant of the matrix-matrix cost, between 0 and 1.
-
-    Parameters
-    ----------
-    grams : Grams
-        Gram matrices of n data points and k centers.
-
-    weights : array of shape (k,), default=None
-        Not used: a span does not depend on weights, neither on the data's.
-
-    jitter : float, default=None
-        Ridge on the Gram matrices scaled to unit diagonal. It can only raise
-        the cost. None: 1e-6, in single precision 1e-4.
-
-    Returns
-    -------
-    cost : scalar array
-        Gap to the bound min(n, k), relative to it: 0 where one span holds the
-        other.
-
-    See Also
-    --------
-    principal_cosines : The cosines themselves.
-
-    References
-    ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
-       This variant is known from earlier work of the authors.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.costs import whitened_trace_cost
-    >>> from skgmje.gaussian import grams
-    >>> X = np.array([[0.0], [1.0], [2.0]])
-    >>> round(float(whitened_trace_cost(grams(X, X[:2] + 0.5, bandwidth=0.5))), 3)
-    0.144
-    """
-    cross = _whitened(grams, jitter)
-    return 1 - namespace(cross).sum(cross * cross) / min(cross.shape)
-
-
-@own_errors
-def whitened_svd_cost(grams, weights=None, jitter=None):
-    r"""Compute one minus the mean cosine of the principal angles.
-
-    .. math:: 1 - \frac{1}{\min(n, k)}
-        \big\|K_{xx}^{-1/2} K_{xy} K_{yy}^{-1/2}\big\|_*
-
-    The whitened variant of the SVD cost, between 0 and 1.
-
-    Parameters
-    ----------
-    grams : Grams
-        Gram matrices of n data points and k centers.
-
-    weights : array of shape (k,), default=None
-        Not used: a span does not depend on weights, neither on the data's.
-
-    jitter : float, default=None
-        Ridge on the Gram matrices scaled to unit diagonal, and smoothing of
-        the singular values. It can only raise the cost. None: 1e-6, in single
-        precision 1e-4.
-
-    Returns
-    -------
-    cost : scalar array
-        Gap to the bound min(n, k), relative to it: 0 where one span holds the
-        other.
-
-    See Also
-    --------
-    principal_cosines : The cosines themselves.
-
-    References
-    ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
-       This variant was derived here.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.costs import whitened_svd_cost
-    >>> from skgmje.gaussian import grams
-    >>> X = np.array([[0.0], [1.0], [2.0]])
-    >>> round(float(whitened_svd_cost(grams(X, X[:2] + 0.5, bandwidth=0.5))), 3)
-    0.077
-    """
-    cross = _whitened(grams, jitter)
-    return 1 - nuclear_norm(cross, jitter) / min(cross.shape)
 
 
 @own_errors
@@ -512,7 +414,10 @@ def principal_cosines(grams, jitter=None):
     r"""Compute the cosines of the angles between the spans of two sets of kernels.
 
     They are the singular values of :math:`K_{xx}^{-1/2} K_{xy} K_{yy}^{-1/2}`,
-    the canonical correlations of the data's and the centers' kernels.
+    the canonical correlations of the data's and the centers' kernels. Weights do not
+    change a span, so neither do they change these. One minus the mean of their squares
+    is the whitened variant of the matrix-matrix cost, one minus their mean that of the
+    SVD cost.
 
     Parameters
     ----------

@@ -23,160 +23,21 @@ from skgmje.gaussian._pairs import column_sums, correlations, each_scale
 
 @own_errors
 def scalar_value(grams, weights=None, jitter=None, *, log=False):
-    r"""Compute the value that the scalar cost bounds, to be maximized.
-
-    .. math:: \frac{\langle p, q \rangle^2}{\langle q, q \rangle}
-        \le \langle p, p \rangle
-
-    Parameters
-    ----------
-    grams : Grams
-        Gram matrices of n data points and k centers.
-
-    weights : array of shape (k,), default=None
-        Weights of the centers; their scale does not matter. None: all equal.
-
-    jitter : None
-        Not used: no matrix is inverted.
-
-    log : bool, default=False
-        Return the logarithm, which is finite where the value underflows.
-
-    Returns
-    -------
-    value : scalar array
-        Squared norm of the projection of p on q.
-
-    See Also
-    --------
-    density_bound : The bound, reached where q is proportional to p.
-    scalar_cost : The gap between their logarithms.
-
-    References
-    ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.costs import density_bound, scalar_value
-    >>> from skgmje.gaussian import grams
-    >>> X = np.array([[0.0], [1.0], [2.0]])
-    >>> g = grams(X, X[:2], bandwidth=0.5)
-    >>> bool(scalar_value(g) <= density_bound(g))
-    True
-    """
+    """Return the squared norm of the projection of p on q."""
     value = log_relative_scalar(grams, weights)
     return exp_unless(value + 2 * grams.log_data_scale, log)
 
 
 @own_errors
 def vector_matrix_value(grams, weights=None, jitter=None, *, log=False):
-    r"""Compute the value that the vector-matrix cost bounds, to be maximized.
-
-    With :math:`b_k = \langle p, q_k \rangle` and R the Gram matrix of the kernels
-    :math:`q_k` around the centers,
-
-    .. math:: b^\top R^{-1} b
-        = \max_\alpha \frac{\langle p, \alpha^\top q \rangle^2}
-        {\langle \alpha^\top q, \alpha^\top q \rangle} \le \langle p, p \rangle
-
-    Parameters
-    ----------
-    grams : Grams
-        Gram matrices of n data points and k centers.
-
-    weights : array of shape (k,), default=None
-        Not used: the span of the kernels does not depend on weights.
-
-    jitter : float, default=None
-        Ridge on R scaled to unit diagonal. It can only lower the value. None:
-        1e-6, in single precision 1e-4.
-
-    log : bool, default=False
-        Return the logarithm, which is finite where the value underflows.
-
-    Returns
-    -------
-    value : scalar array
-        Squared norm of the projection of p on the span of the kernels.
-
-    See Also
-    --------
-    density_bound : The bound, reached where p is in the span.
-    optimal_weights : The combination that reaches the maximum.
-
-    References
-    ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
-       The formula is our reading of the paper's words.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.costs import density_bound, vector_matrix_value
-    >>> from skgmje.gaussian import grams
-    >>> X = np.array([[0.0], [1.0], [2.0]])
-    >>> g = grams(X, X, bandwidth=0.5)
-    >>> bool(np.isclose(vector_matrix_value(g, jitter=0), density_bound(g)))
-    True
-    """
+    """Return the squared norm of the projection of p on the span of the kernels."""
     value = log_relative_vector_matrix(grams, jitter)
     return exp_unless(value + 2 * grams.log_data_scale, log)
 
 
 @own_errors
 def matrix_matrix_value(grams, weights=None, jitter=None, *, log=False):
-    r"""Compute the value that the matrix-matrix cost bounds, to be maximized.
-
-    .. math:: \operatorname{tr}(P R^{-1} P^\top) \le \operatorname{tr}(K_{xx})
-
-    with P the cross Gram matrix of data and centers and R that of the centers.
-    The difference is the trace of a Schur complement, the summed squared
-    distance of the data's kernels from the span of the centers' kernels.
-
-    Parameters
-    ----------
-    grams : Grams
-        Gram matrices of n data points and k centers.
-
-    weights : array of shape (k,), default=None
-        Not used: the span of the kernels does not depend on weights.
-
-    jitter : float, default=None
-        Ridge on R scaled to unit diagonal. It can only lower the value. None:
-        1e-6, in single precision 1e-4.
-
-    log : bool, default=False
-        Return the logarithm, which is finite where the value underflows.
-
-    Returns
-    -------
-    value : scalar array
-        Trace; with weights of the data, n times their weighted mean.
-
-    See Also
-    --------
-    trace_bound : The bound, reached where every data kernel is in the span.
-
-    References
-    ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
-       The formula is our reading of "the trace of the Schur complement".
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.costs import matrix_matrix_value, trace_bound
-    >>> from skgmje.gaussian import grams
-    >>> X = np.array([[0.0], [1.0], [2.0]])
-    >>> g = grams(X, X[:2], bandwidth=0.5)
-    >>> bool(matrix_matrix_value(g) <= trace_bound(g))
-    True
-    """
+    """Return the trace; with weights of the data, n times their weighted mean."""
     logs = log_explained(grams, jitter) + grams.log_xx_diagonal
     total = logsumexp(logs + log_row_weights(grams), axis=0)
     return exp_unless(total + math.log(grams.X.shape[0]), log)
@@ -184,55 +45,7 @@ def matrix_matrix_value(grams, weights=None, jitter=None, *, log=False):
 
 @own_errors
 def svd_value(grams, weights=None, jitter=None, *, log=False):
-    r"""Compute the value that the SVD cost bounds, to be maximized.
-
-    .. math:: \frac{\|K_{xy}\|_*}{\sqrt{n k}} \le
-        \sqrt{\frac{\operatorname{tr} K_{xx}}{n} \frac{\operatorname{tr} K_{yy}}{k}}
-
-    the nuclear norm, the sum of the singular values. With weights it is that of
-    :math:`\operatorname{diag}(a)^{1/2} K_{xy} \operatorname{diag}(w)^{1/2}`.
-
-    Parameters
-    ----------
-    grams : Grams
-        Gram matrices of n data points and k centers.
-
-    weights : array of shape (k,), default=None
-        Weights of the centers; their scale does not matter. None: all equal.
-
-    jitter : float, default=None
-        Singular values below about `jitter` times the Frobenius norm are
-        smoothed. It can only lower the value. None: 1e-6, in single precision
-        1e-4.
-
-    log : bool, default=False
-        Return the logarithm, which is finite where the value underflows.
-
-    Returns
-    -------
-    value : scalar array
-        Fidelity of the kernel covariance operators of data and model.
-
-    See Also
-    --------
-    nuclear_bound : The bound.
-
-    References
-    ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
-       The bound and where it is reached were derived here.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.costs import nuclear_bound, svd_value
-    >>> from skgmje.gaussian import grams
-    >>> X = np.array([[0.0], [1.0], [2.0]])
-    >>> g = grams(X, X[::-1], bandwidth=0.5)
-    >>> bool(np.isclose(svd_value(g, jitter=0), nuclear_bound(g)))
-    True
-    """
+    """Return the fidelity of the kernel covariance operators of data and model."""
     rows = (grams.log_xx_diagonal + log_row_weights(grams)) / 2
     columns = (grams.log_yy_diagonal + log_component_weights(grams, weights)) / 2
     return exp_unless(log_nuclear_norm(grams, rows, columns, jitter), log)
@@ -280,105 +93,22 @@ def optimal_weights(grams, jitter=None):
 
 
 @own_errors
-def density_bound(grams, *, log=False):
-    r"""Compute the bound of the scalar and vector-matrix values.
-
-    .. math:: \langle p, p \rangle = \sum_{ij} a_i a_j (K_{xx})_{ij}
-
-    Parameters
-    ----------
-    grams : Grams
-        Gram matrices of n data points and k centers.
-
-    log : bool, default=False
-        Return the logarithm, which is finite where the bound underflows.
-
-    Returns
-    -------
-    bound : scalar array
-        Squared norm of the data density.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.costs import density_bound
-    >>> from skgmje.gaussian import grams
-    >>> X = np.array([[0.0], [1.0], [2.0]])
-    >>> round(float(density_bound(grams(X, X, bandwidth=0.5))), 4)
-    0.2826
-    """
+def density_bound(grams, weights=None, *, log=False):
+    """Return the squared norm of the data density."""
     norm = grams.log_data_norm + 2 * grams.log_data_scale
     return exp_unless(norm, log)
 
 
 @own_errors
-def trace_bound(grams, *, log=False):
-    r"""Compute the bound of the matrix-matrix value.
-
-    .. math:: \operatorname{tr}(K_{xx}) = n (4 \pi v_p)^{-d/2}
-
-    Parameters
-    ----------
-    grams : Grams
-        Gram matrices of n data points and k centers.
-
-    log : bool, default=False
-        Return the logarithm, which is finite where the bound underflows.
-
-    Returns
-    -------
-    bound : scalar array
-        Trace; with weights of the data, n times their weighted mean.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.costs import trace_bound
-    >>> from skgmje.gaussian import grams
-    >>> X = np.array([[0.0], [1.0], [2.0]])
-    >>> round(float(trace_bound(grams(X, X, bandwidth=0.5))), 4)
-    1.6926
-    """
+def trace_bound(grams, weights=None, *, log=False):
+    """Return the trace; with weights of the data, n times their weighted mean."""
     total = logsumexp(grams.log_xx_diagonal + log_row_weights(grams), axis=0)
     return exp_unless(total + math.log(grams.X.shape[0]), log)
 
 
 @own_errors
 def nuclear_bound(grams, weights=None, *, log=False):
-    r"""Compute the bound of the SVD value.
-
-    .. math:: \Big(\sum_i a_i (K_{xx})_{ii} \sum_k w_k (K_{yy})_{kk}\Big)^{1/2}
-        = (4 \pi v_p)^{-d/4} (4 \pi v_q)^{-d/4}
-
-    The right-hand side holds where data and centers have one variance each. If
-    the two are equal, the bound is reached where data and centers are the same
-    points with the same weights, in any order; otherwise it is not.
-
-    Parameters
-    ----------
-    grams : Grams
-        Gram matrices of n data points and k centers.
-
-    weights : array of shape (k,), default=None
-        Weights of the centers; None: all equal.
-
-    log : bool, default=False
-        Return the logarithm, which is finite where the bound underflows.
-
-    Returns
-    -------
-    bound : scalar array
-        Geometric mean of the traces of the two operators.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.costs import nuclear_bound
-    >>> from skgmje.gaussian import grams
-    >>> X = np.array([[0.0], [1.0], [2.0]])
-    >>> round(float(nuclear_bound(grams(X, X, bandwidth=0.5))), 4)
-    0.5642
-    """
+    """Return the geometric mean of the traces of the two operators."""
     log_p = logsumexp(grams.log_xx_diagonal + log_row_weights(grams), axis=0)
     w = log_component_weights(grams, weights)
     log_q = logsumexp(grams.log_yy_diagonal + w, axis=0)

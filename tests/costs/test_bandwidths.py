@@ -15,16 +15,13 @@ from skgmje.gaussian import Bandwidths, gaussian_log_gram, grams
 
 BLOCKS = [np.array([0, 2]), np.array([1])]
 MATRICES = ["log_xx", "log_xy", "log_yy"]
-OF_GRAMS = [
-    *(
-        n
-        for n in costs.__all__
-        if n.endswith(("_cost", "_value", "_bound", "_weights"))
-    ),
-    "effective_rank",
-    "pair_ess",
-    "principal_cosines",
-]
+OF_GRAMS = {
+    n: getattr(costs, n)
+    for n in costs.__all__
+    if n.endswith(("_cost", "_weights", "_rank", "_ess", "_cosines"))
+}
+OF_GRAMS |= {f"{n}-value": cost.value for n, cost in COSTS.items()}
+OF_GRAMS |= {f"{n}-bound": cost.bound for n, cost in COSTS.items()}
 RNG = np.random.default_rng(3)
 THREE = [0.4, 0.9, 2.5]
 SHARES = [3.0, 1.0, 2.0]
@@ -204,7 +201,7 @@ def test_one_bandwidth_is_what_it_was(xp, cost, points, h):
 
 @pytest.mark.parametrize("name", OF_GRAMS)
 def test_all_that_reads_gram_matrices_takes_several(points, name):
-    function = getattr(costs, name)
+    function = OF_GRAMS[name]
     one, twice, three = (
         np.asarray(function(grams(*points, h)))
         for h in (0.7, Bandwidths([0.7, 0.7]), Bandwidths(THREE))
