@@ -8,7 +8,6 @@ from skgmje.costs._compress import compress
 from skgmje.costs._costs import (
     COSTS,
     Cost,
-    IdentityApproximation,
     approximate_identity,
     logdet_cost,
     matrix_matrix_cost,
@@ -26,7 +25,6 @@ from skgmje.costs._values import (
 __all__ = [
     "COSTS",
     "Cost",
-    "IdentityApproximation",
     "approximate_identity",
     "compress",
     "effective_rank",

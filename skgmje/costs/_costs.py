@@ -20,7 +20,6 @@ from skgmje.costs._values import (
     log_row_weights,
     matrix_matrix_value,
     nuclear_bound,
-    nuclear_norm,
     optimal_weights,
     ridge_factor,
     scalar_value,
@@ -84,10 +83,6 @@ class Cost:
 
     identity : callable or None, default=None
         Approximation of the identity for :func:`approximate_identity`.
-
-    See Also
-    --------
-    COSTS : The costs that have a name.
 
     Examples
     --------
@@ -378,10 +373,6 @@ def logdet_cost(grams, weights=None, jitter=None):
     cost : scalar array
         Log-determinant of the identity minus the squared cosines.
 
-    See Also
-    --------
-    principal_cosines : The cosines themselves.
-
     References
     ----------
     .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
@@ -542,33 +533,7 @@ TRAINING_COSTS = ChainMap({"likelihood": LIKELIHOOD}, COSTS)
 
 
 class IdentityApproximation(NamedTuple):
-    """Approximation of the identity function on n points, and its errors.
-
-    Parameters
-    ----------
-    approximation : array of shape (n, n)
-        Value at every pair of points.
-
-    gram : array of shape (n, n)
-        Gram matrix of the data's kernels, scaled to unit norm, which becomes the
-        identity function as the bandwidth goes to 0.
-
-    gram_error : scalar array
-        Frobenius norm of ``approximation - gram`` over that of `gram`.
-
-    identity_error : scalar array
-        The same against the identity function itself: 1 where two points are
-        equal, else 0.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.costs import approximate_identity
-    >>> X = np.array([[0.0], [1.0], [2.0]])
-    >>> result = approximate_identity(X, X, bandwidth=0.1)
-    >>> round(float(result.identity_error), 6)
-    0.0
-    """
+    """Approximation of the identity function on n points, and its errors."""
 
     approximation: Any
     gram: Any
@@ -623,8 +588,11 @@ def approximate_identity(
 
     Returns
     -------
-    result : IdentityApproximation
-        The approximation, what it approximates, and the relative errors.
+    result : named tuple
+        The `approximation` (n, n); the `gram` matrix of the data's kernels of unit
+        norm; and the Frobenius norms of the differences from it and from the identity
+        function, 1 where two points are equal, relative to theirs: `gram_error` and
+        `identity_error`.
 
     Raises
     ------

@@ -139,10 +139,6 @@ def pair_ess(grams, weights=None):
     ess : scalar array
         Effective number of pairs.
 
-    See Also
-    --------
-    effective_rank : The same question asked of the singular values.
-
     Examples
     --------
     >>> import numpy as np

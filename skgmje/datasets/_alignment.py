@@ -20,10 +20,6 @@ class AlignmentTask(ABC):
     An instance holds nothing. To add a task, write a final subclass and one line
     in :data:`ALIGNMENT_TASKS`; the tests over that dictionary do the rest.
 
-    See Also
-    --------
-    make_alignment : Draw from a task by its name.
-
     Examples
     --------
     >>> from skgmje.datasets import ALIGNMENT_TASKS
@@ -336,10 +332,6 @@ def make_alignment(name="sqrt", n_samples=1000, *, random_state=None):
     ------
     ValueError
         If there is no such task or `n_samples` is no positive integer.
-
-    See Also
-    --------
-    AlignmentTask : What is known of a task.
 
     References
     ----------

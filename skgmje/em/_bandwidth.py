@@ -125,10 +125,6 @@ def multiscale_bandwidths(X, centers, sample_weight=None):
     ValueError
         If values are missing or infinite, or all samples are equal.
 
-    See Also
-    --------
-    kernel_bandwidth : The one bandwidth that predicts best.
-
     Examples
     --------
     >>> import numpy as np

@@ -23,10 +23,6 @@ class RowBlocks(ABC):
     merged along a tree that the blocks alone decide, so that they have the same
     bits for any number of workers, whichever of them had to begin again.
 
-    See Also
-    --------
-    tree_reduce : The tree.
-
     Examples
     --------
     >>> import numpy as np
@@ -216,10 +212,6 @@ def tree_reduce(merge, results):
     -------
     result : object
         What the last merge returned.
-
-    See Also
-    --------
-    RowBlocks : Whose blocks are reduced by it.
 
     Examples
     --------

@@ -64,10 +64,6 @@ def block_stats(
     stats : Statistics
         Counts, means, second moments about them, and the log-likelihood.
 
-    See Also
-    --------
-    score_block : The log-likelihood alone.
-
     Examples
     --------
     >>> import numpy as np
@@ -101,10 +97,6 @@ def merge_stats(mixture, *stats):
     -------
     stats : Statistics
         Of all their rows.
-
-    See Also
-    --------
-    block_stats : Takes them.
 
     Examples
     --------
@@ -145,10 +137,6 @@ def score_block(mixture, X, sample_weight=None, missing="raise"):
     sums : ndarray of shape (2,)
         The weighted sum of the log-densities in nats, and that of the weights.
         Those of blocks add up.
-
-    See Also
-    --------
-    block_stats : The statistics of an E-step.
 
     Examples
     --------

@@ -601,11 +601,6 @@ def export_onnx(embedder, path=None, *, view="context"):
     sklearn.exceptions.NotFittedError
         If the embedder has not been fitted.
 
-    See Also
-    --------
-    GJEEmbedder : An embedder.
-    GMJEEmbedder : An embedder with a mixture.
-
     Notes
     -----
     It needs the extra ``onnx``, and torch 2.6 or newer. An `encoder` of your own is

@@ -128,10 +128,6 @@ class IsotropicKernel(KernelOptions):
     kappa : float, default=0.5
         See `variance`; smaller values keep centers apart.
 
-    See Also
-    --------
-    PatchKernel : One kernel for each patch of an image.
-
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -172,10 +168,6 @@ class PatchKernel(KernelOptions):
 
     kappa : float, default=0.5
         See `variance`; smaller values keep centers apart.
-
-    See Also
-    --------
-    IsotropicKernel : One kernel of whole samples.
 
     Examples
     --------

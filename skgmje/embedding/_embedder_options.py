@@ -68,11 +68,6 @@ class MLP(HiddenLayers):
         Height, width and maybe channels, last, if the samples are images as rows.
         Images of shape (n, height, width[, channels]) need none.
 
-    See Also
-    --------
-    ConvNet : Convolutions, for images.
-    Encoder : A network of your own.
-
     Examples
     --------
     >>> import numpy as np
@@ -104,11 +99,6 @@ class ConvNet(HiddenLayers):
     image_shape : tuple of int or None, default=None
         Height, width and maybe channels, last, if the samples are images as rows.
         Images of shape (n, height, width[, channels]) need none.
-
-    See Also
-    --------
-    MLP : A perceptron.
-    Encoder : A network of your own.
 
     Examples
     --------
@@ -145,11 +135,6 @@ class Encoder(EncoderOptions):
     image_shape : tuple of int or None, default=None
         Height, width and maybe channels, last, if the samples are images as rows.
         Images of shape (n, height, width[, channels]) need none.
-
-    See Also
-    --------
-    MLP : A perceptron.
-    ConvNet : Convolutions, for images.
 
     Examples
     --------
@@ -277,11 +262,6 @@ class GJELoss(LossOptions):
         `embedding_dim`. Averages over many batches lag behind the encoder, which then
         shrinks directions.
 
-    See Also
-    --------
-    gje_loss : The function.
-    JointLoss : With a mixture that is learned.
-
     Examples
     --------
     >>> import numpy as np
@@ -321,11 +301,6 @@ class JointLoss(LossOptions):
 
     logdet_weight, moment_decay : float, default=1.0 and 0.0
         As those of :class:`GJELoss`.
-
-    See Also
-    --------
-    joint_loss : The function.
-    GJELoss : The loss that works best.
 
     Examples
     --------

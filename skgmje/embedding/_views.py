@@ -389,10 +389,6 @@ class ImageAugmentation:
     noise : float, default=0.0
         Largest standard deviation of the noise of an image; each has its own.
 
-    See Also
-    --------
-    GJEEmbedder : Learns from two views of each image.
-
     Notes
     -----
     It sees standardized images, so that contrast and noise are shares of a standard

@@ -197,10 +197,6 @@ class StackedMixture(ClosedFormsMixin):
     log_weights : ndarray of shape (n_parts,) or (n_parts, n)
         Logarithms of their weights, or of those for each of n given rows.
 
-    See Also
-    --------
-    StackingDensity : Makes them.
-
     Examples
     --------
     >>> import numpy as np

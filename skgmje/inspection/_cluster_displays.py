@@ -58,10 +58,6 @@ class SelectionDisplay:
     best_ : matplotlib Line2D
         Mark of the best candidate.
 
-    See Also
-    --------
-    ClassificationDisplay : The clusters that were chosen.
-
     Examples
     --------
     >>> import numpy as np

@@ -260,10 +260,6 @@ class LossCurveDisplay:
     bound_line_ : matplotlib Line2D or None
         The bound.
 
-    See Also
-    --------
-    CalibrationDisplay : Whether the result is right, not only good.
-
     Examples
     --------
     >>> import numpy as np

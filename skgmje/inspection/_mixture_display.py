@@ -263,10 +263,6 @@ class GraphDisplay(PlaneDisplay):
     data_ : matplotlib PathCollection or None
         Points of the data.
 
-    See Also
-    --------
-    MixtureDisplay : The mixture that the gas carries.
-
     Examples
     --------
     >>> import numpy as np

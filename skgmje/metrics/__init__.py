@@ -1,20 +1,17 @@
 """Scores of predicted mixtures, and comparisons of densities."""
 
 from skgmje.metrics._distances import (
-    TwoSampleTest,
     cauchy_schwarz_divergence,
     l2_distance,
     two_sample_test,
 )
-from skgmje.metrics._divergences import Bounds, entropy, kl_divergence
+from skgmje.metrics._divergences import entropy, kl_divergence
 from skgmje.metrics._inference import (
-    LikelihoodRatioTest,
     MixtureBootstrap,
     bootstrap_mixture,
     likelihood_ratio_test,
 )
 from skgmje.metrics._monte_carlo import (
-    MonteCarloEstimate,
     monte_carlo_cauchy_schwarz,
     monte_carlo_kl,
     monte_carlo_l2,
@@ -41,12 +38,8 @@ from skgmje.metrics._surprise import conditional_surprise, feature_surprise
 from skgmje.metrics._transport import TransportMap, transport_map, wasserstein
 
 __all__ = [
-    "Bounds",
-    "LikelihoodRatioTest",
     "MixtureBootstrap",
-    "MonteCarloEstimate",
     "TransportMap",
-    "TwoSampleTest",
     "bootstrap_mixture",
     "cauchy_schwarz_divergence",
     "conditional_surprise",

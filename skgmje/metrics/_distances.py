@@ -128,30 +128,7 @@ MEDIAN_ROWS, BLOCK_SIZE = 1000, 2**22
 
 
 class TwoSampleTest(NamedTuple):
-    """Outcome of a permutation test.
-
-    Parameters
-    ----------
-    statistic : float
-        How far apart the densities of the two samples are.
-
-    pvalue : float
-        Share of the permutations, the data's own among them, that are at least as
-        far apart.
-
-    null_distribution : ndarray of shape (n_permutations,)
-        Statistics of the permuted observations.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.metrics import two_sample_test
-    >>> rng = np.random.default_rng(0)
-    >>> X, Y = rng.normal(size=(2, 50, 2))
-    >>> result = two_sample_test(X, Y, random_state=0)
-    >>> result.null_distribution.shape
-    (199,)
-    """
+    """Outcome of a permutation test."""
 
     statistic: float
     pvalue: float
@@ -208,8 +185,10 @@ def two_sample_test(
 
     Returns
     -------
-    result : TwoSampleTest
-        With ``statistic``, ``pvalue`` and ``null_distribution``.
+    result : named tuple
+        The `statistic`, how far apart the two densities are; the `pvalue`, the share
+        of the permutations, the data's own among them, that are at least as far apart;
+        and the `null_distribution`, the statistics of the permuted observations.
 
     Raises
     ------

@@ -22,21 +22,7 @@ _ROUNDS = 30
 
 
 class Bounds(NamedTuple):
-    """A lower and an upper bound.
-
-    Parameters
-    ----------
-    lower, upper : float or tensor
-        In nats.
-
-    Examples
-    --------
-    >>> from skgmje import Mixture
-    >>> from skgmje.metrics import kl_divergence
-    >>> first = Mixture([1.0], [[0.0]], [1.0], "spherical")
-    >>> kl_divergence(first, first.affine(1.0, 1.0), method="bounds")
-    Bounds(lower=0.5, upper=0.5)
-    """
+    """A lower and an upper bound, in nats."""
 
     lower: Any
     upper: Any
@@ -75,7 +61,7 @@ def kl_divergence(p, q, *, method="variational", n_samples=10_000, random_state=
 
     Returns
     -------
-    divergence : float, tensor, Bounds or MonteCarloEstimate
+    divergence : float, tensor or named tuple
         In nats: a number, ``(lower, upper)`` or ``(value, standard_error)``.
 
     Raises
@@ -156,7 +142,7 @@ def entropy(p, *, method="bounds", n_samples=10_000, random_state=None):
 
     Returns
     -------
-    entropy : float, tensor, Bounds or MonteCarloEstimate
+    entropy : float, tensor or named tuple
         In nats, relative to the units of the features: it may be negative.
 
     See Also

@@ -33,10 +33,6 @@ class MixtureBootstrap(NamedTuple):
     covariances : ndarray of shape (n_resamples, n_components, n_features, n_features)
         Covariances as matrices, whatever the covariance type.
 
-    See Also
-    --------
-    bootstrap_mixture : Returns it.
-
     Examples
     --------
     >>> import numpy as np
@@ -214,30 +210,7 @@ def _resample(X, start, settings, seed):
 
 
 class LikelihoodRatioTest(NamedTuple):
-    """What :func:`likelihood_ratio_test` returns.
-
-    Parameters
-    ----------
-    statistic : float
-        Twice the gain of the log-likelihood by one component more, in nats.
-
-    p_value : float
-        Share of simulated statistics, and the one, that are as large.
-
-    simulated : ndarray of shape (n_resamples,)
-        Statistics of samples drawn from the mixture without that component.
-
-    See Also
-    --------
-    likelihood_ratio_test : Returns it.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.metrics import LikelihoodRatioTest
-    >>> LikelihoodRatioTest(3.0, 0.25, np.array([1.0, 2.0, 4.0])).p_value
-    0.25
-    """
+    """Outcome of a parametric bootstrap."""
 
     statistic: float
     p_value: float
@@ -276,8 +249,10 @@ def likelihood_ratio_test(
 
     Returns
     -------
-    result : LikelihoodRatioTest
-        A small `p_value` speaks for one component more.
+    result : named tuple
+        The `statistic`, twice the gain of the log-likelihood by one component more, in
+        nats; the `p_value`, the share of simulated statistics, and the one, that are as
+        large, which speaks for one more if small; and the `simulated` statistics.
 
     Raises
     ------

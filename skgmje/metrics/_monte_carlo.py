@@ -16,27 +16,7 @@ MIN_EFFECTIVE_DRAWS = 10
 
 
 class MonteCarloEstimate(NamedTuple):
-    """A mean over random draws, and how far it may be off.
-
-    Parameters
-    ----------
-    value : float
-        The estimate.
-
-    standard_error : float
-        Its standard deviation over repetitions, as estimated from the draws;
-        infinite where the value is, and where fewer than ten draws carry an
-        integral, because the draws that count may all have been missed.
-
-    Examples
-    --------
-    >>> from skgmje import Mixture
-    >>> from skgmje.metrics import monte_carlo_kl
-    >>> first = Mixture([1.0], [[0.0]], [1.0], "spherical")
-    >>> value, standard_error = monte_carlo_kl(first, first, random_state=0)
-    >>> value, standard_error
-    (0.0, 0.0)
-    """
+    """A mean over random draws, and how far it may be off."""
 
     value: float
     standard_error: float
@@ -64,9 +44,9 @@ def monte_carlo_kl(first, second, *, n_samples=10_000, random_state=None):
 
     Returns
     -------
-    estimate : MonteCarloEstimate
-        In nats. Near zero it may come out negative; it is infinite if q is zero
-        at a draw from p.
+    estimate : named tuple
+        The `value`, in nats, and its `standard_error`. Near zero it may come out
+        negative; it is infinite if q is zero at a draw from p.
 
     Raises
     ------
@@ -122,9 +102,10 @@ def monte_carlo_l2(first, second, *, n_samples=10_000, random_state=None):
 
     Returns
     -------
-    estimate : MonteCarloEstimate
-        The distance, the root of the integral. It may under- or overflow in many
-        dimensions, where the Cauchy-Schwarz divergence does not.
+    estimate : named tuple
+        The `value`, the root of the integral, and its `standard_error`, infinite where
+        fewer than ten draws carry the integral. The value may under- or overflow in
+        many dimensions, where the Cauchy-Schwarz divergence does not.
 
     Raises
     ------
@@ -189,9 +170,9 @@ def monte_carlo_cauchy_schwarz(first, second, *, n_samples=10_000, random_state=
 
     Returns
     -------
-    estimate : MonteCarloEstimate
-        In nats, never negative; infinite if no draw is possible under both. Where
-        the densities hardly meet its standard error is infinite.
+    estimate : named tuple
+        The `value`, in nats, never negative; infinite if no draw is possible under
+        both. Its `standard_error` is infinite where the densities hardly meet.
 
     Raises
     ------
@@ -359,9 +340,10 @@ def mutual_information(density, groups, *, n_samples=10_000, random_state=None):
 
     Returns
     -------
-    estimate : MonteCarloEstimate
-        In nats. Zero for independent groups, where an estimate may come out
-        slightly negative; the same in any units of the columns.
+    estimate : named tuple
+        The `value`, in nats, and its `standard_error`. Zero for independent groups,
+        where an estimate may come out slightly negative; the same in any units of the
+        columns.
 
     Raises
     ------

@@ -197,10 +197,6 @@ def probability_integral_transform(y_true, distribution):
     ValueError
         If `y_true` does not fit the distribution or is not finite.
 
-    See Also
-    --------
-    interval_coverage : How many targets lie in the central interval.
-
     Examples
     --------
     >>> from skgmje import Mixture
@@ -251,10 +247,6 @@ def interval_coverage(
     ------
     ValueError
         If `coverage` does not lie between zero and one, or `y_true` does not fit.
-
-    See Also
-    --------
-    probability_integral_transform : Where in its density each target lies.
 
     Examples
     --------
@@ -373,10 +365,6 @@ def crps_samples(y_true, distribution):
     ------
     ValueError
         If `y_true` does not fit the distribution or is not finite.
-
-    See Also
-    --------
-    crps : The mean, with the formula.
 
     Examples
     --------
@@ -537,10 +525,6 @@ def energy_score_samples(y_true, distribution, *, n_samples=64, random_state=Non
     ValueError
         If `y_true` does not fit the distribution or is not finite, or if `n_samples`
         is no positive integer.
-
-    See Also
-    --------
-    energy_score : The mean, with the formula.
 
     Examples
     --------

@@ -80,10 +80,6 @@ class Codes(CenterOptions):
     hidden_layer_sizes : tuple of int, default=(128, 128)
         Widths of the hidden layers of the network that decodes.
 
-    See Also
-    --------
-    Noise : Fresh noise in place of codes.
-
     Examples
     --------
     >>> from skgmje.mixture import Codes, KernelMixtureDensity
@@ -146,10 +142,6 @@ class Noise(CenterOptions):
     hidden_layer_sizes : tuple of int, default=(128, 128)
         Widths of the hidden layers of the perceptron; without effect on another
         `network`.
-
-    See Also
-    --------
-    Codes : One learned code for each component.
 
     Examples
     --------

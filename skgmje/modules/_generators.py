@@ -303,10 +303,6 @@ class CodeGenerator(_CenterGenerator):
     dtype : torch.dtype, default=torch.float32
         The data type of the parameters.
 
-    See Also
-    --------
-    NoiseGenerator : Draws fresh codes each time.
-
     Examples
     --------
     >>> import torch
@@ -391,10 +387,6 @@ class NoiseGenerator(_CenterGenerator):
 
     dtype : torch.dtype, default=torch.float32
         The data type of the parameters.
-
-    See Also
-    --------
-    CodeGenerator : Learns one code per component.
 
     References
     ----------

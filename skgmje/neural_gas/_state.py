@@ -42,10 +42,6 @@ class GasState(NamedTuple):
     n_born : int
         Number of nodes that there have ever been.
 
-    See Also
-    --------
-    start_gas : Makes the first one.
-
     Examples
     --------
     >>> import numpy as np

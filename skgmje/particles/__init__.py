@@ -1,7 +1,6 @@
 """Weighted particles by sequential Monte Carlo: pure functions of arrays."""
 
 from skgmje.particles._bank import (
-    BankInfo,
     BankState,
     bank_mixture,
     start_bank,
@@ -10,7 +9,6 @@ from skgmje.particles._bank import (
 from skgmje.particles._resampling import effective_sample_size, systematic_resampling
 
 __all__ = [
-    "BankInfo",
     "BankState",
     "bank_mixture",
     "effective_sample_size",

@@ -35,10 +35,6 @@ class BankState(NamedTuple):
     ages : array of int, shape (n_particles,)
         Steps since each particle was a sample of a batch.
 
-    See Also
-    --------
-    start_bank : Makes the first one.
-
     Examples
     --------
     >>> import numpy as np
@@ -53,34 +49,7 @@ class BankState(NamedTuple):
 
 
 class BankInfo(NamedTuple):
-    """What a step of a memory bank noticed.
-
-    Parameters
-    ----------
-    log_likelihood : float
-        Mean log-density of the batch before the step, in nats.
-
-    effective_sample_size : float
-        Number of particles that the weights are worth, before resampling.
-
-    resampled : bool
-        Whether the particles were resampled.
-
-    stretch : float
-        Mean squared distance of the samples to their particles, per feature, in
-        squared bandwidths. The EM step of the squared bandwidth multiplies it
-        by this number.
-
-    See Also
-    --------
-    step_bank : Returns it.
-
-    Examples
-    --------
-    >>> from skgmje.particles import BankInfo
-    >>> BankInfo(-1.0, 20.0, False, 1.0).resampled
-    False
-    """
+    """What a step of a memory bank noticed."""
 
     log_likelihood: float
     effective_sample_size: float
@@ -217,8 +186,12 @@ def step_bank(
     state : BankState
         The bank after the step; the old one is left alone.
 
-    info : BankInfo
-        What was noticed.
+    info : named tuple
+        The mean `log_likelihood` of the batch before the step, in nats; the
+        `effective_sample_size` of the weights before resampling; whether particles were
+        `resampled`; and the `stretch`, the mean squared distance of the samples to
+        their particles, per feature, by which an EM step of the squared bandwidth
+        multiplies it.
 
     References
     ----------

@@ -36,10 +36,6 @@ def all_estimators():
     estimators : list of tuple
         Pairs (name, class), sorted by name.
 
-    See Also
-    --------
-    all_functions : List every public function.
-
     Examples
     --------
     >>> from skgmje.utils import all_estimators
@@ -64,10 +60,6 @@ def all_functions():
     functions : list of tuple
         Pairs (name, function), sorted by name. The name is the dotted one,
         because two packages may use the same word.
-
-    See Also
-    --------
-    all_estimators : List every public estimator.
 
     Examples
     --------
