@@ -57,16 +57,8 @@ class MLP(HiddenLayers):
     hidden_layer_sizes : tuple of int or 'auto', default='auto'
         Hidden layers; 'auto' is (256, 128).
 
-    norm : {'sphere', 'batch'} or None, default=None
-        Constraint on the embeddings: all of one length, or standardized.
-
-    target : {'shared', 'ema'}, default='shared'
-        Whether the second view has the same encoder, or one that follows it as
-        a moving average, without a gradient.
-
-    image_shape : tuple of int or None, default=None
-        Height, width and maybe channels, last, if the samples are images as rows.
-        Images of shape (n, height, width[, channels]) need none.
+    norm, target, image_shape : default=None, 'shared' and None
+        As those of :class:`Encoder`.
 
     Examples
     --------
@@ -89,16 +81,8 @@ class ConvNet(HiddenLayers):
     hidden_layer_sizes : tuple of int or 'auto', default='auto'
         Dense layers after the convolutions; 'auto' is (512,).
 
-    norm : {'sphere', 'batch'} or None, default=None
-        Constraint on the embeddings: all of one length, or standardized.
-
-    target : {'shared', 'ema'}, default='shared'
-        Whether the second view has the same encoder, or one that follows it as
-        a moving average, without a gradient.
-
-    image_shape : tuple of int or None, default=None
-        Height, width and maybe channels, last, if the samples are images as rows.
-        Images of shape (n, height, width[, channels]) need none.
+    norm, target, image_shape : default=None, 'shared' and None
+        As those of :class:`Encoder`.
 
     Examples
     --------

@@ -128,13 +128,7 @@ def adapt_gas(
     *,
     max_nodes=100,
     mode="batch",
-    winner_rate=0.05,
-    neighbor_rate=0.006,
-    max_age=50,
-    insertion_interval=100,
-    error_split=0.5,
-    error_decay=0.9995,
-    utility_threshold=None,
+    **rules,
 ):
     r"""Let a gas learn from samples, in their order.
 
@@ -168,27 +162,9 @@ def adapt_gas(
     mode : {'batch', 'sequential'}, default='batch'
         Whether some samples or single ones are seen at a time.
 
-    winner_rate : float, default=0.05
-        Rate :math:`\epsilon_b` of the nearest node.
-
-    neighbor_rate : float, default=0.006
-        Rate :math:`\epsilon_n` of its neighbours.
-
-    max_age : int, default=50
-        Largest age :math:`a_{max}` of an edge, in samples won by its ends.
-
-    insertion_interval : int, default=100
-        Number :math:`\lambda` of samples between two new nodes.
-
-    error_split : float, default=0.5
-        Factor :math:`\alpha` of the errors of the two nodes beside a new one.
-
-    error_decay : float, default=0.9995
-        Factor d of all errors and utilities after each sample.
-
-    utility_threshold : float or None, default=None
-        If the largest error is so many times the smallest utility, that node is
-        removed, one for each interval; None removes none.
+    **rules : dict
+        The rates and numbers that :class:`skgmje.mixture.GasGrowth` explains. Those of
+        the paper are the defaults here: ``winner_rate=0.05, error_decay=0.9995``.
 
     Returns
     -------
@@ -215,16 +191,7 @@ def adapt_gas(
     >>> len(adapt_gas(start_gas(X), X, max_nodes=8).nodes)
     8
     """
-    rules = GasRules(
-        max_nodes,
-        winner_rate,
-        neighbor_rate,
-        max_age,
-        insertion_interval,
-        error_split,
-        error_decay,
-        utility_threshold,
-    )
+    rules = GasRules(max_nodes, **rules)
     check_rules(rules)
     state = floating(state)
     X = like_nodes(X, state.nodes)

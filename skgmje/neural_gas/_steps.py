@@ -24,13 +24,13 @@ class GasRules(NamedTuple):
     """How a gas learns; see :func:`skgmje.neural_gas.adapt_gas`."""
 
     max_nodes: int
-    winner_rate: float
-    neighbor_rate: float
-    max_age: int
-    insertion_interval: int
-    error_split: float
-    error_decay: float
-    utility_threshold: Any
+    winner_rate: float = 0.05
+    neighbor_rate: float = 0.006
+    max_age: int = 50
+    insertion_interval: int = 100
+    error_split: float = 0.5
+    error_decay: float = 0.9995
+    utility_threshold: Any = None
 
 
 # Smallest values of the rules that count something.
