@@ -199,7 +199,7 @@ def _make_network(n_context, n_targets, source, generator, start):
         **{name: getattr(source, name) for name in shape},
     )
     if start is not None:
-        network.start_at(*(torch.from_numpy(np.float32(part)) for part in start))
+        network._start_at(*(torch.from_numpy(np.float32(part)) for part in start))
     return network
 
 

@@ -90,15 +90,8 @@ def monte_carlo_l2(first, second, *, n_samples=10_000, random_state=None):
 
     Parameters
     ----------
-    first, second : Mixture or fitted estimator
-        Whatever :func:`skgmje.as_mixture` takes, or any estimator with
-        ``score_samples(X)`` and ``sample(n, random_state=)``.
-
-    n_samples : int, default=10_000
-        Number of draws from each density.
-
-    random_state : int, numpy.random.Generator, RandomState or None
-        Source of randomness.
+    first, second, n_samples, random_state : two densities, int and seed
+        As those of :func:`monte_carlo_kl`; both densities are drawn from.
 
     Returns
     -------
@@ -158,15 +151,8 @@ def monte_carlo_cauchy_schwarz(first, second, *, n_samples=10_000, random_state=
 
     Parameters
     ----------
-    first, second : Mixture or fitted estimator
-        Whatever :func:`skgmje.as_mixture` takes, or any estimator with
-        ``score_samples(X)`` and ``sample(n, random_state=)``.
-
-    n_samples : int, default=10_000
-        Number of draws from each density.
-
-    random_state : int, numpy.random.Generator, RandomState or None
-        Source of randomness.
+    first, second, n_samples, random_state : two densities, int and seed
+        As those of :func:`monte_carlo_kl`; both densities are drawn from.
 
     Returns
     -------

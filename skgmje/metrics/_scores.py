@@ -128,18 +128,8 @@ def rmse(y_true, distribution, *, sample_weight=None, multioutput="uniform_avera
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
-        What was observed.
-
-    distribution : Mixture
-        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
-
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the samples.
-
-    multioutput : {'raw_values', 'uniform_average'} or array-like of shape \
-            (n_targets,), default='uniform_average'
-        How the errors of several targets are combined, after the root.
+    y_true, distribution, sample_weight, multioutput : array-like, Mixture and str
+        As those of :func:`crps`; errors are combined after the root.
 
     Returns
     -------
@@ -222,21 +212,14 @@ def interval_coverage(
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
-        What was observed. Of several targets each has its marginal.
-
-    distribution : Mixture
-        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
+    y_true, distribution : array-like and Mixture
+        As those of :func:`crps`.
 
     coverage : float, default=0.9
         Probability of the interval. Half of the rest is left out on each side.
 
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the samples.
-
-    multioutput : {'raw_values', 'uniform_average'} or array-like of shape \
-            (n_targets,), default='uniform_average'
-        How the shares of several targets are combined.
+    sample_weight, multioutput : array-like and str or array-like
+        As those of :func:`crps`.
 
     Returns
     -------
@@ -350,11 +333,8 @@ def crps_samples(y_true, distribution):
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
-        What was observed. Of several targets each is scored under its marginal.
-
-    distribution : Mixture
-        One for each sample, or one for all.
+    y_true, distribution : array-like and Mixture
+        As those of :func:`crps`.
 
     Returns
     -------
@@ -503,17 +483,8 @@ def energy_score_samples(y_true, distribution, *, n_samples=64, random_state=Non
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
-        What was observed.
-
-    distribution : Mixture
-        One for each sample, or one for all.
-
-    n_samples : int, default=64
-        Number of draws for each of the two expectations.
-
-    random_state : int, numpy.random.Generator, RandomState or None
-        Source of randomness; of one target nothing is drawn.
+    y_true, distribution, n_samples, random_state : array-like, Mixture, int and seed
+        As those of :func:`energy_score`; of one target nothing is drawn.
 
     Returns
     -------

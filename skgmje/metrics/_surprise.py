@@ -79,16 +79,9 @@ def conditional_surprise(density, X, *, relative=True):
 
     Parameters
     ----------
-    density : Mixture or fitted estimator
-        Whatever :func:`skgmje.as_mixture` takes.
-
-    X : array-like of shape (n_samples, n_features)
-        Samples; NaN means missing, and the others are conditioned on what is there.
-
-    relative : bool, default=True
-        Whether to subtract from the most likely value's log-density. Otherwise
-        the surprise is :math:`-\log p(x_{ij} \mid x_{i,-j})`, which depends on the
-        units of the column.
+    density, X, relative : Mixture, array-like and bool
+        As those of :func:`feature_surprise`; if an entry is missing, the others are
+        conditioned on what is there.
 
     Returns
     -------

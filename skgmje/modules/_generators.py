@@ -294,11 +294,8 @@ class CodeGenerator(_CenterGenerator):
     hidden_layer_sizes : sequence of int, default=(128, 128)
         Widths of the hidden layers.
 
-    learn_weights : bool, default=False
-        Whether the components' weights are learned or stay equal.
-
-    learn_variance : bool, default=False
-        Whether the components' variance is learned.
+    learn_weights, learn_variance : bool, default=False
+        Whether weights and variance of the components are learned.
 
     dtype : torch.dtype, default=torch.float32
         The data type of the parameters.
@@ -362,15 +359,8 @@ class NoiseGenerator(_CenterGenerator):
     n_components : int
         Number of centers drawn at every call.
 
-    n_features : int
-        Number of features of a center.
-
-    variance : float
-        The components' variance, or where it starts.
-
-    random_state : torch.Generator
-        The source of randomness, on the CPU: the noise is the same whatever
-        the device.
+    n_features, variance, random_state : int, float and torch.Generator
+        As those of :class:`CodeGenerator`; the noise is the same whatever the device.
 
     network : torch.nn.Module or None, default=None
         The map from noise of shape (n, code_dim) to centers of shape
@@ -379,14 +369,8 @@ class NoiseGenerator(_CenterGenerator):
     code_dim : int, default=8
         Width of the noise.
 
-    hidden_layer_sizes : sequence of int, default=(128, 128)
-        Widths of the perceptron's hidden layers.
-
-    learn_variance : bool, default=False
-        Whether the components' variance is learned.
-
-    dtype : torch.dtype, default=torch.float32
-        The data type of the parameters.
+    hidden_layer_sizes, learn_variance, dtype : sequence of int, bool and torch.dtype
+        As those of :class:`CodeGenerator`, of the perceptron.
 
     References
     ----------

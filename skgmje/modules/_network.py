@@ -112,21 +112,8 @@ class MixtureDensityNetwork(MixtureModule):
         self.skip = nn.Parameter(skip)
 
     @torch.no_grad()
-    def start_at(self, slope, intercept, scale):
-        """Set all means to a linear function of the context, before training.
-
-        Parameters
-        ----------
-        slope : tensor of shape (n_context, n_targets)
-            Of the means.
-
-        intercept : tensor of shape (n_targets,)
-            Of the means.
-
-        scale : tensor of shape (n_targets,)
-            Spread of the targets around it: the components stand apart by it, and
-            are as wide.
-        """
+    def _start_at(self, slope, intercept, scale):
+        """Set all means to a linear function of the context, apart by `scale`."""
         end = self.n_components * (1 + self.n_targets)
         means = slice(self.n_components, end)
         scales = slice(end, end + self.n_components * self.n_targets)
@@ -163,18 +150,6 @@ class MixtureDensityNetwork(MixtureModule):
         return split_outputs(outputs, self.n_components, self.n_targets, self.min_scale)
 
     def forward(self, context):
-        """Return one mixture per sample, of the components of all members.
-
-        Parameters
-        ----------
-        context : tensor of shape (n_samples, n_context)
-            What the mixtures depend on.
-
-        Returns
-        -------
-        mixture : Mixture
-            With n_members * n_components components for each sample.
-        """
         return join_members(self.heads(context)).mixture()
 
     def log_prob(self, context, y):

@@ -88,6 +88,7 @@ class Prototypes(MixtureModule):
         self.register_parameter("lower", lower)
 
     @classmethod
+    @torch.no_grad()
     def from_mixture(cls, mixture, **params):
         """Return prototypes that start as a mixture.
 
@@ -111,30 +112,21 @@ class Prototypes(MixtureModule):
             covariance_type=mixture.covariance_type,
             **params,
         )
-        prototypes.set_mixture(mixture)
-        return prototypes
-
-    @torch.no_grad()
-    def set_mixture(self, mixture):
-        """Set the parameters to those of a mixture of the same shapes.
-
-        Parameters
-        ----------
-        mixture : Mixture
-            The mixture.
-        """
         weights, means, covariances = (
             torch.tensor(to_numpy(array), dtype=torch.float64)
             for array in (mixture.weights, mixture.means, mixture.covariances)
         )
-        kind = COVARIANCE_TYPES[self.covariance_type]
+        kind = COVARIANCE_TYPES[prototypes.covariance_type]
         scales, lower = kind.parameters(kind.precisions_cholesky(covariances))
-        scales = (scales - self.min_scale).clamp_min(SMALLEST * self.min_scale)
-        self.logits.copy_(torch.log(weights.clamp_min(SMALLEST)))
-        self.means.copy_(means)
-        self.log_scales.copy_(torch.log(scales))
+        scales = (scales - prototypes.min_scale).clamp_min(
+            SMALLEST * prototypes.min_scale
+        )
+        prototypes.logits.copy_(torch.log(weights.clamp_min(SMALLEST)))
+        prototypes.means.copy_(means)
+        prototypes.log_scales.copy_(torch.log(scales))
         if lower is not None:
-            self.lower.copy_(lower)
+            prototypes.lower.copy_(lower)
+        return prototypes
 
     def forward(self, context=None):
         # Unlike a bound, a sum lets narrow components widen again.
