@@ -103,7 +103,7 @@ class EstimatorMixin(CallbackSupportMixin):
 
         arrays = []
         for item in data:
-            arrays += item.digest() if isinstance(item, RowBlocks) else [item]
+            arrays += item._digest() if isinstance(item, RowBlocks) else [item]
         known = fingerprint(self, arrays)
         name = type(self).__name__
         return Checkpoint(folder, name, known, writes=_is_first())

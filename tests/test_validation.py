@@ -295,12 +295,12 @@ def test_sample_is_in_proportion_and_without_repetition():
     da = pytest.importorskip("dask.array")
     lazy = da.from_array(np.arange(1000.0)[:, None], chunks=([600, 100, 300], 1))
     blocks = as_blocks(lazy)
-    drawn, weight = blocks.sample(100, np.random.RandomState(0))
+    drawn, weight = blocks._sample(100, np.random.RandomState(0))
     assert weight is None
     assert len(np.unique(drawn)) == 100
     counts = np.histogram(drawn, [0, 600, 700, 1000])[0]
     assert counts.tolist() == [60, 10, 30]
-    again, _ = blocks.sample(100, np.random.RandomState(0))
+    again, _ = blocks._sample(100, np.random.RandomState(0))
     assert_array_equal(drawn, again)
-    whole, _ = blocks.sample(1000, None)
+    whole, _ = blocks._sample(1000, None)
     assert_array_equal(whole[:, 0], np.arange(1000.0))

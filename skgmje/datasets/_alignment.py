@@ -207,31 +207,6 @@ class High5(MixtureTask):
         return _branches([0.5, 0.5], [branch, -branch], 2 * NOISE)
 
 
-class JointMixture(MixtureTask):
-    """A Gaussian mixture of two contexts and two targets, five components."""
-
-    n_context = 2
-    n_targets = 2
-
-    def _joint(self):
-        means = [
-            [-2.0, -1.0, 1.0, 2.0],
-            [0.0, 2.0, -2.0, 0.0],
-            [2.0, -1.0, 0.0, -2.0],
-            [1.0, 1.0, 2.0, 1.0],
-            [-1.0, 1.0, -1.0, -1.0],
-        ]
-        factors = 0.6 * np.cos(np.arange(40.0) ** 1.5).reshape(5, 4, 2)
-        covariances = factors @ np.swapaxes(factors, 1, 2) + 0.05 * np.eye(4)
-        return Mixture([0.3, 0.25, 0.2, 0.15, 0.1], means, covariances)
-
-    def _contexts(self, n_samples, generator):
-        return self._joint().marginal([0, 1]).sample(n_samples, generator)[0]
-
-    def _mixture(self, X):
-        return self._joint().condition([0, 1], X)
-
-
 class Bishop(AlignmentTask):
     r"""The inverse of :math:`x = y + 0.3 \sin(2 \pi y)`: one or three branches."""
 
@@ -301,7 +276,6 @@ def make_alignment(name="sqrt", n_samples=1000, *, random_state=None):
     cross            :math:`y = \pm x`                                     1, 1
     heteroscedastic  one branch, with noise that grows                     1, 1
     high5            :math:`y = \pm (1 + \tanh W x)`                       5, 2
-    mixture          the conditional of a mixture of five Gaussians        2, 2
     ring             a circle with noise                                   1, 1
     sqrt             :math:`y = \pm \sqrt x`                               1, 1
     ================ ===================================================== =======
@@ -361,7 +335,6 @@ ALIGNMENT_TASKS = {
     "cross": Cross(),
     "heteroscedastic": Heteroscedastic(),
     "high5": High5(),
-    "mixture": JointMixture(),
     "ring": Ring(),
     "sqrt": Sqrt(),
 }

@@ -85,41 +85,16 @@ class RowBlocks(ABC):
     @cached_property
     def overview(self):
         """What one pass tells of the rows, an ``Overview``."""
-        return self.over_rows(_look, _merge_overviews)
+        return self._over_rows(_look, _merge_overviews)
 
-    def digest(self):
-        """Return arrays that tell these rows from others.
-
-        Returns
-        -------
-        digest : tuple of ndarray
-            Numbers of rows of the blocks, means, squares and extremes.
-        """
+    def _digest(self):
+        """Return arrays that tell these rows from others."""
         known = self.overview
         counts = np.array(sorted(known.n_rows.items()))
         return counts, known.mean, known.squares, known.smallest, known.largest
 
-    def over_rows(self, function, merge):
-        """Reduce as :meth:`reduce`, with blocks as arrays of rows that count.
-
-        Parameters
-        ----------
-        function : callable
-            Gets a number, an ndarray with one row or more, and positive weights.
-
-        merge : callable
-            ``merge(first, second)`` of two results.
-
-        Returns
-        -------
-        result : object
-            The merged result.
-
-        Raises
-        ------
-        ValueError
-            If no row has a positive weight.
-        """
+    def _over_rows(self, function, merge):
+        """Reduce blocks of rows that count, their positive weights beside them."""
         result = self.reduce(partial(_on_rows, function), partial(_merge_any, merge))
         if result is None:
             raise ValueError(
@@ -128,25 +103,8 @@ class RowBlocks(ABC):
             )
         return result
 
-    def sample(self, n_rows, random_state):
-        """Return random rows without repetition, from each block in proportion.
-
-        Parameters
-        ----------
-        n_rows : int
-            How many; if there are no more, all are returned in their order.
-
-        random_state : RandomState instance
-            Source of randomness; not asked if all rows are returned.
-
-        Returns
-        -------
-        X : ndarray of shape (n_sampled, n_features)
-            Rows.
-
-        weight : ndarray of shape (n_sampled,) or None
-            Their weights.
-        """
+    def _sample(self, n_rows, random_state):
+        """Return random rows and weights, of each block in proportion."""
         counts = self.overview.n_rows
         blocks = sorted(counts)
         ends = np.cumsum([counts[i] for i in blocks])
@@ -155,7 +113,7 @@ class RowBlocks(ABC):
             seed = int(random_state.randint(2**31 - 1))
             ends = ends * n_rows // ends[-1]
         quotas = dict(zip(blocks, np.diff(ends, prepend=0).tolist(), strict=True))
-        parts = self.over_rows(partial(_draw, quotas, seed), list.__add__)
+        parts = self._over_rows(partial(_draw, quotas, seed), list.__add__)
         X, weights = zip(*parts, strict=True)
         weight = None if weights[0] is None else np.concatenate(weights)
         return np.concatenate(X), weight

@@ -221,7 +221,7 @@ def _some_rows(X, weight, n_components, random_state):
 def part_of(X, sample_weight, random_state, least=0):
     """Return arrays as they are, and of blocks random samples, at least so many."""
     if isinstance(X, RowBlocks):
-        return X.sample(max(MAX_SAMPLED // X.shape[1], least), random_state)
+        return X._sample(max(MAX_SAMPLED // X.shape[1], least), random_state)
     return X, sample_weight
 
 

@@ -76,7 +76,7 @@ def standardized_data(X, sample_weight, units, n_components, random_state):
     n_rows = max(MAX_ENTRIES // X.shape[1], per_component)
     if isinstance(X, RowBlocks):
         rows = units.lazy(X)
-        part, part_weight = X.sample(n_rows, random_state)
+        part, part_weight = X._sample(n_rows, random_state)
         part = units.lazy(part)[:]
         return Data(rows, None, part, part_weight, units.resolution)
     rows = units.lazy(X)
