@@ -175,12 +175,9 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
     residuals_ : ndarray of shape (n_samples, n_removed)
         Leave-one-out residuals of the training samples, in units of :math:`s_j`.
 
-    n_features_in_ : int
-        Number of features seen during :term:`fit`.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during :term:`fit`. Defined only when `X`
-        has feature names that are all strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------

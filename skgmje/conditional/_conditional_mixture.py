@@ -92,11 +92,9 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     n_iter_ : int
         Number of gradient steps, or of EM iterations where there are none.
 
-    n_features_in_ : int
-        Number of context features.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, if all are strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------

@@ -93,20 +93,9 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
     component_classes_ : ndarray of shape (n_components,)
         Index of the class in `classes_` that each component belongs to.
 
-    weights_ : ndarray of shape (n_components,)
-        Weights of the components; those of a class add up to its share.
-
-    means_ : ndarray of shape (n_components, n_features)
-        Means of the components.
-
-    covariances_ : ndarray or tuple of ndarray
-        Covariances, as those of :class:`GaussianMixture`.
-
-    covariance_type_ : str
-        The covariance type, chosen if it was 'auto'.
-
-    shrinkage_ : float
-        The pseudo-count, chosen if it was 'auto'.
+    weights_, means_, covariances_, covariance_type_, shrinkage_ : as there
+        The components, as those of :class:`GaussianMixture`; weights of a class add up
+        to its share.
 
     unlabelled_weight_ : float
         The weight of a sample without a label, chosen if it was 'auto'.
@@ -129,12 +118,9 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
         samples left out of their log-likelihood, which chooses settings, of
         log p(y | x), which chooses the weight of samples without a label, and of hits.
 
-    n_features_in_ : int
-        Number of features seen during :term:`fit`.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during :term:`fit`. Defined only when `X`
-        has feature names that are all strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------

@@ -219,17 +219,8 @@ class KernelMixtureDensity(
 
     Attributes
     ----------
-    weights_ : ndarray of shape (n_components,)
-        Weights of the components.
-
-    means_ : ndarray of shape (n_components, n_features)
-        Means of the components.
-
-    covariances_ : ndarray or tuple of ndarray
-        Covariances, in the layout of `covariance_type_`.
-
-    covariance_type_ : str
-        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
+    weights_, means_, covariances_, covariance_type_, mixture_ : as there
+        The components, as those of :class:`GaussianMixture`.
 
     centers_ : ndarray of shape (n_components, n_features)
         Centers as the cost placed them: `means_`, unless EM has moved these and

@@ -179,29 +179,9 @@ class GrowingNeuralGasMixture(
     topographic_error_ : float
         Share of these samples whose two nearest nodes are not linked.
 
-    weights_ : ndarray of shape (n_components,)
-        Weights of the components. Nodes with less than five samples may have none.
-
-    means_ : ndarray of shape (n_components, n_features)
-        Means of the components.
-
-    covariances_ : ndarray
-        Covariances, in the shape that the covariance type has.
-
-    covariance_type_ : str
-        The covariance type, chosen if it was 'auto'.
-
-    shrinkage_ : float
-        The pseudo-count, chosen if it was 'auto'.
-
-    mixture_ : Mixture
-        The density as a value with marginals, conditionals and distances.
-
-    precisions_ : ndarray
-        Inverse covariances.
-
-    precisions_cholesky_ : ndarray
-        Cholesky factors of the precisions.
+    weights_, means_, covariances_, covariance_type_, shrinkage_, mixture_ : as there
+        The components, as those of :class:`GaussianMixture`; `precisions_` and
+        `precisions_cholesky_`, too. Nodes with less than five samples may have none.
 
     n_iter_ : int
         Number of M-steps.
@@ -213,12 +193,9 @@ class GrowingNeuralGasMixture(
     cv_results_ : dict
         Held-out log-likelihoods of the candidates, if a setting was 'auto'.
 
-    n_features_in_ : int
-        Number of features seen during :term:`fit`.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during :term:`fit`. Defined only when `X`
-        has feature names that are all strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------

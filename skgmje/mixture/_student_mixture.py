@@ -99,12 +99,9 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
     lower_bounds_ : list of float
         Mean log-likelihood before each M-step, in nats.
 
-    n_features_in_ : int
-        Number of features seen during :term:`fit`.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during :term:`fit`. Defined only when `X`
-        has feature names that are all strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------

@@ -178,12 +178,9 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         Medians over up to `max_samples` samples of the columns' log-densities, if
         known.
 
-    n_features_in_ : int
-        Number of features seen during :term:`fit`.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during :term:`fit`. Defined only when `X`
-        has feature names that are all strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------
