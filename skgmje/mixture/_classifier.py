@@ -93,7 +93,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
     component_classes_ : ndarray of shape (n_components,)
         Index of the class in `classes_` that each component belongs to.
 
-    weights_, means_, covariances_, covariance_type_, shrinkage_ : as there
+    weights_, means_, covariances_, covariance_type_, shrinkage_
         The components, as those of :class:`GaussianMixture`; weights of a class add up
         to its share.
 

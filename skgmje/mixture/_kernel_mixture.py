@@ -219,7 +219,7 @@ class KernelMixtureDensity(
 
     Attributes
     ----------
-    weights_, means_, covariances_, covariance_type_, mixture_ : as there
+    weights_, means_, covariances_, covariance_type_, mixture_
         The components, as those of :class:`GaussianMixture`.
 
     centers_ : ndarray of shape (n_components, n_features)
