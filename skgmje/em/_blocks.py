@@ -85,7 +85,7 @@ class RowBlocks(ABC):
     @cached_property
     def overview(self):
         """What one pass tells of the rows, an ``Overview``."""
-        return self._over_rows(_look, _merge_overviews)
+        return self.over_rows(_look, _merge_overviews)
 
     def _digest(self):
         """Return arrays that tell these rows from others."""
@@ -93,8 +93,27 @@ class RowBlocks(ABC):
         counts = np.array(sorted(known.n_rows.items()))
         return counts, known.mean, known.squares, known.smallest, known.largest
 
-    def _over_rows(self, function, merge):
-        """Reduce blocks of rows that count, their positive weights beside them."""
+    def over_rows(self, function, merge):
+        """Reduce as :meth:`reduce`, with blocks as arrays of rows that count.
+
+        Parameters
+        ----------
+        function : callable
+            Gets a number, an ndarray with one row or more, and positive weights.
+
+        merge : callable
+            ``merge(first, second)`` of two results.
+
+        Returns
+        -------
+        result : object
+            The merged result.
+
+        Raises
+        ------
+        ValueError
+            If no row has a positive weight.
+        """
         result = self.reduce(partial(_on_rows, function), partial(_merge_any, merge))
         if result is None:
             raise ValueError(
@@ -113,7 +132,7 @@ class RowBlocks(ABC):
             seed = int(random_state.randint(2**31 - 1))
             ends = ends * n_rows // ends[-1]
         quotas = dict(zip(blocks, np.diff(ends, prepend=0).tolist(), strict=True))
-        parts = self._over_rows(partial(_draw, quotas, seed), list.__add__)
+        parts = self.over_rows(partial(_draw, quotas, seed), list.__add__)
         X, weights = zip(*parts, strict=True)
         weight = None if weights[0] is None else np.concatenate(weights)
         return np.concatenate(X), weight

@@ -98,7 +98,7 @@ def e_step(kernel, samples, temper=1.0):
     X, weight = detach(samples.X), detach(samples.weight)
     if isinstance(X, RowBlocks):
         function = partial(_e_step_of_block, kernel, samples._replace(X=None), temper)
-        return X._over_rows(function, partial(merge_stats, kernel))
+        return X.over_rows(function, partial(merge_stats, kernel))
     if samples.background is not None:
         mixture = as_mixture(kernel, samples.covariance_type)
         density = BackgroundMixture(mixture, samples.background)

@@ -135,7 +135,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         if blocks is not None:
             self._check_blocks(blocks)
             score = partial(_score, self._density, self._missing)
-            return blocks._over_rows(score, np.add).tolist()
+            return blocks.over_rows(score, np.add).tolist()
         X = self._check_predict(X)
         weight = check_weights(sample_weight, X)
         if weight is None:
