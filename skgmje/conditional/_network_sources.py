@@ -139,11 +139,10 @@ class TrainedModule(Trained):
     ----------
     module : MixtureModule
         Makes mixtures of the targets given contexts, or joint mixtures of contexts
-        and targets, both standardized. A copy is trained by its gradient, or without
-        parameters by its method ``update``.
+        and targets, both standardized. A copy is trained.
 
     max_iter : int, default=1000
-        Number of gradient steps, or of updates.
+        Number of gradient steps.
 
     batch_size : int, default=256
         Samples per step.
@@ -206,6 +205,11 @@ class TrainedModule(Trained):
                 f"{self.module!r} is no source of components: neither a word nor an "
                 "object of skgmje.conditional, nor a skgmje.modules.MixtureModule. "
                 "Subclass that, and implement forward."
+            )
+        if not any(p.requires_grad for p in self.module.parameters()):
+            raise ValueError(
+                f"{self.module!r} has no parameters to learn. Give it some, or use a "
+                "word or an object of skgmje.conditional."
             )
         super().check()
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from skgmje._interrupt import Interrupted, learn_then
+from skgmje._interrupt import learn_then
 from skgmje._settings import own_settings
 from skgmje._training._hardware import load_tensors
-from skgmje._training._loop import TensorBatches, TensorRows, train
+from skgmje._training._loop import train
 from skgmje._training._schedule import (
     Hooks,
     Progress,
@@ -396,39 +396,15 @@ def _width(module, X):
 
 
 def _train(module, criterion, tensors, source, settings, random_state):
-    """Train a module in place, by gradient if it has one."""
+    """Train a module in place."""
     schedule = Schedule(
         source.max_iter, source.batch_size, source.learning_rate, tol=NOISE
     )
     generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
     progress = Progress(PROGRESS, schedule.max_iter, settings.verbose)
-    if not any(parameter.requires_grad for parameter in module.parameters()):
-        return _follow(module, criterion, tensors, schedule, generator, progress)
     hooks = Hooks.of(read_trainer(source.trainer), progress, settings.on_epoch)
     device = settings.device or torch.device("cpu")
     return train(module, criterion, tensors, schedule, hooks, generator, device)
-
-
-def _follow(module, criterion, tensors, schedule, random_state, progress):
-    """Hand batches to the module's own rule; return the losses before each."""
-    rows = TensorRows(*tensors)
-    batches = TensorBatches(
-        rows, schedule.batch_size, schedule.max_iter, random_state=random_state
-    )
-    losses = []
-    try:
-        with torch.no_grad():
-            for batch, others in batches:
-                loss = float(criterion(module(batch), batch, *others))
-                module.update(batch, random_state)
-                losses.append(loss)
-                progress([loss])
-    except KeyboardInterrupt as stop:
-        if not losses:
-            raise
-        when = f"after {len(losses)} of {schedule.max_iter} batches"
-        raise Interrupted(when, Training(np.array(losses))) from stop
-    return Training(np.array(losses))
 
 
 def _in_double(module, X):

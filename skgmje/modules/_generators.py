@@ -18,9 +18,8 @@ class MixtureModule(nn.Module, ABC):
 
     .. math:: \text{context} \mapsto \{w_k, \mu_k, \Sigma_k\}_{k=1}^K
 
-    To write one, implement :meth:`forward`; to let it follow the data by a rule
-    other than the gradient (a neural gas, a memory bank), override
-    :meth:`update` too. Training hands the batch to both.
+    To write one, implement :meth:`forward`; to let it follow the data by a rule, too,
+    override :meth:`update`. Training hands the batch to both.
 
     See Also
     --------

@@ -304,6 +304,7 @@ FOLDER = MixtureNetwork(**A_FOLDER)
         ({"source": FOLDER, "random_state": None}, "random_state to be an integer"),
         ({"source": TrainedModule(Line(), learning_rate=0)}, "learning_rate"),
         ({"source": TrainedModule(Line(), **A_FOLDER)}, "no checkpoints"),
+        ({"source": TrainedModule(Line().requires_grad_(False))}, "to learn"),
         ({"device": "nowhere"}, "device"),
         ({"device": "nowhere", "source": "prototypes"}, "device"),
         ({"verbose": "much"}, "verbose"),
