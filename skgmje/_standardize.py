@@ -7,9 +7,7 @@ import numpy as np
 
 from skgmje._sklearn import _safe_indexing
 from skgmje.em._blocks import RowBlocks, as_rows
-from skgmje.em._missing import (
-    observed_moments,
-)
+from skgmje.em._missing import observed_moments
 
 # Features that vary less are constant: their squares would underflow.
 _SMALLEST = 1e-140

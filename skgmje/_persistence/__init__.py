@@ -7,9 +7,4 @@ imported before a file is asked for.
 from skgmje._persistence._checkpoint import Checkpoint, fingerprint
 from skgmje._persistence._model import load, save
 
-__all__ = [
-    "Checkpoint",
-    "fingerprint",
-    "load",
-    "save",
-]
+__all__ = ["Checkpoint", "fingerprint", "load", "save"]

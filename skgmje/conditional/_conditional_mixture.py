@@ -128,13 +128,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     """
 
     _parameter_constraints: dict = {
-        "source": [
-            StrOptions(set(SOURCES)),
-            *KINDS,
-            GaussianMixture,
-            list,
-            callable,
-        ],
+        "source": [StrOptions(set(SOURCES)), *KINDS, GaussianMixture, list, callable],
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],

@@ -182,13 +182,7 @@ class TrainedModule(Trained):
     }
 
     def __init__(
-        self,
-        module,
-        *,
-        max_iter=1000,
-        batch_size=256,
-        learning_rate=6e-3,
-        trainer=None,
+        self, module, *, max_iter=1000, batch_size=256, learning_rate=6e-3, trainer=None
     ):
         self.module = module
         self.max_iter = max_iter

@@ -14,13 +14,7 @@ from skgmje._interrupt import learn_then
 from skgmje._settings import own_settings
 from skgmje._training._hardware import load_tensors
 from skgmje._training._loop import train
-from skgmje._training._schedule import (
-    Hooks,
-    Progress,
-    Schedule,
-    Training,
-    read_trainer,
-)
+from skgmje._training._schedule import Hooks, Progress, Schedule, Training, read_trainer
 from skgmje.conditional._models import (
     Conditional,
     Fit,

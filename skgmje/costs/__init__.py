@@ -16,11 +16,7 @@ from skgmje.costs._costs import (
     svd_cost,
     vector_matrix_cost,
 )
-from skgmje.costs._values import (
-    effective_rank,
-    optimal_weights,
-    pair_ess,
-)
+from skgmje.costs._values import effective_rank, optimal_weights, pair_ess
 
 __all__ = [
     "COSTS",

@@ -8,13 +8,7 @@ from skgmje._backend import as_generator
 
 
 def make_digit_views(
-    *,
-    rotation=0.3,
-    scale=0.2,
-    shift=0.25,
-    brightness=0.2,
-    noise=0.1,
-    random_state=None,
+    *, rotation=0.3, scale=0.2, shift=0.25, brightness=0.2, noise=0.1, random_state=None
 ):
     """Make two randomly changed views of each of scikit-learn's digits.
 

@@ -120,8 +120,7 @@ def background_stats(density, samples, e_step):
         )
     stats = e_step(samples._replace(weight=left, background=None))
     return stats._replace(
-        log_likelihood=float(weight @ log_prob),
-        background=float(weight @ (1 - own)),
+        log_likelihood=float(weight @ log_prob), background=float(weight @ (1 - own))
     )
 
 

@@ -6,14 +6,8 @@ import numpy as np
 
 from skgmje._backend import as_floats, from_tensor
 from skgmje._settings import own_errors
-from skgmje.em._em import (
-    Samples,
-    e_step,
-    make_kernel,
-)
-from skgmje.em._missing import (
-    PASS_LIMIT,
-)
+from skgmje.em._em import Samples, e_step, make_kernel
+from skgmje.em._missing import PASS_LIMIT
 from skgmje.gaussian import _passes
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Statistics
@@ -21,14 +15,7 @@ from skgmje.gaussian._covariance_type import Statistics
 
 @own_errors
 def block_stats(
-    mixture,
-    X,
-    *,
-    center,
-    sample_weight=None,
-    temper=1.0,
-    missing=False,
-    reg_covar=0.0,
+    mixture, X, *, center, sample_weight=None, temper=1.0, missing=False, reg_covar=0.0
 ):
     """Take the E-step of one block: its sufficient statistics under a mixture.
 

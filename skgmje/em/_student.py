@@ -8,15 +8,8 @@ from scipy.special import gammaln
 from scipy.stats import gamma
 
 from skgmje._backend import as_generator, logsumexp
-from skgmje.em._em import (
-    living_components,
-    make_kernel,
-    make_prior,
-    maximise,
-)
-from skgmje.em._missing import (
-    row_mean,
-)
+from skgmje.em._em import living_components, make_kernel, make_prior, maximise
+from skgmje.em._missing import row_mean
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._passes import assigned_stats

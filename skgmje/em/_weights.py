@@ -6,11 +6,7 @@ from scipy.spatial.distance import cdist
 from skgmje._backend import as_double, as_floats, from_tensor
 from skgmje._settings import own_errors
 from skgmje.em._bandwidth import nearest_centers
-from skgmje.em._missing import (
-    PASS_LIMIT,
-    has_missing,
-    observed_moments,
-)
+from skgmje.em._missing import PASS_LIMIT, has_missing, observed_moments
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._passes import block_stats

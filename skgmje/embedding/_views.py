@@ -179,11 +179,7 @@ def check_varies(X, name):
         )
 
 
-VIEWS = {
-    "augment": AugmentedViews,
-    "neighbors": NeighborViews,
-    "pair": GivenViews,
-}
+VIEWS = {"augment": AugmentedViews, "neighbors": NeighborViews, "pair": GivenViews}
 
 # Numbers of channels by which an image with channels first is recognised.
 _USUAL_CHANNELS = (1, 2, 3, 4)

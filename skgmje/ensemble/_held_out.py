@@ -222,5 +222,5 @@ def warn_about_failures(failed, n_candidates):
         raise ValueError(f"Every member of the stack failed. {reasons}")
     warn(
         f"StackingDensity drops {len(failed)} of {n_candidates} members that failed. "
-        f"{reasons}",
+        f"{reasons}"
     )

@@ -90,11 +90,7 @@ def _residuals(X, sample_weight, known):
 SMOOTH = ((0.0, 10.0, True), (0.0, 100.0, True))
 
 # Coordinates by name: each fits its transformer, and may use those before it.
-SPACES = {
-    "identity": _standardize,
-    "marginal": _gaussianise,
-    "residual": _residuals,
-}
+SPACES = {"identity": _standardize, "marginal": _gaussianise, "residual": _residuals}
 
 
 class Candidate(NamedTuple):

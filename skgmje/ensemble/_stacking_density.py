@@ -64,7 +64,7 @@ def warn_about_constants(atoms):
         warn(
             f"StackingDensity: the columns {constant.tolist()} are constant; their "
             "density is that of the regularisation, a Gaussian of a standard "
-            "deviation of 0.003 in their own units. Drop them.",
+            "deviation of 0.003 in their own units. Drop them."
         )
 
 

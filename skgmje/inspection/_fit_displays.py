@@ -191,10 +191,7 @@ class CalibrationDisplay:
         stated = np.sort(np.abs(2 * levels - 1))
         share = np.arange(1, len(stated) + 1) / len(stated)
         (curve,) = self.ax_[1].step(
-            np.r_[0, stated, 1],
-            np.r_[0, share, 1],
-            where="post",
-            **style,
+            np.r_[0, stated, 1], np.r_[0, share, 1], where="post", **style
         )
         return curve
 

@@ -96,7 +96,7 @@ def search(
             f"Each of the {len(found)} models that were tried has components of fewer "
             f"than {X.shape[1] + 1} samples, or covariances that are nearly singular: "
             "their criteria say little. Add samples, remove features that repeat "
-            "others, or set shrinkage." + copies(weight, len(X)),
+            "others, or set shrinkage." + copies(weight, len(X))
         )
     table = _results(found, order, criterion, stability, params["shrinkage"])
     return Selection(best.size, best.model, params["shrinkage"], table, best.mixture)

@@ -60,7 +60,7 @@ def warn_of_few_expected(estimator, n_samples, total):
         return
     warn(
         f"background=True: {problem}. Set init_params='auto', another n_components, "
-        "or background=False.",
+        "or background=False."
     )
 
 
@@ -78,7 +78,7 @@ def warn_of_small_units(estimator, X, weight):
             f"{np.flatnonzero(blurred)[:5].tolist()} of X have one of "
             f"{variance[blurred].min():.2g} or more: clusters are blurred, so that a "
             "wrong number may be found. Set reg_covar='auto', which has the units of "
-            "X, or rescale X.",
+            "X, or rescale X."
         )
 
 
@@ -97,7 +97,7 @@ def warn_of_few_samples(estimator, X, weight, reg_covar, held_out=None):
         f"n_samples={len(X)} are few for n_features={X.shape[1]} and "
         f"{mixture.n_components} {mixture.covariance_type!r} covariance(s): the "
         f"log-likelihood of a sample left out is about {own:.4g} nats, that of a "
-        f"diagonal Gaussian {diagonal:.4g}. {_remedy(estimator)}",
+        f"diagonal Gaussian {diagonal:.4g}. {_remedy(estimator)}"
     )
 
 

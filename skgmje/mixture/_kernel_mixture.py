@@ -25,12 +25,7 @@ from skgmje.costs._costs import TRAINING_COSTS
 from skgmje.gaussian import Bandwidths
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._gaussian_mixture import GaussianMixture
-from skgmje.mixture._kernel_generators import (
-    GENERATORS,
-    Codes,
-    Noise,
-    read_generator,
-)
+from skgmje.mixture._kernel_generators import GENERATORS, Codes, Noise, read_generator
 from skgmje.mixture._kernel_recipe import (
     check_size,
     choose_recipe,
@@ -75,7 +70,7 @@ def warn_of_dead_gradient(estimator, n_pairs):
         warn(
             f"Only {estimator.pair_ess_:.3g} of {n_pairs} pairs of a sample and a "
             f"center count at bandwidth {bandwidths}, so most samples "
-            "have no gradient. Increase bandwidth, or use bandwidth='cell'.",
+            "have no gradient. Increase bandwidth, or use bandwidth='cell'."
         )
 
 
@@ -85,7 +80,7 @@ def warn_of_no_density(estimator, cost):
         warn(
             f"cost={estimator.cost!r} compares operators: its variance is not that of "
             "a density, and with refine=None likelihoods say little. Use "
-            "refine='weights' or 'covariances', or cost='scalar'.",
+            "refine='weights' or 'covariances', or cost='scalar'."
         )
 
 

@@ -47,10 +47,7 @@ from skgmje.mixture._gas_fit import (
     sum_shares,
 )
 from skgmje.mixture._gas_growth import GROWTHS, GasGrowth, rules_of
-from skgmje.mixture._gaussian_mixture import (
-    GaussianMixture,
-    regularisation,
-)
+from skgmje.mixture._gaussian_mixture import GaussianMixture, regularisation
 from skgmje.mixture._refinement import refining_mixture
 from skgmje.mixture._settled import warn_about
 from skgmje.neural_gas._nodes import gas_errors, gas_mixture, nearest_nodes

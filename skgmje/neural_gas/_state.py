@@ -122,14 +122,7 @@ def start_gas(rows):
     )
 
 
-def adapt_gas(
-    state,
-    X,
-    *,
-    max_nodes=100,
-    mode="batch",
-    **rules,
-):
+def adapt_gas(state, X, *, max_nodes=100, mode="batch", **rules):
     r"""Let a gas learn from samples, in their order.
 
     For each sample x the nearest node :math:`w_1` and its neighbours move,

@@ -2,7 +2,4 @@
 
 from skgmje.outlier._detector import DensityOutlierDetector, conformal_p_values
 
-__all__ = [
-    "DensityOutlierDetector",
-    "conformal_p_values",
-]
+__all__ = ["DensityOutlierDetector", "conformal_p_values"]

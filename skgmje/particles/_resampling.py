@@ -1,12 +1,6 @@
 """Effective sample size, and systematic resampling."""
 
-from skgmje._backend import (
-    as_double,
-    as_float,
-    as_generator,
-    is_torch,
-    namespace,
-)
+from skgmje._backend import as_double, as_float, as_generator, is_torch, namespace
 
 
 def effective_sample_size(weights):

@@ -3,8 +3,4 @@
 from skgmje.utils._discovery import all_estimators, all_functions
 from skgmje.utils.estimator_checks import check_density_estimator
 
-__all__ = [
-    "all_estimators",
-    "all_functions",
-    "check_density_estimator",
-]
+__all__ = ["all_estimators", "all_functions", "check_density_estimator"]
