@@ -11,7 +11,7 @@ FLOORS := $(VENV)-floors
 # the main laws of each subject.
 FLOOR_TESTS := tests/test_common.py tests/test_ecosystem.py \
 	tests/test_ecosystem_callbacks.py tests/test_validation.py \
-	tests/persistence/test_files.py tests/golden tests/training/test_training.py \
+	tests/persistence/test_files.py tests/training/test_training.py \
 	tests/em/test_em.py tests/neural_gas/test_neural_gas.py \
 	tests/compose/test_transformed.py tests/embedding/test_embedders.py \
 	tests/conditional/test_conditional_mixture.py \

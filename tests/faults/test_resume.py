@@ -97,7 +97,8 @@ MOMENTS_OF = {
 
 def test_killed_fits_go_on_to_the_same_bits(tmp_path, answer_of, record):
     calm = [tmp_path / name / "undisturbed" for name in MOMENTS_OF]
-    undisturbed = dict(zip(MOMENTS_OF, answer_of(FITS + END, *calm).split()))
+    answers = answer_of(FITS + END, *calm).split()
+    undisturbed = dict(zip(MOMENTS_OF, answers, strict=True))
     assert [os.listdir(folder) for folder in calm] == [[]] * 3
     killed = [tmp_path / name / m for name, ms in MOMENTS_OF.items() for m in ms]
     # The fault did happen, and left what it should leave.
