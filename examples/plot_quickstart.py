@@ -92,7 +92,7 @@ class Problem:
 moons = make_moons(600, noise=0.08, random_state=0)[0]
 wine = load_wine(as_frame=True).data
 cancer = load_breast_cancer(as_frame=True).data
-digits = load_digits(as_frame=True).data
+digits = load_digits(as_frame=True).data[:900]
 PROBLEMS = [
     Problem("moons", moons, StandardScaler(), n_components=12, shrinkage=2),
     Problem("wine", wine, StandardScaler(), n_components=3, shrinkage=20),
@@ -168,7 +168,7 @@ def references(problem):
         "n_components": [1, 2, 3, 5, 8, 12, 20],
         "covariance_type": ["full", "tied", "diag"],
     }
-    bandwidths = {"bandwidth": np.geomspace(0.05, 2, 20)}
+    bandwidths = {"bandwidth": np.geomspace(0.05, 2, 10)}
     return {
         "EM from k-means": GaussianMixture(
             problem.n_components, shrinkage=problem.shrinkage, **shared

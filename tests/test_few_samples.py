@@ -125,12 +125,16 @@ def test_no_automatic_choice_is_far_below_a_diagonal_gaussian(name, kind, reques
         assert np.mean(gaps) > -BAR, (n, d, gaps)
 
 
+# Small samples differ most from seed to seed.
+SEEDS = {(5, 2): 12, (8, 5): 12, (12, 12): 12, (30, 6): 12, (20, 50): 4, (60, 20): 4}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["shrinkage", "n_components", "all auto", "gas"])
-def test_the_bar_over_twenty_seeds(name, kind):
-    for n, d in ((5, 2), (8, 5), (12, 12), (30, 6), (20, 50), (60, 20)):
-        gaps = [gap(DENSITIES[name], kind, n, d, seed) for seed in range(20)]
+def test_the_bar_over_many_seeds(name, kind):
+    for (n, d), n_seeds in SEEDS.items():
+        gaps = [gap(DENSITIES[name], kind, n, d, seed) for seed in range(n_seeds)]
         assert np.mean(gaps) > -BAR, (n, d, np.mean(gaps))
 
 

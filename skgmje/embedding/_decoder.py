@@ -91,8 +91,9 @@ class KernelDecoder(NetworkTransformer):
         Whether every feature counts in units of its standard deviation.
         Otherwise one scale serves all, as images want it.
 
-    max_iter : int, default=800
-        Number of gradient steps.
+    max_iter : int or 'auto', default='auto'
+        Number of gradient steps; 'auto' is 800 or, if there are fewer than 100 samples,
+        8 for each of them, at least 100: further steps do not help new samples.
 
     batch_size : int, default=256
         Samples per step, all if there are fewer.
@@ -194,7 +195,7 @@ class KernelDecoder(NetworkTransformer):
         "hidden_layer_sizes": ["array-like"],
         "bounded": ["boolean"],
         "standardize": ["boolean"],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "device": [str],
@@ -215,7 +216,7 @@ class KernelDecoder(NetworkTransformer):
         hidden_layer_sizes=(512, 256),
         bounded=True,
         standardize=False,
-        max_iter=800,
+        max_iter="auto",
         batch_size=256,
         learning_rate=4e-3,
         device="auto",
@@ -262,9 +263,14 @@ class KernelDecoder(NetworkTransformer):
         check_torch(type(self).__name__)
         # Late: importing the package needs no torch.
         from skgmje._training._schedule import Schedule
-        from skgmje.embedding._decoder_training import check_decoder, train_decoder
+        from skgmje.embedding._decoder_training import (
+            check_decoder,
+            count_steps,
+            train_decoder,
+        )
 
-        with FitTask(self, X, y, n_steps=Schedule(self.max_iter).n_epochs) as task:
+        most = Schedule(count_steps(self.max_iter)).n_epochs
+        with FitTask(self, X, y, n_steps=most) as task:
             X = self._read(X)
             image_shape = self._format and self._format.shape
             kernel = as_options(self.kernel, KERNELS)

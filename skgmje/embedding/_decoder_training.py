@@ -217,7 +217,8 @@ def train_decoder(estimator, rows, bounds, kernel, patches, device, seed, task):
     objective = Objective(estimator.objective, patches)
     batch_size = min(estimator.batch_size, len(rows))
     rows = share_rows(rows, device)
-    progress = Progress(type(estimator).__name__, estimator.max_iter, estimator.verbose)
+    max_iter = count_steps(estimator.max_iter, len(rows))
+    progress = Progress(type(estimator).__name__, max_iter, estimator.verbose)
     hooks = Hooks.of(
         read_trainer(estimator.trainer),
         progress,
@@ -225,7 +226,7 @@ def train_decoder(estimator, rows, bounds, kernel, patches, device, seed, task):
         remedy="Check the scale of X.",
         checkpoint=task.checkpoint,
     )
-    schedule = Schedule(estimator.max_iter, batch_size, estimator.learning_rate)
+    schedule = Schedule(max_iter, batch_size, estimator.learning_rate)
     plan = schedule, hooks, random_state, device
     training = task.learn(Training, train, module, objective, rows, *plan)
 
@@ -246,6 +247,11 @@ def train_decoder(estimator, rows, bounds, kernel, patches, device, seed, task):
         effective,
         batch_size,
     )
+
+
+def count_steps(max_iter, n_samples=np.inf):
+    """Return the number of gradient steps, at most if it is not told of samples."""
+    return max(100, min(800, 8 * n_samples)) if max_iter == "auto" else max_iter
 
 
 def check_decoder(estimator, X):

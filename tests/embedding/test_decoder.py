@@ -275,6 +275,12 @@ def test_small_tables_have_smaller_batches_and_mixtures(X):
     assert np.isfinite(decoder.reconstruct(X[:20])).all()
 
 
+@pytest.mark.parametrize(("n", "n_steps"), [(5, 100), (20, 160), (120, 800)])
+def test_few_samples_need_fewer_steps(X, n, n_steps):
+    decoder = KernelDecoder(2, hidden_layer_sizes=(4,), random_state=0).fit(X[:n])
+    assert decoder.n_iter_ == len(decoder.loss_curve_) == n_steps
+
+
 def test_automatic_number_of_components(X):
     decoder = KernelDecoder(2, n_components="auto", **QUICK).fit(X[:300])
     assert 1 <= decoder.latent_mixture_.n_components <= 300 // 8

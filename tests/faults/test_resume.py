@@ -3,78 +3,87 @@
 import os
 import signal
 
-import pytest
-
 FITS = """
+from pathlib import Path
 from skgmje import *
 from skgmje.conditional import MixtureNetwork
 from skgmje.embedding import MLP
-from skgmje._persistence import Checkpoint, _checkpoint, _container
+from skgmje._persistence import Checkpoint
 from skgmje.mixture import Codes
-folder, moment = sys.argv[2], sys.argv[3]
+SMALL = dict(max_iter=60, hidden_layer_sizes=(8,))
 FITS = {
-    "network of centres": lambda: KernelMixtureDensity(
+    "network of centres": lambda trainer: KernelMixtureDensity(
         6,
         generator=Codes(hidden_layer_sizes=(8,)),
+        max_iter=60,
         batch_size=64,
         tol=0,
         random_state=0,
-        trainer={"checkpoint_dir": folder},
+        trainer=trainer,
     ).fit(X),
-    "conditional network": lambda: ConditionalMixtureDensity(
-        MixtureNetwork(
-            n_members=2,
-            max_iter=200,
-            hidden_layer_sizes=(8,),
-            trainer={"checkpoint_dir": folder},
-        ),
-        random_state=0,
+    "conditional network": lambda trainer: ConditionalMixtureDensity(
+        MixtureNetwork(n_members=2, trainer=trainer, **SMALL), random_state=0
     ).fit(X, Y),
-    "embedder": lambda: GJEEmbedder(
+    "embedder": lambda trainer: GJEEmbedder(
         2,
         encoder=MLP((8,)),
         batch_size=64,
-        max_iter=150,
-        trainer={"checkpoint_dir": folder},
+        max_iter=60,
+        trainer=trainer,
         random_state=0,
     ).fit(X),
 }
+
+def fit(folder):
+    return FITS[folder.parent.name](dict(checkpoint_dir=str(folder)))
 """
 
-# When the process kills itself: counted, not timed.
+# When a process kills itself: counted, not timed. Each fit has a process of its own.
 KILLS = """
 def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
-if moment == "before the first state":
-    Checkpoint.write = lambda self, state: kill()
-if moment == "in the middle":
-    write, n_written = Checkpoint.write, 0
-    def count(self, state):
-        global n_written
-        n_written += 1
-        write(self, state)
-        n_written == 4 and kill()
-    Checkpoint.write = count
-if moment == "while a state is written":
-    replace, n_replaced = os.replace, 0
-    def torn(source, target):
-        global n_replaced
-        n_replaced += 1
-        if n_replaced == 4:
-            with open(source, "r+b") as file:
-                file.truncate(os.path.getsize(source) // 2)
-            kill()
-        replace(source, target)
-    os.replace = torn
+def arm(moment):
+    if moment == "before the first state":
+        Checkpoint.write = lambda self, state: kill()
+    if moment == "in the middle":
+        write, n_written = Checkpoint.write, 0
+        def count(self, state):
+            nonlocal n_written
+            n_written += 1
+            write(self, state)
+            n_written == 4 and kill()
+        Checkpoint.write = count
+    if moment == "while a state is written":
+        replace, n_replaced = os.replace, 0
+        def torn(source, target):
+            nonlocal n_replaced
+            n_replaced += 1
+            if n_replaced == 4:
+                with open(source, "r+b") as file:
+                    file.truncate(os.path.getsize(source) // 2)
+                kill()
+            replace(source, target)
+        os.replace = torn
+
+for folder in map(Path, sys.argv[1:]):
+    process = os.fork()
+    if not process:
+        try:
+            arm(folder.name)
+            fit(folder)
+        finally:
+            os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
 """
 
 END = """
-fitted = FITS[sys.argv[1]]()
-answer = "transform" if sys.argv[1] == "embedder" else "predict"
-score = "score_samples" if hasattr(fitted, "score_samples") else "predict"
-curve = getattr(fitted, "loss_curve_", [])
-print(sha(getattr(fitted, answer)(X), getattr(fitted, score)(X), curve))
+for folder in map(Path, sys.argv[1:]):
+    fitted = fit(folder)
+    answer = "transform" if folder.parent.name == "embedder" else "predict"
+    score = "score_samples" if hasattr(fitted, "score_samples") else "predict"
+    curve = getattr(fitted, "loss_curve_", [])
+    print(sha(getattr(fitted, answer)(X), getattr(fitted, score)(X), curve))
 """
 
 MOMENTS = ("before the first state", "in the middle", "while a state is written")
@@ -86,27 +95,26 @@ MOMENTS_OF = {
 }
 
 
-@pytest.mark.parametrize("name", MOMENTS_OF)
-def test_killed_fit_goes_on_to_the_same_bits(name, tmp_path, run_child, record):
-    undisturbed = run_child(FITS + END, name, tmp_path / "undisturbed", "never")
-    assert undisturbed.returncode == 0, undisturbed.stderr
-    assert os.listdir(tmp_path / "undisturbed") == []
-    same = []
-    for moment in MOMENTS_OF[name]:
-        folder = tmp_path / moment
-        killed = run_child(FITS + KILLS + END, name, folder, moment)
-        # The fault did happen, and left what it should leave.
-        assert killed.returncode == -signal.SIGKILL
+def test_killed_fits_go_on_to_the_same_bits(tmp_path, answer_of, record):
+    calm = [tmp_path / name / "undisturbed" for name in MOMENTS_OF]
+    answers = answer_of(FITS + END, *calm).split()
+    undisturbed = dict(zip(MOMENTS_OF, answers, strict=True))
+    assert [os.listdir(folder) for folder in calm] == [[]] * 3
+    killed = [tmp_path / name / m for name, ms in MOMENTS_OF.items() for m in ms]
+    # The fault did happen, and left what it should leave.
+    statuses = answer_of(FITS + KILLS, *killed).split()
+    assert statuses == [str(-signal.SIGKILL)] * len(killed)
+    for folder in killed:
         states = [f for f in os.listdir(folder) if f.endswith(".checkpoint")]
         parts = [f for f in os.listdir(folder) if f.endswith(".part")]
-        assert bool(states) == (moment != MOMENTS[0])
-        assert bool(parts) == (moment == MOMENTS[2])
-        again = run_child(FITS + END, name, folder, "never")
-        assert again.returncode == 0, again.stderr
-        assert os.listdir(folder) == []
-        same.append(again.stdout == undisturbed.stdout)
-    record(f"kill -9, {name}", len(same), sum(same), all(same))
-    assert all(same)
+        assert bool(states) == (folder.name != MOMENTS[0])
+        assert bool(parts) == (folder.name == MOMENTS[2])
+    again = answer_of(FITS + END, *killed).split()
+    assert [os.listdir(folder) for folder in killed] == [[]] * len(killed)
+    for name, moments in MOMENTS_OF.items():
+        same = [again.pop(0) == undisturbed[name] for _ in moments]
+        record(f"kill -9, {name}", len(same), sum(same), all(same))
+        assert all(same), name
 
 
 REFUSED = """
