@@ -1,6 +1,8 @@
 """The documentation hangs together, as far as that can be told without a build."""
 
+import importlib
 import importlib.util
+import inspect
 import pkgutil
 import re
 from itertools import chain
@@ -59,6 +61,48 @@ def test_pages_that_a_page_names_exist(page):
     targets = re.findall(r":doc:`(?:[^`<]*<)?([^`>]*)>?`", page.read_text())
     missing = [t for t in targets if not (page.parent / f"{t}.rst").resolve().exists()]
     assert missing == []
+
+
+def _resolve(name):
+    """Return what a dotted name stands for; a fitted attribute is its class."""
+    parts = name.split(".")
+    for i in range(len(parts), 0, -1):
+        try:
+            value = importlib.import_module(".".join(parts[:i]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[i:]:
+            documented = f"{part} : " in (inspect.getdoc(value) or "")
+            value = value if part.endswith("_") and documented else getattr(value, part)
+        return value
+    raise ModuleNotFoundError(name)
+
+
+@by_name
+def test_names_that_a_page_links_exist(page):
+    roles = r":(?:class|func|meth|attr|data|mod|exc):`(?:[^`<]*<)?~?([\w.]+)>?`"
+    for name in re.findall(roles, page.read_text()):
+        if name.startswith("skgmje"):
+            _resolve(name)
+
+
+@by_name
+def test_parameters_that_a_page_sets_exist(page):
+    for literal in re.findall(r"``([^`]*)``", page.read_text()):
+        for name, arguments in re.findall(r"\b(\w+)\(([^()]*)\)", literal):
+            if name in skgmje.__all__:
+                known = inspect.signature(getattr(skgmje, name)).parameters
+                assert {*re.findall(r"(\w+)=", arguments)} <= {*known}, literal
+
+
+@pytest.mark.parametrize("peer", ["sklearn", "gmr", "ngboost", "lightly"])
+def test_names_of_others_exist(peer):
+    pytest.importorskip(peer, exc_type=ImportError)
+    text = (DOC / "coming_from.rst").read_text()
+    names = re.findall(rf"``({peer}(?:\.\w+)+)", text)
+    assert len(names) > 3
+    for name in names:
+        _resolve(name)
 
 
 @by_name
