@@ -1,7 +1,7 @@
 """
-==========================================
-Several answers: a density against a mean
-==========================================
+=====================================
+Regression with several likely values
+=====================================
 
 Claim: where one x has several likely y, a network trained on squared errors
 predicts their mean, which is none of them [1]_, and its likelihood is as bad as

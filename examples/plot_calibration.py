@@ -1,7 +1,7 @@
 """
-====================================
-Does a stated 90 % mean 90 per cent?
-====================================
+===================================
+Calibration of prediction intervals
+===================================
 
 Claim: on noise whose width changes with x, a model with one error bar for all states
 probabilities that do not come true where it matters; a conditional density's do.

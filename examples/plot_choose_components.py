@@ -1,7 +1,7 @@
 """
-====================================
-How many components a density needs
-====================================
+=================================================
+Number of components: held-out likelihood and BIC
+=================================================
 
 Claim: where the data really come from a few Gaussians, BIC and held-out likelihood
 choose about as many. Where they do not, there is no true number, and held-out

@@ -1,7 +1,7 @@
 """
-=============================
-How far apart are two samples
-=============================
+==================================
+Distances and tests of two samples
+==================================
 
 Claim: the distance of two Gaussian mixtures is a closed form, which agrees with Monte
 Carlo within its error and needs no draws; a permutation test tells samples apart whose

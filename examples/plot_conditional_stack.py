@@ -1,7 +1,7 @@
 """
-===============================================
-Networks that see what regressors have to say
-===============================================
+==========================================
+Prediction intervals of a stack on a table
+==========================================
 
 Claim: on a table, mixture density networks that see the held-out predictions of a
 Gaussian process, trees and boosting predict better than the same networks without

@@ -1,7 +1,7 @@
 """
-=========================================
-Two jobs that have a cost for their error
-=========================================
+=======================================================
+Kernel costs as errors: landmarks, compressed densities
+=======================================================
 
 Claim: what a kernel cost measures is what its job loses. Landmarks that the
 matrix-matrix cost has learned leave less of a kernel matrix unexplained than random

@@ -1,7 +1,7 @@
 """
-===========================
-Digits from noise, by costs
-===========================
+============================================
+Generating digits from noise by kernel costs
+============================================
 
 Claim: a network that turns noise into rows of 32 features learns by the SVD cost with
 wide bumps, where the scalar cost leaves its rows near one place. With several

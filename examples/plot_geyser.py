@@ -1,7 +1,7 @@
 """
-==========================================
-The next eruption: two answers, not a mean
-==========================================
+=================================================
+A bimodal forecast: the next eruption of a geyser
+=================================================
 
 Claim: after a long wait a geyser's eruption is either short or long. A network trained
 on squared errors predicts a length in between, which hardly ever occurs; a

@@ -1,7 +1,7 @@
 """
-==============================
-New digits from a latent space
-==============================
+=============================================
+Sampling new digits from principal components
+=============================================
 
 Claim: one Gaussian is a poor density of codes, and what is drawn from it is often no
 digit. With ten components and more, new rows are likelier, and a classifier has a

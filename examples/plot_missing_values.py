@@ -1,7 +1,7 @@
 """
-==========================
-Rows with missing entries
-==========================
+==============
+Missing values
+==============
 
 Claim: a mixture can be fitted to incomplete rows as they are. Where a tenth of the
 entries or more is missing, that gives a better density than dropping rows, filling in

@@ -1,7 +1,7 @@
 """
-==============================================
-A density that grows with the topology of data
-==============================================
+===============================================
+Growing neural gas: clusters, graph and density
+===============================================
 
 Claim: one graph that grows finds clusters of any shape and a density, and goes on
 doing so when the data move.

@@ -1,7 +1,7 @@
 """
-=====================================
-A scikit-learn mixture, one line away
-=====================================
+===============================================
+From scikit-learn's GaussianMixture in one line
+===============================================
 
 Claim: change the import of a script that uses scikit-learn's ``GaussianMixture`` and
 it prints the same numbers; then it can also tell some columns from the others, take

@@ -1,6 +1,6 @@
 """
 ====================================================
-Outliers: a density that has seen them forgives them
+Outlier detection with contaminated training samples
 ====================================================
 
 Claim: a flexible density that is fitted with outliers among its rows learns them,

@@ -1,7 +1,7 @@
 """
-==============================
-What the library does, at once
-==============================
+======================
+Overview in one figure
+======================
 
 Claim: one kind of value, the Gaussian mixture, answers four kinds of question: how
 likely is a row, which values may follow from another, which rows hang together, and

@@ -1,7 +1,7 @@
 """
-==================================================
-No coordinates are best everywhere, but a stack is
-==================================================
+================================================
+Stacking densities of several coordinate systems
+================================================
 
 Claim: Gaussian mixtures want other coordinates for other data - the columns as they
 are, normal scores of each column, or residuals of what the other columns predict. A

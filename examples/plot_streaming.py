@@ -1,7 +1,7 @@
 """
-======================
-A stream that drifts
-======================
+=========================
+Streaming data that drift
+=========================
 
 Claim: where the data move, a density that takes one chunk after the other and forgets
 stays good; one that was fitted once becomes useless, and one that is fitted again to

@@ -1,7 +1,7 @@
 """
-=========================================
-A pipeline forgets the change of variable
-=========================================
+=================================================
+Log-densities through a pipeline and the Jacobian
+=================================================
 
 Claim: the log-density that a ``Pipeline`` reports is that of the transformed rows, so
 two pipelines cannot be compared; :class:`~skgmje.compose.TransformedDensity` adds the

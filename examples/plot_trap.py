@@ -1,7 +1,7 @@
 r"""
-=========================================
-The trap: a likelihood that wants nothing
-=========================================
+==================================================
+Collapse of a likelihood objective, and the remedy
+==================================================
 
 Claim: the negative log-likelihood of embeddings under their own batch's Gaussian has a
 data term that is a constant, so nothing is left but to shrink the embeddings; marginal

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import skgmje
+import skgmje.inspection
 import skgmje.metrics
+from skgmje.utils import all_estimators, all_functions
 
 ROOT = Path(__file__).parents[1]
 DOC = ROOT / "doc"
@@ -95,6 +97,20 @@ def test_parameters_that_a_page_sets_exist(page):
                 assert {*re.findall(r"(\w+)=", arguments)} <= {*known}, literal
 
 
+def test_calls_that_the_choice_shows_exist():
+    """Each line of code in doc/choose.rst calls what is public."""
+    known = {
+        name for listed in (all_estimators(), all_functions()) for name, _ in listed
+    }
+    known = {name.rpartition(".")[2] for name in {*known, *skgmje.__all__}}
+    classes = [estimator for _, estimator in all_estimators()]
+    classes += [getattr(skgmje.inspection, name) for name in skgmje.inspection.__all__]
+    methods = {name for cls in [*classes, skgmje.Mixture] for name in dir(cls)}
+    for literal in re.findall(r"``([^`]*)``", (DOC / "choose.rst").read_text()):
+        for dot, name in re.findall(r"(\.?)\b(\w+)\(", literal):
+            assert name in (methods if dot else known | {"PowerTransformer"}), literal
+
+
 @pytest.mark.parametrize("peer", ["sklearn", "gmr", "ngboost", "lightly"])
 def test_names_of_others_exist(peer):
     pytest.importorskip(peer, exc_type=ImportError)
@@ -152,6 +168,10 @@ def test_every_example_has_a_title_and_a_claim():
     for path in EXAMPLES:
         head = path.read_text().split('"""')[1].strip().splitlines()
         assert len(head[0]) == len(head[2]) >= len(head[1]), path.name
+
+
+def test_every_example_has_its_subject_in_the_gallery():
+    assert sorted(_load("_gallery").ORDER) == [path.stem for path in EXAMPLES]
 
 
 def test_registries_are_described():
