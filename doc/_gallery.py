@@ -56,8 +56,10 @@ ORDER = [name for names in SUBJECTS.values() for name in names]
 # Which axes of the first figure are the thumbnail; those not listed show the first.
 THUMBNAILS = {
     "plot_conditional_stack": 1,
+    "plot_image_views": -1,
     "plot_latent_sampling": 2,
     "plot_one_line_swap": 2,
+    "plot_out_of_distribution": 8,
     "plot_sample_sheets": 2,
     "plot_trap": 1,
 }
@@ -91,20 +93,24 @@ def scrape(block, block_vars, gallery_conf):
 
 
 def _save_panel(figure, index, path):
-    """Save one panel of a figure, which is drawn smaller if the panel is wide."""
-    size = figure.get_size_inches()
+    """Save one panel of a figure alone, drawn smaller if the panel is wide."""
+    axis, size = figure.axes[index], figure.get_size_inches()
+    others = [other for other in figure.axes if other is not axis]
+    others += [*figure.texts, *figure.legends, axis.title]
+    hidden = [artist for artist in others if artist.get_visible()]
+    for artist in hidden:
+        artist.set_visible(False)
     for _ in range(3):  # margins do not shrink with a figure
         figure.draw_without_rendering()
-        box = (
-            figure.axes[index]
-            .get_tightbbox()
-            .transformed(figure.dpi_scale_trans.inverted())
-        )
+        to_inches = figure.dpi_scale_trans.inverted()
+        box = axis.get_tightbbox().transformed(to_inches)
         if box.width <= PANEL_WIDTH:
             break
         figure.set_size_inches(figure.get_size_inches() * PANEL_WIDTH / box.width)
     figure.savefig(path, dpi=130, bbox_inches=box.padded(0.05))
     figure.set_size_inches(size)
+    for artist in hidden:
+        artist.set_visible(True)
 
 
 def show_panels(app):

@@ -88,7 +88,7 @@ for k in range(2):
         left.bar_label(bar, fmt="%.2f", fontsize=9)
         if k == 0:
             bar.set_label(name)
-left.set(xticks=[0, 1], xticklabels=["NLL, nats", "CRPS"], title="2000 new rows")
+left.set(xticks=[0, 1], xticklabels=["NLL, nats", "CRPS"], title="2000 new samples")
 left.legend(loc="upper right", frameon=False)
 left.spines[["top", "right"]].set_visible(False)
 left.set_ylim(0, 1.3 * max(max(values) for values in scores.values()))

@@ -10,7 +10,7 @@ means, or filling in regressions, and the more is missing, the more so.
 EM for incomplete rows takes the expectation over what is missing [1]_: every entry that
 is there counts, and none is invented. What a regression fills in lies on a plane, and a
 density of such rows is too sure of itself. Entries of the training rows are hidden at
-random; the densities are judged on complete new rows.
+random; the densities are judged on complete new samples.
 
 References
 ----------
@@ -85,7 +85,7 @@ for share in SHARES:
         errors[name].append(np.sqrt(np.mean((filled - train)[hidden] ** 2)))
 
 complete = density.fit(train).score(test)
-print(f"nothing hidden: {complete:.2f} nats per new row")
+print(f"nothing hidden: {complete:.2f} nats per new sample")
 print(f"{'hidden':24}" + "".join(f"{share:8.0%}" for share in SHARES))
 for label, table in {"nats": nats, "error": errors}.items():
     for name, values in table.items():
@@ -107,8 +107,8 @@ for axis, table in zip(axes, (nats, errors), strict=True):
     axis.set_xlabel("hidden entries (%)")
 axes[0].axhline(complete, color="0.3", lw=1, label="nothing hidden")
 axes[0].set(
-    title="density of complete new rows",
-    ylabel="nats per row",
+    title="density of complete new samples",
+    ylabel="nats per sample",
     ylim=(complete - 7, complete + 0.5),
 )
 axes[1].set(title="entries filled in", ylabel="error (standard deviations)")

@@ -74,7 +74,7 @@ for number in range(N_CHUNKS):
 for name, values in scores.items():
     last = np.mean(values[-20:])
     print(
-        f"{name}: {last:.2f} nats per row over the last 20 chunks, "
+        f"{name}: {last:.2f} nats per sample over the last 20 chunks, "
         f"{seconds[name]:.1f} s of fitting"
     )
 
@@ -88,7 +88,7 @@ figure, axes = plt.subplots(
 )
 for name, values in scores.items():
     axes[0].plot(np.arange(5, N_CHUNKS), values, label=name, lw=2, **STYLES[name])
-axes[0].set(xlabel="chunk", ylabel="nats per row of the next chunk")
+axes[0].set(xlabel="chunk", ylabel="nats per sample of the next chunk")
 axes[0].legend()
 grid = np.linspace(-4, 4, 90)
 points = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)

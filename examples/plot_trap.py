@@ -128,7 +128,7 @@ axes[0].set(
 )
 axes[1].set(title="log-determinant: the volume", xlabel="training step", ylabel="nats")
 axes[2].set(
-    title="embeddings of new rows",
+    title="embeddings of new samples",
     xlabel="principal direction",
     ylabel="standard deviation",
 )
