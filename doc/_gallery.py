@@ -55,6 +55,7 @@ SUBJECTS = {
 ORDER = [name for names in SUBJECTS.values() for name in names]
 # Which axes of the first figure are the thumbnail; those not listed show the first.
 THUMBNAILS = {
+    "plot_calibration": 1,
     "plot_conditional_stack": 1,
     "plot_image_views": -1,
     "plot_latent_sampling": 2,

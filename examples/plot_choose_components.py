@@ -90,8 +90,13 @@ figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
 for axis, (name, columns) in zip(axes, results.items(), strict=True):
     # Half of minus BIC has the units of a log-likelihood.
     curves = {
-        "minus BIC / 2 per row": (-columns["bic"] / 2, BIC, "s", choices[name]["bic"]),
-        "held-out rows": (
+        "minus BIC / 2 per sample": (
+            -columns["bic"] / 2,
+            BIC,
+            "s",
+            choices[name]["bic"],
+        ),
+        "held-out samples": (
             columns["held-out"],
             HELD_OUT,
             "o",

@@ -69,7 +69,7 @@ scores = {
 for name, (nll, score) in scores.items():
     covered = interval_coverage(y_test, predicted[name])
     print(f"{name:17} NLL {nll:.3f}, CRPS {score:.3f}, 90 % interval {covered:.1%}")
-print("held-out rows said: NLL", round(stack.oof_nll_, 3), end=", ")
+print("held-out samples said: NLL", round(stack.oof_nll_, 3), end=", ")
 print(f"90 % interval {stack.oof_coverage_:.1%}")
 print("RMSE held out:", {k: round(v, 2) for k, v in stack.member_rmse_.items()})
 

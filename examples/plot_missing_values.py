@@ -32,10 +32,10 @@ from skgmje import GaussianMixture
 
 OUT = Path(__file__).parent / "out"
 STYLES = {
-    "rows as they are": {"color": "#0072B2", "marker": "o", "ls": "-"},
+    "samples as they are": {"color": "#0072B2", "marker": "o", "ls": "-"},
     "regressions first": {"color": "#009E73", "marker": "s", "ls": "--"},
     "means first": {"color": "#E69F00", "marker": "^", "ls": "-."},
-    "complete rows only": {"color": "#D55E00", "marker": "X", "ls": ":"},
+    "complete samples only": {"color": "#D55E00", "marker": "X", "ls": ":"},
 }
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 
@@ -55,10 +55,10 @@ def fill(imputer):
 
 
 preparations = {
-    "rows as they are": lambda rows: rows,
+    "samples as they are": lambda rows: rows,
     "regressions first": fill(IterativeImputer(tol=0.1, random_state=0)),
     "means first": fill(SimpleImputer()),
-    "complete rows only": lambda rows: rows[~np.isnan(rows).any(axis=1)],
+    "complete samples only": lambda rows: rows[~np.isnan(rows).any(axis=1)],
 }
 
 # %%
@@ -79,7 +79,7 @@ for share in SHARES:
             continue
         density.fit(prepared)
         nats[name].append(density.score(test))
-        if name == "complete rows only":
+        if name == "complete samples only":
             continue
         filled = density.impute(rows) if np.isnan(prepared).any() else prepared
         errors[name].append(np.sqrt(np.mean((filled - train)[hidden] ** 2)))

@@ -30,7 +30,7 @@ from skgmje.mixture import GasGrowth
 OUT = Path(__file__).parent / "out"
 STYLES = {
     "streamed": {"color": "#0072B2", "ls": "-"},
-    "all rows so far": {"color": "#E69F00", "ls": "--"},
+    "all samples so far": {"color": "#E69F00", "ls": "--"},
     "first chunks only": {"color": "#D55E00", "ls": ":"},
 }
 N_CHUNKS, CHUNK = 80, 200
@@ -68,8 +68,8 @@ for number in range(N_CHUNKS):
         continue
     start = process_time()
     everything = GaussianMixture(5, random_state=0).fit(np.concatenate(seen))
-    seconds["all rows so far"] += process_time() - start
-    densities["all rows so far"] = everything
+    seconds["all samples so far"] += process_time() - start
+    densities["all samples so far"] = everything
     densities.setdefault("first chunks only", everything)
 for name, values in scores.items():
     last = np.mean(values[-20:])
