@@ -57,8 +57,10 @@ ORDER = [name for names in SUBJECTS.values() for name in names]
 THUMBNAILS = {
     "plot_calibration": 1,
     "plot_conditional_stack": 1,
+    "plot_generator": 4,
     "plot_image_views": -1,
     "plot_latent_sampling": 2,
+    "plot_long_clusters": 1,
     "plot_one_line_swap": 2,
     "plot_out_of_distribution": 8,
     "plot_sample_sheets": 2,
