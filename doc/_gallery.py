@@ -133,7 +133,8 @@ def group(app, docname, source):
         toctree = [".. toctree::", "   :hidden:", f"   :caption: {subject}", "", *pages]
         heading = [subject, "=" * len(subject), "", ".. minigallery::", *paths, ""]
         parts += ["\n".join([*heading, *toctree, ""])]
-    source[0] = "\n".join(parts)
+    scripts = ["Clusters of machines", "=" * 20, "", ".. toctree::", ""]
+    source[0] = "\n".join([*parts, *scripts, "   distributed/index", ""])
 
 
 def setup(app):

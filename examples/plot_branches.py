@@ -32,7 +32,7 @@ MEAN, MODE = "#D55E00", "#56B4E9"
 
 # %%
 # Fit both, and judge them on new samples
-# ------------------------------------
+# ---------------------------------------
 # The network's density is a Gaussian around its prediction, with the variance of
 # its residuals.
 

@@ -46,7 +46,7 @@ X_test, y_test = draw(2000, seed=1)
 
 # %%
 # Fit the process, the networks alone, and the stack of both and more
-# ---------------------------------------------------------------------
+# -------------------------------------------------------------------
 
 start = time.process_time()
 stack = StackingConditionalDensity(random_state=0).fit(X, y)

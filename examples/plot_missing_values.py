@@ -41,7 +41,7 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 # %%
 # Six measurements of tumours, standardised
-# -------------------------------------------
+# -----------------------------------------
 
 columns = load_breast_cancer().data[:, [0, 1, 4, 6, 8, 9]]
 train, test = train_test_split(
