@@ -1,12 +1,19 @@
 # `make demo` and `make test` do all set-up themselves, in $(VENV).
+ifeq ($(OS),Windows_NT)
+PYTHON ?= python
+SCRIPTS := Scripts
+else
 PYTHON ?= python3
+SCRIPTS := bin
+endif
 VENV ?= .venv
 # CONSTRAINTS=/dev/null lets pip choose torch.
 CONSTRAINTS ?= constraints.txt
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(SCRIPTS)
 READY := $(VENV)/.ready
 DOC_READY := $(VENV)/.ready-doc
 FLOORS := $(VENV)-floors
+WHEEL := $(VENV)-wheel
 # What older versions can break: scikit-learn's checks, tables, callbacks and files, and
 # the main laws of each subject.
 FLOOR_TESTS := tests/test_common.py tests/test_ecosystem.py \
@@ -24,7 +31,7 @@ export SCIPY_ARRAY_API = 1
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test test-floors test-slow test-all environments lint doc linkcheck \
-	bench clean
+	wheel-check bench clean
 
 demo: $(READY)
 	$(BIN)/python examples/plot_quickstart.py
@@ -34,7 +41,7 @@ test: lint
 
 # The oldest supported versions, in an environment of their own.
 test-floors: $(FLOORS)/.ready
-	$(FLOORS)/bin/python -m pytest -q -n 2 --dist worksteal -m "not slow" \
+	$(FLOORS)/$(SCRIPTS)/python -m pytest -q -n 2 --dist worksteal -m "not slow" \
 		$(FLOOR_TESTS)
 
 test-slow: $(READY)
@@ -61,6 +68,21 @@ doc: $(DOC_READY)
 linkcheck: $(DOC_READY)
 	$(BIN)/python -m sphinx -b linkcheck doc doc/_build/linkcheck
 
+# What will be released, in dist/: built, looked at, installed where nothing else is,
+# and used; then once more without torch and skorch.
+wheel-check:
+	rm -rf build dist $(WHEEL)
+	$(PYTHON) -m venv $(WHEEL)
+	$(WHEEL)/$(SCRIPTS)/python -m pip install -q build twine
+	$(WHEEL)/$(SCRIPTS)/python -m build
+	$(WHEEL)/$(SCRIPTS)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv --clear $(WHEEL)
+	$(WHEEL)/$(SCRIPTS)/python -m pip install -q -c $(CONSTRAINTS) \
+		"$$(echo dist/*.whl)[io,plot]"
+	$(WHEEL)/$(SCRIPTS)/python tests/smoke.py
+	$(WHEEL)/$(SCRIPTS)/python -m pip uninstall -q -y torch skorch
+	$(WHEEL)/$(SCRIPTS)/python tests/smoke.py
+
 # Optional peers: $(BIN)/python -m pip install -e ".[bench]"
 bench: $(READY)
 	$(BIN)/python -m benchmarks.speed.ratios
@@ -71,14 +93,15 @@ clean:
 	rm -rf .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -path './$(VENV)*' -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
-$(READY): setup.cfg constraints.txt
+$(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --no-compile -c $(CONSTRAINTS) -e ".[test,dev]"
 	@touch $@
 
-$(FLOORS)/.ready: setup.cfg constraints.txt tests/floors.txt
+$(FLOORS)/.ready: pyproject.toml constraints.txt tests/floors.txt
 	$(PYTHON) -m venv $(FLOORS)
-	$(FLOORS)/bin/python -m pip install -q --no-compile -c $(CONSTRAINTS) -r tests/floors.txt -e .
+	$(FLOORS)/$(SCRIPTS)/python -m pip install -q --no-compile -c $(CONSTRAINTS) \
+		-r tests/floors.txt -e .
 	@touch $@
 
 $(DOC_READY): $(READY)

@@ -28,7 +28,9 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
+    "_gallery",
     "_reference",
     "_results",
 ]
@@ -64,7 +66,7 @@ html_static_path = ["_static"]
 html_css_files = ["skgmje.css"]
 html_show_sourcelink = False
 # Pages that have no neighbours in a section.
-ALONE = ("index", "choose", "faq", "claims", "limits", "extending")
+ALONE = ("index", "choose", "coming_from", "faq", "claims", "limits", "extending")
 html_sidebars = {page: [] for page in ALONE}
 html_theme_options = {
     "show_prev_next": False,
@@ -85,6 +87,9 @@ sphinx_gallery_conf = {
     "filename_pattern": "/plot_",
     "ignore_pattern": r"(^|/)(?!plot_)\w+\.py$",
     "within_subsection_order": "FileNameSortKey",
+    "minigallery_sort_order": "_gallery.by_subject",
+    "image_scrapers": ("_gallery.scrape",),
+    "thumbnail_size": (560, 400),
     "download_all_examples": False,
     "remove_config_comments": True,
     "reset_modules": ("matplotlib", "_gallery.name_file"),

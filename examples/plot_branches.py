@@ -1,7 +1,7 @@
 """
-==========================================
-Several answers: a density against a mean
-==========================================
+=====================================
+Regression with several likely values
+=====================================
 
 Claim: where one x has several likely y, a network trained on squared errors
 predicts their mean, which is none of them [1]_, and its likelihood is as bad as
@@ -31,8 +31,8 @@ DEPTH = 6
 MEAN, MODE = "#D55E00", "#56B4E9"
 
 # %%
-# Fit both, and judge them on new rows
-# ------------------------------------
+# Fit both, and judge them on new samples
+# ---------------------------------------
 # The network's density is a Gaussian around its prediction, with the variance of
 # its residuals.
 
@@ -63,10 +63,10 @@ def fit(name):
 
 
 fits = {name: fit(name) for name in ("sqrt", "cross", "ring")}
-print(f"{'nats per row':14}" + "".join(f"{name:>10}" for name in fits))
+print(f"{'nats per sample':16}" + "".join(f"{name:>10}" for name in fits))
 for label in ("truth", "mixture", "squared errors"):
     values = [scores[label] for *_, scores in fits.values()]
-    print(f"{label:14}" + "".join(f"{value:10.3f}" for value in values))
+    print(f"{label:16}" + "".join(f"{value:10.3f}" for value in values))
 
 # %%
 # Look at them

@@ -1,7 +1,7 @@
 """
-====================================
-Does a stated 90 % mean 90 per cent?
-====================================
+===================================
+Calibration of prediction intervals
+===================================
 
 Claim: on noise whose width changes with x, a model with one error bar for all states
 probabilities that do not come true where it matters; a conditional density's do.
@@ -86,7 +86,7 @@ for axis, (name, predict) in zip(axes, models.items(), strict=False):
     axis.hist(levels, bins=20, density=True, color=COLOURS[name], edgecolor="white")
     axis.axhline(1, color="black", linestyle="--")
     axis.set(title=name, xlabel="where the target fell", ylim=(0, 1.8))
-axes[0].set_ylabel("density of new rows")
+axes[0].set_ylabel("density of new samples")
 places = np.arange(3)
 for shift, (name, shares) in zip((-0.2, 0.2), coverages.items(), strict=True):
     bars = axes[2].bar(places + shift, shares, 0.38, color=COLOURS[name], label=name)

@@ -1,7 +1,7 @@
 """
-====================================
-How many components a density needs
-====================================
+=================================================
+Number of components: held-out likelihood and BIC
+=================================================
 
 Claim: where the data really come from a few Gaussians, BIC and held-out likelihood
 choose about as many. Where they do not, there is no true number, and held-out
@@ -54,14 +54,14 @@ def two_circles(n_rows, seed):
 def judge(make_rows):
     """Return BIC, held-out and new-row scores of each number of components."""
     rows, new_rows = make_rows(500, 0), make_rows(20_000, 1)
-    columns = {"bic": [], "held-out": [], "new rows": []}
+    columns = {"bic": [], "held-out": [], "new samples": []}
     for size in SIZES:
         density = GaussianMixture(size, shrinkage=2, random_state=0)
         held_out = cross_val_score(density, rows, cv=FOLDS).mean()
         density.fit(rows)
         columns["bic"].append(density.bic(rows) / len(rows))
         columns["held-out"].append(held_out)
-        columns["new rows"].append(density.score(new_rows))
+        columns["new samples"].append(density.score(new_rows))
     return {name: np.array(values) for name, values in columns.items()}
 
 
@@ -79,7 +79,7 @@ for name, columns in results.items():
     for criterion, i in best.items():
         print(
             f"{name}: {criterion} chooses {SIZES[i]}, "
-            f"worth {columns['new rows'][i]:.3f} nats per new row"
+            f"worth {columns['new samples'][i]:.3f} nats per new sample"
         )
 
 # %%
@@ -90,19 +90,26 @@ figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
 for axis, (name, columns) in zip(axes, results.items(), strict=True):
     # Half of minus BIC has the units of a log-likelihood.
     curves = {
-        "minus BIC / 2 per row": (-columns["bic"] / 2, BIC, "s", choices[name]["bic"]),
-        "held-out rows": (
+        "minus BIC / 2 per sample": (
+            -columns["bic"] / 2,
+            BIC,
+            "s",
+            choices[name]["bic"],
+        ),
+        "held-out samples": (
             columns["held-out"],
             HELD_OUT,
             "o",
             choices[name]["held-out"],
         ),
     }
-    axis.plot(SIZES, columns["new rows"], color=NEW, ls=":", label="20 000 new rows")
+    axis.plot(
+        SIZES, columns["new samples"], color=NEW, ls=":", label="20 000 new samples"
+    )
     for label, (values, color, marker, chosen) in curves.items():
         axis.plot(SIZES, values, color=color, marker=marker, ms=4, label=label)
         axis.plot(SIZES[chosen], values[chosen], marker, color=color, ms=11, mfc="none")
-    axis.set(title=name, xlabel="number of components", ylabel="nats per row")
+    axis.set(title=name, xlabel="number of components", ylabel="nats per sample")
 axes[0].legend(title="rings mark the choice")
 OUT.mkdir(exist_ok=True)
 figure.savefig(OUT / "choose_components.png", dpi=110)

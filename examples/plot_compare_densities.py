@@ -1,7 +1,7 @@
 """
-=============================
-How far apart are two samples
-=============================
+==================================
+Distances and tests of two samples
+==================================
 
 Claim: the distance of two Gaussian mixtures is a closed form, which agrees with Monte
 Carlo within its error and needs no draws; a permutation test tells samples apart whose
@@ -115,7 +115,7 @@ for name, values in pvalues.items():
 figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
 grid = np.linspace(-3.2, 3.2, 90)
 points = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
-names = ["column 0", "column 1"]
+names = ["feature 0", "feature 1"]
 for axis, title, density, rows in zip(
     axes, ("ring", "blob"), densities, (rings, blobs), strict=False
 ):

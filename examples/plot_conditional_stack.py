@@ -1,7 +1,7 @@
 """
-===============================================
-Networks that see what regressors have to say
-===============================================
+==========================================
+Prediction intervals of a stack on a table
+==========================================
 
 Claim: on a table, mixture density networks that see the held-out predictions of a
 Gaussian process, trees and boosting predict better than the same networks without
@@ -46,7 +46,7 @@ X_test, y_test = draw(2000, seed=1)
 
 # %%
 # Fit the process, the networks alone, and the stack of both and more
-# ---------------------------------------------------------------------
+# -------------------------------------------------------------------
 
 start = time.process_time()
 stack = StackingConditionalDensity(random_state=0).fit(X, y)
@@ -69,7 +69,7 @@ scores = {
 for name, (nll, score) in scores.items():
     covered = interval_coverage(y_test, predicted[name])
     print(f"{name:17} NLL {nll:.3f}, CRPS {score:.3f}, 90 % interval {covered:.1%}")
-print("held-out rows said: NLL", round(stack.oof_nll_, 3), end=", ")
+print("held-out samples said: NLL", round(stack.oof_nll_, 3), end=", ")
 print(f"90 % interval {stack.oof_coverage_:.1%}")
 print("RMSE held out:", {k: round(v, 2) for k, v in stack.member_rmse_.items()})
 
@@ -88,7 +88,7 @@ for k in range(2):
         left.bar_label(bar, fmt="%.2f", fontsize=9)
         if k == 0:
             bar.set_label(name)
-left.set(xticks=[0, 1], xticklabels=["NLL, nats", "CRPS"], title="2000 new rows")
+left.set(xticks=[0, 1], xticklabels=["NLL, nats", "CRPS"], title="2000 new samples")
 left.legend(loc="upper right", frameon=False)
 left.spines[["top", "right"]].set_visible(False)
 left.set_ylim(0, 1.3 * max(max(values) for values in scores.values()))

@@ -1,6 +1,6 @@
 """
 =====================================
-Where four costs put the same centers
+Where four kernel costs place centers
 =====================================
 
 Claim: the four kernel costs [1]_ place the centers of a mixture in two ways, scalar

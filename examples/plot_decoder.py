@@ -1,7 +1,7 @@
 """
-=========================
-Several answers to a code
-=========================
+=================================================
+Low-dimensional codes of digits and their decoder
+=================================================
 
 Claim: where a code is too small to say all, several answers to it are nearer to the
 truth than one: with two numbers for a digit, the best of four decoded images is closer

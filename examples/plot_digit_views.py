@@ -1,7 +1,7 @@
 """
-==========================================
-A map of digits that nobody labelled
-==========================================
+===================================
+Self-supervised embedding of digits
+===================================
 
 Claim: from two views of each digit, without labels, an embedder finds a space in which
 a few labels go further than among the pixels; the mixture in that space is its

@@ -1,7 +1,7 @@
 """
-=========================================
-Two jobs that have a cost for their error
-=========================================
+=======================================================
+Kernel costs as errors: landmarks, compressed densities
+=======================================================
 
 Claim: what a kernel cost measures is what its job loses. Landmarks that the
 matrix-matrix cost has learned leave less of a kernel matrix unexplained than random
@@ -43,7 +43,7 @@ STYLES = {
 # %%
 # Landmarks of a kernel matrix
 # ----------------------------
-# The kernel exp(-gamma |x - y|²) is the inner product of two Gaussians of standard
+# The kernel ``exp(-gamma |x - y|²)`` is the inner product of two Gaussians of standard
 # deviation h, with gamma = 1 / 4 h².
 
 X, held_out = train_test_split(load_digits().data / 16, test_size=0.3, random_state=0)

@@ -1,7 +1,7 @@
 """
-==========================================
-Two labels a class, and what lies about it
-==========================================
+======================================================
+Semi-supervised classification with two labels a class
+======================================================
 
 Claim: where classes are clusters, a mixture learns their shapes from samples without a
 label, and two labels for each class are enough to name them. A constant density in the

@@ -1,10 +1,10 @@
 """
-===========================
-Digits from noise, by costs
-===========================
+============================================
+Generating digits from noise by kernel costs
+============================================
 
 Claim: a network that turns noise into rows of 32 features learns by the SVD cost with
-wide bumps, where the scalar cost leaves its rows near one place. With several
+wide kernels, where the scalar cost leaves its rows near one place. With several
 bandwidths the scalar cost learns too, and nearest come the draws of the default, whose
 start is the cells of the data, and of a plain mixture of twenty Gaussians.
 
@@ -76,8 +76,8 @@ cells = KMeans(64, n_init=1, random_state=0).fit(train)
 wide = 4 * float(np.sqrt(cells.inertia_ / len(train) / 2))
 draws = {
     "digits": lambda: train[: len(test)],
-    "SVD cost,\nwide bumps": lambda: draw_network(cost="svd", bandwidth=wide),
-    "scalar cost,\nwide bumps": lambda: draw_network(cost="scalar", bandwidth=wide),
+    "SVD cost,\nwide kernels": lambda: draw_network(cost="svd", bandwidth=wide),
+    "scalar cost,\nwide kernels": lambda: draw_network(cost="scalar", bandwidth=wide),
     "scalar cost,\nseveral": lambda: draw_network(cost="scalar"),
     "by default": lambda: draw_network(generator="noise"),
     "mixture of 20,\nno network": draw_mixture,

@@ -1,7 +1,7 @@
 """
-==========================================
-The next eruption: two answers, not a mean
-==========================================
+=================================================
+A bimodal forecast: the next eruption of a geyser
+=================================================
 
 Claim: after a long wait a geyser's eruption is either short or long. A network trained
 on squared errors predicts a length in between, which hardly ever occurs; a
@@ -82,7 +82,7 @@ spread = np.mean((y - network.predict(X)) ** 2)
 errors = y_new - network.predict(X_new)
 gaussian = np.mean(-0.5 * (errors**2 / spread + np.log(2 * np.pi * spread)))
 score = density.score(X_new, y_new)
-print(f"nats per new row: network {gaussian:.2f}, density {score:.2f}")
+print(f"nats per new sample: network {gaussian:.2f}, density {score:.2f}")
 
 # %%
 # Look at them

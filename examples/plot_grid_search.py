@@ -1,7 +1,7 @@
 """
-====================================================
-Cost, refinement, transformer by a plain grid search
-====================================================
+=================================================
+Grid search over cost, refinement and transformer
+=================================================
 
 Claim: the estimators are scikit-learn's to the letter, so ``GridSearchCV`` chooses
 cost, refinement and transformer of a density by held-out

@@ -1,7 +1,7 @@
 """
-===========================
-What views of images forget
-===========================
+===========================================
+Augmentations of images and what they teach
+===========================================
 
 Claim: views decide what an embedding knows. Digits that are mirrored or turned are
 other digits, and a network that is told to ignore it knows them less well than one that

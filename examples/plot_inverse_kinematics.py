@@ -1,7 +1,7 @@
 """
-==========================================
-A robot arm that has two ways to be there
-==========================================
+=================================
+Inverse kinematics of a robot arm
+=================================
 
 Claim: a hand can be at one place with the elbow up or down. A network trained on
 squared errors answers with the mean of both, and its arm misses; the modes of a

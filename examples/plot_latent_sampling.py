@@ -1,14 +1,15 @@
 """
-==============================
-New digits from a latent space
-==============================
+=============================================
+Sampling new digits from principal components
+=============================================
 
 Claim: one Gaussian is a poor density of codes, and what is drawn from it is often no
-digit. With ten components and more, new rows are likelier, and a classifier has a
+digit. With ten components and more, new samples are likelier, and a classifier has a
 harder time to tell draws from real images.
 
 The codes of an image are its first principal components. A mixture of the codes is
-drawn from, and the draws are decoded. More components help as long as new rows say so.
+drawn from, and the draws are decoded. More components help as long as new samples say
+so.
 """
 
 from pathlib import Path
@@ -53,7 +54,9 @@ for size in SIZES:
     nats = mixture.score(new_codes)
     label = f"{size} component{'s' if size > 1 else ''}"
     drawn[f"{label}\n{nats:.1f} nats, told from real {told:.0%}"] = draws
-    print(f"{label}: {nats:.2f} nats per new row, draws told from real in {told:.1%}")
+    print(
+        f"{label}: {nats:.2f} nats per new sample, draws told from real in {told:.1%}"
+    )
 
 # %%
 # Decode the draws

@@ -1,7 +1,7 @@
 """
-==================================
-Long clusters that k-means cuts up
-==================================
+==================
+Elongated clusters
+==================
 
 Claim: where clusters are long and lie side by side, a mixture that begins with k-means
 finds none of them, and one that begins with the best of a pool of starts finds them

@@ -1,7 +1,7 @@
 """
-==========================
-Rows with missing entries
-==========================
+==============
+Missing values
+==============
 
 Claim: a mixture can be fitted to incomplete rows as they are. Where a tenth of the
 entries or more is missing, that gives a better density than dropping rows, filling in
@@ -10,7 +10,7 @@ means, or filling in regressions, and the more is missing, the more so.
 EM for incomplete rows takes the expectation over what is missing [1]_: every entry that
 is there counts, and none is invented. What a regression fills in lies on a plane, and a
 density of such rows is too sure of itself. Entries of the training rows are hidden at
-random; the densities are judged on complete new rows.
+random; the densities are judged on complete new samples.
 
 References
 ----------
@@ -32,16 +32,16 @@ from skgmje import GaussianMixture
 
 OUT = Path(__file__).parent / "out"
 STYLES = {
-    "rows as they are": {"color": "#0072B2", "marker": "o", "ls": "-"},
+    "samples as they are": {"color": "#0072B2", "marker": "o", "ls": "-"},
     "regressions first": {"color": "#009E73", "marker": "s", "ls": "--"},
     "means first": {"color": "#E69F00", "marker": "^", "ls": "-."},
-    "complete rows only": {"color": "#D55E00", "marker": "X", "ls": ":"},
+    "complete samples only": {"color": "#D55E00", "marker": "X", "ls": ":"},
 }
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 # %%
 # Six measurements of tumours, standardised
-# -------------------------------------------
+# -----------------------------------------
 
 columns = load_breast_cancer().data[:, [0, 1, 4, 6, 8, 9]]
 train, test = train_test_split(
@@ -55,10 +55,10 @@ def fill(imputer):
 
 
 preparations = {
-    "rows as they are": lambda rows: rows,
+    "samples as they are": lambda rows: rows,
     "regressions first": fill(IterativeImputer(tol=0.1, random_state=0)),
     "means first": fill(SimpleImputer()),
-    "complete rows only": lambda rows: rows[~np.isnan(rows).any(axis=1)],
+    "complete samples only": lambda rows: rows[~np.isnan(rows).any(axis=1)],
 }
 
 # %%
@@ -79,13 +79,13 @@ for share in SHARES:
             continue
         density.fit(prepared)
         nats[name].append(density.score(test))
-        if name == "complete rows only":
+        if name == "complete samples only":
             continue
         filled = density.impute(rows) if np.isnan(prepared).any() else prepared
         errors[name].append(np.sqrt(np.mean((filled - train)[hidden] ** 2)))
 
 complete = density.fit(train).score(test)
-print(f"nothing hidden: {complete:.2f} nats per new row")
+print(f"nothing hidden: {complete:.2f} nats per new sample")
 print(f"{'hidden':24}" + "".join(f"{share:8.0%}" for share in SHARES))
 for label, table in {"nats": nats, "error": errors}.items():
     for name, values in table.items():
@@ -107,8 +107,8 @@ for axis, table in zip(axes, (nats, errors), strict=True):
     axis.set_xlabel("hidden entries (%)")
 axes[0].axhline(complete, color="0.3", lw=1, label="nothing hidden")
 axes[0].set(
-    title="density of complete new rows",
-    ylabel="nats per row",
+    title="density of complete new samples",
+    ylabel="nats per sample",
     ylim=(complete - 7, complete + 0.5),
 )
 axes[1].set(title="entries filled in", ylabel="error (standard deviations)")

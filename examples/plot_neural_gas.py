@@ -1,7 +1,7 @@
 """
-==============================================
-A density that grows with the topology of data
-==============================================
+===============================================
+Growing neural gas: clusters, graph and density
+===============================================
 
 Claim: one graph that grows finds clusters of any shape and a density, and goes on
 doing so when the data move.
@@ -81,7 +81,7 @@ for axis, (name, rows, plane) in zip(
     axis.set_title(f"{name}\n{gas.n_nodes_} nodes, {n_clusters} connected component(s)")
     print(
         f"{name}: {n_clusters} connected component(s), topographic error "
-        f"{gas.topographic_error_:.3f}, {gas.score(rows):.2f} nats per row"
+        f"{gas.topographic_error_:.3f}, {gas.score(rows):.2f} nats per sample"
     )
 OUT.mkdir(exist_ok=True)
 figure.savefig(OUT / "neural_gas.png", dpi=120)
@@ -102,7 +102,7 @@ for line, (name, rows) in zip(
 ):
     train, held_out = rows[:1500], rows[1500:]
     if name == "circles":
-        print(f"just after the move: {stream.score(held_out):.2f} nats per row")
+        print(f"just after the move: {stream.score(held_out):.2f} nats per sample")
     panels = iter(line)
     for n_seen in range(250, 6001, 250):
         stream.partial_fit(train[rng.integers(len(train), size=250)])
@@ -110,6 +110,6 @@ for line, (name, rows) in zip(
             score = stream.score(held_out)
             axis = next(panels)
             draw_graph(axis, stream, rows)
-            axis.set_title(f"{n_seen} rows of {name}: {score:.2f} nats")
-            print(f"{n_seen} rows of {name}: {score:.2f} nats per row")
+            axis.set_title(f"{n_seen} samples of {name}: {score:.2f} nats")
+            print(f"{n_seen} samples of {name}: {score:.2f} nats per sample")
 figure.savefig(OUT / "neural_gas_stream.png", dpi=120)

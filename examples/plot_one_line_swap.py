@@ -1,7 +1,7 @@
 """
-=====================================
-A scikit-learn mixture, one line away
-=====================================
+===============================================
+From scikit-learn's GaussianMixture in one line
+===============================================
 
 Claim: change the import of a script that uses scikit-learn's ``GaussianMixture`` and
 it prints the same numbers; then it can also tell some columns from the others, take
@@ -30,7 +30,9 @@ X = load_iris().data
 
 fits = [Class(3, random_state=0).fit(X) for Class in (Before, GaussianMixture)]
 for fit in fits:
-    print(f"{type(fit).__module__.split('.')[0]:>8}: {fit.score(X):.6f} nats per row")
+    print(
+        f"{type(fit).__module__.split('.')[0]:>8}: {fit.score(X):.6f} nats per sample"
+    )
 difference = np.abs(fits[0].score_samples(X) - fits[1].score_samples(X)).max()
 agree = np.mean(fits[0].predict(X) == fits[1].predict(X))
 print(
@@ -53,7 +55,9 @@ print("standard deviations:", np.sqrt(np.diagonal(petals.covariance)).round(2))
 gaps = X.copy()
 gaps[np.random.default_rng(0).random(X.shape) < 0.2] = np.nan
 patchy = GaussianMixture(3, random_state=0).fit(gaps)
-print(f"fitted with a fifth of the entries missing: {patchy.score(X):.3f} nats per row")
+print(
+    f"fitted with a fifth of the entries missing: {patchy.score(X):.3f} nats per sample"
+)
 
 # %%
 # And settings that held-out rows have chosen:

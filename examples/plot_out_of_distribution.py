@@ -1,7 +1,7 @@
 """
-======================================
-Images that are not like those learned
-======================================
+==========================
+Out-of-distribution images
+==========================
 
 Claim: one Gaussian of the embeddings of digits says the opposite of the truth: digits
 turned, upside down or shuffled are *likelier* than new ones. Twenty components on the

@@ -1,6 +1,6 @@
 """
 ====================================================
-Outliers: a density that has seen them forgives them
+Outlier detection with contaminated training samples
 ====================================================
 
 Claim: a flexible density that is fitted with outliers among its rows learns them,
@@ -10,7 +10,7 @@ mixture's marginals loses less, but does not see how columns depend on each othe
 default it gives up little with clean rows to fit, and nothing with contaminated ones.
 
 Normal rows are on two crossed bars in 8 columns; a tenth of the rows are outliers, in
-a loose cloud beside them. Scores of new rows, from detectors that were fitted on
+a loose cloud beside them. Scores of new samples, from detectors that were fitted on
 normal rows only, and on rows with outliers.
 """
 
@@ -81,19 +81,19 @@ styles = {
 }
 for name, style in styles.items():
     axis.plot(
-        WEIGHTS, np.mean(areas[name], axis=0), lw=2, label=f"{name} rows", **style
+        WEIGHTS, np.mean(areas[name], axis=0), lw=2, label=f"{name} samples", **style
     )
     axis.axhline(
         np.mean(forests[name]),
         color=style["color"],
         ls=":",
-        label=f"isolation forest, {name} rows",
+        label=f"isolation forest, {name} samples",
     )
 axis.axvline(0.75, color="0.6", lw=1, zorder=0)
 axis.text(0.76, 0.75, "default", color="0.4")
 axis.set_xticks([0, 0.25, 0.5, 0.75, 1])
 axis.set_xticklabels(["0\ndensity alone", "0.25", "0.5", "0.75", "1\nmarginals alone"])
-axis.set(xlabel="marginal_weight", ylabel="area under ROC, new rows")
+axis.set(xlabel="marginal_weight", ylabel="area under ROC, new samples")
 axis.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.47, 0))
 OUT.mkdir(exist_ok=True)
 figure.savefig(OUT / "outliers.png", dpi=100)

@@ -1,7 +1,7 @@
 """
-==============================
-What the library does, at once
-==============================
+======================
+Overview in one figure
+======================
 
 Claim: one kind of value, the Gaussian mixture, answers four kinds of question: how
 likely is a row, which values may follow from another, which rows hang together, and
@@ -42,7 +42,7 @@ OUT = Path(__file__).parent / "out"
 
 moons, _ = make_moons(600, noise=0.08, random_state=0)
 density = KernelMixtureDensity(12, covariance_type="full", random_state=0).fit(moons)
-print(f"moons: {density.score(moons):.2f} nats per row")
+print(f"moons: {density.score(moons):.2f} nats per sample")
 
 # %%
 # Which values may follow?

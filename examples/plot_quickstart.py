@@ -1,7 +1,7 @@
 """
-====================================================
-Five costs, with centers that stay and that move too
-====================================================
+===================================================
+Kernel costs compared, with means that stay or move
+===================================================
 
 A network places the centers of a Gaussian mixture by one of four kernel costs
 [1]_, or by likelihood. Each kernel cost is the gap between a value and its

@@ -1,7 +1,7 @@
 """
-==================================
-Sheets of digits that nobody wrote
-==================================
+=============================
+Sampling embeddings of digits
+=============================
 
 Claim: what twenty components draw among the embeddings of digits lies where digits do:
 the real digits around a draw are of one kind. What one Gaussian draws lies far from all

@@ -1,7 +1,7 @@
 """
-==================================================
-No coordinates are best everywhere, but a stack is
-==================================================
+================================================
+Stacking densities of several coordinate systems
+================================================
 
 Claim: Gaussian mixtures want other coordinates for other data - the columns as they
 are, normal scores of each column, or residuals of what the other columns predict. A
@@ -11,7 +11,7 @@ better, without being told.
 Three sets of two columns: blobs at an angle; a box with an edge, where the density
 falls from its highest value to zero; and a curve that winds around a line. Mixtures in
 each coordinate system, stacked over sizes and shrinkage, are compared with the stack
-over all three systems by the log-likelihood of new rows.
+over all three systems by the log-likelihood of new samples.
 
 References
 ----------
@@ -62,7 +62,7 @@ MAKERS = {"blobs": blobs, "edges": edges, "wave": wave}
 
 
 def fit(make):
-    """Return the stack over all systems, and four scores of new rows."""
+    """Return the stack over all systems, and four scores of new samples."""
     X, new = make(200, np.random.default_rng(0)), make(5000, np.random.default_rng(1))
     scores = {}
     for spaces in (*((space,) for space in SPACES), SPACES):
@@ -72,10 +72,10 @@ def fit(make):
 
 
 fits = {name: fit(make) for name, make in MAKERS.items()}
-print(f"{'nats per row':14}" + "".join(f"{name:>10}" for name in fits))
+print(f"{'nats per sample':16}" + "".join(f"{name:>10}" for name in fits))
 for label in (*SPACES, "stack"):
     values = [scores[label] for *_, scores in fits.values()]
-    print(f"{label:14}" + "".join(f"{value:10.3f}" for value in values))
+    print(f"{label:16}" + "".join(f"{value:10.3f}" for value in values))
 
 # %%
 # Look at them
@@ -95,11 +95,11 @@ for (top, bottom), (name, (X, stack, scores)) in zip(axes.T, fits.items(), stric
     log_prob -= log_prob.max()
     image = top.pcolormesh(*grid, log_prob, vmin=-DEPTH, vmax=0, cmap="gray_r")
     top.plot(*X.T, "o", color="#56B4E9", markersize=1.5)
-    top.set(title=name, xlabel="first column", ylabel="second column")
+    top.set(title=name, xlabel="feature 1", ylabel="feature 2")
     losses = [max(scores.values()) - score for score in scores.values()]
     bars = bottom.barh(list(scores), losses, color=COLORS)
     bottom.bar_label(bars, fmt="%.2f", padding=3)
-    bottom.set(xlabel="nats per row below the best", xlim=(0, 1.25 * max(losses)))
+    bottom.set(xlabel="nats per sample below the best", xlim=(0, 1.25 * max(losses)))
     bottom.invert_yaxis()
 figure.colorbar(image, ax=axes[0], label="log p(x), nats below the highest")
 OUT.mkdir(exist_ok=True)

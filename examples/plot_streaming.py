@@ -1,7 +1,7 @@
 """
-======================
-A stream that drifts
-======================
+=========================
+Streaming data that drift
+=========================
 
 Claim: where the data move, a density that takes one chunk after the other and forgets
 stays good; one that was fitted once becomes useless, and one that is fitted again to
@@ -30,7 +30,7 @@ from skgmje.mixture import GasGrowth
 OUT = Path(__file__).parent / "out"
 STYLES = {
     "streamed": {"color": "#0072B2", "ls": "-"},
-    "all rows so far": {"color": "#E69F00", "ls": "--"},
+    "all samples so far": {"color": "#E69F00", "ls": "--"},
     "first chunks only": {"color": "#D55E00", "ls": ":"},
 }
 N_CHUNKS, CHUNK = 80, 200
@@ -68,13 +68,13 @@ for number in range(N_CHUNKS):
         continue
     start = process_time()
     everything = GaussianMixture(5, random_state=0).fit(np.concatenate(seen))
-    seconds["all rows so far"] += process_time() - start
-    densities["all rows so far"] = everything
+    seconds["all samples so far"] += process_time() - start
+    densities["all samples so far"] = everything
     densities.setdefault("first chunks only", everything)
 for name, values in scores.items():
     last = np.mean(values[-20:])
     print(
-        f"{name}: {last:.2f} nats per row over the last 20 chunks, "
+        f"{name}: {last:.2f} nats per sample over the last 20 chunks, "
         f"{seconds[name]:.1f} s of fitting"
     )
 
@@ -88,7 +88,7 @@ figure, axes = plt.subplots(
 )
 for name, values in scores.items():
     axes[0].plot(np.arange(5, N_CHUNKS), values, label=name, lw=2, **STYLES[name])
-axes[0].set(xlabel="chunk", ylabel="nats per row of the next chunk")
+axes[0].set(xlabel="chunk", ylabel="nats per sample of the next chunk")
 axes[0].legend()
 grid = np.linspace(-4, 4, 90)
 points = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)

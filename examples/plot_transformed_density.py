@@ -1,7 +1,7 @@
 """
-=========================================
-A pipeline forgets the change of variable
-=========================================
+=================================================
+Log-densities through a pipeline and the Jacobian
+=================================================
 
 Claim: the log-density that a ``Pipeline`` reports is that of the transformed rows, so
 two pipelines cannot be compared; :class:`~skgmje.compose.TransformedDensity` adds the
@@ -36,7 +36,7 @@ X_test = truth.rvs((20_000, 1), random_state=1)
 # ----------------------------------
 # The truth is known here: no density can have a higher score on average.
 
-print(f"truth: {truth.logpdf(X_test).mean():.2f} nats per row")
+print(f"truth: {truth.logpdf(X_test).mean():.2f} nats per sample")
 scores, fitted = {}, {}
 for transformer in (StandardScaler(), PowerTransformer("box-cox")):
     name = type(transformer).__name__
@@ -91,7 +91,7 @@ for shift, style, way in ((-0.2, "///", "Pipeline"), (0.2, None, "TransformedDen
 bars.axhline(truth.logpdf(X_test).mean(), color="black", linestyle="--")
 bars.text(0.64, -11.3, "dashed: the truth", ha="center")
 bars.set_xticks(places, scores)
-bars.set(ylabel="mean log-density of new rows (nats)", ylim=(-14, 1.5))
+bars.set(ylabel="mean log-density of new samples (nats)", ylim=(-14, 1.5))
 grid = np.linspace(500, 150_000, 500)[:, None]
 curves.plot(
     grid / 1000, 1000 * truth.pdf(grid), color="black", linestyle="--", label="truth"

@@ -1,7 +1,7 @@
 r"""
-=========================================
-The trap: a likelihood that wants nothing
-=========================================
+==================================================
+Collapse of a likelihood objective, and the remedy
+==================================================
 
 Claim: the negative log-likelihood of embeddings under their own batch's Gaussian has a
 data term that is a constant, so nothing is left but to shrink the embeddings; marginal
@@ -128,7 +128,7 @@ axes[0].set(
 )
 axes[1].set(title="log-determinant: the volume", xlabel="training step", ylabel="nats")
 axes[2].set(
-    title="embeddings of new rows",
+    title="embeddings of new samples",
     xlabel="principal direction",
     ylabel="standard deviation",
 )

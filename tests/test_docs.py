@@ -1,6 +1,8 @@
 """The documentation hangs together, as far as that can be told without a build."""
 
+import importlib
 import importlib.util
+import inspect
 import pkgutil
 import re
 from itertools import chain
@@ -9,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import skgmje
+import skgmje.inspection
 import skgmje.metrics
+from skgmje.utils import all_estimators, all_functions
 
 ROOT = Path(__file__).parents[1]
 DOC = ROOT / "doc"
@@ -61,6 +65,62 @@ def test_pages_that_a_page_names_exist(page):
     assert missing == []
 
 
+def _resolve(name):
+    """Return what a dotted name stands for; a fitted attribute is its class."""
+    parts = name.split(".")
+    for i in range(len(parts), 0, -1):
+        try:
+            value = importlib.import_module(".".join(parts[:i]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[i:]:
+            documented = f"{part} : " in (inspect.getdoc(value) or "")
+            value = value if part.endswith("_") and documented else getattr(value, part)
+        return value
+    raise ModuleNotFoundError(name)
+
+
+@by_name
+def test_names_that_a_page_links_exist(page):
+    roles = r":(?:class|func|meth|attr|data|mod|exc):`(?:[^`<]*<)?~?([\w.]+)>?`"
+    for name in re.findall(roles, page.read_text()):
+        if name.startswith("skgmje"):
+            _resolve(name)
+
+
+@by_name
+def test_parameters_that_a_page_sets_exist(page):
+    for literal in re.findall(r"``([^`]*)``", page.read_text()):
+        for name, arguments in re.findall(r"\b(\w+)\(([^()]*)\)", literal):
+            if name in skgmje.__all__:
+                known = inspect.signature(getattr(skgmje, name)).parameters
+                assert {*re.findall(r"(\w+)=", arguments)} <= {*known}, literal
+
+
+def test_calls_that_the_choice_shows_exist():
+    """Each line of code in doc/choose.rst calls what is public."""
+    known = {
+        name for listed in (all_estimators(), all_functions()) for name, _ in listed
+    }
+    known = {name.rpartition(".")[2] for name in {*known, *skgmje.__all__}}
+    classes = [estimator for _, estimator in all_estimators()]
+    classes += [getattr(skgmje.inspection, name) for name in skgmje.inspection.__all__]
+    methods = {name for cls in [*classes, skgmje.Mixture] for name in dir(cls)}
+    for literal in re.findall(r"``([^`]*)``", (DOC / "choose.rst").read_text()):
+        for dot, name in re.findall(r"(\.?)\b(\w+)\(", literal):
+            assert name in (methods if dot else known | {"PowerTransformer"}), literal
+
+
+@pytest.mark.parametrize("peer", ["sklearn", "gmr", "ngboost", "lightly"])
+def test_names_of_others_exist(peer):
+    pytest.importorskip(peer, exc_type=ImportError)
+    text = (DOC / "coming_from.rst").read_text()
+    names = re.findall(rf"``({peer}(?:\.\w+)+)", text)
+    assert len(names) > 3
+    for name in names:
+        _resolve(name)
+
+
 @by_name
 def test_measured_tables_exist(page):
     results = _load("_results")
@@ -108,6 +168,10 @@ def test_every_example_has_a_title_and_a_claim():
     for path in EXAMPLES:
         head = path.read_text().split('"""')[1].strip().splitlines()
         assert len(head[0]) == len(head[2]) >= len(head[1]), path.name
+
+
+def test_every_example_has_its_subject_in_the_gallery():
+    assert sorted(_load("_gallery").ORDER) == [path.stem for path in EXAMPLES]
 
 
 def test_registries_are_described():

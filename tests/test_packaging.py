@@ -1,5 +1,6 @@
 """What the wheel holds, and what it says of itself."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from zipfile import ZipFile
 
 import pytest
 
+import skgmje
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -18,6 +21,54 @@ def test_package_says_that_it_is_typed_and_which_python_it_needs():
     said = metadata("skgmje")
     assert said["Requires-Python"] == ">=3.10"
     assert "Programming Language :: Python :: 3.10" in said.get_all("Classifier")
+
+
+def project_urls():
+    """Return the addresses in pyproject.toml, where alone they are decided."""
+    table = (ROOT / "pyproject.toml").read_text().split("[project.urls]")[1]
+    return dict(re.findall(r'^(\w+) = "(.*)"', table.split("\n[")[0], re.MULTILINE))
+
+
+def test_links_of_readme_are_absolute_and_lead_to_files_of_ours():
+    urls = project_urls()
+    links = re.findall(r"\]\(([^)]*)\)", (ROOT / "README.md").read_text())
+    assert links
+    for link in links:
+        if link.startswith(urls["Documentation"]):
+            page = link.removeprefix(urls["Documentation"]).partition("#")[0]
+            page = (ROOT / f"doc{page}").with_suffix(".rst")
+            assert page.exists() or "auto_examples" in page.parts, link
+        elif link.startswith(urls["Source"]):
+            assert (ROOT / link.removeprefix(f"{urls['Source']}/")).exists(), link
+        else:
+            assert link.startswith("https://arxiv.org/"), link
+
+
+def test_citation_has_the_version_and_the_addresses_of_the_project():
+    lines = (ROOT / "CITATION.cff").read_text().splitlines()
+    said = dict(line.split(": ", 1) for line in lines if re.match(r"[\w-]+: ", line))
+    assert said["version"] == skgmje.__version__
+    assert said["url"] == project_urls()["Documentation"]
+    assert said["repository-code"] == project_urls()["Source"]
+
+
+def test_citation_of_a_release_has_its_date_and_the_changelog_its_heading():
+    is_release = "dev" not in skgmje.__version__
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert (f"\n## [{skgmje.__version__}]" in changes) == is_release
+    assert ("\ndate-released: " in (ROOT / "CITATION.cff").read_text()) == is_release
+
+
+def test_workflows_and_hooks_call_the_targets_of_make():
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    names = [".ci/run", ".pre-commit-config.yaml", ".readthedocs.yaml"]
+    workflows = [*(ROOT / ".github" / "workflows").glob("*.yml")]
+    for path in [*workflows, *(ROOT / name for name in names)]:
+        text = path.read_text()
+        called = re.findall(r"\bmake ([\w-]+)", text)
+        called += re.findall(r"[\w-]+", "".join(re.findall(r"target: \[(.*)\]", text)))
+        assert called, path
+        assert {*called} <= {*targets}, path
 
 
 @pytest.mark.slow

@@ -13,6 +13,13 @@ class Absent:
         if name.partition(".")[0] in ("torch", "skorch"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
+import importlib.metadata
+of_any = importlib.metadata.version
+def version(name):
+    if name in ("torch", "skorch"):
+        raise importlib.metadata.PackageNotFoundError(name)
+    return of_any(name)
+importlib.metadata.version = version
 warnings.simplefilter("ignore")
 import numpy as np
 import skgmje

@@ -2,8 +2,8 @@
 
 import os
 import platform
-from contextlib import contextmanager
-from importlib.metadata import version
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 
 from skgmje._persistence._codec import Decoder, Encoder, NotStorable
 from skgmje._persistence._container import pack, unpack, write_file
@@ -41,9 +41,11 @@ def _versions():
     """Return the versions of what a model was fitted with."""
     from skgmje import __version__
 
-    return {"skgmje": __version__, "python": platform.python_version()} | {
-        name: version(name) for name in _LIBRARIES
-    }
+    found = {"skgmje": __version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):  # of a density without torch
+            found[name] = version(name)
+    return found
 
 
 def load(path, *, custom=None):
