@@ -177,10 +177,11 @@ def _go_on(X, found, criterion, fit_all):
 
 def _order(found, criterion, stability):
     """Return the indices of candidates, the best first: the sound before the others."""
+    level = _least_of_the_best(stability)
     keys = [
         (
             not each.sound,
-            -stability[each.size] if stability else 0.0,
+            -min(stability[each.size].mean(), level) if stability else 0.0,
             each.bic if stability else getattr(each, criterion),
             each.n_parameters,
         )
@@ -192,8 +193,16 @@ def _order(found, criterion, stability):
     return sorted(range(len(keys)), key=keys.__getitem__)
 
 
+def _least_of_the_best(stability):
+    """Return the stability from which sizes are as good as the best: BIC decides."""
+    if not stability:
+        return np.inf
+    best = max(stability.values(), key=np.mean)
+    return best.mean() - best.std()
+
+
 def _stability(X, weight, found, params, run, random_state):
-    """Return for each size how alike it clusters by fits to parts of the samples."""
+    """Return for each size how alike each two fits to parts of the samples cluster."""
     models = {}
     for i in reversed(_order(found, "bic", {})):
         models[found[i].size] = found[i].model
@@ -207,10 +216,10 @@ def _stability(X, weight, found, params, run, random_state):
         seed = int(random_state.randint(2**31 - 1))
         tasks += [(X, rows, part, k, models[k], params, seed) for k in sizes]
     labels = run(_label, tasks, "parts")
-    alike = {1: 0.0}
+    alike = {1: np.zeros(1)}
     for place, size in enumerate(sizes):
         own = combinations(labels[place :: len(sizes)], 2)
-        alike[size] = float(np.mean([adjusted_rand_score(*pair) for pair in own]))
+        alike[size] = np.array([adjusted_rand_score(*pair) for pair in own])
     return alike
 
 
@@ -239,7 +248,7 @@ def _results(found, order, criterion, stability, shrinkage):
         name: np.array([getattr(each, name) for each in found]) for name in columns
     }
     if stability:
-        table["stability"] = np.array([stability[each.size] for each in found])
+        table["stability"] = np.array([stability[each.size].mean() for each in found])
     sign = 1.0 if stability else -1.0
     table["mean_test_score"] = sign * table[criterion]
     table["rank_test_score"] = rank
