@@ -10,7 +10,7 @@ from skgmje._parallel import Failure, Runner, attempt
 from skgmje._warnings import warn
 from skgmje.em._covariance_models import MODELS, count_parameters, kind_of
 from skgmje.em._em import expectation_maximization
-from skgmje.em._select import Selection, count_distinct
+from skgmje.em._select import Selection, count_distinct, some_rows
 from skgmje.em._start_pool import StartPool
 from skgmje.mixture._few_samples import copies
 
@@ -56,7 +56,7 @@ def search(
     **em_params,
 ):
     """Choose what is 'auto' by a criterion; return a :class:`Selection`."""
-    X, weight = _some_rows(X, sample_weight, random_state)
+    X, weight = some_rows(X, sample_weight, SEARCH_ROWS, random_state)
     models = [covariance_type]
     if covariance_type == "auto":
         models = [*MODELS] if X.shape[1] > 1 else ["EII", "VII"]
@@ -100,14 +100,6 @@ def search(
         )
     table = _results(found, order, criterion, stability, params["shrinkage"])
     return Selection(best.size, best.model, params["shrinkage"], table, best.mixture)
-
-
-def _some_rows(X, weight, random_state):
-    """Return all samples, or a random part of very many."""
-    if len(X) <= SEARCH_ROWS:
-        return X, weight
-    rows = np.sort(random_state.choice(len(X), SEARCH_ROWS, replace=False))
-    return X[rows], None if weight is None else weight[rows]
 
 
 def _sizes(X, n_components):
