@@ -225,6 +225,14 @@ def part_of(X, sample_weight, random_state, least=0):
     return X, sample_weight
 
 
+def some_rows(X, sample_weight, most, random_state):
+    """Return all samples and weights, or a random part of more than `most`."""
+    if len(X) <= most:
+        return X, sample_weight
+    rows = np.sort(random_state.choice(len(X), most, replace=False))
+    return X[rows], None if sample_weight is None else sample_weight[rows]
+
+
 # Each returns samples, labels or responsibilities, and weights for one M-step.
 STARTS = {
     "kmeans": _from_kmeans,

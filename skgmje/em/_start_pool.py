@@ -7,7 +7,7 @@ from scipy.cluster.hierarchy import fcluster, ward
 
 from skgmje.em._covariance_models import layout_of
 from skgmje.em._em import expectation_maximization, first_parameters
-from skgmje.em._select import START_SAMPLES, complete, kmeans_labels
+from skgmje.em._select import START_SAMPLES, complete, kmeans_labels, some_rows
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 
@@ -41,11 +41,7 @@ class StartPool:
 
     def __init__(self, X, sample_weight, n_components, random_state):
         size = max(POOL_ROWS, START_SAMPLES * n_components)
-        rows = slice(None)
-        if len(X) > size:
-            rows = np.sort(random_state.choice(len(X), size, replace=False))
-        self.X = X[rows]
-        self.weight = None if sample_weight is None else sample_weight[rows]
+        self.X, self.weight = some_rows(X, sample_weight, size, random_state)
         self._partitions, self._waiting = {}, None
 
     @cached_property

@@ -115,9 +115,19 @@ class StudentFit(NamedTuple):
     """What EM of a mixture of t distributions has found."""
 
     density: Student
-    bounds: list
+    lower_bounds: list
     converged: bool
-    added: float
+    reg_covar: float
+
+    @property
+    def mixture(self):
+        """Centers and scales of the components, as Gaussians."""
+        return self.density.mixture
+
+    @property
+    def n_iter(self):
+        """Number of iterations."""
+        return len(self.lower_bounds)
 
 
 def fit_student(

@@ -10,7 +10,7 @@ from skgmje._parallel import Failure, Runner, attempt
 from skgmje._warnings import warn
 from skgmje.em._covariance_models import MODELS, count_parameters, kind_of
 from skgmje.em._em import expectation_maximization
-from skgmje.em._select import Selection, count_distinct
+from skgmje.em._select import Selection, count_distinct, some_rows
 from skgmje.em._start_pool import StartPool
 from skgmje.mixture._few_samples import copies
 
@@ -56,7 +56,7 @@ def search(
     **em_params,
 ):
     """Choose what is 'auto' by a criterion; return a :class:`Selection`."""
-    X, weight = _some_rows(X, sample_weight, random_state)
+    X, weight = some_rows(X, sample_weight, SEARCH_ROWS, random_state)
     models = [covariance_type]
     if covariance_type == "auto":
         models = [*MODELS] if X.shape[1] > 1 else ["EII", "VII"]
@@ -100,14 +100,6 @@ def search(
         )
     table = _results(found, order, criterion, stability, params["shrinkage"])
     return Selection(best.size, best.model, params["shrinkage"], table, best.mixture)
-
-
-def _some_rows(X, weight, random_state):
-    """Return all samples, or a random part of very many."""
-    if len(X) <= SEARCH_ROWS:
-        return X, weight
-    rows = np.sort(random_state.choice(len(X), SEARCH_ROWS, replace=False))
-    return X[rows], None if weight is None else weight[rows]
 
 
 def _sizes(X, n_components):
@@ -177,10 +169,11 @@ def _go_on(X, found, criterion, fit_all):
 
 def _order(found, criterion, stability):
     """Return the indices of candidates, the best first: the sound before the others."""
+    level = _least_of_the_best(stability)
     keys = [
         (
             not each.sound,
-            -stability[each.size] if stability else 0.0,
+            -min(stability[each.size].mean(), level) if stability else 0.0,
             each.bic if stability else getattr(each, criterion),
             each.n_parameters,
         )
@@ -192,8 +185,16 @@ def _order(found, criterion, stability):
     return sorted(range(len(keys)), key=keys.__getitem__)
 
 
+def _least_of_the_best(stability):
+    """Return the stability from which sizes are as good as the best: BIC decides."""
+    if not stability:
+        return np.inf
+    best = max(stability.values(), key=np.mean)
+    return best.mean() - best.std()
+
+
 def _stability(X, weight, found, params, run, random_state):
-    """Return for each size how alike it clusters by fits to parts of the samples."""
+    """Return for each size how alike each two fits to parts of the samples cluster."""
     models = {}
     for i in reversed(_order(found, "bic", {})):
         models[found[i].size] = found[i].model
@@ -207,10 +208,10 @@ def _stability(X, weight, found, params, run, random_state):
         seed = int(random_state.randint(2**31 - 1))
         tasks += [(X, rows, part, k, models[k], params, seed) for k in sizes]
     labels = run(_label, tasks, "parts")
-    alike = {1: 0.0}
+    alike = {1: np.zeros(1)}
     for place, size in enumerate(sizes):
         own = combinations(labels[place :: len(sizes)], 2)
-        alike[size] = float(np.mean([adjusted_rand_score(*pair) for pair in own]))
+        alike[size] = np.array([adjusted_rand_score(*pair) for pair in own])
     return alike
 
 
@@ -239,7 +240,7 @@ def _results(found, order, criterion, stability, shrinkage):
         name: np.array([getattr(each, name) for each in found]) for name in columns
     }
     if stability:
-        table["stability"] = np.array([stability[each.size] for each in found])
+        table["stability"] = np.array([stability[each.size].mean() for each in found])
     sign = 1.0 if stability else -1.0
     table["mean_test_score"] = sign * table[criterion]
     table["rank_test_score"] = rank

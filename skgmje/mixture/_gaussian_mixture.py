@@ -159,8 +159,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     criterion : {'held-out', 'bic', 'icl', 'stability'}, default='held-out'
         What chooses the settings that are 'auto': the log-likelihood of samples held
         out, for densities; for clusters :meth:`bic` or :meth:`icl` of all samples, or
-        how alike (adjusted Rand index) fits to parts of the samples cluster all; its
-        model has the best BIC for each number of components. The latter three try
+        how alike (adjusted Rand index) fits to parts of the samples cluster all: BIC
+        chooses the models, and among numbers as stable. The latter three try
         the fourteen models from the pool of `init_params`, on at most 5000 samples,
         and pass over fits with spikes: components of no more than n_features samples
         or a nearly singular covariance.

@@ -4,13 +4,11 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from skgmje._callbacks import FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._validation import TypeOptions, check_rows, check_weights
-from skgmje._warnings import warn
 from skgmje.em._background import without_noise
 from skgmje.em._select import draw_start
 from skgmje.em._student import (
@@ -21,6 +19,7 @@ from skgmje.em._student import (
 )
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._gaussian_mixture import regularisation
+from skgmje.mixture._settled import warn_about
 
 
 class StudentMixture(MixtureDensityMixin, BaseEstimator):
@@ -201,7 +200,7 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
             random_state = check_random_state(self.random_state)
             best = self._fit_starts(X, weight, random_state, task)
             task.end(self._store, best)
-        self._warn(best)
+        warn_about(best, self.n_components, self.tol)
         return self
 
     def _fit_starts(self, X, weight, random_state, task):
@@ -231,7 +230,7 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
                 callback=lambda n_iter: task.step("iteration"),
                 **how,
             )
-            if best is None or found.bounds[-1] > best.bounds[-1]:
+            if best is None or found.lower_bounds[-1] > best.lower_bounds[-1]:
                 best = found
         return best
 
@@ -251,32 +250,10 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
 
     def _store(self, best):
         density = best.density
-        self._set_mixture(density.mixture)
+        self._set_mixture(best.mixture)
         self.dof_, self._n_learned = density.dof, density.n_learned
-        self.converged_, self.n_iter_ = best.converged, len(best.bounds)
-        self.lower_bounds_ = best.bounds
-
-    def _warn(self, best):
-        """Say once, with figures, what a user should know of a fit."""
-        problems = []
-        if not self.converged_:
-            problems.append(
-                f"EM did not converge in {self.n_iter_} iterations (tol={self.tol:g}). "
-                "Increase max_iter or tol, or n_init."
-            )
-        dropped = self.n_components - len(self.weights_)
-        if dropped:
-            problems.append(
-                f"{dropped} of {self.n_components} components had no samples left and "
-                "were dropped. Lower n_components."
-            )
-        if best.added:
-            problems.append(
-                f"A scale matrix was singular: {best.added:.2g} was added to the "
-                "diagonals. Increase reg_covar or shrinkage."
-            )
-        if problems:
-            warn(" ".join(problems), ConvergenceWarning)
+        self.converged_, self.n_iter_ = best.converged, best.n_iter
+        self.lower_bounds_ = best.lower_bounds
 
     @property
     def _density(self):
