@@ -28,6 +28,7 @@ from skgmje.embedding import (
     diagnose,
     gaussian_mutual_information,
 )
+from skgmje.embedding._collapse import describe, effective_rank, log_det, measure
 from skgmje.embedding._decoder_cost import (
     OBJECTIVES,
     Patches,
@@ -36,14 +37,7 @@ from skgmje.embedding._decoder_cost import (
     sample_objective,
 )
 from skgmje.embedding._decoder_training import _total_memory
-from skgmje.embedding._losses import (
-    Embeddings,
-    Objective,
-    describe,
-    effective_rank,
-    log_det,
-    measure,
-)
+from skgmje.embedding._losses import Embeddings, Objective
 from skgmje.embedding._views import VIEWS, OwnAugmentation, PairMoments, Pairs, jitter
 
 # Collapse, told in plain words --------------------------------------------------------
