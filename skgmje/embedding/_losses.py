@@ -604,11 +604,14 @@ def sigreg_loss(
     weight : float, default=0.05
         :math:`\lambda`, between 0 and 1.
 
-    n_slices, n_knots, generator
+    n_slices, n_knots : int, default=256 and 17
         As those of :func:`sigreg_term`. Both views have the same directions.
 
     pooled : bool, default=False
         Whether T is that of both views' samples together, not a mean of two.
+
+    generator : torch.Generator, numpy.random.Generator, int or None, default=None
+        As that of :func:`sigreg_term`; an embedder passes its own.
 
     Returns
     -------
@@ -668,11 +671,20 @@ def gje_sigreg_loss(
     weight : float, default=1.0
         :math:`\lambda`.
 
-    rho, logdet_weight, moments
+    rho, logdet_weight : float, default=0.9 and 1.0
         As those of :func:`gje_loss`.
 
-    n_slices, n_knots, pooled, generator
-        As those of :func:`sigreg_loss`.
+    moments : tuple of two arrays of shape (embedding_dim, embedding_dim), default=None
+        As those of :func:`gje_loss`.
+
+    n_slices, n_knots : int, default=256 and 17
+        As those of :func:`sigreg_term`.
+
+    pooled : bool, default=False
+        As that of :func:`sigreg_loss`.
+
+    generator : torch.Generator, numpy.random.Generator, int or None, default=None
+        As that of :func:`sigreg_loss`.
 
     Returns
     -------
