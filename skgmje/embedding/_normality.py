@@ -134,11 +134,9 @@ def _by_knots(x, n_knots):
 
 
 def distance_to_normal(z, variance=0.5):
-    r"""Return the statistic of Baringhaus, Henze, Epps and Pulley, over n.
-
-    With kernels of variance v it is :math:`(4 \pi v)^{d/2}` times the squared L2
-    distance of the kernel density of `z` and N(0, (1 + v) I).
-    """
+    """Return the statistic of Baringhaus, Henze, Epps and Pulley, over n."""
+    # (4 pi v)^(d/2) times the squared L2 distance of the kernel density of z with
+    # variance v, and N(0, (1 + v) I).
     n, d = z.shape
     xp = namespace(z)
     kernels = z, asarray_like(variance, z)

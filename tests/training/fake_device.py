@@ -13,35 +13,29 @@ from functools import partial
 
 import numpy as np
 import torch
+from skorch import NeuralNet
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-# Before torch is used.
-_setup_privateuseone_for_python_backend("gpu")
-# What FakeTensorMode does for the device "cuda" where there is none.
-FakeTensorMode.avoid_device_init = property(lambda mode: True)
-
-# Inside: one step of a training has no public name.
-from skgmje import (  # noqa: E402
+from skgmje import (
     ConditionalMixtureDensity,
     GJEEmbedder,
     KernelDecoder,
     KernelMixtureDensity,
     Mixture,
 )
-from skgmje._training import _loop  # noqa: E402
-from skgmje.conditional import MixtureNetwork  # noqa: E402
-from skgmje.costs import COSTS  # noqa: E402
-from skgmje.embedding import (  # noqa: E402
+from skgmje.conditional import MixtureNetwork
+from skgmje.costs import COSTS
+from skgmje.embedding import (
     LOSSES,
     MLP,
     GJELoss,
     PatchKernel,
 )
-from skgmje.gaussian import grams  # noqa: E402
-from skgmje.mixture import Noise  # noqa: E402
-from skgmje.modules import (  # noqa: E402
+from skgmje.gaussian import grams
+from skgmje.mixture import Noise
+from skgmje.modules import (
     MemoryBankModule,
     MixtureDensityNetwork,
     Prototypes,
@@ -220,8 +214,9 @@ def _is_ours(value):
     return is_object and type(value).__module__.startswith(("skgmje", "torch.nn"))
 
 
-def step(net, iterator, *args, **params):
-    """Take one step on the device, in place of an epoch, and end the fit."""
+def step(net, X, y=None, **params):
+    """Take one step on the device, in place of all epochs, and end the fit."""
+    iterator = net.get_iterator(net.get_split_datasets(X, y)[0], training=True)
     with FakeTensorMode(allow_non_fake_inputs=True):
         known = {}
         for part in (net.module_, net.criterion_, iterator.dataset, net.hooks):
@@ -276,13 +271,17 @@ def trainings():
 
 def main():
     """Run all cases, and print what was found."""
+    # Before torch is used.
+    backend_registration._setup_privateuseone_for_python_backend("gpu")
+    # What FakeTensorMode does for the device "cuda" where there is none.
+    FakeTensorMode.avoid_device_init = property(lambda mode: True)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     found = {}
     with FakeTensorMode():
         for name, function in values():
             found[name] = attempt(function)
-    _loop._MixtureNet._lean_epoch = step
+    NeuralNet.fit_loop = step
     for name, estimator, *data in trainings():
         try:
             estimator.fit(*data)
