@@ -23,6 +23,11 @@ def is_torch(x):
     return is_torch_array(x)
 
 
+def is_at_hand(x):
+    """Return whether values can be looked at without a wait for another device."""
+    return not is_torch(x) or x.device.type == "cpu"
+
+
 def check_torch(caller, packages=("torch", "skorch")):
     """Raise if a package that networks need cannot be imported."""
     for name in packages:

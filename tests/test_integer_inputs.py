@@ -294,9 +294,11 @@ CALLS = {
             "barlow_loss",
             "gaussian_mutual_information",
             "gje_loss",
+            "gje_sigreg_loss",
             "infonce_loss",
             "naive_loss",
             "pmi_loss",
+            "sigreg_loss",
             "vicreg_loss",
         )
     },

@@ -38,6 +38,7 @@ from skgmje.embedding import (
     JointLoss,
     KernelDecoder,
     PatchKernel,
+    SIGRegLoss,
 )
 from skgmje.ensemble import StackingConditionalDensity, StackingDensity
 from skgmje.mixture import (
@@ -285,6 +286,17 @@ EMBEDDING_CASES = [
             "mixture__reg_covar": [1e-1],
             "mixture__tol": [1.0],
             "mixture__max_iter": [1],
+        },
+    ),
+    (
+        GJEEmbedder(**EMBEDDER | {"loss": SIGRegLoss()}),
+        IMAGES,
+        {
+            "loss__weight": [0.5],
+            "loss__gje": [GJELoss()],
+            "loss__n_slices": [4],
+            "loss__n_knots": [3, None],
+            "loss__pooled": [True],
         },
     ),
     (

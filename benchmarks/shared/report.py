@@ -44,21 +44,24 @@ def markdown(header, rows):
     return "\n".join(lines)
 
 
-def publish(script, name, payload, table, *, excerpt=None):
+def publish(script, name, payload, table, *, excerpt=None, folder=None):
     """Write the figures to `results`, beside the script, and a table into the README.
+
+    With a `folder` they are written there, and nothing into the README.
 
     The README has a pair of comments, ``<!-- name -->`` and ``<!-- /name -->``,
     around each table; without them only the results are written. It gets the
     `excerpt` if there is one.
     """
-    results = Path(script).parent / "results"
-    results.mkdir(exist_ok=True)
+    results = Path(folder or Path(script).parent / "results")
+    results.mkdir(parents=True, exist_ok=True)
     origin = provenance()
     payload = {"provenance": origin, **payload}
     (results / f"{name}.json").write_text(json.dumps(payload, indent=1) + "\n")
     where = caption(origin)
     (results / f"{name}.md").write_text(f"{table}\n\n{where}\n")
-    insert(name, f"{excerpt or table}\n\n{where}")
+    if folder is None:
+        insert(name, f"{excerpt or table}\n\n{where}")
 
 
 def insert(name, text):

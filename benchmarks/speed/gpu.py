@@ -5,13 +5,18 @@ beside them the share of what the device reaches in a matrix product and a copy
 of its own memory, and the speed against this machine's CPU with all threads,
 where the CPU sees fewer rows and is scaled up. Without CUDA the script says so.
 
-Run ``python -m benchmarks.speed.gpu``, or name some of its parts.
+Run ``python -m benchmarks.speed.gpu``, or name some of its parts. In three minutes:
+``python -m benchmarks.speed.gpu --rows 2000000 --cost-rows 2048 --images 10000 --epochs
+20 --no-compile --limit 150 --out FOLDER``, where each part ends with the row that its
+share of the seconds runs out in.
 """
 
 import argparse
 import itertools
+import math
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 import torch
@@ -157,10 +162,10 @@ def _cost_seconds(cost, n, dtype, device, repeats):
     return clock(gradient, device, repeats)
 
 
-def training_rows(n, device, limits):
+def training_rows(n, device, limits, *, compilers=(False, True)):
     """Yield gradient steps per second of 256 centres, batches of 1024 rows."""
     X = np.random.default_rng(0).standard_normal((n, 16)).astype(np.float32)
-    for cost, compiled in itertools.product(("scalar", "svd"), (False, True)):
+    for cost, compiled in itertools.product(("scalar", "svd"), compilers):
         what = f"training step, {cost} cost" + (", torch.compile" if compiled else "")
         figures = {"what": what, "dtype": "float32"}
         try:
@@ -238,15 +243,10 @@ def _cells(figures):
     ]
 
 
-PARTS = {
-    "dense": dense_rows,
-    "costs": cost_rows,
-    "training": training_rows,
-    "images": image_rows,
-}
+PARTS = ("dense", "costs", "training", "images")
 
 
-def main(device, sizes, parts):
+def main(device, parts, limit=math.inf, folder=None):
     """Measure, print the tables, and publish them if the device is a GPU."""
     if device == "cuda" and not torch.cuda.is_available():
         print("No CUDA device here: nothing to measure.")
@@ -260,34 +260,43 @@ def main(device, sizes, parts):
     )
     print(note, flush=True)
     speeds = {str(key): value for key, value in limits.items()}
-    for part in parts:
-        results = []
-        for figures in PARTS[part](sizes[part], device, limits):
+    for part, rows in parts.items():
+        results, start = [], time.perf_counter()
+        for figures in rows(device, limits):
             results.append(figures)
             print(" | ".join(_cells(figures)), flush=True)
+            if time.perf_counter() - start > limit / len(parts):
+                print(f"{part} ends here: its seconds are over", flush=True)
+                break
         text = f"{table(results)}\n\n{note}"
         print(f"\n{text}\n")
         if device == "cuda":
             payload = {"device": name, "limits": speeds, "rows": results}
-            publish(__file__, f"gpu-{part}", payload, text)
+            publish(__file__, f"gpu-{part}", payload, text, folder=folder)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {list(PARTS)}")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {PARTS}")
     parser.add_argument("--device", default="cuda", help="'cpu' tries the script")
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--cost-rows", type=int, default=4096)
     parser.add_argument("--images", type=int, default=60_000)
+    parser.add_argument("--epochs", type=int, default=100, help="of images")
+    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--limit", type=float, default=math.inf, help="seconds in all")
+    parser.add_argument("--out", help="folder of the tables, in place of `results`")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
-        parser.error(f"no parts {sorted(unknown)}; there are {list(PARTS)}")
+        parser.error(f"no parts {sorted(unknown)}; there are {PARTS}")
     warnings.simplefilter("ignore")
-    sizes = {
-        "dense": arguments.rows,
-        "costs": arguments.cost_rows,
-        "training": 20_000,
-        "images": arguments.images,
+    compilers = (False,) if arguments.no_compile else (False, True)
+    known = {
+        "dense": partial(dense_rows, arguments.rows),
+        "costs": partial(cost_rows, arguments.cost_rows),
+        "training": partial(training_rows, 20_000, compilers=compilers),
+        "images": partial(image_rows, arguments.images, epochs=arguments.epochs),
     }
-    main(arguments.device, sizes, arguments.parts or list(PARTS))
+    parts = {name: known[name] for name in arguments.parts or PARTS}
+    main(arguments.device, parts, arguments.limit, arguments.out)

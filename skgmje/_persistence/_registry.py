@@ -30,7 +30,7 @@ CLASSES = {
     # Options of their parts
     **{
         name: f"skgmje.embedding._embedder_options.{name}"
-        for name in ("ConvNet", "Encoder", "GJELoss", "JointLoss", "MLP")
+        for name in ("ConvNet", "Encoder", "GJELoss", "JointLoss", "MLP", "SIGRegLoss")
     },
     "IsotropicKernel": "skgmje.embedding._decoder_cost.IsotropicKernel",
     "PatchKernel": "skgmje.embedding._decoder_cost.PatchKernel",

@@ -10,6 +10,7 @@ from skgmje._backend import (
     cholesky,
     detach,
     eye_like,
+    is_at_hand,
     is_torch,
     logsumexp,
     namespace,
@@ -218,8 +219,10 @@ def log_component_weights(grams, weights):
         weights = weights.to(grams.centers)
     else:
         weights = asarray_like(weights, grams.centers)
-    valid = tuple(weights.shape) == (k,) and bool(xp.all(weights >= 0))
-    if not (valid and bool(xp.any(weights > 0))):
+    valid = tuple(weights.shape) == (k,)
+    if valid and is_at_hand(weights):
+        valid = bool(xp.all(weights >= 0) & xp.any(weights > 0))
+    if not valid:
         raise ValueError(
             f"weights must be {k} non-negative numbers, one per center, that are not "
             f"all zero, got {to_numpy(weights)}."

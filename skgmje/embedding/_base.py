@@ -27,17 +27,20 @@ from skgmje._warnings import warn
 from skgmje.conditional._base import CHUNK_ROWS, MixturePredictionMixin
 from skgmje.conditional._models import JointConditional
 from skgmje.em._select import fit_selected
+from skgmje.embedding._collapse import describe, measure, warn_of_collapse
 from skgmje.embedding._embedder_options import (
     ENCODERS,
     INPUT,
-    LOSSES_WITH_SETTINGS,
     OUTPUTS,
+    GJELoss,
+    JointLoss,
+    SIGRegLoss,
     check_options,
     encoders_of,
     layers_of,
     loss_of,
 )
-from skgmje.embedding._losses import LOSSES, describe, measure, warn_of_collapse
+from skgmje.embedding._losses import LOSSES
 from skgmje.embedding._views import (
     AUGMENTATIONS,
     VIEWS,
@@ -64,7 +67,7 @@ PARAMETER_CONSTRAINTS = {
     "views": [StrOptions(set(VIEWS))],
     "augmentation": [StrOptions(set(AUGMENTATIONS)), callable, None],
     "encoder": [StrOptions({*ENCODERS}), *ENCODERS.values(), callable, tuple],
-    "loss": [StrOptions({*LOSSES}), *LOSSES_WITH_SETTINGS.values(), callable],
+    "loss": [StrOptions({*LOSSES}), GJELoss, JointLoss, SIGRegLoss, callable],
     "output": [StrOptions({*OUTPUTS}), tuple, list],
     "standardize": ["boolean"],
     "max_iter": [Interval(Integral, 0, None, closed="left")],

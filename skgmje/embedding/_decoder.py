@@ -15,8 +15,8 @@ from skgmje._validation import check_numbers, check_rows
 from skgmje._warnings import warn
 from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
 from skgmje.embedding._base import NetworkTransformer
+from skgmje.embedding._collapse import CollapseWarning
 from skgmje.embedding._decoder_cost import KERNELS, OBJECTIVES, kernel_terms
-from skgmje.embedding._losses import CollapseWarning
 from skgmje.embedding._views import (
     ImageFormat,
     check_like_fit,

@@ -5,6 +5,7 @@ from numbers import Integral, Real
 from skgmje._options import Options
 from skgmje._sklearn import Interval, StrOptions
 from skgmje.embedding._losses import Objective
+from skgmje.embedding._normality import N_KNOTS, N_SLICES
 from skgmje.embedding._views import ImageAugmentation
 from skgmje.gaussian._checks import check_layers
 
@@ -315,7 +316,103 @@ class JointLoss(LossOptions):
         return Objective("joint", logdet_weight=self.logdet_weight)
 
 
-LOSSES_WITH_SETTINGS = {"gje": GJELoss, "joint": JointLoss}
+class SIGRegLoss(LossOptions):
+    r"""The loss of isotropic Gaussian embeddings, as the `loss` of an embedder.
+
+    It is that of :func:`sigreg_loss`, or with `gje` of :func:`gje_sigreg_loss`. Every
+    step draws directions of its own.
+
+    Parameters
+    ----------
+    weight : float or 'auto', default='auto'
+        Weight of the distance from a Gaussian; 'auto' is 0.05, with `gje` 1.
+
+    gje : GJELoss or None, default=None
+        The loss that the distance is added to; None is the mean squared difference of
+        both views, weighted by one minus the weight.
+
+    n_slices : int, default=256
+        Number of directions.
+
+    n_knots : int or None, default=17
+        Knots of the integral over each; None is exact and slow.
+
+    pooled : bool, default=False
+        Whether the distance is that of both views' samples together.
+
+    See Also
+    --------
+    sigreg_loss : The function.
+    GJELoss : Of a joint Gaussian alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.embedding import GJEEmbedder, GJELoss, SIGRegLoss
+    >>> X = np.random.default_rng(0).normal(size=(100, 3))
+    >>> loss = SIGRegLoss(gje=GJELoss(rho=0.8))    # with defaults "gje+sigreg"
+    >>> GJEEmbedder(2, loss=loss, max_iter=5, random_state=0).fit_transform(X).shape
+    (100, 2)
+    """
+
+    _parameter_constraints: dict = {
+        "weight": [*_WEIGHT, StrOptions({"auto"})],
+        "gje": [GJELoss, None],
+        "n_slices": [Interval(Integral, 1, None, closed="left")],
+        "n_knots": [Interval(Integral, 2, None, closed="left"), None],
+        "pooled": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        weight="auto",
+        *,
+        gje=None,
+        n_slices=N_SLICES,
+        n_knots=N_KNOTS,
+        pooled=False,
+    ):
+        self.weight = weight
+        self.gje = gje
+        self.n_slices = n_slices
+        self.n_knots = n_knots
+        self.pooled = pooled
+
+    @property
+    def moment_decay(self):
+        """Momentum of averaged covariances."""
+        return 0.0 if self.gje is None else self.gje.moment_decay
+
+    def check(self):
+        """Raise if a parameter has a value that it must not have."""
+        super().check()
+        if self.gje is not None:
+            self.gje.check()
+        elif self.weight != "auto" and self.weight > 1:
+            raise ValueError(
+                f"weight={self.weight!r} must be at most 1 without gje: the "
+                "difference of both views has the rest. Decrease it, or set "
+                "gje=GJELoss()."
+            )
+
+    def _objective(self):
+        """Return it as a function of what the module of both views puts out."""
+        params = {name: getattr(self, name) for name in _SIGREG}
+        if self.weight != "auto":
+            params["weight"] = self.weight
+        if self.gje is None:
+            return Objective("sigreg", **params)
+        return Objective("gje+sigreg", **self.gje._objective().params, **params)
+
+
+_SIGREG = ("n_slices", "n_knots", "pooled")
+
+LOSSES_WITH_SETTINGS = {
+    "gje": GJELoss,
+    "joint": JointLoss,
+    "sigreg": SIGRegLoss,
+    "gje+sigreg": lambda: SIGRegLoss(gje=GJELoss()),
+}
 
 
 def loss_of(estimator):

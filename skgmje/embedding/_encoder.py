@@ -34,6 +34,7 @@ from skgmje._training._schedule import (
     Training,
     read_trainer,
 )
+from skgmje.embedding._collapse import log_det
 from skgmje.embedding._embedder_options import (
     INPUT,
     MLP,
@@ -44,7 +45,7 @@ from skgmje.embedding._embedder_options import (
     layers_of,
     loss_of,
 )
-from skgmje.embedding._losses import Embeddings, covariance, log_det
+from skgmje.embedding._losses import Embeddings, covariance
 from skgmje.embedding._views import (
     ImageAugmentation,
     PairMoments,
@@ -484,7 +485,7 @@ class ViewPair(nn.Module):
         z_context = by_rows(self.context, context)
         mixture = None if self.mixture is None else self.mixture()
         moments = self._average(z_context, z_target) if self.moment_decay else None
-        return Embeddings(z_context, z_target, mixture, moments)
+        return Embeddings(z_context, z_target, mixture, moments, self.random_state)
 
     def _average(self, *views):
         """Return both views' covariances: averages, with the gradients of the batch."""

@@ -84,13 +84,14 @@ class GMJEEmbedder(Embedder):
         :class:`~skgmje.conditional.NeuralGas` and
         :class:`~skgmje.conditional.MemoryBank`.
 
-    loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'naive'}, GJELoss, \
-            JointLoss or callable, default='gje'
+    loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'sigreg', \
+            'gje+sigreg', 'naive'}, GJELoss, JointLoss, SIGRegLoss or callable, \
+            default='gje'
         Key of :data:`skgmje.embedding.LOSSES`, or an object that has the settings of
-        'gje' or 'joint': :class:`~skgmje.embedding.GJELoss`,
-        :class:`~skgmje.embedding.JointLoss`. A function of both views' embeddings
-        returns a tensor; one that names `mixture` gets a mixture to learn. 'naive'
-        shows the trap: it collapses.
+        some: :class:`~skgmje.embedding.GJELoss`, :class:`~skgmje.embedding.JointLoss`,
+        :class:`~skgmje.embedding.SIGRegLoss`. A function of both views' embeddings
+        returns a tensor; one that names `mixture` gets a mixture to learn, `generator`
+        a :class:`torch.Generator`. 'naive' shows the trap: it collapses.
 
     output : {'embedding', 'hidden', 'multi'} or list of str, default='embedding'
         What :meth:`transform` returns: the embedding, the layer before it, or all
@@ -324,8 +325,9 @@ class GJEEmbedder(Embedder):
             callable or pair of them, default='auto'
         Maps samples to embeddings.
 
-    loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'naive'}, GJELoss, \
-            JointLoss or callable, default='gje'
+    loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'sigreg', \
+            'gje+sigreg', 'naive'}, GJELoss, JointLoss, SIGRegLoss or callable, \
+            default='gje'
         What the training lowers.
 
     output : {'embedding', 'hidden', 'multi'} or list of str, default='embedding'

@@ -1,11 +1,9 @@
-"""Losses of two views, and the collapse that they prevent."""
+"""Losses of two views, and the Gaussian terms that they are made of."""
 
 import inspect
 import math
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from skgmje._backend import (
     as_floats,
@@ -16,7 +14,12 @@ from skgmje._backend import (
     namespace,
     solve_triangular,
 )
-from skgmje._warnings import warn
+from skgmje.embedding._normality import (
+    N_KNOTS,
+    N_SLICES,
+    directions_of,
+    mean_statistic,
+)
 from skgmje.embedding._views import as_views
 
 
@@ -572,6 +575,148 @@ def joint_loss(z_context, z_target, mixture, logdet_weight=1.0, moments=None):
     return -xp.mean(log_prob) - logdet_weight * _entropy(z_context, z_target, moments)
 
 
+def sigreg_loss(
+    z_context,
+    z_target,
+    weight=0.05,
+    *,
+    n_slices=N_SLICES,
+    n_knots=N_KNOTS,
+    pooled=False,
+    generator=None,
+):
+    r"""Compute the loss of invariant, isotropic Gaussian embeddings, that of LeJEPA.
+
+    .. math:: \frac{1 - \lambda}{4 n d} \sum_i \|z_{c,i} - z_{t,i}\|^2
+        + \frac{\lambda}{2} \big(T(z_c) + T(z_t)\big)
+
+    with :func:`sigreg_term` for T: embeddings have the distribution that
+    :func:`gje_loss` takes for granted.
+
+    Parameters
+    ----------
+    z_context : array of shape (n_samples, embedding_dim)
+        Embeddings of one view.
+
+    z_target : array of shape (n_samples, embedding_dim)
+        Embeddings of the other.
+
+    weight : float, default=0.05
+        :math:`\lambda`, between 0 and 1.
+
+    n_slices, n_knots : int, default=256 and 17
+        As those of :func:`sigreg_term`. Both views have the same directions.
+
+    pooled : bool, default=False
+        Whether T is that of both views' samples together, not a mean of two.
+
+    generator : torch.Generator, numpy.random.Generator, int or None, default=None
+        As that of :func:`sigreg_term`; an embedder passes its own.
+
+    Returns
+    -------
+    loss : scalar array
+        Not negative.
+
+    See Also
+    --------
+    gje_sigreg_loss : Added to the loss of a joint Gaussian.
+
+    References
+    ----------
+    .. [1] R. Balestriero and Y. LeCun, "LeJEPA: Provable and Scalable Self-Supervised
+       Learning Without the Heuristics", 2025. :arxiv:`2511.08544`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.embedding import sigreg_loss
+    >>> z = np.random.default_rng(0).normal(size=(50, 2))
+    >>> bool(sigreg_loss(z, z) < sigreg_loss(z, z[::-1]))
+    True
+    """
+    z_context, z_target, xp = as_views(z_context, z_target)
+    invariance = xp.mean((z_context - z_target) ** 2) / 4
+    term = _sigreg(z_context, z_target, n_slices, n_knots, pooled, generator)
+    return (1 - weight) * invariance + weight * term
+
+
+def gje_sigreg_loss(
+    z_context,
+    z_target,
+    weight=1.0,
+    rho=0.9,
+    logdet_weight=1.0,
+    moments=None,
+    *,
+    n_slices=N_SLICES,
+    n_knots=N_KNOTS,
+    pooled=False,
+    generator=None,
+):
+    r"""Compute the loss of a joint Gaussian, and how far both views are from one.
+
+    .. math:: L_{GJE}(z_c, z_t) + \frac{\lambda}{2} \big(T(z_c) + T(z_t)\big)
+
+    of :func:`gje_loss` and :func:`sigreg_term`.
+
+    Parameters
+    ----------
+    z_context : array of shape (n_samples, embedding_dim)
+        Embeddings of one view.
+
+    z_target : array of shape (n_samples, embedding_dim)
+        Embeddings of the other.
+
+    weight : float, default=1.0
+        :math:`\lambda`.
+
+    rho, logdet_weight : float, default=0.9 and 1.0
+        As those of :func:`gje_loss`.
+
+    moments : tuple of two arrays of shape (embedding_dim, embedding_dim), default=None
+        As those of :func:`gje_loss`.
+
+    n_slices, n_knots : int, default=256 and 17
+        As those of :func:`sigreg_term`.
+
+    pooled : bool, default=False
+        As that of :func:`sigreg_loss`.
+
+    generator : torch.Generator, numpy.random.Generator, int or None, default=None
+        As that of :func:`sigreg_loss`.
+
+    Returns
+    -------
+    loss : scalar array
+        In nats, but for the last term.
+
+    See Also
+    --------
+    sigreg_loss : With the difference of both views alone; its sources are these too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.embedding import gje_loss, gje_sigreg_loss
+    >>> z = np.random.default_rng(0).normal(size=(50, 2))
+    >>> bool(gje_sigreg_loss(z, z) > gje_loss(z, z))
+    True
+    """
+    z_context, z_target, _ = as_views(z_context, z_target)
+    gje = gje_loss(z_context, z_target, rho, logdet_weight, moments)
+    term = _sigreg(z_context, z_target, n_slices, n_knots, pooled, generator)
+    return gje + weight * term
+
+
+def _sigreg(z_context, z_target, n_slices, n_knots, pooled, generator):
+    """Return SIGReg's term of two views, by the same directions."""
+    directions = directions_of(z_context, n_slices, generator)
+    views = [z @ directions for z in (z_context, z_target)]
+    axis = 0 if pooled else 1
+    return mean_statistic(namespace(*views).concat(views, axis=axis), n_knots)
+
+
 def _entropy(z_context, z_target, moments):
     """Compute half the sum of both views' log-determinants."""
     views = list(zip((z_context, z_target), moments or (None, None), strict=True))
@@ -592,6 +737,8 @@ LOSSES = {
     "infonce": infonce_loss,
     "vicreg": vicreg_loss,
     "barlow": barlow_loss,
+    "sigreg": sigreg_loss,
+    "gje+sigreg": gje_sigreg_loss,
 }
 
 
@@ -603,6 +750,7 @@ class Embeddings:
     target: Any
     mixture: Any = None
     moments: Any = None
+    generator: Any = None
 
 
 class Objective:
@@ -616,7 +764,7 @@ class Objective:
 
     def __call__(self, embeddings, batch):
         params = dict(self.params)
-        for name in self.named & {"mixture", "moments"}:
+        for name in self.named & {"mixture", "moments", "generator"}:
             params[name] = getattr(embeddings, name)
         value = self.function(embeddings.context, embeddings.target, **params)
         if not (is_torch(value) and value.numel() == 1):
@@ -625,153 +773,3 @@ class Objective:
                 f"embeddings by torch operations, got {value!r}."
             )
         return value.reshape(())
-
-
-# A direction without any spread counts as this variance.
-_NO_VARIANCE = 1e-20
-
-# Share of the dimensions that are used, spread of an embedding, and fall of a
-# marginal log-determinant in nats, in all and for each dimension, beyond which a
-# representation has collapsed. Contrastive losses lower it by one for each.
-LEAST_RANK_SHARE = 0.1
-LEAST_STD = 1e-2
-LARGEST_DROP = 5.0
-LARGEST_DROP_PER_DIMENSION = 3.0
-
-
-class CollapseWarning(UserWarning):
-    """The embeddings use few directions or hardly vary, or few samples are learned.
-
-    See Also
-    --------
-    diagnose : The figures, for any samples.
-
-    Examples
-    --------
-    >>> from skgmje.embedding import CollapseWarning
-    >>> issubclass(CollapseWarning, UserWarning)
-    True
-    """
-
-
-def spectrum(Z):
-    """Return the eigenvalues of the samples' covariance, not negative."""
-    return np.maximum(np.linalg.eigvalsh(covariance(Z)[1]), 0.0)
-
-
-def log_det(Z):
-    """Return the log-determinant of the samples' covariance, finite."""
-    return float(np.log(spectrum(Z) + _NO_VARIANCE).sum())
-
-
-def effective_rank(Z):
-    """Return the exponential of the entropy of the eigenvalues' shares."""
-    values = spectrum(Z)
-    if not values.sum():
-        return 0.0
-    shares = values[values > 0] / values.sum()
-    return float(np.exp(-(shares * np.log(shares)).sum()))
-
-
-def measure(Z):
-    """Return effective rank, standard deviations and log-determinant of samples."""
-    return {
-        "effective_rank": effective_rank(Z),
-        "std": Z.std(axis=0),
-        "logdet": log_det(Z),
-    }
-
-
-def describe(figures, n_rows, drop=0.0):
-    """Say in sentences what has collapsed; empty if nothing has."""
-    dim, rank = len(figures["std"]), figures["effective_rank"]
-    std = float(figures["std"].mean())
-    findings = []
-    if std < LEAST_STD:
-        findings.append(
-            f"All samples have nearly the same embedding: its standard deviation is "
-            f"{std:.2g} on average."
-        )
-    most = min(dim, n_rows - 1)
-    if rank < LEAST_RANK_SHARE * most:
-        findings.append(
-            f"The embeddings lie along {rank:.1f} directions of {most}, however far "
-            "they spread."
-        )
-    if drop > max(LARGEST_DROP, LARGEST_DROP_PER_DIMENSION * dim):
-        findings.append(
-            f"The volume that a view fills shrank in training: the log-determinant of "
-            f"its covariance fell by {drop:.3g} nats."
-        )
-    if findings:
-        findings.append(
-            "Use loss='gje' with logdet_weight=1 (or loss='pmi'), which keeps the "
-            "directions apart; if it is in use, lower embedding_dim or learning_rate."
-        )
-    return " ".join(findings)
-
-
-def warn_of_collapse(name, words):
-    """Warn that the embeddings of estimator `name` collapsed, if there are words."""
-    if words:
-        message = f"The embeddings of {name} have collapsed. {words}"
-        warn(message, CollapseWarning)
-
-
-def diagnose(estimator, X):
-    """Diagnose whether the embeddings of some samples have collapsed.
-
-    The standard deviation alone does not show it: on a sphere, or before a
-    normalising layer, all samples may lie along one direction and still spread.
-
-    Parameters
-    ----------
-    estimator : GJEEmbedder or GMJEEmbedder
-        Fitted.
-
-    X : array-like of shape (n_samples, n_features)
-        Samples, at least two.
-
-    Returns
-    -------
-    diagnosis : dict
-        ``effective_rank``, the exponential of the entropy of the covariance's
-        eigenvalues; ``std`` of shape (embedding_dim,); ``logdet`` of the
-        covariance; ``logdet_drop``, by how much the marginal log-determinants
-        fell in training, shape (2,); ``collapsed``, a bool; ``words``, findings
-        and remedy, empty if all is well.
-
-    Raises
-    ------
-    TypeError
-        If `estimator` is no embedder.
-
-    ValueError
-        If there is only one sample.
-
-    See Also
-    --------
-    CollapseWarning : What ``fit`` says of the training samples.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_digits
-    >>> from skgmje import GJEEmbedder
-    >>> from skgmje.embedding import diagnose
-    >>> X, _ = load_digits(return_X_y=True)
-    >>> embedder = GJEEmbedder(embedding_dim=8, max_iter=50, random_state=0).fit(X)
-    >>> diagnose(embedder, X)["collapsed"]
-    False
-    """
-    if not hasattr(estimator, "transform_target"):
-        raise TypeError(
-            f"{estimator!r} is no embedder. Pass a fitted GJEEmbedder or GMJEEmbedder; "
-            "of a pipeline its step."
-        )
-    Z = estimator._embed(X)
-    if len(Z) < 2:
-        raise ValueError("X has one sample, whose embedding has no spread. Pass more.")
-    figures = measure(Z)
-    words = describe(figures, len(Z), estimator.logdet_drop_.max())
-    figures["logdet_drop"] = estimator.logdet_drop_
-    return {**figures, "collapsed": bool(words), "words": words}

@@ -10,6 +10,7 @@ import numpy as np
 from skgmje._backend import (
     as_float,
     asarray_like,
+    is_at_hand,
     is_torch,
     namespace,
     to_numpy,
@@ -21,9 +22,7 @@ from skgmje.gaussian._covariance_type import collapse, is_shared, map_arrays, ow
 
 def is_checked(array):
     """Return whether looking at the values of `array` is cheap and harmless."""
-    if not is_torch(array):
-        return True
-    return array.device.type == "cpu" and not array.requires_grad
+    return is_at_hand(array) and not getattr(array, "requires_grad", False)
 
 
 def convert(values, like, name):

@@ -11,6 +11,7 @@ from skgmje._backend import (
     LOG_2PI,
     as_array_of,
     detach,
+    is_at_hand,
     is_torch,
     logsumexp,
     namespace,
@@ -424,8 +425,7 @@ def _check_data(X):
     if X.shape[0] == 0:
         raise ValueError("X has no samples, and a kernel density needs at least one.")
     # On another device the answer would have to be waited for.
-    at_hand = not is_torch(X) or X.device.type == "cpu"
-    if at_hand and not bool(namespace(X).all(namespace(X).isfinite(X))):
+    if is_at_hand(X) and not bool(namespace(X).all(namespace(X).isfinite(X))):
         raise ValueError(
             "X has missing (NaN) or infinite values, of which no kernel has a product. "
             "Drop or impute such samples."
@@ -461,15 +461,19 @@ def _as_variance(bandwidth, like, name):
             f"The {name} bandwidth must be one bandwidth, got {bandwidth}. Give one "
             "Bandwidths for both densities, whose values may be tuples (data, model)."
         )
-    bandwidth = as_array_of(bandwidth, like)
-    if not bool((bandwidth > 0).all()):
+    # Numbers are looked at before they go to a device.
+    moves = is_torch(like) and not is_torch(bandwidth)
+    near = like.new_empty(0, device="cpu") if moves else like
+    bandwidth = as_array_of(bandwidth, near)
+    if is_at_hand(bandwidth) and not bool((bandwidth > 0).all()):
         raise ValueError(
             f"The {name} bandwidth is a standard deviation and must be positive, got "
             f"{to_numpy(bandwidth)}."
         )
     with np.errstate(over="ignore", under="ignore"):
         variance = bandwidth**2
-    return check_variance(variance, f"The square of the {name} bandwidth")
+    variance = check_variance(variance, f"The square of the {name} bandwidth")
+    return variance.to(like.device) if moves else variance
 
 
 def _variance_of_scales(bandwidths, centers, variances, log_shares):

@@ -13,6 +13,7 @@ from skgmje._backend import (
     asarray_like,
     detach,
     eye_like,
+    is_at_hand,
     is_torch,
     namespace,
     to_numpy,
@@ -118,7 +119,7 @@ def _both(change, X, Y):
 
 def _squared_distances(X, Y, variance):
     """Compute squared distances whose error is small against `variance`."""
-    if X.shape[1] > _DIRECT_FEATURES:
+    if X.shape[1] > _DIRECT_FEATURES and is_at_hand(X):
         xp = namespace(X)
         center = xp.mean(detach(X), axis=0)
         X_, Y_ = as_double(X - center), as_double(Y - center)
@@ -149,9 +150,10 @@ def as_points(X, Y):
 
 
 def check_variance(variance, name):
-    """Return variances; raise ValueError if one is not a positive, finite number."""
+    """Return variances; raise if one that is at hand is no positive, finite number."""
     xp = namespace(variance)
-    if not bool(xp.all((variance > 0) & xp.isfinite(variance))):
+    valid = (variance > 0) & xp.isfinite(variance)
+    if is_at_hand(variance) and not bool(xp.all(valid)):
         limits = xp.finfo(variance.dtype)
         raise ValueError(
             f"{name} has entries that are no positive, finite numbers of "
@@ -196,7 +198,7 @@ def _products_of_scales(rows, columns, blocks, row_logs, column_logs):
     """Return products where several kernels are powers of the widest, else None."""
     # They have no gradients by bandwidths: where one is asked for, each has its own.
     (X, v), (Y, w) = rows, columns
-    if not isinstance(v, Scales) or blocks is not None:
+    if not isinstance(v, Scales) or blocks is not None or not is_at_hand(X):
         return None
     variances = [*v.variances, *w.variances]
     if any(z.ndim or getattr(z, "requires_grad", False) for z in variances):
@@ -327,7 +329,7 @@ def _sums_in_parts(rows, columns, blocks, row_logs, column_logs):
         some = X[block], v[block] if v.ndim > n_shared else v
         a = None if row_logs is None else row_logs[block]
         E, scale = _scaled(_weighted(some, columns, blocks, a, column_logs), (0, 1))
-        return xp.sum(E, axis=0), scale[0]
+        return xp.sum(as_double(E), axis=0), scale[0]
 
     if is_torch(X) and n > height:
         from skgmje.gaussian._pair_gradients import recomputed

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skgmje._backend import as_double, asarray_like, is_torch, namespace
+from skgmje._backend import as_double, asarray_like, is_at_hand, is_torch, namespace
 
 # An exponent from a product loses about ten units of the last place of
 # (radius / bandwidth)^2; that must not show.
@@ -18,6 +18,9 @@ class Products:
     @classmethod
     def of(cls, arrays, blocks, ladder=None):
         """Return the products, or None where they do not exist or are inaccurate."""
+        if not is_at_hand(arrays[0]):
+            # Each tile would have to be waited for.
+            return None
         X, v, Y, w, row_logs, column_logs = (z if z is None else raw(z) for z in arrays)
         n_shared = 0 if blocks is None else 1
         if v.ndim > n_shared and w.ndim > n_shared:
@@ -119,8 +122,7 @@ class _Units:
     def of_points(self, X):
         """Return the centered columns, block by block."""
         X = X - self.center
-        X = X.T if self.order is None else X.T[self.order]
-        return X.contiguous() if is_torch(X) else np.ascontiguousarray(X)
+        return np.ascontiguousarray(X.T if self.order is None else X.T[self.order])
 
     def of_variance(self, variance):
         """Return one number, or one per point, for each block."""
@@ -193,7 +195,7 @@ def finite_logs(logs):
     """Return logarithms with a finite one of zero."""
     if logs is None:
         return None
-    return logs.clamp(min=_LEAST) if is_torch(logs) else np.maximum(logs, _LEAST)
+    return np.maximum(logs, _LEAST)
 
 
 def _plus(own, logs):

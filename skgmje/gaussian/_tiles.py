@@ -5,14 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import is_torch, namespace
+from skgmje._backend import namespace
 from skgmje.gaussian._processor import exp_in_place
 
-# Pairs of a tile: small enough to stay near a core, large enough for a GPU.
+# Pairs of a tile, small enough to stay near a core.
 _PAIRS = 2**16
-_PAIRS_OF_GPU = 2**25
 _WIDTH = 256
-_WIDTH_OF_GPU = 2**13
 
 # Exponentials of numbers below are slow, and nothing beside a sum near 1.
 _FLOORS = {32: -80.0, 64: -700.0}
@@ -68,12 +66,11 @@ def _weighted(weights, ones, E, S):
 
 def column_sums(F, G, *, moments, symmetric=False, ladder=None):
     """Sum the exponentials of each column, relative to a scale of all."""
-    xp, n, k = namespace(F), F.shape[1], G.shape[1]
-    width, height = tile_shape(F, k)
+    n, k = F.shape[1], G.shape[1]
+    width, height = tile_shape(k)
     weights = F if moments else F[-1:]
     n_sums = len(weights) + (1 if moments and ladder else 0)
-    sums = xp.zeros_like(xp.ones_like(F[:1, :1]) * G[:1], dtype=_double(F))
-    sums = xp.concat([sums] * n_sums, axis=0)
+    sums = np.zeros((n_sums, k))
     scale = -math.inf
     height = max(1, height // _BUFFERS) if ladder else height
     tiles = _Tiles(F, G, width * height, ladder)
@@ -97,7 +94,7 @@ def column_sums(F, G, *, moments, symmetric=False, ladder=None):
 def row_moments(F, G, column_weights, scale, ladder=None):
     """Sum the features of the columns, weighted, for each row, shape (D, n)."""
     n, k = F.shape[1], G.shape[1]
-    width, height = tile_shape(F, k)
+    width, height = tile_shape(k)
     xp = namespace(F)
     column_weights = xp.astype(column_weights, G.dtype, copy=False)
     weighted = G * column_weights
@@ -145,7 +142,7 @@ def sums_of_powers(F, G, dtype, ladder, *, by_row, slopes):
     scale = tops if by_row else xp.max(tops)[None, None]
     P = xp.astype(P, dtype, copy=False)
     S = xp.empty_like(P) if slopes else None
-    height = max(1, math.prod(tile_shape(F, P.shape[1])) // P.shape[1])
+    height = max(1, math.prod(tile_shape(P.shape[1])) // P.shape[1])
     for first in range(0, P.shape[0], height):
         rows = slice(first, first + height)
         own = scale[rows] if by_row else scale
@@ -160,7 +157,7 @@ def product_moments(F, G, weights, *, rows, columns):
     xp, n = namespace(F), F.shape[1]
     of_rows = xp.empty_like(F) if rows else None
     of_columns = xp.zeros_like(G) if columns else None
-    height = max(1, math.prod(tile_shape(F, G.shape[1])) // G.shape[1])
+    height = max(1, math.prod(tile_shape(G.shape[1])) // G.shape[1])
     for first in range(0, n, height):
         block = slice(first, min(first + height, n))
         w = math.prod(factor[block] for factor in weights)
@@ -172,12 +169,10 @@ def product_moments(F, G, weights, *, rows, columns):
     return of_rows, of_columns
 
 
-def tile_shape(like, n_columns):
+def tile_shape(n_columns):
     """Return the width and the height of a tile."""
-    on_gpu = is_torch(like) and like.device.type != "cpu"
-    pairs, width = (_PAIRS_OF_GPU, _WIDTH_OF_GPU) if on_gpu else (_PAIRS, _WIDTH)
-    width = min(width, n_columns)
-    return width, max(1, pairs // width)
+    width = min(_WIDTH, n_columns)
+    return width, max(1, _PAIRS // width)
 
 
 class _Tiles:
@@ -186,9 +181,7 @@ class _Tiles:
     def __init__(self, F, G, n_pairs, ladder=None):
         self.F, self.G, self.xp, self.ladder = F, G, namespace(F), ladder
         n_pairs = min(n_pairs, F.shape[1] * G.shape[1])
-        self.memory = (
-            F.new_empty(n_pairs) if is_torch(F) else np.empty(n_pairs, F.dtype)
-        )
+        self.memory = np.empty(n_pairs, F.dtype)
         self.floor = _FLOORS[self.xp.finfo(F.dtype).bits]
         self.work = {}
 
@@ -213,12 +206,6 @@ class _Tiles:
 
 def _exp(A, work=None):
     """Overwrite contiguous numbers by their exponentials."""
-    if isinstance(A, np.ndarray) and A.dtype == np.float64:
+    if A.dtype == np.float64:
         return exp_in_place(A, {} if work is None else work)
-    return namespace(A).exp(A, out=A)
-
-
-def _double(like):
-    """Return double precision, or the own one on a device without it."""
-    on_apple = is_torch(like) and like.device.type == "mps"
-    return like.dtype if on_apple else namespace(like).float64
+    return np.exp(A, out=A)

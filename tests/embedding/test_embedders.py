@@ -24,6 +24,7 @@ from skgmje.embedding import (
     GJELoss,
     GMJEEmbedder,
     JointLoss,
+    SIGRegLoss,
 )
 from skgmje.mixture import GaussianMixture
 
@@ -263,6 +264,8 @@ def test_own_augmentation_is_used(X):
         ({"loss": JointLoss(0)}, "'n_components' parameter of JointLoss"),
         ({"device": "nowhere"}, "device='nowhere'"),
         ({"loss": GJELoss(rho=1.0)}, "rho"),
+        ({"loss": SIGRegLoss(gje=GJELoss(rho=1.0))}, "rho"),
+        ({"loss": SIGRegLoss(2.0)}, "must be at most 1 without gje"),
         ({"views": "pair"}, "requires y to be passed"),
         ({"trainer": {"max_epochs": 3}}, "max_epochs"),
         ({"trainer": {"callbacks": ["bell"]}}, "no callback"),

@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from scipy.integrate import quad
 from scipy.stats import multivariate_normal
 
 from skgmje.embedding import (
     LOSSES,
     barlow_loss,
     gje_loss,
+    gje_sigreg_loss,
     infonce_loss,
     logdet_term,
+    sigreg_loss,
+    sigreg_term,
     vicreg_loss,
 )
 from skgmje.gaussian import Mixture
@@ -147,6 +151,109 @@ def test_barlow_of_white_equal_views_is_zero(rng):
     Z = rng.normal(size=(50, D))
     white = np.linalg.qr(Z - Z.mean(axis=0))[0]
     assert_allclose(barlow_loss(white, white), 0, atol=1e-10)
+
+
+# SIGReg -------------------------------------------------------------------------------
+
+
+def test_sigreg_is_the_integral_over_characteristic_functions(rng):
+    x = 2 * rng.normal(size=(30, 1)) + 0.5
+
+    def error(t):
+        gap = np.exp(1j * t * x).mean() - np.exp(-(t**2) / 2)
+        return abs(gap) ** 2 * np.exp(-(t**2) / 2)
+
+    integral = quad(error, -12, 12, epsabs=1e-13, limit=400)[0]
+    assert_allclose(sigreg_term(x, 1, None), 30 * integral, atol=1e-10)
+
+
+def test_sigreg_is_the_distance_of_two_mixtures(rng):
+    z = rng.normal(size=(20, D))
+    density = Mixture(np.full(20, 1 / 20), z[:, :1], np.full(20, 0.5), "spherical")
+    normal = Mixture([1.0], [[0.0]], [1.5], "spherical")
+    distance = 2 * np.pi * density.l2_distance(normal) ** 2
+    assert_allclose(sigreg_term(z[:, :1], 1, None), 20 * distance, rtol=1e-10)
+
+
+def test_knots_are_those_published(rng, xp):
+    """A quadrature of samples near the origin is off by what it leaves out."""
+    z = rng.normal(size=(50, D))
+    draws = np.random.default_rng(0).standard_normal((D, 8))
+    x = z @ (draws / np.linalg.norm(draws, axis=0))
+    t = np.linspace(0, 3, 17)
+    weights = 2 * np.full(17, 3 / 16)
+    weights[[0, -1]] /= 2
+    normal = np.exp(-(t**2) / 2)
+    gap = (np.cos(x[..., None] * t).mean(0) - normal) ** 2
+    gap += np.sin(x[..., None] * t).mean(0) ** 2
+    expected = 50 * (gap @ (weights * normal)).mean()
+    found = float(sigreg_term(xp.asarray(z), 8))
+    assert_allclose(found, expected, rtol=1e-10)
+    assert_allclose(found, sigreg_term(z, 8, None), atol=0.02)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.3, 1.0, 4.0])
+def test_knots_leave_out_little(rng, scale):
+    for shift in (0.0, 3.0):
+        z = scale * rng.uniform(-3, 3, size=(40, 1)) + shift
+        exact, published = sigreg_term(z, 1, None), sigreg_term(z, 1)
+        assert abs(published - exact) < 0.03 * 40
+
+
+def test_gradient_of_the_exact_form(views):
+    z = torch.tensor(views[0][:8], requires_grad=True)
+    assert torch.autograd.gradcheck(lambda z: sigreg_term(z, 3, None), (z,))
+
+
+def test_rotations_change_the_directions_alone(rng):
+    z = rng.normal(size=(60, D)) ** 3
+    turned = z @ np.linalg.qr(rng.normal(size=(D, D)))[0]
+    assert_allclose(sigreg_term(turned, 20_000), sigreg_term(z, 20_000), rtol=0.02)
+
+
+def test_directions_follow_the_generator(views):
+    z, _ = views
+    assert sigreg_term(z, 5) == sigreg_term(z, 5)
+    assert sigreg_term(z, 5, generator=1) != sigreg_term(z, 5)
+    tensor, seed = torch.as_tensor(z), torch.Generator().manual_seed(0)
+    one, two = (sigreg_term(tensor, 5, generator=seed) for _ in range(2))
+    assert one != two
+    assert one == sigreg_term(tensor, 5, generator=seed.manual_seed(0))
+
+
+def test_views_are_compared_with_a_gaussian_each_or_together(views):
+    invariance = ((views[0] - views[1]) ** 2).mean() / 4
+    each = np.mean([sigreg_term(view) for view in views])
+    together = sigreg_term(np.vstack(views))
+    for pooled, term in ((False, each), (True, together)):
+        loss = sigreg_loss(*views, 0.2, pooled=pooled)
+        assert_allclose(loss, 0.8 * invariance + 0.2 * term)
+        loss = gje_sigreg_loss(*views, 0.2, pooled=pooled)
+        assert_allclose(loss, gje_loss(*views) + 0.2 * term)
+
+
+@pytest.mark.parametrize("n_knots", [None, 17])
+def test_sigreg_of_few_equal_and_half_precise_samples(n_knots):
+    for z in (torch.ones(1, D), torch.ones(5, D), 1e4 * torch.randn(5, D).half()):
+        z = z.requires_grad_()
+        value = sigreg_term(z, n_knots=n_knots)
+        value.backward()
+        assert 0 <= value < 3 * len(z)
+        assert torch.isfinite(z.grad).all()
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"n_slices": 0}, "n_slices=0"),
+        ({"n_knots": 1}, "n_knots=1 must be an integer >= 2"),
+        ({"z": np.ones(5)}, r"z has shape \(5,\)"),
+        ({"z": np.ones((0, 2))}, r"z has shape \(0, 2\)"),
+    ],
+)
+def test_sigreg_names_what_is_wrong(params, words):
+    with pytest.raises(ValueError, match=words):
+        sigreg_term(**{"z": np.ones((5, 2))} | params)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import entropy
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -27,7 +28,9 @@ from skgmje.embedding import (
     _encoder,
     diagnose,
     gaussian_mutual_information,
+    sigreg_term,
 )
+from skgmje.embedding._collapse import describe, effective_rank, log_det, measure
 from skgmje.embedding._decoder_cost import (
     OBJECTIVES,
     Patches,
@@ -36,14 +39,8 @@ from skgmje.embedding._decoder_cost import (
     sample_objective,
 )
 from skgmje.embedding._decoder_training import _total_memory
-from skgmje.embedding._losses import (
-    Embeddings,
-    Objective,
-    describe,
-    effective_rank,
-    log_det,
-    measure,
-)
+from skgmje.embedding._losses import Embeddings, Objective
+from skgmje.embedding._normality import normality
 from skgmje.embedding._views import VIEWS, OwnAugmentation, PairMoments, Pairs, jitter
 
 # Collapse, told in plain words --------------------------------------------------------
@@ -113,6 +110,47 @@ def test_weight_zero_is_the_trap_too():
     embedder = GJEEmbedder(8, loss=loss, encoder=MLP((32,)), random_state=0)
     with pytest.warns(CollapseWarning):
         embedder.fit(X)
+
+
+def test_normality_finds_what_is_not_gaussian(rng):
+    normal = rng.normal(size=(800, 6))
+    statistic, pvalue = normality(normal)
+    assert pvalue > 0.05
+    mapped = normality(normal @ rng.normal(size=(6, 6)) + 100)
+    assert_allclose(mapped, (statistic, pvalue), rtol=1e-6)
+    for other in (rng.standard_t(4, size=(800, 6)), normal + 4 * np.sign(normal)):
+        found = normality(other)
+        assert found[0] > statistic
+        assert found[1] == 1 / 200
+
+
+def test_normality_has_the_right_level(rng):
+    """Of 60 sets a fifth and more would have to be wrong."""
+    pvalues = [normality(rng.normal(size=(30, 3)))[1] for _ in range(60)]
+    assert 0.3 < np.mean(np.array(pvalues) > 0.5) < 0.7
+
+
+@pytest.mark.parametrize("Z", [np.ones((9, 3)), np.eye(3), np.zeros((2, 5))])
+def test_normality_of_nothing_to_tell_is_finite(Z):
+    statistic, pvalue = normality(Z)
+    assert np.isfinite(statistic)
+    assert pvalue == 1.0
+
+
+def test_normality_of_one_feature_is_sigreg(rng):
+    z = rng.gamma(2, size=(200, 1))
+    white = (z - z.mean()) / z.std()
+    expected = sigreg_term(white, 1, None) / np.sqrt(2 * np.pi)
+    assert_allclose(normality(z)[0], expected, rtol=1e-10)
+
+
+def test_diagnosis_tells_shape_and_normality(X):
+    fitted = GJEEmbedder(3, max_iter=20, random_state=0).fit(X)
+    found, Z = diagnose(fitted, X), fitted.transform(X)
+    assert_allclose(found["condition"], np.linalg.cond(np.cov(Z.T)), rtol=1e-6)
+    shares = np.linalg.svd(Z, compute_uv=False)
+    assert_allclose(found["rankme"], np.exp(entropy(shares)))
+    assert (found["normality"], found["normality_pvalue"]) == normality(Z)
 
 
 def test_diagnosis_needs_a_fit_and_rows(X):

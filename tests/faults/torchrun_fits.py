@@ -48,6 +48,8 @@ def fit_all():
     learned["single: network"] = conditional.fit(X[:, :2], X[:, 2]).predict(X[:, :2])
     embedder = GJEEmbedder(2, encoder=MLP((8,)), **SEED).fit(X)
     learned["single: embedder"] = embedder.loss_curve_
+    embedder.set_params(loss="gje+sigreg")
+    learned["single: sigreg"] = embedder.fit(X).loss_curve_
     for kind, side in (("single", 8), ("half", 12)):
         images = np.random.default_rng(0).normal(size=(60, side, side))
         curve = GJEEmbedder(2, encoder=ConvNet((8,)), **SEED).fit(images).loss_curve_

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 # Inside: sums over pairs and their gradients are steps of costs and scores.
 from skgmje.costs import _autograd, _values, matrix_matrix_cost, vector_matrix_cost
 from skgmje.costs._autograd import Explained, GramEigenvalues
-from skgmje.gaussian import _pair_gradients, _pairs, _products, _tiles, grams
+from skgmje.gaussian import _pairs, _products, _tiles, grams
 from skgmje.gaussian._heads import join_members, n_outputs, perceptrons, split_outputs
 from skgmje.gaussian._pairs import column_sums, correlations, log_correlation
 from skgmje.modules import MixtureDensityNetwork
@@ -216,8 +216,8 @@ def test_no_array_of_all_pairs(monkeypatch, rng):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_tensors_of_a_gpu_go_the_same_way(arrays, monkeypatch, dtype):
-    """Only what NumPy does on the CPU is done by torch there: do so here."""
+def test_what_a_gpu_does_is_the_same(arrays, monkeypatch, dtype):
+    """It waits for no tile: do so here."""
     X, Y, a = (torch.as_tensor(arrays[z], dtype=dtype) for z in "XYa")
     v = torch.tensor(0.7, dtype=dtype)
 
@@ -229,14 +229,14 @@ def test_tensors_of_a_gpu_go_the_same_way(arrays, monkeypatch, dtype):
             value = sums.sum().log() + scale
         else:
             by_row = name == "rows"
-            P, _ = correlations((X_, v_), (Y_, v_), None, a_, by_row=by_row)
-            value = P.square().sum()
+            P, scale = correlations((X_, v_), (Y_, v_), None, a_, by_row=by_row)
+            value = (P * scale.exp()).square().sum()
         return [value, *torch.autograd.grad(value, leaves)]
 
     names = "sums", "rows", "matrix"
     expected = [evaluate(name) for name in names]
-    for module in _products, _pair_gradients:
-        monkeypatch.setattr(module, "raw", lambda array: array.detach())
+    for module in _products, _pairs:
+        monkeypatch.setattr(module, "is_at_hand", lambda array: False)
     rtol = 1e-4 if dtype == torch.float32 else 1e-11
     for name, correct in zip(names, expected, strict=True):
         for x, y in zip(evaluate(name), correct, strict=True):
