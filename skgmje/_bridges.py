@@ -24,6 +24,15 @@ def find_estimator(estimator):
             return estimator
 
 
+def find_last(estimator, X):
+    """Return the last step of pipelines and searches, and samples as it sees them."""
+    estimator = find_estimator(estimator)
+    while isinstance(estimator, Pipeline):
+        X = estimator[:-1].transform(X)
+        estimator = find_estimator(estimator[-1])
+    return estimator, X
+
+
 def as_mixture(density):
     """Return a fitted density as a Gaussian mixture value.
 

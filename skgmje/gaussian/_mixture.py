@@ -275,8 +275,8 @@ class Mixture(InnerProducts):
         Examples
         --------
         >>> from skgmje import Mixture
-        >>> Mixture.from_histogram([0.0, 1.0, 3.0], [3, 1]).cdf(1.0).round(2)
-        array(0.75)
+        >>> Mixture.from_histogram([0.0, 1.0, 2.0], [3, 1]).mean
+        array([0.75])
         """
         return cls._of(*from_histogram(edges, probabilities))
 
