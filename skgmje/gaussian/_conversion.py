@@ -119,7 +119,9 @@ def from_samples(X, sample_weight, bandwidth):
     total = xp.sum(ones, axis=-1, keepdims=True)
     if is_checked(ones) and not (bool((ones >= 0).all()) and bool((total > 0).all())):
         raise ValueError(
-            f"sample_weight={sample_weight} must not be negative, and not all of it 0."
+            f"sample_weight has a least entry of {float(xp.min(ones)):g} and a least "
+            f"sum of {float(xp.min(total)):g}. None may be negative, and one must not "
+            "be zero."
         )
     weights = ones / total
     if bandwidth is not None:

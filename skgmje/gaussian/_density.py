@@ -447,7 +447,14 @@ def flat_pairs(first, second):
 
 def select(mixture, indices):
     """Return weights, means and covariances of some components, rescaled."""
-    chosen = np.arange(mixture.n_components)[indices].reshape(-1).tolist()
+    size = mixture.n_components
+    try:
+        chosen = np.arange(size)[indices].reshape(-1).tolist()
+    except IndexError as error:
+        raise ValueError(
+            f"indices={indices!r} are not components of a mixture with {size}. Use "
+            f"integers from 0 to {size - 1}."
+        ) from error
     if not chosen:
         raise ValueError(f"indices={indices!r} must name at least one component.")
     weights = mixture.weights[..., chosen]

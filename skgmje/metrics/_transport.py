@@ -165,7 +165,9 @@ class TransportMap:
             Distributed as the target, if `X` is as the source.
         """
         X, shares = self._share(X)
-        draws = as_generator(random_state).random((len(X), 1))
+        # Of a stream of their own: samples drawn by the same seed know its numbers.
+        seed = as_generator(random_state).integers(2**63)
+        draws = np.random.default_rng(seed).random((len(X), 1))
         chosen = (np.cumsum(shares, axis=1) < draws * shares.sum(axis=1)[:, None]).sum(
             1
         )

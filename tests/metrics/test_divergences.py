@@ -122,6 +122,15 @@ def test_transport_is_that_of_the_formula(covariance_type):
     assert_allclose(plan.sum(axis=0), q.weights, atol=1e-9)
 
 
+def test_samples_and_their_moves_may_have_one_seed():
+    rng = np.random.default_rng(0)
+    p, q = (draw_mixture(rng, k, 2) for k in (5, 4))
+    moved = transport_map(p, q).sample(p.sample(5000, 0)[0], 0)
+    error = np.sqrt(np.diag(q.covariance) / 5000)
+    assert np.all(abs(moved.mean(axis=0) - q.mean) < 5 * error)
+    assert_allclose(np.cov(moved.T), q.covariance, atol=0.1 * q.covariance.max())
+
+
 @pytest.mark.parametrize("spread", [0.0, 0.5, 4.0])
 @pytest.mark.parametrize("partner", ["low-rank", "diag", "spherical"])
 def test_few_factors_of_many_features_need_no_matrices(spread, partner):
