@@ -6,8 +6,8 @@ to train and 1000 to test; each part writes its own table.
 
 - *reduce*: ``Mixture.reduce`` of the predictions of a stack of about 400 components to
   40, and what is lost of the held-out likelihood and saved of the time to score.
-- *members*: a stack with NGBoost and a regressor of bars beside one without, at most 300
-  steps each, one split.
+- *members*: a stack with NGBoost and a regressor of bars beside one without, of at most
+  300 steps each, one split.
 - *regions*: lengths of regions and of central intervals at equal coverage of fresh
   draws, on two branches that cross, a ring, and an arm with two ways to a place.
 - *calibration*: coverage of calibrated regions of 90 %, over five splits.

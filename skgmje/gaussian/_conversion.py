@@ -20,7 +20,7 @@ _WIDTH = 0.36
 
 def from_histogram(edges, probabilities):
     """Return weights, means and variances of bars; see `Mixture.from_histogram`."""
-    edges, bars = (_read(*each) for each in ((edges, "edges"), (probabilities, "p")))
+    edges, bars = _read(edges, "edges"), _read(probabilities, "probabilities")
     if bars.shape[-1:] != (edges.shape[-1] - 1,) or not bars.shape[-1]:
         raise ValueError(
             f"edges has shape {edges.shape} and probabilities {bars.shape}; the last "
@@ -35,12 +35,12 @@ def from_histogram(edges, probabilities):
             f"{total.min():g}. No bar may be negative, and one must not be empty."
         )
     weights, widths, means = np.broadcast_arrays(bars / total, widths, _middle(edges))
-    return weights, means[..., None], (_WIDTH * widths) ** 2, "spherical"
+    return _as_given(probabilities, weights, means, _WIDTH * widths)
 
 
 def from_quantiles(levels, values):
     """Return weights, means and variances; see `Mixture.from_quantiles`."""
-    levels, values = _read(levels, "levels"), _read(values, "values")
+    given, levels, values = values, _read(levels, "levels"), _read(values, "values")
     if levels.ndim != 1 or len(levels) < 2 or values.shape[-1:] != levels.shape:
         raise ValueError(
             f"levels has shape {levels.shape} and values {values.shape}; give at least "
@@ -68,7 +68,7 @@ def from_quantiles(levels, values):
     for place in map(tuple, np.argwhere((weights < 0).any(axis=-1))):
         weights[place] = nnls(rows[place], wanted)[0]
     weights /= weights.sum(axis=-1, keepdims=True)
-    return weights, means[..., None], scales**2, "spherical"
+    return _as_given(given, weights, means, scales)
 
 
 def _tail(levels, values):
@@ -82,11 +82,17 @@ def _tail(levels, values):
 
 def _read(values, name):
     """Return finite numbers."""
-    name = {"p": "probabilities"}.get(name, name)
     values = convert(values, np.empty(0), name)
     if not values.ndim or not np.isfinite(values).all():
         raise ValueError(f"{name}={values} must be an array of finite numbers.")
     return values
+
+
+def _as_given(given, weights, means, scales):
+    """Return parameters in single precision if that is what was given."""
+    dtype = np.result_type(getattr(given, "dtype", float), np.float32)
+    arrays = weights, means[..., None], scales**2
+    return *(array.astype(dtype) for array in arrays), "spherical"
 
 
 def _middle(edges):

@@ -93,6 +93,16 @@ def test_quantiles_are_those_given(levels, rng):
     assert_array_equal(one.means, mixture.means[0, 0])
 
 
+def test_single_precision_stays(rng):
+    values, bars = np.float32([0.0, 1.0]), np.float32([[0.5, 0.5]])
+    for mixture in (
+        Mixture.from_quantiles([0.1, 0.9], values),
+        Mixture.from_histogram([0, 1, 2], bars),
+        Mixture.from_samples(np.float32(rng.normal(size=(5, 2)))),
+    ):
+        assert mixture.means.dtype == mixture.weights.dtype == np.float32
+
+
 def test_weights_stay_weights_where_no_mixture_has_the_quantiles():
     # Beside a wide gap of little weight there is more than the narrow one may have.
     mixture = Mixture.from_quantiles([0.3, 0.300001, 0.9], [0.0, 1.0, 1.001])
