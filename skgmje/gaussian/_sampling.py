@@ -61,6 +61,8 @@ def _moved_by_weights(mixture, X):
     """Return the same samples with the implicit gradient of the weights, too."""
     import torch
 
+    if not torch.is_grad_enabled():
+        return X
     # Of the scores S(x; w), uniform and independent, samples keep what they have:
     # dx/dw = -(dS/dx)^-1 dS/dw (Figurnov, Mohamed and Mnih, 2018).
     with torch.enable_grad():

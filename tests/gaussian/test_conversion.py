@@ -252,6 +252,16 @@ def test_samples_follow_weights(covariance_type, leading, make_mixture):
                     assert_allclose(slope[k], expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_samples_without_gradients_are_the_same(mode, make_mixture):
+    mixture = make_mixture("full", xp=torch)
+    weights = mixture.weights.clone().requires_grad_()
+    moving = Mixture(weights, mixture.means, mixture.covariances)
+    with mode():
+        X, _ = moving.sample(5, 0)
+    assert torch.equal(X, moving.sample(5, 0)[0].detach())
+
+
 def test_mean_of_samples_has_the_gradient_of_the_mean(make_mixture):
     mixture = make_mixture("full", xp=torch)
     weights = mixture.weights.clone().requires_grad_()
