@@ -1,13 +1,13 @@
 """What the algebra does for predictions: reduced stacks, members, regions.
 
 Run ``python -m benchmarks.algebra.predictions [reduce members regions calibration]``
-(half an hour in all; ngboost is needed for members). Six tables, at most 1000 samples
-to train and 1000 to test; each part writes its own table.
+(half an hour in all; ngboost is needed for members). Six tables, at most 500 samples
+to train and 500 to test; each part writes its own table.
 
 - *reduce*: ``Mixture.reduce`` of the predictions of a stack of about 400 components to
   40, and what is lost of the held-out likelihood and saved of the time to score.
 - *members*: a stack with NGBoost and a regressor of bars beside one without, of at most
-  300 steps each, one split.
+  200 steps each, one split.
 - *regions*: lengths of regions and of central intervals at equal coverage of fresh
   draws, on two branches that cross, a ring, and an arm with two ways to a place.
 - *calibration*: coverage of calibrated regions of 90 %, over five splits.
@@ -31,7 +31,7 @@ from skgmje import (
 )
 from skgmje.datasets import ALIGNMENT_TASKS
 
-N_SAMPLES = 1000
+N_SAMPLES = 500
 COVERAGE = 0.9
 N_SPLITS = 1  # of the stacks with more members
 
@@ -78,7 +78,7 @@ def reduce_rows():
     for name in TABLES:
         X, y, X_test, y_test = read(name, 0)
         stack = StackingConditionalDensity(
-            ["gp", "network"], n_components=7, n_members=50, max_iter=150
+            ["gp", "network"], n_components=7, n_members=50, max_iter=60
         )
         stack.set_params(hidden_layer_sizes=(32,), random_state=0)
         mixture = stack.fit(X, y).predict_mixture(X_test)
@@ -116,7 +116,7 @@ def member_rows():
             each = []
             for members in (names, [*names, *more]):
                 stack = StackingConditionalDensity(
-                    members, max_iter=300, random_state=split
+                    members, max_iter=200, random_state=split
                 )
                 each.append(stack.fit(X, y).score(X_test, y_test))
             scores.append(each)
@@ -178,7 +178,7 @@ def calibration_rows():
             X, y, X_test, y_test = load(name, split)
             # One pool, dealt out anew: some tables have 31 samples to test.
             X, y = np.concatenate([X, X_test]), np.concatenate([y, y_test])
-            order = np.random.RandomState(split).permutation(len(X))[: 3 * N_SAMPLES]
+            order = np.random.RandomState(split).permutation(len(X))[: 3 * 1000]
             fit, new, test = np.array_split(order, 3)
             source = GaussianMixture(8, shrinkage=2)
             density = ConditionalMixtureDensity(source, random_state=0)
