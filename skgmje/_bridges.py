@@ -24,6 +24,15 @@ def find_estimator(estimator):
             return estimator
 
 
+def find_last(estimator, X):
+    """Return the last step of pipelines and searches, and samples as it sees them."""
+    estimator = find_estimator(estimator)
+    while isinstance(estimator, Pipeline):
+        X = estimator[:-1].transform(X)
+        estimator = find_estimator(estimator[-1])
+    return estimator, X
+
+
 def as_mixture(density):
     """Return a fitted density as a Gaussian mixture value.
 
@@ -34,13 +43,14 @@ def as_mixture(density):
         `GaussianMixture`, `BayesianGaussianMixture` (with its expected
         parameters plugged in; its own ``score_samples`` differs by a term of
         the posterior's width) or `KernelDensity` with ``kernel="gaussian"``
-        (one component for each stored sample). Also a search that has found one of
-        these, and a pipeline of this one step.
+        (one component for each stored sample), torch's ``MixtureSameFamily`` of
+        normal distributions, and the mixtures of the packages gmr and TorchGMM. Also
+        a search that has found one of these, and a pipeline of this one step.
 
     Returns
     -------
     mixture : Mixture
-        NumPy arrays.
+        Of NumPy arrays, or of tensors where the density holds tensors.
 
     Raises
     ------
@@ -56,6 +66,7 @@ def as_mixture(density):
     See Also
     --------
     to_sklearn : The way back.
+    skgmje.Mixture.to_torch : The way to torch.
 
     Examples
     --------
@@ -84,6 +95,9 @@ def as_mixtures(density):
         )
     if isinstance(density, KernelDensity):
         return _kernel_density_mixture(density)
+    for names, read in READERS.items():
+        if all(hasattr(density, name) for name in names):
+            return read(density)
     # Of the class first: a property may raise what says why there is none.
     known = hasattr(type(density), "mixture_") or hasattr(density, "mixture_")
     if isinstance(density, BaseEstimator) and known:
@@ -94,6 +108,46 @@ def as_mixtures(density):
         "or a fitted skgmje estimator that has the attribute mixture_. Of a pipeline "
         "with transformers pass the last step, a mixture of transformed samples."
     )
+
+
+def _torch_mixture(density):
+    """Return the mixture that a MixtureSameFamily of normal distributions is."""
+    from torch import distributions
+
+    weights, parts = density.mixture_distribution.probs, density.component_distribution
+    if isinstance(parts, distributions.LowRankMultivariateNormal):
+        pair = parts.cov_factor, parts.cov_diag
+        return Mixture(weights, parts.loc, pair, "low-rank")
+    if isinstance(parts, distributions.MultivariateNormal):
+        return Mixture(weights, parts.loc, parts.covariance_matrix, "full")
+    base = getattr(parts, "base_dist", parts)
+    n_axes = len(parts.event_shape)
+    if not isinstance(base, distributions.Normal) or n_axes > 1:
+        raise TypeError(
+            f"{density!r} is no mixture of normal distributions of vectors. Its "
+            "components must be Normal, Independent(Normal, 1), MultivariateNormal or "
+            "LowRankMultivariateNormal."
+        )
+    means, scales = (a if n_axes else a[..., None] for a in (base.loc, base.scale))
+    return Mixture(weights, means, scales**2, "diag")
+
+
+def _torchgmm_mixture(density):
+    """Return the mixture of a model of TorchGMM."""
+    model = getattr(density, "model_", density)
+    arrays = model.component_probs, model.means, model.covariances
+    return Mixture(*arrays, model.covariance_type)
+
+
+# Mixtures of others, known by their attributes: none of these packages is imported.
+READERS = {
+    ("mixture_distribution", "component_distribution"): _torch_mixture,
+    ("priors", "means", "covariances"): lambda gmm: Mixture(
+        gmm.priors, gmm.means, gmm.covariances
+    ),
+    ("component_probs", "precisions_cholesky"): _torchgmm_mixture,
+    ("model_", "covariance_type", "trainer"): _torchgmm_mixture,
+}
 
 
 def _kernel_density_mixture(density):

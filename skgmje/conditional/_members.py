@@ -5,12 +5,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn import config_context
 from sklearn.base import clone
-from sklearn.model_selection import PredefinedSplit, cross_val_predict
-from sklearn.utils.validation import has_fit_parameter
 
-from skgmje._sklearn import _safe_indexing
 from skgmje.conditional._joint_sources import JointMixture
 from skgmje.conditional._models import join_mixtures
 from skgmje.conditional._source import Settings
@@ -96,7 +92,7 @@ class NetworkMember(Member):
     model: Any
 
     def predict(self, X, raw):
-        return _moments(self.model.predict_mixture(X))
+        return moments(self.model.predict_mixture(X))
 
 
 def fit_networks(rows, network, seed):
@@ -109,69 +105,14 @@ def fit_networks(rows, network, seed):
     settings, random_state = Settings(patience=PATIENCE), np.random.RandomState(seed)
     data = rows.X, rows.Y, rows.fold, network, settings, rows.weight, random_state
     model, unseen, training, steps = train_network(*data)
-    held_out = _moments(model.held_out_mixture(rows.X, unseen))
+    held_out = moments(model.held_out_mixture(rows.X, unseen))
     return MemberFit(NetworkMember(model), held_out, training.complaint, steps)
 
 
-def _moments(mixture):
+def moments(mixture):
     """Return means and spreads of a density beside it."""
     variance = np.diagonal(mixture.covariance, axis1=-2, axis2=-1)
     return Prediction(mixture.mean[..., None], log_std(np.sqrt(variance)), mixture)
-
-
-@dataclass(frozen=True)
-class RegressorMember(Member):
-    """Regressors of the user's, one for each target, fitted to all samples."""
-
-    regressors: tuple
-    units: tuple
-
-    def predict(self, X, raw):
-        means = [np.ravel(regressor.predict(raw)) for regressor in self.regressors]
-        return _standardized(means, self.units)
-
-
-@dataclass(frozen=True)
-class RegressorFit:
-    """Fits a regressor of the user's, in the units of the data."""
-
-    regressor: Any
-    units: tuple
-
-    def __call__(self, rows, network, seed):
-        """Predict each fold by a clone fitted to the others, then fit all rows."""
-        params, first = {}, np.arange(len(rows.raw))
-        each = first
-        if rows.weighted and has_fit_parameter(self.regressor, "sample_weight"):
-            params = {"sample_weight": rows.weight}
-        elif rows.weighted:
-            # What takes no weights is shown the copies.
-            each = np.repeat(first, rows.copies)
-            first = np.searchsorted(each, first)
-        held_out, regressors, X = [], [], _safe_indexing(rows.raw, each)
-        loc, scale = self.units
-        for y in (rows.Y * scale + loc).T:
-            # Weights are for the regressor, whatever a process routes.
-            with config_context(enable_metadata_routing=False):
-                predicted = cross_val_predict(
-                    clone(self.regressor),
-                    X,
-                    y[each],
-                    cv=PredefinedSplit(rows.fold[each]),
-                    params=params or None,
-                )
-            held_out.append(np.ravel(predicted)[first])
-            fitted = clone(self.regressor).fit(X, y[each], **params)
-            regressors.append(fitted)
-        member = RegressorMember(tuple(regressors), self.units)
-        return MemberFit(member, _standardized(held_out, self.units))
-
-
-def _standardized(means, units):
-    """Return the prediction of means in the units of the targets, (n, t, 1)."""
-    loc, scale = units
-    means = (np.stack(means, axis=1) - loc) / scale
-    return Prediction(means[..., None], np.empty((len(means), 0)))
 
 
 # Columns of contexts and targets together, up to which joint mixtures are strong.
@@ -201,18 +142,12 @@ def fit_joint_mixture(rows, network, seed):
     model = fit.model
     size = model.mixture.n_components
     density.set_params(shrinkage=fit.info["shrinkage"])
-    parts, order = [], []
+    parts = []
     for k in range(rows.n_folds):
-        own = np.flatnonzero(rows.fold == k)
         kept = rows.fold != k
         density.set_params(n_components=min(size, int(kept.sum())))
-        part = learn(kept)
-        parts.append(_padded(_plain(part.model.predict_mixture(rows.X[own])), size))
-        order.append(own)
-    back = np.argsort(np.concatenate(order))
-    arrays = ("weights", "means", "covariances")
-    joined = [np.concatenate([getattr(p, a) for p in parts])[back] for a in arrays]
-    held_out = Mixture(*joined, parts[0].covariance_type)
+        parts.append(learn(kept).model.predict_mixture(rows.X[~kept]))
+    held_out = in_order(parts, rows.fold)
     return MemberFit(JointMember(model), _joint_prediction(held_out))
 
 
@@ -221,17 +156,27 @@ def _plain(mixture):
     return join_mixtures([(1.0, mixture)], len(mixture.means))
 
 
-def _padded(mixture, n_components):
-    """Return a mixture of as many components as others, the last ones of no weight."""
-    n_missing = n_components - mixture.n_components
-    if n_missing == 0:
-        return mixture
-    parts = [
-        np.concatenate([part, np.repeat(part[:, :1], n_missing, axis=1)], axis=1)
-        for part in (mixture.weights, mixture.means, mixture.covariances)
+def in_order(parts, fold):
+    """Return mixtures of the samples of each fold in the order of all samples."""
+    parts = [_plain(part) for part in parts]
+    size = max(part.n_components for part in parts)
+    back = np.argsort(np.argsort(fold, kind="stable"))
+    arrays = [
+        np.concatenate(arrays)[back]
+        for arrays in zip(*(_padded(part, size) for part in parts), strict=True)
     ]
-    parts[0][:, mixture.n_components :] = 0.0
-    return Mixture(*parts, mixture.covariance_type)
+    return Mixture(*arrays, parts[0].covariance_type)
+
+
+def _padded(mixture, n_components):
+    """Return arrays of as many components as others, the last ones of no weight."""
+    n_missing = n_components - mixture.n_components
+    weights = np.pad(mixture.weights, ((0, 0), (0, n_missing)))
+    filled = [
+        np.concatenate([part, np.repeat(part[:, :1], n_missing, axis=1)], axis=1)
+        for part in (mixture.means, mixture.covariances)
+    ]
+    return weights, *filled
 
 
 def _joint_prediction(mixture):

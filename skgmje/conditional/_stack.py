@@ -54,9 +54,13 @@ class StackingConditionalDensity(
         networks on the contexts alone, held out by folds; up to four columns of
         contexts and targets, a 'joint' mixture pools with them. Regressors of your own
         see the contexts as they came, with their names, and are held out by folds; all
-        columns must be numbers, though, for the networks see them, too. Without a name
-        they get that of their class, as in :func:`~sklearn.pipeline.make_pipeline`.
-        Empty or None: networks on the contexts alone.
+        columns must be numbers, though, for the networks see them, too. Those that tell
+        more than a mean, by ``predict_mixture(X)``, ``predict_quantiles(X, levels)``,
+        ``predict_bars(X)`` (edges and probabilities) or ``pred_dist(X)`` (an object
+        with ``ppf``), are asked for it, and so are scikit-learn's of a quantile.
+        Without a name they get that of their class, as in
+        :func:`~sklearn.pipeline.make_pipeline`. Empty or None: networks on the contexts
+        alone.
 
     n_components : int, default=5
         Number of components of each network.
@@ -271,7 +275,7 @@ class StackingConditionalDensity(
             If `estimators` has a word that there is not, or a name twice.
 
         TypeError
-            If an estimator is no regressor.
+            If an estimator is no regressor and tells no distribution.
         """
         with FitTask(self, X, y, sample_weight, n_steps=None) as task:
             if groups is not None:

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import nnls
-from sklearn.base import BaseEstimator, clone, is_regressor
+from sklearn.base import clone
 
 from skgmje._interrupt import Work, learn_then
 from skgmje._parallel import Failure, attempt
 from skgmje._standardize import location_scale
 from skgmje._validation import name_estimators
 from skgmje.conditional._member_process import fit_processes
+from skgmje.conditional._member_regressors import RegressorFit, is_member
 from skgmje.conditional._member_trees import fit_boosting, fit_forests
 from skgmje.conditional._members import (
     MOST_COLUMNS,
     PATIENCE,
-    RegressorFit,
     fit_joint_mixture,
     fit_networks,
 )
@@ -75,7 +75,7 @@ def check_members(estimators, y_units, n_columns):
                 f"estimators={estimators!r} gives {member!r} the name {name!r}, which "
                 f"has a meaning of its own here, as all of {reserved}. Take another."
             )
-        if not _is_regressor(member):
+        if not is_member(member):
             raise TypeError(
                 f"estimators: {name!r} is {member!r}, which is no regressor of "
                 "scikit-learn's kind. Give regressors, or words, one of "
@@ -85,12 +85,6 @@ def check_members(estimators, y_units, n_columns):
     if "network" in fits and n_columns <= MOST_COLUMNS:
         fits[JOINT] = fit_joint_mixture
     return fits
-
-
-def _is_regressor(value):
-    """Return whether a value is a regressor of scikit-learn's kind."""
-    # scikit-learn raises for what has no tags.
-    return isinstance(value, BaseEstimator) and is_regressor(value)
 
 
 class Stacking:

@@ -2,21 +2,17 @@
 
 import math
 from functools import cache, partial, reduce
-from numbers import Integral
 from operator import attrgetter
 
 import numpy as np
 
 from skgmje._backend import (
     LOG_2PI,
-    as_generator,
-    asarray_like,
     eye_like,
     is_torch,
     logsumexp,
     namespace,
     softmax,
-    to_numpy,
     unmasked,
 )
 from skgmje.gaussian import _passes
@@ -37,7 +33,6 @@ from skgmje.gaussian._covariance_type import (
     collapse,
     is_shared,
     map_arrays,
-    take_components,
 )
 
 # Entries of a temporary array: 4 MB of float64, so that memory stays bounded.
@@ -452,7 +447,14 @@ def flat_pairs(first, second):
 
 def select(mixture, indices):
     """Return weights, means and covariances of some components, rescaled."""
-    chosen = np.arange(mixture.n_components)[indices].reshape(-1).tolist()
+    size = mixture.n_components
+    try:
+        chosen = np.arange(size)[indices].reshape(-1).tolist()
+    except IndexError as error:
+        raise ValueError(
+            f"indices={indices!r} are not components of a mixture with {size}. Use "
+            f"integers from 0 to {size - 1}."
+        ) from error
     if not chosen:
         raise ValueError(f"indices={indices!r} must name at least one component.")
     weights = mixture.weights[..., chosen]
@@ -570,40 +572,3 @@ def _with_columns(array, n_columns):
     xp = namespace(array)
     zeros = 0 * xp.sum(array, axis=-1, keepdims=True)  # there may be no column
     return xp.concat([array, *[zeros] * missing], axis=-1)
-
-
-def sample(mixture, n_samples, random_state):
-    """Draw samples and their components; see `Mixture.sample`."""
-    if not isinstance(n_samples, Integral) or n_samples < 1:
-        raise ValueError(
-            f"Invalid value for 'n_samples': n_samples={n_samples!r} must be a "
-            "positive integer."
-        )
-    generator = as_generator(random_state)
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    means = mixture.means
-    leading = tuple(means.shape[:-2])
-    # Drawn in float64 by NumPy, so that both libraries see the same samples.
-    component = _draw_components(mixture.weights, generator, (n_samples, *leading))
-    n_normals = kind.n_normals(mixture.covariances, mixture.n_features)
-    normals = generator.standard_normal((n_samples, *leading, n_normals))
-    normals = asarray_like(normals, means)
-    if is_torch(means):
-        component = namespace(means).asarray(component, device=means.device)
-    root = kind.root(mixture.covariances)
-    # A full type gathers one matrix for each sample.
-    step = block_rows(math.prod(leading) * mixture.n_features * n_normals)
-    blocks = [slice(i, i + step) for i in range(0, n_samples, step)]
-    noise = [kind.noise(root, component[rows], normals[rows]) for rows in blocks]
-    X = take_components(means, component) + namespace(means).concat(noise, axis=0)
-    return X, component
-
-
-def _draw_components(weights, generator, shape):
-    """Draw component numbers by the inverse of the cumulated weights."""
-    total = np.cumsum(to_numpy(weights).astype(np.float64), axis=-1)
-    # Below the total even after rounding: uniforms end one ulp before one.
-    uniform = generator.random(shape) * total[..., -1]
-    if total.ndim == 1:
-        return np.searchsorted(total, uniform, side="right")
-    return np.sum(uniform[..., None] >= total, axis=-1)

@@ -5,6 +5,7 @@ from skgmje.inspection._conditional_display import ConditionalDensityDisplay
 from skgmje.inspection._density_display import DensityDisplay
 from skgmje.inspection._fit_displays import CalibrationDisplay, LossCurveDisplay
 from skgmje.inspection._mixture_display import GraphDisplay, MixtureDisplay
+from skgmje.inspection._region_display import RegionDisplay
 
 __all__ = [
     "CalibrationDisplay",
@@ -14,5 +15,6 @@ __all__ = [
     "GraphDisplay",
     "LossCurveDisplay",
     "MixtureDisplay",
+    "RegionDisplay",
     "SelectionDisplay",
 ]

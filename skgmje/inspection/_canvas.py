@@ -1,10 +1,13 @@
 """Axes, colors and samples of displays."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
+from sklearn.utils.validation import check_consistent_length
 
 from skgmje._backend import to_numpy
 from skgmje._bridges import as_mixture
-from skgmje._validation import check_numbers
+from skgmje._validation import check_numbers, like_rows
 from skgmje.metrics._scorers import predict_mixture
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
@@ -128,6 +131,38 @@ def padded_range(values, share=0.1):
 def thin_out(rows):
     """Return some samples, evenly spread, if there are many."""
     return rows[:: -(-len(rows) // SHOWN_ROWS)] if len(rows) else rows
+
+
+class Slice(NamedTuple):
+    """Contexts along one feature, values of one target, and the data if they fit."""
+
+    x: Any
+    y: Any
+    contexts: Any
+    target: int
+    n_targets: int
+    data: Any
+    names: list
+
+
+def slice_contexts(X, y, feature, target, resolution):
+    """Return the :class:`Slice` of a feature, others at medians, and a target."""
+    rows, names = read_rows(X)
+    targets, target_names = read_targets(y)
+    check_consistent_length(rows, targets)
+    i, j = find_column(feature, names), find_column(target, target_names)
+    x_grid, y_grid = (
+        np.linspace(*padded_range(values, share), resolution)
+        for values, share in ((rows[:, i], 0.0), (targets[:, j], 0.1))
+    )
+    contexts = np.tile(np.nanmedian(rows, axis=0), (resolution, 1))
+    contexts[:, i] = x_grid
+    alone = rows.shape[1] == 1
+    name = names[i] if alone else f"{names[i]} (others at their medians)"
+    data = np.stack([rows[:, i], targets[:, j]], axis=1) if alone else None
+    contexts = like_rows(contexts, X)
+    shape = j, targets.shape[1]
+    return Slice(x_grid, y_grid, contexts, *shape, data, [name, target_names[j]])
 
 
 def conditional_mixtures(estimator, X, n_targets):

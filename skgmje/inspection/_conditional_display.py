@@ -1,9 +1,5 @@
 """The display of conditional densities."""
 
-import numpy as np
-from sklearn.utils.validation import check_consistent_length
-
-from skgmje._validation import like_rows
 from skgmje.inspection._canvas import (
     BLACK,
     ORANGE,
@@ -11,12 +7,9 @@ from skgmje.inspection._canvas import (
     check_matplotlib,
     conditional_mixtures,
     fill_contours,
-    find_column,
     make_axes,
-    padded_range,
-    read_rows,
-    read_targets,
     show_points,
+    slice_contexts,
 )
 
 
@@ -145,31 +138,16 @@ class ConditionalDensityDisplay:
             If a column does not exist, or shapes do not fit.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        rows, names = read_rows(X)
-        targets, target_names = read_targets(y)
-        check_consistent_length(rows, targets)
-        i, j = find_column(feature, names), find_column(target, target_names)
-        x_grid, y_grid = (
-            np.linspace(*padded_range(values, share), grid_resolution)
-            for values, share in ((rows[:, i], 0.0), (targets[:, j], 0.1))
-        )
-        contexts = np.tile(np.nanmedian(rows, axis=0), (grid_resolution, 1))
-        contexts[:, i] = x_grid
-        mixture = conditional_mixtures(
-            estimator, like_rows(contexts, X), targets.shape[1]
-        )
-        mixture = mixture.to_numpy().marginal([j])
-        alone = rows.shape[1] == 1
+        part = slice_contexts(X, y, feature, target, grid_resolution)
+        mixture = conditional_mixtures(estimator, part.contexts, part.n_targets)
+        mixture = mixture.to_numpy().marginal([part.target])
         display = cls(
-            x_grid,
-            y_grid,
-            mixture.log_prob(y_grid[:, None, None]),
+            part.x,
+            part.y,
+            mixture.log_prob(part.y[:, None, None]),
             mixture.mean[:, 0],
-            data=np.stack([rows[:, i], targets[:, j]], axis=1) if alone else None,
-            names=[
-                names[i] if alone else f"{names[i]} (others at their medians)",
-                target_names[j],
-            ],
+            data=part.data,
+            names=part.names,
         )
         return display.plot(ax=ax, **kwargs)
 

@@ -2,11 +2,10 @@
 
 from copy import copy
 
-from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
-from skgmje._bridges import find_estimator
+from skgmje._bridges import find_last
 from skgmje.metrics._scores import crps, energy_score, interval_coverage, rmse
 
 
@@ -51,11 +50,9 @@ class _MixtureScorer:
 
 def predict_mixture(estimator, X):
     """Call ``predict_mixture`` of the estimator, of a pipeline's or a search's."""
-    estimator = find_estimator(estimator)
+    estimator, X = find_last(estimator, X)
     if hasattr(estimator, "predict_mixture"):
         return estimator.predict_mixture(X)
-    if isinstance(estimator, Pipeline):
-        return predict_mixture(estimator[-1], estimator[:-1].transform(X))
     if hasattr(estimator, "fit"):
         # A search that has not been fitted does not know the method yet.
         check_is_fitted(estimator)

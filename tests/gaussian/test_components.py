@@ -28,7 +28,7 @@ def test_selected_components_are_those_of_the_mixture(
 @pytest.mark.parametrize("indices", [[], [7], [2]])
 def test_what_cannot_be_selected_is_refused(indices):
     mixture = Mixture([0.5, 0.5, 0.0], [[0.0], [1.0], [2.0]], [[1.0]], "tied")
-    with pytest.raises((ValueError, IndexError), match=r"component|out of bounds"):
+    with pytest.raises(ValueError, match="component"):
         mixture.select(indices)
 
 

@@ -59,6 +59,11 @@ def _classification(ax=None):
     return inspection.ClassificationDisplay.from_estimator(estimator, X, ax=ax)
 
 
+def _region(ax=None):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    return inspection.RegionDisplay.from_estimator(GaussianMixture().fit(X), X, ax=ax)
+
+
 MAKERS = {
     "CalibrationDisplay": _calibration,
     "ClassificationDisplay": _classification,
@@ -67,6 +72,7 @@ MAKERS = {
     "GraphDisplay": _graph,
     "LossCurveDisplay": _loss_curve,
     "MixtureDisplay": _mixture,
+    "RegionDisplay": _region,
     "SelectionDisplay": _selection,
 }
 

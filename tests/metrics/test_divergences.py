@@ -8,7 +8,7 @@ from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 from scipy.stats import entropy as discrete_entropy
 
-from skgmje import Mixture
+from skgmje import Mixture, as_mixture
 from skgmje.gaussian import COVARIANCE_TYPES
 from skgmje.metrics import (
     entropy,
@@ -120,6 +120,49 @@ def test_transport_is_that_of_the_formula(covariance_type):
     assert_allclose(distance**2, expected.fun, rtol=1e-8)
     assert_allclose(plan.sum(axis=1), p.weights, atol=1e-9)
     assert_allclose(plan.sum(axis=0), q.weights, atol=1e-9)
+
+
+def test_samples_and_their_moves_may_have_one_seed():
+    rng = np.random.default_rng(0)
+    p, q = (draw_mixture(rng, k, 2) for k in (5, 4))
+    moved = transport_map(p, q).sample(p.sample(5000, 0)[0], 0)
+    error = np.sqrt(np.diag(q.covariance) / 5000)
+    assert np.all(abs(moved.mean(axis=0) - q.mean) < 5 * error)
+    assert_allclose(np.cov(moved.T), q.covariance, atol=0.1 * q.covariance.max())
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 4.0])
+@pytest.mark.parametrize("partner", ["low-rank", "diag", "spherical"])
+def test_few_factors_of_many_features_need_no_matrices(spread, partner):
+    rng = np.random.default_rng(0)
+
+    def draw(rank, n_components):
+        means = rng.normal(size=(n_components, 40))
+        variances = np.exp(spread * rng.normal(size=(n_components, 40)))
+        pair = rng.normal(size=(n_components, 40, rank)), variances
+        weights = np.full(n_components, 1 / n_components)
+        return Mixture(weights, means, pair, "low-rank")
+
+    p, q = draw(2, 3), draw(1, 2)
+    if partner != "low-rank":
+        covariances = q.covariances[1] if partner == "diag" else q.weights
+        q = Mixture(q.weights, q.means, covariances, partner)
+    dense = [m.affine(np.eye(40)) for m in (p, q)]
+    assert dense[0].covariance_type == "full"
+    assert_allclose(wasserstein(p, q), wasserstein(*dense), rtol=1e-10)
+    assert wasserstein(p, p.select([2, 0, 1])) < 1e-8
+    # The same covariance by other factors.
+    angle = np.array([[0.6, -0.8], [0.8, 0.6]])
+    turned = p.covariances[0] @ angle, p.covariances[1]
+    assert wasserstein(p, Mixture(p.weights, p.means, turned, "low-rank")) < 1e-8
+    leaves = [torch.tensor(a.copy()).requires_grad_() for a in p.covariances]
+    fixed = [torch.tensor(a.copy()) for a in (p.weights, p.means)]
+    other = as_mixture(q.to_torch())
+
+    def distance(*pair):
+        return wasserstein(Mixture(*fixed, pair, "low-rank"), other)
+
+    assert torch.autograd.gradcheck(distance, leaves, fast_mode=True)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
