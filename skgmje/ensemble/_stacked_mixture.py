@@ -12,7 +12,8 @@ from skgmje._bridges import as_mixture
 from skgmje._settings import settle
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
-from skgmje.compose._transformed import TransformedDensity, draw, mixture_or_none
+from skgmje.compose._image_mass import draw, mixture_or_none
+from skgmje.compose._transformed import TransformedDensity
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import MixtureDensityMixin
 
