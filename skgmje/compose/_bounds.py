@@ -54,9 +54,10 @@ def check_inside(X, bounds, names=None):
     column = f"{j} (counted from 0)" if names is None else repr(names[j])
     many = outside.any(axis=1).sum()
     raise ValueError(
-        f"Sample {i} of X, one of {many}, has the value {X[i, j]:.6g} in column {column}, "
-        f"which is not inside of its bounds, {low:g} and {high:g}. Correct or drop such "
-        "samples, or set wider bounds: also values on a bound have no density."
+        f"Sample {i} of X, one of {many}, has the value {X[i, j]:.6g} in column "
+        f"{column}, which is not inside of its bounds, {low:g} and {high:g}. Correct "
+        "or drop such samples, or set wider bounds: also on a bound there is no "
+        "density."
     )
 
 

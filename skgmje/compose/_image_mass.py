@@ -49,7 +49,9 @@ def image_mass(density, bijection, n_features):
     if mixture is None:
         return _monte_carlo(density, bijection)
     exact = box_mass(mixture, intervals)
-    return _quasi_monte_carlo(mixture, bijection) if exact is None else Mass(float(exact), 0.0)
+    if exact is not None:
+        return Mass(float(exact), 0.0)
+    return _quasi_monte_carlo(mixture, bijection)
 
 
 def box_mass(mixture, intervals):

@@ -12,7 +12,7 @@ from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._sklearn import _fit_context
 from skgmje._standardize import drop_weightless
 from skgmje._validation import TIE_SHARE, check_rows, check_weights
-from skgmje.compose._bounds import as_bounds, are_inside, check_inside, clip_inside
+from skgmje.compose._bounds import are_inside, as_bounds, check_inside, clip_inside
 from skgmje.em._select import pool_weights
 
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)

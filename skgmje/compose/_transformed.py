@@ -92,6 +92,7 @@ _LARGEST_SEED = 2**31 - 1
 # Samples whose conditional densities exist at a time.
 _CHUNK_ROWS = 2048
 
+
 def _as_transformer(transformer):
     """Return the transformer that a parameter stands for."""
     is_word = isinstance(transformer, str) and transformer == "passthrough"
@@ -158,8 +159,8 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
         number of columns without names. Before the transformer, columns are mapped to
         the whole line: by the logarithm of the distance to a bound, and by normal
         scores of the share of the way between two. A transformer that has a parameter
-        `bounds`, such as :class:`MarginalGaussianizer`, gets them instead. Scores are of
-        the columns as they are, -inf on the bounds and outside; samples are inside.
+        `bounds`, such as :class:`MarginalGaussianizer`, gets them instead. Scores are
+        of the columns as they are, -inf on the bounds and outside; samples are inside.
 
     Attributes
     ----------
@@ -660,7 +661,7 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
         unknown = [i for i in chosen if isinstance(i, str) and i not in names]
         if unknown:
             raise ValueError(
-                f"indices={indices!r} has {unknown[0]!r}, which is none of the names of "
-                f"columns {names} seen in fit. Use these, or numbers."
+                f"indices={indices!r} has {unknown[0]!r}, which is none of the names "
+                f"{names} of columns seen in fit. Use these, or numbers."
             )
         return [names.index(i) if isinstance(i, str) else i for i in chosen]

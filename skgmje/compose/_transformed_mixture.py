@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skgmje._backend import as_generator, from_tensor
+from skgmje._backend import as_generator
 from skgmje._settings import settle
 from skgmje._validation import check_numbers
 from skgmje.compose._bijections import WHOLE_LINE, is_everywhere
@@ -121,7 +121,8 @@ class TransformedMixture:
     @property
     def _own(self):
         """The map of the columns that samples have."""
-        return self.map_.select([*range(self.n_features)]) if self._n_unseen else self.map_
+        columns = [*range(self.n_features)]
+        return self.map_.select(columns) if self._n_unseen else self.map_
 
     def log_prob(self, X):
         """Compute the log-density.
@@ -234,10 +235,10 @@ class TransformedMixture:
         # Where values grow as fast as the mass beyond them shrinks.
         if (further >= far).any():
             raise ValueError(
-                "A column has no finite expectation that could be told: its transformer "
-                "maps infinity to a finite image, as PowerTransformer does with powers "
-                "outside of [0, 2]. Use sample, or a transformer onto the whole space, "
-                "such as MarginalGaussianizer()."
+                "The expectation of a column is infinite: its transformer maps infinity "
+                "to a finite image, as PowerTransformer does with powers outside of "
+                "[0, 2]. Use sample, or a transformer onto the whole space, such as "
+                "MarginalGaussianizer()."
             )
 
     def marginal(self, indices):
@@ -293,7 +294,8 @@ class TransformedMixture:
         rest = [j for j in range(self.n_features) if j not in given]
         if not rest:
             raise ValueError(
-                f"indices={indices!r} name every column; leave at least one to describe."
+                f"indices={indices!r} name every column; leave at least one to "
+                "describe."
             )
         values = check_numbers(values, "values", ensure_2d=False, dtype=_FLOATS)
         rows = values.reshape(-1, len(given)) if values.size else values
