@@ -19,7 +19,12 @@ from sklearn.preprocessing import (
 )
 
 from skgmje import conditional, embedding, mixture
-from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, TransformedDensity
+from skgmje.compose import (
+    GaussianMixtureCopula,
+    MarginalGaussianizer,
+    ResidualCoordinates,
+    TransformedDensity,
+)
 from skgmje.conditional import (
     ConditionalMixtureDensity,
     MemoryBank,
@@ -442,13 +447,19 @@ OTHER_CASES = [
         (IMAGES, np.where(np.arange(80) % 2, IMAGES[:, 0] > 0, -1)),
         {"rank": [2]},
     ),
-    (MarginalGaussianizer(), MOONS, {}),
+    (MarginalGaussianizer(), MOONS, {"bounds": [[(-3, 4), None]]}),
+    (
+        GaussianMixtureCopula(GAUSS, **SEED),
+        MOONS,
+        {"density": ["auto", KernelDensity()], "bounds": [[(-3, 4), None]]},
+    ),
     (
         TransformedDensity(StandardScaler(), GAUSS),
         MOONS,
         {
             "transformer": [PowerTransformer(), "passthrough"],
             "density": [KernelDensity()],
+            "bounds": [{0: (-3, 4)}],
         },
     ),
     (

@@ -65,7 +65,7 @@ class Bijection(ABC):
         return columns
 
     def intervals(self, n_features):
-        """Return the image as sorted, disjoint intervals (m, 2) of each column."""
+        """Return the image of each column, sorted intervals (m, 2); None if unknown."""
         return [WHOLE_LINE] * n_features
 
     def contains(self, Z):
@@ -308,7 +308,7 @@ class Function(Bijection):
         return Z, np.where(np.isfinite(log_det), log_det, -np.inf)
 
     def intervals(self, n_features):
-        return None
+        return [None] * n_features
 
     def contains(self, Z):
         X = self.inverse(Z)
@@ -361,7 +361,7 @@ class Chain(Bijection):
     def intervals(self, n_features):
         *first, last = [step.intervals(n_features) for step in self._steps]
         # What steps before leave out, the last one would move.
-        return last if all(map(is_everywhere, first)) else None
+        return last if all(map(is_everywhere, first)) else [None] * n_features
 
     def contains(self, Z):
         inside = np.ones(len(Z), bool)
@@ -424,10 +424,7 @@ class Blocks(Bijection):
     def intervals(self, n_features):
         columns = [None] * n_features
         for used, out, block in self._blocks:
-            known = block.intervals(len(used))
-            if known is None:
-                return None
-            for j, edges in zip(out, known, strict=True):
+            for j, edges in zip(out, block.intervals(len(used)), strict=True):
                 columns[j] = edges
         return columns
 
@@ -438,9 +435,7 @@ class Blocks(Bijection):
 
 def is_everywhere(intervals):
     """Return whether an image is known to be the whole space."""
-    return intervals is not None and all(
-        np.array_equal(edges, WHOLE_LINE) for edges in intervals
-    )
+    return all(np.array_equal(edges, WHOLE_LINE) for edges in intervals)
 
 
 def _refuse_clip(scaler):

@@ -56,10 +56,10 @@ def image_mass(density, bijection, n_features):
 
 def box_mass(mixture, intervals):
     """Return the mass of each mixture in the intervals, None without a closed form."""
-    if intervals is None:
-        return None
     boxes = {j: e for j, e in enumerate(intervals) if not is_everywhere([e])}
-    if len(boxes) > 1 and not COVARIANCE_TYPES[mixture.covariance_type].independent:
+    independent = COVARIANCE_TYPES[mixture.covariance_type].independent
+    unknown = any(edges is None for edges in intervals)
+    if unknown or (len(boxes) > 1 and not independent):
         return None
     mass = mixture.weights
     for j, edges in boxes.items():

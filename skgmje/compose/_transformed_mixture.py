@@ -20,6 +20,9 @@ _SHARES = np.exp(-0.5 * _NODES**2) / np.exp(-0.5 * _NODES**2).sum()
 # numbers.
 _N_DRAWS, _MOST_NUMBERS = 4096, 2**24
 
+# Of an image with so much mass, what other columns lack does not move expectations.
+_NEARLY_ALL = 0.999
+
 # From a finite end of an image so far into it.
 _STEPS = 1e-4, 1e-8
 
@@ -110,19 +113,14 @@ class TransformedMixture:
     def __init__(self, mixture, map_, n_features, mass=None):
         self.mixture, self.map_, self.n_features = mixture, map_, n_features
         self.mass = masses(mixture, map_) if mass is None else mass
+        self._n_unseen = mixture.n_features - n_features
+        # The map of the columns that samples have.
+        self._own = map_
+        if self._n_unseen:
+            self._own = map_.select([*range(n_features)])
 
     def __repr__(self):
         return f"TransformedMixture({self.mixture!r}, n_features={self.n_features})"
-
-    @property
-    def _n_unseen(self):
-        return self.mixture.n_features - self.n_features
-
-    @property
-    def _own(self):
-        """The map of the columns that samples have."""
-        columns = [*range(self.n_features)]
-        return self.map_.select(columns) if self._n_unseen else self.map_
 
     def log_prob(self, X):
         """Compute the log-density.
@@ -218,13 +216,15 @@ class TransformedMixture:
         weights = np.moveaxis(column.weights[..., None] * _SHARES, (-1, -2), (0, 1))
         X = _inverse(self._own, Z)[..., 0]
         inside = np.isfinite(X)
-        weights = np.where(inside, weights * np.exp(self._log_unseen(Z)), 0.0)
+        if np.min(self.mass) < _NEARLY_ALL:
+            weights = weights * np.exp(self._log_unseen(Z))
+        weights = np.where(inside, weights, 0.0)
         X = np.where(inside, X, 0.0)
         return (weights * X).sum(axis=(0, 1)) / weights.sum(axis=(0, 1))
 
     def _check_tails(self):
         """Raise if the only column reaches infinity at a finite image."""
-        edges = self._own.intervals(1)
+        (edges,) = self._own.intervals(1)
         edges = np.ravel(WHOLE_LINE if edges is None else edges)
         signs = np.resize([1.0, -1.0], edges.shape)[np.isfinite(edges)]
         edges = edges[np.isfinite(edges)]
@@ -235,10 +235,10 @@ class TransformedMixture:
         # Where values grow as fast as the mass beyond them shrinks.
         if (further >= far).any():
             raise ValueError(
-                "The expectation of a column is infinite: its transformer maps infinity "
-                "to a finite image, as PowerTransformer does with powers outside of "
-                "[0, 2]. Use sample, or a transformer onto the whole space, such as "
-                "MarginalGaussianizer()."
+                "The expectation of a column is infinite: its transformer maps "
+                "infinity to a finite image, as PowerTransformer does with powers "
+                "outside of [0, 2]. Use sample, or a transformer onto the whole space, "
+                "such as MarginalGaussianizer()."
             )
 
     def marginal(self, indices):
@@ -255,9 +255,8 @@ class TransformedMixture:
             Of these columns.
         """
         chosen = check_indices(indices, self.n_features)
-        n = self.mixture.n_features
-        known = self.map_.intervals(n) or [None] * n
-        bounded = [j for j in range(n) if not is_everywhere(known[j : j + 1])]
+        images = self.map_.intervals(self.mixture.n_features)
+        bounded = [j for j, image in enumerate(images) if not is_everywhere([image])]
         kept = chosen + [j for j in bounded if j not in chosen]
         return TransformedMixture(
             self.mixture.marginal(kept), self.map_.select(kept), len(chosen), self.mass
@@ -298,12 +297,12 @@ class TransformedMixture:
                 "describe."
             )
         values = check_numbers(values, "values", ensure_2d=False, dtype=_FLOATS)
-        rows = values.reshape(-1, len(given)) if values.size else values
         if values.ndim not in (1, 2) or values.shape[-1] != len(given):
             raise ValueError(
                 f"values has the shape {values.shape}; ({len(given)},) or "
                 f"(n_samples, {len(given)}) is needed for indices={indices!r}."
             )
+        rows = values.reshape(-1, len(given))
         Z, log_det = _images(self.map_.select(given), rows)
         rest += range(self.n_features, self.mixture.n_features)
         conditional = self.mixture.condition(given, Z.reshape(values.shape))

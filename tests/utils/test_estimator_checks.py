@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer, QuantileTransformer, StandardScaler
 from sklearn.utils.fixes import parse_version
 
-from skgmje.compose import TransformedDensity
+from skgmje.compose import GaussianMixtureCopula, TransformedDensity
 from skgmje.ensemble import StackingDensity
 from skgmje.mixture import (
     Codes,
@@ -80,6 +80,7 @@ OURS = [
     (GrowingNeuralGasMixture(), TURNS | UNITS | WEIGHTS),
     (StackingDensity(spaces=("identity",)), TURNS),
     (TransformedDensity(StandardScaler(), GaussianMixture(2)), set()),
+    (GaussianMixtureCopula(GaussianMixture()), TURNS),
     (TransformedDensity(PCA(whiten=True), GaussianMixture()), set()),
     (TransformedDensity(StandardScaler(), KernelDensity()), TURNS),
     (TransformedDensity(PCA(whiten=True), KernelDensity()), WEIGHTS),
@@ -134,6 +135,7 @@ SKIPPED = {
     SklearnGaussianMixture: NO_WEIGHTS,
     BayesianGaussianMixture: NO_WEIGHTS,
     KernelDensity: {"chain_rule"},
+    GaussianMixtureCopula: {"chain_rule"},
     TransformedDensity: {"chain_rule"},
     PCA: ONLY_SCORES,
     FactorAnalysis: ONLY_SCORES,
