@@ -162,12 +162,8 @@ def main(names):
         runs = [measure(X, seed) for seed in SEEDS]
         means = {m: np.mean([run[m] for run in runs], axis=0).tolist() for m in runs[0]}
         figures[name] = means
-        cells = [
-            f"{means[m][0]:.4f} ({means[m][1]:.1f} s)"
-            if m in means
-            else "not installed"
-            for m in MODELS
-        ]
+        known = {m: f"{score:.4f} ({s:.1f} s)" for m, (score, s) in means.items()}
+        cells = [known.get(m, "not installed") for m in MODELS]
         rows.append((f"{name} ({len(X)} x {X.shape[1]})", *cells))
         print(rows[-1], flush=True)
     table = markdown(("Table", *MODELS), rows)
