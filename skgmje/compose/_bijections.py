@@ -112,8 +112,7 @@ def _columns_of(transformer, names, columns):
         elif isinstance(state, list):
             state = [state[j] for j in columns]
         elif state is not None:
-            # The columns are the last axis, but of bounds.
-            state = state[columns] if name == "bounds_" else state[..., columns]
+            state = state[..., columns]
         setattr(part, name, state)
     return part
 

@@ -7,7 +7,7 @@ import numpy as np
 
 
 def as_bounds(bounds, n_features, names=None):
-    """Return the parameter `bounds` as an array (n_features, 2), infinite for none."""
+    """Return the parameter `bounds` as a pair for each column, None for no bound."""
     columns = [*(range(n_features) if names is None else names)]
     if isinstance(bounds, Mapping):
         unknown = [key for key in bounds if key not in columns]
@@ -24,24 +24,32 @@ def as_bounds(bounds, n_features, names=None):
             "that have bounds."
         )
     pairs = zip(columns, bounds, strict=True)
-    return np.array([_as_pair(column, pair) for column, pair in pairs])
+    return [_as_pair(column, pair) for column, pair in pairs]
 
 
 def _as_pair(column, pair):
-    """Return a lower and an upper bound as floats, infinite for none."""
+    """Return a lower and an upper bound as floats, None for none."""
     try:
-        low, high = (None, None) if pair is None else pair
-        low = -np.inf if low is None else low
-        high = np.inf if high is None else high
-        good = isinstance(low, Real) and isinstance(high, Real) and low < high
+        ends = (None, None) if pair is None else pair
+        good = all(end is None or isinstance(end, Real) for end in ends)
+        ((low, high),) = limits([ends])
     except (TypeError, ValueError):
         good = False
-    if not good:
+    if not (good and low < high):
         raise ValueError(
             f"bounds: {pair!r} of column {column!r} must be None or a pair (low, high) "
             "of numbers with low < high, in which None stands for no bound."
         )
-    return float(low), float(high)
+    return tuple(float(end) if np.isfinite(end) else None for end in (low, high))
+
+
+def limits(bounds):
+    """Return pairs as an array (n_features, 2), infinite where there is no bound."""
+    pairs = [
+        (-np.inf if low is None else low, np.inf if high is None else high)
+        for low, high in bounds
+    ]
+    return np.array(pairs, np.float64)
 
 
 def check_inside(X, bounds, names=None):

@@ -41,8 +41,8 @@ class GaussianMixtureCopula(TransformedDensity):
     density_ : estimator
         The fitted density of the scores.
 
-    bounds_ : ndarray of shape (`n_features_in_`, 2)
-        Lower and upper bounds, infinite where there is none; None without `bounds`.
+    bounds_ : list of (float, float)
+        Lower and upper bound of each column, None for no bound; None without `bounds`.
 
     image_mass_ : float
         Always 1: the scores fill the whole space.

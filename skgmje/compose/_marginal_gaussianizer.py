@@ -12,7 +12,13 @@ from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._sklearn import _fit_context
 from skgmje._standardize import drop_weightless
 from skgmje._validation import TIE_SHARE, check_rows, check_weights
-from skgmje.compose._bounds import are_inside, as_bounds, check_inside, clip_inside
+from skgmje.compose._bounds import (
+    are_inside,
+    as_bounds,
+    check_inside,
+    clip_inside,
+    limits,
+)
 from skgmje.em._select import pool_weights
 
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
@@ -403,8 +409,8 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
     columns_ : list
         What maps each column, with ``forward(x)`` and ``inverse(z)``.
 
-    bounds_ : ndarray of shape (`n_features_in_`, 2)
-        Lower and upper bounds, infinite where there is none; None without `bounds`.
+    bounds_ : list of (float, float)
+        Lower and upper bound of each column, None for no bound; None without `bounds`.
 
     n_features_in_ : int
         Number of features seen during :term:`fit`.
@@ -452,10 +458,11 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
         rows, weight = drop_weightless(X, check_weights(sample_weight, X))
         rows = rows.astype(np.float64, copy=False)
         names = getattr(self, "feature_names_in_", None)
-        bounds = [(-np.inf, np.inf)] * X.shape[1]
+        bounds = np.tile([-np.inf, np.inf], (X.shape[1], 1))
         self.bounds_ = None
         if self.bounds is not None:
-            bounds = self.bounds_ = as_bounds(self.bounds, X.shape[1], names)
+            self.bounds_ = as_bounds(self.bounds, X.shape[1], names)
+            bounds = limits(self.bounds_)
             check_inside(X, bounds, names)
         pairs = zip(rows.T, bounds, strict=True)
         self.columns_ = [fit_column(column, weight, pair) for column, pair in pairs]
@@ -466,10 +473,10 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
         columns = zip(self.columns_, Z.T.astype(np.float64), strict=True)
         X = np.column_stack([density.inverse(z) for density, z in columns])
         X = X.astype(Z.dtype, copy=False)
-        return X if self._limits is None else clip_inside(X, self._limits)
+        return X if self._bounds is None else clip_inside(X, limits(self._bounds))
 
     @property
-    def _limits(self):
+    def _bounds(self):
         """The bounds of the columns, None without; files of before have none."""
         return getattr(self, "bounds_", None)
 
@@ -479,6 +486,6 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
         with np.errstate(divide="ignore"):
             pairs = [density.forward(x) for density, x in columns]
         Z = np.column_stack([z for z, _ in pairs])
-        if self._limits is not None:
-            Z[~are_inside(X, self._limits)] = np.nan
+        if self._bounds is not None:
+            Z[~are_inside(X, limits(self._bounds))] = np.nan
         return Z.astype(X.dtype, copy=False), sum(slope for _, slope in pairs)

@@ -30,7 +30,7 @@ from skgmje._validation import (
 from skgmje._warnings import warn
 from skgmje.compose._bijections import Blocks, Chain, bijection, type_of
 from skgmje.compose._bounded_lines import Bounds
-from skgmje.compose._bounds import as_bounds, check_inside
+from skgmje.compose._bounds import as_bounds, check_inside, limits
 from skgmje.compose._image_mass import (
     SMALLEST_MASS,
     draw,
@@ -167,8 +167,8 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
     transformer_ : transformer
         The fitted transformer.
 
-    bounds_ : ndarray of shape (`n_features_in_`, 2)
-        Lower and upper bounds, infinite where there is none; None without `bounds`.
+    bounds_ : list of (float, float)
+        Lower and upper bound of each column, None for no bound; None without `bounds`.
 
     density_ : estimator
         The fitted density, of transformed samples.
@@ -397,11 +397,11 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
             return X
         names = getattr(self, "feature_names_in_", None)
         self.bounds_ = as_bounds(self.bounds, rows.shape[1], names)
-        check_inside(rows, self.bounds_, names)
+        check_inside(rows, limits(self.bounds_), names)
         if _takes_bounds(transformer):
-            transformer.set_params(bounds=self.bounds_.tolist())
+            transformer.set_params(bounds=self.bounds_)
             return X
-        return like_rows(Bounds(self.bounds_).forward(rows)[0], X)
+        return like_rows(Bounds(limits(self.bounds_)).forward(rows)[0], X)
 
     def _as_bijection(self, log_det=None):
         """Return the map of bounds and transformer."""
@@ -410,7 +410,7 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
         bounds = getattr(self, "bounds_", None)
         if bounds is None or _takes_bounds(self.transformer_):
             return map_
-        return Chain([Bounds(bounds), map_])
+        return Chain([Bounds(limits(bounds)), map_])
 
     def _image_like(self, X, Z):
         """Return images as a frame with the transformer's names, if `X` is a frame."""
@@ -622,7 +622,8 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
         joint = self._joint()
         X = check_rows(self, X, reset=False, allow_nan=True).copy()
         if getattr(self, "bounds_", None) is not None:
-            check_inside(X, self.bounds_, getattr(self, "feature_names_in_", None))
+            names = getattr(self, "feature_names_in_", None)
+            check_inside(X, limits(self.bounds_), names)
         for rows, observed in patterns(X):
             known, missing = np.flatnonzero(observed), np.flatnonzero(~observed)
             if not len(known):
