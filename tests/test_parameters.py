@@ -453,7 +453,7 @@ OTHER_CASES = [
         MOONS,
         {"density": [KernelDensity()], "bounds": [[(-30, 40), None]]},
     ),
-    (GaussianMixtureCopula(**SEED), MOONS, {"random_state": [1]}),
+    (GaussianMixtureCopula(**SEED), MOONS[:80], {"random_state": [1]}),
     (
         TransformedDensity(StandardScaler(), GAUSS),
         MOONS,

@@ -24,6 +24,7 @@ from skgmje._validation import (
     check_count,
     check_rows,
     check_weights,
+    column_numbers,
     like_rows,
     nameless,
 )
@@ -37,7 +38,7 @@ from skgmje.compose._image_mass import (
     image_mass,
     mixture_or_none,
 )
-from skgmje.compose._transformed_mixture import TransformedMixture
+from skgmje.compose._transformed_mixture import ClosedFormsMixin, TransformedMixture
 from skgmje.gaussian._checks import patterns
 
 # Of so many samples, more than this share that do not come back from their images to
@@ -89,9 +90,6 @@ def check_density(density, given, weight=None, *, takes_pipelines=False):
 
 _LARGEST_SEED = 2**31 - 1
 
-# Samples whose conditional densities exist at a time.
-_CHUNK_ROWS = 2048
-
 
 def _as_transformer(transformer):
     """Return the transformer that a parameter stands for."""
@@ -118,7 +116,7 @@ def _has_seen_arrays(density):
     )
 
 
-class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
+class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
     r"""Density of the samples, fitted on what a transformer makes of them.
 
     A :class:`~sklearn.pipeline.Pipeline` of a transformer T and a density q scores
@@ -534,67 +532,10 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
         return X[finite], y[inside][finite]
 
     def marginal(self, indices):
-        """Return the density of some of the columns, in closed form.
-
-        Parameters
-        ----------
-        indices : int, slice, str or sequence of int or str
-            Which columns, in which order, by number or by name.
-
-        Returns
-        -------
-        marginal : TransformedMixture
-            With ``log_prob``, ``sample``, ``mean``, ``marginal`` and ``condition``.
-
-        Raises
-        ------
-        TypeError
-            If the transformer does not act on columns one by one, or the density is
-            no Gaussian mixture. Use samples then.
-
-        See Also
-        --------
-        condition : The density of the other columns, given some.
-        """
-        return self._joint().marginal(self._numbers(indices))
+        return self._joint().marginal(column_numbers(self, indices))
 
     def condition(self, indices, values):
-        r"""Return the density of the other columns given some, in closed form.
-
-        .. math:: p(t | c) = q(T_t(t) | T_c(c)) \prod_{j \in t} |T_j'(x_j)| / m(c)
-
-        with the mass m(c) of the image under the conditional density of q.
-
-        Parameters
-        ----------
-        indices : int, slice, str or sequence of int or str
-            The conditioning columns c, by number or by name, at least one and not all.
-
-        values : array-like of shape (n_indices,) or (n, n_indices)
-            Their values, in the order of `indices`; n samples give n densities.
-
-        Returns
-        -------
-        conditional : TransformedMixture
-            Over the other columns in ascending order, with ``log_prob``, ``sample``
-            and ``mean``.
-
-        Raises
-        ------
-        TypeError
-            If the transformer does not act on columns one by one, or the density is
-            no Gaussian mixture. Use samples then: draw many, and keep those that are
-            close to the values.
-
-        ValueError
-            If the density of a sample's values is zero.
-
-        See Also
-        --------
-        marginal : The density of some columns.
-        impute : Expectations where values are missing.
-        """
-        return self._joint().condition(self._numbers(indices), values)
+        return self._joint().condition(column_numbers(self, indices), values)
 
     def impute(self, X):
         """Replace missing entries by their expectation given the others.
@@ -628,11 +569,9 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
             known, missing = np.flatnonzero(observed), np.flatnonzero(~observed)
             if not len(known):
                 X[rows] = joint.mean
-                continue
-            starts = range(0, len(rows) if len(missing) else 0, _CHUNK_ROWS)
-            for part in (rows[start : start + _CHUNK_ROWS] for start in starts):
-                given = joint._condition(known, X[np.ix_(part, known)], part)
-                X[np.ix_(part, missing)] = given.mean
+            elif len(missing):
+                given = joint._condition(known, X[np.ix_(rows, known)], rows)
+                X[np.ix_(rows, missing)] = given.mean
         return X
 
     def _joint(self):
@@ -651,18 +590,3 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
         mixture = mixture.marginal(whole.places(columns))
         map_ = whole.select(columns)
         return TransformedMixture(mixture, map_, len(columns), self.image_mass_)
-
-    def _numbers(self, indices):
-        """Return the numbers of columns that are given by number or by name."""
-        is_one = isinstance(indices, str)
-        if isinstance(indices, slice) or not (is_one or np.ndim(indices)):
-            return indices
-        names = [*getattr(self, "feature_names_in_", ())]
-        chosen = [indices] if is_one else [*indices]
-        unknown = [i for i in chosen if isinstance(i, str) and i not in names]
-        if unknown:
-            raise ValueError(
-                f"indices={indices!r} has {unknown[0]!r}, which is none of the names "
-                f"{names} of columns seen in fit. Use these, or numbers."
-            )
-        return [names.index(i) if isinstance(i, str) else i for i in chosen]

@@ -1,5 +1,7 @@
 """A Gaussian mixture behind a map of columns, as a value."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from skgmje._backend import as_generator
@@ -22,6 +24,9 @@ _N_DRAWS, _MOST_NUMBERS = 4096, 2**24
 
 # Of an image with so much mass, what other columns lack does not move expectations.
 _NEARLY_ALL = 0.999
+
+# Mixtures whose expectations are computed at a time.
+_CHUNK = 1024
 
 # From a finite end of an image so far into it.
 _STEPS = 1e-4, 1e-8
@@ -61,8 +66,63 @@ def _inverse(map_, Z):
     return X.reshape(Z.shape)
 
 
+class ClosedFormsMixin(ABC):
+    """Marginals and conditionals of densities behind maps of columns."""
+
+    @abstractmethod
+    def marginal(self, indices):
+        """Return the density of some of the columns, in closed form.
+
+        Parameters
+        ----------
+        indices : int, slice, str or sequence of int or str
+            Which columns, in which order, none of them twice; of an estimator that has
+            seen names also by name.
+
+        Returns
+        -------
+        density : Mixture, TransformedMixture or StackedMixture
+            The first if there is no map; all have ``log_prob`` and ``sample``.
+
+        Raises
+        ------
+        TypeError
+            If there is no closed form: columns are mixed by a transformer, or a density
+            is no Gaussian mixture. Use ``sample`` then.
+        """
+
+    @abstractmethod
+    def condition(self, indices, values):
+        r"""Return the density of the other columns given some, in closed form.
+
+        .. math:: p(t | c) = p(t, c) / \int p(t', c)\, dt'
+
+        Parameters
+        ----------
+        indices : int, slice, str or sequence of int or str
+            The conditioning columns c, at least one and not all.
+
+        values : array-like of shape (n_indices,) or (n, n_indices)
+            Their values, in the order of `indices`; n samples give n densities.
+
+        Returns
+        -------
+        density : Mixture, TransformedMixture or StackedMixture
+            Of the remaining columns in ascending order.
+
+        Raises
+        ------
+        TypeError
+            If there is no closed form, see :meth:`marginal`. By Monte Carlo: draw with
+            ``sample``, and keep the samples that are close to the values.
+
+        ValueError
+            If the density of a sample's values is zero, as outside of bounds.
+        """
+
+
 @settle
-class TransformedMixture:
+class TransformedMixture(ClosedFormsMixin):
     r"""Gaussian mixture behind a map of columns, in the units of the samples.
 
     .. math:: p(x) = q(T(x))\, \prod_j |T_j'(x_j)|\, / \, m
@@ -194,20 +254,30 @@ class TransformedMixture:
         finite = np.isfinite(X).all(axis=-1, keepdims=True)
         return np.where(finite, X, np.nan)[..., : self.n_features], component
 
+    def __getitem__(self, samples):
+        """Return the density of one of n samples, or those of some."""
+        parts = self.mixture[samples], self.map_, self.n_features, self.mass[samples]
+        return TransformedMixture(*parts)
+
     @property
     def mean(self):
         """Expectation in the units of the samples, (n_features,) or (n, n_features).
 
-        By the trapezoidal rule with 145 nodes for each component and column. It may be
-        infinite where a transformer maps infinity to a finite image, which raises
+        By the trapezoidal rule with 145 nodes for each component and column. Where a
+        transformer maps infinity to a finite image, it may be infinite, which raises
         ValueError.
         """
-        columns = [self.marginal([j])._mean() for j in range(self.n_features)]
-        return np.stack(columns, axis=-1)
+        columns = [self.marginal([j]) for j in range(self.n_features)]
+        for column in columns:
+            column._check_tails()
+        if self.mixture.means.ndim == 2:
+            return np.array([column._mean() for column in columns])
+        chunks = [slice(i, i + _CHUNK) for i in range(0, len(self.mass), _CHUNK)]
+        means = [[column[rows]._mean() for rows in chunks] for column in columns]
+        return np.stack([np.concatenate(parts) for parts in means], axis=-1)
 
     def _mean(self):
         """Return the expectation of the only column."""
-        self._check_tails()
         column = self.mixture.marginal([0])
         kind = COVARIANCE_TYPES[column.covariance_type]
         scales = kind.diagonal(column.covariances, column.n_components, 1) ** 0.5
@@ -215,11 +285,10 @@ class TransformedMixture:
         Z = np.moveaxis(column.means + scales * _NODES, (-1, -2), (0, 1))[..., None]
         weights = np.moveaxis(column.weights[..., None] * _SHARES, (-1, -2), (0, 1))
         X = _inverse(self._own, Z)[..., 0]
-        inside = np.isfinite(X)
         if np.min(self.mass) < _NEARLY_ALL:
             weights = weights * np.exp(self._log_unseen(Z))
-        weights = np.where(inside, weights, 0.0)
-        X = np.where(inside, X, 0.0)
+        weights = np.where(np.isfinite(X), weights, 0.0)
+        X = np.where(np.isfinite(X), X, 0.0)
         return (weights * X).sum(axis=(0, 1)) / weights.sum(axis=(0, 1))
 
     def _check_tails(self):
@@ -233,7 +302,7 @@ class TransformedMixture:
             for step in _STEPS
         )
         # Where values grow as fast as the mass beyond them shrinks.
-        if (further >= far).any():
+        if (2 * further > far).any():
             raise ValueError(
                 "The expectation of a column is infinite: its transformer maps "
                 "infinity to a finite image, as PowerTransformer does with powers "
@@ -242,18 +311,6 @@ class TransformedMixture:
             )
 
     def marginal(self, indices):
-        """Return the density of some of the columns.
-
-        Parameters
-        ----------
-        indices : int, slice or sequence of int
-            Which columns, in which order, none of them twice.
-
-        Returns
-        -------
-        marginal : TransformedMixture
-            Of these columns.
-        """
         chosen = check_indices(indices, self.n_features)
         images = self.map_.intervals(self.mixture.n_features)
         bounded = [j for j, image in enumerate(images) if not is_everywhere([image])]
@@ -263,28 +320,6 @@ class TransformedMixture:
         )
 
     def condition(self, indices, values):
-        r"""Return the density of the other columns, given some.
-
-        .. math:: p(t | c) = p(t, c) / \int p(t', c)\, dt'
-
-        Parameters
-        ----------
-        indices : int, slice or sequence of int
-            The conditioning columns c, at least one and not all.
-
-        values : array-like of shape (n_indices,) or (n, n_indices)
-            Their values, in the order of `indices`; n samples give n densities.
-
-        Returns
-        -------
-        conditional : TransformedMixture
-            Over the other columns in ascending order.
-
-        Raises
-        ------
-        ValueError
-            If the density of a sample's values is zero.
-        """
         return self._condition(indices, values)
 
     def _condition(self, indices, values, numbers=None):

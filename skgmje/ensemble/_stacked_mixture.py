@@ -15,7 +15,7 @@ from skgmje.compose._image_mass import draw, mixture_or_none
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
 from skgmje.compose._transformed import TransformedDensity
-from skgmje.compose._transformed_mixture import TransformedMixture
+from skgmje.compose._transformed_mixture import ClosedFormsMixin, TransformedMixture
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import MixtureDensityMixin
 
@@ -134,54 +134,6 @@ def pool(mixtures, weights):
     """Return the weighted average of mixtures as one."""
     mixture = Mixture.mix(mixtures, weights)
     return replace(mixture, weights=mixture.weights / mixture.weights.sum())
-
-
-class ClosedFormsMixin(ABC):
-    """Marginals and conditionals of a stack."""
-
-    @abstractmethod
-    def marginal(self, indices):
-        """Return the density of some of the columns.
-
-        Parameters
-        ----------
-        indices : array-like of int
-            Columns to keep, in the order wanted.
-
-        Returns
-        -------
-        density : Mixture or StackedMixture
-            The former if there is no map; both have ``log_prob(X)`` and ``sample``.
-
-        Raises
-        ------
-        TypeError
-            If a member has no closed form: one in residual coordinates, or of yours
-            that is no Gaussian mixture. Use ``sample`` then.
-        """
-
-    @abstractmethod
-    def condition(self, indices, values):
-        """Return the density of the other columns, given some.
-
-        Parameters
-        ----------
-        indices : array-like of int
-            Columns that are known.
-
-        values : array-like of shape (n_samples, n_indices) or (n_indices,)
-            Their values.
-
-        Returns
-        -------
-        density : Mixture or StackedMixture
-            Of the remaining columns in ascending order, one for each row.
-
-        Raises
-        ------
-        TypeError
-            If a member has no closed form, see :meth:`marginal`.
-        """
 
 
 @settle
