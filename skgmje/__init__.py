@@ -11,6 +11,7 @@ _HOME = {
     "GJEEmbedder": "skgmje.embedding",
     "GMJEEmbedder": "skgmje.embedding",
     "GaussianMixture": "skgmje.mixture",
+    "GaussianMixtureCopula": "skgmje.compose",
     "GrowingNeuralGasMixture": "skgmje.mixture",
     "KernelDecoder": "skgmje.embedding",
     "KernelMixtureDensity": "skgmje.mixture",

@@ -201,6 +201,22 @@ def _as_frame(X):
     return X.to_pandas() if is_arrow else X
 
 
+def column_numbers(estimator, indices):
+    """Return the numbers of columns that are given by number, or by name."""
+    is_one = isinstance(indices, str)
+    if isinstance(indices, slice) or not (is_one or np.ndim(indices)):
+        return indices
+    names = [*getattr(estimator, "feature_names_in_", ())]
+    chosen = [indices] if is_one else [*indices]
+    unknown = [i for i in chosen if isinstance(i, str) and i not in names]
+    if unknown:
+        raise ValueError(
+            f"indices={indices!r} has {unknown[0]!r}, which is none of the names "
+            f"{names} of columns seen in fit. Use these, or numbers."
+        )
+    return [names.index(i) if isinstance(i, str) else i for i in chosen]
+
+
 def as_array(given):
     """Return the numbers of what :func:`as_given` returns."""
     return given if isinstance(given, np.ndarray) else np.asarray(given, np.float64)

@@ -22,9 +22,12 @@ EVERYBODYS = {"_training", "_persistence"} | {
 # Private files of a subject that others import, and why. Who removes an import removes
 # its line; a new line needs a reason that no public name would serve.
 SHARED = {
+    "compose._bijections": "maps of the members of stacks",
+    "compose._image_mass": "which densities are mixtures, and draws from any",
     "compose._marginal_gaussianizer": "the other coordinates extend its base class",
     "compose._residual_coordinates": "a space of the stack, without its package",
     "compose._transformed": "what stacks and detectors build, without its package",
+    "compose._transformed_mixture": "the value, without its package",
     "conditional._base": "predict methods of one mixture for each sample",
     "conditional._models": "fitted p(y|x) as values: embeddings hold them",
     "conditional._source": "how a source is fitted, which embeddings say too",

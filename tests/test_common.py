@@ -8,7 +8,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer, QuantileTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, TransformedDensity
+from skgmje.compose import (
+    GaussianMixtureCopula,
+    MarginalGaussianizer,
+    ResidualCoordinates,
+    TransformedDensity,
+)
 from skgmje.conditional import ConditionalMixtureDensity, MixtureNetwork, NeuralGas
 from skgmje.costs import COSTS
 from skgmje.embedding import (
@@ -170,6 +175,7 @@ TRANSFORMED = [
         ),
         GaussianMixture(),
     ),
+    GaussianMixtureCopula(GaussianMixture()),
 ]
 SMALL_STACK = {**SMALL, "n_members": 2}
 STACKS = [
@@ -210,6 +216,7 @@ NO_ROWS_DRAWN = (
     DensityOutlierDetector,
     GJEEmbedder,
     GMJEEmbedder,
+    GaussianMixtureCopula,
     KernelDecoder,
     MarginalGaussianizer,
     ResidualCoordinates,

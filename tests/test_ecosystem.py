@@ -19,6 +19,7 @@ from skgmje import (
     ConditionalMixtureDensity,
     DensityOutlierDetector,
     GaussianMixture,
+    GaussianMixtureCopula,
     GJEEmbedder,
     GMJEEmbedder,
     GrowingNeuralGasMixture,
@@ -58,6 +59,7 @@ SMALL = {
     "GJEEmbedder": GJEEmbedder(2, **ENCODER),
     "GMJEEmbedder": GMJEEmbedder(2, mixture=GaussianMixture(2), **ENCODER),
     "GaussianMixture": GaussianMixture(2, random_state=0),
+    "GaussianMixtureCopula": GaussianMixtureCopula(GaussianMixture(2, random_state=0)),
     "GrowingNeuralGasMixture": GrowingNeuralGasMixture(
         10, growth=GasGrowth(insertion_interval=20), random_state=0
     ),
@@ -234,7 +236,7 @@ def routing():
 def requesting(name):
     """Return an estimator that asks for weights, and so do its parts."""
     estimator = make(name)
-    if isinstance(estimator, TransformedDensity):
+    if type(estimator) is TransformedDensity:
         estimator.density.set_fit_request(sample_weight=True)
         estimator.transformer.set_fit_request(sample_weight=True)
     return estimator.set_fit_request(sample_weight=True).set_score_request(

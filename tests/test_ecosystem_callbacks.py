@@ -13,6 +13,7 @@ from skgmje import (
     ConditionalMixtureDensity,
     DensityOutlierDetector,
     GaussianMixture,
+    GaussianMixtureCopula,
     GJEEmbedder,
     GMJEEmbedder,
     GrowingNeuralGasMixture,
@@ -91,6 +92,11 @@ STEPS = {name: (estimator, "epoch", 6) for name, estimator in TRAINED.items()} |
         1,
     ),
     "StudentMixture": (StudentMixture(3, **EM), "iteration", 4),
+    "GaussianMixtureCopula": (
+        GaussianMixtureCopula(GaussianMixture()),
+        "fit-density",
+        1,
+    ),
     "TransformedDensity": (
         TransformedDensity(StandardScaler(), GaussianMixture()),
         "fit-density",

@@ -38,7 +38,11 @@ from skgmje import (
 # Inside: an interrupt comes in the middle of a step.
 from skgmje._callbacks import EstimatorMixin
 from skgmje._training._loop import _MixtureNet
-from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
+from skgmje.compose import (
+    GaussianMixtureCopula,
+    MarginalGaussianizer,
+    ResidualCoordinates,
+)
 from skgmje.conditional import TrainedModule, _stack_fit
 from skgmje.em import _em
 from skgmje.embedding import MLP
@@ -71,6 +75,7 @@ ALL = {
     "GJEEmbedder": GJEEmbedder(2, **ENCODER),
     "GMJEEmbedder": GMJEEmbedder(2, mixture=GaussianMixture(2), **ENCODER),
     "GaussianMixture": clone(EM).set_params(n_init=2),
+    "GaussianMixtureCopula": GaussianMixtureCopula(EM),
     "GrowingNeuralGasMixture": GrowingNeuralGasMixture(8, random_state=0, **FIXED),
     "KernelDecoder": KernelDecoder(2, n_components=2, **NET),
     "KernelMixtureDensity": KernelMixtureDensity(

@@ -19,7 +19,12 @@ from sklearn.preprocessing import (
 )
 
 from skgmje import conditional, embedding, mixture
-from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, TransformedDensity
+from skgmje.compose import (
+    GaussianMixtureCopula,
+    MarginalGaussianizer,
+    ResidualCoordinates,
+    TransformedDensity,
+)
 from skgmje.conditional import (
     ConditionalMixtureDensity,
     MemoryBank,
@@ -454,13 +459,20 @@ OTHER_CASES = [
         (IMAGES, np.where(np.arange(80) % 2, IMAGES[:, 0] > 0, -1)),
         {"rank": [2]},
     ),
-    (MarginalGaussianizer(), MOONS, {}),
+    (MarginalGaussianizer(), MOONS, {"bounds": [[(-30, 40), None]]}),
+    (
+        GaussianMixtureCopula(GAUSS),
+        MOONS,
+        {"density": [KernelDensity()], "bounds": [[(-30, 40), None]]},
+    ),
+    (GaussianMixtureCopula(**SEED), MOONS[:80], {"random_state": [1]}),
     (
         TransformedDensity(StandardScaler(), GAUSS),
         MOONS,
         {
             "transformer": [PowerTransformer(), "passthrough"],
             "density": [KernelDensity()],
+            "bounds": [{0: (-30, 40)}],
         },
     ),
     (

@@ -13,6 +13,7 @@ import torch
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_digits
 
+from skgmje.compose import TransformedMixture
 from skgmje.conditional import (
     ConditionalMixtureDensity,
     MixtureNetwork,
@@ -147,6 +148,9 @@ def arrays_of(answer, n):
         for part, n_core in zip(parts, (1, 2, 1, 2), strict=True):
             core = part.shape[part.ndim - n_core :]
             yield np.broadcast_to(part, (n, *core))
+    elif isinstance(answer, TransformedMixture):
+        yield from arrays_of(answer.mixture, n)
+        yield np.broadcast_to(answer.mass, n)
     elif isinstance(answer, Region):
         yield np.broadcast_to(answer.log_threshold, n)
     elif isinstance(answer, tuple):

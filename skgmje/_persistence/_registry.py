@@ -11,6 +11,7 @@ CLASSES = {
     "GJEEmbedder": "skgmje.embedding._gmje.GJEEmbedder",
     "GMJEEmbedder": "skgmje.embedding._gmje.GMJEEmbedder",
     "GaussianMixture": "skgmje.mixture._gaussian_mixture.GaussianMixture",
+    "GaussianMixtureCopula": "skgmje.compose._copula.GaussianMixtureCopula",
     "GrowingNeuralGasMixture": (
         "skgmje.mixture._neural_gas_mixture.GrowingNeuralGasMixture"
     ),

@@ -1,11 +1,15 @@
 """Densities in other coordinates."""
 
+from skgmje.compose._copula import GaussianMixtureCopula
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
 from skgmje.compose._transformed import TransformedDensity
+from skgmje.compose._transformed_mixture import TransformedMixture
 
 __all__ = [
+    "GaussianMixtureCopula",
     "MarginalGaussianizer",
     "ResidualCoordinates",
     "TransformedDensity",
+    "TransformedMixture",
 ]

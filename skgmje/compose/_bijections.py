@@ -46,8 +46,26 @@ class Bijection(ABC):
         """Return the samples whose images are `Z`, samples of the image."""
         return np.asarray(self._transformer.inverse_transform(Z))
 
+    def select(self, columns):
+        """Return the map of some columns, in their order, if each goes its own way."""
+        names = _COLUMN_STATE.get(type_of(self._transformer))
+        if names is None:
+            raise TypeError(
+                f"{self._transformer!r} is not known to act on columns one by one, so "
+                "that marginals and conditionals have no closed form. By Monte Carlo: "
+                "draw with sample(n_samples), and keep the samples that are close to "
+                "the condition. Or use a transformer of columns, such as "
+                "MarginalGaussianizer(), or one for each of them in a "
+                "ColumnTransformer."
+            )
+        return type(self)(_columns_of(self._transformer, names, columns), None)
+
+    def places(self, columns):
+        """Return the columns of the image that belong to columns of the samples."""
+        return columns
+
     def intervals(self, n_features):
-        """Return the image as sorted, disjoint intervals (m, 2) of each column."""
+        """Return the image of each column, sorted intervals (m, 2); None if unknown."""
         return [WHOLE_LINE] * n_features
 
     def contains(self, Z):
@@ -81,6 +99,22 @@ def _plain(transformer):
     vars(plain)["_sklearn_output_config"] = {"transform": "default"}
     vars(plain)["copy"] = True
     return plain
+
+
+def _columns_of(transformer, names, columns):
+    """Return a fitted transformer of some columns, whose state has the names."""
+    part = copy(transformer)
+    part.n_features_in_ = len(columns)
+    for name in names:
+        state = getattr(part, name, None)
+        if isinstance(state, StandardScaler):
+            state = _columns_of(state, _COLUMN_STATE[StandardScaler], columns)
+        elif isinstance(state, list):
+            state = [state[j] for j in columns]
+        elif state is not None:
+            state = state[..., columns]
+        setattr(part, name, state)
+    return part
 
 
 class Power(Bijection):
@@ -223,6 +257,9 @@ class Identity(Bijection):
     def inverse(self, Z):
         return Z
 
+    def select(self, columns):
+        return self
+
 
 class Linear(Bijection):
     """An affine map: one log-determinant for all samples."""
@@ -270,7 +307,7 @@ class Function(Bijection):
         return Z, np.where(np.isfinite(log_det), log_det, -np.inf)
 
     def intervals(self, n_features):
-        return None
+        return [None] * n_features
 
     def contains(self, Z):
         X = self.inverse(Z)
@@ -281,10 +318,22 @@ class Function(Bijection):
 
 
 class Chain(Bijection):
-    """The steps of a pipeline, one after the other."""
+    """Maps one after the other, such as the steps of a pipeline."""
 
-    def __init__(self, transformer, log_det):
-        self._steps = [bijection(step, log_det) for _, step in transformer.steps]
+    def __init__(self, steps):
+        self._steps = steps
+
+    def select(self, columns):
+        parts = []
+        for step in self._steps:
+            parts.append(step.select(columns))
+            columns = step.places(columns)
+        return Chain(parts)
+
+    def places(self, columns):
+        for step in self._steps:
+            columns = step.places(columns)
+        return columns
 
     def forward(self, X):
         return self._each(X, lambda step, rows: step.forward(rows))
@@ -311,7 +360,7 @@ class Chain(Bijection):
     def intervals(self, n_features):
         *first, last = [step.intervals(n_features) for step in self._steps]
         # What steps before leave out, the last one would move.
-        return last if all(map(is_everywhere, first)) else None
+        return last if all(map(is_everywhere, first)) else [None] * n_features
 
     def contains(self, Z):
         inside = np.ones(len(Z), bool)
@@ -326,22 +375,31 @@ class Chain(Bijection):
 
 
 class Blocks(Bijection):
-    """Groups of columns, each with its own transformer."""
+    """Groups of columns, each with its own map: (columns, those of the image, map)."""
 
-    def __init__(self, transformer, log_det):
-        self._blocks = []
-        for name, part, _ in transformer.transformers_:
-            columns = np.asarray(transformer._transformer_to_input_indices[name], int)
-            if len(columns) and part != "drop":
-                out = transformer.output_indices_[name]
-                self._blocks.append((columns, out, bijection(part, log_det)))
-        used = [c for columns, _, _ in self._blocks for c in columns]
-        if sorted(used) != [*range(transformer.n_features_in_)]:
-            raise ValueError(
-                f"ColumnTransformer uses the columns {sorted(map(int, used))} of "
-                f"{transformer.n_features_in_}; a density needs each of them once. Set "
-                "remainder='passthrough', and let no two transformers share columns."
-            )
+    def __init__(self, blocks):
+        self._blocks = blocks
+
+    def select(self, columns):
+        blocks, columns = [], [*columns]
+        for used, _, block in self._blocks:
+            inner = [i for i, column in enumerate(used) if column in columns]
+            at = np.array([columns.index(used[i]) for i in inner], int)
+            if not inner:
+                continue
+            # Of all its columns, they may go together.
+            if len(inner) == len(used):
+                blocks.append((at, at[np.argsort(block.places(inner))], block))
+            else:
+                blocks.append((at, at, block.select(inner)))
+        return Blocks(blocks)
+
+    def places(self, columns):
+        found = {}
+        for used, out, block in self._blocks:
+            place = block.places([*range(len(used))])
+            found |= dict(zip(used, np.asarray(out)[place], strict=True))
+        return [int(found[column]) for column in columns]
 
     def forward(self, X):
         return self._each(X, lambda block, rows: block.forward(rows))
@@ -365,10 +423,8 @@ class Blocks(Bijection):
     def intervals(self, n_features):
         columns = [None] * n_features
         for used, out, block in self._blocks:
-            known = block.intervals(len(used))
-            if known is None:
-                return None
-            columns[out] = known
+            for j, edges in zip(out, block.intervals(len(used)), strict=True):
+                columns[j] = edges
         return columns
 
     def contains(self, Z):
@@ -378,9 +434,7 @@ class Blocks(Bijection):
 
 def is_everywhere(intervals):
     """Return whether an image is known to be the whole space."""
-    return intervals is not None and all(
-        np.array_equal(edges, WHOLE_LINE) for edges in intervals
-    )
+    return all(np.array_equal(edges, WHOLE_LINE) for edges in intervals)
 
 
 def _refuse_clip(scaler):
@@ -429,6 +483,29 @@ def _function(transformer, log_det):
     return known(transformer, log_det)
 
 
+def _chain(transformer, log_det):
+    """Return the bijection of a Pipeline."""
+    return Chain([bijection(step, log_det) for _, step in transformer.steps])
+
+
+def _blocks(transformer, log_det):
+    """Return the bijection of a ColumnTransformer."""
+    blocks = []
+    for name, part, _ in transformer.transformers_:
+        columns = np.asarray(transformer._transformer_to_input_indices[name], int)
+        if len(columns) and part != "drop":
+            out = range(transformer.n_features_in_)[transformer.output_indices_[name]]
+            blocks.append((columns, np.array(out), bijection(part, log_det)))
+    used = [c for columns, _, _ in blocks for c in columns]
+    if sorted(used) != [*range(transformer.n_features_in_)]:
+        raise ValueError(
+            f"ColumnTransformer uses the columns {sorted(map(int, used))} of "
+            f"{transformer.n_features_in_}; a density needs each of them once. Set "
+            "remainder='passthrough', and let no two transformers share columns."
+        )
+    return Blocks(blocks)
+
+
 def type_of(transformer):
     """Return the class in :data:`BIJECTIONS` that a transformer is one of."""
     for cls in type(transformer).__mro__:
@@ -457,6 +534,17 @@ _LINEAR_LOG_DETS = {
     StandardScaler: _divided,
 }
 
+# What the transformers that act on columns one by one know of each.
+_COLUMN_STATE = {
+    MarginalGaussianizer: ("columns_", "bounds_"),
+    MaxAbsScaler: ("scale_",),
+    MinMaxScaler: ("scale_", "min_"),
+    PowerTransformer: ("lambdas_", "_scaler"),
+    QuantileTransformer: ("quantiles_",),
+    RobustScaler: ("center_", "scale_"),
+    StandardScaler: ("mean_", "scale_"),
+}
+
 BIJECTIONS = {
     StandardScaler: Linear,
     MinMaxScaler: Linear,
@@ -468,6 +556,6 @@ BIJECTIONS = {
     MarginalGaussianizer: Counted,
     ResidualCoordinates: LeftOut,
     FunctionTransformer: _function,
-    ColumnTransformer: Blocks,
-    Pipeline: Chain,
+    ColumnTransformer: _blocks,
+    Pipeline: _chain,
 }

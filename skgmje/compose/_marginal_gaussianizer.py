@@ -1,6 +1,7 @@
 """Normal scores of each column, by a smooth density of it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri_exp, stdtr, stdtrit
@@ -11,6 +12,13 @@ from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._sklearn import _fit_context
 from skgmje._standardize import drop_weightless
 from skgmje._validation import TIE_SHARE, check_rows, check_weights
+from skgmje.compose._bounds import (
+    are_inside,
+    as_bounds,
+    check_inside,
+    clip_inside,
+    limits,
+)
 from skgmje.em._select import pool_weights
 
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
@@ -61,21 +69,24 @@ class Shift:
 
 
 class ColumnDensity:
-    """Density of one column: a table inside, Student tails all over."""
+    """Density of one column: a table inside, Student tails where it has no bounds."""
 
-    def __init__(self, units, edges, mass, loc, scale, tail_mass):
+    def __init__(self, units, edges, mass, loc, scale, tail_mass, is_bound):
         self._units = units
         self._edges, self._loc, self._scale = edges, loc, scale
-        self._log_tail = np.log(tail_mass)
         t = (edges - loc) / scale
         below, above = stdtr(_DF, t), stdtr(_DF, -t)
         tail = np.where(t[1:] > 0, -np.diff(above), np.diff(below))
-        self._mass = (1 - tail_mass) * mass + tail_mass * np.maximum(tail, 0.0)
+        # What would be beyond a bound is spread over what is inside.
+        beyond = np.where(is_bound, 0.0, [below[0], above[-1]])
+        share, tail_mass = tail_mass, tail_mass / (tail.sum() + beyond.sum())
+        self._log_tail = np.log(tail_mass)
+        self._mass = (1 - share) * mass + tail_mass * np.maximum(tail, 0.0)
         self._log_height = np.log(self._mass) - np.log(np.diff(edges))
         inner = np.cumsum(self._mass)
         outer = np.cumsum(self._mass[::-1])[::-1]
-        self._cdf = tail_mass * below[0] + np.append(0.0, inner)
-        self._sf = tail_mass * above[-1] + np.append(outer, 0.0)
+        self._cdf = tail_mass * beyond[0] + np.append(0.0, inner)
+        self._sf = tail_mass * beyond[1] + np.append(outer, 0.0)
 
     def forward(self, x):
         """Return normal scores and logarithms of the slope."""
@@ -89,7 +100,9 @@ class ColumnDensity:
         log_cdf = np.log(self._cdf[cell] + part * self._mass[cell])
         log_sf = np.log(self._sf[cell + 1] + (1 - part) * self._mass[cell])
         log_density = self._log_height[cell]
-        outside = (x < self._edges[0]) | (x > self._edges[-1])
+        # Beyond bounds there are no tails.
+        below = (x < self._edges[0]) & (self._cdf[0] > 0)
+        outside = below | ((x > self._edges[-1]) & (self._sf[-1] > 0))
         if outside.any():
             t = (x[outside] - self._loc) / self._scale
             log_tail = self._log_tail + _log_t_tail(np.abs(t))
@@ -145,7 +158,7 @@ def _t_quantile(log_tail):
     return np.where(log_tail < _FAR_TAIL, power, near)
 
 
-def fit_column(x, sample_weight=None):
+def fit_column(x, sample_weight=None, bounds=(-np.inf, np.inf)):
     """Fit the density of a column: kernels and blocks, stacked."""
     values, index = np.unique(x, return_inverse=True)
     counts = np.bincount(index, sample_weight).astype(float)
@@ -159,8 +172,9 @@ def fit_column(x, sample_weight=None):
     tied = 1 - len(values) / n_rows > TIE_SHARE
     cell = _SMALLEST_TIED_CELL if tied else _SMALLEST_CELL
     quartiles = _quantiles(values, counts, np.array([0.25, 0.5, 0.75]))
-    edges = _edges(values, counts, cell)
-    mass = _stacked_mass(values, counts, edges)
+    bounds = (np.asarray(bounds) - loc) / scale
+    edges = _edges(values, counts, cell, bounds)
+    mass = _stacked_mass(values, counts, edges, bounds)
     spread = max((quartiles[2] - quartiles[0]) / 1.35, 0.25)
     return ColumnDensity(
         (float(loc), float(scale)),
@@ -169,6 +183,7 @@ def fit_column(x, sample_weight=None):
         float(quartiles[1]),
         float(_TAIL_SCALE * spread),
         float(min(_TAIL_ROWS / n_rows, 0.5)),
+        np.isfinite(bounds),
     )
 
 
@@ -178,7 +193,8 @@ def _quantiles(values, counts, levels):
     return np.interp(levels * counts.sum(), cumulative, values)
 
 
-def _edges(values, counts, smallest):
+def _edges(values, counts, smallest, bounds):
+    """Return the edges of the table; a bound is the first, or the last."""
     pad = 0.5 * (counts.sum() / 100) ** -0.5
     # Few values need no fine table.
     even = min(_N_EVEN, _FEWEST_EVEN + len(values) // 2)
@@ -186,10 +202,15 @@ def _edges(values, counts, smallest):
     levels = np.linspace(0, 1, min(_N_QUANTILES, len(values) + 1))
     edges = np.unique(np.append(even, _quantiles(values, counts, levels)))
     edges = edges[np.append(True, np.diff(edges) > smallest)]
-    return edges if edges[-1] > values[-1] else np.append(edges, even[-1] + smallest)
+    if edges[-1] <= values[-1]:
+        edges = np.append(edges, even[-1] + smallest)
+    low, high = bounds
+    gap = np.minimum(smallest, 0.5 * np.array([values[0] - low, high - values[-1]]))
+    edges = edges[(edges > low + gap[0]) & (edges < high - gap[1])]
+    return np.concatenate([[low], edges, [high]])[~np.isinf([low, *edges, high])]
 
 
-def _stacked_mass(values, counts, edges):
+def _stacked_mass(values, counts, edges, bounds):
     """Return the masses of the cells under the stack of all kinds."""
     cell = np.searchsorted(edges, values, side="right") - 1
     n_cells = len(edges) - 1
@@ -203,7 +224,8 @@ def _stacked_mass(values, counts, edges):
     seen = seen[seen.sum(axis=1) > 0]
     if len(seen) <= _N_FOLDS:
         seen = np.repeat(total[None], _N_FOLDS + 1, axis=0)
-    masses = np.stack([*_kernel_masses(edges, seen), *_block_masses(edges, seen)])
+    kernels = _kernel_masses(edges, seen, bounds[np.isfinite(bounds)])
+    masses = np.stack([*kernels, *_block_masses(edges, seen)])
     masses = np.concatenate([masses, _normal_masses(edges, seen)[None]])
     widths = np.diff(edges)
     masses = np.maximum(masses, _LEAST_DENSITY * widths)
@@ -213,13 +235,17 @@ def _stacked_mass(values, counts, edges):
     return mass / mass.sum()
 
 
-def _kernel_masses(edges, seen):
-    """Spread the counts of cells by normal distribution functions."""
+def _kernel_masses(edges, seen, bounds):
+    """Spread the counts of cells by normal distributions, reflected at bounds."""
     middle = 0.5 * (edges[1:] + edges[:-1])
     shares = (seen / seen.sum(axis=1, keepdims=True)).T
     for bandwidth in _BANDWIDTHS:
         width = bandwidth * (seen[0].sum() / 1000) ** -0.2
-        spread = np.diff(ndtr((edges[:, None] - middle) / width), axis=0) @ shares
+        centers = [middle, *(2 * bound - middle for bound in bounds)]
+        spread = sum(
+            np.diff(ndtr((edges[:, None] - center) / width), axis=0) @ shares
+            for center in centers
+        )
         yield (spread / spread.sum(axis=0)).T
 
 
@@ -366,14 +392,25 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
     kernel estimates of four bandwidths, Bayesian blocks [1]_ of two costs, and a
     Gaussian, on a table of some 400 cells; Student tails (three degrees of freedom,
     the mass of two samples) make it positive everywhere. So the map is one of the
-    whole line onto itself, unlike that of
+    whole line (or what is inside of its bounds) onto the line, unlike that of
     :class:`~sklearn.preprocessing.QuantileTransformer`, which is flat outside of the
     samples it has seen.
+
+    Parameters
+    ----------
+    bounds : sequence or dict, default=None
+        Bounds of the columns: for each a pair (low, high), in which None stands for no
+        bound, or None for neither; or a dict of those that have bounds, by name, or by
+        number of columns without names. At bounds kernels are reflected, and there are
+        no tails beyond.
 
     Attributes
     ----------
     columns_ : list
         What maps each column, with ``forward(x)`` and ``inverse(z)``.
+
+    bounds_ : list of (float, float)
+        Lower and upper bound of each column, None for no bound; None without `bounds`.
 
     n_features_in_ : int
         Number of features seen during :term:`fit`.
@@ -412,30 +449,43 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
     True
     """
 
-    _parameter_constraints: dict = {}
+    _parameter_constraints: dict = {"bounds": [list, tuple, Mapping, np.ndarray, None]}
+
+    def __init__(self, *, bounds=None):
+        self.bounds = bounds
 
     def _fit(self, X, sample_weight):
         rows, weight = drop_weightless(X, check_weights(sample_weight, X))
         rows = rows.astype(np.float64, copy=False)
-        self.columns_ = [fit_column(column, weight) for column in rows.T]
+        names = getattr(self, "feature_names_in_", None)
+        bounds = np.tile([-np.inf, np.inf], (X.shape[1], 1))
+        self.bounds_ = None
+        if self.bounds is not None:
+            self.bounds_ = as_bounds(self.bounds, X.shape[1], names)
+            bounds = limits(self.bounds_)
+            check_inside(X, bounds, names)
+        pairs = zip(rows.T, bounds, strict=True)
+        self.columns_ = [fit_column(column, weight, pair) for column, pair in pairs]
 
     def inverse_transform(self, Z):
         check_is_fitted(self)
         Z = check_rows(self, Z, reset=False)
         columns = zip(self.columns_, Z.T.astype(np.float64), strict=True)
         X = np.column_stack([density.inverse(z) for density, z in columns])
-        return X.astype(Z.dtype, copy=False)
+        X = X.astype(Z.dtype, copy=False)
+        return X if self._bounds is None else clip_inside(X, limits(self._bounds))
+
+    @property
+    def _bounds(self):
+        """The bounds of the columns, None without; files of before have none."""
+        return getattr(self, "bounds_", None)
 
     def _forward(self, X):
         """Return scores and log-determinants of checked samples."""
         columns = zip(self.columns_, X.T.astype(np.float64), strict=True)
-        pairs = [density.forward(x) for density, x in columns]
+        with np.errstate(divide="ignore"):
+            pairs = [density.forward(x) for density, x in columns]
         Z = np.column_stack([z for z, _ in pairs])
+        if self._bounds is not None:
+            Z[~are_inside(X, limits(self._bounds))] = np.nan
         return Z.astype(X.dtype, copy=False), sum(slope for _, slope in pairs)
-
-    def _select(self, indices):
-        """Return the map of some columns."""
-        part = MarginalGaussianizer()
-        part.columns_ = [self.columns_[j] for j in indices]
-        part.n_features_in_ = len(part.columns_)
-        return part

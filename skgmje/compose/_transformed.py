@@ -1,11 +1,8 @@
 """A density behind a transformer, and its mass on the image of the map."""
 
-import inspect
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import ndtr, ndtri
-from scipy.stats import qmc
 from sklearn import get_config
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
@@ -18,7 +15,6 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skgmje._backend import as_generator
-from skgmje._bridges import as_mixture
 from skgmje._callbacks import DensityEstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
 from skgmje._options import as_asked
@@ -28,23 +24,22 @@ from skgmje._validation import (
     check_count,
     check_rows,
     check_weights,
+    column_numbers,
     like_rows,
     nameless,
 )
 from skgmje._warnings import warn
-from skgmje.compose._bijections import bijection, is_everywhere, type_of
-from skgmje.gaussian._covariance import COVARIANCE_TYPES
-
-# Independently scrambled sets of Sobol points; their scatter is the error.
-_REPLICATES = 8
-_LOG2_POINTS = 13
-
-# Of all or none inside, the standard error is no smaller than one of them.
-_N_POINTS = _REPLICATES * 2**_LOG2_POINTS
-
-# Coordinates that Sobol's sequence has.
-_MAX_NORMALS = 20_000
-
+from skgmje.compose._bijections import Blocks, Chain, bijection, type_of
+from skgmje.compose._bounded_lines import Bounds
+from skgmje.compose._bounds import as_bounds, check_inside, limits
+from skgmje.compose._image_mass import (
+    SMALLEST_MASS,
+    draw,
+    image_mass,
+    mixture_or_none,
+)
+from skgmje.compose._transformed_mixture import ClosedFormsMixin, TransformedMixture
+from skgmje.gaussian._checks import patterns
 
 # Of so many samples, more than this share that do not come back from their images to
 # within this share of a column's spread have lost what tells them apart.
@@ -72,108 +67,6 @@ def warn_about_loss(transformer, bijection, X):
         )
 
 
-class Mass(NamedTuple):
-    """A probability and its standard error."""
-
-    value: float
-    error: float
-
-
-def mixture_or_none(density):
-    """Return a fitted density as a mixture if it is one."""
-    try:
-        return as_mixture(density)
-    except TypeError:
-        return None
-
-
-def image_mass(density, bijection, n_features):
-    """Compute the probability of the image of a map under a fitted density."""
-    intervals = bijection.intervals(n_features)
-    if is_everywhere(intervals):
-        return Mass(1.0, 0.0)
-    mixture = mixture_or_none(density)
-    if mixture is None:
-        return _monte_carlo(density, bijection)
-    if intervals is not None:
-        bounded = [j for j, edges in enumerate(intervals) if not is_everywhere([edges])]
-        if len(bounded) == 1 or COVARIANCE_TYPES[mixture.covariance_type].independent:
-            boxes = [intervals[j] for j in bounded]
-            return Mass(_box_mass(mixture.marginal(bounded), boxes), 0.0)
-    return _quasi_monte_carlo(mixture, bijection)
-
-
-def _box_mass(mixture, boxes):
-    """Sum over components the product over columns of normal probabilities."""
-    means = mixture.means
-    mass = np.ones(mixture.n_components)
-    for j, edges in enumerate(boxes):
-        column = mixture.marginal([j])
-        kind = COVARIANCE_TYPES[column.covariance_type]
-        variances = kind.dense(column.covariances, column.n_components, 1)
-        scores = (edges[:, :, None] - means[:, j]) / np.sqrt(variances[:, 0, 0])
-        # Of a box far above take the upper tails, which are small too.
-        flip = np.where(scores[:, 0] > 0, -1.0, 1.0)
-        tails = ndtr(flip[:, None] * scores)
-        mass = mass * np.abs(tails[:, 1] - tails[:, 0]).sum(axis=0)
-    return float(mixture.weights @ mass)
-
-
-def _quasi_monte_carlo(mixture, bijection):
-    """Count Sobol points of the mixture that are in the image."""
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    n_normals = kind.n_normals(mixture.covariances, mixture.n_features)
-    if n_normals > _MAX_NORMALS:
-        raise ValueError(
-            f"The image's mass takes {n_normals} coordinates; at most {_MAX_NORMALS} "
-            "can be. Use covariance_type='diag', or a transformer onto the whole space."
-        )
-    root = kind.root(mixture.covariances)
-    levels = np.cumsum(mixture.weights)
-    means = np.asarray(mixture.means)
-    shares = []
-    for generator in np.random.default_rng(0).spawn(_REPLICATES):
-        points = qmc.Sobol(n_normals + 1, seed=generator).random_base2(_LOG2_POINTS)
-        # Scrambled points may be 0, which no normal number maps to.
-        points = np.clip(points, 2.0**-40, 1 - 2.0**-40)
-        component = np.searchsorted(levels, points[:, 0] * levels[-1])
-        noise = kind.noise(root, component, ndtri(points[:, 1:]))
-        shares.append(_share_inside(bijection, means[component] + noise))
-    error = np.std(shares, ddof=1) / np.sqrt(_REPLICATES)
-    return Mass(float(np.mean(shares)), max(float(error), 1 / _N_POINTS))
-
-
-def _monte_carlo(density, bijection):
-    """Count samples of a density that is no Gaussian mixture."""
-    share = _share_inside(bijection, draw(density, _N_POINTS, 0)[0])
-    error = float(np.sqrt(share * (1 - share) / _N_POINTS))
-    return Mass(share, max(error, 1 / _N_POINTS))
-
-
-def _share_inside(bijection, Z):
-    """Return the share of points that lie in the image."""
-    with np.errstate(all="ignore"):
-        return float(bijection.contains(Z).mean())
-
-
-def draw(density, n_samples, seed):
-    """Draw from any fitted density, and never from the global random state."""
-    method = getattr(density, "sample", None)
-    if method is not None and "random_state" in inspect.signature(method).parameters:
-        drawn = method(n_samples, random_state=seed)
-    else:
-        mixture = mixture_or_none(density)
-        if mixture is None:
-            raise TypeError(
-                f"{density!r} has no method sample(n_samples, random_state), which "
-                "sampling, and a transformer whose image is not the whole space, need."
-            )
-        drawn = mixture.sample(n_samples, seed)
-    if isinstance(drawn, tuple):
-        return drawn
-    return drawn, np.zeros(n_samples, np.intp)
-
-
 def check_density(density, given, weight=None, *, takes_pipelines=False):
     """Raise if an estimator, which is given so, cannot be fitted as a density."""
     if not callable(getattr(density, "score_samples", None)):
@@ -197,9 +90,6 @@ def check_density(density, given, weight=None, *, takes_pipelines=False):
 
 _LARGEST_SEED = 2**31 - 1
 
-# Below, samples inside the image are too rare to wait for.
-_SMALLEST_MASS = 1e-6
-
 
 def _as_transformer(transformer):
     """Return the transformer that a parameter stands for."""
@@ -214,6 +104,11 @@ def _as_transformer(transformer):
     return FunctionTransformer(feature_names_out="one-to-one")
 
 
+def _takes_bounds(transformer):
+    """Return whether a transformer has bounds of its own."""
+    return "bounds" in transformer.get_params(deep=False)
+
+
 def _has_seen_arrays(density):
     """Return whether names of columns would be news to a fitted density."""
     return hasattr(density, "n_features_in_") and not hasattr(
@@ -221,7 +116,7 @@ def _has_seen_arrays(density):
     )
 
 
-class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
+class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
     r"""Density of the samples, fitted on what a transformer makes of them.
 
     A :class:`~sklearn.pipeline.Pipeline` of a transformer T and a density q scores
@@ -256,10 +151,22 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
         an array, and returns :math:`\log |\det T'(x)|` of each. If there are
         several, a dict from their ``func`` to such functions.
 
+    bounds : sequence or dict, default=None
+        Bounds of the columns: for each a pair (low, high), in which None stands for no
+        bound, or None for neither; or a dict of those that have bounds, by name, or by
+        number of columns without names. Before the transformer, columns are mapped to
+        the whole line: by the logarithm of the distance to a bound, and by normal
+        scores of the share of the way between two. A transformer that has a parameter
+        `bounds`, such as :class:`MarginalGaussianizer`, gets them instead. Scores are
+        of the columns as they are, -inf on the bounds and outside; samples are inside.
+
     Attributes
     ----------
     transformer_ : transformer
         The fitted transformer.
+
+    bounds_ : list of (float, float)
+        Lower and upper bound of each column, None for no bound; None without `bounds`.
 
     density_ : estimator
         The fitted density, of transformed samples.
@@ -279,6 +186,7 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
 
     See Also
     --------
+    GaussianMixtureCopula : Normal scores of each column, and a mixture of them.
     skgmje.mixture.GaussianMixture : A density to transform.
     sklearn.compose.TransformedTargetRegressor : Transforms the target of a regressor.
 
@@ -334,18 +242,29 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
     ... ).fit(np.exp(rng.normal(size=(500, 1))))
     >>> log_normal.score_samples([[1.0], [-1.0]]).round(2)
     array([-0.93,  -inf])
+
+    Bounds do the same, and leave what the other columns say in closed form:
+
+    >>> X = np.exp(rng.normal(size=(500, 1)) + [[0.0, 1.0]])
+    >>> prices = TransformedDensity(
+    ...     "passthrough", GaussianMixture(), bounds=[(0, None), (0, None)]
+    ... ).fit(X)
+    >>> bool(prices.condition([0], [5.0]).mean > 5)
+    True
     """
 
     _parameter_constraints: dict = {
         "transformer": "no_validation",
         "density": "no_validation",
         "log_det": [callable, dict, None],
+        "bounds": [list, tuple, Mapping, np.ndarray, None],
     }
 
-    def __init__(self, transformer, density, *, log_det=None):
+    def __init__(self, transformer, density, *, log_det=None, bounds=None):
         self.transformer = transformer
         self.density = density
         self.log_det = log_det
+        self.bounds = bounds
 
     def get_metadata_routing(self):
         """Tell who asks for `sample_weight`: this estimator, or one of its parts.
@@ -357,11 +276,19 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
         """
         fit = MethodMapping().add(caller="fit", callee="fit")
         router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
-        router.add(transformer=_as_transformer(self.transformer), method_mapping=fit)
-        return router.add(density=self.density, method_mapping=fit)
+        transformer, density = self._parts()
+        router.add(transformer=transformer, method_mapping=fit)
+        return router.add(density=density, method_mapping=fit)
+
+    def _parts(self):
+        """Return the transformer and the density that are to be fitted."""
+        return _as_transformer(self.transformer), self.density
 
     # What files leave out, because it follows from the rest.
     _derived = ("_bijection",)
+
+    # Whether parts ask for weights themselves.
+    _routes = True
 
     @classmethod
     def from_fitted(cls, transformer, density):
@@ -386,7 +313,7 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
         sklearn.exceptions.NotFittedError
             If a part has not been fitted.
         """
-        estimator = cls(transformer, density)
+        estimator = TransformedDensity(transformer, density)
         check_is_fitted(density)
         first = density if isinstance(transformer, str) else transformer
         check_is_fitted(first)
@@ -394,8 +321,8 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
         if hasattr(first, "feature_names_in_"):
             estimator.feature_names_in_ = first.feature_names_in_
         estimator.transformer_ = _as_transformer(transformer)
-        estimator.density_ = density
-        estimator._bijection = bijection(estimator.transformer_)
+        estimator.density_, estimator.bounds_ = density, None
+        estimator._bijection = estimator._as_bijection()
         mass = image_mass(density, estimator._bijection, estimator.n_features_in_)
         estimator._set_mass(mass)
         return estimator
@@ -431,34 +358,57 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
             has no ``score_samples``, is a pipeline, or takes no `sample_weight`.
 
         ValueError
-            If the transformer drops columns, is flat, or has no image of a sample; or
-            the density gives its image less than a millionth.
+            If the transformer drops columns, is flat, or has no image of a sample; if
+            the density gives its image less than a millionth; or if bounds are no
+            bounds of the columns, or a sample is not inside of them.
         """
         with FitTask(self, X, y, sample_weight, n_steps=1) as task:
             rows = check_rows(self, X, reset=True, min_samples=2)
             weight = check_weights(sample_weight, rows)
-            transformer = _as_transformer(self.transformer)
+            transformer, density = self._parts()
             type_of(transformer)
-            transformer = clone(transformer)
-            for_transformer, for_density = self._route(weight)
-            given = as_given(self, X, rows)
+            for_transformer, for_density = self._route(transformer, density, weight)
+            transformer, density = clone(transformer), clone(density)
+            given = self._without_bounds(transformer, as_given(self, X, rows), rows)
             with np.errstate(all="ignore"):
                 self.transformer_ = transformer.fit(given, **for_transformer)
-                self._bijection = bijection(self.transformer_, self.log_det)
+                self._bijection = self._as_bijection(self.log_det)
                 Z, _ = self._bijection.forward_training(rows)
             known = np.isfinite(Z).all(axis=1)
             if not known.all():
                 raise ValueError(
                     f"Sample {known.argmin()} of X, one of {np.sum(~known)}, has no "
-                    f"finite image under {self.transformer!r}. Drop such samples, or "
+                    f"finite image under {transformer!r}. Drop such samples, or "
                     "change the transformer."
                 )
-            warn_about_loss(self.transformer, self._bijection, rows)
-            Z, density = self._image_like(given, Z), clone(self.density)
+            warn_about_loss(transformer, self._bijection, rows)
+            Z = self._image_like(given, Z)
             with task.part(density, "fit-density"):
                 self.density_ = task.learn(object, fit_whole, density, Z, **for_density)
             task.end(self._measure, Z.shape[1])
         return self
+
+    def _without_bounds(self, transformer, X, rows):
+        """Return samples, an array or a frame, as the transformer takes them."""
+        self.bounds_ = None
+        if self.bounds is None:
+            return X
+        names = getattr(self, "feature_names_in_", None)
+        self.bounds_ = as_bounds(self.bounds, rows.shape[1], names)
+        check_inside(rows, limits(self.bounds_), names)
+        if _takes_bounds(transformer):
+            transformer.set_params(bounds=self.bounds_)
+            return X
+        return like_rows(Bounds(limits(self.bounds_)).forward(rows)[0], X)
+
+    def _as_bijection(self, log_det=None):
+        """Return the map of bounds and transformer."""
+        map_ = bijection(self.transformer_, log_det)
+        # Files of before have no bounds.
+        bounds = getattr(self, "bounds_", None)
+        if bounds is None or _takes_bounds(self.transformer_):
+            return map_
+        return Chain([Bounds(limits(bounds)), map_])
 
     def _image_like(self, X, Z):
         """Return images as a frame with the transformer's names, if `X` is a frame."""
@@ -474,18 +424,17 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
     def _measure(self, n_features):
         self._set_mass(image_mass(self.density_, self._bijection, n_features))
 
-    def _route(self, weight):
+    def _route(self, transformer, density, weight):
         """Return what the ``fit`` of transformer and density are passed, two dicts."""
-        is_routed = get_config()["enable_metadata_routing"]
-        given = f"density={self.density!r}"
-        check_density(self.density, given, None if is_routed else weight)
+        is_routed = self._routes and get_config()["enable_metadata_routing"]
+        given = f"density={density!r}"
+        check_density(density, given, None if is_routed else weight)
         if weight is None:
             return {}, {}
         if is_routed:
             routed = process_routing(self, "fit", sample_weight=weight)
             return routed.transformer.fit, routed.density.fit
         weights = {"sample_weight": weight}
-        transformer = _as_transformer(self.transformer)
         takes = has_fit_parameter(transformer, "sample_weight")
         return weights if takes else {}, weights
 
@@ -499,7 +448,7 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
         if "transformer_" in state:
             # Files of before have no `_asked`.
             log_det = getattr(self, "_asked", self).log_det
-            self._bijection = bijection(self.transformer_, log_det)
+            self._bijection = self._as_bijection(log_det)
 
     def _rebuild(self):
         """Try what a file says."""
@@ -507,7 +456,7 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
             self.score_samples(np.zeros((1, self.n_features_in_)))
 
     def _set_mass(self, mass):
-        if mass.value < _SMALLEST_MASS:
+        if mass.value < SMALLEST_MASS:
             raise ValueError(
                 f"The density {self.density_!r} gives the image of "
                 f"{self.transformer_!r} only the mass {mass.value:.2g}. Use a density "
@@ -581,3 +530,63 @@ class TransformedDensity(DensityEstimatorMixin, BaseEstimator):
             X = self._bijection.inverse(Z[inside])
         finite = np.isfinite(X).all(axis=1)
         return X[finite], y[inside][finite]
+
+    def marginal(self, indices):
+        return self._joint().marginal(column_numbers(self, indices))
+
+    def condition(self, indices, values):
+        return self._joint().condition(column_numbers(self, indices), values)
+
+    def impute(self, X):
+        """Replace missing entries by their expectation given the others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples; NaN means missing. One without any value becomes the mean of
+            the density.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            A copy without NaN. Expectations are those of the columns as they are, not
+            images of those of transformed columns.
+
+        Raises
+        ------
+        TypeError
+            As :meth:`condition`.
+
+        ValueError
+            If the values of a sample are outside of the bounds, or have no density.
+        """
+        joint = self._joint()
+        X = check_rows(self, X, reset=False, allow_nan=True).copy()
+        if getattr(self, "bounds_", None) is not None:
+            names = getattr(self, "feature_names_in_", None)
+            check_inside(X, limits(self.bounds_), names)
+        for rows, observed in patterns(X):
+            known, missing = np.flatnonzero(observed), np.flatnonzero(~observed)
+            if not len(known):
+                X[rows] = joint.mean
+            elif len(missing):
+                given = joint._condition(known, X[np.ix_(rows, known)], rows)
+                X[np.ix_(rows, missing)] = given.mean
+        return X
+
+    def _joint(self):
+        """Return the density as a value, whose columns have the order of samples."""
+        check_is_fitted(self)
+        mixture = mixture_or_none(self.density_)
+        if mixture is None:
+            raise TypeError(
+                f"{self.density_!r} is no Gaussian mixture, so that marginals and "
+                "conditionals have no closed form. By Monte Carlo: draw with "
+                "sample(n_samples), and keep the samples that are close to the "
+                "condition. Or use one that is, such as GaussianMixture()."
+            )
+        columns = [*range(self.n_features_in_)]
+        whole = Blocks([(columns, np.array(columns), self._bijection)])
+        mixture = mixture.marginal(whole.places(columns))
+        map_ = whole.select(columns)
+        return TransformedMixture(mixture, map_, len(columns), self.image_mass_)

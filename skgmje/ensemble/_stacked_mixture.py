@@ -10,9 +10,12 @@ from sklearn.mixture import GaussianMixture
 from skgmje._backend import as_generator, from_tensor
 from skgmje._bridges import as_mixture
 from skgmje._settings import settle
+from skgmje.compose._bijections import LeftOut, bijection
+from skgmje.compose._image_mass import draw, mixture_or_none
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
-from skgmje.compose._transformed import TransformedDensity, draw, mixture_or_none
+from skgmje.compose._transformed import TransformedDensity
+from skgmje.compose._transformed_mixture import ClosedFormsMixin, TransformedMixture
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import MixtureDensityMixin
 
@@ -44,55 +47,51 @@ class Part(ABC):
 
 
 class MixturePart(Part):
-    """A Gaussian mixture behind a map."""
+    """A Gaussian mixture, or one behind a map."""
 
-    def __init__(self, mixture, map_=None):
-        self.mixture, self.map_ = mixture, map_
+    def __init__(self, density):
+        self.density = density
+
+    @property
+    def map_(self):
+        """What comes before the mixture; None for nothing."""
+        return getattr(self.density, "map_", None)
 
     def forward(self, X):
         """Return coordinates and log-determinants."""
         X = np.asarray(X, np.float64)
-        return (X, 0.0) if self.map_ is None else self.map_._forward(X)
+        return (X, 0.0) if self.map_ is None else self.map_.forward(X)
 
     def log_prob(self, X):
-        Z, log_det = self.forward(X)
-        return self.mixture.log_prob(Z) + log_det
+        return self.density.log_prob(np.asarray(X, np.float64))
 
     def sample(self, n_samples, generator):
-        Z = self.mixture.sample(n_samples, generator)[0]
-        if self.map_ is None:
-            return Z
-        rows = Z.reshape(-1, Z.shape[-1])
-        return self.map_.inverse_transform(rows).reshape(Z.shape)
+        return self.density.sample(n_samples, generator)[0]
 
     def as_mixture(self):
         if self.map_ is not None:
             raise TypeError(
-                f"The stack has members in the coordinates of {self.map_!r}, so it is "
-                "no Gaussian mixture. Compare it with others by Monte Carlo: "
+                "The stack has members in coordinates of their own, so it is no "
+                "Gaussian mixture. Compare it with others by Monte Carlo: "
                 "skgmje.metrics.monte_carlo_kl, or fit it with spaces=('identity',)."
             )
-        return self.mixture
+        return self.density
 
-    def _columns(self, indices):
-        if self.map_ is None:
-            return None
-        select = getattr(self.map_, "_select", None)
-        if select is None:
+    def marginal(self, indices):
+        self._check_columns()
+        return MixturePart(self.density.marginal(indices))
+
+    def condition(self, indices, values):
+        self._check_columns()
+        return MixturePart(self.density.condition(indices, values))
+
+    def _check_columns(self):
+        if isinstance(self.map_, LeftOut):
             raise TypeError(
                 "The stack has members in residual coordinates, which mix columns: "
                 "marginals and conditionals have no closed form. Fit it with "
                 "spaces=('identity', 'marginal'), or use samples: sample(n)."
             )
-        return select(indices)
-
-    def marginal(self, indices):
-        return MixturePart(self.mixture.marginal(indices), self._columns(indices))
-
-    def condition(self, indices, values):
-        rest = np.setdiff1d(np.arange(self.mixture.n_features), indices)
-        Z, _ = self.marginal(indices).forward(values)
-        return MixturePart(self.mixture.condition(indices, Z), self._columns(rest))
 
 
 class EstimatorPart(Part):
@@ -118,65 +117,23 @@ class EstimatorPart(Part):
             )
         return mixture
 
+    def _closed(self):
+        """Return the part as a value that has closed forms."""
+        if isinstance(self.estimator, TransformedDensity):
+            return MixturePart(self.estimator.marginal(slice(None)))
+        return MixturePart(self.as_mixture())
+
     def marginal(self, indices):
-        return MixturePart(self.as_mixture()).marginal(indices)
+        return self._closed().marginal(indices)
 
     def condition(self, indices, values):
-        return MixturePart(self.as_mixture()).condition(indices, values)
+        return self._closed().condition(indices, values)
 
 
 def pool(mixtures, weights):
     """Return the weighted average of mixtures as one."""
     mixture = Mixture.mix(mixtures, weights)
     return replace(mixture, weights=mixture.weights / mixture.weights.sum())
-
-
-class ClosedFormsMixin(ABC):
-    """Marginals and conditionals of a stack."""
-
-    @abstractmethod
-    def marginal(self, indices):
-        """Return the density of some of the columns.
-
-        Parameters
-        ----------
-        indices : array-like of int
-            Columns to keep, in the order wanted.
-
-        Returns
-        -------
-        density : Mixture or StackedMixture
-            The former if there is no map; both have ``log_prob(X)`` and ``sample``.
-
-        Raises
-        ------
-        TypeError
-            If a member has no closed form: one in residual coordinates, or of yours
-            that is no Gaussian mixture. Use ``sample`` then.
-        """
-
-    @abstractmethod
-    def condition(self, indices, values):
-        """Return the density of the other columns, given some.
-
-        Parameters
-        ----------
-        indices : array-like of int
-            Columns that are known.
-
-        values : array-like of shape (n_samples, n_indices) or (n_indices,)
-            Their values.
-
-        Returns
-        -------
-        density : Mixture or StackedMixture
-            Of the remaining columns in ascending order, one for each row.
-
-        Raises
-        ------
-        TypeError
-            If a member has no closed form, see :meth:`marginal`.
-        """
 
 
 @settle
@@ -305,14 +262,14 @@ class StackedMixture(ClosedFormsMixin):
         logs = logs - logsumexp(logs, axis=0)
         parts = [part.condition(indices, rows) for part in self.parts]
         if values.ndim == 1 and len(parts) == 1 and parts[0].map_ is None:
-            return self.parts[0].mixture.condition(indices, values)
+            return self.parts[0].density.condition(indices, values)
         return _simplest(parts, logs)
 
 
 def _simplest(parts, log_weights):
     """Return a mixture if nothing maps it."""
     if len(parts) == 1 and isinstance(parts[0], MixturePart) and parts[0].map_ is None:
-        return parts[0].mixture
+        return parts[0].density
     return StackedMixture(parts, log_weights)
 
 
@@ -342,7 +299,11 @@ def stack_members(members, weights, groups):
             parts.append(EstimatorPart(member))
         else:
             pooled = pool([mixtures[i] for i in own], share / share.sum())
-            parts.append(MixturePart(pooled, _behind(member)[1]))
+            map_ = _behind(member)[1]
+            if map_ is not None:
+                columns = pooled.n_features
+                pooled = TransformedMixture(pooled, bijection(map_), columns)
+            parts.append(MixturePart(pooled))
     return StackedMixture(parts, np.log(shares)), mixtures
 
 

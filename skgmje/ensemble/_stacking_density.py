@@ -20,11 +20,13 @@ from skgmje._validation import (
     check_count,
     check_rows,
     check_weights,
+    column_numbers,
     like_rows,
     tie_shares,
     warn_about_ties,
 )
 from skgmje._warnings import warn
+from skgmje.compose._transformed_mixture import ClosedFormsMixin
 from skgmje.ensemble._held_out import (
     Fitted,
     Table,
@@ -43,7 +45,6 @@ from skgmje.ensemble._recipe import (
     check_estimators,
 )
 from skgmje.ensemble._stacked_mixture import (
-    ClosedFormsMixin,
     MixturePart,
     group_members,
     stack_members,
@@ -488,11 +489,11 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
 
     def marginal(self, indices):
         check_is_fitted(self)
-        return self._stack.marginal(indices)
+        return self._stack.marginal(column_numbers(self, indices))
 
     def condition(self, indices, values):
         check_is_fitted(self)
-        return self._stack.condition(indices, values)
+        return self._stack.condition(column_numbers(self, indices), values)
 
     @property
     def mixture_(self):

@@ -20,11 +20,8 @@ from skgmje._validation import (
     check_weights,
     mean_score,
 )
-from skgmje.compose._transformed import (
-    TransformedDensity,
-    check_density,
-    mixture_or_none,
-)
+from skgmje.compose._image_mass import mixture_or_none
+from skgmje.compose._transformed import TransformedDensity, check_density
 from skgmje.outlier._union import UnionDensity, fit_union
 
 # Share of outliers that contamination="auto" stands for.

@@ -204,8 +204,11 @@ def check_chain_rule(subject):
     if not (hasattr(density, "marginal") and hasattr(density, "condition")):
         raise SkipTest("there are no methods marginal and condition")
     first, rest = X[:, :1], X[:, 1:]
-    marginal = density.marginal([0])
-    parts = _log_prob(marginal, first) + _log_prob(density.condition([0], first), rest)
+    try:
+        marginal, given = density.marginal([0]), density.condition([0], first)
+    except TypeError as error:
+        raise SkipTest(f"there is no closed form: {error}") from error
+    parts = _log_prob(marginal, first) + _log_prob(given, rest)
     _assert_close(parts, density.score_samples(X), "the sum of the parts", 1e-6)
     points, cell = _grid(2)
     integral = np.exp(density.score_samples(points)).reshape(

@@ -22,11 +22,11 @@ from sklearn.preprocessing import (
 from skgmje import GaussianMixture, TransformedDensity
 
 # Inside: maps, columns and ridges have laws that a fitted transformer averages out.
-from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, _transformed
+from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, _image_mass
 from skgmje.compose._bijections import BIJECTIONS, bijection
+from skgmje.compose._image_mass import draw, image_mass
 from skgmje.compose._marginal_gaussianizer import fit_column
 from skgmje.compose._residual_coordinates import fit_kernel_ridge
-from skgmje.compose._transformed import draw, image_mass
 
 # Laws of every change of variables ----------------------------------------------------
 
@@ -298,7 +298,7 @@ def density(covariance_type, n_features=2):
 def test_closed_form_agrees_with_points(change, covariance_type):
     mixture = density(covariance_type).mixture_
     exact = image_mass(mixture, change, 2)
-    counted = _transformed._quasi_monte_carlo(mixture, change)
+    counted = _image_mass._quasi_monte_carlo(mixture, change)
     assert exact.error == 0
     assert 0 < counted.error < 1e-3
     assert abs(exact.value - counted.value) < 5 * counted.error
@@ -308,7 +308,7 @@ def test_closed_form_agrees_with_points(change, covariance_type):
 def test_points_agree_with_samples(change, covariance_type):
     mixture = density(covariance_type).mixture_
     counted = image_mass(mixture, change, 2)
-    sampled = _transformed._monte_carlo(mixture, change)
+    sampled = _image_mass._monte_carlo(mixture, change)
     assert counted.error < sampled.error
     error = np.hypot(counted.error, sampled.error)
     assert abs(counted.value - sampled.value) < 4 * error

@@ -34,7 +34,11 @@ from skgmje import (
     StackingDensity,
     TransformedDensity,
 )
-from skgmje.compose import MarginalGaussianizer, ResidualCoordinates
+from skgmje.compose import (
+    GaussianMixtureCopula,
+    MarginalGaussianizer,
+    ResidualCoordinates,
+)
 from skgmje.conditional import TrainedModule
 from skgmje.embedding import (
     MLP,
@@ -210,6 +214,8 @@ CASES = {
     "outliers": (DensityOutlierDetector(**SEED),),
     "outliers-given": (DensityOutlierDetector(transformed(StandardScaler()), **SEED),),
     "normal-scores": (MarginalGaussianizer(),),
+    "transformed-bounds": (transformed("passthrough", bounds={0: (-9, 99), 1: None}),),
+    "copula": (GaussianMixtureCopula(bounds=[(-9, None), (-9, 99), None], **SEED),),
     "residuals": (ResidualCoordinates(min_gain=0, gaussianize=True),),
     "stack-conditional": (
         StackingConditionalDensity(

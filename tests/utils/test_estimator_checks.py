@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer, QuantileTransformer, StandardScaler
 from sklearn.utils.fixes import parse_version
 
-from skgmje.compose import TransformedDensity
+from skgmje.compose import GaussianMixtureCopula, TransformedDensity
 from skgmje.ensemble import StackingDensity
 from skgmje.mixture import (
     Codes,
@@ -80,6 +80,7 @@ OURS = [
     (GrowingNeuralGasMixture(), TURNS | UNITS | WEIGHTS),
     (StackingDensity(spaces=("identity",)), TURNS),
     (TransformedDensity(StandardScaler(), GaussianMixture(2)), set()),
+    (GaussianMixtureCopula(GaussianMixture()), TURNS),
     (TransformedDensity(PCA(whiten=True), GaussianMixture()), set()),
     (TransformedDensity(StandardScaler(), KernelDensity()), TURNS),
     (TransformedDensity(PCA(whiten=True), KernelDensity()), WEIGHTS),
@@ -134,7 +135,6 @@ SKIPPED = {
     SklearnGaussianMixture: NO_WEIGHTS,
     BayesianGaussianMixture: NO_WEIGHTS,
     KernelDensity: {"chain_rule"},
-    TransformedDensity: {"chain_rule"},
     PCA: ONLY_SCORES,
     FactorAnalysis: ONLY_SCORES,
     type(make_pipeline(PCA())): ONLY_SCORES,
@@ -154,7 +154,10 @@ def assert_list_of_failures(estimator, failures):
     results = check_density_estimator(estimator, on_fail=None)
     assert [*CHECKS] == [result["check_name"] for result in results]
     assert names(results, "failed") == failures
-    assert names(results, "skipped") == SKIPPED.get(type(estimator), set())
+    # Behind a map that mixes columns there is no closed form.
+    mixes = isinstance(getattr(estimator, "transformer", None), PCA)
+    skipped = {"chain_rule"} if mixes else SKIPPED.get(type(estimator), set())
+    assert names(results, "skipped") == skipped
 
 
 def label(value):

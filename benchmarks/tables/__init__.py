@@ -1,0 +1,1 @@
+"""Tables: bounds, conditions, missing values."""
