@@ -16,6 +16,7 @@ _HOME = {
     "KernelMixtureDensity": "skgmje.mixture",
     "Mixture": "skgmje.gaussian",
     "MixtureClassifier": "skgmje.mixture",
+    "MixtureImputer": "skgmje.impute",
     "StackingConditionalDensity": "skgmje.conditional",
     "StackingDensity": "skgmje.ensemble",
     "StudentMixture": "skgmje.mixture",
