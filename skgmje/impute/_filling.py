@@ -1,45 +1,55 @@
 """Missing entries from their density given the others: means, modes, draws, spreads."""
 
+from functools import partial
+
 import numpy as np
 from scipy.special import ndtri
 
-from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._covariance_type import take_components
+from skgmje.em._missing import conditionals
+from skgmje.gaussian._density import fill_missing
 
 
-def mean(given, numbers):
+def fill(mixture, X, answer, numbers):
+    """Return samples whose missing entries are ``answer(conditionals, numbers)``."""
+    out, holes = X.copy(), np.isnan(X)
+    some = np.flatnonzero(holes.any(axis=1))
+    for part in conditionals(mixture, X[some]):
+        rows = some[part.rows]
+        out[rows] = np.where(holes[rows], answer(part, numbers[rows]), X[rows])
+    return out
+
+
+def fill_modes(mixture, X, numbers):
+    """Return samples whose missing entries are the most probable ones."""
+    return fill_missing(mixture, X, lambda given, rows: given.mode())
+
+
+def mean(part, numbers):
     """Return expectations."""
-    return given.mean
+    return (part.weights[:, None] @ part.means)[:, 0]
 
 
-def mode(given, numbers):
-    """Return the most probable values."""
-    return given.mode()
-
-
-def spread(given, numbers):
+def spread(part, numbers):
     """Return standard deviations."""
-    return np.sqrt(np.diagonal(given.covariance, axis1=-2, axis2=-1))
+    diagonal = np.diagonal(part.covariances, axis1=2, axis2=3)
+    squares = diagonal[part.pattern] + (part.means - mean(part, None)[:, None]) ** 2
+    return np.sqrt((part.weights[:, None] @ squares)[:, 0])
 
 
-def draw(given, numbers):
-    """Return draws that uniform numbers (n, width) decide."""
-    total = np.cumsum(given.weights, axis=-1)
-    component = np.sum(numbers[:, :1] * total[..., -1:] >= total, axis=-1)
-    kind = COVARIANCE_TYPES[given.covariance_type]
-    width = kind.n_normals(given.covariances, given.n_features)
-    normals = ndtri(numbers[:, 1 : width + 1])
-    if given.means.ndim == 3:  # one mixture for each sample
-        component, normals = component[None], normals[None]
-    noise = kind.noise(kind.root(given.covariances), component, normals)
-    draws = take_components(given.means, component) + noise
-    return draws.reshape(len(numbers), -1)
+def draw(part, numbers):
+    """Return draws that uniform numbers (n, 1 + d) decide."""
+    total = np.cumsum(part.weights, axis=1)
+    component = np.sum(numbers[:, :1] * total[:, -1:] >= total, axis=1)
+    roots = np.linalg.cholesky(part.covariances[part.pattern, component])
+    noise = (roots @ ndtri(numbers[:, 1:, None]))[..., 0]
+    return part.means[np.arange(len(component)), component] + noise
 
 
-def numbers_needed(mixture):
-    """Return how many uniform numbers a draw of a sample takes."""
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    return 1 + kind.n_normals(mixture.covariances, mixture.n_features)
+STRATEGIES = {
+    "mean": partial(fill, answer=mean),
+    "sample": partial(fill, answer=draw),
+    "mode": fill_modes,
+}
 
 
 # A generator that has no state but what it is given: SplitMix64.

@@ -1,5 +1,7 @@
 """A transformer that fills in missing values from a Gaussian mixture."""
 
+from functools import partial
+
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
@@ -22,11 +24,8 @@ from skgmje._validation import (
     name_columns,
 )
 from skgmje._warnings import warn
-from skgmje.gaussian._density import fill_missing
 from skgmje.impute._automatic import AutomaticMixture
-from skgmje.impute._filling import draw, mean, mode, numbers_needed, spread, uniforms_of
-
-STRATEGIES = {"mean": mean, "sample": draw, "mode": mode}
+from skgmje.impute._filling import STRATEGIES, fill, spread, uniforms_of
 
 
 class MixtureImputer(
@@ -240,13 +239,13 @@ class MixtureImputer(
         low, high = np.nanmin(self._fit_X, axis=0), np.nanmax(self._fit_X, axis=0)
         self._constants = np.where(low == high, low, np.nan)
 
-    def _fill(self, rows, answer, mixture=None, place=0):
-        """Return samples with answers, of the columns that have values."""
-        mixture = self.mixture_ if mixture is None else mixture
+    def _fill(self, rows, strategy, mixture=None, place=0):
+        """Return samples filled in, of the columns that have values."""
         X = rows[:, self._valued].astype(np.float64)
         X = np.where(np.isnan(X), self._constants, X)
-        numbers = uniforms_of(X, numbers_needed(mixture), self._seed + place)
-        return fill_missing(mixture, X, lambda given, n: answer(given, numbers[n]))
+        numbers = uniforms_of(X, 1 + X.shape[1], self._seed + place)
+        mixture = self.mixture_ if mixture is None else mixture
+        return strategy(mixture, X, numbers=numbers)
 
     def _ask(self, X):
         """Return checked samples to fill in."""
@@ -374,7 +373,7 @@ class MixtureImputer(
             fitted density, as if this were known exactly.
         """
         rows = self._ask(X)
-        mixed = self._fill(rows, spread)
+        mixed = self._fill(rows, partial(fill, answer=spread))
         holes = np.isnan(rows)
         std = np.where(holes[:, self._valued], mixed, 0.0)
         std[:, ~np.isnan(self._constants)] = 0.0
