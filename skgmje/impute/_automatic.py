@@ -17,8 +17,9 @@ N_STARTS = 4
 # Samples that are drawn to learn from, if there are more.
 MAX_SAMPLES = 10_000
 
-# More components are worth their time in up to so many columns only.
-MOST_COMPONENTS, MANY_COLUMNS = 32, 24
+# More components are worth their time in up to so many columns only; and one of fewer
+# samples for each column scores well and fills in badly.
+MOST_COMPONENTS, MANY_COLUMNS, ROWS_PER_COLUMN = 32, 24, 3
 
 # Components are compared long before the last digits of their likelihood.
 ROUGH = {"tol": 1e-2, "max_iter": 30}
@@ -43,7 +44,7 @@ class AutomaticMixture(BaseEstimator):
         }
         size = self.n_components
         if size == "auto":
-            grid = [k for k in N_COMPONENTS if k <= most_components(X.shape[1])]
+            grid = [k for k in N_COMPONENTS if k <= most_components(*X.shape)]
             how = {"covariance_type": "full", "n_components_grid": grid, **ROUGH}
             size = select_mixture(X, **how, **prior, **data).n_components
         first = {"sample_weight": weight, "moments": missing_moments(X, weight)}
@@ -58,9 +59,10 @@ class AutomaticMixture(BaseEstimator):
         return self
 
 
-def most_components(n_features):
-    """Return the largest number of components to try in so many columns."""
-    return max(1.0, MOST_COMPONENTS * min(1.0, (MANY_COLUMNS / n_features) ** 2))
+def most_components(n_samples, n_features):
+    """Return the largest number of components to try."""
+    most = MOST_COMPONENTS * min(1.0, (MANY_COLUMNS / n_features) ** 2)
+    return max(1.0, min(most, n_samples / (ROWS_PER_COLUMN * n_features)))
 
 
 def _some_samples(X, weight, random_state):
