@@ -25,6 +25,7 @@ from skgmje import (
     KernelDecoder,
     KernelMixtureDensity,
     MixtureClassifier,
+    MixtureImputer,
     StackingConditionalDensity,
     StudentMixture,
     TransformedDensity,
@@ -64,6 +65,7 @@ SMALL = {
     "KernelDecoder": KernelDecoder(2, **NETWORK),
     "KernelMixtureDensity": KernelMixtureDensity(3, max_iter=5, random_state=0),
     "MixtureClassifier": MixtureClassifier(random_state=0),
+    "MixtureImputer": MixtureImputer(GaussianMixture(2), random_state=0),
     "StackingConditionalDensity": StackingConditionalDensity(
         ["gp"], n_members=2, **NETWORK
     ),

@@ -18,6 +18,7 @@ from skgmje import (
     GrowingNeuralGasMixture,
     KernelDecoder,
     KernelMixtureDensity,
+    MixtureImputer,
     StackingConditionalDensity,
     TransformedDensity,
 )
@@ -77,6 +78,7 @@ STEPS = {name: (estimator, "epoch", 6) for name, estimator in TRAINED.items()} |
         "iteration",
         4,
     ),
+    "MixtureImputer": (MixtureImputer(GaussianMixture(2)), "fit-density", 1),
     "StackingConditionalDensity": (
         StackingConditionalDensity(["gp"], n_members=2, **NETWORK),
         "part",

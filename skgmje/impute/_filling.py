@@ -32,8 +32,11 @@ def mean(part, numbers):
 def spread(part, numbers):
     """Return standard deviations."""
     diagonal = np.diagonal(part.covariances, axis1=2, axis2=3)
-    squares = diagonal[part.pattern] + (part.means - mean(part, None)[:, None]) ** 2
-    return np.sqrt((part.weights[:, None] @ squares)[:, 0])
+    apart = part.means - mean(part, None)[:, None]
+    size = np.hypot(np.sqrt(diagonal)[part.pattern], apart)
+    # Squares of samples far away would overflow.
+    top = size.max(axis=1, keepdims=True)
+    return np.sqrt(part.weights[:, None] @ (size / top) ** 2)[:, 0] * top[:, 0]
 
 
 def draw(part, numbers):
