@@ -18,7 +18,6 @@ from skgmje import (
     GrowingNeuralGasMixture,
     KernelDecoder,
     KernelMixtureDensity,
-    MixtureImputer,
     StackingConditionalDensity,
     TransformedDensity,
 )
@@ -78,7 +77,6 @@ STEPS = {name: (estimator, "epoch", 6) for name, estimator in TRAINED.items()} |
         "iteration",
         4,
     ),
-    "MixtureImputer": (MixtureImputer(GaussianMixture(2)), "fit-density", 1),
     "StackingConditionalDensity": (
         StackingConditionalDensity(["gp"], n_members=2, **NETWORK),
         "part",

@@ -235,14 +235,16 @@ class MixtureImputer(
         self.mixture_ = as_mixture(density)
         self.density_, self._seed = density, int(seed)
         self.indicator_features_ = np.flatnonzero(np.isnan(rows).any(axis=0))
-        self._valued, (self._fit_X, self._fit_weights) = valued, data
-        low, high = np.nanmin(self._fit_X, axis=0), np.nanmax(self._fit_X, axis=0)
-        self._constants = np.where(low == high, low, np.nan)
+        self._valued, (X, self._fit_weights) = valued, data
+        # Files hold no NaN.
+        self._fit_holes, self._fit_X = np.isnan(X), np.nan_to_num(X)
+        self._levels = np.nanmin(X, axis=0)
+        self._constant = self._levels == np.nanmax(X, axis=0)
 
     def _fill(self, rows, strategy, mixture=None, place=0):
         """Return samples filled in, of the columns that have values."""
         X = rows[:, self._valued].astype(np.float64)
-        X = np.where(np.isnan(X), self._constants, X)
+        X = np.where(np.isnan(X) & self._constant, self._levels, X)
         numbers = uniforms_of(X, 1 + X.shape[1], self._seed + place)
         mixture = self.mixture_ if mixture is None else mixture
         return strategy(mixture, X, numbers=numbers)
@@ -354,7 +356,8 @@ class MixtureImputer(
         if isinstance(density, AutomaticMixture):
             density = AutomaticMixture(density.n_components_, n_starts=1)
         density = seeded(density, int(generator.integers(2**31 - 1)))
-        return as_mixture(fit_whole(density, self._fit_X, sample_weight=weight))
+        X = np.where(self._fit_holes, np.nan, self._fit_X)
+        return as_mixture(fit_whole(density, X, sample_weight=weight))
 
     def uncertainty(self, X):
         """Compute how uncertain each entry is that :meth:`transform` fills in.
@@ -376,7 +379,7 @@ class MixtureImputer(
         mixed = self._fill(rows, partial(fill, answer=spread))
         holes = np.isnan(rows)
         std = np.where(holes[:, self._valued], mixed, 0.0)
-        std[:, ~np.isnan(self._constants)] = 0.0
+        std[:, self._constant] = 0.0
         return self._place(std, np.where(holes, np.nan, 0.0), np.inf)
 
     def get_feature_names_out(self, input_features=None):
