@@ -380,7 +380,8 @@ class MixtureImputer(
         holes = np.isnan(rows)
         std = np.where(holes[:, self._valued], mixed, 0.0)
         std[:, self._constant] = 0.0
-        return self._place(std, np.where(holes, np.nan, 0.0), np.inf)
+        gone = np.where(holes, np.nan, 0.0).astype(rows.dtype)
+        return self._place(std, gone, np.inf)
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the columns of the output.
