@@ -5,9 +5,9 @@ A table filled in with its uncertainty
 
 Claim: where values are missing more often in some samples than in others, a regression
 on the complete samples alone, or on a table filled in once, by column means or by
-conditional means, gives an interval that does not hold what the whole table says. Pooled
-over several tables, each drawn from a density fitted anew, the interval is wider and
-holds it.
+conditional means, gives an interval that does not hold what the whole table says.
+Pooled over several tables, each drawn from a density fitted anew, the interval is wider
+and holds it.
 
 A mixture knows the density of what a sample lacks given what is there: its mean fills
 in, its standard deviation says how well, its draws make tables. Rubin's rules pool what
