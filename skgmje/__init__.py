@@ -17,6 +17,7 @@ _HOME = {
     "KernelMixtureDensity": "skgmje.mixture",
     "Mixture": "skgmje.gaussian",
     "MixtureClassifier": "skgmje.mixture",
+    "MixtureImputer": "skgmje.impute",
     "StackingConditionalDensity": "skgmje.conditional",
     "StackingDensity": "skgmje.ensemble",
     "StudentMixture": "skgmje.mixture",

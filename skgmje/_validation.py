@@ -105,22 +105,24 @@ def check_values(estimator, X, n_samples=None, single=None):
     if empty.any():
         only = "only missing entries (NaN), " if empty.all() else ""
         raise ValueError(
-            f"X has {only}no value in {_named(estimator, empty)}: all {n_samples} "
-            "samples that count are NaN there, and nothing can be learned of it. Drop "
-            "such a column, or give samples that have a value and a positive weight."
+            f"X has {only}no value in {name_columns(estimator, empty)}: all "
+            f"{n_samples} samples that count are NaN there, and nothing can be learned "
+            "of it. Drop such a column, or give samples that have a value and a "
+            "positive weight."
         )
     if single is None:
         single = low == high
         single[single] = (~np.isnan(X[:, single])).sum(axis=0) == 1
     if single.any() and n_samples > 1:
         warn(
-            f"X has a single value in {_named(estimator, single)}, and {n_samples - 1} "
-            "samples without: it tells nothing of a spread, and the density there is "
-            "as narrow as reg_covar. Drop such a column, or give more values.",
+            f"X has a single value in {name_columns(estimator, single)}, and "
+            f"{n_samples - 1} samples without: it tells nothing of a spread, and the "
+            "density there is as narrow as reg_covar. Drop such a column, or give "
+            "more values.",
         )
 
 
-def _named(estimator, chosen):
+def name_columns(estimator, chosen):
     """Return the names of columns, or their numbers if they have none."""
     names = getattr(estimator, "feature_names_in_", None)
     counted = " (counted from 0)" if names is None else ""

@@ -28,6 +28,7 @@ from skgmje.embedding import (
 )
 from skgmje.ensemble import StackingConditionalDensity, StackingDensity
 from skgmje.gaussian import COVARIANCE_TYPES
+from skgmje.impute import MixtureImputer
 from skgmje.mixture import (
     Codes,
     GasGrowth,
@@ -194,6 +195,12 @@ DETECTORS = [
     DensityOutlierDetector(GaussianMixture(), marginal_weight=1),
     DensityOutlierDetector(TransformedDensity(StandardScaler(), KernelDensity())),
 ]
+IMPUTERS = [
+    MixtureImputer(),
+    MixtureImputer(GaussianMixture(2, shrinkage=2), add_indicator=True),
+    MixtureImputer(GaussianMixture(covariance_type="diag"), strategy="mode"),
+    MixtureImputer(strategy="sample", keep_empty_features=True),
+]
 ESTIMATORS = (
     MIXTURES
     + STUDENTS
@@ -206,6 +213,7 @@ ESTIMATORS = (
     + TRANSFORMED
     + STACKS
     + DETECTORS
+    + IMPUTERS
 )
 # The first setting of each estimator; the others are left to the slow tests.
 FIRST = [*{type(e): e for e in reversed(ESTIMATORS)}.values()]
@@ -219,6 +227,7 @@ NO_ROWS_DRAWN = (
     GaussianMixtureCopula,
     KernelDecoder,
     MarginalGaussianizer,
+    MixtureImputer,
     ResidualCoordinates,
     StackingDensity,
     TransformedDensity,

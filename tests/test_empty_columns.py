@@ -128,6 +128,8 @@ def test_empty_column_is_named(name, way):
 
 def test_all_that_take_missing_entries_are_tried():
     takes = {name for name, cls in all_estimators() if _takes_missing(cls)}
+    # It leaves such a column out, with a warning: see tests/impute.
+    takes -= {"MixtureImputer"}
     assert takes == {type(model).__name__ for model in MODELS.values()}
 
 

@@ -22,6 +22,7 @@ from skgmje.datasets import ALIGNMENT_TASKS
 from skgmje.embedding import LOSSES, ImageAugmentation
 from skgmje.ensemble import StackingDensity
 from skgmje.gaussian import Bandwidths, Grams, Mixture, Region, gaussian_log_gram, grams
+from skgmje.impute import pool_estimates
 from skgmje.inspection import DensityDisplay, GraphDisplay, MixtureDisplay
 from skgmje.mixture import GasGrowth, GaussianMixture, GrowingNeuralGasMixture
 from skgmje.neural_gas import GasState
@@ -253,6 +254,9 @@ CALLS = {
             grams(g.rows(), g.rows(3), Bandwidths(g.convert([1, 1]), g.convert([1, 1])))
         ),
     ],
+    "skgmje.impute.pool_estimates": lambda g: pool_estimates(
+        g.rows(), g.convert([[1, 1]] * 24)
+    ),
     "skgmje.metrics.bootstrap_mixture": lambda g: metrics.bootstrap_mixture(
         mixture_of_rows().fit(g.rows()), g.rows(), n_resamples=3, random_state=0
     ),

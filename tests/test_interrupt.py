@@ -29,6 +29,7 @@ from skgmje import (
     KernelDecoder,
     KernelMixtureDensity,
     MixtureClassifier,
+    MixtureImputer,
     StackingConditionalDensity,
     StackingDensity,
     StudentMixture,
@@ -83,6 +84,7 @@ ALL = {
     ),
     "MarginalGaussianizer": MarginalGaussianizer(),
     "MixtureClassifier": MixtureClassifier(2, tol=0, max_iter=8, random_state=0),
+    "MixtureImputer": MixtureImputer(EM, random_state=0),
     "ResidualCoordinates": ResidualCoordinates(),
     "StackingConditionalDensity": StackingConditionalDensity(
         ["gp"], n_members=1, n_folds=2, **NET

@@ -46,6 +46,7 @@ from skgmje.embedding import (
     SIGRegLoss,
 )
 from skgmje.ensemble import StackingConditionalDensity, StackingDensity
+from skgmje.impute import MixtureImputer
 from skgmje.mixture import (
     Codes,
     GasGrowth,
@@ -73,6 +74,9 @@ CONTEXT = RNG.uniform(size=(80, 1))
 BRANCH = RNG.choice([-1.0, 1.0], 80) * np.sqrt(CONTEXT[:, 0])
 BRANCHES = np.column_stack([BRANCH, CONTEXT[:, 0] ** 2])
 BRANCHES += 0.05 * RNG.normal(size=BRANCHES.shape)
+# The same with gaps, and a column without a value.
+HOLES = np.where(np.arange(240).reshape(120, 2) % 7 == 0, np.nan, MOONS)
+HOLES = np.column_stack([HOLES, np.full(120, np.nan)])
 # Columns that the others tell of.
 PARABOLAS = np.column_stack([MOONS, MOONS**2, MOONS[:, :1] * MOONS[:, 1:]])
 PARABOLAS += 0.05 * RNG.normal(size=PARABOLAS.shape)
@@ -466,6 +470,17 @@ OTHER_CASES = [
         {"density": [KernelDensity()], "bounds": [[(-30, 40), None]]},
     ),
     (GaussianMixtureCopula(**SEED), MOONS[:80], {"random_state": [1]}),
+    (
+        MixtureImputer(**SEED),
+        HOLES,
+        {
+            "density": [GAUSS],
+            "strategy": ["sample", "mode"],
+            "add_indicator": [True],
+            "keep_empty_features": [True],
+            "random_state": [1],
+        },
+    ),
     (
         TransformedDensity(StandardScaler(), GAUSS),
         MOONS,

@@ -1,1 +1,1 @@
-"""Tables: bounds, conditions, missing values."""
+"""Tables: missing values, conditions, bounds, measurement errors."""

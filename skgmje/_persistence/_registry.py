@@ -18,6 +18,7 @@ CLASSES = {
     "KernelDecoder": "skgmje.embedding._decoder.KernelDecoder",
     "KernelMixtureDensity": "skgmje.mixture._kernel_mixture.KernelMixtureDensity",
     "MixtureClassifier": "skgmje.mixture._classifier.MixtureClassifier",
+    "MixtureImputer": "skgmje.impute._imputer.MixtureImputer",
     "MarginalGaussianizer": (
         "skgmje.compose._marginal_gaussianizer.MarginalGaussianizer"
     ),
@@ -58,6 +59,7 @@ CLASSES = {
     "StackedConditional": "skgmje.conditional._stack_model.StackedConditional",
     "TargetLogarithm": "skgmje.conditional._member_process.Logarithm",
     "TreeNodes": "skgmje.conditional._member_trees.Nodes",
+    "AutomaticMixture": "skgmje.impute._automatic.AutomaticMixture",
     "AugmentedViews": "skgmje.embedding._views.AugmentedViews",
     "Coordinates": "skgmje.outlier._union.Coordinates",
     "ColumnDensity": "skgmje.compose._marginal_gaussianizer.ColumnDensity",

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import LOG_2PI
+from skgmje._backend import LOG_2PI, softmax
 from skgmje.em._blocks import RowBlocks
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -23,6 +23,9 @@ CHUNK_ROWS = 2048
 # differences from the means there are four times as many. Samples of a group.
 CHUNK_ENTRIES = 2**18
 WIDEST = 256
+
+# Beyond, differences of log-densities have lost their digits.
+FAR = 1e12
 
 # Up to so many features, factorisations of patterns with a common beginning are shared.
 MOST_SWEPT = 16
@@ -134,6 +137,56 @@ def missing_log_prob(kernel, covariance_type, X):
         held = part.held > 0
         out[part.rows[held]] = _normalised(kernel, kind, X, part, 1.0)[0][held]
     return out
+
+
+class Conditionals(NamedTuple):
+    """Densities of what samples lack given the rest: one Gaussian mixture for each."""
+
+    rows: Any
+    weights: Any
+    # Of all features (n, k, d): those that are there have their values.
+    means: Any
+    # Those (p, k, d, d) of the patterns, of what is missing; 1 on other diagonals.
+    covariances: Any
+    pattern: Any
+
+
+def conditionals(mixture, X):
+    """Yield :class:`Conditionals` of some samples in double precision at a time."""
+    d, means = X.shape[1], np.asarray(mixture.means, np.float64)
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    matrices = np.asarray(kind.dense(mixture.covariances, *means.shape), np.float64)
+    matrices = np.broadcast_to(matrices, (len(means), d, d))
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(mixture.weights)
+    masks, inverse = np.unique(np.isnan(X), axis=0, return_inverse=True)
+    order = np.argsort(inverse.ravel(), kind="stable")
+    ranked = inverse.ravel()[order]
+    factorise = _sweep if d <= MOST_SWEPT else _invert
+    step = max(1, 4 * CHUNK_ENTRIES // matrices.size)
+    for begin in range(0, len(masks), step):
+        missing = masks[begin : begin + step]
+        swept, log_det = factorise(matrices, ~missing)
+        both = (missing[:, :, None] & missing[:, None])[:, None]
+        covariances = np.where(both, swept, np.eye(d))
+        first, last = np.searchsorted(ranked, [begin, begin + step])
+        for start in range(first, last, step):
+            rows = order[start : min(start + step, last)]
+            pattern = inverse.ravel()[rows] - begin
+            lacks = missing[pattern][:, None]
+            diff = np.where(lacks, 0.0, X[rows][:, None] - means)
+            known = (swept[pattern] @ diff[..., None])[..., 0]
+            # Of observed features `known` is minus the precision times the difference.
+            with np.errstate(over="ignore", invalid="ignore"):
+                square = (diff * known).sum(axis=2)
+                joint = log_weights + 0.5 * (square - log_det[pattern])
+                weights = softmax(joint, axis=1)
+            far = ~(joint.max(axis=1) > -FAR)
+            if far.any():
+                samples = X[rows[far]]
+                weights[far] = mixture.responsibilities(samples, missing="marginal")
+            complete = np.where(lacks, means + known, X[rows][:, None])
+            yield Conditionals(rows, weights, complete, covariances, pattern)
 
 
 class _Part(NamedTuple):

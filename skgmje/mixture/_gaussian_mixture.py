@@ -40,9 +40,10 @@ from skgmje.em._select import (
 )
 from skgmje.em._start_pool import StartPool
 from skgmje.em._stepwise import blend, implied_stats
-from skgmje.gaussian._checks import check_single, patterns
+from skgmje.gaussian._checks import check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
+from skgmje.gaussian._density import fill_missing
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import (
     MixtureDensityMixin,
@@ -669,17 +670,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         TypeError
             If the fit has a background: it is no Gaussian mixture.
         """
-        X = self._check_predict(X).copy()
-        mixture = self.mixture_
-        for rows, observed in patterns(X):
-            known = np.flatnonzero(observed)
-            missing = np.flatnonzero(~observed)
-            if not len(known):
-                X[rows] = mixture.mean
-            elif len(missing):
-                given = mixture.condition(known, X[np.ix_(rows, known)])
-                X[np.ix_(rows, missing)] = given.mean
-        return X
+        X = self._check_predict(X)
+        return fill_missing(self.mixture_, X, lambda given, rows: given.mean)
 
     def _added(self, X, weight):
         """Return what M-steps add to variances from now on, and what they did add."""

@@ -30,6 +30,7 @@ from skgmje import (
     GrowingNeuralGasMixture,
     KernelDecoder,
     KernelMixtureDensity,
+    MixtureImputer,
     StackingConditionalDensity,
     StackingDensity,
     TransformedDensity,
@@ -211,6 +212,10 @@ CASES = {
     ),
     "classifier": (MixtureClassifier(**SEED),),
     "classifier-several": (MixtureClassifier("auto", **SEED),),
+    "imputer": (MixtureImputer(add_indicator=True, **SEED),),
+    "imputer-given": (
+        MixtureImputer(GaussianMixture(2, **SEED), strategy="sample", **SEED),
+    ),
     "outliers": (DensityOutlierDetector(**SEED),),
     "outliers-given": (DensityOutlierDetector(transformed(StandardScaler()), **SEED),),
     "normal-scores": (MarginalGaussianizer(),),

@@ -1,0 +1,86 @@
+"""Missing entries from their density given the others: means, modes, draws, spreads."""
+
+from functools import partial
+
+import numpy as np
+from scipy.special import ndtri
+
+from skgmje.em._missing import conditionals
+from skgmje.gaussian._density import fill_missing
+
+
+def fill(mixture, X, answer, numbers):
+    """Return samples whose missing entries are ``answer(conditionals, numbers)``."""
+    out, holes = X.copy(), np.isnan(X)
+    some = np.flatnonzero(holes.any(axis=1))
+    for part in conditionals(mixture, X[some]):
+        rows = some[part.rows]
+        out[rows] = np.where(holes[rows], answer(part, numbers[rows]), X[rows])
+    return out
+
+
+def fill_modes(mixture, X, numbers):
+    """Return samples whose missing entries are the most probable ones."""
+    return fill_missing(mixture, X, lambda given, rows: given.mode())
+
+
+def mean(part, numbers):
+    """Return expectations."""
+    return (part.weights[:, None] @ part.means)[:, 0]
+
+
+def spread(part, numbers):
+    """Return standard deviations."""
+    diagonal = np.diagonal(part.covariances, axis1=2, axis2=3)
+    apart = part.means - mean(part, None)[:, None]
+    size = np.hypot(np.sqrt(diagonal)[part.pattern], apart)
+    # Squares of samples far away would overflow.
+    top = size.max(axis=1, keepdims=True)
+    return np.sqrt(part.weights[:, None] @ (size / top) ** 2)[:, 0] * top[:, 0]
+
+
+def draw(part, numbers):
+    """Return draws that uniform numbers (n, 1 + d) decide."""
+    total = np.cumsum(part.weights, axis=1)
+    component = np.sum(numbers[:, :1] * total[:, -1:] >= total, axis=1)
+    roots = np.linalg.cholesky(part.covariances[part.pattern, component])
+    noise = (roots @ ndtri(numbers[:, 1:, None]))[..., 0]
+    return part.means[np.arange(len(component)), component] + noise
+
+
+STRATEGIES = {
+    "mean": partial(fill, answer=mean),
+    "sample": partial(fill, answer=draw),
+    "mode": fill_modes,
+}
+
+
+# A generator that has no state but what it is given: SplitMix64.
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+def _scramble(state):
+    """Return numbers of 64 bits, each of which depends on all bits of the other."""
+    state = (state ^ (state >> np.uint64(30))) * _FIRST
+    state = (state ^ (state >> np.uint64(27))) * _SECOND
+    return state ^ (state >> np.uint64(31))
+
+
+def uniforms_of(X, width, seed):
+    """Return uniform numbers (n, width) that depend on samples, not on their places."""
+    X = X.astype(np.float64)
+    # One bit pattern for zero and for NaN, in whatever memory.
+    bits = np.ascontiguousarray(np.where(np.isnan(X), np.nan, X + 0.0)).view(np.uint64)
+    state = np.full(len(X), seed, np.uint64)
+    for column in bits.T:
+        state = _scramble((state + _STEP) ^ column)
+    # Samples that are alike are told apart by how many came before, or all would
+    # get the same.
+    order = np.argsort(state, kind="stable")
+    ranked = state[order]
+    first = np.searchsorted(ranked, ranked)
+    state[order] += (np.arange(len(X)) - first).astype(np.uint64) * _SECOND
+    steps = np.arange(1, width + 1, dtype=np.uint64) * _STEP
+    mixed = _scramble(_scramble(state)[:, None] + steps)
+    return ((mixed >> np.uint64(11)) + 0.5) * 2.0**-53

@@ -1,0 +1,451 @@
+"""A transformer that fills in missing values from a Gaussian mixture."""
+
+from functools import partial
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    OneToOneFeatureMixin,
+    TransformerMixin,
+    clone,
+)
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+
+from skgmje._bridges import as_mixture
+from skgmje._callbacks import EstimatorMixin, FitTask
+from skgmje._interrupt import fit_whole
+from skgmje._sklearn import StrOptions, _fit_context, _get_output_config
+from skgmje._validation import (
+    check_count,
+    check_rows,
+    check_values,
+    check_weights,
+    name_columns,
+)
+from skgmje._warnings import warn
+from skgmje.impute._automatic import AutomaticMixture
+from skgmje.impute._filling import STRATEGIES, fill, spread, uniforms_of
+
+
+class MixtureImputer(
+    EstimatorMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
+):
+    r"""Fill in missing values from a Gaussian mixture, and tell how uncertain they are.
+
+    What is missing of a sample has, given what is there, a Gaussian mixture for its
+    density,
+
+    .. math:: p(x_m \mid x_o) = \sum_k w_k(x_o)\,
+        N(x_m;\, \mu_{k,m} + \Sigma_{k,mo} \Sigma_{k,oo}^{-1} (x_o - \mu_{k,o}),\,
+        \Sigma_{k,mm} - \Sigma_{k,mo} \Sigma_{k,oo}^{-1} \Sigma_{k,om})
+
+    whose mean, mode or draws are filled in. The mixture is fitted to the incomplete
+    samples by exact EM.
+
+    Parameters
+    ----------
+    density : 'auto' or estimator, default='auto'
+        An estimator of one Gaussian mixture that learns from incomplete samples, such
+        as ``GaussianMixture(3, shrinkage=5)``. 'auto' averages mixtures of full,
+        shrunken covariances from four starts, of as many components as held-out
+        likelihood prefers; of more than 10,000 samples it learns from so many.
+
+    strategy : {'mean', 'sample', 'mode'}, default='mean'
+        What :meth:`transform` fills in. The mean has the smallest squared error, but
+        a table of means varies and correlates as no sample does; 'sample' draws. A
+        draw depends on `random_state` and on the sample, not on its place.
+
+    add_indicator : bool, default=False
+        Whether :meth:`transform` appends a column of zeros and ones for each feature
+        that had missing values in :meth:`fit`, 1 being missing.
+
+    keep_empty_features : bool, default=False
+        Whether columns without any value in :meth:`fit`, of which nothing can be
+        known, are filled with 0. Otherwise they are left out, with a warning.
+
+    random_state : int, RandomState instance or None, default=None
+        Controls starts, folds and draws. Draws are settled in :meth:`fit`: equal calls
+        give equal draws.
+
+    Attributes
+    ----------
+    density_ : Mixture or estimator
+        The fitted density of the columns that have values.
+
+    mixture_ : Mixture
+        The same as a value.
+
+    indicator_features_ : ndarray of int
+        Features that had missing values in :meth:`fit`.
+
+    n_features_in_ : int
+        Number of features seen during :term:`fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during :term:`fit`. Defined only when `X`
+        has feature names that are all strings.
+
+    See Also
+    --------
+    pool_estimates : Estimates of several imputed tables as one.
+    skgmje.mixture.GaussianMixture.impute : Means, from a density fitted already.
+    sklearn.impute.IterativeImputer : One regression for each column, in turns.
+
+    Notes
+    -----
+    Values are taken to be missing at random: whether an entry is missing may depend
+    on what is there, not on the entry itself.
+
+    A sample without any value gets the mean of the density, or a draw from it. A
+    constant column is filled with its value. With ``set_output(transform="pandas")``
+    or ``"polars"`` frames keep their index, and columns their types; of integers
+    those in which something was filled in become floats. The imputer keeps the
+    samples it was fitted to, for :meth:`sample_imputations`.
+
+    References
+    ----------
+    .. [1] Z. Ghahramani and M. I. Jordan, "Supervised learning from incomplete
+       data via an EM approach", 1994.
+    .. [2] D. B. Rubin, "The Bayesian bootstrap", Annals of Statistics 9, 1981.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgmje.impute import MixtureImputer
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 1)) + 0.1 * rng.normal(size=(200, 3))
+    >>> X[::4, 1] = np.nan
+    >>> imputer = MixtureImputer(random_state=0).fit(X)
+    >>> imputer.transform([[1.0, np.nan, 1.0]]).round(1)
+    array([[1., 1., 1.]])
+    >>> imputer.uncertainty([[1.0, np.nan, 1.0]]).round(1)
+    array([[0. , 0.1, 0. ]])
+    """
+
+    _parameter_constraints: dict = {
+        "density": "no_validation",
+        "strategy": [StrOptions(set(STRATEGIES))],
+        "add_indicator": ["boolean"],
+        "keep_empty_features": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        density="auto",
+        *,
+        strategy="mean",
+        add_indicator=False,
+        keep_empty_features=False,
+        random_state=None,
+    ):
+        self.density = density
+        self.strategy = strategy
+        self.add_indicator = add_indicator
+        self.keep_empty_features = keep_empty_features
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None, sample_weight=None):
+        """Fit the density.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples; NaN means missing.
+
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        self : MixtureImputer
+            The fitted imputer.
+
+        Raises
+        ------
+        TypeError
+            If `density` is no Gaussian mixture, or takes no missing values where some
+            are missing, or no `sample_weight`.
+
+        ValueError
+            If there are categories, infinite entries, or no value at all.
+        """
+        with FitTask(self, X, y, sample_weight, n_steps=1) as task:
+            rows = self._check_rows(X, reset=True)
+            weight = check_weights(sample_weight, rows)
+            if weight is not None:
+                rows, weight = rows[weight > 0], weight[weight > 0].astype(np.float64)
+            valued = ~np.isnan(rows).all(axis=0)
+            self._tell_of_columns(rows, valued)
+            some = ~np.isnan(rows).all(axis=1)
+            given = rows[some][:, valued].astype(np.float64)
+            weights = {} if weight is None else {"sample_weight": weight[some]}
+            seed = check_random_state(self.random_state).randint(2**31 - 1)
+            density = self._start_density(given, weights, seed)
+            with task.part(density, "fit-density"):
+                found = task.learn(object, fit_whole, density, given, **weights)
+            task.end(self._store, found, rows, valued, (given, weights), seed)
+        return self
+
+    def _check_rows(self, X, *, reset):
+        refuse_categories(X)
+        least = 2 if reset else 1
+        return check_rows(self, X, reset=reset, allow_nan=True, min_samples=least)
+
+    def _tell_of_columns(self, rows, valued):
+        """Warn of columns of which little can be known, or raise if it is all."""
+        # Numbers that all differ stand for columns of which is told here.
+        known = np.where(valued, rows, np.arange(len(rows))[:, None])
+        check_values(self, known if valued.any() else rows)
+        if not (valued.all() or self.keep_empty_features):
+            warn(
+                f"X has no value in {name_columns(self, ~valued)}, which the output "
+                "leaves out. Drop such a column, or set keep_empty_features=True, "
+                "which fills it with 0."
+            )
+
+    def _start_density(self, X, weights, seed):
+        """Return the density to fit, or raise if it cannot learn from such samples."""
+        density = self.density
+        if isinstance(density, str) and density == "auto":
+            return AutomaticMixture(random_state=seed)
+        if isinstance(density, str) or not hasattr(density, "fit"):
+            raise TypeError(
+                f"density={density!r} is no estimator. Give 'auto', or one such as "
+                "GaussianMixture(3, shrinkage=5)."
+            )
+        if np.isnan(X).any() and not get_tags(density).input_tags.allow_nan:
+            raise TypeError(
+                f"density={density!r} takes no missing values (NaN), and X has some. "
+                "Give 'auto', or a GaussianMixture, or fit to complete samples."
+            )
+        if weights and not has_fit_parameter(density, "sample_weight"):
+            raise TypeError(
+                f"density={density!r} takes no sample_weight. Give 'auto', or a "
+                "GaussianMixture, or fit without weights."
+            )
+        return seeded(density, seed)
+
+    def _store(self, density, rows, valued, data, seed):
+        self.mixture_ = as_mixture(density)
+        self.density_, self._seed = density, int(seed)
+        self.indicator_features_ = np.flatnonzero(np.isnan(rows).any(axis=0))
+        self._valued, (X, self._fit_weights) = valued, data
+        # Files hold no NaN.
+        self._fit_holes, self._fit_X = np.isnan(X), np.nan_to_num(X)
+        self._levels = np.nanmin(X, axis=0)
+        self._constant = self._levels == np.nanmax(X, axis=0)
+
+    def _fill(self, rows, strategy, mixture=None, place=0):
+        """Return samples filled in, of the columns that have values."""
+        X = rows[:, self._valued].astype(np.float64)
+        X = np.where(np.isnan(X) & self._constant, self._levels, X)
+        numbers = uniforms_of(X, 1 + X.shape[1], self._seed + place)
+        mixture = self.mixture_ if mixture is None else mixture
+        return strategy(mixture, X, numbers=numbers)
+
+    def _ask(self, X):
+        """Return checked samples to fill in."""
+        check_is_fitted(self)
+        return self._check_rows(X, reset=False)
+
+    def _place(self, filled, rows, empty=0.0):
+        """Return columns in their places, with those that had no value if wanted."""
+        if not self.keep_empty_features:
+            return filled.astype(rows.dtype, copy=False)
+        out = np.where(np.isnan(rows), np.asarray(empty, rows.dtype), rows)
+        out[:, self._valued] = filled
+        return out
+
+    def transform(self, X):
+        """Fill in missing values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples; NaN means missing.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features_out)
+            The samples without NaN, and indicators with `add_indicator`.
+        """
+        rows = self._ask(X)
+        filled = self._fill(rows, STRATEGIES[self.strategy])
+        out = self._place(filled, rows)
+        if self.add_indicator:
+            holes = np.isnan(rows[:, self.indicator_features_])
+            out = np.hstack([out, holes.astype(out.dtype)])
+        return self._like_frame(out, rows, X)
+
+    def _like_frame(self, out, rows, X):
+        """Return a frame whose columns have the types of `X`, if it was asked for."""
+        wanted = _get_output_config("transform", self)["dense"]
+        if not (hasattr(X, "columns") and type(X).__module__.startswith(wanted)):
+            return out
+        names = [*self.get_feature_names_out()]
+        types = dict(zip(X.columns, X.dtypes, strict=True))
+        whole = ~np.isnan(rows).any(axis=0)
+        keeps = {
+            name: kind
+            for (name, kind), is_whole in zip(types.items(), whole, strict=True)
+            if name in names and (is_whole or "float" in str(kind).lower())
+        }
+        if wanted == "polars":
+            return type(X)(out, schema=names, orient="row").cast(keeps)
+        return type(X)(out, columns=names, index=X.index).astype(keeps)
+
+    def sample_imputations(self, X, n_imputations=20, *, proper=True):
+        """Draw several imputed tables, for estimates that know what was not known.
+
+        Estimate from each, and pool by :func:`pool_estimates`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples; NaN means missing.
+
+        n_imputations : int, default=20
+            Number of tables.
+
+        proper : bool, default=True
+            Whether each table is drawn from a density of its own, fitted to the samples
+            of :meth:`fit` with random weights, exponential ones: the Bayesian
+            bootstrap [2]_. Otherwise all are drawn from the fitted density, as if it
+            were known exactly: quicker, and intervals are too narrow.
+
+        Returns
+        -------
+        tables : ndarray of shape (n_imputations, n_samples, n_features_out)
+            The imputed tables, without indicators. The first are the same whatever
+            `n_imputations`.
+
+        Raises
+        ------
+        TypeError
+            If `density` takes no `sample_weight` and draws are to be proper.
+
+        ValueError
+            If `n_imputations` is no positive integer.
+        """
+        check_count(n_imputations=n_imputations)
+        if proper and not has_fit_parameter(self.density_, "sample_weight"):
+            raise TypeError(
+                f"density={self.density!r} takes no sample_weight, which proper draws "
+                "need. Give 'auto', or a GaussianMixture, or set proper=False."
+            )
+        rows, tables = self._ask(X), []
+        for place in range(n_imputations):
+            mixture = self._resample(place) if proper else self.mixture_
+            filled = self._fill(rows, STRATEGIES["sample"], mixture, place)
+            tables.append(self._place(filled, rows))
+        return np.stack(tables)
+
+    def _resample(self, place):
+        """Return the mixture of a Bayesian bootstrap."""
+        generator = np.random.default_rng([self._seed, place])
+        weight = generator.standard_exponential(len(self._fit_X))
+        weight *= self._fit_weights.get("sample_weight", 1.0)
+        weight *= len(weight) / weight.sum()
+        density = self.density_
+        if isinstance(density, AutomaticMixture):
+            density = AutomaticMixture(density.n_components_, n_starts=1)
+        density = seeded(density, int(generator.integers(2**31 - 1)))
+        X = np.where(self._fit_holes, np.nan, self._fit_X)
+        return as_mixture(fit_whole(density, X, sample_weight=weight))
+
+    def uncertainty(self, X):
+        """Compute how uncertain each entry is that :meth:`transform` fills in.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples; NaN means missing.
+
+        Returns
+        -------
+        std : ndarray of shape (n_samples, n_features_out)
+            Standard deviation of each missing entry given what is there of its sample,
+            in the units of `X`, without indicators; 0 for entries that are there, and
+            infinite in columns that had no value in :meth:`fit`. It is that of the
+            fitted density, as if this were known exactly.
+        """
+        rows = self._ask(X)
+        mixed = self._fill(rows, partial(fill, answer=spread))
+        holes = np.isnan(rows)
+        std = np.where(holes[:, self._valued], mixed, 0.0)
+        std[:, self._constant] = 0.0
+        gone = np.where(holes, np.nan, 0.0).astype(rows.dtype)
+        return self._place(std, gone, np.inf)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns of the output.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the columns of `X`, if it has none of its own.
+
+        Returns
+        -------
+        names : ndarray of str
+            Those of `X` that are kept, then ``missingindicator_`` and the name for
+            each indicator.
+        """
+        check_is_fitted(self)
+        names = super().get_feature_names_out(input_features)
+        kept = names if self.keep_empty_features else names[self._valued]
+        if not self.add_indicator:
+            return kept
+        flags = [f"missingindicator_{names[j]}" for j in self.indicator_features_]
+        return np.array([*kept, *flags], dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.non_deterministic = self.strategy == "sample"
+        return tags
+
+
+def seeded(density, seed):
+    """Return a clone of an estimator that draws the same numbers again."""
+    density = clone(density)
+    if "random_state" in density.get_params():
+        density.set_params(random_state=seed)
+    return density
+
+
+def refuse_categories(X):
+    """Raise if columns hold categories or words."""
+    named = getattr(X, "columns", None)
+    if named is not None:
+        kinds = zip(named, X.dtypes, strict=True)
+        odd = [name for name, kind in kinds if _is_category(X[name], kind)]
+    else:
+        kind = getattr(getattr(X, "dtype", None), "kind", "")
+        known = isinstance(X, list | tuple) or kind in ("O", "U", "S")
+        odd = ["X"] if known and _has_words(X) else []
+    if odd:
+        raise ValueError(
+            f"Columns {odd[:5]} hold categories or words, and MixtureImputer fills in "
+            "numbers. Leave such columns to SimpleImputer(strategy='most_frequent') by "
+            "a ColumnTransformer, or encode them first."
+        )
+
+
+def _is_category(column, kind):
+    """Return whether the column of a frame is one of categories or words."""
+    if str(kind).lower().startswith(("categor", "enum")):
+        return True
+    words = str(kind).lower().startswith(("object", "str"))
+    return words and _has_words(column)
+
+
+def _has_words(values):
+    """Return whether some values are words."""
+    return any(isinstance(v, str | bytes) for v in np.array(values, object).ravel())
