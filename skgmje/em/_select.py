@@ -24,6 +24,7 @@ from skgmje.em._missing import (
     missing_moments,
     row_mean,
 )
+from skgmje.em._noise import noisy_log_prob
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._mixture import Mixture
@@ -442,8 +443,10 @@ def _bound(result):
     return result.stats.log_likelihood / result.stats.weight
 
 
-def joint_log_prob(density, X):
+def joint_log_prob(density, X, noise=None):
     """Return log-densities of samples (n,), NaN being missing."""
+    if noise is not None:
+        return noisy_log_prob(density, X, noise)
     if not (isinstance(density, Mixture) and has_missing(X)):
         return density.log_prob(X, missing="marginal")
     kernel = make_kernel(density, density.mean)
@@ -597,9 +600,12 @@ def _held_out(X, weights, train, labels, covariance_type, shrinkage, judge, em_p
     first |= common | {"sample_weight": _rows(start_weight, train)}
     start = first_parameters(X[train], labels, covariance_type, **first)
     common["model"] = covariance_type
+    test, given = _test_rows(train), ()
+    noise = params.pop("noise", None)
+    if noise is not None:
+        common["noise"], given = noise[train], (noise[test],)
     result = expectation_maximization(X[train], start, **common, **params)
-    test = _test_rows(train)
-    log_prob = judge(result.density, X[test])
+    log_prob = judge(result.density, X[test], *given)
     score = np.average(log_prob, weights=_rows(sample_weight, test))
     return _HeldOut(float(score), result.mixture, log_prob)
 
