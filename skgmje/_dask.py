@@ -30,10 +30,10 @@ class DaskRows(RowBlocks):
     def beside(self, noise):
         noise = _beside(self.array, noise, "noise", 2, 3)
         d = self.array.shape[1]
-        if noise.shape[1:] not in ((d,), (d, d)):
+        if noise.shape[1:] not in ((d,), (d, d)) or noise.dtype.kind not in "fiub":
             raise ValueError(
-                f"noise has the shape {noise.shape}; it must hold {d} variances, or a "
-                f"{d} x {d} covariance, of each sample of X."
+                f"noise has the shape {noise.shape} and the type {noise.dtype}; it "
+                f"must hold {d} variances, or a {d} x {d} covariance, of each sample."
             )
         n_columns = d ** (noise.ndim - 1)
         drop = [*range(2, noise.ndim)]

@@ -14,6 +14,12 @@ from skgmje.gaussian._passes import log_prob, responsibilities
 # Entries of the matrices of all components that are factorised at a time.
 CHUNK_ENTRIES = 2**18
 
+# Products of numbers do not overflow whose logarithms add to less.
+LOG10_LARGEST = 300
+
+# What overflows, samples far away, is found and computed again.
+_own_overflow = np.errstate(over="ignore", invalid="ignore")
+
 # Rounding of a singular covariance may leave it such negative eigenvalues, as a share
 # of the largest, and such differences between its halves.
 ROUNDING = 1e-6
@@ -122,6 +128,8 @@ class NoisyPart(NamedTuple):
         sums = weighted.sum(axis=2).T
         inner = weighted.transpose(1, 0, 2) @ pull.transpose(1, 2, 0)
         precision = np.zeros_like(inner)
+        if self.whiten.shape[3] < share.shape[1]:
+            share = share.sum(axis=1, keepdims=True)
         for j in range(len(pull)):
             row = self.whiten[j, : j + 1]
             product = (row * share).transpose(1, 0, 2) @ row.transpose(1, 2, 0)
@@ -156,10 +164,13 @@ class NoisyPart(NamedTuple):
         mean = np.einsum("ikn,kn->in", each, share)
         if not return_cov:
             return mean.T[:, None]
-        maps = np.einsum("cikn,kij->cjkn", self.whiten, S)
+        lower = np.tri(len(S.T), dtype=bool)[:, :, None, None]
+        maps = np.einsum("cikn,kij->cjkn", np.where(lower, self.whiten, 0.0), S)
         own = S.transpose(1, 2, 0)[..., None] - np.einsum("cikn,cjkn->ijkn", maps, maps)
-        each -= mean[:, None]
-        spread = np.einsum("ijkn,kn->nij", own + each[:, None] * each, share)
+        # What has no share may be so far away that squares overflow.
+        each = (each - mean[:, None]) * np.sqrt(share)
+        spread = np.einsum("ijkn,kn->nij", own, share)
+        spread += np.einsum("ikn,jkn->nij", each, each)
         return np.concatenate([mean.T[:, None], spread], axis=1)
 
 
@@ -173,62 +184,74 @@ def noisy_parts(kernel, kind, X, gaps):
         noise = gaps.noise[start : start + step]
         noise = noise if noise.ndim == 3 else noise[:, :, None] * np.eye(d)
         whiten, log_det = _factorise(matrices, noise, observed, gaps.work)
-        log_det += observed.sum(axis=1) * LOG_2PI
+        log_det += observed @ np.full(d, LOG_2PI)
         first, last = np.searchsorted(gaps.pattern, [start, start + len(observed)])
         for begin in range(first, last, step):
             some = slice(begin, min(begin + step, last))
             rows, pattern = gaps.rows[some], gaps.pattern[some] - start
             own, own_log_det = whiten, log_det
-            if last - first > len(observed):
+            if 1 < len(observed) < last - first:
                 # Samples share what has been factorised.
-                own, own_log_det = whiten[..., pattern], log_det[:, pattern]
-            x = np.where(observed[pattern], X[rows[:, 0]], 0.0).T
+                own = whiten.take(pattern, axis=3)
+                own_log_det = log_det.take(pattern, axis=1)
+            x = np.ascontiguousarray(X.take(rows[:, 0], axis=0).T, np.float64)
+            x[np.isnan(x)] = 0.0
             shape = d, n_components, len(rows)
             diff, white = (buffer(gaps.work, name, shape) for name in ("diff", "white"))
             np.subtract(x[:, None], kernel.means.T[:, :, None], out=diff)
             for j in range(d):
                 factors = own[j, : j + 1], diff[: j + 1]
                 np.einsum("ckn,ckn->kn", *factors, out=white[j])
-            joint = np.einsum("ckn,ckn->kn", white, white) + own_log_det
-            joint = kernel.log_weights - 0.5 * joint.T
+            joint = np.einsum("ckn,ckn->kn", white, white)
+            joint += own_log_det
+            joint *= -0.5
+            joint += kernel.log_weights[:, None]
             given = own, white, matrices, noise, pattern, diff
-            yield NoisyPart(rows, joint[:, None], *given)
+            yield NoisyPart(rows, joint.T[:, None], *given)
 
 
 def _factorise(matrices, noise, observed, work):
-    """Return W (d, d, k, p) of all sums T of pairs, and log-determinants (k, p)."""
+    """Return W (d, d, k, p) of the sums T of all pairs, and log |T| (k, p)."""
     d = observed.shape[1]
     shape = d, d, len(matrices), len(noise)
-    total, inverse = (buffer(work, name, shape) for name in ("total", "inverse"))
+    found = buffer(work, "found", shape)
     product = buffer(work, "product", shape[1:])
-    pairs = matrices.transpose(1, 2, 0)[..., None], noise.transpose(1, 2, 0)[:, :, None]
-    np.add(*pairs, out=total)
+    noise = np.ascontiguousarray(noise.transpose(1, 2, 0))
+    for i in range(d):
+        np.add(matrices[:, i, i:].T[..., None], noise[i, i:, None], out=found[i, i:])
     seen = observed.T[:, None]
     if not seen.all():
         # What is missing stands alone, and then falls out.
         both = seen[:, None] & seen
-        np.copyto(total, np.eye(d)[:, :, None, None], where=~both)
+        np.copyto(found, np.eye(d)[:, :, None, None], where=~both)
     for j in range(d):
-        scale = inverse[j, j]
-        np.sqrt(positive(total[j, j]), out=total[j, j])
-        np.divide(1.0, total[j, j], out=scale)
-        row = total[j, j + 1 :]
-        row *= scale
-        inverse[j, :j] *= scale
-        # Rows of the upper Cholesky factor, and of its inverse's transpose.
+        scale = found[j, j]
+        np.sqrt(positive(scale), out=scale)
+        np.divide(1.0, scale, out=scale)
+        found[j, :j] *= scale
+        # Right of the diagonal the upper Cholesky factor, with a minus; left of it W.
+        row = found[j, j + 1 :]
+        row *= -scale
         for i, factor in enumerate(row, j + 1):
-            rest = np.multiply(total[j, i:], factor, out=product[: d - i])
-            total[i, i:] -= rest
-            done = np.multiply(inverse[j, : j + 1], factor, out=product[: j + 1])
-            np.negative(done[j], out=inverse[i, j])
-            inverse[i, :j] -= done[:j]
+            found[i, i:] -= np.multiply(found[j, i:], factor, out=product[: d - i])
+            found[i, :j] += np.multiply(found[j, :j], factor, out=product[:j])
+            np.multiply(scale, factor, out=found[i, j])
     i = np.arange(d)
-    log_det = 2 * np.log(total[i, i]).sum(axis=0)
+    log_det = -2 * _sum_of_logs(found[i, i])
     if not seen.all():
-        inverse[i, i] *= seen
-    return inverse, log_det
+        found[i, i] *= seen
+    return found, log_det
 
 
+def _sum_of_logs(values):
+    """Return sums of logarithms over the first axis: of products, which are fewer."""
+    ends = np.log10([values.min(), values.max()])
+    size = max(1, int(LOG10_LARGEST / max(1.0, *np.abs(ends))))
+    starts = range(0, len(values), size)
+    return sum(np.log(values[i : i + size].prod(axis=0)) for i in starts)
+
+
+@_own_overflow
 def noisy_stats(kernel, covariance_type, X, sample_weight, temper, reg_covar, gaps):
     """Return the exact statistics of samples with noise."""
     given = X, sample_weight, temper, reg_covar, gaps
@@ -244,6 +267,7 @@ def _scored(mixture, X, noise):
         yield part, log_norm[:, 0], resp
 
 
+@_own_overflow
 def noisy_log_prob(mixture, X, noise):
     """Return the log-densities of samples with noise, (n,)."""
     out = np.empty(len(X))
@@ -252,6 +276,7 @@ def noisy_log_prob(mixture, X, noise):
     return out
 
 
+@_own_overflow
 def noisy_responsibilities(mixture, X, noise):
     """Return the posterior weights of the components of samples with noise, (n, k)."""
     out = np.empty((len(X), mixture.n_components))
@@ -260,6 +285,7 @@ def noisy_responsibilities(mixture, X, noise):
     return out
 
 
+@_own_overflow
 def denoise(mixture, X, noise, *, return_cov=False):
     """Return expectations of samples without noise (n, 1, d), then covariances."""
     out = np.empty((len(X), 1 + return_cov * X.shape[1], X.shape[1]))
