@@ -162,8 +162,9 @@ def _beside(X, values, name, *n_axes):
         for a, b in zip(values.chunks[0], X.chunks[0], strict=True)
     )
     if values.ndim not in n_axes or not same:
+        chunks = "X.chunks[:1]" if values.ndim == 1 else "{0: X.chunks[0]}"
         raise ValueError(
             f"{name} of shape {values.shape} has other chunks than the rows of X of "
-            f"shape {X.shape}. Call {name}.rechunk({{0: X.chunks[0]}})."
+            f"shape {X.shape}. Call {name}.rechunk({chunks})."
         )
     return values.rechunk(dict.fromkeys(range(1, values.ndim), -1))

@@ -79,6 +79,7 @@ class Gaps(NamedTuple):
     rows: Any
     held: Any
     work: dict
+    # Of patterns, which come last: (d, p) or (d, d, p).
     noise: Any = None
 
 
@@ -92,7 +93,7 @@ def find_gaps(X, noise=None):
     counts = np.bincount(inverse)
     width = min(WIDEST, -(-len(X) // (2 * len(counts))))
     if noise is not None:
-        width, noise = 1, noise[first]
+        width, noise = 1, np.ascontiguousarray(np.moveaxis(noise[first], 0, -1))
     n_groups = -(-counts // width)
     order = np.argsort(inverse, kind="stable")
     # The place of a sample among all slots: its pattern's begin after whole groups.

@@ -101,11 +101,11 @@ class NoisyPart(NamedTuple):
     #: W (d, d, k, n), lower triangles, where k may be one; and white (d, k, n).
     whiten: Any
     white: Any
-    #: S (k, d, d), the noise of patterns, and the pattern of each sample.
+    #: S (k, d, d), the noise of patterns (d, d, p), and the pattern of each sample.
     matrices: Any
     noise: Any
     pattern: Any
-    diff: Any
+    work: dict
 
     @property
     def held(self):
@@ -115,16 +115,16 @@ class NoisyPart(NamedTuple):
     def pull(self):
         """Return the inverses of T times the differences from the means, (d, k, n)."""
         # The differences themselves are of no more use.
-        for j in range(len(self.white)):
-            factors = self.whiten[j:, j], self.white[j:]
-            np.einsum("ckn,ckn->kn", *factors, out=self.diff[j])
-        return self.diff
+        pull = buffer(self.work, "diff", self.white.shape)
+        for j, out in enumerate(pull):
+            np.einsum("ckn,ckn->kn", self.whiten[j:, j], self.white[j:], out=out)
+        return pull
 
     def moments(self, resp, reg_covar):
         """Return sums of what is expected less the means, and second moments."""
         # The expectation is S W' W (x - m), the covariance S - S W' W S.
         share, pull = resp[:, 0].T, self.pull()
-        weighted = pull * share
+        weighted = np.multiply(pull, share, out=self.white)
         sums = weighted.sum(axis=2).T
         inner = weighted.transpose(1, 0, 2) @ pull.transpose(1, 2, 0)
         precision = np.zeros_like(inner)
@@ -132,8 +132,10 @@ class NoisyPart(NamedTuple):
             share = share.sum(axis=1, keepdims=True)
         for j in range(len(pull)):
             row = self.whiten[j, : j + 1]
-            product = (row * share).transpose(1, 0, 2) @ row.transpose(1, 2, 0)
-            precision[:, : j + 1, : j + 1] += product
+            shape = j + 1, *share.shape
+            weighted = np.multiply(row, share, out=buffer(self.work, "product", shape))
+            own = weighted.transpose(1, 0, 2) @ row.transpose(1, 2, 0)
+            precision[:, : j + 1, : j + 1] += own
         S, counts = self.matrices, share.sum(axis=1)
         known, i = S @ precision, np.arange(len(pull))
         second = counts[:, None, None] * S + (S @ inner - known) @ S
@@ -147,7 +149,7 @@ class NoisyPart(NamedTuple):
         for group in np.nonzero(lost)[0]:
             x = X[self.rows[group, 0]]
             seen = np.flatnonzero(~np.isnan(x))
-            total = self.matrices + self.noise[self.pattern[group]]
+            total = self.matrices + self.noise[:, :, self.pattern[group]]
             total = np.broadcast_to(total, (kernel.n_components, *total.shape[1:]))
             parts = kernel.means[:, seen], total[:, seen][:, :, seen]
             loops = COVARIANCE_TYPES["full"].loops(
@@ -181,8 +183,8 @@ def noisy_parts(kernel, kind, X, gaps):
     step = max(1, CHUNK_ENTRIES // (n_components * d * d))
     for start in range(0, len(gaps.observed), step):
         observed = gaps.observed[start : start + step]
-        noise = gaps.noise[start : start + step]
-        noise = noise if noise.ndim == 3 else noise[:, :, None] * np.eye(d)
+        noise = gaps.noise[..., start : start + step]
+        noise = noise if noise.ndim == 3 else noise * np.eye(d)[:, :, None]
         whiten, log_det = _factorise(matrices, noise, observed, gaps.work)
         log_det += observed @ np.full(d, LOG_2PI)
         first, last = np.searchsorted(gaps.pattern, [start, start + len(observed)])
@@ -206,17 +208,16 @@ def noisy_parts(kernel, kind, X, gaps):
             joint += own_log_det
             joint *= -0.5
             joint += kernel.log_weights[:, None]
-            given = own, white, matrices, noise, pattern, diff
+            given = own, white, matrices, noise, pattern, gaps.work
             yield NoisyPart(rows, joint.T[:, None], *given)
 
 
 def _factorise(matrices, noise, observed, work):
     """Return W (d, d, k, p) of the sums T of all pairs, and log |T| (k, p)."""
     d = observed.shape[1]
-    shape = d, d, len(matrices), len(noise)
+    shape = d, d, len(matrices), len(observed)
     found = buffer(work, "found", shape)
     product = buffer(work, "product", shape[1:])
-    noise = np.ascontiguousarray(noise.transpose(1, 2, 0))
     for i in range(d):
         np.add(matrices[:, i, i:].T[..., None], noise[i, i:, None], out=found[i, i:])
     seen = observed.T[:, None]

@@ -1,0 +1,1 @@
+"""What tables lack, lie between, or know only with an error."""
