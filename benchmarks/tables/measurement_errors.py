@@ -3,11 +3,11 @@
 Run ``python -m benchmarks.tables.measurement_errors`` (four CPU minutes; ``--quick``:
 one seed and few iterations, not published). The first table has the divergence of fits
 from the density without errors in nats, by 20,000 fresh samples, and the CPU time of
-astroML over ours for the same iterations from the same start. The samples are drawn anew
-as astroML's examples describe theirs: a curve in two features, and magnitudes and colors
-of stars, whose errors are those of the magnitudes and so correlated. The second table
-has the CPU time of an iteration with noise over that of one without. astroML may be
-missing: ``pip install astroML``, and ``PYTHONPATH`` where it lies elsewhere.
+astroML over ours for the same iterations from the same start. The samples are drawn
+anew as astroML's examples describe theirs: a curve in two features, and magnitudes and
+colors of stars, whose errors are those of the magnitudes and so correlated. The second
+table has the CPU time of an iteration with noise over that of one without. It needs
+astroML: ``pip install astroML``, and ``PYTHONPATH`` where it lies elsewhere.
 """
 
 import sys
