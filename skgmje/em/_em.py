@@ -27,7 +27,7 @@ from skgmje.em._missing import (
     observed_moments,
     row_mean,
 )
-from skgmje.em._noise import clean_noise, noisy_stats, unjoin
+from skgmje.em._noise import check_noise, noisy_stats, unjoin
 from skgmje.gaussian._checks import check_single, check_type
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Prior, lost_correlation
@@ -448,7 +448,8 @@ def expectation_maximization(
     """
     X, sample_weight = as_floats(X, sample_weight)
     start = start.to_numpy() if is_torch(start.means) else start
-    noise = clean_noise(noise, X) if isinstance(noise, np.ndarray) else noise
+    if noise is not None and not isinstance(X, RowBlocks):
+        X, noise = from_tensor(X), check_noise(noise, X)
     samples, kernel = begin(X, start, sample_weight, reg_covar, noise)
     samples = samples._replace(background=background)
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar, model)

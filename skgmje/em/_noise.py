@@ -5,7 +5,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skgmje._backend import LOG_2PI, from_tensor
-from skgmje.em._missing import find_gaps, missing_stats, normalised, positive
+from skgmje.em._missing import (
+    find_gaps,
+    missing_stats,
+    normalised,
+    observed_moments,
+    positive,
+)
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import buffer, collapse
 from skgmje.gaussian._density import make_kernel
@@ -13,6 +19,10 @@ from skgmje.gaussian._passes import log_prob, responsibilities
 
 # Entries of the matrices of all components that are factorised at a time.
 CHUNK_ENTRIES = 2**18
+
+# Clusters have such a share of the data's variance: errors as large halve the weight of
+# a sample in a start.
+NARROW = 0.01
 
 # Products of numbers do not overflow whose logarithms add to less.
 LOG10_LARGEST = 300
@@ -87,6 +97,15 @@ def unjoin(joined, sample_weight, n_features):
     known = ~np.isnan(X).all(axis=1)
     X, weight = X[known], None if sample_weight is None else sample_weight[known]
     return X, clean_noise(noise[known], X), weight
+
+
+def precision_weights(X, sample_weight, noise):
+    """Return weights of samples for a start, which errors would blur."""
+    variances = noise if noise.ndim == 2 else np.diagonal(noise, axis1=1, axis2=2)
+    spread = observed_moments(X, sample_weight)[1]
+    share = (variances / np.where(spread > 0, spread, np.inf)).mean(axis=1)
+    share = NARROW / (NARROW + share)
+    return share if sample_weight is None else share * sample_weight
 
 
 class NoisyPart(NamedTuple):

@@ -13,7 +13,8 @@ from skgmje._validation import (
 )
 from skgmje.em._blocks import BlocksWithValues, RowBlocks
 from skgmje.em._missing import has_missing, observed_moments
-from skgmje.em._noise import check_noise, split_noise
+from skgmje.em._noise import check_noise, precision_weights, split_noise, unjoin
+from skgmje.em._select import part_of
 
 
 def fit_rows(estimator, X, sample_weight, noise=None, *, reset=True):
@@ -33,6 +34,8 @@ def fit_rows(estimator, X, sample_weight, noise=None, *, reset=True):
         )
         weight = check_weights(sample_weight, X)
         noise = None if noise is None else check_noise(noise, X)
+        if noise is not None and not noise.any():
+            noise = None
         if weight is not None and not weight.all():
             X, weight, noise = _some(weight > 0, X, weight, noise)
         given, (X, weight, noise) = X, _with_values(X, weight, noise)
@@ -59,6 +62,19 @@ def _with_values(X, *others):
         return X, *others
     valued = ~np.isnan(X).all(axis=1)
     return (X, *others) if valued.all() else _some(valued, X, *others)
+
+
+def first_part(X, weight, noise, random_state, least):
+    """Return samples and weights that a fit looks at first, its start's, and noise."""
+    if noise is None or not isinstance(X, RowBlocks):
+        part = part_of(X, weight, random_state, least)
+    else:
+        joined = part_of(noise, weight, random_state, least)
+        rows, noise, weight = unjoin(*joined, X.shape[1])
+        part = rows, weight
+    if noise is None:
+        return part, part, None
+    return part, (part[0], precision_weights(*part, noise)), noise
 
 
 def check_takes_noise(estimator, X, automatic):

@@ -35,7 +35,6 @@ from skgmje.em._select import (
     STARTS,
     draw_start,
     fit_selected,
-    part_of,
     select_mixture,
 )
 from skgmje.em._start_pool import StartPool
@@ -58,6 +57,7 @@ from skgmje.mixture._few_samples import (
 from skgmje.mixture._fit_rows import (
     check_takes_noise,
     chunks_of,
+    first_part,
     fit_rows,
     regularisation,
 )
@@ -381,7 +381,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             random_state = check_random_state(self.random_state)
             reg_covar = regularisation(self.reg_covar, X, weight)
             size = 1 if self.n_components == "auto" else self.n_components
-            part = part_of(X, weight, random_state, START_SAMPLES * size)
+            seen = X, weight, noise, random_state, START_SAMPLES * size
+            part, clean, own_noise = first_part(*seen)
             first = {
                 "reg_covar": reg_covar,
                 "shrinkage_target": self.shrinkage_target,
@@ -389,7 +390,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 # Of all samples: a part may lack all values of a feature.
                 "moments": missing_moments(X, weight),
             }
-            clean, background = part, None
+            background, wide = None, self.background or noise is not None
             if self.background:
                 clean = part[0], without_noise(*part, random_state)
                 background = Background.of(X, reg_covar).begin(*part, *clean)
@@ -398,7 +399,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             if self.init_params == "auto" or (
                 automatic and self.init_params == "kmeans"
             ):
-                pool = StartPool(*clean, size, random_state)
+                pool = StartPool(*clean, size, random_state, own_noise)
             last_bound = self._last_bound() if goes_on else None
             selection, result = fit_selected(
                 X,
@@ -406,7 +407,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 random_state,
                 sample_weight=weight,
                 part=part,
-                draw=partial(self._draw_start, clean, pool, first, random_state),
+                draw=partial(self._draw_start, clean, pool, first, random_state, wide),
                 n_init=1 if goes_on else max(self.n_init, 3 if self.background else 1),
                 proven=judged and not goes_on,
                 select=self._search
@@ -502,7 +503,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         """Return whether the fit begins at the last solution."""
         return self.warm_start and hasattr(self, "means_")
 
-    def _draw_start(self, part, pool, first, random_state, selection):
+    def _draw_start(self, part, pool, first, random_state, wide, selection):
         """Return the next mixture that EM begins at."""
         X, weight = part
         if self._goes_on():
@@ -520,8 +521,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         else:
             first["covariance_type"] = selection.covariance_type
             how = self.init_params, random_state
-            # Of a background such a narrow one would lose all other samples to it.
-            first["wide"] = self.background
+            # One sample has a covariance that a background, or noise, would keep.
+            first["wide"] = wide
             start = draw_start(X, weight, shape[0], *how, **first)
         return start and override(start, given, shape)
 

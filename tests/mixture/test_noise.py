@@ -78,13 +78,22 @@ def by_definition(estimator, x, noise):
     return np.log(sum(joint)), resp, mean, second - np.outer(mean, mean)
 
 
+@pytest.mark.parametrize("init_params", ["k-means++", "random", "auto"])
+def test_errors_of_zero_are_none(init_params):
+    fits = [
+        GaussianMixture(init_params=init_params, **SHORT).fit(GAPS, noise=noise)
+        for noise in (None, np.zeros_like(X))
+    ]
+    assert_array_equal(*(fit.score_samples(X) for fit in fits))
+
+
 @pytest.mark.parametrize("data", [X, GAPS], ids=["complete", "missing"])
 @pytest.mark.parametrize("kind", [*COVARIANCE_TYPES, *MODELS])
 def test_without_errors_the_fit_is_the_ordinary_one(kind, data):
     weight = np.random.default_rng(2).uniform(0, 2, len(data))
     plain = GaussianMixture(covariance_type=kind, **SHORT)
     plain.fit(data, sample_weight=weight)
-    none = np.zeros((*X.shape, X.shape[1]))
+    none = np.tile(1e-30 * np.eye(3), (len(X), 1, 1))
     own = GaussianMixture(covariance_type=kind, **SHORT)
     own.fit(data, sample_weight=weight, noise=none)
     assert_same(own, plain)
@@ -189,6 +198,19 @@ def test_errors_are_taken_off():
     gap = (mean - true)[:, :, None]
     squares = (gap * np.linalg.solve(covariance, gap)).sum(axis=(1, 2))
     assert squares.mean() == pytest.approx(2, abs=0.15)
+
+
+@pytest.mark.parametrize("init_params", ["kmeans", "auto"])
+def test_starts_trust_precise_samples(init_params):
+    rng = np.random.default_rng(0)
+    centers = 4 * rng.normal(size=(4, 2))
+    true = centers[rng.integers(0, 4, 600)] + 0.3 * rng.normal(size=(600, 2))
+    deviation = np.exp(rng.normal(0, 1.5, (600, 1))) * np.ones(2)
+    Z = true + deviation * rng.normal(size=(600, 2))
+    settings = {"init_params": init_params, "max_iter": 200, "random_state": 0}
+    fit = GaussianMixture(4, **settings).fit(Z, noise=deviation**2)
+    gaps = np.linalg.norm(fit.means_ - centers[:, None], axis=2).min(axis=1)
+    assert gaps.max() < 0.3
 
 
 def test_a_number_of_components_is_chosen_without_the_errors():
