@@ -20,12 +20,30 @@ class DaskRows(RowBlocks):
         self._parts = self.array.to_delayed().ravel().tolist()
         self._weights = [None] * len(self._parts)
         if sample_weight is not None:
-            weights = _weights_like(self.array, sample_weight)
+            weights = _beside(self.array, sample_weight, "sample_weight", 1)
             self._weights = weights.to_delayed().ravel().tolist()
 
     @property
     def header(self):
         return self._header
+
+    def beside(self, noise):
+        noise = _beside(self.array, noise, "noise", 2, 3)
+        d = self.array.shape[1]
+        if noise.shape[1:] not in ((d,), (d, d)) or noise.dtype.kind not in "fiub":
+            raise ValueError(
+                f"noise has the shape {noise.shape} and the type {noise.dtype}; it "
+                f"must hold {d} variances, or a {d} x {d} covariance, of each sample."
+            )
+        n_columns = d ** (noise.ndim - 1)
+        drop = [*range(2, noise.ndim)]
+        chunks = self.array.chunks[0], (n_columns,)
+        noise = noise.map_blocks(_flat, dtype=np.float64, drop_axis=drop, chunks=chunks)
+        arrays = self.array.astype(np.float64), noise
+        joined = da.concatenate(arrays, axis=1, allow_unknown_chunksizes=True)
+        blocks = DaskRows(joined.rechunk({1: -1}))
+        blocks._weights = self._weights
+        return blocks
 
     def reduce(self, function, merge):
         # As values of the graph they are sent to each worker once.
@@ -54,7 +72,7 @@ class DaskRows(RowBlocks):
         shared = dask.delayed(_Shared, pure=False)(answer)
         meta = np.empty((0,) * (1 + len(shape)), dtype)
         chunks = (rows.chunks[0], *((n,) for n in shape))
-        drop_axis = [] if shape else [1]
+        drop_axis, new_axis = [] if shape else [1], [*range(2, 1 + len(shape))]
         return rows.map_blocks(
             _answer,
             shared,
@@ -64,6 +82,7 @@ class DaskRows(RowBlocks):
             meta=meta,
             chunks=chunks,
             drop_axis=drop_axis,
+            new_axis=new_axis or None,
         )
 
 
@@ -121,25 +140,31 @@ def _check_chunks(X):
     return X
 
 
-def _weights_like(X, sample_weight):
-    """Return the weights as a Dask array with the chunks of the rows."""
-    if hasattr(sample_weight, "to_dask_array"):
-        sample_weight = sample_weight.to_dask_array()
-    if not isinstance(sample_weight, da.Array):
-        sample_weight = np.asarray(sample_weight)
-        if sample_weight.shape != X.shape[:1]:
+def _flat(noise):
+    """Return the noise of a block as a table."""
+    return np.asarray(noise, np.float64).reshape(len(noise), -1)
+
+
+def _beside(X, values, name, *n_axes):
+    """Return values of the rows as a Dask array with their chunks."""
+    if hasattr(values, "to_dask_array"):
+        values = values.to_dask_array()
+    if not isinstance(values, da.Array):
+        values = np.asarray(values)
+        if values.ndim not in n_axes or values.shape[:1] != X.shape[:1]:
             raise ValueError(
-                f"sample_weight of shape {sample_weight.shape} does not fit X of shape "
-                f"{X.shape}. Give it as a Dask array with the chunks of X."
+                f"{name} of shape {values.shape} does not fit X of shape {X.shape}. "
+                "Give it as a Dask array with the chunks of X."
             )
-        return da.from_array(sample_weight, chunks=X.chunks[:1])
-    same = len(sample_weight.chunks[0]) == len(X.chunks[0]) and all(
+        return da.from_array(values, chunks=(X.chunks[0], *values.shape[1:]))
+    same = len(values.chunks[0]) == len(X.chunks[0]) and all(
         a == b or np.isnan(a + b)
-        for a, b in zip(sample_weight.chunks[0], X.chunks[0], strict=True)
+        for a, b in zip(values.chunks[0], X.chunks[0], strict=True)
     )
-    if sample_weight.ndim != 1 or not same:
+    if values.ndim not in n_axes or not same:
+        chunks = "X.chunks[:1]" if values.ndim == 1 else "{0: X.chunks[0]}"
         raise ValueError(
-            f"sample_weight of shape {sample_weight.shape} has other chunks than the "
-            f"rows of X of shape {X.shape}. Call sample_weight.rechunk(X.chunks[:1])."
+            f"{name} of shape {values.shape} has other chunks than the rows of X of "
+            f"shape {X.shape}. Call {name}.rechunk({chunks})."
         )
-    return sample_weight
+    return values.rechunk(dict.fromkeys(range(1, values.ndim), -1))

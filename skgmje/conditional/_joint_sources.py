@@ -20,7 +20,6 @@ from skgmje.em._em import (
     EMResult,
     expectation_maximization,
     start_mixture,
-    unsettled,
 )
 from skgmje.em._missing import (
     missing_moments,
@@ -31,6 +30,7 @@ from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._gaussian_mixture import GaussianMixture, regularisation
 from skgmje.mixture._refinement import check_read
+from skgmje.mixture._settled import unsettled
 from skgmje.neural_gas._nodes import gas_labels, gas_mixture
 from skgmje.neural_gas._refine import refine_gas
 from skgmje.neural_gas._state import adapt_gas, start_gas

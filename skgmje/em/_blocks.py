@@ -67,6 +67,30 @@ class RowBlocks(ABC):
     def __iter__(self):
         """Yield the rows of each block and their weights (or None), in order."""
 
+    def beside(self, noise):
+        """Return the rows with the entries of their noise as further columns.
+
+        Parameters
+        ----------
+        noise : collection
+            Variances or covariances of the rows' measurement errors, which the engine
+            holds in the same blocks, or an array.
+
+        Returns
+        -------
+        blocks : RowBlocks
+            Of as many blocks. An engine that overrides this takes noise.
+
+        Raises
+        ------
+        TypeError
+            If the engine does not.
+        """
+        raise TypeError(
+            f"noise does not go with X as {type(self).__name__}. Give arrays, or a "
+            "Dask collection."
+        )
+
     @property
     def header(self):
         """A table without rows, which has the columns and their names."""

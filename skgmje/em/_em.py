@@ -27,6 +27,7 @@ from skgmje.em._missing import (
     observed_moments,
     row_mean,
 )
+from skgmje.em._noise import check_noise, noisy_stats, unjoin
 from skgmje.gaussian._checks import check_single, check_type
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Prior, lost_correlation
@@ -51,6 +52,8 @@ class Samples(NamedTuple):
     missing: Any = False
     reg_covar: Any = 0.0
     background: Any = None
+    #: Of blocks: the samples with columns of their noise, or whether they have some.
+    noise: Any = None
 
     def take(self, rows):
         """Return some of the samples, of which arrays are held."""
@@ -60,11 +63,12 @@ class Samples(NamedTuple):
         return self._replace(X=X, weight=weight, missing=missing)
 
 
-def begin(X, mixture, sample_weight=None, reg_covar=0.0):
+def begin(X, mixture, sample_weight=None, reg_covar=0.0, noise=None):
     """Return :class:`Samples`, and the kernel of the first mixture for their passes."""
     limit, missing = PASS_LIMIT, False
     if isinstance(X, RowBlocks):
-        center, missing = X.overview.mean, X.overview.has_missing
+        center = X.overview.mean
+        missing = noise is not None or X.overview.has_missing
     elif is_torch(X):
         center, limit = to_numpy(namespace(X).mean(X, axis=0)).astype(float), np.inf
         if not np.isfinite(center).all():
@@ -75,12 +79,14 @@ def begin(X, mixture, sample_weight=None, reg_covar=0.0):
             )
     else:
         center = row_mean(X, sample_weight)
-        missing = find_gaps(X) if has_missing(X) else False
+        has_gaps = noise is not None or has_missing(X)
+        missing, noise = find_gaps(X, noise) if has_gaps else False, None
     if missing:
         # One observed value may be all that a feature has: its mean is finite.
         center, limit = np.where(np.isfinite(center), center, 0.0), -1.0
     kind = mixture.covariance_type
-    samples = Samples(X, sample_weight, kind, center, limit, missing, reg_covar)
+    how = center, limit, missing, reg_covar
+    samples = Samples(X, sample_weight, kind, *how, noise=noise)
     return samples, make_kernel(mixture, center, limit)
 
 
@@ -97,8 +103,10 @@ def e_step(kernel, samples, temper=1.0):
     # What is learned here has no gradient.
     X, weight = detach(samples.X), detach(samples.weight)
     if isinstance(X, RowBlocks):
-        function = partial(_e_step_of_block, kernel, samples._replace(X=None), temper)
-        return X.over_rows(function, partial(merge_stats, kernel))
+        blocks, has_noise = samples.noise or X, samples.noise is not None
+        sent = samples._replace(X=None, noise=has_noise)
+        function = partial(_e_step_of_block, kernel, sent, temper)
+        return blocks.over_rows(function, partial(merge_stats, kernel))
     if samples.background is not None:
         mixture = as_mixture(kernel, samples.covariance_type)
         density = BackgroundMixture(mixture, samples.background)
@@ -107,8 +115,9 @@ def e_step(kernel, samples, temper=1.0):
     if samples.missing:
         weight = np.ones(len(X)) if weight is None else weight
         gaps = samples.missing if isinstance(samples.missing, Gaps) else None
-        how = temper, samples.reg_covar, gaps
-        return missing_stats(kernel, samples.covariance_type, X, weight, *how)
+        given = samples.covariance_type, X, weight, temper, samples.reg_covar, gaps
+        noisy = gaps is not None and gaps.noise is not None
+        return (noisy_stats if noisy else missing_stats)(kernel, *given)
     if is_torch(X):
         if not kernel.on_device:
             known = [k for k, kind in COVARIANCE_TYPES.items() if kind.loops.on_device]
@@ -125,6 +134,11 @@ def e_step(kernel, samples, temper=1.0):
 
 def _e_step_of_block(kernel, samples, temper, index, X, sample_weight):
     """Return the statistics of the samples of one block."""
+    if samples.noise:
+        X, noise, sample_weight = unjoin(X, sample_weight, kernel.n_features)
+        if not len(X):
+            return None
+        samples = samples._replace(missing=find_gaps(X, noise))
     return e_step(kernel, samples._replace(X=X, weight=sample_weight), temper)
 
 
@@ -317,19 +331,6 @@ class EMResult(NamedTuple):
         return BackgroundMixture(self.mixture, self.background)
 
 
-def unsettled(result, tol, remedy, what="EM"):
-    """Say with figures that EM was not done after its last iteration, if it was not."""
-    # Without iterations the start itself is wanted.
-    if result.converged or not result.n_iter:
-        return ""
-    gains = np.diff(result.lower_bounds[-2:])
-    gain = f"; the last gained {gains[0]:.2g} nats" if len(gains) else ""
-    return (
-        f"{what} ended after max_iter={result.n_iter} iterations (tol={tol:g}{gain}). "
-        f"{remedy}"
-    )
-
-
 @own_errors
 def expectation_maximization(
     X,
@@ -343,6 +344,7 @@ def expectation_maximization(
     model=None,
     fixed_means=False,
     background=None,
+    noise=None,
     tol=1e-3,
     max_iter=100,
     last_bound=None,
@@ -397,6 +399,12 @@ def expectation_maximization(
     background : Background, default=None
         A constant density over a box, whose share is learned, too.
 
+    noise : ndarray of shape (n_samples, n_features), \
+            (n_samples, n_features, n_features), or RowBlocks, default=None
+        Variances or covariances of the measurement error of each sample: the mixture
+        is the density of what was measured, without it. Of blocks it is the samples
+        with columns of their noise, see :meth:`RowBlocks.beside`.
+
     tol : float, default=1e-3
         Stop when the mean log-likelihood gains less, in nats.
 
@@ -440,7 +448,9 @@ def expectation_maximization(
     """
     X, sample_weight = as_floats(X, sample_weight)
     start = start.to_numpy() if is_torch(start.means) else start
-    samples, kernel = begin(X, start, sample_weight, reg_covar)
+    if noise is not None and not isinstance(X, RowBlocks):
+        X, noise = from_tensor(X), check_noise(noise, X)
+    samples, kernel = begin(X, start, sample_weight, reg_covar, noise)
     samples = samples._replace(background=background)
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar, model)
     plan = annealing, tol, max_iter, last_bound

@@ -82,15 +82,21 @@ class Gaps(NamedTuple):
     rows: Any
     held: Any
     work: dict
+    # Of patterns, which come last: (d, p) or (d, d, p).
+    noise: Any = None
 
 
-def find_gaps(X):
-    """Return the :class:`Gaps` of samples."""
+def find_gaps(X, noise=None):
+    """Return the :class:`Gaps` of samples; with noise each sample is a group."""
     codes = np.packbits(np.isnan(X), axis=1)
+    if noise is not None:
+        codes = np.hstack([codes, noise.reshape(len(X), -1).view(np.uint8)])
     codes = np.ascontiguousarray(codes).view(f"V{codes.shape[1]}").ravel()
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     counts = np.bincount(inverse)
     width = min(WIDEST, -(-len(X) // (2 * len(counts))))
+    if noise is not None:
+        width, noise = 1, np.ascontiguousarray(np.moveaxis(noise[first], 0, -1))
     n_groups = -(-counts // width)
     order = np.argsort(inverse, kind="stable")
     # The place of a sample among all slots: its pattern's begin after whole groups.
@@ -102,11 +108,18 @@ def find_gaps(X):
     held = np.zeros(len(rows))
     rows[slot], held[slot] = order, 1.0
     rows, held = (part.reshape(-1, width) for part in (rows, held))
-    return Gaps(~np.isnan(X[first]), pattern, rows, held, {})
+    return Gaps(~np.isnan(X[first]), pattern, rows, held, {}, noise)
 
 
 def missing_stats(
-    kernel, covariance_type, X, sample_weight, temper=1.0, reg_covar=0.0, gaps=None
+    kernel,
+    covariance_type,
+    X,
+    sample_weight,
+    temper=1.0,
+    reg_covar=0.0,
+    gaps=None,
+    parts=None,
 ):
     """Return the exact statistics of samples with missing entries."""
     kind = COVARIANCE_TYPES[covariance_type]
@@ -116,8 +129,8 @@ def missing_stats(
     second, log_likelihood = 0.0, 0.0
     reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
     reg_covar = kernel.added(reg_covar)
-    for part in _parts(kernel, kind, X, gaps):
-        log_norm, resp = _normalised(kernel, kind, X, part, temper)
+    for part in (parts or _parts)(kernel, kind, X, gaps):
+        log_norm, resp = normalised(kernel, kind, X, part, temper)
         weight = part.held * sample_weight[part.rows]
         log_likelihood += float((log_norm * weight).sum())
         resp *= weight[:, :, None]
@@ -135,7 +148,7 @@ def missing_log_prob(kernel, covariance_type, X):
     kind, out = COVARIANCE_TYPES[covariance_type], np.empty(len(X))
     for part in _parts(kernel, kind, X, None):
         held = part.held > 0
-        out[part.rows[held]] = _normalised(kernel, kind, X, part, 1.0)[0][held]
+        out[part.rows[held]] = normalised(kernel, kind, X, part, 1.0)[0][held]
     return out
 
 
@@ -200,8 +213,12 @@ class _Part(NamedTuple):
     # (k, d, d), or one matrix of all components.
     moments: Any
 
+    def far(self, kernel, kind, X, lost, temper):
+        """Return log-densities and responsibilities of some samples, with care."""
+        return _far(kernel, kind, X[self.rows[lost]], temper)
 
-def _normalised(kernel, kind, X, part, temper):
+
+def normalised(kernel, kind, X, part, temper):
     """Return log-densities (groups, samples) and responsibilities, with k behind."""
     joint = part.joint
     if temper != 1.0:
@@ -220,8 +237,7 @@ def _normalised(kernel, kind, X, part, temper):
     lost = ~np.isfinite(log_norm)
     if lost.any():
         # So far away that densities underflow.
-        samples = X[part.rows[lost]]
-        log_norm[lost], resp[lost] = _far(kernel, kind, samples, temper)
+        log_norm[lost], resp[lost] = part.far(kernel, kind, X, lost, temper)
     return log_norm, resp
 
 
@@ -402,7 +418,7 @@ def _sweep(matrices, observed):
         node = np.cumsum(changes) - 1
         seen = is_seen[changes]
         pivot = np.where(seen[:, None], swept[..., j, j], 1.0)
-        log_det += np.log(_positive(pivot))
+        log_det += np.log(positive(pivot))
         # Zero for the patterns that lack this feature: they stay as they are.
         column = swept[..., j] / pivot[..., None] * seen[:, None, None]
         swept -= column[..., None] * swept[..., j, None, :]
@@ -412,7 +428,7 @@ def _sweep(matrices, observed):
     return swept, log_det
 
 
-def _positive(pivot):
+def positive(pivot):
     """Return pivots, or raise ValueError if one is not positive."""
     lowest = pivot.min(initial=np.inf)
     if not lowest > 0:

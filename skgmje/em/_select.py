@@ -24,6 +24,7 @@ from skgmje.em._missing import (
     missing_moments,
     row_mean,
 )
+from skgmje.em._noise import noisy_log_prob
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._mixture import Mixture
@@ -208,16 +209,6 @@ def complete(X, weight):
     return np.where(np.isnan(X), mean, X)
 
 
-def _some_rows(X, weight, n_components, random_state):
-    """Return a random part of very many samples: a start needs no more."""
-    n_rows = max(MAX_START_ENTRIES // X.shape[1], START_SAMPLES * n_components)
-    rows = slice(None)
-    if n_rows < len(X):
-        rows = np.sort(random_state.randint(len(X), size=n_rows))
-    # In double precision, because weights are divided by their sum.
-    return X[rows], None if weight is None else weight[rows].astype(float, copy=False)
-
-
 def part_of(X, sample_weight, random_state, least=0):
     """Return arrays as they are, and of blocks random samples, at least so many."""
     if isinstance(X, RowBlocks):
@@ -225,12 +216,12 @@ def part_of(X, sample_weight, random_state, least=0):
     return X, sample_weight
 
 
-def some_rows(X, sample_weight, most, random_state):
-    """Return all samples and weights, or a random part of more than `most`."""
+def some_rows(most, random_state, X, *others):
+    """Return arrays of samples, or None, as they are; of many a random part of each."""
     if len(X) <= most:
-        return X, sample_weight
+        return X, *others
     rows = np.sort(random_state.choice(len(X), most, replace=False))
-    return X[rows], None if sample_weight is None else sample_weight[rows]
+    return X[rows], *(None if each is None else each[rows] for each in others)
 
 
 # Each returns samples, labels or responsibilities, and weights for one M-step.
@@ -246,7 +237,11 @@ def draw_start(
     X, weight, n_components, init_params, random_state, *, wide=False, **step_params
 ):
     """Return a first mixture; a wide one has no component of one sample."""
-    X, weight = _some_rows(X, weight, n_components, random_state)
+    n_rows = max(MAX_START_ENTRIES // X.shape[1], START_SAMPLES * n_components)
+    X, weight = some_rows(n_rows, random_state, X, weight)
+    if weight is not None:
+        # Weights are divided by their sum.
+        weight = weight.astype(np.float64, copy=False)
     if callable(init_params):
         resp = _called(init_params, X, n_components)
         return start_mixture(X, resp, sample_weight=weight, **step_params)
@@ -450,8 +445,10 @@ def _bound(result):
     return result.stats.log_likelihood / result.stats.weight
 
 
-def joint_log_prob(density, X):
+def joint_log_prob(density, X, noise=None):
     """Return log-densities of samples (n,), NaN being missing."""
+    if noise is not None:
+        return noisy_log_prob(density, X, noise)
     if not (isinstance(density, Mixture) and has_missing(X)):
         return density.log_prob(X, missing="marginal")
     kernel = make_kernel(density, density.mean)
@@ -605,9 +602,12 @@ def _held_out(X, weights, train, labels, covariance_type, shrinkage, judge, em_p
     first |= common | {"sample_weight": _rows(start_weight, train)}
     start = first_parameters(X[train], labels, covariance_type, **first)
     common["model"] = covariance_type
+    test, given = _test_rows(train), ()
+    noise = params.pop("noise", None)
+    if noise is not None:
+        common["noise"], given = noise[train], (noise[test],)
     result = expectation_maximization(X[train], start, **common, **params)
-    test = _test_rows(train)
-    log_prob = judge(result.density, X[test])
+    log_prob = judge(result.density, X[test], *given)
     score = np.average(log_prob, weights=_rows(sample_weight, test))
     return _HeldOut(float(score), result.mixture, log_prob)
 

@@ -7,6 +7,7 @@ from scipy.cluster.hierarchy import fcluster, ward
 
 from skgmje.em._covariance_models import layout_of
 from skgmje.em._em import expectation_maximization, first_parameters
+from skgmje.em._noise import noisy_log_prob
 from skgmje.em._select import START_SAMPLES, complete, kmeans_labels, some_rows
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
@@ -39,9 +40,10 @@ NO_DIRECTION = 1e-7
 class StartPool:
     """Partitions of samples, or of a random part of very many, by several methods."""
 
-    def __init__(self, X, sample_weight, n_components, random_state):
+    def __init__(self, X, sample_weight, n_components, random_state, noise=None):
         size = max(POOL_ROWS, START_SAMPLES * n_components)
-        self.X, self.weight = some_rows(X, sample_weight, size, random_state)
+        given = X, sample_weight, noise
+        self.X, self.weight, self.noise = some_rows(size, random_state, *given)
         self._partitions, self._waiting = {}, None
 
     @cached_property
@@ -102,6 +104,7 @@ class StartPool:
             if len(starts) == 1 or (n_best and first["moments"] is not None):
                 break
             steps = {"model": covariance_type, "tol": TRIAL_TOL, "max_iter": n_steps}
+            steps["noise"] = self.noise
             tried = [
                 expectation_maximization(self.X, start, **steps, **params)
                 for start in starts[:n_best]
@@ -128,7 +131,10 @@ class StartPool:
 
     def _loss(self, mixture):
         """Return minus the mean log-likelihood of the samples."""
-        log_prob = mixture.log_prob(self.X, missing="marginal")
+        if self.noise is None:
+            log_prob = mixture.log_prob(self.X, missing="marginal")
+        else:
+            log_prob = noisy_log_prob(mixture, self.X, self.noise)
         return -np.average(log_prob, weights=self.weight)
 
     def rank(self, n_components, result):

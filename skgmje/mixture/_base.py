@@ -18,6 +18,13 @@ from skgmje._validation import (
 )
 from skgmje.em._background import Background, BackgroundMixture
 from skgmje.em._covariance_models import layout_of
+from skgmje.em._noise import (
+    check_noise,
+    denoise,
+    noisy_log_prob,
+    noisy_responsibilities,
+    split_noise,
+)
 from skgmje.em._stepwise import score_block
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import lock, map_arrays
@@ -88,31 +95,55 @@ class MixtureDensityMixin(DensityEstimatorMixin):
     def _count_parameters(self):
         return self._density.n_parameters
 
-    def _responsibilities(self, rows):
+    def _responsibilities(self, rows, noise=None):
+        if noise is not None:
+            return noisy_responsibilities(self._of_noise(), rows, noise)
         return self._density.responsibilities(rows, missing=self._missing)
 
-    def _map_blocks(self, X, method, **given):
+    def _log_prob(self, rows, noise=None):
+        if noise is not None:
+            return noisy_log_prob(self._of_noise(), rows, noise)
+        return self._density.log_prob(rows, missing=self._missing)
+
+    def _of_noise(self):
+        """Return the mixture, or raise TypeError where noise cannot be taken off."""
+        if isinstance(self._density, Mixture):
+            return self._density
+        raise TypeError(
+            f"noise needs a Gaussian mixture, and {type(self).__name__} is one with "
+            "other densities. Use GaussianMixture(background=False)."
+        )
+
+    def _map_blocks(self, X, method, noise=None, **given):
         """Apply a method to each block of samples that an engine holds."""
         blocks = as_blocks(X)
         answer = partial(getattr(self._check_blocks(blocks), method), **given)
+        if noise is not None:
+            blocks = blocks.beside(noise)
+            answer = partial(_answer_joined, answer, self.n_features_in_)
         return blocks.map(answer, given.get("shape", ()), given.get("dtype"))
 
-    def _each_chunk(self, X, function, shape=(), dtype=None):
+    def _each_chunk(self, X, function, shape=(), dtype=None, noise=None):
         """Check `X` and apply `function` to some samples at a time, (n, *shape)."""
         if is_lazy(X):
             given = {"function": function, "shape": shape, "dtype": dtype}
-            return self._map_blocks(X, "_each_chunk", **given)
-        return self._in_chunks(self._check_predict(X), function, shape, dtype)
+            return self._map_blocks(X, "_each_chunk", noise, **given)
+        X = self._check_predict(X)
+        noise = None if noise is None else check_noise(noise, X)
+        return self._in_chunks(X, function, shape, dtype, noise)
 
-    def _in_chunks(self, X, function, shape=(), dtype=None):
+    def _in_chunks(self, X, function, shape=(), dtype=None, noise=None):
         """Apply `function` to some of the checked samples at a time, (n, *shape)."""
         out = np.empty((len(X), *shape), dtype or X.dtype)
         for start in range(0, len(X), CHUNK_ROWS):
-            out[start : start + CHUNK_ROWS] = function(X[start : start + CHUNK_ROWS])
+            rows = slice(start, start + CHUNK_ROWS)
+            given = () if noise is None else (noise[rows],)
+            out[rows] = function(X[rows], *given)
         return out
 
-    def _clusters(self, rows):
-        labels = self._responsibilities(rows).argmax(axis=1)
+    def _clusters(self, rows, noise=None):
+        given = () if noise is None else (noise,)
+        labels = self._responsibilities(rows, *given).argmax(axis=1)
         if self._has_background:
             labels[labels == len(self.weights_)] = -1
         return labels
@@ -129,44 +160,90 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         vars(nameless).pop("feature_names_in_", None)
         return nameless
 
-    def _sums(self, X, sample_weight=None):
+    def _sums(self, X, sample_weight=None, noise=None):
         """Return the weighted sum of the log-densities, and that of the weights."""
         blocks = as_blocks(X, sample_weight)
         if blocks is not None:
-            self._check_blocks(blocks)
+            nameless = self._check_blocks(blocks)
             score = partial(_score, self._density, self._missing)
+            if noise is not None:
+                blocks, score = blocks.beside(noise), partial(_score_joined, nameless)
             return blocks.over_rows(score, np.add).tolist()
         X = self._check_predict(X)
         weight = check_weights(sample_weight, X)
+        noise = None if noise is None else check_noise(noise, X)
         if weight is None:
-            return self._total(X), len(X)
+            return self._total(X, noise=noise), len(X)
         if not weight.all():
             # Zero times the -inf of a row far away would be NaN.
-            X, weight = X[weight > 0], weight[weight > 0]
-        return self._total(X, weight), float(weight.sum(dtype=np.float64))
+            counts = weight > 0
+            X, weight = X[counts], weight[counts]
+            noise = None if noise is None else noise[counts]
+        return self._total(X, weight, noise), float(weight.sum(dtype=np.float64))
 
-    def _total(self, X, weight=None):
+    def _total(self, X, weight=None, noise=None):
         """Return the weighted sum of the log-densities of checked rows."""
         total = 0.0
         for start in range(0, len(X), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
-            log_prob = self._density.log_prob(X[rows], missing=self._missing)
+            log_prob = self._log_prob(X[rows], None if noise is None else noise[rows])
             total += float(
                 log_prob.sum() if weight is None else log_prob @ weight[rows]
             )
         return total
 
-    def score_samples(self, X):
-        if is_lazy(X):
-            return self._map_blocks(X, "score_samples")
-        X = self._check_predict(X)
-        return as_scores(self._density.log_prob(X, missing=self._missing), X)
+    def score_samples(self, X, noise=None):
+        r"""Compute the log-likelihood of each sample.
 
-    def score(self, X, y=None, sample_weight=None):
-        total, weight = self._sums(X, sample_weight)
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        noise : array-like of shape (n_samples, n_features) or \
+                (n_samples, n_features, n_features), default=None
+            Variances or covariances :math:`E_i` of the measurement errors of the
+            samples: their density is that of :math:`v + e, e \sim N(0, E_i)`, for v
+            of the fitted one.
+
+        Returns
+        -------
+        log_prob : ndarray of shape (n_samples,)
+            Log-density of each sample, in nats, in the units of `X`.
+        """
+        if is_lazy(X):
+            return self._map_blocks(X, "score_samples", noise)
+        X = self._check_predict(X)
+        noise = None if noise is None else check_noise(noise, X)
+        return as_scores(self._log_prob(X, noise), X)
+
+    def score(self, X, y=None, sample_weight=None, noise=None):
+        """Compute the mean log-likelihood of the samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        noise : array-like of shape (n_samples, n_features) or \
+                (n_samples, n_features, n_features), default=None
+            Their measurement errors, see :meth:`score_samples`.
+
+        Returns
+        -------
+        log_likelihood : float
+            Weighted mean of :meth:`score_samples`, in nats.
+        """
+        total, weight = self._sums(X, sample_weight, noise)
         return total / weight
 
-    def predict_proba(self, X):
+    def predict_proba(self, X, noise=None):
         """Compute the responsibility of each component for each sample.
 
         Parameters
@@ -174,15 +251,19 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         X : array-like of shape (n_samples, n_features)
             The samples.
 
+        noise : array-like of shape (n_samples, n_features) or \
+                (n_samples, n_features, n_features), default=None
+            Their measurement errors, see :meth:`score_samples`.
+
         Returns
         -------
         resp : ndarray of shape (n_samples, n_components)
             Posterior probability of each component; rows sum to one.
         """
         width = (self._n_labels,) if "means_" in vars(self) else ()
-        return self._each_chunk(X, self._responsibilities, width)
+        return self._each_chunk(X, self._responsibilities, width, noise=noise)
 
-    def predict(self, X):
+    def predict(self, X, noise=None):
         """Find the most probable component of each sample.
 
         Parameters
@@ -190,12 +271,56 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         X : array-like of shape (n_samples, n_features)
             The samples.
 
+        noise : array-like of shape (n_samples, n_features) or \
+                (n_samples, n_features, n_features), default=None
+            Their measurement errors, see :meth:`score_samples`.
+
         Returns
         -------
         labels : ndarray of shape (n_samples,)
             Index of the component with the largest responsibility.
         """
-        return self._each_chunk(X, self._clusters, dtype=np.intp)
+        return self._each_chunk(X, self._clusters, dtype=np.intp, noise=noise)
+
+    def denoise(self, X, noise, *, return_cov=False):
+        r"""Compute what samples are expected to be without their measurement errors.
+
+        .. math:: E[v \mid x] = \sum_k r_k(x) \big(m_k +
+            \Sigma_k (\Sigma_k + E)^{-1} (x - m_k)\big)
+
+        with the responsibilities of :meth:`predict_proba`. Where entries are missing,
+        it is what they are expected to be.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        noise : array-like of shape (n_samples, n_features) or \
+                (n_samples, n_features, n_features)
+            Variances or covariances :math:`E_i` of their measurement errors.
+
+        return_cov : bool, default=False
+            Whether covariances are returned, too.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples, n_features)
+            Expectations, in the units of `X`.
+
+        covariance : ndarray of shape (n_samples, n_features, n_features)
+            Covariances of what is not known, if `return_cov`.
+
+        Raises
+        ------
+        TypeError
+            If the density is no Gaussian mixture.
+        """
+        mixture = self._of_noise()
+        d = mixture.n_features
+        found = partial(denoise, mixture, return_cov=return_cov)
+        out = self._each_chunk(X, found, (1 + return_cov * d, d), noise=noise)
+        return (out[:, 0], out[:, 1:]) if return_cov else out[:, 0]
 
     def sample(self, n_samples=1, random_state=None):
         """Draw samples from the fitted density.
@@ -405,6 +530,18 @@ class MixtureDensityMixin(DensityEstimatorMixin):
                 f"means_ has {self._gaussians.n_features} features, and n_features_in_ "
                 f"is {self.n_features_in_}"
             )
+
+
+def _answer_joined(answer, n_features, joined):
+    """Return the answer to samples that have columns of their noise."""
+    X, noise = split_noise(joined, n_features)
+    return answer(X, noise=noise)
+
+
+def _score_joined(estimator, index, joined, sample_weight):
+    """Return the sums of :meth:`MixtureDensityMixin._sums` of such a block."""
+    X, noise = split_noise(joined, estimator.n_features_in_)
+    return np.array(estimator._sums(X, sample_weight, noise))
 
 
 def _score(mixture, missing, index, X, sample_weight):

@@ -33,7 +33,7 @@ from skgmje.em._missing import (
 )
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._few_samples import least_count
-from skgmje.mixture._gaussian_mixture import regularisation
+from skgmje.mixture._fit_rows import regularisation
 
 # What rounding may take from the number of samples of a class.
 ROUNDING = 1e-6

@@ -56,7 +56,7 @@ def search(
     **em_params,
 ):
     """Choose what is 'auto' by a criterion; return a :class:`Selection`."""
-    X, weight = some_rows(X, sample_weight, SEARCH_ROWS, random_state)
+    X, weight = some_rows(SEARCH_ROWS, random_state, X, sample_weight)
     models = [covariance_type]
     if covariance_type == "auto":
         models = [*MODELS] if X.shape[1] > 1 else ["EII", "VII"]

@@ -1,5 +1,7 @@
 """Samples that a fit of a mixture takes, checked."""
 
+from functools import partial
+
 import numpy as np
 
 from skgmje._validation import (
@@ -9,15 +11,20 @@ from skgmje._validation import (
     check_values,
     check_weights,
 )
-from skgmje.em._blocks import BlocksWithValues
-from skgmje.em._missing import has_missing
+from skgmje.em._blocks import BlocksWithValues, RowBlocks
+from skgmje.em._missing import has_missing, observed_moments
+from skgmje.em._noise import check_noise, precision_weights, split_noise, unjoin
+from skgmje.em._select import part_of
 
 
-def fit_rows(estimator, X, sample_weight, *, reset=True):
-    """Return checked samples and weights, without those of no weight or no value."""
+def fit_rows(estimator, X, sample_weight, noise=None, *, reset=True):
+    """Return checked samples, weights, noise, without those of no weight or value."""
     blocks = as_blocks(X, sample_weight)
     if blocks is not None:
         X, weight = check_blocks(estimator, blocks, allow_nan=True), None
+        if noise is not None:
+            noise = blocks.beside(noise)
+            noise.over_rows(partial(_check_block, X.shape[1]), min)
         if X.overview.has_missing:
             X = BlocksWithValues(X)
     else:
@@ -26,9 +33,12 @@ def fit_rows(estimator, X, sample_weight, *, reset=True):
             estimator, X, reset=reset, allow_nan=True, min_samples=least, fitting=True
         )
         weight = check_weights(sample_weight, X)
+        noise = None if noise is None else check_noise(noise, X)
+        if noise is not None and not noise.any():
+            noise = None
         if weight is not None and not weight.all():
-            X, weight = X[weight > 0], weight[weight > 0]
-        given, (X, weight) = X, _with_values(X, weight)
+            X, weight, noise = _some(weight > 0, X, weight, noise)
+        given, (X, weight, noise) = X, _with_values(X, weight, noise)
         if reset or not len(X):
             check_values(estimator, given)
     n_components, n_samples = estimator.n_components, X.shape[0]
@@ -38,14 +48,76 @@ def fit_rows(estimator, X, sample_weight, *, reset=True):
             f"positive weight, n_samples={n_samples}. Lower n_components or add "
             "samples."
         )
-    return X, weight
+    return X, weight, noise
 
 
-def _with_values(X, weight):
-    """Return the samples that have a value, and their weights."""
+def _some(rows, *arrays):
+    """Return some rows of arrays; None stays."""
+    return tuple(None if array is None else array[rows] for array in arrays)
+
+
+def _with_values(X, *others):
+    """Return the samples that have a value, and their weights and noise."""
     if not has_missing(X):
-        return X, weight
+        return X, *others
     valued = ~np.isnan(X).all(axis=1)
-    if valued.all():
-        return X, weight
-    return X[valued], None if weight is None else weight[valued]
+    return (X, *others) if valued.all() else _some(valued, X, *others)
+
+
+def first_part(X, weight, noise, random_state, least):
+    """Return samples and weights that a fit looks at first, its start's, and noise."""
+    if noise is None or not isinstance(X, RowBlocks):
+        part = part_of(X, weight, random_state, least)
+    else:
+        joined = part_of(noise, weight, random_state, least)
+        rows, noise, weight = unjoin(*joined, X.shape[1])
+        part = rows, weight
+    if noise is None:
+        return part, part, None
+    return part, (part[0], precision_weights(*part, noise)), noise
+
+
+def check_takes_noise(estimator, X, automatic):
+    """Raise where there is no fit to samples with noise."""
+    searched = automatic and estimator.criterion != "held-out"
+    unknown = {
+        "background=True": estimator.background,
+        f"criterion={estimator.criterion!r}": searched,
+        "what is 'auto' of a Dask collection": automatic and isinstance(X, RowBlocks),
+    }
+    for name in filter(unknown.get, unknown):
+        raise ValueError(
+            f"noise does not go with {name}. Set background=False, and numbers in "
+            "place of 'auto', which a grid search chooses by score(X, noise=noise)."
+        )
+
+
+def chunks_of(blocks, noise):
+    """Yield the samples of each block, their weights and their noise."""
+    if noise is None:
+        for X, weight in blocks:
+            yield X, weight, None
+        return
+    for (X, weight), (joined, _) in zip(blocks, blocks.beside(noise), strict=True):
+        yield X, weight, split_noise(joined, X.shape[1])[1]
+
+
+def _check_block(n_features, index, joined, sample_weight):
+    """Check the noise of a block; return how many samples it has."""
+    X, noise = split_noise(joined, n_features)
+    return len(check_noise(noise, X))
+
+
+# reg_covar="auto" is this share of each feature's variance.
+RELATIVE_REGULARISATION = 1e-6
+
+
+def regularisation(reg_covar, X, weight):
+    """Return what is added to each variance, shape (n_features,)."""
+    if reg_covar != "auto":
+        return np.full(X.shape[1], float(reg_covar))
+    center, variance = map(np.nan_to_num, observed_moments(X, weight))
+    # Rounding leaves a constant feature a variance, but not one of its size.
+    constant = variance <= 1e-28 * center**2
+    typical = variance[~constant].mean() if not constant.all() else 1.0
+    return RELATIVE_REGULARISATION * np.where(constant, typical, variance)

@@ -20,8 +20,8 @@ from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._dense import unpack_symmetric
 from skgmje.gaussian._passes import assigned_stats, merge_stats
+from skgmje.mixture._fit_rows import RELATIVE_REGULARISATION
 from skgmje.mixture._gas_growth import rules_of
-from skgmje.mixture._gaussian_mixture import RELATIVE_REGULARISATION
 from skgmje.neural_gas._nodes import gas_labels
 from skgmje.neural_gas._refine import refine_gas
 from skgmje.neural_gas._state import adapt_gas, start_gas

@@ -29,13 +29,12 @@ from skgmje.em._em import (
     maximise,
     start_mixture,
 )
-from skgmje.em._missing import missing_moments, observed_moments
+from skgmje.em._missing import missing_moments
 from skgmje.em._select import (
     START_SAMPLES,
     STARTS,
     draw_start,
     fit_selected,
-    part_of,
     select_mixture,
 )
 from skgmje.em._start_pool import StartPool
@@ -56,7 +55,13 @@ from skgmje.mixture._few_samples import (
     warn_of_few_samples,
     warn_of_small_units,
 )
-from skgmje.mixture._fit_rows import fit_rows
+from skgmje.mixture._fit_rows import (
+    check_takes_noise,
+    chunks_of,
+    first_part,
+    fit_rows,
+    regularisation,
+)
 from skgmje.mixture._given_start import given_start, override
 from skgmje.mixture._settled import warn_about
 
@@ -68,8 +73,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     it reaches the same optimum from the same start. Beyond it, covariances
     shrink towards the pooled within-covariance with the weight of `shrinkage`
     samples, settings can be chosen by held-out likelihood (``"auto"``), samples may
-    have weights and missing entries (NaN, by exact EM), and data may come in
-    chunks (:meth:`partial_fit`).
+    have weights, missing entries (NaN) and measurement errors (`noise` of
+    :meth:`fit`), by exact EM, and data may come in chunks (:meth:`partial_fit`).
 
     .. math:: p(x) = \sum_k w_k\, N(x; m_k, \Sigma_k), \qquad
         \Sigma_k = \frac{S_k + s\, T_k}{N_k + s} + \epsilon I
@@ -245,6 +250,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
        data via an EM approach", 1994.
     .. [3] O. Cappé and E. Moulines, "On-line expectation-maximization
        algorithm for latent data models", 2009.
+    .. [4] J. Bovy, D. W. Hogg and S. T. Roweis, "Extreme deconvolution", Annals of
+       Applied Statistics 5, 2011.
 
     Examples
     --------
@@ -333,7 +340,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None, noise=None):
         """Fit the mixture.
 
         Parameters
@@ -350,6 +357,13 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; a weight of 2 counts as two copies.
 
+        noise : array-like of shape (n_samples, n_features) or \
+                (n_samples, n_features, n_features), default=None
+            Variances or covariances of the measurement errors of the samples, in
+            squared units of `X`: the mixture is the density without them. Where
+            an entry is NaN its noise plays no role. It does not go with
+            ``background=True``, nor what is 'auto' with another `criterion` or Dask.
+
         Returns
         -------
         self : object
@@ -357,16 +371,19 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         """
         n_steps = self.n_init * self.max_iter
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
-            X, weight = fit_rows(self, X, sample_weight)
+            X, weight, noise = fit_rows(self, X, sample_weight, noise)
             shrinkage = self._asked_shrinkage(X)
             automatic = "auto" in (self.n_components, self.covariance_type, shrinkage)
             judged = automatic and self.criterion != "held-out"
+            if noise is not None:
+                check_takes_noise(self, X, automatic)
             if judged:
                 self._check_search()
             random_state = check_random_state(self.random_state)
             reg_covar = regularisation(self.reg_covar, X, weight)
             size = 1 if self.n_components == "auto" else self.n_components
-            part = part_of(X, weight, random_state, START_SAMPLES * size)
+            seen = X, weight, noise, random_state, START_SAMPLES * size
+            part, clean, own_noise = first_part(*seen)
             first = {
                 "reg_covar": reg_covar,
                 "shrinkage_target": self.shrinkage_target,
@@ -374,7 +391,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 # Of all samples: a part may lack all values of a feature.
                 "moments": missing_moments(X, weight),
             }
-            clean, background = part, None
+            background, wide = None, self.background or noise is not None
             if self.background:
                 clean = part[0], without_noise(*part, random_state)
                 background = Background.of(X, reg_covar).begin(*part, *clean)
@@ -383,7 +400,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             if self.init_params == "auto" or (
                 automatic and self.init_params == "kmeans"
             ):
-                pool = StartPool(*clean, size, random_state)
+                pool = StartPool(*clean, size, random_state, own_noise)
             last_bound = self._last_bound() if goes_on else None
             selection, result = fit_selected(
                 X,
@@ -391,7 +408,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 random_state,
                 sample_weight=weight,
                 part=part,
-                draw=partial(self._draw_start, clean, pool, first, random_state),
+                draw=partial(self._draw_start, clean, pool, first, random_state, wide),
                 n_init=1 if goes_on else max(self.n_init, 3 if self.background else 1),
                 proven=judged and not goes_on,
                 select=self._search
@@ -399,6 +416,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 else partial(select_mixture, start_weight=clean[1]),
                 key=pool and partial(pool.rank, size),
                 background=background,
+                noise=noise,
                 work=task,
                 callback=partial(self._report, task) if listens else None,
                 last_bound=last_bound,
@@ -416,7 +434,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         if self.background:
             total = result.stats.weight + result.stats.background
             warn_of_few_expected(self, X.shape[0], total)
-        else:
+        elif noise is None:
             warn_of_few_samples(self, X, weight, reg_covar, selection.held_out)
         return self
 
@@ -486,7 +504,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         """Return whether the fit begins at the last solution."""
         return self.warm_start and hasattr(self, "means_")
 
-    def _draw_start(self, part, pool, first, random_state, selection):
+    def _draw_start(self, part, pool, first, random_state, wide, selection):
         """Return the next mixture that EM begins at."""
         X, weight = part
         if self._goes_on():
@@ -504,8 +522,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         else:
             first["covariance_type"] = selection.covariance_type
             how = self.init_params, random_state
-            # Of a background such a narrow one would lose all other samples to it.
-            first["wide"] = self.background
+            # One sample has a covariance that a background, or noise, would keep.
+            first["wide"] = wide
             start = draw_start(X, weight, shape[0], *how, **first)
         return start and override(start, given, shape)
 
@@ -691,7 +709,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
 
     @available_if(_takes_chunks)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(self, X, y=None, sample_weight=None, noise=None):
         """Update the mixture with a chunk of samples, by stepwise EM.
 
         A fitted mixture is the start; without one the first chunk is fitted as
@@ -714,6 +732,10 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
 
+        noise : array-like of shape (n_samples, n_features) or \
+                (n_samples, n_features, n_features), default=None
+            Their measurement errors, see :meth:`fit`.
+
         Returns
         -------
         self : object
@@ -721,11 +743,11 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         """
         blocks = as_blocks(X, sample_weight)
         if blocks is not None:
-            for rows, weight in blocks:
-                self.partial_fit(rows, sample_weight=weight)
+            for rows, weight, own in chunks_of(blocks, noise):
+                self.partial_fit(rows, sample_weight=weight, noise=own)
             return self
         if not hasattr(self, "means_"):
-            return self.fit(X, sample_weight=sample_weight)
+            return self.fit(X, sample_weight=sample_weight, noise=noise)
         if self._has_background:
             raise ValueError(
                 "partial_fit does not go on from a fit with background=True, of which "
@@ -735,11 +757,11 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         with Change(self):
             if "_weight_seen" not in vars(self):
                 self._adopt(self.mixture_)
-            X, weight = fit_rows(self, X, sample_weight, reset=False)
+            X, weight, noise = fit_rows(self, X, sample_weight, noise, reset=False)
             words = "partial_fit", "call fit, which begins anew"
             mixture, kind = self._last_solution(*words, X.shape[1]), self._kind()
             reg_covar, added = self._added(X, weight)
-            samples, kernel = begin(X, mixture, weight, added)
+            samples, kernel = begin(X, mixture, weight, added, noise)
             stats = fresh = e_step(kernel, samples)
             old, seen = vars(self).get("_stats"), self._weight_seen
             if old is None and seen:
@@ -759,10 +781,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         return self
 
 
-# reg_covar="auto" is this share of each feature's variance.
-RELATIVE_REGULARISATION = 1e-6
-
-
 # With other ones a lower bound says nothing of convergence.
 BOUND_SETTINGS = (
     "shrinkage",
@@ -771,14 +789,3 @@ BOUND_SETTINGS = (
     "annealing",
     "background",
 )
-
-
-def regularisation(reg_covar, X, weight):
-    """Return what is added to each variance, shape (n_features,)."""
-    if reg_covar != "auto":
-        return np.full(X.shape[1], float(reg_covar))
-    center, variance = map(np.nan_to_num, observed_moments(X, weight))
-    # Rounding leaves a constant feature a variance, but not one of its size.
-    constant = variance <= 1e-28 * center**2
-    typical = variance[~constant].mean() if not constant.all() else 1.0
-    return RELATIVE_REGULARISATION * np.where(constant, typical, variance)

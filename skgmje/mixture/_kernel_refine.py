@@ -7,10 +7,10 @@ import numpy as np
 
 from skgmje.em import EMResult, expectation_maximization, start_mixture, weights_only
 from skgmje.em._bandwidth import nearest_centers
-from skgmje.em._em import unsettled
 from skgmje.gaussian import Mixture
 from skgmje.mixture._gaussian_mixture import GaussianMixture, regularisation
 from skgmje.mixture._refinement import refining_mixture
+from skgmje.mixture._settled import unsettled
 
 
 class Refined(NamedTuple):

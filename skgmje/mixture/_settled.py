@@ -1,4 +1,4 @@
-"""The warning of a fit that has not settled, with figures."""
+"""What is said of a fit that has not settled, with figures."""
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -40,3 +40,16 @@ def warn_about(
         )
     if problems:
         warn(" ".join(problems), ConvergenceWarning)
+
+
+def unsettled(result, tol, remedy, what="EM"):
+    """Say with figures that EM was not done after its last iteration, if it was not."""
+    # Without iterations the start itself is wanted.
+    if result.converged or not result.n_iter:
+        return ""
+    gains = np.diff(result.lower_bounds[-2:])
+    gain = f"; the last gained {gains[0]:.2g} nats" if len(gains) else ""
+    return (
+        f"{what} ended after max_iter={result.n_iter} iterations (tol={tol:g}{gain}). "
+        f"{remedy}"
+    )

@@ -18,7 +18,7 @@ from skgmje.em._student import (
     fit_student,
 )
 from skgmje.mixture._base import MixtureDensityMixin
-from skgmje.mixture._gaussian_mixture import regularisation
+from skgmje.mixture._fit_rows import regularisation
 from skgmje.mixture._settled import warn_about
 
 

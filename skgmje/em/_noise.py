@@ -1,0 +1,315 @@
+"""Samples with measurement errors of known covariance: extreme deconvolution."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skgmje._backend import LOG_2PI, from_tensor
+from skgmje.em._missing import (
+    find_gaps,
+    missing_stats,
+    normalised,
+    observed_moments,
+    positive,
+)
+from skgmje.gaussian._covariance import COVARIANCE_TYPES
+from skgmje.gaussian._covariance_type import buffer, collapse
+from skgmje.gaussian._density import make_kernel
+from skgmje.gaussian._passes import log_prob, responsibilities
+
+# Entries of the matrices of all components that are factorised at a time.
+CHUNK_ENTRIES = 2**18
+
+# Clusters have such a share of the data's variance: errors as large halve the weight of
+# a sample in a start.
+NARROW = 0.01
+
+# Products of numbers do not overflow whose logarithms add to less.
+LOG10_LARGEST = 300
+
+# What overflows, samples far away, is found and computed again.
+_own_overflow = np.errstate(over="ignore", invalid="ignore")
+
+# Rounding of a singular covariance may leave it such negative eigenvalues, as a share
+# of the largest, and such differences between its halves.
+ROUNDING = 1e-6
+
+
+def check_noise(noise, X):
+    """Return measurement errors as variances (n, d) or covariances (n, d, d)."""
+    noise, (n_samples, d) = np.asarray(from_tensor(noise)), X.shape
+    shapes = (n_samples, d), (n_samples, d, d)
+    if noise.shape not in shapes or noise.dtype.kind not in "fiub":
+        raise ValueError(
+            f"noise has the shape {noise.shape} and the type {noise.dtype}; it must "
+            f"hold variances of shape {shapes[0]}, or covariances of shape "
+            f"{shapes[1]}, of each sample of X. For the same ones everywhere, use "
+            "np.broadcast_to."
+        )
+    noise = clean_noise(noise, X)
+    full = noise.ndim == 3
+    variances = np.diagonal(noise, axis1=1, axis2=2) if full else noise
+    _refuse(~np.isfinite(noise), noise, "Set X to NaN where nothing was measured.")
+    _refuse(variances < 0, variances, "Variances are not negative: check their signs.")
+    if full:
+        # Rows of zeros divide by one.
+        scale = np.sqrt(np.where(variances > 0, variances, 1.0))
+        ratios = noise / (scale[:, :, None] * scale[:, None])
+        gap = np.abs(ratios - ratios.transpose(0, 2, 1)) > ROUNDING
+        _refuse(gap, noise, "Covariances are symmetric: add the transposes, and halve.")
+        least = np.linalg.eigvalsh(ratios)[:, 0]
+        remedy = "Its covariance has a negative eigenvalue: clip its eigenvalues at 0."
+        _refuse(least < -ROUNDING * d, least, remedy)
+    return noise
+
+
+def _refuse(wrong, values, remedy):
+    """Raise if a value is wrong; name its sample and column."""
+    if wrong.any():
+        first = tuple(np.argwhere(wrong)[0].tolist())
+        place = "".join(f", column {j}" for j in first[1:])
+        raise ValueError(
+            f"noise of sample {first[0]}{place} is {values[first]:g}, and there are "
+            f"{int(wrong.sum())} such entries. {remedy}"
+        )
+
+
+def clean_noise(noise, X):
+    """Return a copy in double precision, zero where entries of `X` are missing."""
+    noise, missing = noise.astype(np.float64, order="C"), np.isnan(X)
+    if noise.ndim == 3:
+        missing = missing[:, :, None] | missing[:, None]
+    noise[missing] = 0.0
+    return noise
+
+
+def split_noise(joined, n_features):
+    """Return samples and their noise, where its entries are further columns."""
+    X, noise = joined[:, :n_features], joined[:, n_features:]
+    if noise.shape[1] > n_features:
+        noise = noise.reshape(len(noise), n_features, n_features)
+    return X, noise
+
+
+def unjoin(joined, sample_weight, n_features):
+    """Return samples that have a value, their noise and their weights."""
+    X, noise = split_noise(joined, n_features)
+    known = ~np.isnan(X).all(axis=1)
+    X, weight = X[known], None if sample_weight is None else sample_weight[known]
+    return X, clean_noise(noise[known], X), weight
+
+
+def precision_weights(X, sample_weight, noise):
+    """Return weights of samples for a start, which errors would blur."""
+    variances = noise if noise.ndim == 2 else np.diagonal(noise, axis1=1, axis2=2)
+    spread = observed_moments(X, sample_weight)[1]
+    share = (variances / np.where(spread > 0, spread, np.inf)).mean(axis=1)
+    share = NARROW / (NARROW + share)
+    return share if sample_weight is None else share * sample_weight
+
+
+class NoisyPart(NamedTuple):
+    """Samples with noise, side by side behind features and components.
+
+    Of the covariance T of a sample under a component, the sum of its noise and the
+    covariance S of the component, W' W is the inverse, and W (x - m) is white.
+    """
+
+    rows: Any
+    joint: Any
+    #: W (d, d, k, n), lower triangles, where k may be one; and white (d, k, n).
+    whiten: Any
+    white: Any
+    #: S (k, d, d), the noise of patterns (d, d, p), and the pattern of each sample.
+    matrices: Any
+    noise: Any
+    pattern: Any
+    work: dict
+
+    @property
+    def held(self):
+        """All of the samples count."""
+        return np.ones(self.rows.shape)
+
+    def pull(self):
+        """Return the inverses of T times the differences from the means, (d, k, n)."""
+        # The differences themselves are of no more use.
+        pull = buffer(self.work, "diff", self.white.shape)
+        for j, out in enumerate(pull):
+            np.einsum("ckn,ckn->kn", self.whiten[j:, j], self.white[j:], out=out)
+        return pull
+
+    def moments(self, resp, reg_covar):
+        """Return sums of what is expected less the means, and second moments."""
+        # The expectation is S W' W (x - m), the covariance S - S W' W S.
+        share, pull = resp[:, 0].T, self.pull()
+        weighted = np.multiply(pull, share, out=self.white)
+        sums = weighted.sum(axis=2).T
+        inner = weighted.transpose(1, 0, 2) @ pull.transpose(1, 2, 0)
+        precision = np.zeros_like(inner)
+        if self.whiten.shape[3] < share.shape[1]:
+            share = share.sum(axis=1, keepdims=True)
+        for j in range(len(pull)):
+            row = self.whiten[j, : j + 1]
+            shape = j + 1, *share.shape
+            weighted = np.multiply(row, share, out=buffer(self.work, "product", shape))
+            own = weighted.transpose(1, 0, 2) @ row.transpose(1, 2, 0)
+            precision[:, : j + 1, : j + 1] += own
+        S, counts = self.matrices, share.sum(axis=1)
+        known, i = S @ precision, np.arange(len(pull))
+        second = counts[:, None, None] * S + (S @ inner - known) @ S
+        # Of what is uncertain S has it from the last step already.
+        second[:, i, i] -= reg_covar * (counts[:, None] - known[:, i, i])
+        return (S @ sums[:, :, None])[:, :, 0], second
+
+    def far(self, kernel, kind, X, lost, temper):
+        """Return log-densities and responsibilities of some samples, with care."""
+        found = []
+        for group in np.nonzero(lost)[0]:
+            x = X[self.rows[group, 0]]
+            seen = np.flatnonzero(~np.isnan(x))
+            total = self.matrices + self.noise[:, :, self.pattern[group]]
+            total = np.broadcast_to(total, (kernel.n_components, *total.shape[1:]))
+            parts = kernel.means[:, seen], total[:, seen][:, :, seen]
+            loops = COVARIANCE_TYPES["full"].loops(
+                kernel.weights, *parts, kernel.center[seen]
+            )
+            x = x[None, seen]
+            found.append((log_prob(loops, x)[0], responsibilities(loops, x, temper)[0]))
+        return tuple(map(np.array, zip(*found, strict=True)))
+
+    def expected(self, means, resp, *, return_cov):
+        """Return what is expected without noise (n, 1, d), and covariances behind."""
+        S, share = self.matrices, resp[:, 0].T
+        each = means.T[:, :, None] + np.einsum("kij,jkn->ikn", S, self.pull())
+        mean = np.einsum("ikn,kn->in", each, share)
+        if not return_cov:
+            return mean.T[:, None]
+        lower = np.tri(len(S.T), dtype=bool)[:, :, None, None]
+        maps = np.einsum("cikn,kij->cjkn", np.where(lower, self.whiten, 0.0), S)
+        own = S.transpose(1, 2, 0)[..., None] - np.einsum("cikn,cjkn->ijkn", maps, maps)
+        # What has no share may be so far away that squares overflow.
+        each = (each - mean[:, None]) * np.sqrt(share)
+        spread = np.einsum("ijkn,kn->nij", own, share)
+        spread += np.einsum("ikn,jkn->nij", each, each)
+        return np.concatenate([mean.T[:, None], spread], axis=1)
+
+
+def noisy_parts(kernel, kind, X, gaps):
+    """Yield one :class:`NoisyPart` after the other."""
+    n_components, d = kernel.means.shape
+    matrices = collapse(kind.dense(kernel.covariances, n_components, d), 2)
+    step = max(1, CHUNK_ENTRIES // (n_components * d * d))
+    for start in range(0, len(gaps.observed), step):
+        observed = gaps.observed[start : start + step]
+        noise = gaps.noise[..., start : start + step]
+        noise = noise if noise.ndim == 3 else noise * np.eye(d)[:, :, None]
+        whiten, log_det = _factorise(matrices, noise, observed, gaps.work)
+        log_det += observed @ np.full(d, LOG_2PI)
+        first, last = np.searchsorted(gaps.pattern, [start, start + len(observed)])
+        for begin in range(first, last, step):
+            some = slice(begin, min(begin + step, last))
+            rows, pattern = gaps.rows[some], gaps.pattern[some] - start
+            own, own_log_det = whiten, log_det
+            if 1 < len(observed) < last - first:
+                # Samples share what has been factorised.
+                own = whiten.take(pattern, axis=3)
+                own_log_det = log_det.take(pattern, axis=1)
+            x = np.ascontiguousarray(X.take(rows[:, 0], axis=0).T, np.float64)
+            x[np.isnan(x)] = 0.0
+            shape = d, n_components, len(rows)
+            diff, white = (buffer(gaps.work, name, shape) for name in ("diff", "white"))
+            np.subtract(x[:, None], kernel.means.T[:, :, None], out=diff)
+            for j in range(d):
+                factors = own[j, : j + 1], diff[: j + 1]
+                np.einsum("ckn,ckn->kn", *factors, out=white[j])
+            joint = np.einsum("ckn,ckn->kn", white, white)
+            joint += own_log_det
+            joint *= -0.5
+            joint += kernel.log_weights[:, None]
+            given = own, white, matrices, noise, pattern, gaps.work
+            yield NoisyPart(rows, joint.T[:, None], *given)
+
+
+def _factorise(matrices, noise, observed, work):
+    """Return W (d, d, k, p) of the sums T of all pairs, and log |T| (k, p)."""
+    d = observed.shape[1]
+    shape = d, d, len(matrices), len(observed)
+    found = buffer(work, "found", shape)
+    product = buffer(work, "product", shape[1:])
+    for i in range(d):
+        np.add(matrices[:, i, i:].T[..., None], noise[i, i:, None], out=found[i, i:])
+    seen = observed.T[:, None]
+    if not seen.all():
+        # What is missing stands alone, and then falls out.
+        both = seen[:, None] & seen
+        np.copyto(found, np.eye(d)[:, :, None, None], where=~both)
+    for j in range(d):
+        scale = found[j, j]
+        np.sqrt(positive(scale), out=scale)
+        np.divide(1.0, scale, out=scale)
+        found[j, :j] *= scale
+        # Right of the diagonal the upper Cholesky factor, with a minus; left of it W.
+        row = found[j, j + 1 :]
+        row *= -scale
+        for i, factor in enumerate(row, j + 1):
+            found[i, i:] -= np.multiply(found[j, i:], factor, out=product[: d - i])
+            found[i, :j] += np.multiply(found[j, :j], factor, out=product[:j])
+            np.multiply(scale, factor, out=found[i, j])
+    i = np.arange(d)
+    log_det = -2 * _sum_of_logs(found[i, i])
+    if not seen.all():
+        found[i, i] *= seen
+    return found, log_det
+
+
+def _sum_of_logs(values):
+    """Return sums of logarithms over the first axis: of products, which are fewer."""
+    ends = np.log10([values.min(), values.max()])
+    size = max(1, int(LOG10_LARGEST / max(1.0, *np.abs(ends))))
+    starts = range(0, len(values), size)
+    return sum(np.log(values[i : i + size].prod(axis=0)) for i in starts)
+
+
+@_own_overflow
+def noisy_stats(kernel, covariance_type, X, sample_weight, temper, reg_covar, gaps):
+    """Return the exact statistics of samples with noise."""
+    given = X, sample_weight, temper, reg_covar, gaps
+    return missing_stats(kernel, covariance_type, *given, parts=noisy_parts)
+
+
+def _scored(mixture, X, noise):
+    """Yield parts of samples, log-densities (n,) and responsibilities (n, 1, k)."""
+    kernel = make_kernel(mixture, mixture.weights)
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    for part in noisy_parts(kernel, kind, X, find_gaps(X, noise)):
+        log_norm, resp = normalised(kernel, kind, X, part, 1.0)
+        yield part, log_norm[:, 0], resp
+
+
+@_own_overflow
+def noisy_log_prob(mixture, X, noise):
+    """Return the log-densities of samples with noise, (n,)."""
+    out = np.empty(len(X))
+    for part, log_norm, _ in _scored(mixture, X, noise):
+        out[part.rows[:, 0]] = log_norm
+    return out
+
+
+@_own_overflow
+def noisy_responsibilities(mixture, X, noise):
+    """Return the posterior weights of the components of samples with noise, (n, k)."""
+    out = np.empty((len(X), mixture.n_components))
+    for part, _, resp in _scored(mixture, X, noise):
+        out[part.rows[:, 0]] = resp[:, 0]
+    return out
+
+
+@_own_overflow
+def denoise(mixture, X, noise, *, return_cov=False):
+    """Return expectations of samples without noise (n, 1, d), then covariances."""
+    out = np.empty((len(X), 1 + return_cov * X.shape[1], X.shape[1]))
+    for part, _, resp in _scored(mixture, X, noise):
+        found = part.expected(mixture.means, resp, return_cov=return_cov)
+        out[part.rows[:, 0]] = found
+    return out
