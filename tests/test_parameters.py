@@ -586,7 +586,7 @@ STACK_CASES = [
             "max_iter": [60],
             "min_scale": [0.7],
             "crps_weight": [0.0],
-            "calibrate": [False],
+            "recalibrate": [False],
             "max_components": [1],
             "n_folds": [3],
             "random_state": [1],
@@ -707,6 +707,12 @@ def test_every_option_is_varied():
 def test_constructors_can_be_read(name, cls):
     most = 21 if cls is GaussianMixture else 16
     assert len(cls._get_param_names()) <= most
+
+
+@pytest.mark.parametrize(("name", "cls"), all_estimators())
+def test_no_parameter_hides_a_method(name, cls):
+    hidden = [name for name in cls._get_param_names() if hasattr(cls, name)]
+    assert hidden == []
 
 
 @pytest.mark.parametrize(("name", "cls"), all_estimators())

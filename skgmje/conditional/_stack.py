@@ -85,7 +85,7 @@ class StackingConditionalDensity(
         Weight of the CRPS beside the likelihood in the choice of the pool; zero
         rates spikes highest.
 
-    calibrate : bool, default=True
+    recalibrate : bool, default=True
         Whether one factor of all widths is chosen by held-out likelihood.
 
     max_components : int, default=None
@@ -202,7 +202,7 @@ class StackingConditionalDensity(
         "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "min_scale": [Interval(Real, 0, None, closed="neither")],
         "crps_weight": [Interval(Real, 0, None, closed="left")],
-        "calibrate": ["boolean"],
+        "recalibrate": ["boolean"],
         "max_components": [Interval(Integral, 1, None, closed="left"), None],
         "n_folds": [Interval(Integral, 2, None, closed="left")],
         "n_jobs": [Integral, None],
@@ -221,7 +221,7 @@ class StackingConditionalDensity(
         max_iter="auto",
         min_scale=5e-3,
         crps_weight=3.0,
-        calibrate=True,
+        recalibrate=True,
         max_components=None,
         n_folds=5,
         n_jobs=None,
@@ -236,7 +236,7 @@ class StackingConditionalDensity(
         self.max_iter = max_iter
         self.min_scale = min_scale
         self.crps_weight = crps_weight
-        self.calibrate = calibrate
+        self.recalibrate = recalibrate
         self.max_components = max_components
         self.n_folds = n_folds
         self.n_jobs = n_jobs
@@ -352,7 +352,7 @@ class StackingConditionalDensity(
             network,
             max(1, round(self.n_members / rows.n_folds)),
             self.crps_weight,
-            self.calibrate,
+            self.recalibrate,
             Runner(self.n_jobs, self.verbose, type(self).__name__),
             tell,
         )
