@@ -86,7 +86,7 @@ def attempt(function):
     return words, sorted(watch.waits)
 
 
-# Algebra, costs and losses ------------------------------------------------------------
+# Algebra, costs and modules -----------------------------------------------------------
 
 METHODS = {
     "log_prob": lambda p, X: p.log_prob(X),
@@ -102,7 +102,6 @@ METHODS = {
     "convolve": lambda p, X: p.convolve(p),
     "product": lambda p, X: p.product(p),
     "l2_distance": lambda p, X: p.l2_distance(p),
-    "cauchy_schwarz": lambda p, X: p.cauchy_schwarz_divergence(p),
     "cdf": lambda p, X: p.marginal([0]).cdf(X[:, :1]),
 }
 
@@ -129,26 +128,12 @@ def values():
         yield f"cost {name}", partial(descend, cost)
     for name, module in modules().items():
         yield f"module {name}", partial(follow, move(module, {}), X)
-    for name, loss in LOSSES.items():
-        yield f"loss {name}", partial(descend_loss, loss, name)
 
 
 def descend(cost):
     """Compute the gradient of a cost by the centers."""
     centers = torch.ones(K, D, device="gpu", requires_grad=True)
     cost(grams(torch.ones(N, D, device="gpu"), centers, 1.5)).backward()
-
-
-def descend_loss(loss, name):
-    """Compute the gradient of a loss by the embeddings."""
-    views = torch.ones(2, N, D, device="gpu", requires_grad=True)
-    more = {}
-    if name == "joint":
-        ones = partial(torch.ones, device="gpu")
-        more["mixture"] = Mixture(ones(1), ones(1, 2 * D), ones(1), "spherical")
-    if "sigreg" in name:
-        more["generator"] = torch.Generator()
-    loss(*views, **more).backward()
 
 
 def modules():
