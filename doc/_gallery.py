@@ -9,8 +9,9 @@ from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PANELS = Path(__file__).parent / "auto_examples" / "images" / "panels"
-# A thumbnail shows one panel, at most so many inches wide: fonts stay at 8 px or more.
-PANEL_WIDTH = 4.4
+# A thumbnail shows one panel, at most so many inches wide and high: at 60 pixels per
+# inch its fonts have 8 pixels or more.
+PANEL_SIZE = 3.9
 
 # Examples by subject, in the order in which they are shown; a new one gets a line.
 SUBJECTS = {
@@ -96,7 +97,7 @@ def scrape(block, block_vars, gallery_conf):
 
 
 def _save_panel(figure, index, path):
-    """Save one panel of a figure alone, drawn smaller if the panel is wide."""
+    """Save one panel of a figure alone, drawn smaller if the panel is large."""
     axis, size = figure.axes[index], figure.get_size_inches()
     others = [other for other in figure.axes if other is not axis]
     others += [*figure.texts, *figure.legends, axis.title]
@@ -107,9 +108,10 @@ def _save_panel(figure, index, path):
         figure.draw_without_rendering()
         to_inches = figure.dpi_scale_trans.inverted()
         box = axis.get_tightbbox().transformed(to_inches)
-        if box.width <= PANEL_WIDTH:
+        excess = max(box.width, box.height) / PANEL_SIZE
+        if excess <= 1:
             break
-        figure.set_size_inches(figure.get_size_inches() * PANEL_WIDTH / box.width)
+        figure.set_size_inches(figure.get_size_inches() / excess)
     figure.savefig(path, dpi=130, bbox_inches=box.padded(0.05))
     figure.set_size_inches(size)
     for artist in hidden:
