@@ -30,10 +30,8 @@ class Region:
     ----------
     level : float
         Probability of the region.
-
     log_threshold : array of shape (...,)
         Log-density on the border; inside it is higher.
-
     mixture : Mixture
         The density, or one per sample.
 
