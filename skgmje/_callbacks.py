@@ -134,8 +134,10 @@ class DensityEstimatorMixin(EstimatorMixin, DensityMixin):
         ----------
         X : array-like of shape (n_samples, n_features)
             The samples.
+
         y : Ignored
             Not used, present for API consistency by convention.
+
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
 

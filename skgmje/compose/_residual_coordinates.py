@@ -149,14 +149,18 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
     ----------
     max_columns : int, default=3
         Columns to replace at most.
+
     min_gain : float, default=0.15
         Half the logarithm of the ratio of the linear residual variance to that of
         the kernel regression, which a column must exceed.
+
     n_landmarks : int, default=800
         Samples that kernels stand on, at most half of all.
+
     gaussianize : bool, default=False
         Whether z are the normal scores of :class:`MarginalGaussianizer` instead of
         the columns in standard units. The regressions' inputs are always those.
+
     random_state : int, RandomState instance or None, default=0
         Decides the landmarks and the samples of the screening.
 
@@ -164,10 +168,13 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
     ----------
     removed_ : list of int
         The columns that were replaced, in the order of their replacement.
+
     gains_ : ndarray of shape (n_removed,)
         What each of them gained, in nats.
+
     residuals_ : ndarray of shape (n_samples, n_removed)
         Leave-one-out residuals of the training samples, in units of :math:`s_j`.
+
     n_features_in_, feature_names_in_ : int and ndarray of str
         Number and names of the features seen during :term:`fit`; the latter if all
         names are strings.

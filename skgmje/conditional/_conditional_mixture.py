@@ -58,11 +58,14 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         variances of the data), `rank`, `tol`, `max_iter`, `n_init` and `annealing`;
         what is 'auto' is chosen by the density of held-out targets. Its other
         parameters must be left as they are; its `random_state` is not read.
+
     device : str, default='auto'
         Where networks and modules are trained: 'cpu', 'cuda', ...; 'auto' is a GPU if
         there is one.
+
     random_state : int, RandomState instance or None, default=None
         Controls folds, starts, networks, batches and :meth:`sample_y`.
+
     verbose : int, default=0
         1 prints a line every tenth of the training of networks or a module, 2 every
         hundredth.
@@ -71,18 +74,24 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     ----------
     n_outputs_ : int
         Number of targets.
+
     pool_weights_ : dict
         Weights of the pooled sources by name; only where several were pooled.
+
     held_out_score_ : float or None
         Mean log-likelihood of training samples by models that did not see them, in
         nats and in the units of `y`.
+
     cv_results_ : dict or None
         Held-out conditional log-likelihood of the joint mixtures tried, in
         standardized units; of a list those of the last that tried any.
+
     loss_curve_ : ndarray or None
         Training loss of the networks or of the module.
+
     n_iter_ : int
         Number of gradient steps, or of EM iterations where there are none.
+
     n_features_in_, feature_names_in_ : int and ndarray of str
         Number and names of the features seen during :term:`fit`; the latter if all
         names are strings.
@@ -143,8 +152,10 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         X : array-like of shape (n_samples, n_features)
             Contexts; NaN means missing, except for networks and modules. A feature
             without any value raises ValueError.
+
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
+
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; samples of weight zero are as good as absent.
 

@@ -39,21 +39,29 @@ class MixtureNetwork(Trained):
     n_components : int or 'auto', default='auto'
         Number of components of each network; 'auto' is 5, of more than eight targets
         1.
+
     hidden_layer_sizes : tuple of int, default=(64, 64, 64)
         Hidden layers of each network.
+
     n_members : int, default=5
         Number of networks.
+
     covariance_type : {'full', 'diag'}, default='full'
         Covariances of several targets in a component.
+
     max_iter : int or 'auto', default='auto'
         Number of gradient steps; 'auto' is 1200 to 6000, by the number of samples, and
         a third of that for more than eight targets.
+
     batch_size : int or 'auto', default='auto'
         Samples per gradient step; 'auto' is 128, or 256 of more than 2000 samples.
+
     learning_rate : float, default=0.006
         Largest step size.
+
     min_scale : float, default=0.005
         Smallest standard deviation of a component, in those of `y`.
+
     trainer : dict or None, default=None
         Further settings of the training, as those of
         :class:`~skgmje.embedding.GMJEEmbedder`. Samples always fit into memory:
@@ -132,12 +140,16 @@ class TrainedModule(Trained):
     module : MixtureModule
         Makes mixtures of the targets given contexts, or joint mixtures of contexts
         and targets, both standardized. A copy is trained.
+
     max_iter : int, default=1000
         Number of gradient steps.
+
     batch_size : int, default=256
         Samples per step.
+
     learning_rate : float, default=0.006
         Largest step size.
+
     trainer : dict or None, default=None
         What else is asked of the training: ``callbacks``, a list of skorch callbacks;
         all else are parameters of :class:`skorch.NeuralNet`, such as ``optimizer``. A

@@ -41,14 +41,18 @@ def compress(X, n_centers, *, bandwidth=None, sample_weight=None, random_state=N
     ----------
     X : array of shape (n_samples, n_features)
         Samples.
+
     n_centers : int
         Number of centers; fewer where fewer samples are distinct.
+
     bandwidth : float, default=None
         Standard deviation of the kernels around the samples, the root of v. None:
         the one that predicts left-out samples best, by
         :func:`skgmje.em.kernel_bandwidth` of at most 2000 samples.
+
     sample_weight : array of shape (n_samples,), default=None
         Weights a of the samples; their scale does not matter. None: all equal.
+
     random_state : int, RandomState or None, default=None
         Determines k-means, and the samples drawn for the bandwidth.
 

@@ -57,23 +57,30 @@ class Cost:
     function : callable
         ``function(grams, weights, jitter)`` returns a scalar array. `weights` is
         None unless `learns_weights`.
+
     is_density : bool or None
         Whether densities are compared, so that the variance of the components is
         that of a density, and is learned where no likelihood follows. None: this
         is not known; the variance is not learned.
+
     learns_weights : bool
         Whether the weights of the components are learned. Otherwise they stay
         equal, or are set by `optimal_weights`.
+
     learns_variance : bool, default=False
         Whether the variance is learned even where a likelihood follows.
+
     value, bound : callable or None, default=None
         What the papers maximize, ``value(grams, weights=None, jitter=None,
         log=False)``, and its upper bound, ``bound(grams, weights=None, log=False)``,
         or their logarithms; None: the cost is not the gap between them.
+
     optimal_weights : callable or None, default=None
         Best weights for given Gram matrices, once the training is over.
+
     bandwidth : {'cell', 'loo', 'multiscale', 'residual', 'wide'} or None, default=None
         What ``bandwidth="auto"`` means; None: it depends on the other settings.
+
     identity : callable or None, default=None
         Approximation of the identity for :func:`approximate_identity`.
 
@@ -145,8 +152,10 @@ def scalar_cost(grams, weights=None, jitter=None):
     ----------
     grams : Grams
         Gram matrices of n data points and k centers.
+
     weights : array of shape (k,), default=None
         Weights of the centers; their scale does not matter. None: all equal.
+
     jitter : None
         Not used: no matrix is inverted.
 
@@ -188,8 +197,10 @@ def vector_matrix_cost(grams, weights=None, jitter=None):
     ----------
     grams : Grams
         Gram matrices of n data points and k centers.
+
     weights : array of shape (k,), default=None
         Not used: the span of the kernels does not depend on weights.
+
     jitter : float, default=None
         Ridge on R scaled to unit diagonal. It can only raise the cost. None:
         1e-6, in single precision 1e-4.
@@ -233,8 +244,10 @@ def matrix_matrix_cost(grams, weights=None, jitter=None):
     ----------
     grams : Grams
         Gram matrices of n data points and k centers.
+
     weights : array of shape (k,), default=None
         Not used: the span of the kernels does not depend on weights.
+
     jitter : float, default=None
         Ridge on R. It can only raise the cost. None: 1e-6, in single precision
         1e-4.
@@ -281,8 +294,10 @@ def svd_cost(grams, weights=None, jitter=None):
     ----------
     grams : Grams
         Gram matrices of n data points and k centers.
+
     weights : array of shape (k,), default=None
         Weights of the centers; their scale does not matter. None: all equal.
+
     jitter : float, default=None
         Singular values below about `jitter` times the Frobenius norm are
         smoothed, which keeps the gradient finite. It can only raise the cost.
@@ -345,8 +360,10 @@ def logdet_cost(grams, weights=None, jitter=None):
     ----------
     grams : Grams
         Gram matrices of n data points and k centers.
+
     weights : array of shape (k,), default=None
         Not used: a span does not depend on weights, neither on the data's.
+
     jitter : float, default=None
         Ridge on the Gram matrices scaled to unit diagonal. It can only raise
         the cost. None: 1e-6, in single precision 1e-4.
@@ -397,6 +414,7 @@ def principal_cosines(grams, jitter=None):
     ----------
     grams : Grams
         Gram matrices of n data points and k centers.
+
     jitter : float, default=None
         Ridge on the Gram matrices scaled to unit diagonal. It can only lower
         the cosines. None: 1e-6, in single precision 1e-4.
@@ -552,14 +570,19 @@ def approximate_identity(
     ----------
     X : array of shape (n, d)
         Points.
+
     centers : array of shape (k, d)
         Centers, of the same array library as `X`.
+
     bandwidth : float or tuple (data, model)
         Standard deviation of the kernels, as in :func:`skgmje.gaussian.grams`.
+
     method : {"scalar", "vector-matrix", "matrix-matrix", "svd"}, default="svd"
         The cost whose view is taken.
+
     weights : array of shape (k,), default=None
         Weights of the centers, which `"scalar"` and `"svd"` read.
+
     jitter : float, default=None
         Ridge on R scaled to unit diagonal; None: 1e-6, in single precision 1e-4.
 

@@ -57,6 +57,7 @@ class AlignmentTask(ABC):
         ----------
         n_samples : int
             Number of pairs.
+
         random_state : int, numpy.random.Generator, RandomState or None
             Source of randomness.
 
@@ -64,6 +65,7 @@ class AlignmentTask(ABC):
         -------
         X : ndarray of shape (n_samples, n_context)
             Contexts.
+
         Y : ndarray of shape (n_samples, n_targets)
             Targets.
         """
@@ -77,6 +79,7 @@ class AlignmentTask(ABC):
         ----------
         X : array-like of shape (n_samples, n_context)
             Contexts.
+
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
 
@@ -284,8 +287,10 @@ def make_alignment(name="sqrt", n_samples=1000, *, random_state=None):
     ----------
     name : str, default='sqrt'
         Key of :data:`ALIGNMENT_TASKS`, where the true densities are.
+
     n_samples : int, default=1000
         Number of pairs.
+
     random_state : int, numpy.random.Generator, RandomState or None
         Source of randomness.
 
@@ -293,6 +298,7 @@ def make_alignment(name="sqrt", n_samples=1000, *, random_state=None):
     -------
     X : ndarray of shape (n_samples, n_context)
         Contexts.
+
     Y : ndarray of shape (n_samples, n_targets)
         Targets.
 

@@ -19,14 +19,19 @@ def make_digit_views(
     ----------
     rotation : float, default=0.3
         Largest angle, in radians.
+
     scale : float, default=0.2
         Sizes lie between ``1 - scale`` and ``1 + scale``.
+
     shift : float, default=0.25
         Largest shift along each axis, in half widths of the image.
+
     brightness : float, default=0.2
         Factors lie between ``1 - brightness`` and ``1 + brightness``.
+
     noise : float, default=0.1
         Standard deviation of the noise of each pixel, where white is one.
+
     random_state : int, numpy.random.Generator, RandomState or None
         Source of randomness. Several calls give several pairs of views.
 
@@ -34,6 +39,7 @@ def make_digit_views(
     -------
     X, Y : ndarray of shape (1797, 64)
         The views, samples of 8 x 8 pixels.
+
     labels : ndarray of int of shape (1797,)
         The digits.
 

@@ -28,8 +28,10 @@ def kernel_bandwidth(X, particles=None, weights=None):
     ----------
     X : ndarray of shape (n_samples, n_features)
         Samples to predict; all pairs are looked at.
+
     particles : ndarray of shape (n_particles, n_features) or None, default=None
         Means of the kernels; None: the rows.
+
     weights : ndarray of shape (n_particles,) or None, default=None
         Weights of the kernels; None: equal.
 
@@ -106,8 +108,10 @@ def multiscale_bandwidths(X, centers, sample_weight=None):
     ----------
     X : array of shape (n_samples, n_features)
         Samples.
+
     centers : array of shape (n_centers, n_features)
         Centers that stand for the samples, those of k-means for example.
+
     sample_weight : array of shape (n_samples,), default=None
         Weights of the samples.
 

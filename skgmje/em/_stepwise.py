@@ -26,16 +26,22 @@ def block_stats(
     ----------
     mixture : Mixture
         The current mixture, of NumPy arrays.
+
     X : ndarray of shape (n_samples, n_features)
         Rows.
+
     center : ndarray of shape (n_features,)
         A point near the middle of all samples, the same for all blocks.
+
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights of the rows.
+
     temper : float, default=1.0
         Power of the joint densities before they become responsibilities.
+
     missing : bool, default=False
         Whether NaN means missing; the same for all blocks.
+
     reg_covar : float or ndarray of shape (n_features,), default=0.0
         What the M-step will add to the variances: the missing entries of `X` have
         it from the last step already.
@@ -70,6 +76,7 @@ def merge_stats(mixture, *stats):
     ----------
     mixture : Mixture
         The mixture.
+
     *stats : Statistics
         Of neighbouring blocks.
 
@@ -102,10 +109,13 @@ def score_block(mixture, X, sample_weight=None, missing="raise"):
     ----------
     mixture : Mixture
         The mixture.
+
     X : ndarray of shape (n_samples, n_features)
         Rows.
+
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights of the samples, all positive.
+
     missing : {'raise', 'marginal'}, default='raise'
         What to do about NaN.
 

@@ -25,18 +25,23 @@ def weights_only(
     ----------
     X : ndarray of shape (n_samples, n_features)
         Samples.
+
     centers : ndarray of shape (n_components, n_features)
         Means of the components.
+
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights of the samples.
+
     left_out : bool, default=False
         Whether the variance is that of samples left out. Centers that were placed
         by the samples are too near to them: without sample x, the mean c of its
         cell of N samples is as far from x as :math:`N / (N - 1) (x - c)`, and the
         center of a cell of x alone is not there. If every sample is a center, this
         is the leave-one-out variance of a kernel density estimate with free weights.
+
     tol : float, default=1e-4
         Stop when the mean log-likelihood gains less, in nats.
+
     max_iter : int, default=100
         Largest number of iterations.
 

@@ -124,6 +124,7 @@ class IsotropicKernel(KernelOptions):
         squared distance of samples to their nearest centers. Of several variances
         the kernels are added up; 'multiscale' is five, 1/4, 1, 4, 16 and 64 times
         'auto'.
+
     kappa : float, default=0.5
         See `variance`; smaller values keep centers apart.
 
@@ -156,12 +157,15 @@ class PatchKernel(KernelOptions):
     ----------
     size : int, default=4
         Pixels along the side of a patch; it divides height and width.
+
     image_shape : tuple of int or None, default=None
         Height, width and maybe channels (last) of the images that samples are. Images
         say it themselves; a shape that `X` does not have is an error.
+
     variance : float, sequence of floats or {'auto', 'multiscale'}, default='auto'
         Variance v of a kernel of whole samples, of which each patch has its share;
         else as in :class:`IsotropicKernel`.
+
     kappa : float, default=0.5
         See `variance`; smaller values keep centers apart.
 

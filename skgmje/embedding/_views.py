@@ -363,19 +363,25 @@ class ImageAugmentation:
     ----------
     flip : bool, default=False
         Whether half of the images are mirrored, left to right.
+
     turn : bool, default=False
         Whether images are turned by 0, 90, 180 or 270 degrees. Images that are not
         square are turned by 0 or 180.
+
     crop : float, default=1.0
         Least share of the area that is cut out and enlarged again. One side may be
         cut more than the other, by a ratio up to 4/3.
+
     blur : float, default=0.0
         Largest share a of the means over neighbouring pixels, at most one.
+
     gamma : float, default=0.0
         The logarithm of the power of brightness lies between minus and plus this.
+
     contrast : float, default=0.0
         Contrast lies between one minus and one plus this, brightness between minus
         and plus half of it.
+
     noise : float, default=0.0
         Largest standard deviation of the noise of an image; each has its own.
 

@@ -117,25 +117,32 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
         Densities to stack instead, each with ``fit`` and ``score_samples``: ours,
         scikit-learn's, or yours. Without a name they get that of their class, as in
         :func:`~sklearn.pipeline.make_pipeline`.
+
     effort : {'fast', 'thorough'}, default='fast'
         How many settings and starts are tried: 'thorough' takes three times as long
         and gains up to 0.1 nats. Not used with `estimators`.
+
     spaces : tuple of str, default=("identity", "marginal", "residual")
         Coordinates to try. Without "residual", :meth:`marginal` and
         :meth:`condition` have closed forms. Not used with `estimators`.
+
     cv : int, splitter or iterable, default=None
         Which samples are held out. None means one split from 2500 samples on, three
         folds from 500 on, else five; with `groups`, three or five, as far as there are
         groups. Copies of a sample are held out together, except by a splitter, which
         decides alone.
+
     dequantize : bool, default=False
         Whether columns with ties are spread by uniform noise, as wide as the median
         gap between their values. The density is then one of the spread columns.
+
     n_jobs : int, default=None
         Processes (threads in a context of :func:`joblib.parallel_config`, and inside
         a worker process). The result is the same, to the bit.
+
     random_state : int, RandomState instance or None, default=None
         Controls folds, starts, noise and :meth:`sample`.
+
     verbose : int, default=0
         Print how far the fits are.
 
@@ -144,16 +151,21 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
     members_ : list of (str, estimator)
         Names and fitted densities of what has a weight. Those of the recipe are
         named by coordinates, components, shrinkage and annealing.
+
     weights_ : ndarray of shape (n_members,)
         Their weights, summing to one.
+
     cv_results_ : dict
         Names, weights and held-out log-likelihoods of all candidates. Those that
         were hopeless on the first folds have NaN for the others. None if there was
         one candidate.
+
     tie_share_ : ndarray of shape (`n_features_in_`,)
         Share of the values of each column that repeat others.
+
     dequantized_columns_ : list of int
         Columns that were spread by noise.
+
     n_features_in_, feature_names_in_ : int and ndarray of str
         Number and names of the features seen during :term:`fit`; the latter if all
         names are strings.
@@ -246,10 +258,13 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             Training data.
+
         y : Ignored
             Not used, present for API consistency by convention.
+
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; a weight of 2 counts as two copies.
+
         groups : array-like of shape (n_samples,), default=None
             Samples with the same entry are held out together.
 
@@ -262,6 +277,7 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
         ------
         TypeError
             If an estimator is no density, or takes no `sample_weight`.
+
         ValueError
             If there is one group only, all members fail, or all samples that were held
             out have the density zero.
@@ -445,6 +461,7 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
         ----------
         n_samples : int, default=1
             Number of samples.
+
         random_state : int, RandomState instance, Generator or None, default=None
             Source of randomness; None means the ``random_state`` of the estimator.
 
@@ -452,6 +469,7 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
         -------
         X : ndarray of shape (n_samples, n_features)
             The samples, in no particular order.
+
         y : ndarray of shape (n_samples,)
             The coordinate system or estimator that each sample comes from: members
             in the same coordinates have one number.
@@ -460,6 +478,7 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
         ------
         TypeError
             If a member cannot sample with a seed.
+
         ValueError
             If `n_samples` is no positive integer.
         """

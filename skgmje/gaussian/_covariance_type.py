@@ -88,12 +88,16 @@ class Kernel(ABC):
     ----------
     weights : ndarray of shape (n_components,)
         Weights of the components.
+
     means : ndarray of shape (n_components, n_features)
         Means of the components.
+
     covariances : ndarray or tuple of ndarray
         Shape given by the covariance type.
+
     center : ndarray of shape (n_features,)
         Point near the middle of the data; subtracted before squares are taken.
+
     limit : float
         Largest squared Mahalanobis norm of a centered mean for which the
         expanded square is used.
@@ -302,6 +306,7 @@ class Kernel(ABC):
         ----------
         block : ndarray of shape (n_first, n_rows)
             Centered samples as columns, and their features.
+
         work : dict
             Buffers, reused from block to block.
 

@@ -30,8 +30,10 @@ class Region:
     ----------
     level : float
         Probability of the region.
+
     log_threshold : array of shape (...,)
         Log-density on the border; inside it is higher.
+
     mixture : Mixture
         The density, or one per sample.
 

@@ -31,12 +31,16 @@ class SelectionDisplay:
     ----------
     n_components : ndarray of shape (n_candidates,)
         Numbers of components.
+
     models : list of str
         Covariance type of each candidate.
+
     values : ndarray of shape (n_candidates,)
         Criterion of each candidate.
+
     sound : ndarray of shape (n_candidates,), default=None
         Whether a candidate counts; None means that all do.
+
     criterion : str, default='bic'
         Name of the criterion: of 'bic' and 'icl' the lowest is marked.
 
@@ -44,10 +48,13 @@ class SelectionDisplay:
     ----------
     ax_ : matplotlib Axes
         Where it was drawn.
+
     figure_ : matplotlib Figure
         The figure of `ax_`.
+
     lines_ : dict of matplotlib Line2D
         The curve of each model.
+
     best_ : matplotlib Line2D
         Mark of the best candidate.
 
@@ -78,10 +85,13 @@ class SelectionDisplay:
         ----------
         estimator : fitted GaussianMixture, or a search or pipeline of one
             With ``n_components="auto"`` or ``covariance_type="auto"``.
+
         criterion : {'bic', 'icl', 'stability', 'mean_test_score'}, default=None
             A column of `cv_results_`; None means that of the estimator.
+
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
+
         **kwargs : dict
             Arguments of :meth:`plot`.
 
@@ -94,8 +104,10 @@ class SelectionDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+
         TypeError
             If nothing was chosen in the fit.
+
         ValueError
             If the table does not have the criterion.
         """
@@ -135,6 +147,7 @@ class SelectionDisplay:
         ----------
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
+
         **kwargs : dict
             Arguments of :meth:`matplotlib.axes.Axes.plot`, such as ``linewidth``.
 
@@ -191,10 +204,13 @@ class ClassificationDisplay:
     ----------
     data : ndarray of shape (n_samples, 2)
         The two features shown.
+
     labels : ndarray of shape (n_samples,)
         Cluster of each sample; -1 is drawn in grey.
+
     uncertainty : ndarray of shape (n_samples,)
         One less the largest responsibility.
+
     names : list of str, default=None
         Names of the two features.
 
@@ -202,8 +218,10 @@ class ClassificationDisplay:
     ----------
     ax_ : matplotlib Axes
         Where it was drawn.
+
     figure_ : matplotlib Figure
         The figure of `ax_`.
+
     points_ : matplotlib PathCollection
         The samples, at most 2000 of them.
 
@@ -239,12 +257,16 @@ class ClassificationDisplay:
         estimator : fitted estimator or Mixture
             With ``predict`` and ``predict_proba``, or what :func:`skgmje.as_mixture`
             takes.
+
         X : array-like or data frame of shape (n_samples, n_features)
             The samples.
+
         features : sequence of two int or str, default=None
             Columns to show; None if there are only two.
+
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
+
         **kwargs : dict
             Arguments of :meth:`plot`.
 
@@ -257,8 +279,10 @@ class ClassificationDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+
         TypeError
             If the estimator has no clusters.
+
         ValueError
             If not two features are chosen.
         """
@@ -284,6 +308,7 @@ class ClassificationDisplay:
         ----------
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
+
         **kwargs : dict
             Arguments of :meth:`matplotlib.axes.Axes.scatter`, such as ``alpha``.
 

@@ -30,10 +30,13 @@ class DensityDisplay:
     ----------
     grid : list of one or two ndarrays
         Values of each feature shown.
+
     log_density : ndarray of shape (len(grid[0]),) or (len(grid[1]), len(grid[0]))
         Log-density on the grid, in nats.
+
     data : ndarray of shape (n_samples, len(grid)), default=None
         Samples shown beside the density.
+
     names : list of str, default=None
         Names of the features.
 
@@ -41,10 +44,13 @@ class DensityDisplay:
     ----------
     ax_, figure_ : matplotlib Axes and Figure
         Where it was drawn.
+
     curve_ : matplotlib Line2D or None
         Density of one feature.
+
     surface_ : matplotlib QuadContourSet or None
         Log-density of two features.
+
     data_ : matplotlib artist or None
         Histogram or points of the data.
 
@@ -82,16 +88,21 @@ class DensityDisplay:
             Anything with ``score_samples``, of any library. A pipeline says how
             dense transformed samples are; for densities of `X` itself see
             :class:`~skgmje.compose.TransformedDensity`.
+
         X : array-like or data frame of shape (n_samples, n_features)
             Samples that say where to look; they are shown too.
+
         features : sequence of int or str, or int or str, default=None
             One or two columns. If they are not all, their marginal is shown,
             which takes a density that is one Gaussian mixture.
+
         grid_resolution : int, default=None
             Number of values of each feature; None means 500 of one and 100 of
             each of two.
+
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
+
         **kwargs : dict
             Arguments of :meth:`plot`.
 
@@ -104,9 +115,11 @@ class DensityDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+
         TypeError
             If there is no ``score_samples``, or marginals are wanted of what is no
             Gaussian mixture.
+
         ValueError
             If the number of features cannot be shown.
         """
@@ -135,13 +148,17 @@ class DensityDisplay:
         ----------
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
+
         depth : float, default=8.0
             Of two features, how many nats below the highest value colours reach.
+
         cmap : str or matplotlib Colormap, default='Blues'
             Colours of the log-density of two features.
+
         show_data : bool, default=True
             Whether to show a histogram or points of the data. Of more than 2000
             points some, evenly spread, are shown.
+
         show_colorbar : bool, default=True
             Whether to show what the colours mean.
 

@@ -39,6 +39,7 @@ class CalibrationDisplay:
     levels : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Probabilities, as :func:`skgmje.metrics.probability_integral_transform`
         returns them.
+
     names : list of str, default=None
         Names of the targets.
 
@@ -46,8 +47,10 @@ class CalibrationDisplay:
     ----------
     ax_, figure_ : ndarray of two matplotlib Axes, and Figure
         Where histogram and coverage curve were drawn.
+
     histograms_ : list of matplotlib StepPatch
         One for each target.
+
     curves_ : list of matplotlib Line2D
         Coverage curve of each target.
 
@@ -82,12 +85,16 @@ class CalibrationDisplay:
             With `y`: has ``predict_mixture(X)``, also at the end of a pipeline or
             search, or is a joint density of the columns of `X` and then `y`.
             Without: whatever :func:`skgmje.as_mixture` takes.
+
         X : array-like or data frame of shape (n_samples, n_features)
             Samples that the estimator has not seen.
+
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Targets; None judges the marginal of each feature of a density.
+
         ax : matplotlib Axes or array of two, default=None
             Where to draw; one is split in two, None makes a figure.
+
         **kwargs : dict
             Arguments of :meth:`plot`.
 
@@ -100,8 +107,10 @@ class CalibrationDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+
         TypeError
             If the estimator has no density that is a mixture.
+
         ValueError
             If shapes do not fit.
         """
@@ -122,6 +131,7 @@ class CalibrationDisplay:
         ----------
         ax : matplotlib Axes or array of two, default=None
             Where to draw; one is split in two, None makes a figure.
+
         n_bins : int, default=10
             Number of bars.
 
@@ -226,10 +236,13 @@ class LossCurveDisplay:
     ----------
     loss_curve : ndarray of shape (n_steps,)
         Loss before each step.
+
     bound : float, default=None
         Lowest possible loss, where it is known.
+
     name : str, default=None
         What the legend calls the curve.
+
     ylabel : str, default='loss'
         What the loss is.
 
@@ -237,8 +250,10 @@ class LossCurveDisplay:
     ----------
     ax_, figure_ : matplotlib Axes and Figure
         Where it was drawn.
+
     line_ : matplotlib Line2D
         The curve.
+
     bound_line_ : matplotlib Line2D or None
         The bound.
 
@@ -271,11 +286,14 @@ class LossCurveDisplay:
             ``lower_bounds_``, as mixtures fitted by EM have it in scikit-learn 1.7
             and here: their loss is minus the mean log-likelihood. Of a search the
             one that it has found, of a pipeline the last step.
+
         name : str, default=None
             What the legend calls the curve; None means the cost or the class.
+
         ax : matplotlib Axes, default=None
             Where to draw, so that several curves may share it; None makes a
             figure.
+
         **kwargs : dict
             Arguments of :meth:`plot`.
 
@@ -288,6 +306,7 @@ class LossCurveDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+
         TypeError
             If the estimator keeps no loss curve.
         """
@@ -313,6 +332,7 @@ class LossCurveDisplay:
         ----------
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
+
         **kwargs : dict
             Arguments of :meth:`matplotlib.axes.Axes.plot`, such as ``color``.
 

@@ -37,12 +37,16 @@ class PlaneDisplay(ABC):
         ----------
         estimator : fitted estimator or Mixture
             Of which it shows a part.
+
         X : array-like or data frame of shape (n_samples, n_features), default=None
             Samples to show, and names of the features.
+
         features : sequence of two int or str, default=None
             Columns to show; None if there are only two.
+
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
+
         **kwargs : dict
             Arguments of :meth:`plot`.
 
@@ -55,8 +59,10 @@ class PlaneDisplay(ABC):
         ------
         ImportError
             If matplotlib is not installed.
+
         TypeError
             If the estimator is not of the kind that is drawn.
+
         ValueError
             If not two features are chosen.
         """
@@ -91,12 +97,16 @@ class MixtureDisplay(PlaneDisplay):
     ----------
     weights : ndarray of shape (n_components,)
         Weights of the components: the heavier, the darker.
+
     means : ndarray of shape (n_components, 2)
         Means of the two features shown.
+
     covariances : ndarray of shape (n_components, 2, 2)
         Their covariances.
+
     data : ndarray of shape (n_samples, 2), default=None
         Samples shown beside the components.
+
     names : list of str, default=None
         Names of the two features.
 
@@ -104,10 +114,13 @@ class MixtureDisplay(PlaneDisplay):
     ----------
     ax_, figure_ : matplotlib Axes and Figure
         Where it was drawn.
+
     ellipses_ : list of matplotlib PolyCollection
         The ellipses of each share, those of the largest first.
+
     centers_ : matplotlib PathCollection
         The means.
+
     data_ : matplotlib PathCollection or None
         Points of the data.
 
@@ -156,10 +169,13 @@ class MixtureDisplay(PlaneDisplay):
         ----------
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
+
         coverage : sequence of float, default=(0.5, 0.9)
             Shares of each component that its ellipses hold.
+
         color : matplotlib color, default='#0072B2'
             Colour of the components.
+
         show_data : bool, default=True
             Whether to show the data, if there are any.
 
@@ -219,13 +235,17 @@ class GraphDisplay(PlaneDisplay):
     ----------
     nodes : ndarray of shape (n_nodes, 2)
         Positions in the two features shown.
+
     edges : ndarray of int, shape (n_edges, 2)
         Pairs of linked nodes.
+
     labels : ndarray of int, shape (n_nodes,), default=None
         The connected component of each node, which gives its colour. There are
         seven colours; further components use them again.
+
     data : ndarray of shape (n_samples, 2), default=None
         Samples shown beside the graph.
+
     names : list of two str, default=None
         Names of the features.
 
@@ -233,10 +253,13 @@ class GraphDisplay(PlaneDisplay):
     ----------
     ax_, figure_ : matplotlib Axes and Figure
         Where it was drawn.
+
     nodes_ : matplotlib PathCollection
         The nodes.
+
     edges_ : matplotlib LineCollection
         The edges.
+
     data_ : matplotlib PathCollection or None
         Points of the data.
 
@@ -281,8 +304,10 @@ class GraphDisplay(PlaneDisplay):
         ----------
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
+
         node_size : float, default=20.0
             Area of a node, in square points.
+
         show_data : bool, default=True
             Whether to show the data, if there are any.
 

@@ -41,6 +41,7 @@ def l2_distance(first, second):
     ------
     TypeError
         If a density is not one Gaussian mixture.
+
     ValueError
         If the numbers of features differ.
 
@@ -83,6 +84,7 @@ def cauchy_schwarz_divergence(first, second):
     ------
     TypeError
         If a density is not one Gaussian mixture.
+
     ValueError
         If the numbers of features differ.
 
@@ -159,20 +161,25 @@ def two_sample_test(
     ----------
     X, Y : array-like of shape (n_samples, n_features)
         The two samples, at least two observations each.
+
     density : estimator, default=None
         A density to clone and fit to each half of every permutation, such as
         ``GaussianMixture(3)``; slower, but it looks where the model looks.
+
     statistic : {'l2', 'cauchy-schwarz'} or callable, default='l2'
         :func:`l2_distance`, :func:`cauchy_schwarz_divergence`, or with `density` a
         function of two fitted ones, such as
         ``lambda p, q: monte_carlo_kl(p, q, random_state=0).value``.
+
     bandwidth : float or 'median', default='median'
         Width h of the kernel densities, in standard deviations of columns; 'median'
         makes the kernel's standard deviation the median distance of two observations,
         which sees where the observations are rather than how they lie there: a ring and
         a blob of its size need a smaller one, such as 0.3. Not used with `density`.
+
     n_permutations : int, default=199
         The smallest p-value is one over this number plus one.
+
     random_state : int, numpy.random.Generator, RandomState or None
         Source of randomness of the permutations.
 

@@ -42,6 +42,7 @@ def kl_divergence(p, q, *, method="variational", n_samples=10_000, random_state=
     p, q : Mixture or fitted estimator
         Whatever :func:`skgmje.as_mixture` takes, of the same features. Of mixtures of
         tensors the result has a gradient.
+
     method : {'variational', 'bounds', 'monte-carlo'}, default='variational'
         'variational' is the approximation of [1]_,
 
@@ -51,8 +52,10 @@ def kl_divergence(p, q, *, method="variational", n_samples=10_000, random_state=
         with D between components; it may come out negative. 'bounds' holds the
         divergence between the lower bound of [2]_ and the lesser of the upper ones
         of both. 'monte-carlo' is :func:`monte_carlo_kl`.
+
     n_samples : int, default=10_000
         Number of draws of 'monte-carlo'.
+
     random_state : int, numpy.random.Generator, RandomState or None
         Source of randomness of 'monte-carlo'.
 
@@ -65,6 +68,7 @@ def kl_divergence(p, q, *, method="variational", n_samples=10_000, random_state=
     ------
     TypeError
         If a density is not one Gaussian mixture and `method` needs one.
+
     ValueError
         If the numbers of features differ or `method` is unknown.
 
@@ -122,14 +126,17 @@ def entropy(p, *, method="bounds", n_samples=10_000, random_state=None):
     ----------
     p : Mixture or fitted estimator
         Whatever :func:`skgmje.as_mixture` takes.
+
     method : {'bounds', 'renyi', 'monte-carlo'}, default='bounds'
         'bounds' holds the entropy between two closed forms, of which the upper is
         the lesser of a variational one and that of a Gaussian with mean and
         covariance of the mixture; one component has its exact entropy. 'renyi' is
         the Renyi entropy of order two, :math:`-\log \langle p, p \rangle`, exactly.
         'monte-carlo' is a mean over draws.
+
     n_samples : int, default=10_000
         Number of draws of 'monte-carlo'.
+
     random_state : int, numpy.random.Generator, RandomState or None
         Source of randomness of 'monte-carlo'.
 

@@ -26,8 +26,10 @@ class MixtureBootstrap(NamedTuple):
     ----------
     weights : ndarray of shape (n_resamples, n_components)
         Weights of the components.
+
     means : ndarray of shape (n_resamples, n_components, n_features)
         Means of the components.
+
     covariances : ndarray of shape (n_resamples, n_components, n_features, n_features)
         Covariances as matrices, whatever the covariance type.
 
@@ -85,14 +87,19 @@ def bootstrap_mixture(
     ----------
     estimator : GaussianMixture
         Fitted to `X`.
+
     X : array-like of shape (n_samples, n_features)
         The samples; NaN means missing.
+
     n_resamples : int, default=200
         Number of resamples; intervals need 1000 for their second digit.
+
     n_jobs : int, default=None
         Number of threads, -1 for all processors.
+
     random_state : int, RandomState instance or None, default=None
         Controls the resamples, whatever `n_jobs`.
+
     verbose : int, default=0
         Whether to tell the progress.
 
@@ -106,6 +113,7 @@ def bootstrap_mixture(
     ------
     TypeError
         If the estimator is no Gaussian mixture, or one with a background.
+
     ValueError
         If `n_resamples` is below 2.
 
@@ -223,14 +231,19 @@ def likelihood_ratio_test(
     estimator : GaussianMixture
         Settings of the fits: `n_components`, a number, is the hypothesis K, against
         K + 1. Of several `n_init` starts the best counts.
+
     X : array-like of shape (n_samples, n_features)
         The samples, complete.
+
     n_resamples : int, default=199
         Number of simulated sets of samples.
+
     n_jobs : int, default=None
         Number of threads, -1 for all processors.
+
     random_state : int, RandomState instance or None, default=None
         Controls starts and simulated samples, whatever `n_jobs`.
+
     verbose : int, default=0
         Whether to tell the progress.
 
@@ -246,6 +259,7 @@ def likelihood_ratio_test(
     ValueError
         If a setting of the estimator is 'auto': the hypothesis has to be one; if there
         is a background, or if an entry is missing.
+
     TypeError
         If the estimator is no :class:`GaussianMixture`.
 

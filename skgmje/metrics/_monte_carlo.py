@@ -35,8 +35,10 @@ def monte_carlo_kl(first, second, *, n_samples=10_000, random_state=None):
     first, second : Mixture or fitted estimator
         Whatever :func:`skgmje.as_mixture` takes, or any estimator with
         ``score_samples(X)``; the first needs ``sample(n, random_state=)`` too.
+
     n_samples : int, default=10_000
         Number of draws.
+
     random_state : int, numpy.random.Generator, RandomState or None
         Source of randomness.
 
@@ -50,6 +52,7 @@ def monte_carlo_kl(first, second, *, n_samples=10_000, random_state=None):
     ------
     TypeError
         If a density cannot be scored, or the first not sampled.
+
     ValueError
         If `n_samples` is below two, or a density calls its own draws impossible.
 
@@ -101,6 +104,7 @@ def monte_carlo_l2(first, second, *, n_samples=10_000, random_state=None):
     ------
     TypeError
         If a density cannot be scored or sampled.
+
     ValueError
         If `n_samples` is below two, or a density calls its own draws impossible.
 
@@ -160,6 +164,7 @@ def monte_carlo_cauchy_schwarz(first, second, *, n_samples=10_000, random_state=
     ------
     TypeError
         If a density cannot be scored or sampled.
+
     ValueError
         If `n_samples` is below two, or a density calls its own draws impossible.
 
@@ -308,11 +313,14 @@ def mutual_information(density, groups, *, n_samples=10_000, random_state=None):
     ----------
     density : Mixture or fitted estimator
         Whatever :func:`skgmje.as_mixture` takes.
+
     groups : sequence of sequences of int
         At least two groups of columns that do not overlap, such as
         ``[[0, 1], [2]]``. Columns in none of them are left out.
+
     n_samples : int, default=10_000
         Number of draws.
+
     random_state : int, numpy.random.Generator, RandomState or None
         Source of randomness; of one component nothing is drawn.
 
@@ -327,6 +335,7 @@ def mutual_information(density, groups, *, n_samples=10_000, random_state=None):
     ------
     TypeError
         If the density is not one Gaussian mixture.
+
     ValueError
         If the groups overlap, are empty, or name columns that do not exist.
 

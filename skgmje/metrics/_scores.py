@@ -87,8 +87,10 @@ def mean_log_likelihood(y_true, distribution, *, sample_weight=None):
     ----------
     y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Of several targets the joint density counts.
+
     distribution : Mixture
         One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
+
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
 
@@ -171,6 +173,7 @@ def probability_integral_transform(y_true, distribution):
     ----------
     y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Of several targets each has its marginal.
+
     distribution : Mixture
         One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
@@ -211,8 +214,10 @@ def interval_coverage(
     ----------
     y_true, distribution : array-like and Mixture
         As those of :func:`crps`.
+
     coverage : float, default=0.9
         Probability of the interval. Half of the rest is left out on each side.
+
     sample_weight, multioutput : array-like and str or array-like
         As those of :func:`crps`.
 
@@ -276,10 +281,13 @@ def crps(y_true, distribution, *, sample_weight=None, multioutput="uniform_avera
     ----------
     y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Of several targets each is scored under its marginal.
+
     distribution : Mixture
         One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
+
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
+
     multioutput : {'raw_values', 'uniform_average'} or array-like of shape \
             (n_targets,), default='uniform_average'
         How the scores of several targets are combined.
@@ -412,15 +420,19 @@ def energy_score(
     y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
         What was observed. Large differences of scale between targets count:
         standardize them if all should matter.
+
     distribution : Mixture
         One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
+
     n_samples : int, default=64
         Number of draws Y, and of draws Y', of each sample. With m of them the
         standard error for n samples is below :math:`s / \sqrt{n m}`, and in mixtures
         of many narrow components about a fifth of that, where :math:`s^2` is the
         trace of the densities' covariance.
+
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
+
     random_state : int, numpy.random.Generator, RandomState or None
         Source of randomness. The same integer makes scores of two models differ
         by less chance than different ones do.

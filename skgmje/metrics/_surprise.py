@@ -24,8 +24,10 @@ def feature_surprise(density, X, *, relative=True):
     ----------
     density : Mixture or fitted estimator
         Whatever :func:`skgmje.as_mixture` takes.
+
     X : array-like of shape (n_samples, n_features)
         Samples; NaN means missing.
+
     relative : bool, default=True
         Whether to subtract from the most likely value's log-density. Otherwise
         the surprise is :math:`-\log p_j(x_{ij})`, which depends on the units of
@@ -41,6 +43,7 @@ def feature_surprise(density, X, *, relative=True):
     ------
     TypeError
         If the density is not one Gaussian mixture.
+
     ValueError
         If `X` does not fit the density.
 
@@ -90,6 +93,7 @@ def conditional_surprise(density, X, *, relative=True):
     ------
     TypeError
         If the density is not one Gaussian mixture.
+
     ValueError
         If `X` does not fit the density.
 

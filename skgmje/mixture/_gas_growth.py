@@ -17,22 +17,30 @@ class GasGrowth(Options):
     ----------
     mode : {'batch', 'sequential'}, default='batch'
         Whether the gas sees up to two samples per node at once, or single samples.
+
     winner_rate : float, default=0.2
         Rate :math:`\epsilon_b` of the nearest node.
+
     neighbor_rate : float, default=0.006
         Rate :math:`\epsilon_n` of its neighbours.
+
     max_age : int, default=50
         Largest age :math:`a_{max}` of an edge, in samples won by its ends.
+
     insertion_interval : int, default=100
         Number :math:`\lambda` of samples between two new nodes.
+
     error_split : float, default=0.5
         Factor :math:`\alpha` of the errors of the two nodes beside a new one.
+
     error_decay : float, default=0.995
         Factor d of all errors after each sample.
+
     utility_threshold : float or None, default=None
         If the largest error is so many times the smallest utility, that node is
         removed, so that a drifting stream is followed; 20 is a good value. None
         removes none. See [1]_.
+
     settle : bool, default=True
         Whether ``fit`` settles the nodes on all samples after the growth, see
         :func:`skgmje.neural_gas.refine_gas`.

@@ -73,8 +73,10 @@ class Codes(CenterOptions):
     init : {'k-means++', 'random_from_data', 'noise'}, default='k-means++'
         Where the centers start: at k-means centers, at samples, or as noise with a
         bandwidth that falls.
+
     code_dim : int, default=8
         Width of a code.
+
     hidden_layer_sizes : tuple of int, default=(128, 128)
         Widths of the hidden layers of the network that decodes.
 
@@ -128,6 +130,7 @@ class Noise(CenterOptions):
         The map from noise of shape (n, code_dim) to centers of shape
         (n, n_features), which is copied; or a callable that builds one from
         ``(code_dim, n_features)``. None is a perceptron.
+
     code_dim : int or None, default=None
         Width of the noise. None: one more than features. The first number then
         chooses one of up to 128 cells of k-means, the others are spread as its
@@ -135,6 +138,7 @@ class Noise(CenterOptions):
         from the first step on, and most of their quality is this start's. With a
         number the perceptron learns all, as in the paper. Of another `network`
         None is 8.
+
     hidden_layer_sizes : tuple of int, default=(128, 128)
         Widths of the hidden layers of the perceptron; without effect on another
         `network`.

@@ -119,14 +119,17 @@ class KernelMixtureDensity(
     n_components : int or 'auto', default='auto'
         Number of components; 'auto' is chosen by held-out likelihood, together
         with `covariance_type` and `shrinkage` where they are 'auto'.
+
     covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'}, \
             default='auto'
         Shape of the covariances with ``refine="covariances"`` or ``"em"``; with
         ``"weights"`` and None they are spherical. Spheres of standardized features
         are diagonal in the units of `X`.
+
     shrinkage : float or 'auto', default='auto'
         Pseudo-count, in samples, of the pooled covariance in the refinements
         'covariances' and 'em'.
+
     cost : {'auto', 'scalar', 'vector-matrix', 'matrix-matrix', 'svd', 'likelihood'} \
             or callable, default='auto'
         Key of :data:`skgmje.costs.COSTS`, minus the log-likelihood, or a
@@ -135,12 +138,14 @@ class KernelMixtureDensity(
         fresh centers as draws of a distribution: no pair of a center with itself
         counts, it is the sum in the units of `X` and in those of each feature's
         deviation, and `loss_curve_` lacks a constant, so that it may be negative.
+
     generator : {'codes', 'noise'}, Codes, Noise, torch.nn.Module or callable, \
             default='codes'
         'codes': one learned code per component. 'noise': fresh noise in every
         step, and `n_components` draws of it in the end. :class:`Codes` and
         :class:`Noise` say more: where codes start, layers. A module, or a callable
         that builds one, stands for ``Noise(network=...)``.
+
     bandwidth : float, sequence of floats, Bandwidths or \
             {'auto', 'cell', 'loo', 'multiscale'}, default='auto'
         Standard deviation of the kernels, in standard deviations of the features
@@ -153,6 +158,7 @@ class KernelMixtureDensity(
         ... times the variance of 'cell', up to that of the data. 'auto': 'loo' for
         the density of a cost as it stands, a feature's standard deviation within the
         cells for 'likelihood', 'multiscale' for noise, else 'cell'.
+
     refine : {'covariances', 'em', 'weights', None} or GaussianMixture, \
             default='covariances'
         What follows by likelihood. 'covariances': weights and covariances, by
@@ -166,21 +172,28 @@ class KernelMixtureDensity(
         the refinement, and the first two have to stay 'auto' or agree. The centers
         of 'noise' are draws, of which no cost has placed a few well: give it many
         components, or 'em'.
+
     standardize : bool, default=True
         Whether every feature gets unit variance during the fit. Otherwise
         one scale serves all, which keeps distances.
+
     max_iter : int, default=300
         Largest number of gradient steps.
+
     learning_rate : float, default=0.004
         Step size of Adam at the start of its cosine.
+
     batch_size : int, 'auto' or None, default='auto'
         Samples per step; None: all. 'auto': all of up to 2000 (not for noise),
         else 256, or four per center.
+
     tol : float, default=1e-4
         Training ends when the cost varies less over a tenth of `max_iter`, the
         refinement when the mean log-likelihood gains less, in nats.
+
     device : str, default='auto'
         Where to train: 'cpu', 'cuda', ...; 'auto' is a GPU if there is one.
+
     trainer : dict or None, default=None
         What else to ask of the training. 'callbacks': a list of skorch callbacks,
         for example ``[EarlyStopping("train_loss")]`` (for scikit-learn's own there
@@ -192,8 +205,10 @@ class KernelMixtureDensity(
         of 8 features need 64 MB beside themselves. All other keys are parameters
         of :class:`skorch.NeuralNet`, for example
         ``{"optimizer": torch.optim.SGD}``.
+
     random_state : int, RandomState instance or None, default=None
         Controls folds, starts, network, noise, batches and :meth:`sample`.
+
     verbose : int, default=0
         1 prints a line every tenth of the training, 2 every hundredth.
 
@@ -201,31 +216,42 @@ class KernelMixtureDensity(
     ----------
     weights_, means_, covariances_, covariance_type_, mixture_
         The components, as those of :class:`GaussianMixture`.
+
     centers_ : ndarray of shape (n_components, n_features)
         Centers as the cost placed them: `means_`, unless EM has moved these and
         dropped some.
+
     bandwidth_ : float or ndarray of shape (n_bandwidths,)
         Standard deviation of the kernels, in the units of `bandwidth`; an array if
         there are several.
+
     cost_ : str
         Name of the cost that was minimized; "fresh scalar" is the scalar cost of
         fresh centers, up to a constant.
+
     loss_curve_ : ndarray of shape (n_iter_,)
         Cost before each step, of ``cost="auto"`` for noise up to a constant; while
         the bandwidth falls, values do not compare.
+
     bound_gap_ : float
         The cost at the end, on up to 2000 samples.
+
     pair_ess_ : float
         Effective number of pairs of a sample and a center that the cost sees.
+
     effective_rank_ : float
         Effective number of singular values of the kernel matrix. Under the wide
         kernels of noise in many dimensions a few are normal.
+
     n_iter_ : int
         Number of gradient steps.
+
     converged_ : bool
         Whether training and refinement had settled.
+
     cv_results_ : dict or None
         Held-out log-likelihood of all settings, if one was 'auto'.
+
     generator_ : torch.nn.Module
         The map from noise to standardized centers; not for 'codes'.
 
@@ -341,8 +367,10 @@ class KernelMixtureDensity(
             Training data. Of more than a million entries no copy is made, and
             selection, start and bandwidth see a random part. Of a Dask array or
             dataframe the network sees that part too, the refinement all samples.
+
         y : Ignored
             Not used, present for API consistency by convention.
+
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; samples of weight zero are as good as absent.
 
@@ -455,6 +483,7 @@ class KernelMixtureDensity(
         ----------
         n_samples : int, default=1
             Number of centers.
+
         random_state : int, RandomState instance or None, default=None
             Source of the noise; None means the `random_state` of the estimator.
 

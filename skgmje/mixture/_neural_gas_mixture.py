@@ -100,21 +100,26 @@ class GrowingNeuralGasMixture(
         Largest number of nodes; :meth:`fit` takes no more than one for three
         distinct samples. 'auto' grows until the likelihood of held-out samples stops
         improving; in a stream it is 100.
+
     component : {'node', 'cluster'}, default='node'
         What becomes a component of the mixture, and has a mean in `means_`: each
         node, or each cluster. :meth:`predict` speaks of clusters, of the same ones
         with either. Below 100 samples, or ten per feature, held-out samples may make
         all nodes one component, where `shrinkage` or another setting is 'auto'.
+
     covariance_type : {'full', 'tied', 'diag', 'spherical', 'auto'}, default='full'
         Shape of the covariances; 'auto' is chosen by held-out samples. Without
         `refine`, and in a stream, it is 'full'.
+
     shrinkage : float or 'auto', default='auto'
         Pseudo-count s of the pooled within-covariance, in samples; 'auto' is chosen
         by held-out samples. Without `refine`, and in a stream, it is the number of
         features.
+
     reg_covar : float or 'auto', default='auto'
         Added to the diagonal of every covariance, in squared units of `X`; 'auto'
         is a millionth of each feature's variance.
+
     refine : 'em', GaussianMixture or None, default='em'
         What follows the growth. 'em': EM with the three settings above. A
         :class:`GaussianMixture`: EM with its `covariance_type`, `shrinkage`,
@@ -123,17 +128,21 @@ class GrowingNeuralGasMixture(
         mixture is that of the samples nearest to each node, and only ``"auto"`` nodes
         are chosen. In a stream: samples count by their responsibilities; with None,
         for the nearest node.
+
     growth : {'batch', 'sequential'} or GasGrowth, default='batch'
         Whether the gas sees up to two samples per node at once, or single samples;
         :class:`GasGrowth` has all rules, among them the `utility_threshold` by which
         a drifting stream is followed.
+
     output : {'responsibilities', 'distances'}, default='responsibilities'
         What :meth:`transform` returns: the responsibilities of the components, not
         summed to those of clusters, or distances to the nodes.
+
     device : str, default='cpu'
         Where :meth:`fit` grows the gas and takes the E-steps (not of 'tied'
         covariances): 'cpu' (NumPy, without torch), or torch's name of a device;
         'auto' is the first CUDA device if there is one.
+
     random_state : int, RandomState instance or None, default=None
         Controls the order of the samples, folds and :meth:`sample`. Streams are seen
         in their own order.
@@ -142,32 +151,45 @@ class GrowingNeuralGasMixture(
     ----------
     nodes_ : ndarray of shape (n_nodes_, n_features)
         Positions of the nodes.
+
     edges_ : ndarray of int, shape (n_edges, 2)
         Nodes that are linked.
+
     ages_ : ndarray of int, shape (n_edges,)
         Ages of the edges.
+
     n_nodes_ : int
         Number of nodes.
+
     graph_ : scipy.sparse.csr_array of shape (n_nodes_, n_nodes_)
         1 where two nodes are linked.
+
     node_labels_ : ndarray of int, shape (n_nodes_,)
         Cluster of each node: its connected part of the graph.
+
     labels_ : ndarray of int, shape (n_samples,)
         Cluster of each sample of the last fit or chunk, as :meth:`predict` gives it.
+
     quantization_error_ : float
         Mean distance of these samples to their nearest nodes.
+
     topographic_error_ : float
         Share of these samples whose two nearest nodes are not linked.
+
     weights_, means_, covariances_, covariance_type_, shrinkage_, mixture_
         The components, as those of :class:`GaussianMixture`; `precisions_` and
         `precisions_cholesky_`, too. Nodes with less than five samples may have none.
+
     n_iter_ : int
         Number of M-steps.
+
     lower_bound_ : float
         Mean log-likelihood of the samples before the last M-step, in nats; without
         `refine` that of the mixture.
+
     cv_results_ : dict
         Held-out log-likelihoods of the candidates, if a setting was 'auto'.
+
     n_features_in_, feature_names_in_ : int and ndarray of str
         Number and names of the features seen during :term:`fit`; the latter if all
         names are strings.
@@ -240,8 +262,10 @@ class GrowingNeuralGasMixture(
         X : array-like of shape (n_samples, n_features), or Dask collection
             The samples. Of a Dask array or dataframe the gas grows on a random
             part, which `labels_` and the errors are of; EM sees all samples.
+
         y : Ignored
             Not used, present for API consistency by convention.
+
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; a weight of 2 counts as two copies.
 
@@ -532,8 +556,10 @@ class GrowingNeuralGasMixture(
         X : array-like of shape (n_samples, n_features), or Dask collection
             The chunk, with one sample or more. Of a Dask array or dataframe, block
             follows block.
+
         y : Ignored
             Not used, present for API consistency by convention.
+
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples. The gas sees as many samples as the chunk has,
             each in proportion to its weight.

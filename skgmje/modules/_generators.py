@@ -64,6 +64,7 @@ class MixtureModule(nn.Module, ABC):
         ----------
         batch : tensor of shape (n_samples, n_features)
             The samples of the step.
+
         random_state : torch.Generator
             The source of randomness.
         """
@@ -89,10 +90,13 @@ def mlp(sizes, random_state, *, dtype=torch.float32, zero_output=False):
     ----------
     sizes : sequence of int
         Widths of the input, the hidden layers and the output.
+
     random_state : torch.Generator
         The source of randomness; it must live on the CPU.
+
     dtype : torch.dtype, default=torch.float32
         The data type of the parameters.
+
     zero_output : bool, default=False
         Whether the last layer starts at zero, so that the network does.
 
@@ -270,20 +274,28 @@ class CodeGenerator(_CenterGenerator):
     ----------
     n_components : int
         Number K of components.
+
     n_features : int
         Number of features of a center.
+
     variance : float
         The components' variance, or where it starts.
+
     random_state : torch.Generator
         The source of randomness, on the CPU.
+
     base : tensor of shape (n_components, n_features) or None, default=None
         The centers to start from.
+
     code_dim : int, default=8
         Width of a code.
+
     hidden_layer_sizes : sequence of int, default=(128, 128)
         Widths of the hidden layers.
+
     learn_weights, learn_variance : bool, default=False
         Whether weights and variance of the components are learned.
+
     dtype : torch.dtype, default=torch.float32
         The data type of the parameters.
 
@@ -345,13 +357,17 @@ class NoiseGenerator(_CenterGenerator):
     ----------
     n_components : int
         Number of centers drawn at every call.
+
     n_features, variance, random_state : int, float and torch.Generator
         As those of :class:`CodeGenerator`; the noise is the same whatever the device.
+
     network : torch.nn.Module or None, default=None
         The map from noise of shape (n, code_dim) to centers of shape
         (n, n_features). None is a perceptron.
+
     code_dim : int, default=8
         Width of the noise.
+
     hidden_layer_sizes, learn_variance, dtype : sequence of int, bool and torch.dtype
         As those of :class:`CodeGenerator`, of the perceptron.
 

@@ -33,21 +33,29 @@ class MixtureDensityNetwork(MixtureModule):
     ----------
     n_context : int
         Width of a context.
+
     n_targets : int
         Number of features of the mixture.
+
     random_state : torch.Generator
         The source of randomness, on the CPU.
+
     n_members : int, default=1
         Number M of perceptrons.
+
     n_components : int, default=5
         Number K of components of each member.
+
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Widths of the hidden layers.
+
     covariance_type : {'full', 'diag'}, default='full'
         Whether the targets of a component may be correlated.
+
     min_scale : float, default=0.005
         Smallest standard deviation of a target in a component, given the
         targets before it.
+
     dtype : torch.dtype, default=torch.float32
         The data type of the parameters; mixtures are in double precision.
 
@@ -123,6 +131,7 @@ class MixtureDensityNetwork(MixtureModule):
         context : tensor of shape (n_samples, n_context) or \
                 (n_members, n_samples, n_context)
             Samples for all members, or samples for each.
+
         drop : callable, default=None
             Applied to the outputs of each hidden layer, such as dropout.
 
@@ -151,6 +160,7 @@ class MixtureDensityNetwork(MixtureModule):
         context : tensor of shape (n_samples, n_context) or \
                 (n_members, n_samples, n_context)
             Samples for all members, or samples for each.
+
         y : tensor of shape (n_samples, n_targets) or \
                 (n_members, n_samples, n_targets)
             Their targets.

@@ -26,16 +26,22 @@ class Prototypes(MixtureModule):
     ----------
     n_components : int
         Number of components.
+
     n_features : int
         Number of features.
+
     random_state : torch.Generator
         Source of the first means, which are standard normal; on the CPU.
+
     covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
         Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`.
+
     scale : float, default=1.0
         First standard deviation of every component.
+
     min_scale : float, default=0.001
         Smallest standard deviation of a feature, given those before it.
+
     dtype : torch.dtype, default=torch.float32
         The data type of the parameters.
 
@@ -90,6 +96,7 @@ class Prototypes(MixtureModule):
         ----------
         mixture : Mixture
             One mixture, of NumPy arrays or tensors.
+
         **params : dict
             `min_scale` and `dtype`.
 

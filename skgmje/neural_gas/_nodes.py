@@ -27,6 +27,7 @@ def nearest_nodes(nodes, X):
     ----------
     nodes : array of shape (n_nodes, n_features)
         Positions.
+
     X : array of shape (n_samples, n_features)
         Samples, of the library and device of the nodes.
 
@@ -34,6 +35,7 @@ def nearest_nodes(nodes, X):
     -------
     first, second : arrays of int, shape (n_samples,)
         The nodes; the same if there is one only.
+
     distances : array of shape (n_samples,)
         Distances to the first.
 
@@ -86,8 +88,10 @@ def gas_errors(state, X, *, sample_weight=None):
     ----------
     state : GasState
         The gas.
+
     X : array of shape (n_samples, n_features)
         Samples, of the library and device of the state.
+
     sample_weight : ndarray of shape (n_samples,) or None, default=None
         Weights of the samples.
 
@@ -95,6 +99,7 @@ def gas_errors(state, X, *, sample_weight=None):
     -------
     quantization_error : float
         Mean distance to the nearest node.
+
     topographic_error : float
         Share of the samples whose two nearest nodes are not linked.
 
@@ -140,22 +145,30 @@ def gas_mixture(
     ----------
     state : GasState
         The gas.
+
     X : array of shape (n_samples, n_features)
         Samples. Of tensors only the variances are taken.
+
     covariance_type : str, default='full'
         Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`; of tensors 'full', 'diag'
         or 'spherical'.
+
     granularity : {'node', 'cluster', 'one'}, default='node'
         Whether each node, each connected component of the graph, or all nodes
         together become a component of the mixture.
+
     min_hits : int, default=5
         Components with fewer samples are left out; their samples go elsewhere.
+
     shrinkage : float or None, default=None
         Pseudo-count s of the pooled covariance; None: the number of features.
+
     reg_covar : float or ndarray of shape (n_features,), default=1e-6
         Added to the diagonal of every covariance.
+
     sample_weight : array of shape (n_samples,) or None, default=None
         Weights of the samples.
+
     rank : int, default=1
         Number of factors of a low-rank covariance.
 
@@ -205,13 +218,17 @@ def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
     ----------
     state : GasState
         The gas.
+
     X : array of shape (n_samples, n_features)
         Samples, of the library and device of the state.
+
     granularity : {'node', 'cluster', 'one'}, default='node'
         Which of them are numbered.
+
     min_hits : int, default=5
         Those with fewer samples are left out, if others are left; their samples go
         elsewhere.
+
     sample_weight : array of shape (n_samples,) or None, default=None
         Weights of the samples.
 

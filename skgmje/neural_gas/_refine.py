@@ -43,14 +43,18 @@ def refine_gas(state, X, *, sample_weight=None, max_age=50, n_rounds=8):
     ----------
     state : GasState
         The gas.
+
     X : array of shape (n_samples, n_features)
         Samples, of the library and device of the state.
+
     sample_weight : array of shape (n_samples,), default=None
         Weights of the samples.
+
     max_age : int, default=50
         Largest age :math:`a_{max}` of an edge. Afterwards an age is half the mean
         number of samples between two renewals. Edges that the growth has left within
         a connected component stay as they are.
+
     n_rounds : int, default=8
         Largest number of times that nodes are put elsewhere.
 

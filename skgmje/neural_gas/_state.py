@@ -17,20 +17,28 @@ class GasState(NamedTuple):
     ----------
     nodes : array of shape (n_nodes, n_features)
         Positions.
+
     errors : array of shape (n_nodes,)
         Squared distances of the samples that each node won, fading.
+
     utilities : array of shape (n_nodes,)
         By how much these would grow without the node, fading.
+
     hits : array of int, shape (n_nodes,)
         Number of samples that each node won.
+
     ids : array of int, shape (n_nodes,)
         A number that a node keeps for life; later nodes have larger ones.
+
     edges : array of int, shape (n_edges, 2)
         Nodes that are linked, the smaller number first, sorted.
+
     ages : array of int, shape (n_edges,)
         Samples won by the ends of each edge since it was last renewed.
+
     n_seen : int
         Number of samples so far.
+
     n_born : int
         Number of nodes that there have ever been.
 
@@ -137,12 +145,16 @@ def adapt_gas(state, X, *, max_nodes=100, mode="batch", **rules):
     ----------
     state : GasState
         The gas.
+
     X : array of shape (n_samples, n_features)
         Samples, of the library and device of the state.
+
     max_nodes : int, default=100
         Largest number of nodes.
+
     mode : {'batch', 'sequential'}, default='batch'
         Whether some samples or single ones are seen at a time.
+
     **rules : dict
         The rates and numbers that :class:`skgmje.mixture.GasGrowth` explains. Those of
         the paper are the defaults here: ``winner_rate=0.05, error_decay=0.9995``.

@@ -28,8 +28,10 @@ class BankState(NamedTuple):
     ----------
     particles : array of shape (n_particles, n_features)
         Samples of the past: the means of the kernels.
+
     weights : array of shape (n_particles,)
         Positive, summing to one.
+
     ages : array of int, shape (n_particles,)
         Steps since each particle was a sample of a batch.
 
@@ -91,6 +93,7 @@ def bank_mixture(state, bandwidth):
     ----------
     state : BankState
         The bank.
+
     bandwidth : float or array of shape (n_features, n_features)
         Standard deviation of every kernel, or a lower-triangular root L of the
         covariance :math:`L L^T` that all kernels share.
@@ -151,22 +154,30 @@ def step_bank(
     ----------
     state : BankState
         The bank of M particles.
+
     batch : array of shape (n_samples, n_features)
         Samples, of the library of the state. Of more samples than particles the last
         ones stay.
+
     bandwidth : float or array of shape (n_features, n_features)
         See :func:`bank_mixture`.
+
     rate : float, default=0.05
         Rate r of the weights, from 0 to 1.
+
     ess_threshold : float, default=0.5
         Share of the particles below which the effective sample size triggers
         resampling.
+
     jitter : float, default=0.1
         How far copies are moved, in bandwidths.
+
     replacement : {'lowest-weight', 'oldest', None}, default='lowest-weight'
         Which particles give way to the batch; None: it is not put in.
+
     max_age : int or None, default=None
         Older particles lose their weight.
+
     random_state : int, numpy.random.Generator, RandomState or None, default=None
         Source of resampling and jitter.
 
@@ -174,6 +185,7 @@ def step_bank(
     -------
     state : BankState
         The bank after the step; the old one is left alone.
+
     info : named tuple
         The mean `log_likelihood` of the batch before the step, in nats; the
         `effective_sample_size` of the weights before resampling; whether particles were

@@ -49,8 +49,10 @@ def systematic_resampling(weights, n_samples, random_state=None):
     ----------
     weights : array of shape (n_particles,)
         Not negative; they need not sum to one.
+
     n_samples : int
         Number n of indices.
+
     random_state : int, numpy.random.Generator, RandomState or None, default=None
         Source of randomness; the same one gives the same indices in NumPy and
         torch.

@@ -297,8 +297,10 @@ def check_density_estimator(estimator, *, expected_failed_checks=None, on_fail="
         fitted with every ``random_state`` set to 0. A check whose methods or
         arguments it lacks (``sample``, ``marginal`` and ``condition``,
         ``sample_weight``) is skipped.
+
     expected_failed_checks : dict, default=None
         Reasons of the checks that may fail, by their names.
+
     on_fail : {'raise', None}, default='raise'
         Whether the first failure that is not expected raises its exception.
 
@@ -315,8 +317,10 @@ def check_density_estimator(estimator, *, expected_failed_checks=None, on_fail="
     AssertionError
         If a law does not hold, and `on_fail` is 'raise'; whatever the estimator
         raises passes through.
+
     TypeError
         If `estimator` is a class.
+
     ValueError
         If a name or an option is not known.
 
