@@ -62,7 +62,9 @@ def make_digit_views(
         "brightness": brightness,
         "noise": noise,
     }
-    _check_not_negative(**sizes)
+    for name, size in sizes.items():
+        if not 0 <= size < np.inf:
+            raise ValueError(f"{name}={size!r} must be a number that is not negative.")
     if not scale < 1:
         raise ValueError(f"scale={scale!r} must be below 1, or images vanish.")
     generator = as_generator(random_state)
@@ -90,10 +92,3 @@ def _change(images, generator, *, rotation, scale, shift, brightness, noise):
     moved = map_coordinates(images, [number, *pixels], order=1, mode="grid-constant")
     moved = moved * (1 + brightness * uniform[4])
     return (moved + noise * generator.standard_normal(moved.shape)).reshape(n, -1)
-
-
-def _check_not_negative(**sizes):
-    """Check that sizes are finite and at least 0."""
-    for name, size in sizes.items():
-        if not 0 <= size < np.inf:
-            raise ValueError(f"{name}={size!r} must be a number that is not negative.")

@@ -46,11 +46,8 @@ class SelectionDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
+    ax_, figure_ : matplotlib Axes and Figure
         Where it was drawn.
-
-    figure_ : matplotlib Figure
-        The figure of `ax_`.
 
     lines_ : dict of matplotlib Line2D
         The curve of each model.
@@ -216,11 +213,8 @@ class ClassificationDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
+    ax_, figure_ : matplotlib Axes and Figure
         Where it was drawn.
-
-    figure_ : matplotlib Figure
-        The figure of `ax_`.
 
     points_ : matplotlib PathCollection
         The samples, at most 2000 of them.

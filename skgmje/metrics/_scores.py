@@ -196,7 +196,7 @@ def probability_integral_transform(y_true, distribution):
     array([0.05, 0.5 ])
     """
     mixture, columns = check_pair(y_true, distribution)
-    return like_targets(each_column(_levels, mixture, columns), y_true)
+    return like_targets(each_column(Mixture.cdf, mixture, columns), y_true)
 
 
 @own_errors
@@ -244,14 +244,9 @@ def interval_coverage(
             f"coverage={coverage!r} must lie strictly between 0 and 1, such as 0.9."
         )
     mixture, columns = check_pair(y_true, distribution)
-    levels = each_column(_levels, mixture, columns)
+    levels = each_column(Mixture.cdf, mixture, columns)
     inside = np.abs(levels - 0.5) <= 0.5 * coverage
     return average_outputs(average_rows(inside, sample_weight), multioutput)
-
-
-def _levels(mixture, y):
-    """Return the probabilities of values up to those observed."""
-    return mixture.cdf(y)
 
 
 # Entries of a temporary array: what stays in the processor's cache.

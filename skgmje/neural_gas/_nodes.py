@@ -294,14 +294,9 @@ def _tensor_mixture(X, labels, covariance_type, shrinkage, reg_covar, sample_wei
     return Mixture(weights, means, covariances, covariance_type)
 
 
-def _each_node(state):
-    """Return a label for each node, shape (n_nodes,)."""
-    return np.arange(len(state.nodes))
-
-
-def _all_nodes(state):
-    """Return one label for all nodes, shape (n_nodes,)."""
-    return np.zeros(len(state.nodes), int)
-
-
-GRANULARITIES = {"node": _each_node, "cluster": gas_components, "one": _all_nodes}
+# The label of each node.
+GRANULARITIES = {
+    "node": lambda state: np.arange(len(state.nodes)),
+    "cluster": gas_components,
+    "one": lambda state: np.zeros(len(state.nodes), int),
+}

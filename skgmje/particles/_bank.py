@@ -288,15 +288,9 @@ def _put_in(state, batch, rank):
     )
 
 
-def _lowest_weight(state):
-    """Rank particles by their weight, shape (n_particles,)."""
-    return state.weights
-
-
-def _oldest(state):
-    """Rank particles by their age, shape (n_particles,)."""
-    return -state.ages
-
-
 # What gives way first: the smallest value.
-REPLACEMENTS = {"lowest-weight": _lowest_weight, "oldest": _oldest, None: None}
+REPLACEMENTS = {
+    "lowest-weight": lambda state: state.weights,
+    "oldest": lambda state: -state.ages,
+    None: None,
+}
