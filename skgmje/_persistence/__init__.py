@@ -1,8 +1,4 @@
-"""Files of models and of unfinished fits: numbers and words, never code.
-
-A leaf: it knows the classes of the library by name only. Nothing here is
-imported before a file is asked for.
-"""
+"""Files of models and of unfinished fits: numbers and words, never code."""
 
 from skgmje._persistence._checkpoint import Checkpoint, fingerprint
 from skgmje._persistence._model import load, save

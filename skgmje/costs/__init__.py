@@ -1,8 +1,4 @@
-"""Kernel costs of a mixture against data, without integrals.
-
-Four costs in one form, `COSTS`, to be minimized; the values and bounds behind
-them, variants, and diagnostics of the bandwidth.
-"""
+"""Kernel costs of a mixture against data, without integrals."""
 
 from skgmje.costs._compress import compress
 from skgmje.costs._costs import (

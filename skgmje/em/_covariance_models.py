@@ -1,10 +1,8 @@
 r"""The fourteen models of Banfield, Raftery, Celeux and Govaert, as M-steps.
 
-The covariance of component k is :math:`\lambda_k D_k A_k D_k^T`: a volume, an
-orientation and a shape of determinant one. The letters of a model say in the order
-volume, shape, orientation whether components have them Equal or Variable; I is the
-identity. A model turns the free covariances, those of an M-step without it, into the
-most likely ones that it allows.
+Of the covariances :math:`\lambda_k D_k A_k D_k^T` the letters say in this order whether
+volume, shape (of determinant one) and orientation are Equal or Variable; I is the
+identity. A model turns those of a free M-step into the likeliest that it allows.
 """
 
 from functools import lru_cache

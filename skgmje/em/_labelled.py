@@ -230,7 +230,8 @@ def _best_settings(data, asked, share, fit, table):
     found, best = {}, []
     for size in sizes:
         tried = [ClassSetting(size, *kind, share) for kind in kinds]
-        n_folds = _n_compared(n_samples)
+        # Of many samples few folds tell as much.
+        n_folds = N_FOLDS if n_samples < 200 else 2 if n_samples < 1500 else 1
         found |= {s: _left_out(data, s, fit, n_folds) for s in tried}
         tried = sorted(tried, key=judge, reverse=True)
         best.append(judge(tried[0]))
@@ -239,11 +240,6 @@ def _best_settings(data, asked, share, fit, table):
             break
     table |= found
     return sorted(found, key=judge, reverse=True)
-
-
-def _n_compared(n_samples):
-    """Return by how many folds settings of so many samples are compared."""
-    return N_FOLDS if n_samples < 200 else 2 if n_samples < 1500 else 1
 
 
 class LeftOut(NamedTuple):

@@ -14,16 +14,12 @@ from skgmje.gaussian._checks import check_layers
 
 
 class MixtureModule(nn.Module, ABC):
-    r"""A torch module whose forward pass returns a Gaussian mixture.
+    r"""A torch module whose forward pass returns a :class:`~skgmje.gaussian.Mixture`.
 
     .. math:: \text{context} \mapsto \{w_k, \mu_k, \Sigma_k\}_{k=1}^K
 
     To write one, implement :meth:`forward`; to let it follow the data by a rule, too,
     override :meth:`update`. Training hands the batch to both.
-
-    See Also
-    --------
-    skgmje.gaussian.Mixture : The value that `forward` returns.
 
     Examples
     --------

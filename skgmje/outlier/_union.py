@@ -39,7 +39,9 @@ class Coordinates(NamedTuple):
         units = standardization(X, weight, per_feature=True)
         rounding = 10 * np.finfo(np.float64).eps * np.abs(X).max(axis=0)
         varies = np.ptp(X, axis=0) > rounding
-        scale = np.where(varies, units.scale, _typical(units.scale[varies]))
+        # Of a column that has no scale the geometric mean of the others'.
+        typical = np.exp(np.log(units.scale[varies]).mean()) if varies.any() else 1.0
+        scale = np.where(varies, units.scale, typical)
         ones = np.ones(len(scale))
         start = cls(units.loc, scale, ones, 0 * ones, ones, varies)
         distances = start._distances(X)
@@ -67,11 +69,6 @@ class Coordinates(NamedTuple):
             excess = np.log(np.abs(diff)) - np.log(REACH * self.scale)
             near = np.log1p(np.minimum(np.abs(diff) / self.scale, REACH))
         return np.sign(diff), near, np.maximum(excess, 0.0)
-
-
-def _typical(scales):
-    """Return the scale of a column that has none: the mean one, geometrically."""
-    return float(np.exp(np.log(scales).mean())) if len(scales) else 1.0
 
 
 def _power(distances, power):
