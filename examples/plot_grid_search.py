@@ -36,7 +36,7 @@ X = load_wine().data[:, [0, 6, 9]]  # alcohol, flavanoids, colour intensity
 
 density = TransformedDensity(
     StandardScaler(),
-    KernelMixtureDensity(4, covariance_type="full", max_iter=100, random_state=0),
+    KernelMixtureDensity(4, covariance_type="full", max_iter=50, random_state=0),
 )
 grid = {
     "density__cost": COSTS,
