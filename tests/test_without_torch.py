@@ -48,6 +48,8 @@ for fit in fits:
 given = density.mixture_.condition([0], X[:3, :1])
 assert np.isfinite(skgmje.metrics.crps(X[:3, 1:], given))
 assert skgmje.metrics.l2_distance(density.mixture_, fits[1].mixture_) >= 0
+tables = skgmje.MixtureImputer(random_state=0).fit(holes).sample_imputations(holes, 2)
+assert np.isfinite(tables).all()
 skgmje.inspection.MixtureDisplay.from_estimator(density, X)
 assert not {"torch", "skorch"} & set(sys.modules)
 """

@@ -175,7 +175,7 @@ def conditionals(mixture, X):
     masks, inverse = np.unique(np.isnan(X), axis=0, return_inverse=True)
     order = np.argsort(inverse.ravel(), kind="stable")
     ranked = inverse.ravel()[order]
-    factorise = _sweep if d <= MOST_SWEPT else _invert
+    factorise = _invert_each if kind.independent else _factorise(d)
     step = max(1, 4 * CHUNK_ENTRIES // matrices.size)
     for begin in range(0, len(masks), step):
         missing = masks[begin : begin + step]
@@ -200,6 +200,21 @@ def conditionals(mixture, X):
                 weights[far] = mixture.responsibilities(samples, missing="marginal")
             complete = np.where(lacks, means + known, X[rows][:, None])
             yield Conditionals(rows, weights, complete, covariances, pattern)
+
+
+def fill(mixture, X, answer):
+    """Return samples whose missing entries are ``answer(conditionals, rows)``."""
+    out, holes = X.copy(), np.isnan(X)
+    some = np.flatnonzero(holes.any(axis=1))
+    for part in conditionals(mixture, X[some].astype(np.float64, copy=False)):
+        rows = some[part.rows]
+        out[rows] = np.where(holes[rows], answer(part, rows), X[rows])
+    return out
+
+
+def expectation(part, rows=None):
+    """Return expected samples, as an answer to fill in."""
+    return (part.weights[:, None] @ part.means)[:, 0]
 
 
 class _Part(NamedTuple):
@@ -276,7 +291,7 @@ def _parts(kernel, kind, X, gaps):
             matrices = np.broadcast_to(matrices, (len(means), *matrices.shape[1:]))
     gaps = find_gaps(X) if gaps is None else gaps
     step = max(1, CHUNK_ENTRIES // matrices.size)
-    factorise = _sweep if X.shape[1] <= MOST_SWEPT else _invert
+    factorise = _factorise(X.shape[1])
     width = gaps.rows.shape[1]
     most = max(1, 4 * CHUNK_ENTRIES // (width * means.size))
     for start in range(0, len(gaps.observed), step):
@@ -403,6 +418,18 @@ def _independent_moments(features, means, variances, resp, reg_covar):
     diagonal += unseen * (variances - reg_covar)
     second = diagonal[:, :, None] * np.eye(means.shape[1])
     return sums - means * counts, second
+
+
+def _factorise(n_features):
+    """Return the function that is quick for so many features."""
+    return _sweep if n_features <= MOST_SWEPT else _invert
+
+
+def _invert_each(matrices, observed):
+    """Return what :func:`_sweep` does, of diagonal matrices."""
+    variances, seen = np.diagonal(matrices, axis1=1, axis2=2), observed[:, None]
+    swept = np.where(seen, -1 / variances, variances)[..., None] * np.eye(len(seen.T))
+    return swept, np.where(seen, np.log(variances), 0.0).sum(axis=2)
 
 
 def _sweep(matrices, observed):

@@ -363,22 +363,6 @@ def condition(mixture, indices, values):
     return weights, means, covariances
 
 
-def fill_missing(mixture, X, answer):
-    """Return samples whose missing entries are ``answer(density, rows)``."""
-    X = X.copy()
-    step = block_rows(mixture.n_features * (mixture.n_components + mixture.n_features))
-    for rows, observed in patterns(X):
-        known, missing = np.flatnonzero(observed), np.flatnonzero(~observed)
-        for start in range(0, len(rows) if len(missing) else 0, step):
-            part = rows[start : start + step]
-            # Without any value the density is that of all samples.
-            given = mixture
-            if len(known):
-                given = mixture.condition(known, X[np.ix_(part, known)])
-            X[np.ix_(part, missing)] = answer(given, part)
-    return X
-
-
 def _condition_all(mixture, given, rest, values):
     """Condition one mixture on rows: the means are linear in the values."""
     part, center, maps, constant, covariances = _linear_maps(mixture, given, rest)

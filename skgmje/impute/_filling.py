@@ -5,54 +5,64 @@ from functools import partial
 import numpy as np
 from scipy.special import ndtri
 
-from skgmje.em._missing import conditionals
-from skgmje.gaussian._density import fill_missing
+from skgmje.em._missing import expectation, fill
+from skgmje.gaussian._checks import patterns
+
+# Samples whose densities exist at a time.
+CHUNK_ROWS = 1024
 
 
-def fill(mixture, X, answer, numbers):
-    """Return samples whose missing entries are ``answer(conditionals, numbers)``."""
-    out, holes = X.copy(), np.isnan(X)
-    some = np.flatnonzero(holes.any(axis=1))
-    for part in conditionals(mixture, X[some]):
-        rows = some[part.rows]
-        out[rows] = np.where(holes[rows], answer(part, numbers[rows]), X[rows])
-    return out
-
-
-def fill_modes(mixture, X, numbers):
-    """Return samples whose missing entries are the most probable ones."""
-    return fill_missing(mixture, X, lambda given, rows: given.mode())
-
-
-def mean(part, numbers):
-    """Return expectations."""
-    return (part.weights[:, None] @ part.means)[:, 0]
-
-
-def spread(part, numbers):
-    """Return standard deviations."""
+def spread(part, rows):
+    """Return standard deviations, as an answer to fill in."""
     diagonal = np.diagonal(part.covariances, axis1=2, axis2=3)
-    apart = part.means - mean(part, None)[:, None]
+    apart = part.means - expectation(part)[:, None]
     size = np.hypot(np.sqrt(diagonal)[part.pattern], apart)
     # Squares of samples far away would overflow.
     top = size.max(axis=1, keepdims=True)
     return np.sqrt(part.weights[:, None] @ (size / top) ** 2)[:, 0] * top[:, 0]
 
 
-def draw(part, numbers):
-    """Return draws that uniform numbers (n, 1 + d) decide."""
-    total = np.cumsum(part.weights, axis=1)
+def draw(numbers, part, rows):
+    """Return draws that uniform numbers (n, 1 + d) of all samples decide."""
+    numbers, total = numbers[rows], np.cumsum(part.weights, axis=1)
     component = np.sum(numbers[:, :1] * total[:, -1:] >= total, axis=1)
     roots = np.linalg.cholesky(part.covariances[part.pattern, component])
     noise = (roots @ ndtri(numbers[:, 1:, None]))[..., 0]
     return part.means[np.arange(len(component)), component] + noise
 
 
-STRATEGIES = {
-    "mean": partial(fill, answer=mean),
-    "sample": partial(fill, answer=draw),
-    "mode": fill_modes,
-}
+def fill_means(mixture, X, seed):
+    """Return samples with expectations."""
+    return fill(mixture, X, expectation)
+
+
+def fill_draws(mixture, X, seed):
+    """Return samples with draws."""
+    return fill(mixture, X, partial(draw, uniforms_of(X, 1 + X.shape[1], seed)))
+
+
+def fill_modes(mixture, X, seed):
+    """Return samples with the most probable values."""
+    X = X.copy()
+    for rows, observed in patterns(X):
+        known, missing = np.flatnonzero(observed), np.flatnonzero(~observed)
+        if not len(missing):
+            continue
+        for part in np.split(rows, range(CHUNK_ROWS, len(rows), CHUNK_ROWS)):
+            # Without any value the density is that of all samples.
+            given = mixture
+            if len(known):
+                given = mixture.condition(known, X[np.ix_(part, known)])
+            X[np.ix_(part, missing)] = given.mode()
+    return X
+
+
+def fill_spreads(mixture, X, seed):
+    """Return samples with standard deviations."""
+    return fill(mixture, X, spread)
+
+
+STRATEGIES = {"mean": fill_means, "sample": fill_draws, "mode": fill_modes}
 
 
 # A generator that has no state but what it is given: SplitMix64.

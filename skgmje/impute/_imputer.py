@@ -1,7 +1,5 @@
 """A transformer that fills in missing values from a Gaussian mixture."""
 
-from functools import partial
-
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
@@ -25,7 +23,7 @@ from skgmje._validation import (
 )
 from skgmje._warnings import warn
 from skgmje.impute._automatic import AutomaticMixture
-from skgmje.impute._filling import STRATEGIES, fill, spread, uniforms_of
+from skgmje.impute._filling import STRATEGIES, fill_draws, fill_spreads
 
 
 class MixtureImputer(
@@ -245,9 +243,8 @@ class MixtureImputer(
         """Return samples filled in, of the columns that have values."""
         X = rows[:, self._valued].astype(np.float64)
         X = np.where(np.isnan(X) & self._constant, self._levels, X)
-        numbers = uniforms_of(X, 1 + X.shape[1], self._seed + place)
         mixture = self.mixture_ if mixture is None else mixture
-        return strategy(mixture, X, numbers=numbers)
+        return strategy(mixture, X, self._seed + place)
 
     def _ask(self, X):
         """Return checked samples to fill in."""
@@ -316,8 +313,10 @@ class MixtureImputer(
         proper : bool, default=True
             Whether each table is drawn from a density of its own, fitted to the samples
             of :meth:`fit` with random weights, exponential ones: the Bayesian
-            bootstrap [2]_. Otherwise all are drawn from the fitted density, as if it
-            were known exactly: quicker, and intervals are too narrow.
+            bootstrap [2]_. The number of components that ``density="auto"`` has found
+            stays; a given `density` is fitted as it is, so numbers are quicker than
+            ``"auto"`` among its settings. Otherwise all are drawn from the fitted
+            density, as if it were known exactly: intervals are too narrow.
 
         Returns
         -------
@@ -342,7 +341,7 @@ class MixtureImputer(
         rows, tables = self._ask(X), []
         for place in range(n_imputations):
             mixture = self._resample(place) if proper else self.mixture_
-            filled = self._fill(rows, STRATEGIES["sample"], mixture, place)
+            filled = self._fill(rows, fill_draws, mixture, place)
             tables.append(self._place(filled, rows))
         return np.stack(tables)
 
@@ -376,7 +375,7 @@ class MixtureImputer(
             fitted density, as if this were known exactly.
         """
         rows = self._ask(X)
-        mixed = self._fill(rows, partial(fill, answer=spread))
+        mixed = self._fill(rows, fill_spreads)
         holes = np.isnan(rows)
         std = np.where(holes[:, self._valued], mixed, 0.0)
         std[:, self._constant] = 0.0

@@ -37,7 +37,7 @@ class PooledEstimates(NamedTuple):
     >>> from skgmje.impute import pool_estimates
     >>> pooled = pool_estimates([0.9, 1.0, 1.1], [0.04, 0.04, 0.04])
     >>> pooled.interval(0.95).round(2)
-    array([0.55, 1.45])
+    array([0.53, 1.47])
     """
 
     estimate: Any

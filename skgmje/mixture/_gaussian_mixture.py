@@ -29,7 +29,11 @@ from skgmje.em._em import (
     maximise,
     start_mixture,
 )
-from skgmje.em._missing import missing_moments
+from skgmje.em._missing import (
+    expectation,
+    fill,
+    missing_moments,
+)
 from skgmje.em._select import (
     START_SAMPLES,
     STARTS,
@@ -42,7 +46,6 @@ from skgmje.em._stepwise import blend, implied_stats
 from skgmje.gaussian._checks import check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
-from skgmje.gaussian._density import fill_missing
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import (
     MixtureDensityMixin,
@@ -688,8 +691,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         TypeError
             If the fit has a background: it is no Gaussian mixture.
         """
-        X = self._check_predict(X)
-        return fill_missing(self.mixture_, X, lambda given, rows: given.mean)
+        return fill(self.mixture_, self._check_predict(X), expectation)
 
     def _added(self, X, weight):
         """Return what M-steps add to variances from now on, and what they did add."""
