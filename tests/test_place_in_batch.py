@@ -135,6 +135,11 @@ def ask(estimator, name, X, y):
         if not any(words in str(error) for words in NO_CLOSED_FORM):
             raise
         return None
+    except ValueError as error:
+        # A sample is outside of the image of a transformer, wherever it stands.
+        if "has no density in the columns" not in str(error):
+            raise
+        return None
     return list(arrays_of(answer, len(X)))
 
 
