@@ -119,6 +119,8 @@ def ask(estimator, name, X, y):
         args = ([0], X[:, :1])
     elif name == "marginal":
         return None
+    elif name == "denoise":
+        args = (X, np.full(X.shape, 0.1))
     elif name == "transform_target":
         args = (X,)
     elif name in ("inverse_transform", "decode"):

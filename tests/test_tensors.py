@@ -102,6 +102,9 @@ def told(estimator, convert):
     for name in methods_of(fit):
         if name in ("predict_mixture", "condition", "marginal", "decode", "impute"):
             continue
+        if name == "denoise":
+            # tests/mixture/test_noise.py has tensors of noise.
+            continue
         args = (rows,)
         if name == "inverse_transform":
             args = (convert(np.zeros((4, fit.transform(X[:2]).shape[1]))),)

@@ -20,6 +20,9 @@ from skgmje.gaussian._passes import log_prob, responsibilities
 # Entries of the matrices of all components that are factorised at a time.
 CHUNK_ENTRIES = 2**18
 
+# Beside samples as far away means are nothing.
+FARTHEST = 1e100
+
 # Clusters have such a share of the data's variance: errors as large halve the weight of
 # a sample in a start.
 NARROW = 0.01
@@ -309,7 +312,11 @@ def noisy_responsibilities(mixture, X, noise):
 def denoise(mixture, X, noise, *, return_cov=False):
     """Return expectations of samples without noise (n, 1, d), then covariances."""
     out = np.empty((len(X), 1 + return_cov * X.shape[1], X.shape[1]))
+    # So far away expectations grow as the samples do, and squares overflow.
+    size = np.fmax(np.fmax.reduce(np.abs(X), axis=1)[:, None] / FARTHEST, 1.0)
+    X = X / size
     for part, _, resp in _scored(mixture, X, noise):
         found = part.expected(mixture.means, resp, return_cov=return_cov)
         out[part.rows[:, 0]] = found
+    out[:, 0] *= size
     return out

@@ -110,8 +110,9 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         if isinstance(self._density, Mixture):
             return self._density
         raise TypeError(
-            f"noise needs a Gaussian mixture, and {type(self).__name__} is one with "
-            "other densities. Use GaussianMixture(background=False)."
+            f"noise: {type(self).__name__} is no Gaussian mixture here, and densities "
+            "of samples with errors have no closed form. Use GaussianMixture, with "
+            "background=False."
         )
 
     def _map_blocks(self, X, method, noise=None, **given):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
@@ -302,6 +303,11 @@ def test_single_precision_frames_and_single_samples(fitted):
     fit = GaussianMixture(**START).fit(frame, noise=variances)
     known = GaussianMixture(**START).fit(X, noise=np.ones_like(X))
     assert_allclose(fit.means_, known.means_)
+    tensors = torch.from_numpy(X), torch.from_numpy(NOISE)
+    fit = GaussianMixture(**START).fit(tensors[0], noise=tensors[1])
+    assert_array_equal(fit.means_, GaussianMixture(**START).fit(X, noise=NOISE).means_)
+    found = fit.denoise(tensors[0], tensors[1])
+    assert_array_equal(found, fit.denoise(X, NOISE))
     alone = fitted.score_samples(GAPS[3:4], noise=NOISE[3:4])
     assert_array_equal(alone, fitted.score_samples(GAPS, noise=NOISE)[3:4])
     column = GaussianMixture(tol=1e-12, max_iter=500)
