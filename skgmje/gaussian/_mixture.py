@@ -599,8 +599,8 @@ class Mixture(InnerProducts):
         Returns
         -------
         mixture : Mixture
-            With full covariances, and without gradients. All pairs of components
-            are compared: K^2 d^3 operations, and K^2 numbers in memory.
+            With full covariances, of one feature diag, and without gradients. All pairs
+            of components are compared: K^2 d^3 operations, and K^2 numbers in memory.
 
         References
         ----------

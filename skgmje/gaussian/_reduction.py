@@ -99,6 +99,8 @@ def _merge_all(weights, means, covariances, n_components):
 
 def _log_det(matrices):
     """Return log-determinants of positive definite matrices (..., d, d), (...)."""
+    if matrices.shape[-1] == 1:
+        return np.log(matrices[..., 0, 0])
     return np.linalg.slogdet(matrices)[1]
 
 
@@ -170,7 +172,7 @@ def _overlap(first, second):
 
 
 def reduce(mixture, n_components, method):
-    """Return weights, means and full covariances of at most `n_components`."""
+    """Return the parameters of a mixture of `n_components`; see `Mixture.reduce`."""
     size, d = mixture.n_components, mixture.n_features
     if not isinstance(n_components, Integral) or not 0 < n_components <= size:
         raise ValueError(
@@ -192,8 +194,9 @@ def reduce(mixture, n_components, method):
         each = zip(zip(*arrays, strict=True), zip(*merged, strict=True), strict=True)
         refined = [refine_l2(*pair) for pair in each]
         merged = [np.stack(parts) for parts in zip(*refined, strict=True)]
+    kind = "full" if d > 1 else "diag"
+    if d == 1:
+        merged = (*merged[:2], merged[2][..., 0])
     leading = tuple(mixture.means.shape[:-2])
-    return [
-        asarray_like(array.reshape(*leading, *array.shape[1:]), mixture.means)
-        for array in merged
-    ]
+    shaped = [array.reshape(*leading, *array.shape[1:]) for array in merged]
+    return *(asarray_like(array, mixture.means) for array in shaped), kind

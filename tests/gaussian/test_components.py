@@ -48,6 +48,24 @@ def test_moments_of_a_sum_are_sums(first, second, leading, make_mixture, xp):
     assert_allclose(at_zero, p.log_inner(q), rtol=1e-10)
 
 
+@pytest.mark.parametrize("method", ["runnalls", "l2"])
+def test_one_feature_is_reduced_as_one_of_two(method):
+    """The second feature is alike in all components."""
+    rng = np.random.default_rng(0)
+    weights, means = np.full(8, 1 / 8), 3 * rng.normal(size=(8, 1))
+    alone = Mixture(weights, means, rng.uniform(0.5, 1, size=(8, 1)), "diag")
+    pair = Mixture(
+        weights, means * [1.0, 0.0], alone.covariances * [1.0, 0.0] + [0, 1], "diag"
+    )
+    reduced = alone.reduce(3, method=method)
+    assert reduced.covariance_type == "diag"
+    if method == "runnalls":
+        expected = pair.reduce(3).marginal([0])
+        assert_allclose(reduced.means, expected.means, atol=1e-12)
+        assert_allclose(reduced.covariances, expected.covariances[..., 0])
+    assert_allclose(reduced.mean, alone.mean, atol=0.2)
+
+
 @TYPES
 @pytest.mark.parametrize("method", ["runnalls", "l2"])
 def test_reduction_keeps_what_it_says(covariance_type, method, make_mixture, xp):
