@@ -25,7 +25,7 @@ def test_readme_is_short():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("snippet", SNIPPETS)
 def test_snippet_runs(snippet, capsys, tmp_path, monkeypatch):
-    assert len(snippet.splitlines()) < 12
+    assert len(snippet.splitlines()) < 14
     monkeypatch.chdir(tmp_path)
     exec(snippet, {})
     assert capsys.readouterr().out
