@@ -286,7 +286,8 @@ def _compared(what):
 def _publish(results):
     """Write all figures, and tables of them."""
     done = [n for n in TABLES if any(key.startswith(f"{n}|") for key in results)]
-    parts = [CAVEATS]
+    seeds = {key.split("|")[2] for key in results if not key.startswith("pooled|")}
+    parts = [f"{CAVEATS} Seeds: {', '.join(sorted(seeds))}."]
     for what, words in WORDS.items():
         columns = [(how, *c) for how in MECHANISMS for c in _compared(what)]
         header = ["data", *(f"{label} ({how})" for how, label, _, _ in columns)]
