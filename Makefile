@@ -57,6 +57,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 
 # The site, in doc/_build/html: snippets are run, the gallery is drawn, and a warning
 # or a reference that leads nowhere is an error. Needs no network.
@@ -90,7 +91,7 @@ bench: $(READY)
 clean:
 	rm -rf build dist *.egg-info examples/out benchmarks/out
 	rm -rf doc/_build doc/auto_examples doc/generated
-	rm -rf .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .pytest_cache .ruff_cache .import_linter_cache .mypy_cache .hypothesis
 	find . -path './$(VENV)*' -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt

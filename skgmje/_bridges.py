@@ -1,5 +1,9 @@
 """Bridges between fitted densities, mixtures and scikit-learn."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.mixture import BayesianGaussianMixture
@@ -33,7 +37,7 @@ def find_last(estimator, X):
     return estimator, X
 
 
-def as_mixture(density):
+def as_mixture(density: Any) -> Mixture:
     """Return a fitted density as a Gaussian mixture value.
 
     Parameters
@@ -168,7 +172,7 @@ def _kernel_density_mixture(density):
     return Mixture(weights / weights.sum(), rows, variances, "spherical")
 
 
-def to_sklearn(mixture):
+def to_sklearn(mixture: Any) -> Any:
     """Return a fitted scikit-learn `GaussianMixture` with the same density.
 
     Parameters

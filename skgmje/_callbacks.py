@@ -1,9 +1,13 @@
 """Base class of public estimators: files, checkpoints, and the steps of a fit."""
 
+from __future__ import annotations
+
+import os
 import sys
 from abc import abstractmethod
 from contextlib import contextmanager
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.base import DensityMixin
@@ -13,6 +17,7 @@ from skgmje._interrupt import Interrupted, Work
 from skgmje._options import check_nested, refuse_classes
 from skgmje._settings import own_settings, settle
 from skgmje._sklearn import CallbackSupportMixin
+from skgmje._typing import ArrayLike, NDArray, Self
 from skgmje._validation import mean_score
 from skgmje.em._blocks import RowBlocks
 
@@ -34,7 +39,7 @@ class EstimatorMixin(CallbackSupportMixin):
         super().__init_subclass__(**kwargs)
         settle(cls)
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters of this estimator, and of the objects among them.
 
         Parameters
@@ -59,7 +64,7 @@ class EstimatorMixin(CallbackSupportMixin):
         refuse_classes(self)
         super()._validate_params()
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a file that :func:`skgmje.load` reads.
 
         The file is of the safetensors format: numbers and words, no code. It needs
@@ -113,7 +118,7 @@ class DensityEstimatorMixin(EstimatorMixin, DensityMixin):
     """A density of samples: its scores."""
 
     @abstractmethod
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """Compute the log-likelihood of each sample.
 
         Parameters
@@ -127,7 +132,9 @@ class DensityEstimatorMixin(EstimatorMixin, DensityMixin):
             Log-density of each sample, in nats, in the units of `X`.
         """
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Compute the mean log-likelihood of the samples.
 
         Parameters

@@ -1,5 +1,7 @@
 """Options of a part of an estimator, which are one parameter of it."""
 
+from __future__ import annotations
+
 import copy
 
 from sklearn.base import BaseEstimator, clone
@@ -14,7 +16,7 @@ class Options(BaseEstimator):
     in an estimator.
     """
 
-    def check(self):
+    def check(self) -> None:
         """Raise if a parameter has a value that it must not have."""
         params = self.get_params(deep=False)
         name = type(self).__name__

@@ -4,8 +4,11 @@ import sys
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from inspect import isfunction
+from typing import Any
 
 import numpy as np
+
+from skgmje._typing import Class, Function
 
 # Those of NumPy at first.
 _ERRORS = {"all": "warn", "under": "ignore"}
@@ -43,7 +46,7 @@ def _is_cast(kind):
         )()
 
 
-def own_errors(function):
+def own_errors(function: Function) -> Function:
     """Let a function meet NumPy's errors as a fresh process does."""
 
     @wraps(function)
@@ -51,10 +54,10 @@ def own_errors(function):
         with np.errstate(**_ERRORS):
             return function(*args, **kwargs)
 
-    return settled
+    return settled  # type: ignore[return-value]
 
 
-def settle(cls):
+def settle(cls: Class) -> Class:
     """Let all that is public of a class have :func:`own_errors`, but for fits."""
     # Those have all settings; a further call would stand where their warnings point.
     for name, member in [*vars(cls).items()]:
@@ -63,5 +66,6 @@ def settle(cls):
         if isfunction(member):
             setattr(cls, name, own_errors(member))
         elif isinstance(member, property):
-            setattr(cls, name, member.getter(own_errors(member.fget)))
+            getter: Any = member.fget
+            setattr(cls, name, member.getter(own_errors(getter)))
     return cls

@@ -1,9 +1,10 @@
 """Private names of scikit-learn, so that a rename there costs one line here."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import _fit_context
 from sklearn.pipeline import _name_estimators
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
@@ -14,6 +15,20 @@ from sklearn.utils._param_validation import (
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_sample_weight
 
+from skgmje._typing import Function
+
+if TYPE_CHECKING:
+
+    def _fit_context(
+        *, prefer_skip_nested_validation: bool
+    ) -> Callable[[Function], Function]: ...
+
+    def available_if(check: Callable[..., Any]) -> Callable[[Function], Function]: ...
+
+else:
+    from sklearn.base import _fit_context
+    from sklearn.utils.metaestimators import available_if
+
 __all__ = [
     "CallbackSupportMixin",
     "Interval",
@@ -23,6 +38,7 @@ __all__ = [
     "_get_output_config",
     "_safe_indexing",
     "_name_estimators",
+    "available_if",
     "boosted_nodes",
     "validate_parameter_constraints",
 ]
@@ -38,7 +54,7 @@ try:
     from sklearn.callback import CallbackSupportMixin
 except ImportError:  # before scikit-learn 1.9
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stand-in: there are no callbacks to support."""
 
         def _init_callback_context(self, **kwargs):

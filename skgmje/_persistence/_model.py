@@ -1,9 +1,12 @@
 """Files of fitted models."""
 
+from __future__ import annotations
+
 import os
 import platform
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from skgmje._persistence._codec import Decoder, Encoder, NotStorable
 from skgmje._persistence._container import pack, unpack, write_file
@@ -48,7 +51,7 @@ def _versions():
     return found
 
 
-def load(path, *, custom=None):
+def load(path: str | os.PathLike[str], *, custom: dict[str, Any] | None = None) -> Any:
     """Load an estimator, or a mixture, that ``save`` has written.
 
     A file holds numbers, words and names of known classes: no code is read from

@@ -1,7 +1,12 @@
 """A Gaussian mixture of the normal scores of columns."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from sklearn.base import BaseEstimator
 
+from skgmje._typing import NDArray, RandomState
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._transformed import TransformedDensity
 from skgmje.mixture._gaussian_mixture import GaussianMixture
@@ -85,6 +90,14 @@ class GaussianMixtureCopula(TransformedDensity):
     (True, True)
     """
 
+    transformer_: MarginalGaussianizer
+    density_: Any
+    bounds_: list[Any]
+    image_mass_: float
+    image_mass_error_: float
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
     _parameter_constraints: dict = {
         "density": "no_validation",
         "bounds": TransformedDensity._parameter_constraints["bounds"],
@@ -96,7 +109,13 @@ class GaussianMixtureCopula(TransformedDensity):
     _routes = False
     get_metadata_routing = BaseEstimator.get_metadata_routing
 
-    def __init__(self, density="auto", *, bounds=None, random_state=None):
+    def __init__(
+        self,
+        density: Any = "auto",
+        *,
+        bounds: Any = None,
+        random_state: RandomState = None,
+    ) -> None:
         self.density = density
         self.bounds = bounds
         self.random_state = random_state

@@ -1,7 +1,10 @@
 """Normal scores of each column, by a smooth density of it."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri_exp, stdtr, stdtrit
@@ -11,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._sklearn import _fit_context
 from skgmje._standardize import drop_weightless
+from skgmje._typing import ArrayLike, NDArray, Self
 from skgmje._validation import TIE_SHARE, check_rows, check_weights
 from skgmje.compose._bounds import (
     are_inside,
@@ -310,7 +314,9 @@ class CoordinatesMixin(EstimatorMixin, OneToOneFeatureMixin, TransformerMixin, A
         """Return coordinates and log-determinants of checked samples."""
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Learn the coordinates.
 
         Parameters
@@ -334,7 +340,7 @@ class CoordinatesMixin(EstimatorMixin, OneToOneFeatureMixin, TransformerMixin, A
             task.end()
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Return the coordinates of the samples.
 
         Parameters
@@ -351,7 +357,7 @@ class CoordinatesMixin(EstimatorMixin, OneToOneFeatureMixin, TransformerMixin, A
         return self._forward(check_rows(self, X, reset=False))[0]
 
     @abstractmethod
-    def inverse_transform(self, Z):
+    def inverse_transform(self, Z: ArrayLike) -> NDArray[Any]:
         """Return the samples whose coordinates are given.
 
         Parameters
@@ -365,7 +371,7 @@ class CoordinatesMixin(EstimatorMixin, OneToOneFeatureMixin, TransformerMixin, A
             The samples.
         """
 
-    def log_det(self, X):
+    def log_det(self, X: ArrayLike) -> NDArray[Any]:
         r"""Compute the log-determinant of the Jacobian.
 
         Parameters
@@ -449,9 +455,14 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
     True
     """
 
+    columns_: list[Any]
+    bounds_: list[Any]
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
     _parameter_constraints: dict = {"bounds": [list, tuple, Mapping, np.ndarray, None]}
 
-    def __init__(self, *, bounds=None):
+    def __init__(self, *, bounds: Any = None) -> None:
         self.bounds = bounds
 
     def _fit(self, X, sample_weight):
@@ -467,7 +478,7 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
         pairs = zip(rows.T, bounds, strict=True)
         self.columns_ = [fit_column(column, weight, pair) for column, pair in pairs]
 
-    def inverse_transform(self, Z):
+    def inverse_transform(self, Z: ArrayLike) -> NDArray[Any]:
         check_is_fitted(self)
         Z = check_rows(self, Z, reset=False)
         columns = zip(self.columns_, Z.T.astype(np.float64), strict=True)

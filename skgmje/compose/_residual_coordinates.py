@@ -1,5 +1,7 @@
 """Columns replaced by residuals given the others, by kernel ridge regression."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -10,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgmje._sklearn import Interval
 from skgmje._standardize import drop_weightless, standardization
+from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import check_rows, check_weights
 from skgmje.compose._marginal_gaussianizer import CoordinatesMixin, MarginalGaussianizer
 
@@ -207,6 +210,12 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
     -1.0
     """
 
+    removed_: list[int]
+    gains_: NDArray[Any]
+    residuals_: NDArray[Any]
+    n_features_in_: Any
+    feature_names_in_: Any
+
     _parameter_constraints: dict = {
         "max_columns": [Interval(Integral, 0, None, closed="left")],
         "min_gain": [Interval(Real, 0, None, closed="left")],
@@ -218,12 +227,12 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        max_columns=3,
-        min_gain=0.15,
-        n_landmarks=800,
-        gaussianize=False,
-        random_state=0,
-    ):
+        max_columns: int = 3,
+        min_gain: float = 0.15,
+        n_landmarks: int = 800,
+        gaussianize: bool = False,
+        random_state: RandomState = 0,
+    ) -> None:
         self.max_columns = max_columns
         self.min_gain = min_gain
         self.n_landmarks = n_landmarks
@@ -301,7 +310,7 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
         scale = max(np.sqrt(regression.error), _LEAST_SCALE)
         return RemovedColumn(column, others, regression, float(scale), float(best_gain))
 
-    def inverse_transform(self, Z):
+    def inverse_transform(self, Z: ArrayLike) -> NDArray[Any]:
         check_is_fitted(self)
         Z = check_rows(self, Z, reset=False)
         scores = Z.astype(np.float64)

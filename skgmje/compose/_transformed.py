@@ -1,6 +1,9 @@
 """A density behind a transformer, and its mass on the image of the map."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn import get_config
@@ -19,6 +22,7 @@ from skgmje._callbacks import DensityEstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
 from skgmje._options import as_asked
 from skgmje._sklearn import _fit_context
+from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import (
     as_given,
     check_count,
@@ -253,6 +257,14 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     True
     """
 
+    transformer_: Any
+    bounds_: list[Any]
+    density_: Any
+    image_mass_: float
+    image_mass_error_: float
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
     _parameter_constraints: dict = {
         "transformer": "no_validation",
         "density": "no_validation",
@@ -260,13 +272,20 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         "bounds": [list, tuple, Mapping, np.ndarray, None],
     }
 
-    def __init__(self, transformer, density, *, log_det=None, bounds=None):
+    def __init__(
+        self,
+        transformer: Any,
+        density: Any,
+        *,
+        log_det: Callable[..., Any] | dict[str, Any] | None = None,
+        bounds: Any = None,
+    ) -> None:
         self.transformer = transformer
         self.density = density
         self.log_det = log_det
         self.bounds = bounds
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> Any:
         """Tell who asks for `sample_weight`: this estimator, or one of its parts.
 
         Returns
@@ -291,7 +310,7 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     _routes = True
 
     @classmethod
-    def from_fitted(cls, transformer, density):
+    def from_fitted(cls, transformer: Any, density: Any) -> TransformedDensity:
         """Return a fitted estimator of parts that are fitted already.
 
         Parameters
@@ -329,7 +348,9 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
 
     # Both parts validate their own parameters.
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit the transformer, and the density on what it makes of the samples.
 
         Parameters
@@ -465,7 +486,7 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         self._asked = as_asked(self)
         self.image_mass_, self.image_mass_error_ = mass
 
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         check_is_fitted(self)
         rows = check_rows(self, X, reset=False)
         with np.errstate(all="ignore"):
@@ -480,7 +501,9 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
             log_prob[inside] = scores + (log_det[inside] - np.log(self.image_mass_))
         return log_prob
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Draw samples from the fitted density, and map them back.
 
         Parameters
@@ -531,13 +554,15 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         finite = np.isfinite(X).all(axis=1)
         return X[finite], y[inside][finite]
 
-    def marginal(self, indices):
+    def marginal(self, indices: int | slice | str | Sequence[int]) -> Any:
         return self._joint().marginal(column_numbers(self, indices))
 
-    def condition(self, indices, values):
+    def condition(
+        self, indices: int | slice | str | Sequence[int], values: ArrayLike
+    ) -> Any:
         return self._joint().condition(column_numbers(self, indices), values)
 
-    def impute(self, X):
+    def impute(self, X: ArrayLike) -> Any:
         """Replace missing entries by their expectation given the others.
 
         Parameters

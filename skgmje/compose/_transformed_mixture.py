@@ -1,11 +1,16 @@
 """A Gaussian mixture behind a map of columns, as a value."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from skgmje._backend import as_generator
 from skgmje._settings import settle
+from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import check_numbers
 from skgmje.compose._bijections import WHOLE_LINE, is_everywhere
 from skgmje.compose._image_mass import SMALLEST_MASS, box_mass
@@ -70,7 +75,7 @@ class ClosedFormsMixin(ABC):
     """Marginals and conditionals of densities behind maps of columns."""
 
     @abstractmethod
-    def marginal(self, indices):
+    def marginal(self, indices: int | slice | str | Sequence[int]) -> Any:
         """Return the density of some of the columns, in closed form.
 
         Parameters
@@ -92,7 +97,9 @@ class ClosedFormsMixin(ABC):
         """
 
     @abstractmethod
-    def condition(self, indices, values):
+    def condition(
+        self, indices: int | slice | str | Sequence[int], values: ArrayLike
+    ) -> Any:
         r"""Return the density of the other columns given some, in closed form.
 
         .. math:: p(t | c) = p(t, c) / \int p(t', c)\, dt'
@@ -170,7 +177,13 @@ class TransformedMixture(ClosedFormsMixin):
     (5, 2, 1)
     """
 
-    def __init__(self, mixture, map_, n_features, mass=None):
+    def __init__(
+        self,
+        mixture: Any,
+        map_: Any,
+        n_features: int,
+        mass: float | NDArray[Any] | None = None,
+    ) -> None:
         self.mixture, self.map_, self.n_features = mixture, map_, n_features
         self.mass = masses(mixture, map_) if mass is None else mass
         self._n_unseen = mixture.n_features - n_features
@@ -182,7 +195,7 @@ class TransformedMixture(ClosedFormsMixin):
     def __repr__(self):
         return f"TransformedMixture({self.mixture!r}, n_features={self.n_features})"
 
-    def log_prob(self, X):
+    def log_prob(self, X: ArrayLike) -> NDArray[Any]:
         """Compute the log-density.
 
         Parameters
@@ -218,7 +231,9 @@ class TransformedMixture(ClosedFormsMixin):
         with np.errstate(divide="ignore"):
             return np.log(masses(given, unseen)).reshape(Z.shape[:-1])
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Draw samples.
 
         Parameters
@@ -260,7 +275,7 @@ class TransformedMixture(ClosedFormsMixin):
         return TransformedMixture(*parts)
 
     @property
-    def mean(self):
+    def mean(self) -> NDArray[Any]:
         """Expectation in the units of the samples, (n_features,) or (n, n_features).
 
         By the trapezoidal rule with 145 nodes for each component and column. Where a
@@ -310,7 +325,7 @@ class TransformedMixture(ClosedFormsMixin):
                 "such as MarginalGaussianizer()."
             )
 
-    def marginal(self, indices):
+    def marginal(self, indices: int | slice | str | Sequence[int]) -> Any:
         chosen = check_indices(indices, self.n_features)
         images = self.map_.intervals(self.mixture.n_features)
         bounded = [j for j, image in enumerate(images) if not is_everywhere([image])]
@@ -319,7 +334,9 @@ class TransformedMixture(ClosedFormsMixin):
             self.mixture.marginal(kept), self.map_.select(kept), len(chosen), self.mass
         )
 
-    def condition(self, indices, values):
+    def condition(
+        self, indices: int | slice | str | Sequence[int], values: ArrayLike
+    ) -> Any:
         return self._condition(indices, values)
 
     def _condition(self, indices, values, numbers=None):

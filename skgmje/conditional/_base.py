@@ -1,5 +1,7 @@
 """Predict methods of conditional densities, and checks of their samples."""
 
+from __future__ import annotations
+
 import math
 from numbers import Real
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import EstimatorMixin
 from skgmje._sklearn import _safe_indexing
 from skgmje._standardize import location_scale
+from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import (
     check_magnitude,
     check_numbers,
@@ -116,7 +119,7 @@ class MixturePredictionMixin(EstimatorMixin):
         """Apply `function` to mixtures of some samples at a time; join the results."""
         return np.concatenate([function(*chunk) for chunk in self._chunks(X)])
 
-    def predict_mixture(self, X):
+    def predict_mixture(self, X: ArrayLike) -> Any:
         """Return the conditional density of each sample.
 
         Parameters
@@ -131,7 +134,12 @@ class MixturePredictionMixin(EstimatorMixin):
         """
         return self._mixture_of(self._check_predict(X))
 
-    def predict(self, X, return_std=False, return_cov=False):  # noqa: FBT002
+    def predict(
+        self,
+        X: ArrayLike,
+        return_std: bool = False,  # noqa: FBT001, FBT002 - as in scikit-learn
+        return_cov: bool = False,  # noqa: FBT001, FBT002
+    ) -> Any:
         """Predict the conditional mean, and the spread if wanted.
 
         Where the density has several branches, the mean may lie between them: see
@@ -234,7 +242,7 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         """Drop the axis of the targets if `y` had none, shape (n_samples, 1, ...)."""
         return values[:, 0] if self._y_ndim == 1 else values
 
-    def predict_mode(self, X):
+    def predict_mode(self, X: ArrayLike) -> NDArray[Any]:
         """Predict the most probable target, the highest point of the density.
 
         Parameters
@@ -249,7 +257,9 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         """
         return self._like_targets(self._each_chunk(X, lambda m, rows: m.mode()))
 
-    def predict_quantile(self, X, quantiles=0.5):
+    def predict_quantile(
+        self, X: ArrayLike, quantiles: ArrayLike = 0.5
+    ) -> NDArray[Any]:
         """Predict quantiles of each target.
 
         Parameters
@@ -283,7 +293,9 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         values = self._like_targets(self._each_chunk(X, columns_of))
         return values[..., 0] if np.ndim(quantiles) == 0 else values
 
-    def predict_interval(self, X, coverage=0.9):
+    def predict_interval(
+        self, X: ArrayLike, coverage: float = 0.9
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Predict the central interval of each target.
 
         Parameters
@@ -310,7 +322,9 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         values = self.predict_quantile(X, [tail, 1 - tail])
         return values[..., 0], values[..., 1]
 
-    def predict_region(self, X, coverage=0.9, *, random_state=None):
+    def predict_region(
+        self, X: ArrayLike, coverage: float = 0.9, *, random_state: RandomState = None
+    ) -> Any:
         """Predict the smallest region of the targets that has a probability.
 
         Where the target may lie on one of several branches this is one interval for
@@ -360,7 +374,9 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         draws = {"n_samples": REGION_DRAWS, "random_state": random_state}
         return self.predict_mixture(X).region(float(level), **draws)
 
-    def calibrate(self, X, y, *, random_state=None):
+    def calibrate(
+        self, X: ArrayLike, y: ArrayLike, *, random_state: RandomState = None
+    ) -> Self:
         """Make regions cover what they say, by samples that were not fitted.
 
         Split-conformal prediction: of each sample it takes the probability of the
@@ -390,7 +406,7 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         self.calibration_levels_ = np.sort(levels)
         return self
 
-    def predict_uncertainty(self, X):
+    def predict_uncertainty(self, X: ArrayLike) -> Uncertainty:
         """Tell the noise of a target from the choice between branches.
 
         Parameters
@@ -410,7 +426,9 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         ]
         return Uncertainty(*map(np.concatenate, zip(*parts, strict=True)))
 
-    def sample_y(self, X, n_samples=1, random_state=None):
+    def sample_y(
+        self, X: ArrayLike, n_samples: int = 1, random_state: RandomState = None
+    ) -> NDArray[Any]:
         """Draw targets.
 
         Parameters
@@ -438,7 +456,7 @@ class ConditionalDensityMixin(MixturePredictionMixin):
 
         return self._like_targets(self._each_chunk(X, draw))
 
-    def log_prob(self, X, y):
+    def log_prob(self, X: ArrayLike, y: ArrayLike) -> NDArray[Any]:
         """Compute the conditional log-likelihood of each row.
 
         Parameters
@@ -457,7 +475,9 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         y = self._check_targets(X, y)
         return self._each_chunk(X, lambda m, rows: m.log_prob(y[rows]))
 
-    def score(self, X, y, sample_weight=None):
+    def score(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Compute the mean conditional log-likelihood.
 
         Parameters

@@ -1,5 +1,9 @@
 """A regressor whose prediction is a Gaussian mixture."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
@@ -8,6 +12,7 @@ from skgmje._callbacks import FitTask
 from skgmje._options import as_asked
 from skgmje._sklearn import StrOptions, _fit_context
 from skgmje._standardize import Standardization
+from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._models import Fit
 from skgmje.conditional._source import Settings
@@ -127,6 +132,15 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     True
     """
 
+    n_outputs_: int
+    pool_weights_: dict[str, Any]
+    held_out_score_: float | None
+    cv_results_: dict[str, Any] | None
+    loss_curve_: NDArray[Any] | None
+    n_iter_: int
+    n_features_in_: Any
+    feature_names_in_: Any
+
     _parameter_constraints: dict = {
         "source": [StrOptions(set(SOURCES)), *KINDS, GaussianMixture, list, callable],
         "device": [str],
@@ -134,7 +148,14 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         "verbose": ["verbose"],
     }
 
-    def __init__(self, source="auto", *, device="auto", random_state=None, verbose=0):
+    def __init__(
+        self,
+        source: Any = "auto",
+        *,
+        device: str = "auto",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.source = source
         self.device = device
         self.random_state = random_state
@@ -144,7 +165,9 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
         return read_source(self.source).takes_missing
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Learn the conditional density.
 
         Parameters

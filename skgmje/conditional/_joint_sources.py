@@ -1,6 +1,9 @@
 """Joint mixtures of contexts and targets, whose conditionals are in closed form."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 
@@ -167,14 +170,16 @@ class NeuralGas(Source):
 
     def __init__(
         self,
-        n_components="auto",
+        n_components: int | Literal["auto"] = "auto",
         *,
-        covariance_type="full",
-        shrinkage="auto",
-        reg_covar=1e-6,
-        max_iter=100,
-        tol=1e-3,
-    ):
+        covariance_type: Literal[
+            "full", "tied", "diag", "spherical", "low-rank"
+        ] = "full",
+        shrinkage: float | Literal["auto"] = "auto",
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        tol: float = 1e-3,
+    ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.shrinkage = shrinkage
@@ -347,14 +352,14 @@ class MemoryBank(Source):
 
     def __init__(
         self,
-        n_components="auto",
+        n_components: int | Literal["auto"] = "auto",
         *,
-        covariance_type="full",
-        shrinkage=20.0,
-        reg_covar=1e-6,
-        max_iter="auto",
-        batch_size=100,
-    ):
+        covariance_type: Literal["full", "diag", "spherical"] = "full",
+        shrinkage: float = 20.0,
+        reg_covar: float = 1e-6,
+        max_iter: int | Literal["auto"] = "auto",
+        batch_size: int = 100,
+    ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.shrinkage = shrinkage

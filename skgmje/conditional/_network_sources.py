@@ -1,6 +1,9 @@
 """Sources that are trained: networks, and modules of the user. Torch is loaded late."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Any, Literal
 
 from skgmje._backend import check_torch
 from skgmje._sklearn import Interval, StrOptions
@@ -98,17 +101,17 @@ class MixtureNetwork(Trained):
 
     def __init__(
         self,
-        n_components="auto",
+        n_components: int | Literal["auto"] = "auto",
         *,
-        hidden_layer_sizes=(64, 64, 64),
-        n_members=5,
-        covariance_type="full",
-        max_iter="auto",
-        batch_size="auto",
-        learning_rate=6e-3,
-        min_scale=5e-3,
-        trainer=None,
-    ):
+        hidden_layer_sizes: tuple[int, ...] = (64, 64, 64),
+        n_members: int = 5,
+        covariance_type: Literal["full", "diag"] = "full",
+        max_iter: int | Literal["auto"] = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: float = 6e-3,
+        min_scale: float = 5e-3,
+        trainer: dict[str, Any] | None = None,
+    ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_members = n_members
@@ -119,7 +122,7 @@ class MixtureNetwork(Trained):
         self.min_scale = min_scale
         self.trainer = trainer
 
-    def check(self):
+    def check(self) -> None:
         """Raise if a parameter has a value that it must not have."""
         super().check()
         check_layers(self.hidden_layer_sizes, (64, 64))
@@ -182,15 +185,21 @@ class TrainedModule(Trained):
     }
 
     def __init__(
-        self, module, *, max_iter=1000, batch_size=256, learning_rate=6e-3, trainer=None
-    ):
+        self,
+        module: Any,
+        *,
+        max_iter: int = 1000,
+        batch_size: int = 256,
+        learning_rate: float = 6e-3,
+        trainer: dict[str, Any] | None = None,
+    ) -> None:
         self.module = module
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.trainer = trainer
 
-    def check(self):
+    def check(self) -> None:
         """Raise if a parameter has a value that it must not have."""
         from skgmje.modules import MixtureModule
 

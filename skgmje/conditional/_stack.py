@@ -1,6 +1,9 @@
 """The stacked conditional density estimator."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -13,6 +16,7 @@ from skgmje._callbacks import FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import Interval, StrOptions, _fit_context, _safe_indexing
 from skgmje._standardize import Standardization
+from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import as_given, tie_shares
 from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._members import Samples
@@ -193,6 +197,21 @@ class StackingConditionalDensity(
     True
     """
 
+    member_names_: list[str]
+    n_outputs_: int
+    pool_weights_: dict[str, Any]
+    width_: float
+    oof_nll_: float
+    oof_crps_: float
+    oof_coverage_: float
+    member_rmse_: dict[str, Any]
+    tie_share_: float
+    best_steps_: dict[str, Any]
+    fit_times_: dict[str, Any]
+    n_iter_: int
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
     _parameter_constraints: dict = {
         "estimators": [list, tuple, None],
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -212,22 +231,22 @@ class StackingConditionalDensity(
 
     def __init__(
         self,
-        estimators=("gp", "trees", "boosting", "network"),
+        estimators: Any = ("gp", "trees", "boosting", "network"),
         *,
-        n_components=5,
-        n_members=10,
-        hidden_layer_sizes=(64, 64),
-        covariance_type="full",
-        max_iter="auto",
-        min_scale=5e-3,
-        crps_weight=3.0,
-        recalibrate=True,
-        max_components=None,
-        n_folds=5,
-        n_jobs=None,
-        verbose=0,
-        random_state=None,
-    ):
+        n_components: int = 5,
+        n_members: int = 10,
+        hidden_layer_sizes: tuple[int, ...] = (64, 64),
+        covariance_type: Literal["full", "diag"] = "full",
+        max_iter: int | Literal["auto"] = "auto",
+        min_scale: float = 5e-3,
+        crps_weight: float = 3.0,
+        recalibrate: bool = True,
+        max_components: int | None = None,
+        n_folds: int = 5,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        random_state: RandomState = None,
+    ) -> None:
         self.estimators = estimators
         self.n_components = n_components
         self.n_members = n_members
@@ -244,7 +263,13 @@ class StackingConditionalDensity(
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Learn the conditional density.
 
         Parameters

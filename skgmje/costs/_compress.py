@@ -1,5 +1,7 @@
 """A kernel density estimate of few centers, the nearest to that of all samples."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 
 import numpy as np
@@ -7,6 +9,7 @@ from scipy.optimize import minimize
 
 from skgmje._backend import as_double, as_float, as_generator, to_numpy
 from skgmje._settings import own_settings
+from skgmje._typing import Array, RandomState
 from skgmje.costs._values import log_relative_scalar
 from skgmje.em import kernel_bandwidth
 from skgmje.gaussian import Mixture, grams
@@ -21,7 +24,14 @@ _SEARCH = {"maxiter": 500, "maxfun": 1000, "ftol": 1e-6}
 _LOG_RATIO = (0.0, 100.0)
 
 
-def compress(X, n_centers, *, bandwidth=None, sample_weight=None, random_state=None):
+def compress(
+    X: Array,
+    n_centers: int,
+    *,
+    bandwidth: float | None = None,
+    sample_weight: Array | None = None,
+    random_state: RandomState = None,
+) -> Mixture:
     r"""Compress a kernel density estimate of all samples into one of few centers.
 
     Centers, weights and one variance minimize the Cauchy-Schwarz divergence

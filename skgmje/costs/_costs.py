@@ -1,13 +1,16 @@
 """The kernel costs: what each computes, and what it is and needs."""
 
+from __future__ import annotations
+
 import math
 from collections import ChainMap
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from skgmje._backend import logsumexp, namespace, solve_triangular
 from skgmje._settings import own_errors
+from skgmje._typing import Array
 from skgmje.costs._values import (
     center_factor,
     density_bound,
@@ -120,7 +123,7 @@ class Cost:
         return self.function.__name__
 
     @property
-    def label(self):
+    def label(self) -> str:
         """What an axis of its values is called."""
         return "loss" if self.bound is None else "gap to the bound"
 
@@ -139,7 +142,7 @@ def as_cost(cost):
 
 
 @own_errors
-def scalar_cost(grams, weights=None, jitter=None):
+def scalar_cost(grams: Any, weights: Array | None = None, jitter: None = None) -> Array:
     r"""Compute the Cauchy-Schwarz divergence of data and model.
 
     .. math:: \log \langle p, p \rangle - 2 \log \langle p, q \rangle
@@ -182,7 +185,9 @@ def scalar_cost(grams, weights=None, jitter=None):
 
 
 @own_errors
-def vector_matrix_cost(grams, weights=None, jitter=None):
+def vector_matrix_cost(
+    grams: Any, weights: Array | None = None, jitter: float | None = None
+) -> Array:
     r"""Compute how much of the data density no combination of the kernels explains.
 
     With :math:`b_k = \langle p, q_k \rangle` and R the Gram matrix of the kernels
@@ -228,7 +233,9 @@ def vector_matrix_cost(grams, weights=None, jitter=None):
 
 
 @own_errors
-def matrix_matrix_cost(grams, weights=None, jitter=None):
+def matrix_matrix_cost(
+    grams: Any, weights: Array | None = None, jitter: float | None = None
+) -> Array:
     r"""Compute the share of the data's kernels that no combination explains.
 
     With P the cross Gram matrix of data and centers and R that of the centers,
@@ -276,7 +283,9 @@ def matrix_matrix_cost(grams, weights=None, jitter=None):
 
 
 @own_errors
-def svd_cost(grams, weights=None, jitter=None):
+def svd_cost(
+    grams: Any, weights: Array | None = None, jitter: float | None = None
+) -> Array:
     r"""Compute minus the log-fidelity of the operators of data and model.
 
     With P the cross Gram matrix of kernels scaled to unit norm, a the weights of
@@ -345,7 +354,9 @@ def _likelihood(grams, weights, jitter):
 
 
 @own_errors
-def logdet_cost(grams, weights=None, jitter=None):
+def logdet_cost(
+    grams: Any, weights: Array | None = None, jitter: float | None = None
+) -> Array:
     r"""Compute the summed log squared sine of the principal angles.
 
     .. math:: \log \det \begin{pmatrix} K_{xx} & K_{xy} \\ K_{yx} & K_{yy}
@@ -401,7 +412,7 @@ def logdet_cost(grams, weights=None, jitter=None):
 
 
 @own_errors
-def principal_cosines(grams, jitter=None):
+def principal_cosines(grams: Any, jitter: float | None = None) -> Array:
     r"""Compute the cosines of the angles between the spans of two sets of kernels.
 
     They are the singular values of :math:`K_{xx}^{-1/2} K_{xy} K_{yy}^{-1/2}`,
@@ -543,8 +554,13 @@ class IdentityApproximation(NamedTuple):
 
 @own_errors
 def approximate_identity(
-    X, centers, bandwidth, method="svd", weights=None, jitter=None
-):
+    X: Array,
+    centers: Array,
+    bandwidth: Any,
+    method: Literal["scalar", "vector-matrix", "matrix-matrix", "svd"] = "svd",
+    weights: Array | None = None,
+    jitter: float | None = None,
+) -> Any:
     r"""Approximate the identity function 1{X = X'} by Gaussian kernels at centers.
 
     On n points the Gram matrix :math:`K_{xx}` of kernels of unit norm becomes the

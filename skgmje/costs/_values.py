@@ -1,6 +1,9 @@
 """Values of the costs, the terms that they are made of, bounds and diagnostics."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from skgmje._backend import (
     to_numpy,
 )
 from skgmje._settings import own_errors
+from skgmje._typing import Array
 from skgmje.gaussian._grams import split_row_masses
 from skgmje.gaussian._pairs import column_sums, correlations, each_scale
 
@@ -53,7 +57,7 @@ def svd_value(grams, weights=None, jitter=None, *, log=False):
 
 
 @own_errors
-def optimal_weights(grams, jitter=None):
+def optimal_weights(grams: Any, jitter: float | None = None) -> Array:
     r"""Compute the combination of the centers' kernels nearest to the data density.
 
     .. math:: \alpha = R^{-1} b = \arg\min_\alpha \|p - \alpha^\top q\|^2
@@ -117,7 +121,7 @@ def nuclear_bound(grams, weights=None, *, log=False):
 
 
 @own_errors
-def pair_ess(grams, weights=None):
+def pair_ess(grams: Any, weights: Array | None = None) -> Array:
     r"""Compute how many pairs of a data point and a center carry the cost.
 
     .. math:: \frac{(\sum_{ik} a_{ik})^2}{\sum_{ik} a_{ik}^2}, \qquad
@@ -158,7 +162,7 @@ def pair_ess(grams, weights=None):
 
 
 @own_errors
-def effective_rank(grams):
+def effective_rank(grams: Any) -> Array:
     r"""Compute the effective rank of the cross Gram matrix of unit kernels.
 
     .. math:: \exp\Big(-\sum_j s_j \log s_j\Big), \qquad

@@ -1,7 +1,9 @@
 """Alignment tasks with a known conditional density."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import i0e
@@ -9,6 +11,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from skgmje._backend import LOG_2PI, as_generator, logsumexp
 from skgmje._settings import settle
+from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import check_count, check_numbers
 from skgmje.gaussian._mixture import Mixture
 
@@ -50,7 +53,9 @@ class AlignmentTask(ABC):
     def _log_prob(self, X, Y):
         """Compute ``log p(y | x)`` of checked arrays."""
 
-    def sample(self, n_samples, random_state=None):
+    def sample(
+        self, n_samples: int, random_state: RandomState = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Draw pairs of contexts and targets.
 
         Parameters
@@ -72,7 +77,7 @@ class AlignmentTask(ABC):
         check_count(n_samples=n_samples)
         return self._draw(n_samples, as_generator(random_state))
 
-    def log_prob(self, X, y):
+    def log_prob(self, X: ArrayLike, y: ArrayLike) -> NDArray[Any]:
         r"""Compute the true conditional log-density :math:`\log p(y | x)`, in nats.
 
         Parameters
@@ -125,7 +130,7 @@ class MixtureTask(AlignmentTask):
     def _mixture(self, X):
         """Return the mixtures of the targets for checked contexts."""
 
-    def predict_mixture(self, X):
+    def predict_mixture(self, X: ArrayLike) -> Mixture:
         """Return the true conditional density of each sample."""
         return self._mixture(self._check_contexts(X))
 
@@ -265,7 +270,9 @@ def _log_mean_density(X, centers, log_weights):
     return np.concatenate(blocks)
 
 
-def make_alignment(name="sqrt", n_samples=1000, *, random_state=None):
+def make_alignment(
+    name: str = "sqrt", n_samples: int = 1000, *, random_state: RandomState = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
     r"""Draw contexts and targets of a synthetic task with known truth.
 
     ================ ===================================================== =======

@@ -1,15 +1,26 @@
 """Pairs of views of digits."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 from scipy.ndimage import map_coordinates
 from sklearn.datasets import load_digits
 
 from skgmje._backend import as_generator
+from skgmje._typing import NDArray, RandomState
 
 
 def make_digit_views(
-    *, rotation=0.3, scale=0.2, shift=0.25, brightness=0.2, noise=0.1, random_state=None
-):
+    *,
+    rotation: float = 0.3,
+    scale: float = 0.2,
+    shift: float = 0.25,
+    brightness: float = 0.2,
+    noise: float = 0.1,
+    random_state: RandomState = None,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Make two randomly changed views of each of scikit-learn's digits.
 
     Each view of each image has its own rotation, scale, shift, brightness and

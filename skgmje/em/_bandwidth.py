@@ -1,5 +1,7 @@
 """Bandwidths of Gaussian kernels from the samples."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +11,7 @@ from scipy.spatial.distance import cdist, pdist, squareform
 
 from skgmje._backend import LOG_2PI, as_double, as_float, to_numpy, unit_of
 from skgmje._settings import own_errors
+from skgmje._typing import Array, NDArray
 from skgmje.gaussian import Bandwidths
 
 # Squared bandwidths below this share of the total variance are points.
@@ -16,7 +19,11 @@ NARROWEST = 1e-6
 
 
 @own_errors
-def kernel_bandwidth(X, particles=None, weights=None):
+def kernel_bandwidth(
+    X: NDArray[Any],
+    particles: NDArray[Any] | None = None,
+    weights: NDArray[Any] | None = None,
+) -> float:
     r"""Return the standard deviation of kernels that predicts samples best.
 
     .. math:: \arg\max_h \sum_i \log \sum_{m: z_m \ne x_i} W_m N(x_i; z_m, h^2 I)
@@ -92,7 +99,9 @@ def _mean_log_prob(log_variance, squares, weights, n_features, sample_weight=Non
     return mean - n_features / 2 * (LOG_2PI + log_variance)
 
 
-def multiscale_bandwidths(X, centers, sample_weight=None):
+def multiscale_bandwidths(
+    X: Array, centers: Array, sample_weight: Array | None = None
+) -> Bandwidths:
     r"""Return five or more bandwidths from the size of the cells to that of the data.
 
     .. math:: v_s = 4^s v^*, \quad s = -1, \dots, \max(3, S), \qquad

@@ -1,6 +1,9 @@
 """Samples in blocks, and sums over them by a fixed tree."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import cached_property, partial, reduce
 from typing import Any, NamedTuple
 
@@ -43,7 +46,7 @@ class RowBlocks(ABC):
     """
 
     @abstractmethod
-    def reduce(self, function, merge):
+    def reduce(self, function: Callable[..., Any], merge: Callable[..., Any]) -> Any:
         """Apply a function to each block, and merge the results.
 
         Parameters
@@ -67,7 +70,7 @@ class RowBlocks(ABC):
     def __iter__(self):
         """Yield the rows of each block and their weights (or None), in order."""
 
-    def beside(self, noise):
+    def beside(self, noise: Any) -> RowBlocks:
         """Return the rows with the entries of their noise as further columns.
 
         Parameters
@@ -92,22 +95,22 @@ class RowBlocks(ABC):
         )
 
     @property
-    def header(self):
+    def header(self) -> Any:
         """A table without rows, which has the columns and their names."""
         return np.empty((0, len(self.overview.mean)))
 
     @property
-    def shape(self):
+    def shape(self) -> Any:
         """Number of rows with a positive weight, and of features."""
         return sum(self.overview.n_rows.values()), len(self.overview.mean)
 
     @property
-    def dtype(self):
+    def dtype(self) -> Any:
         """Data type of the rows."""
         return self.overview.dtype
 
     @cached_property
-    def overview(self):
+    def overview(self) -> Any:
         """What one pass tells of the rows, an ``Overview``."""
         return self.over_rows(_look, _merge_overviews)
 
@@ -117,7 +120,7 @@ class RowBlocks(ABC):
         counts = np.array(sorted(known.n_rows.items()))
         return counts, known.mean, known.squares, known.smallest, known.largest
 
-    def over_rows(self, function, merge):
+    def over_rows(self, function: Callable[..., Any], merge: Callable[..., Any]) -> Any:
         """Reduce as :meth:`reduce`, with blocks as arrays of rows that count.
 
         Parameters
@@ -198,7 +201,7 @@ class BlocksWithValues(RowBlocks):
             yield _with_values(X, weight)
 
 
-def tree_reduce(merge, results):
+def tree_reduce(merge: Callable[..., Any], results: list[Any]) -> Any:
     """Merge results in groups of eight neighbours until one is left.
 
     Parameters

@@ -1,7 +1,10 @@
 """Expectation-maximisation of Gaussian mixtures: the start, E-steps and M-steps."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,6 +18,7 @@ from skgmje._backend import (
 )
 from skgmje._interrupt import Work
 from skgmje._settings import own_errors
+from skgmje._typing import Array, NDArray
 from skgmje.em._background import BackgroundMixture, background_stats
 from skgmje.em._blocks import RowBlocks
 from skgmje.em._covariance_models import find_model, layout_of
@@ -324,7 +328,7 @@ class EMResult(NamedTuple):
     background: Any = None
 
     @property
-    def density(self):
+    def density(self) -> Any:
         """The mixture, with its background if there is one."""
         if self.background is None:
             return self.mixture
@@ -333,23 +337,23 @@ class EMResult(NamedTuple):
 
 @own_errors
 def expectation_maximization(
-    X,
-    start,
+    X: Array | RowBlocks,
+    start: Mixture,
     *,
-    sample_weight=None,
-    shrinkage=0.0,
-    shrinkage_target="pooled",
-    annealing=None,
-    reg_covar=1e-6,
-    model=None,
-    fixed_means=False,
-    background=None,
-    noise=None,
-    tol=1e-3,
-    max_iter=100,
-    last_bound=None,
-    callback=None,
-):
+    sample_weight: NDArray[Any] | None = None,
+    shrinkage: float = 0.0,
+    shrinkage_target: Literal["pooled", "neighbors"] = "pooled",
+    annealing: float | None = None,
+    reg_covar: float | NDArray[Any] = 1e-6,
+    model: str | None = None,
+    fixed_means: bool = False,
+    background: Any = None,
+    noise: Any = None,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+    last_bound: float | None = None,
+    callback: Callable[..., Any] | None = None,
+) -> EMResult:
     r"""Fit a Gaussian mixture by (maximum a posteriori) EM.
 
     The M-step shrinks the second moments :math:`S_k` of component k towards a
@@ -576,18 +580,18 @@ def fit_labels(
 
 @own_errors
 def start_mixture(
-    X,
-    resp,
-    covariance_type="full",
+    X: NDArray[Any],
+    resp: NDArray[Any],
+    covariance_type: str = "full",
     *,
-    sample_weight=None,
-    shrinkage=0.0,
-    shrinkage_target="pooled",
-    reg_covar=1e-6,
-    rank=1,
-    moments=None,
-    means=None,
-):
+    sample_weight: NDArray[Any] | None = None,
+    shrinkage: float = 0.0,
+    shrinkage_target: Literal["pooled", "neighbors"] = "pooled",
+    reg_covar: float | NDArray[Any] = 1e-6,
+    rank: int = 1,
+    moments: tuple[NDArray[Any], ...] | None = None,
+    means: NDArray[Any] | None = None,
+) -> Mixture:
     """Take one M-step from given labels or responsibilities.
 
     Parameters

@@ -1,11 +1,15 @@
 """Statistics of blocks and of chunks: distributed and stepwise EM."""
 
+from __future__ import annotations
+
 from functools import partial, reduce
+from typing import Any, Literal
 
 import numpy as np
 
 from skgmje._backend import as_floats, from_tensor
 from skgmje._settings import own_errors
+from skgmje._typing import NDArray
 from skgmje.em._em import Samples, e_step, make_kernel
 from skgmje.em._missing import PASS_LIMIT
 from skgmje.gaussian import _passes
@@ -15,8 +19,15 @@ from skgmje.gaussian._covariance_type import Statistics
 
 @own_errors
 def block_stats(
-    mixture, X, *, center, sample_weight=None, temper=1.0, missing=False, reg_covar=0.0
-):
+    mixture: Any,
+    X: NDArray[Any],
+    *,
+    center: NDArray[Any],
+    sample_weight: NDArray[Any] | None = None,
+    temper: float = 1.0,
+    missing: bool = False,
+    reg_covar: float | NDArray[Any] = 0.0,
+) -> Statistics:
     """Take the E-step of one block: its sufficient statistics under a mixture.
 
     A pure function of arrays that can be pickled: any engine may call it where
@@ -69,7 +80,7 @@ def block_stats(
 
 
 @own_errors
-def merge_stats(mixture, *stats):
+def merge_stats(mixture: Any, *stats: Any) -> Statistics:
     """Merge statistics of blocks that were taken with the same mixture and center.
 
     Parameters
@@ -102,7 +113,12 @@ def merge_stats(mixture, *stats):
 
 
 @own_errors
-def score_block(mixture, X, sample_weight=None, missing="raise"):
+def score_block(
+    mixture: Any,
+    X: NDArray[Any],
+    sample_weight: NDArray[Any] | None = None,
+    missing: Literal["raise", "marginal"] = "raise",
+) -> NDArray[Any]:
     """Sum the log-densities of one block.
 
     Parameters

@@ -1,10 +1,15 @@
 """Weights and one variance of kernels around given centers."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 from scipy.spatial.distance import cdist
 
 from skgmje._backend import as_double, as_floats, from_tensor
 from skgmje._settings import own_errors
+from skgmje._typing import NDArray
 from skgmje.em._bandwidth import nearest_centers
 from skgmje.em._missing import PASS_LIMIT, has_missing, observed_moments
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -17,8 +22,14 @@ _MAX_PAIRS = 2**20
 
 @own_errors
 def weights_only(
-    X, centers, *, sample_weight=None, left_out=False, tol=1e-4, max_iter=100
-):
+    X: NDArray[Any],
+    centers: NDArray[Any],
+    *,
+    sample_weight: NDArray[Any] | None = None,
+    left_out: bool = False,
+    tol: float = 1e-4,
+    max_iter: int = 100,
+) -> Mixture:
     r"""Fit weights and one shared spherical variance; the centers stay.
 
     Parameters

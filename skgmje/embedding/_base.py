@@ -1,9 +1,13 @@
 """Base class of the embedders, and the densities of their embeddings."""
 
+from __future__ import annotations
+
+import os
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from sklearn.base import (
@@ -22,6 +26,7 @@ from skgmje._options import as_asked
 from skgmje._settings import own_settings
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
+from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import check_rows
 from skgmje._warnings import warn
 from skgmje.conditional._base import CHUNK_ROWS, MixturePredictionMixin
@@ -153,22 +158,22 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
 
     def __init__(
         self,
-        embedding_dim="auto",
+        embedding_dim: int | Literal["auto"] = "auto",
         *,
-        views="augment",
-        augmentation=None,
-        encoder="auto",
-        loss="gje",
-        output="embedding",
-        standardize=True,
-        max_iter=300,
-        batch_size="auto",
-        learning_rate=2e-3,
-        device="auto",
-        trainer=None,
-        random_state=None,
-        verbose=0,
-    ):
+        views: Literal["augment", "neighbors", "pair"] = "augment",
+        augmentation: Literal["aligned", "scene"] | Callable[..., Any] | None = None,
+        encoder: Any = "auto",
+        loss: Any = "gje",
+        output: Literal["embedding", "hidden", "multi"] | list[str] = "embedding",
+        standardize: bool = True,
+        max_iter: int | Literal["auto"] = 300,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: float = 2e-3,
+        device: str = "auto",
+        trainer: dict[str, Any] | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.embedding_dim = embedding_dim
         self.views = views
         self.augmentation = augmentation
@@ -207,7 +212,7 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Train the encoders, then fit the density of their embeddings.
 
         Parameters
@@ -420,7 +425,7 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
     def _n_features_out(self):
         return self._encode(self._layer, np.zeros((1, self.n_features_in_))).shape[1]
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Embed samples.
 
         Parameters
@@ -436,7 +441,11 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         X = self._check_predict(X)
         return self._encode(self._layer, X).astype(X.dtype, copy=False)
 
-    def transform_target(self, y, output="embedding"):
+    def transform_target(
+        self,
+        y: ArrayLike,
+        output: Literal["embedding", "hidden", "multi"] = "embedding",
+    ) -> NDArray[Any]:
         """Embed samples of the target view, to compare them with :meth:`predict`.
 
         Parameters
@@ -468,7 +477,7 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         network = side_by_side(self.target_encoder_, [output])
         return self._encode(network, y, view=1).astype(y.dtype, copy=False)
 
-    def score_samples(self, X, y=None):
+    def score_samples(self, X: ArrayLike, y: ArrayLike | None = None) -> NDArray[Any]:
         """Compute the log-density of the embeddings, never comparable between encoders.
 
         One Gaussian of all classes may give samples of no class more density than real
@@ -495,7 +504,7 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         check_consistent_length(X, y)
         return self._density.log_prob(z_context, self.transform_target(y))
 
-    def score(self, X, y=None):
+    def score(self, X: ArrayLike, y: ArrayLike | None = None) -> float:
         """Estimate the mutual information of the two views of samples held out.
 
         As if the embeddings were Gaussian, with the moments of the training
@@ -523,7 +532,9 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         views = self._draw_views(pairs, self._seed)
         return float(self._moments.information(*views).mean())
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Draw context embeddings from their density.
 
         Parameters
@@ -553,7 +564,7 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         return self._density.marginal.sample(n_samples, as_generator(source))
 
     @property
-    def latent_mixture_(self):
+    def latent_mixture_(self) -> Any:
         """Density of the context embedding, a :class:`skgmje.gaussian.Mixture`."""
         check_is_fitted(self)
         return self._density.marginal
@@ -565,7 +576,12 @@ _VIEWS = {
 }
 
 
-def export_onnx(embedder, path=None, *, view="context"):
+def export_onnx(
+    embedder: Any,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    view: Literal["context", "target"] = "context",
+) -> Any:
     r"""Return a trained encoder as an ONNX model.
 
     .. math:: Z = f((X - \mu) / \sigma)

@@ -1,7 +1,12 @@
 """Whether embeddings have collapsed, and how far from a Gaussian they are."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
+from skgmje._typing import ArrayLike
 from skgmje._warnings import warn
 from skgmje.embedding._losses import covariance
 from skgmje.embedding._normality import normality
@@ -113,7 +118,7 @@ def warn_of_collapse(name, words):
         warn(message, CollapseWarning)
 
 
-def diagnose(estimator, X):
+def diagnose(estimator: Any, X: ArrayLike) -> dict[str, Any]:
     r"""Diagnose whether the embeddings of some samples have collapsed.
 
     The standard deviation alone does not show it: on a sphere, or before a

@@ -1,6 +1,9 @@
 """Autoencoders with several centers for a code."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -11,6 +14,7 @@ from skgmje._callbacks import FitTask
 from skgmje._options import as_asked, as_options
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._standardize import plain_standardization, standardization
+from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import check_numbers, check_rows
 from skgmje._warnings import warn
 from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
@@ -182,6 +186,17 @@ class KernelDecoder(NetworkTransformer):
     (5, 64)
     """
 
+    encoder_: Any
+    decoder_: Any
+    latent_mixture_: Mixture
+    kernel_variance_: float | NDArray[Any]
+    residual_variance_: float
+    effective_samples_: float
+    loss_curve_: NDArray[Any]
+    n_iter_: int
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
     _parameter_constraints: dict = {
         "code_dim": [Interval(Integral, 1, None, closed="left")],
         "n_centers": [Interval(Integral, 1, None, closed="left")],
@@ -206,24 +221,24 @@ class KernelDecoder(NetworkTransformer):
 
     def __init__(
         self,
-        code_dim=8,
+        code_dim: int = 8,
         *,
-        n_centers=1,
-        objective="sample",
-        kernel="isotropic",
-        code_noise=0.05,
-        n_components=20,
-        hidden_layer_sizes=(512, 256),
-        bounded=True,
-        standardize=False,
-        max_iter="auto",
-        batch_size=256,
-        learning_rate=4e-3,
-        device="auto",
-        trainer=None,
-        random_state=None,
-        verbose=0,
-    ):
+        n_centers: int = 1,
+        objective: Literal["sample", "batch"] = "sample",
+        kernel: Any = "isotropic",
+        code_noise: float = 0.05,
+        n_components: int | Literal["auto"] = 20,
+        hidden_layer_sizes: tuple[int, ...] = (512, 256),
+        bounded: bool = True,
+        standardize: bool = False,
+        max_iter: int | Literal["auto"] = "auto",
+        batch_size: int = 256,
+        learning_rate: float = 4e-3,
+        device: str = "auto",
+        trainer: dict[str, Any] | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.code_dim = code_dim
         self.n_centers = n_centers
         self.objective = objective
@@ -242,7 +257,7 @@ class KernelDecoder(NetworkTransformer):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: None = None) -> Self:
         """Train the networks, then fit the mixture of the codes.
 
         Parameters
@@ -423,7 +438,7 @@ class KernelDecoder(NetworkTransformer):
     def _mean(self, codes):
         return self._decode_to(codes, lambda part, centers: centers.mean(axis=1))
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Encode samples.
 
         Parameters
@@ -439,7 +454,7 @@ class KernelDecoder(NetworkTransformer):
         X = self._check_predict(X)
         return self._encode(X).astype(X.dtype, copy=False)
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Decode codes to the means of their centers.
 
         Parameters
@@ -455,7 +470,7 @@ class KernelDecoder(NetworkTransformer):
         codes = self._check_codes(X)
         return self._as_given(self._mean(codes).astype(codes.dtype, copy=False))
 
-    def decode(self, codes):
+    def decode(self, codes: ArrayLike) -> Mixture:
         """Return the density of samples, given each code.
 
         Parameters
@@ -482,7 +497,7 @@ class KernelDecoder(NetworkTransformer):
         variances = np.full(self._asked.n_centers, variance)
         return Mixture(weights, means, variances, "spherical")
 
-    def reconstruct(self, X):
+    def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
         """Encode samples, and decode them to the nearest of their centers.
 
         Parameters
@@ -510,7 +525,9 @@ class KernelDecoder(NetworkTransformer):
         rows = self._units.forward(X)
         return np.square(centers - rows[:, None]).sum(axis=-1)
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Draw codes from their density, and one center of each.
 
         Parameters
@@ -547,7 +564,7 @@ class KernelDecoder(NetworkTransformer):
 
         return self._as_given(self._decode_to(codes, choose)), component
 
-    def bound_samples(self, X):
+    def bound_samples(self, X: ArrayLike) -> NDArray[Any]:
         r"""Compute the Schwarz bound of each sample: how well its centers say it.
 
         .. math:: \log \frac{q(x | y)^2}{\langle q(\cdot|y), q(\cdot|y) \rangle},
@@ -581,7 +598,7 @@ class KernelDecoder(NetworkTransformer):
         scales = np.log(np.broadcast_to(self._units.scale, n_features)).sum()
         return bound - (heights + scales) / n_patches
 
-    def score(self, X, y=None):
+    def score(self, X: ArrayLike, y: None = None) -> float:
         """Compute minus the mean squared error of decoded codes.
 
         Parameters

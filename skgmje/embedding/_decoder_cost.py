@@ -1,8 +1,11 @@
 """The cost of a KernelDecoder: kernels of whole samples or of patches of images."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from skgmje._backend import logsumexp, namespace
 from skgmje._options import Options
@@ -98,7 +101,7 @@ class KernelOptions(Options):
         "kappa": [_POSITIVE],
     }
 
-    def check(self):
+    def check(self) -> None:
         """Raise if a parameter has a value that it must not have."""
         super().check()
         self._widths(1.0)
@@ -139,7 +142,12 @@ class IsotropicKernel(KernelOptions):
     (1, 4, 64)
     """
 
-    def __init__(self, variance="auto", *, kappa=0.5):
+    def __init__(
+        self,
+        variance: float | Sequence[float] | Literal["auto", "multiscale"] = "auto",
+        *,
+        kappa: float = 0.5,
+    ) -> None:
         self.variance = variance
         self.kappa = kappa
 
@@ -185,7 +193,14 @@ class PatchKernel(KernelOptions):
         **KernelOptions._parameter_constraints,
     }
 
-    def __init__(self, size=4, *, image_shape=None, variance="auto", kappa=0.5):
+    def __init__(
+        self,
+        size: int = 4,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        variance: float | Sequence[float] | Literal["auto", "multiscale"] = "auto",
+        kappa: float = 0.5,
+    ) -> None:
         self.size = size
         self.image_shape = image_shape
         self.variance = variance

@@ -1,6 +1,9 @@
 """What an embedder is made of: its encoders, and the loss that trains them."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Any, Literal
 
 from skgmje._options import Options
 from skgmje._sklearn import Interval, StrOptions
@@ -31,8 +34,13 @@ class HiddenLayers(EncoderOptions):
     }
 
     def __init__(
-        self, hidden_layer_sizes="auto", *, norm=None, target="shared", image_shape=None
-    ):
+        self,
+        hidden_layer_sizes: tuple[int, ...] | Literal["auto"] = "auto",
+        *,
+        norm: Literal["sphere", "batch"] | None = None,
+        target: Literal["shared", "ema"] = "shared",
+        image_shape: tuple[int, ...] | None = None,
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.norm = norm
         self.target = target
@@ -44,7 +52,7 @@ class HiddenLayers(EncoderOptions):
         sizes = self.hidden_layer_sizes
         return self._auto_sizes if isinstance(sizes, str) else sizes
 
-    def check(self):
+    def check(self) -> None:
         """Raise if a parameter has a value that it must not have."""
         super().check()
         check_layers(self._sizes, self._auto_sizes, may_be_empty=False)
@@ -139,7 +147,14 @@ class Encoder(EncoderOptions):
         "network": [StrOptions({"auto"}), callable],
     }
 
-    def __init__(self, network="auto", *, norm=None, target="shared", image_shape=None):
+    def __init__(
+        self,
+        network: Any = "auto",
+        *,
+        norm: Literal["sphere", "batch"] | None = None,
+        target: Literal["shared", "ema"] = "shared",
+        image_shape: tuple[int, ...] | None = None,
+    ) -> None:
         self.network = network
         self.norm = norm
         self.target = target
@@ -263,7 +278,9 @@ class GJELoss(LossOptions):
         "moment_decay": _DECAY,
     }
 
-    def __init__(self, rho=0.9, *, logdet_weight=1.0, moment_decay=0.0):
+    def __init__(
+        self, rho: float = 0.9, *, logdet_weight: float = 1.0, moment_decay: float = 0.0
+    ) -> None:
         self.rho = rho
         self.logdet_weight = logdet_weight
         self.moment_decay = moment_decay
@@ -306,7 +323,13 @@ class JointLoss(LossOptions):
         "moment_decay": _DECAY,
     }
 
-    def __init__(self, n_components="auto", *, logdet_weight=1.0, moment_decay=0.0):
+    def __init__(
+        self,
+        n_components: int | Literal["auto"] = "auto",
+        *,
+        logdet_weight: float = 1.0,
+        moment_decay: float = 0.0,
+    ) -> None:
         self.n_components = n_components
         self.logdet_weight = logdet_weight
         self.moment_decay = moment_decay
@@ -365,13 +388,13 @@ class SIGRegLoss(LossOptions):
 
     def __init__(
         self,
-        weight="auto",
+        weight: float | Literal["auto"] = "auto",
         *,
-        gje=None,
-        n_slices=N_SLICES,
-        n_knots=N_KNOTS,
-        pooled=False,
-    ):
+        gje: GJELoss | None = None,
+        n_slices: int = N_SLICES,
+        n_knots: int | None = N_KNOTS,
+        pooled: bool = False,
+    ) -> None:
         self.weight = weight
         self.gje = gje
         self.n_slices = n_slices
@@ -379,11 +402,11 @@ class SIGRegLoss(LossOptions):
         self.pooled = pooled
 
     @property
-    def moment_decay(self):
+    def moment_decay(self) -> float:
         """Momentum of averaged covariances."""
         return 0.0 if self.gje is None else self.gje.moment_decay
 
-    def check(self):
+    def check(self) -> None:
         """Raise if a parameter has a value that it must not have."""
         super().check()
         if self.gje is not None:

@@ -1,9 +1,15 @@
 """Joint embeddings by a Gaussian mixture, and by one Gaussian."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
 import numpy as np
 from sklearn.base import clone
 
 from skgmje._sklearn import StrOptions
+from skgmje._typing import NDArray, RandomState
 from skgmje.conditional._models import Fit, JointConditional
 from skgmje.conditional._source import Settings
 from skgmje.conditional._sources import KINDS, SOURCES, source_of
@@ -214,6 +220,21 @@ class GMJEEmbedder(Embedder):
     (5, 8)
     """
 
+    encoder_: Any
+    target_encoder_: Any
+    latent_mixture_: Any
+    occupancy_: NDArray[Any]
+    embedding_dim_: int
+    effective_rank_: float
+    std_: NDArray[Any]
+    logdet_marginals_: NDArray[Any]
+    logdet_drop_: NDArray[Any]
+    loss_curve_: NDArray[Any]
+    information_: NDArray[Any]
+    n_iter_: int
+    image_shape_: tuple[int, ...] | None
+    n_features_in_: int
+
     _parameter_constraints: dict = {
         **PARAMETER_CONSTRAINTS,
         "mixture": [StrOptions(set(SOURCES) - {"auto"}), GaussianMixture, *KINDS],
@@ -221,23 +242,23 @@ class GMJEEmbedder(Embedder):
 
     def __init__(
         self,
-        embedding_dim="auto",
+        embedding_dim: int | Literal["auto"] = "auto",
         *,
-        views="augment",
-        augmentation=None,
-        encoder="auto",
-        mixture="prototypes",
-        loss="gje",
-        output="embedding",
-        standardize=True,
-        max_iter=300,
-        batch_size="auto",
-        learning_rate=2e-3,
-        device="auto",
-        trainer=None,
-        random_state=None,
-        verbose=0,
-    ):
+        views: Literal["augment", "neighbors", "pair"] = "augment",
+        augmentation: Literal["aligned", "scene"] | Callable[..., Any] | None = None,
+        encoder: Any = "auto",
+        mixture: Any = "prototypes",
+        loss: Any = "gje",
+        output: Literal["embedding", "hidden", "multi"] | list[str] = "embedding",
+        standardize: bool = True,
+        max_iter: int = 300,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: float = 2e-3,
+        device: str = "auto",
+        trainer: dict[str, Any] | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         super().__init__(
             embedding_dim,
             views=views,
@@ -388,6 +409,9 @@ class GJEEmbedder(Embedder):
     >>> std.shape
     (2, 8)
     """
+
+    mean_: NDArray[Any]
+    covariance_: NDArray[Any]
 
     _n_prototypes = 1
 

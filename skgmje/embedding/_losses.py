@@ -1,5 +1,7 @@
 """Losses of two views, and the Gaussian terms that they are made of."""
 
+from __future__ import annotations
+
 import inspect
 import math
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from skgmje._backend import (
     namespace,
     solve_triangular,
 )
+from skgmje._typing import Array
 from skgmje.embedding._normality import (
     N_KNOTS,
     N_SLICES,
@@ -29,7 +32,9 @@ def covariance(z):
     return diff, diff.T @ diff / diff.shape[0]
 
 
-def mahalanobis_term(z, ridge=0.0, covariance_matrix=None):
+def mahalanobis_term(
+    z: Array, ridge: float = 0.0, covariance_matrix: Array | None = None
+) -> Array:
     r"""Compute the mean squared Mahalanobis distance of the samples to their mean.
 
     .. math:: \frac{1}{n} \sum_i (z_i - \bar z)^T (C + \epsilon I)^{-1}
@@ -87,7 +92,9 @@ def mahalanobis_term(z, ridge=0.0, covariance_matrix=None):
     return xp.sum(white * white) / diff.shape[0]
 
 
-def logdet_term(z, ridge=0.0, covariance_matrix=None):
+def logdet_term(
+    z: Array, ridge: float = 0.0, covariance_matrix: Array | None = None
+) -> Array:
     r"""Compute the log-determinant of the samples' covariance.
 
     .. math:: \log |C + \epsilon I|
@@ -133,7 +140,9 @@ def logdet_term(z, ridge=0.0, covariance_matrix=None):
     return _log_det(_factor(matrix, ridge))
 
 
-def gaussian_mutual_information(z_context, z_target, ridge=0.0):
+def gaussian_mutual_information(
+    z_context: Array, z_target: Array, ridge: float = 0.0
+) -> Array:
     r"""Compute the mutual information of two views, as if they were Gaussian.
 
     .. math:: I = \tfrac12 \log |C_{cc}| + \tfrac12 \log |C_{tt}|
@@ -214,7 +223,7 @@ def _log_det(factor):
 _SMALLEST_VARIANCE = 1e-4
 
 
-def infonce_loss(z_context, z_target, temperature=0.2):
+def infonce_loss(z_context: Array, z_target: Array, temperature: float = 0.2) -> Array:
     r"""Compute the contrastive loss of the normalised pairs, in both directions.
 
     .. math:: -\tfrac1n \sum_i \log \frac{\exp(z_{c,i} \cdot z_{t,i} / \tau)}
@@ -260,7 +269,9 @@ def infonce_loss(z_context, z_target, temperature=0.2):
     return others / 2 - pairs
 
 
-def vicreg_loss(z_context, z_target, weights=(25.0, 25.0, 1.0)):
+def vicreg_loss(
+    z_context: Array, z_target: Array, weights: tuple[float, ...] = (25.0, 25.0, 1.0)
+) -> Array:
     r"""Compute the loss of variance, invariance and covariance.
 
     .. math:: a\, \tfrac{1}{nd} \sum_i \|z_{c,i} - z_{t,i}\|^2
@@ -308,7 +319,9 @@ def vicreg_loss(z_context, z_target, weights=(25.0, 25.0, 1.0)):
     return loss
 
 
-def barlow_loss(z_context, z_target, redundancy_weight=0.01):
+def barlow_loss(
+    z_context: Array, z_target: Array, redundancy_weight: float = 0.01
+) -> Array:
     r"""Compute how far the cross-correlation of the views is from the identity.
 
     .. math:: \sum_j (1 - R_{jj})^2 + \lambda \sum_{j \ne k} R_{jk}^2
@@ -373,7 +386,13 @@ _RIDGE = 1e-3
 _MARGINAL_RIDGE = 1e-4
 
 
-def gje_loss(z_context, z_target, rho=0.9, logdet_weight=1.0, moments=None):
+def gje_loss(
+    z_context: Array,
+    z_target: Array,
+    rho: float = 0.9,
+    logdet_weight: float = 1.0,
+    moments: tuple[Array, ...] | None = None,
+) -> Array:
     r"""Compute the loss of a fixed joint Gaussian and the marginal entropies.
 
     .. math:: \tfrac{1}{2n} \sum_i z_i^T S_\rho^{-1} z_i
@@ -442,7 +461,7 @@ def gje_loss(z_context, z_target, rho=0.9, logdet_weight=1.0, moments=None):
     return data + constant - logdet_weight * _entropy(z_context, z_target, moments)
 
 
-def naive_loss(z_context, z_target):
+def naive_loss(z_context: Array, z_target: Array) -> Array:
     r"""Compute the negative log-likelihood under the batch's own Gaussian.
 
     .. math:: \tfrac{1}{2n} \sum_i z_i^T C^{-1} z_i + \tfrac12 \log |C|
@@ -482,7 +501,7 @@ def naive_loss(z_context, z_target):
     return (mahalanobis_term(z, _RIDGE) + logdet_term(z, _RIDGE)) / 2
 
 
-def pmi_loss(z_context, z_target, ridge=_RIDGE):
+def pmi_loss(z_context: Array, z_target: Array, ridge: float = _RIDGE) -> Array:
     r"""Compute minus the Gaussian mutual information of the batch.
 
     .. math:: \tfrac12 \log |C| - \tfrac12 \log |C_{cc}| - \tfrac12 \log |C_{tt}|
@@ -523,7 +542,13 @@ def pmi_loss(z_context, z_target, ridge=_RIDGE):
     return -gaussian_mutual_information(z_context, z_target, ridge)
 
 
-def joint_loss(z_context, z_target, mixture, logdet_weight=1.0, moments=None):
+def joint_loss(
+    z_context: Array,
+    z_target: Array,
+    mixture: Any,
+    logdet_weight: float = 1.0,
+    moments: tuple[Array, ...] | None = None,
+) -> Array:
     r"""Compute the negative log-likelihood of a mixture, and the marginal entropies.
 
     .. math:: -\tfrac1n \sum_i \log p(z_{c,i}, z_{t,i})
@@ -576,15 +601,15 @@ def joint_loss(z_context, z_target, mixture, logdet_weight=1.0, moments=None):
 
 
 def sigreg_loss(
-    z_context,
-    z_target,
-    weight=0.05,
+    z_context: Array,
+    z_target: Array,
+    weight: float = 0.05,
     *,
-    n_slices=N_SLICES,
-    n_knots=N_KNOTS,
-    pooled=False,
-    generator=None,
-):
+    n_slices: int = N_SLICES,
+    n_knots: int = N_KNOTS,
+    pooled: bool = False,
+    generator: Any = None,
+) -> Array:
     r"""Compute the loss of invariant, isotropic Gaussian embeddings, that of LeJEPA.
 
     .. math:: \frac{1 - \lambda}{4 n d} \sum_i \|z_{c,i} - z_{t,i}\|^2
@@ -642,18 +667,18 @@ def sigreg_loss(
 
 
 def gje_sigreg_loss(
-    z_context,
-    z_target,
-    weight=1.0,
-    rho=0.9,
-    logdet_weight=1.0,
-    moments=None,
+    z_context: Array,
+    z_target: Array,
+    weight: float = 1.0,
+    rho: float = 0.9,
+    logdet_weight: float = 1.0,
+    moments: tuple[Array, ...] | None = None,
     *,
-    n_slices=N_SLICES,
-    n_knots=N_KNOTS,
-    pooled=False,
-    generator=None,
-):
+    n_slices: int = N_SLICES,
+    n_knots: int = N_KNOTS,
+    pooled: bool = False,
+    generator: Any = None,
+) -> Array:
     r"""Compute the loss of a joint Gaussian, and how far both views are from one.
 
     .. math:: L_{GJE}(z_c, z_t) + \frac{\lambda}{2} \big(T(z_c) + T(z_t)\big)

@@ -1,7 +1,10 @@
 """How far samples are from a standard Gaussian: slices, and all features together."""
 
+from __future__ import annotations
+
 import math
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +17,7 @@ from skgmje._backend import (
     namespace,
 )
 from skgmje._settings import own_errors
+from skgmje._typing import Array
 from skgmje._validation import check_count
 from skgmje.gaussian._pairs import column_sums
 
@@ -23,7 +27,12 @@ N_SLICES, N_KNOTS = 256, 17
 
 
 @own_errors
-def sigreg_term(z, n_slices=N_SLICES, n_knots=N_KNOTS, generator=None):
+def sigreg_term(
+    z: Array,
+    n_slices: int = N_SLICES,
+    n_knots: int | None = N_KNOTS,
+    generator: Any = None,
+) -> Array:
     r"""Compute how far projections of samples are from a standard normal.
 
     .. math:: \frac{n}{S} \sum_s \int \bigl| \tfrac1n \sum_i e^{i t a_s^T z_i}

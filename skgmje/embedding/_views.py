@@ -1,5 +1,7 @@
 """Views of samples and images: pairs, formats, augmentations, and joint moments."""
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -179,7 +181,11 @@ def check_varies(X, name):
         )
 
 
-VIEWS = {"augment": AugmentedViews, "neighbors": NeighborViews, "pair": GivenViews}
+VIEWS: dict[str, Any] = {
+    "augment": AugmentedViews,
+    "neighbors": NeighborViews,
+    "pair": GivenViews,
+}
 
 # Numbers of channels by which an image with channels first is recognised.
 _USUAL_CHANNELS = (1, 2, 3, 4)
@@ -423,7 +429,7 @@ class ImageAugmentation:
                 raise ValueError(f"{name}={value!r} must be finite and at least 0.")
 
     @property
-    def moves(self):
+    def moves(self) -> bool:
         """Whether views show objects elsewhere, or turned."""
         return self.turn or self.crop < 1
 

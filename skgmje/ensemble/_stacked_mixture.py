@@ -1,7 +1,11 @@
 """The average of densities in several coordinates, as a value."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
@@ -10,6 +14,7 @@ from sklearn.mixture import GaussianMixture
 from skgmje._backend import as_generator, from_tensor
 from skgmje._bridges import as_mixture
 from skgmje._settings import settle
+from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje.compose._bijections import LeftOut, bijection
 from skgmje.compose._image_mass import draw, mixture_or_none
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
@@ -165,15 +170,15 @@ class StackedMixture(ClosedFormsMixin):
     (2,)
     """
 
-    def __init__(self, parts, log_weights):
+    def __init__(self, parts: list[Part], log_weights: NDArray[Any]) -> None:
         self.parts, self._log_weights = parts, log_weights
 
     @property
-    def weights(self):
+    def weights(self) -> NDArray[Any]:
         """Weights of the parts, (n_parts,) or (n_parts, n)."""
         return np.exp(self._log_weights)
 
-    def as_mixture(self):
+    def as_mixture(self) -> Mixture:
         """Return the stack as one mixture.
 
         Returns
@@ -189,7 +194,7 @@ class StackedMixture(ClosedFormsMixin):
         mixtures = [part.as_mixture() for part in self.parts]
         return mixtures[0] if len(mixtures) == 1 else pool(mixtures, self.weights)
 
-    def log_prob(self, X):
+    def log_prob(self, X: ArrayLike) -> NDArray[Any]:
         """Compute the log-density.
 
         Parameters
@@ -209,7 +214,9 @@ class StackedMixture(ClosedFormsMixin):
         ]
         return logs[0] if len(logs) == 1 else logsumexp(logs, axis=0)
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Draw rows.
 
         Parameters
@@ -246,12 +253,16 @@ class StackedMixture(ClosedFormsMixin):
         draws = np.stack([part.sample(n_samples, generator) for part in self.parts])
         return np.take_along_axis(draws, part[None, :, :, None], axis=0)[0], part
 
-    def marginal(self, indices):
+    def marginal(
+        self, indices: int | slice | str | Sequence[int]
+    ) -> Mixture | TransformedMixture | StackedMixture:
         indices = np.atleast_1d(indices)
         parts = [part.marginal(indices) for part in self.parts]
         return _simplest(parts, self._log_weights)
 
-    def condition(self, indices, values):
+    def condition(
+        self, indices: int | slice | str | Sequence[int], values: ArrayLike
+    ) -> Mixture | TransformedMixture | StackedMixture:
         indices = np.atleast_1d(indices)
         values = np.asarray(from_tensor(values), np.float64)
         rows = values.reshape(-1, len(indices))
@@ -262,7 +273,8 @@ class StackedMixture(ClosedFormsMixin):
         logs = logs - logsumexp(logs, axis=0)
         parts = [part.condition(indices, rows) for part in self.parts]
         if values.ndim == 1 and len(parts) == 1 and parts[0].map_ is None:
-            return self.parts[0].density.condition(indices, values)
+            first: Any = self.parts[0]
+            return first.density.condition(indices, values)
         return _simplest(parts, logs)
 
 

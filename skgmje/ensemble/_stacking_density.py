@@ -1,6 +1,10 @@
 """A density that averages many, with weights by held-out likelihood."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Integral
+from typing import Any, Literal
 
 import numpy as np
 from scipy.special import logsumexp
@@ -13,6 +17,7 @@ from skgmje._callbacks import DensityEstimatorMixin, FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import StrOptions, _fit_context, _safe_indexing
 from skgmje._standardize import distinct, drop_weightless
+from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import (
     TIE_SHARE,
     as_given,
@@ -49,6 +54,7 @@ from skgmje.ensemble._stacked_mixture import (
     group_members,
     stack_members,
 )
+from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import NoMixtureError
 
 # An atom is one value that holds at least so much of a column.
@@ -214,6 +220,14 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
     array([0., 1.])
     """
 
+    members_: list[Any]
+    weights_: NDArray[Any]
+    cv_results_: dict[str, Any]
+    tie_share_: NDArray[Any]
+    dequantized_columns_: list[int]
+    n_features_in_: Any
+    feature_names_in_: Any
+
     _parameter_constraints: dict = {
         "estimators": [list, tuple, None],
         "effort": [StrOptions(set(EFFORTS))],
@@ -230,16 +244,16 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimators=None,
+        estimators: Any = None,
         *,
-        effort="fast",
-        spaces=("identity", "marginal", "residual"),
-        cv=None,
-        dequantize=False,
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
-    ):
+        effort: Literal["fast", "thorough"] = "fast",
+        spaces: tuple[str, ...] = ("identity", "marginal", "residual"),
+        cv: Any = None,
+        dequantize: bool = False,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.estimators = estimators
         self.effort = effort
         self.spaces = spaces
@@ -251,7 +265,13 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
 
     # The members validate their own parameters.
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Choose the members, their weights, and fit them.
 
         Parameters
@@ -399,12 +419,12 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
             self.members_, self.weights_, self._groups
         )
 
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         check_is_fitted(self)
         rows = check_rows(self, X, reset=False)
         return as_scores(self._stack.log_prob(as_given(self, X, rows)), rows)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Compute the posterior probability of each member.
 
         Parameters
@@ -439,7 +459,7 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
         proba = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
         return proba.astype(rows.dtype, copy=False)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Find the member that gives each sample the largest share of its density.
 
         Parameters
@@ -454,7 +474,9 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
         """
         return self.predict_proba(X).argmax(axis=1)
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Draw samples from the fitted density.
 
         Parameters
@@ -487,16 +509,18 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
         source = self.random_state if random_state is None else random_state
         return self._stack.sample(n_samples, as_generator(source))
 
-    def marginal(self, indices):
+    def marginal(self, indices: int | slice | str | Sequence[int]) -> Any:
         check_is_fitted(self)
         return self._stack.marginal(column_numbers(self, indices))
 
-    def condition(self, indices, values):
+    def condition(
+        self, indices: int | slice | str | Sequence[int], values: ArrayLike
+    ) -> Any:
         check_is_fitted(self)
         return self._stack.condition(column_numbers(self, indices), values)
 
     @property
-    def mixture_(self):
+    def mixture_(self) -> Mixture:
         """The stack as one mixture, if all members are in the same coordinates.
 
         Otherwise it is no Gaussian mixture, which raises TypeError.

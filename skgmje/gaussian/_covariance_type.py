@@ -1,5 +1,7 @@
 """The contract of a covariance type, of its hot loops and of its arrays."""
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
@@ -8,6 +10,7 @@ import numpy as np
 from scipy.linalg.blas import dgemm
 
 from skgmje._backend import is_torch, namespace
+from skgmje._typing import Array
 from skgmje.gaussian._processor import CACHE_BYTES
 
 # exp(-700) is the smallest exponential that every vectorised exp computes at
@@ -456,7 +459,7 @@ class CovarianceType(ABC):
 
     #: Class of the hot loops that score and fit mixtures of NumPy arrays, a
     #: subclass of :class:`skgmje.gaussian._covariance_type.Kernel`.
-    loops: ClassVar[type]
+    loops: ClassVar[Any]
 
     #: Names of the other types that can hold the same matrices, narrowest first.
     wider: ClassVar[tuple] = ("full",)
@@ -491,42 +494,44 @@ class CovarianceType(ABC):
     place: ClassVar[int] = 2
 
     @abstractmethod
-    def shape(self, n_components, n_features, rank=1):
+    def shape(self, n_components: int, n_features: int, rank: int = 1) -> Any:
         """Return the shape of the covariances, a tuple of shapes for a tuple."""
 
     @property
-    def shared(self):
+    def shared(self) -> Array:
         """Whether one covariance serves all components."""
         return self.shape(1, 2) == self.shape(2, 2)
 
-    def rank(self, covariances):
+    def rank(self, covariances: Array) -> Array:
         """Return the number of factors if :meth:`shape` depends on it, else None."""
         return None
 
-    def n_parameters(self, n_components, n_features, rank=1):
+    def n_parameters(self, n_components: int, n_features: int, rank: int = 1) -> Array:
         """Count the free parameters of the covariances, as scikit-learn does."""
         return math.prod(self.shape(n_components, n_features, rank))
 
-    def variances(self, covariances):
+    def variances(self, covariances: Array) -> Array:
         """Return the entries that have to be positive, in any shape."""
         return covariances
 
-    def check(self, covariances):
+    def check(self, covariances: Array) -> None:
         """Raise ValueError if finite covariances of positive variances are invalid."""
         return
 
-    def symmetrize(self, covariances):
+    def symmetrize(self, covariances: Array) -> Array:
         """Mend rounding that has made matrices asymmetric."""
         return covariances
 
     @abstractmethod
-    def convert(self, kind, covariances, n_components, n_features):
+    def convert(
+        self, kind: Any, covariances: Array, n_components: int, n_features: int
+    ) -> Array:
         """Return covariances of another type `kind` in the layout of this one.
 
         They are the same matrices if this type is wider, else an approximation.
         """
 
-    def first(self, covariances, rank, reg_covar):
+    def first(self, covariances: Array, rank: int, reg_covar: float) -> Array:
         """Turn full covariances (K, d, d) into those a fit begins with.
 
         Used if :attr:`needs_start`; `reg_covar`, shape (d,), is to be added to the
@@ -534,7 +539,7 @@ class CovarianceType(ABC):
         """
         raise NotImplementedError
 
-    def first_of_rows(self, rows, variances, rank):
+    def first_of_rows(self, rows: Array, variances: Array, rank: int) -> Array:
         """Return the first covariance of one component, without matrices (d, d).
 
         Used if :attr:`starts_from_rows`: the covariance has `variances`, (d,), on
@@ -543,20 +548,20 @@ class CovarianceType(ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def dense(self, covariances, n_components, n_features):
+    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
         """Return the covariances as matrices, shape (..., K, d, d)."""
 
-    def diagonal(self, covariances, n_components, n_features):
+    def diagonal(self, covariances: Array, n_components: int, n_features: int) -> Array:
         """Return the variances of the features, shape (..., K, d)."""
         matrices = self.dense(covariances, n_components, n_features)
         return namespace(matrices).linalg.diagonal(matrices)
 
     @abstractmethod
-    def pooled(self, covariances, weights, n_features):
+    def pooled(self, covariances: Array, weights: Array, n_features: int) -> Array:
         r"""Compute :math:`\sum_k w_k \Sigma_k`, shape (..., d, d)."""
 
     @abstractmethod
-    def precisions_cholesky(self, covariances):
+    def precisions_cholesky(self, covariances: Array) -> Array:
         r"""Compute square roots of the precisions.
 
         Full and tied: the upper triangle U with :math:`U U^T = \Sigma^{-1}`;
@@ -565,22 +570,22 @@ class CovarianceType(ABC):
         """
 
     @abstractmethod
-    def square(self, precisions_cholesky):
+    def square(self, precisions_cholesky: Array) -> Array:
         """Return the precisions, in the layout of the covariances or as matrices.
 
         See :attr:`keeps_inverse`.
         """
 
-    def precisions(self, covariances):
+    def precisions(self, covariances: Array) -> Array:
         """Invert the covariances; the result is that of :meth:`square`."""
         return self.square(self.precisions_cholesky(covariances))
 
     @abstractmethod
-    def log_det(self, precisions_cholesky, n_features):
+    def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
         r"""Compute :math:`-\tfrac12 \log |\Sigma_k|`, shape (..., K) or (..., 1)."""
 
     @abstractmethod
-    def whiten(self, diff, precisions_cholesky):
+    def whiten(self, diff: Array, precisions_cholesky: Array) -> Array:
         r"""Map `diff` to vectors whose length is the Mahalanobis distance.
 
         The map is linear, :math:`|y|^2 = \delta_k^T \Sigma_k^{-1} \delta_k`; the
@@ -588,34 +593,36 @@ class CovarianceType(ABC):
         """
 
     @abstractmethod
-    def solve(self, diff, precisions_cholesky):
+    def solve(self, diff: Array, precisions_cholesky: Array) -> Array:
         r"""Compute :math:`\Sigma_k^{-1} \delta_k`, shape (..., K, d)."""
 
     @abstractmethod
-    def root(self, covariances):
+    def root(self, covariances: Array) -> Array:
         """Return square roots of the covariances, for :meth:`noise`."""
 
-    def n_normals(self, covariances, n_features):
+    def n_normals(self, covariances: Array, n_features: int) -> Array:
         """Count the standard normals that one sample consumes."""
         return n_features
 
     @abstractmethod
-    def noise(self, root, component, normals):
+    def noise(self, root: Array, component: Array, normals: Array) -> Array:
         """Colour standard normals (n, ..., n_normals) to noise (n, ..., d).
 
         `component`, shape (n, ...), tells whose covariance each sample has.
         """
 
     @abstractmethod
-    def select(self, covariances, components):
+    def select(self, covariances: Array, components: Array) -> Array:
         """Keep some components, a slice or list."""
 
     @abstractmethod
-    def marginal(self, covariances, indices):
+    def marginal(self, covariances: Array, indices: Array) -> Array:
         """Keep some features, a list."""
 
     @abstractmethod
-    def conditional(self, covariances, given, rest, diff):
+    def conditional(
+        self, covariances: Array, given: Array, rest: Array, diff: Array
+    ) -> Array:
         r"""Condition on the features `given` (c); describe the `rest` (t).
 
         Returns the shifts :math:`\Sigma_{tc} \Sigma_{cc}^{-1} \delta_c` of the
@@ -625,26 +632,26 @@ class CovarianceType(ABC):
         """
 
     @abstractmethod
-    def scale(self, covariances, factor):
+    def scale(self, covariances: Array, factor: Array) -> Array:
         """Return type's name and covariances of ``factor * x``, for a scalar."""
 
     @abstractmethod
-    def stretch(self, covariances, factors):
+    def stretch(self, covariances: Array, factors: Array) -> Array:
         """Return type's name and covariances of ``factors * x``, for factors (d,)."""
 
     @abstractmethod
-    def transform(self, covariances, matrix):
+    def transform(self, covariances: Array, matrix: Array) -> Array:
         """Return type's name and covariances of ``matrix @ x``, for matrices (m, d)."""
 
     @abstractmethod
-    def pair_sum(self, first, second):
+    def pair_sum(self, first: Array, second: Array) -> Array:
         r"""Add the covariances of all pairs, :math:`\Sigma_i + \Sigma'_j`.
 
         The result has a leading axis more, over the components of `first`.
         """
 
     @abstractmethod
-    def product(self, first, second, diff):
+    def product(self, first: Array, second: Array, diff: Array) -> Array:
         r"""Multiply the Gaussians of all pairs (i, j).
 
         .. math::
@@ -656,7 +663,7 @@ class CovarianceType(ABC):
         shape (..., I, J, d), and the covariances of I * J components.
         """
 
-    def parameter_shapes(self, shape):
+    def parameter_shapes(self, shape: tuple[int, ...]) -> Array:
         """Return the shapes of two arrays that gradients can learn without bounds.
 
         They are the standard deviations of the features, given those before them,
@@ -666,10 +673,10 @@ class CovarianceType(ABC):
         """
         return None
 
-    def from_parameters(self, scales, lower):
+    def from_parameters(self, scales: Array, lower: Array) -> Array:
         """Return the covariances that have these parameters."""
         raise NotImplementedError
 
-    def parameters(self, precisions_cholesky):
+    def parameters(self, precisions_cholesky: Array) -> Array:
         """Return the parameters, the inverse of :meth:`from_parameters`."""
         raise NotImplementedError

@@ -1,13 +1,16 @@
 """Full and tied covariances, and their loops."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.linalg.blas import dtrmm
 
 from skgmje._backend import LOG_2PI, cholesky, eye_like, namespace, solve_triangular
+from skgmje._typing import Array
 from skgmje.gaussian._covariance_type import (
     GROUP,
     CovarianceType,
@@ -293,13 +296,13 @@ class Matrices(CovarianceType):
     n_core: ClassVar[int]
 
     @abstractmethod
-    def times(self, rows, matrices):
+    def times(self, rows: Array, matrices: Array) -> Array:
         """Multiply rows (..., K, p) by the matrices (p, q) of their components."""
 
-    def variances(self, covariances):
+    def variances(self, covariances: Array) -> Array:
         return _diagonal(covariances)
 
-    def check(self, covariances):
+    def check(self, covariances: Array) -> None:
         xp = namespace(covariances)
         gap = xp.max(xp.abs(covariances - xp.matrix_transpose(covariances)))
         largest = xp.max(xp.abs(covariances))
@@ -309,49 +312,51 @@ class Matrices(CovarianceType):
                 "Pass 0.5 * (covariances + its transpose)."
             )
 
-    def symmetrize(self, covariances):
+    def symmetrize(self, covariances: Array) -> Array:
         transposed = namespace(covariances).matrix_transpose(covariances)
         return 0.5 * (covariances + transposed)
 
-    def precisions_cholesky(self, covariances):
+    def precisions_cholesky(self, covariances: Array) -> Array:
         lower = cholesky(collapse(covariances, self.n_core), "covariances")
         xp = namespace(lower)
         identity = xp.broadcast_to(eye_like(lower), lower.shape)
         # A batched solve leaves rounding below the diagonal.
         return xp.triu(xp.matrix_transpose(solve_triangular(lower, identity)))
 
-    def square(self, precisions_cholesky):
+    def square(self, precisions_cholesky: Array) -> Array:
         transposed = namespace(precisions_cholesky).matrix_transpose(
             precisions_cholesky
         )
         return precisions_cholesky @ transposed
 
-    def whiten(self, diff, precisions_cholesky):
+    def whiten(self, diff: Array, precisions_cholesky: Array) -> Array:
         return self.times(diff, precisions_cholesky)
 
-    def solve(self, diff, precisions_cholesky):
+    def solve(self, diff: Array, precisions_cholesky: Array) -> Array:
         xp = namespace(diff)
         white = self.times(diff, precisions_cholesky)
         return self.times(white, xp.matrix_transpose(precisions_cholesky))
 
-    def marginal(self, covariances, indices):
+    def marginal(self, covariances: Array, indices: Array) -> Array:
         return covariances[..., indices, :][..., indices]
 
-    def conditional(self, covariances, given, rest, diff):
+    def conditional(
+        self, covariances: Array, given: Array, rest: Array, diff: Array
+    ) -> Array:
         gain, covariances = _schur(collapse(covariances, self.n_core), given, rest)
         return self.times(diff, namespace(gain).matrix_transpose(gain)), covariances
 
-    def scale(self, covariances, factor):
+    def scale(self, covariances: Array, factor: Array) -> Array:
         return self.name, covariances * factor**2
 
-    def stretch(self, covariances, factors):
+    def stretch(self, covariances: Array, factors: Array) -> Array:
         return self.name, covariances * factors[:, None] * factors
 
-    def transform(self, covariances, matrix):
+    def transform(self, covariances: Array, matrix: Array) -> Array:
         transposed = namespace(matrix).matrix_transpose(matrix)
         return self.name, self.symmetrize(matrix @ covariances @ transposed)
 
-    def multiply(self, first, second, diff):
+    def multiply(self, first: Array, second: Array, diff: Array) -> Array:
         """Return shifts and covariances of products, all of shape (..., I, J, d)."""
         lower = cholesky(first + second, "covariances")
         xp = namespace(lower)
@@ -363,10 +368,10 @@ class Matrices(CovarianceType):
         shift = (xp.matrix_transpose(left) @ white)[..., 0]
         return shift, self.symmetrize(xp.matrix_transpose(left) @ right)
 
-    def parameter_shapes(self, shape):
+    def parameter_shapes(self, shape: tuple[int, ...]) -> Array:
         return shape[:-1], shape
 
-    def from_parameters(self, scales, lower):
+    def from_parameters(self, scales: Array, lower: Array) -> Array:
         xp = namespace(lower)
         unit = xp.tril(lower, k=-1) + eye_like(lower)
         factor = unit / scales[..., None]
@@ -374,7 +379,7 @@ class Matrices(CovarianceType):
         root = solve_triangular(factor, identity)
         return root @ xp.matrix_transpose(root)
 
-    def parameters(self, precisions_cholesky):
+    def parameters(self, precisions_cholesky: Array) -> Array:
         xp = namespace(precisions_cholesky)
         factor = xp.matrix_transpose(precisions_cholesky)
         diagonal = _diagonal(factor)
@@ -393,45 +398,47 @@ class Full(Matrices):
     place = 4
     n_core = 3
 
-    def shape(self, n_components, n_features, rank=1):
+    def shape(self, n_components: int, n_features: int, rank: int = 1) -> Any:
         return (n_components, n_features, n_features)
 
-    def n_parameters(self, n_components, n_features, rank=1):
+    def n_parameters(self, n_components: int, n_features: int, rank: int = 1) -> Array:
         return n_components * n_features * (n_features + 1) // 2
 
-    def convert(self, kind, covariances, n_components, n_features):
+    def convert(
+        self, kind: Any, covariances: Array, n_components: int, n_features: int
+    ) -> Array:
         return kind.dense(covariances, n_components, n_features)
 
-    def dense(self, covariances, n_components, n_features):
+    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
         return covariances
 
-    def pooled(self, covariances, weights, n_features):
+    def pooled(self, covariances: Array, weights: Array, n_features: int) -> Array:
         xp = namespace(covariances)
         leading = weights.shape[:-1]
         covariances = collapse(covariances, 3)
         flat = xp.reshape(covariances, (*covariances.shape[:-2], n_features**2))
         return xp.reshape(weights[..., None, :] @ flat, (*leading, *(n_features,) * 2))
 
-    def log_det(self, precisions_cholesky, n_features):
+    def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
         return _log_det(precisions_cholesky)
 
-    def times(self, rows, matrices):
+    def times(self, rows: Array, matrices: Array) -> Array:
         return each_times(rows, matrices)
 
-    def root(self, covariances):
+    def root(self, covariances: Array) -> Array:
         lower = cholesky(collapse(covariances, 3), "covariances")
         return namespace(lower).broadcast_to(lower, covariances.shape)
 
-    def noise(self, root, component, normals):
+    def noise(self, root: Array, component: Array, normals: Array) -> Array:
         return (take_components(root, component) @ normals[..., None])[..., 0]
 
-    def select(self, covariances, components):
+    def select(self, covariances: Array, components: Array) -> Array:
         return covariances[..., components, :, :]
 
-    def pair_sum(self, first, second):
+    def pair_sum(self, first: Array, second: Array) -> Array:
         return first[..., :, None, :, :] + second[..., None, :, :, :]
 
-    def product(self, first, second, diff):
+    def product(self, first: Array, second: Array, diff: Array) -> Array:
         first, second = first[..., :, None, :, :], second[..., None, :, :, :]
         shift, covariances = self.multiply(first, second, diff)
         return shift, flatten_pairs(covariances, 2)
@@ -447,44 +454,46 @@ class Tied(Matrices):
     few_shrinkages = (0.0, 2.0, 20.0, 1000.0)
     n_core = 2
 
-    def shape(self, n_components, n_features, rank=1):
+    def shape(self, n_components: int, n_features: int, rank: int = 1) -> Any:
         return (n_features, n_features)
 
-    def n_parameters(self, n_components, n_features, rank=1):
+    def n_parameters(self, n_components: int, n_features: int, rank: int = 1) -> Array:
         return n_features * (n_features + 1) // 2
 
-    def convert(self, kind, covariances, n_components, n_features):
+    def convert(
+        self, kind: Any, covariances: Array, n_components: int, n_features: int
+    ) -> Array:
         matrices = kind.dense(covariances, n_components, n_features)
         return namespace(matrices).mean(matrices, axis=-3)
 
-    def dense(self, covariances, n_components, n_features):
+    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
         shape = (*covariances.shape[:-2], n_components, n_features, n_features)
         return namespace(covariances).broadcast_to(covariances[..., None, :, :], shape)
 
-    def pooled(self, covariances, weights, n_features):
+    def pooled(self, covariances: Array, weights: Array, n_features: int) -> Array:
         return covariances
 
-    def log_det(self, precisions_cholesky, n_features):
+    def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
         return _log_det(precisions_cholesky)[..., None]
 
-    def times(self, rows, matrices):
+    def times(self, rows: Array, matrices: Array) -> Array:
         return all_times(rows, matrices)
 
-    def root(self, covariances):
+    def root(self, covariances: Array) -> Array:
         return cholesky(collapse(covariances, 2), "covariances")
 
-    def noise(self, root, component, normals):
+    def noise(self, root: Array, component: Array, normals: Array) -> Array:
         return all_times(normals[..., None, :], namespace(root).matrix_transpose(root))[
             ..., 0, :
         ]
 
-    def select(self, covariances, components):
+    def select(self, covariances: Array, components: Array) -> Array:
         return covariances
 
-    def pair_sum(self, first, second):
+    def pair_sum(self, first: Array, second: Array) -> Array:
         return (first + second)[..., None, :, :]
 
-    def product(self, first, second, diff):
+    def product(self, first: Array, second: Array, diff: Array) -> Array:
         first, second = first[..., None, None, :, :], second[..., None, None, :, :]
         shift, covariances = self.multiply(first, second, diff)
         return shift, covariances[..., 0, 0, :, :]

@@ -1,10 +1,14 @@
 """Diagonal and spherical covariances, and their loops."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 
 from skgmje._backend import LOG_2PI, eye_like, namespace
+from skgmje._typing import Array
 from skgmje.gaussian._covariance_type import (
     CovarianceType,
     Kernel,
@@ -185,47 +189,49 @@ class Variances(CovarianceType):
     shrinkages = (2.0,)
 
     @abstractmethod
-    def spread(self, values):
+    def spread(self, values: Array) -> Array:
         """Return values of components so that they broadcast over the features."""
 
-    def dense(self, covariances, n_components, n_features):
+    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
         return as_matrices(self.diagonal(covariances, n_components, n_features))
 
-    def pooled(self, covariances, weights, n_features):
+    def pooled(self, covariances: Array, weights: Array, n_features: int) -> Array:
         variances = self.diagonal(covariances, weights.shape[-1], n_features)
         return as_matrices((weights[..., None, :] @ variances)[..., 0, :])
 
-    def square(self, precisions_cholesky):
+    def square(self, precisions_cholesky: Array) -> Array:
         return precisions_cholesky**2
 
-    def precisions(self, covariances):
+    def precisions(self, covariances: Array) -> Array:
         return 1.0 / covariances
 
-    def whiten(self, diff, precisions_cholesky):
+    def whiten(self, diff: Array, precisions_cholesky: Array) -> Array:
         return diff * self.spread(precisions_cholesky)
 
-    def solve(self, diff, precisions_cholesky):
+    def solve(self, diff: Array, precisions_cholesky: Array) -> Array:
         return diff * self.spread(precisions_cholesky) ** 2
 
-    def root(self, covariances):
+    def root(self, covariances: Array) -> Array:
         return covariances**0.5
 
-    def noise(self, root, component, normals):
+    def noise(self, root: Array, component: Array, normals: Array) -> Array:
         return self.spread(take_components(root, component)) * normals
 
-    def conditional(self, covariances, given, rest, diff):
+    def conditional(
+        self, covariances: Array, given: Array, rest: Array, diff: Array
+    ) -> Array:
         return 0.0, self.marginal(covariances, rest)
 
-    def scale(self, covariances, factor):
+    def scale(self, covariances: Array, factor: Array) -> Array:
         return self.name, covariances * factor**2
 
-    def parameter_shapes(self, shape):
+    def parameter_shapes(self, shape: tuple[int, ...]) -> Array:
         return shape, None
 
-    def from_parameters(self, scales, lower):
+    def from_parameters(self, scales: Array, lower: Array) -> Array:
         return scales**2
 
-    def parameters(self, precisions_cholesky):
+    def parameters(self, precisions_cholesky: Array) -> Array:
         return 1 / precisions_cholesky, None
 
 
@@ -238,42 +244,44 @@ class Diag(Variances):
     auto_from = 0
     place = 0
 
-    def shape(self, n_components, n_features, rank=1):
+    def shape(self, n_components: int, n_features: int, rank: int = 1) -> Any:
         return (n_components, n_features)
 
-    def convert(self, kind, covariances, n_components, n_features):
+    def convert(
+        self, kind: Any, covariances: Array, n_components: int, n_features: int
+    ) -> Array:
         return kind.diagonal(covariances, n_components, n_features)
 
-    def spread(self, values):
+    def spread(self, values: Array) -> Array:
         return values
 
-    def diagonal(self, covariances, n_components, n_features):
+    def diagonal(self, covariances: Array, n_components: int, n_features: int) -> Array:
         return covariances
 
-    def precisions_cholesky(self, covariances):
+    def precisions_cholesky(self, covariances: Array) -> Array:
         return collapse(covariances, 2) ** -0.5
 
-    def log_det(self, precisions_cholesky, n_features):
+    def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
         xp = namespace(precisions_cholesky)
         return xp.sum(xp.log(precisions_cholesky), axis=-1)
 
-    def select(self, covariances, components):
+    def select(self, covariances: Array, components: Array) -> Array:
         return covariances[..., components, :]
 
-    def marginal(self, covariances, indices):
+    def marginal(self, covariances: Array, indices: Array) -> Array:
         return covariances[..., indices]
 
-    def stretch(self, covariances, factors):
+    def stretch(self, covariances: Array, factors: Array) -> Array:
         return self.name, covariances * factors**2
 
-    def transform(self, covariances, matrix):
+    def transform(self, covariances: Array, matrix: Array) -> Array:
         scaled = matrix * covariances[..., None, :]
         return "full", scaled @ namespace(matrix).matrix_transpose(matrix)
 
-    def pair_sum(self, first, second):
+    def pair_sum(self, first: Array, second: Array) -> Array:
         return first[..., :, None, :] + second[..., None, :, :]
 
-    def product(self, first, second, diff):
+    def product(self, first: Array, second: Array, diff: Array) -> Array:
         share = first[..., :, None, :] / self.pair_sum(first, second)
         return share * diff, flatten_pairs(share * second[..., None, :, :], 1)
 
@@ -288,44 +296,46 @@ class Spherical(Variances):
     auto_from = 10
     place = 1
 
-    def shape(self, n_components, n_features, rank=1):
+    def shape(self, n_components: int, n_features: int, rank: int = 1) -> Any:
         return (n_components,)
 
-    def convert(self, kind, covariances, n_components, n_features):
+    def convert(
+        self, kind: Any, covariances: Array, n_components: int, n_features: int
+    ) -> Array:
         variances = kind.diagonal(covariances, n_components, n_features)
         return namespace(variances).mean(variances, axis=-1)
 
-    def spread(self, values):
+    def spread(self, values: Array) -> Array:
         return values[..., None]
 
-    def diagonal(self, covariances, n_components, n_features):
+    def diagonal(self, covariances: Array, n_components: int, n_features: int) -> Array:
         xp = namespace(covariances)
         shape = (*covariances.shape, n_features)
         return xp.broadcast_to(covariances[..., None], shape)
 
-    def precisions_cholesky(self, covariances):
+    def precisions_cholesky(self, covariances: Array) -> Array:
         return collapse(covariances, 1) ** -0.5
 
-    def log_det(self, precisions_cholesky, n_features):
+    def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
         return n_features * namespace(precisions_cholesky).log(precisions_cholesky)
 
-    def select(self, covariances, components):
+    def select(self, covariances: Array, components: Array) -> Array:
         return covariances[..., components]
 
-    def marginal(self, covariances, indices):
+    def marginal(self, covariances: Array, indices: Array) -> Array:
         return covariances
 
-    def stretch(self, covariances, factors):
+    def stretch(self, covariances: Array, factors: Array) -> Array:
         return "diag", covariances[..., None] * factors**2
 
-    def transform(self, covariances, matrix):
+    def transform(self, covariances: Array, matrix: Array) -> Array:
         square = matrix @ namespace(matrix).matrix_transpose(matrix)
         return "full", covariances[..., None, None] * square
 
-    def pair_sum(self, first, second):
+    def pair_sum(self, first: Array, second: Array) -> Array:
         return first[..., :, None] + second[..., None, :]
 
-    def product(self, first, second, diff):
+    def product(self, first: Array, second: Array, diff: Array) -> Array:
         share = first[..., :, None] / self.pair_sum(first, second)
         return share[..., None] * diff, flatten_pairs(share * second[..., None, :], 0)
 

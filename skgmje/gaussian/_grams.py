@@ -1,6 +1,9 @@
 """Gram matrices of two Gaussian kernel densities."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -18,6 +21,7 @@ from skgmje._backend import (
     to_numpy,
 )
 from skgmje._settings import own_errors
+from skgmje._typing import Array
 from skgmje.gaussian._pairs import (
     Scales,
     as_points,
@@ -121,7 +125,7 @@ class Bandwidths:
         return np.asarray(to_numpy(self.weights), dtype=np.float64)
 
     @property
-    def log_shares(self):
+    def log_shares(self) -> Array:
         """Logarithms of the weights scaled to a sum of 1, S floats."""
         logs = np.log(self._weights)
         return tuple((logs - logsumexp(logs, axis=0)).tolist())
@@ -193,50 +197,50 @@ class Grams:
             object.__setattr__(self, name, value)
 
     @cached_property
-    def log_xx(self):
+    def log_xx(self) -> Array:
         """Log Gram matrix of the data, shape (n, n)."""
         half = self.log_xx_diagonal / 2
         return self.log_correlation_xx + half[:, None] + half
 
     @cached_property
-    def log_xy(self):
+    def log_xy(self) -> Array:
         """Log cross Gram matrix of data and centers, shape (n, k)."""
         rows, columns = self.log_xx_diagonal / 2, self.log_yy_diagonal / 2
         return self.log_correlation_xy + rows[:, None] + columns
 
     @cached_property
-    def log_yy(self):
+    def log_yy(self) -> Array:
         """Log Gram matrix of the centers, shape (k, k)."""
         half = self.log_yy_diagonal / 2
         return self.log_correlation_yy + half[:, None] + half
 
     @cached_property
-    def log_xx_diagonal(self):
+    def log_xx_diagonal(self) -> Array:
         """Diagonal of `log_xx`, without the matrix, shape (n,)."""
         return _log_squared_norms(*self._data, self.blocks)
 
     @cached_property
-    def log_yy_diagonal(self):
+    def log_yy_diagonal(self) -> Array:
         """Diagonal of `log_yy`, without the matrix, shape (k,)."""
         return _log_squared_norms(*self._model, self.blocks)
 
     @cached_property
-    def log_correlation_xx(self):
+    def log_correlation_xx(self) -> Array:
         """Matrix `log_xx` of kernels scaled to unit norm, with diagonal 0, (n, n)."""
         return log_correlation(self._data, self._data, self.blocks)
 
     @cached_property
-    def log_correlation_xy(self):
+    def log_correlation_xy(self) -> Array:
         """Matrix `log_xy` of kernels scaled to unit norm, at most 0, shape (n, k)."""
         return log_correlation(self._data, self._model, self.blocks)
 
     @cached_property
-    def log_correlation_yy(self):
+    def log_correlation_yy(self) -> Array:
         """Matrix `log_yy` of kernels scaled to unit norm, with diagonal 0, (k, k)."""
         return log_correlation(self._model, self._model, self.blocks)
 
     @cached_property
-    def log_row_masses(self):
+    def log_row_masses(self) -> Array:
         """Log-weights of the data's unit kernels, less `log_data_scale`, shape (n,)."""
         logs = self.log_xx_diagonal / 2 - self.log_data_scale
         if self.log_data_weights is None:
@@ -244,12 +248,12 @@ class Grams:
         return logs + self.log_data_weights
 
     @cached_property
-    def log_data_scale(self):
+    def log_data_scale(self) -> Array:
         """Log norm of the data's narrowest kernel, a constant, a scalar."""
         return namespace(self.X).max(detach(self.log_xx_diagonal)) / 2
 
     @cached_property
-    def log_data_norm(self):
+    def log_data_norm(self) -> Array:
         """Log squared norm of the data density, relative to `log_data_scale`."""
         xp = namespace(self.X)
         common, logs = split_row_masses(self)
@@ -257,7 +261,9 @@ class Grams:
         norm = xp.astype(xp.log(xp.sum(sums)) + scale, self.X.dtype)
         return norm + 2 * common
 
-    def with_centers(self, centers, model_bandwidth=None):
+    def with_centers(
+        self, centers: Array, model_bandwidth: float | Array | None = None
+    ) -> Grams:
         """Return the Gram matrices of the same data and other centers.
 
         What is known about the data alone is shared: a loop over steps on the
@@ -325,7 +331,13 @@ def _log_squared_norms(points, variance, blocks):
 
 
 @own_errors
-def grams(X, centers, bandwidth, blocks=None, log_data_weights=None):
+def grams(
+    X: Array,
+    centers: Array,
+    bandwidth: Any,
+    blocks: Sequence[Array] | None = None,
+    log_data_weights: Array | None = None,
+) -> Grams:
     r"""Compute the Gram matrices that the kernel costs read, in log space.
 
     Data and model are mixtures of Gaussian kernels,

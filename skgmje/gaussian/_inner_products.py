@@ -1,9 +1,14 @@
 """Densities as vectors: inner products, norms and distances."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from skgmje._backend import logsumexp, namespace
 from skgmje._settings import settle
+from skgmje._typing import Array
 from skgmje.gaussian._checks import check_partner
 from skgmje.gaussian._density import flat_pairs
 
@@ -18,7 +23,7 @@ def _exp(values):
 class InnerProducts:
     """What follows of a mixture from inner products with others."""
 
-    def log_inner(self, other):
+    def log_inner(self, other: Any) -> Array:
         r"""Compute the logarithm of the inner product with another mixture.
 
         .. math::
@@ -40,7 +45,7 @@ class InnerProducts:
         # In one sum: a row of zero weight alone has no gradient.
         return logsumexp(flat_pairs(self, other), axis=-1)
 
-    def inner(self, other):
+    def inner(self, other: Any) -> Array:
         r"""Compute the inner product :math:`\int p(x) q(x) \, dx`.
 
         Parameters
@@ -55,7 +60,7 @@ class InnerProducts:
         """
         return _exp(self.log_inner(other))
 
-    def norm(self):
+    def norm(self) -> Array:
         r"""Compute the norm :math:`\langle p, p \rangle^{1/2}`.
 
         Returns
@@ -65,7 +70,7 @@ class InnerProducts:
         """
         return _exp(0.5 * self.log_inner(self))
 
-    def l2_distance(self, other):
+    def l2_distance(self, other: Any) -> Array:
         r"""Compute the distance :math:`(\int (p(x) - q(x))^2 \, dx)^{1/2}`.
 
         Parameters
@@ -89,7 +94,7 @@ class InnerProducts:
         root = xp.where(apart, root, xp.zeros_like(rest))
         return _exp(0.5 * top) * root
 
-    def cauchy_schwarz_divergence(self, other):
+    def cauchy_schwarz_divergence(self, other: Any) -> Array:
         r"""Compute the Cauchy-Schwarz divergence.
 
         .. math::

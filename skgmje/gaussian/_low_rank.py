@@ -1,9 +1,14 @@
 """Low-rank covariances, and their loops."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import scipy.linalg
 
 from skgmje._backend import LOG_2PI, cholesky, eye_like, namespace, solve_triangular
+from skgmje._typing import Array
 from skgmje.gaussian._covariance_type import (
     CovarianceType,
     Kernel,
@@ -216,26 +221,28 @@ class LowRank(CovarianceType):
     few_shrinkages = (2.0, 20.0, 100.0, 1000.0)
     place = 3
 
-    def shape(self, n_components, n_features, rank=1):
+    def shape(self, n_components: int, n_features: int, rank: int = 1) -> Any:
         return (n_components, n_features, rank), (n_components, n_features)
 
-    def rank(self, covariances):
+    def rank(self, covariances: Array) -> Array:
         return covariances[0].shape[-1]
 
-    def n_parameters(self, n_components, n_features, rank=1):
+    def n_parameters(self, n_components: int, n_features: int, rank: int = 1) -> Array:
         # F and F Q give the same matrix for any rotation Q.
         rank = min(rank, n_features)
         low = n_features * (rank + 1) - rank * (rank - 1) // 2
         return n_components * min(low, n_features * (n_features + 1) // 2)
 
-    def variances(self, covariances):
+    def variances(self, covariances: Array) -> Array:
         return covariances[1]
 
-    def convert(self, kind, covariances, n_components, n_features):
+    def convert(
+        self, kind: Any, covariances: Array, n_components: int, n_features: int
+    ) -> Array:
         diagonal = kind.diagonal(covariances, n_components, n_features)
         return namespace(diagonal).zeros_like(diagonal)[..., None][..., :0], diagonal
 
-    def first(self, covariances, rank, reg_covar):
+    def first(self, covariances: Array, rank: int, reg_covar: float) -> Array:
         """Return the principal axes of each component, and what they leave."""
         n_components, n_features, _ = covariances.shape
         rank = min(rank, n_features)
@@ -251,7 +258,7 @@ class LowRank(CovarianceType):
             diagonal[k] = np.maximum(unexplained, 1e-2 * floor) + reg_covar
         return factors, diagonal
 
-    def first_of_rows(self, rows, variances, rank):
+    def first_of_rows(self, rows: Array, variances: Array, rank: int) -> Array:
         """Return what :meth:`first` does of one covariance, by its largest axes."""
         rest = np.maximum(variances - (rows**2).sum(axis=0), 0.0)[:, None]
         rank = min(rank, rows.shape[1])
@@ -272,15 +279,15 @@ class LowRank(CovarianceType):
         floor = max(left, 1e-3 * variances.mean())
         return factors, np.maximum(unexplained, 1e-2 * floor)
 
-    def dense(self, covariances, n_components, n_features):
+    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
         factors, diagonal = covariances
         return _square(factors) + as_matrices(diagonal)
 
-    def diagonal(self, covariances, n_components, n_features):
+    def diagonal(self, covariances: Array, n_components: int, n_features: int) -> Array:
         factors, diagonal = covariances
         return namespace(factors).sum(factors**2, axis=-1) + diagonal
 
-    def pooled(self, covariances, weights, n_features):
+    def pooled(self, covariances: Array, weights: Array, n_features: int) -> Array:
         factors, diagonal = covariances
         xp = namespace(factors)
         n_rows = factors.shape[-3] * factors.shape[-1]
@@ -291,20 +298,20 @@ class LowRank(CovarianceType):
         mean = (weights[..., None, :] @ diagonal)[..., 0, :]
         return xp.matrix_transpose(weighted) @ rows + as_matrices(mean)
 
-    def precisions_cholesky(self, covariances):
+    def precisions_cholesky(self, covariances: Array) -> Array:
         factors, diagonal = _collapse(covariances)
         inverse_std = diagonal**-0.5
         scaled = factors * inverse_std[..., None]
         upper = _inverse_root(scaled)
         return inverse_std, scaled @ upper, upper
 
-    def log_det(self, precisions_cholesky, n_features):
+    def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
         inverse_std, _, upper = precisions_cholesky
         xp = namespace(inverse_std)
         triangle = xp.log(xp.linalg.diagonal(upper))
         return xp.sum(xp.log(inverse_std), axis=-1) + xp.sum(triangle, axis=-1)
 
-    def whiten(self, diff, precisions_cholesky):
+    def whiten(self, diff: Array, precisions_cholesky: Array) -> Array:
         inverse_std, loadings, upper = precisions_cholesky
         xp = namespace(diff)
         scaled = diff * inverse_std
@@ -313,41 +320,43 @@ class LowRank(CovarianceType):
         latent = each_times(scores, xp.matrix_transpose(upper))
         return xp.concat([scaled - explained, latent], axis=-1)
 
-    def square(self, precisions_cholesky):
+    def square(self, precisions_cholesky: Array) -> Array:
         inverse_std, loadings, _ = precisions_cholesky
         xp = namespace(inverse_std)
         explained = inverse_std[..., :, None] * loadings
         return as_matrices(inverse_std**2) - explained @ xp.matrix_transpose(explained)
 
-    def solve(self, diff, precisions_cholesky):
+    def solve(self, diff: Array, precisions_cholesky: Array) -> Array:
         inverse_std, loadings, _ = precisions_cholesky
         scaled = diff * inverse_std
         scores = each_times(scaled, loadings)
         explained = each_times(scores, namespace(diff).matrix_transpose(loadings))
         return (scaled - explained) * inverse_std
 
-    def root(self, covariances):
+    def root(self, covariances: Array) -> Array:
         factors, diagonal = covariances
         return factors, diagonal**0.5
 
-    def n_normals(self, covariances, n_features):
+    def n_normals(self, covariances: Array, n_features: int) -> Array:
         return n_features + covariances[0].shape[-1]
 
-    def noise(self, root, component, normals):
+    def noise(self, root: Array, component: Array, normals: Array) -> Array:
         factors, std = (take_components(array, component) for array in root)
         rank = factors.shape[-1]
         common = (factors @ normals[..., :rank, None])[..., 0]
         return common + std * normals[..., rank:]
 
-    def select(self, covariances, components):
+    def select(self, covariances: Array, components: Array) -> Array:
         factors, diagonal = covariances
         return factors[..., components, :, :], diagonal[..., components, :]
 
-    def marginal(self, covariances, indices):
+    def marginal(self, covariances: Array, indices: Array) -> Array:
         factors, diagonal = covariances
         return factors[..., indices, :], diagonal[..., indices]
 
-    def conditional(self, covariances, given, rest, diff):
+    def conditional(
+        self, covariances: Array, given: Array, rest: Array, diff: Array
+    ) -> Array:
         factors, diagonal = _collapse(covariances)
         xp = namespace(factors)
         inverse_std = diagonal[..., given] ** -0.5
@@ -358,25 +367,25 @@ class LowRank(CovarianceType):
         shift = each_times(scores, xp.matrix_transpose(remaining))
         return shift, (remaining, diagonal[..., rest])
 
-    def scale(self, covariances, factor):
+    def scale(self, covariances: Array, factor: Array) -> Array:
         factors, diagonal = covariances
         return "low-rank", (factors * factor, diagonal * factor**2)
 
-    def stretch(self, covariances, factors):
+    def stretch(self, covariances: Array, factors: Array) -> Array:
         loadings, diagonal = covariances
         return "low-rank", (loadings * factors[:, None], diagonal * factors**2)
 
-    def transform(self, covariances, matrix):
+    def transform(self, covariances: Array, matrix: Array) -> Array:
         factors, diagonal = covariances
         scaled = matrix * diagonal[..., None, :]
         mapped = scaled @ namespace(matrix).matrix_transpose(matrix)
         return "full", _square(matrix @ factors) + mapped
 
-    def pair_sum(self, first, second):
+    def pair_sum(self, first: Array, second: Array) -> Array:
         sides, diagonal = _sides(first, second)
         return namespace(diagonal).concat(sides, axis=-1), diagonal
 
-    def product(self, first, second, diff):
+    def product(self, first: Array, second: Array, diff: Array) -> Array:
         (left, right), total = _sides(first, second)
         xp = namespace(total)
         share = first[1][..., :, None, :] / total

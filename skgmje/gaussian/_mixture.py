@@ -1,11 +1,16 @@
 """The Gaussian mixture as a value: its density, its algebra, its summaries."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from skgmje._backend import is_torch, logsumexp, namespace, to_numpy
 from skgmje._settings import settle
+from skgmje._typing import Array, ArrayLike, RandomState
 from skgmje.gaussian import _density
 from skgmje.gaussian._checks import (
     check_parameters,
@@ -174,7 +179,7 @@ class Mixture(InnerProducts):
         for array in (self.weights, self.means, self.covariances):
             map_arrays(lock, array)
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the mixture to a file that :func:`skgmje.load` reads.
 
         Parameters
@@ -198,7 +203,7 @@ class Mixture(InnerProducts):
             vars(self)["_loops"] = make_kernel(self, self.weights)
         return vars(self)["_loops"]
 
-    def to_numpy(self):
+    def to_numpy(self) -> Mixture:
         """Return the same mixture with NumPy arrays.
 
         Returns
@@ -215,7 +220,7 @@ class Mixture(InnerProducts):
             self.covariance_type,
         )
 
-    def to_torch(self):
+    def to_torch(self) -> Any:
         """Return the mixture as a distribution of torch.
 
         Returns
@@ -227,7 +232,7 @@ class Mixture(InnerProducts):
         return to_torch(self)
 
     @classmethod
-    def from_quantiles(cls, levels, values):
+    def from_quantiles(cls, levels: ArrayLike, values: ArrayLike) -> Mixture:
         r"""Return a mixture of one feature that has given quantiles.
 
         Parameters
@@ -255,7 +260,7 @@ class Mixture(InnerProducts):
         return cls._of(*from_quantiles(levels, values))
 
     @classmethod
-    def from_histogram(cls, edges, probabilities):
+    def from_histogram(cls, edges: ArrayLike, probabilities: ArrayLike) -> Mixture:
         """Return a mixture of one feature with a component for each bar.
 
         Parameters
@@ -281,7 +286,13 @@ class Mixture(InnerProducts):
         return cls._of(*from_histogram(edges, probabilities))
 
     @classmethod
-    def from_samples(cls, X, *, sample_weight=None, bandwidth=None):
+    def from_samples(
+        cls,
+        X: Array,
+        *,
+        sample_weight: Array | None = None,
+        bandwidth: float | None = None,
+    ) -> Mixture:
         """Return the kernel density estimate of samples.
 
         Parameters
@@ -305,24 +316,26 @@ class Mixture(InnerProducts):
         return cls._of(*from_samples(X, sample_weight, bandwidth))
 
     @property
-    def n_components(self):
+    def n_components(self) -> int:
         """Number of components."""
         return self.means.shape[-2]
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         """Number of features."""
         return self.means.shape[-1]
 
     @property
-    def n_parameters(self):
+    def n_parameters(self) -> int:
         """Number of free parameters of one mixture, as scikit-learn counts them."""
         k, d = self.n_components, self.n_features
         kind = COVARIANCE_TYPES[self.covariance_type]
         rank = kind.rank(self.covariances)
         return kind.n_parameters(k, d, rank) + k * d + k - 1
 
-    def log_prob(self, X, missing="raise"):
+    def log_prob(
+        self, X: Array, missing: Literal["raise", "marginal"] = "raise"
+    ) -> Array:
         r"""Compute the log-density :math:`\log p(x)`, in nats.
 
         Parameters
@@ -348,7 +361,9 @@ class Mixture(InnerProducts):
         joint = score_rows(self, X, missing, joint_log_prob, nothing)
         return logsumexp(joint, axis=-1)
 
-    def component_log_prob(self, X, missing="raise"):
+    def component_log_prob(
+        self, X: Array, missing: Literal["raise", "marginal"] = "raise"
+    ) -> Array:
         r"""Compute :math:`\log N(x; \mu_k, \Sigma_k)`, without the weights.
 
         Parameters
@@ -370,7 +385,9 @@ class Mixture(InnerProducts):
             return score_plain(self, X, missing, score, nothing, kernel=kernel)
         return score_rows(self, X, missing, component_log_prob, nothing)
 
-    def responsibilities(self, X, missing="raise"):
+    def responsibilities(
+        self, X: Array, missing: Literal["raise", "marginal"] = "raise"
+    ) -> Array:
         r"""Compute the posterior weights :math:`w_k N_k(x) / p(x)`.
 
         Parameters
@@ -392,7 +409,7 @@ class Mixture(InnerProducts):
             return score_plain(self, X, missing, score, nothing, far=far)
         return score_rows(self, X, missing, responsibilities, self.weights)
 
-    def grad_log_prob(self, X):
+    def grad_log_prob(self, X: Array) -> Array:
         r"""Compute the gradient of the log-density.
 
         .. math::
@@ -413,7 +430,9 @@ class Mixture(InnerProducts):
         find_missing(X, "raise")
         return grad_log_prob(self, X)
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None
+    ) -> tuple[Array, Array]:
         """Draw samples.
 
         Parameters
@@ -441,7 +460,7 @@ class Mixture(InnerProducts):
         """
         return sample(self, n_samples, random_state)
 
-    def marginal(self, indices):
+    def marginal(self, indices: int | slice | Sequence[int]) -> Mixture:
         """Return the density of some of the features.
 
         Parameters
@@ -456,7 +475,7 @@ class Mixture(InnerProducts):
         """
         return Mixture._of(*_density.marginal(self, indices), self.covariance_type)
 
-    def condition(self, indices, values):
+    def condition(self, indices: int | slice | Sequence[int], values: Array) -> Mixture:
         r"""Return the density of the other features, given some.
 
         .. math::
@@ -483,7 +502,7 @@ class Mixture(InnerProducts):
             *_density.condition(self, indices, values), self.covariance_type
         )
 
-    def affine(self, A, b=0.0):
+    def affine(self, A: float | Array, b: float | Array = 0.0) -> Mixture:
         """Return the density of ``A x + b``.
 
         Parameters
@@ -504,7 +523,7 @@ class Mixture(InnerProducts):
         return Mixture._of(*_density.affine(self, A, b))
 
     @classmethod
-    def mix(cls, mixtures, weights):
+    def mix(cls, mixtures: Sequence[Mixture], weights: Array) -> Mixture:
         r"""Return the weighted mixture of mixtures.
 
         .. math:: p(x) = \sum_m a_m p_m(x)
@@ -541,7 +560,7 @@ class Mixture(InnerProducts):
         """
         return cls._of(*_density.mix(cls, mixtures, weights))
 
-    def select(self, indices):
+    def select(self, indices: int | slice | Sequence[int]) -> Mixture:
         """Return the density of some components, of the same covariance type.
 
         Parameters
@@ -563,7 +582,7 @@ class Mixture(InnerProducts):
         """
         return Mixture._of(*_density.select(self, indices), self.covariance_type)
 
-    def convolve(self, other):
+    def convolve(self, other: Mixture) -> Mixture:
         r"""Return the density of the sum of two independent variables.
 
         .. math::
@@ -583,7 +602,9 @@ class Mixture(InnerProducts):
         """
         return self._of(*_density.convolve(self, other))
 
-    def reduce(self, n_components, *, method="runnalls"):
+    def reduce(
+        self, n_components: int, *, method: Literal["runnalls", "l2"] = "runnalls"
+    ) -> Mixture:
         """Return a mixture of fewer components with nearly the same density.
 
         Parameters
@@ -617,12 +638,12 @@ class Mixture(InnerProducts):
         return Mixture._of(*reduce(self, n_components, method))
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         r"""Mean :math:`\sum_k w_k \mu_k`, shape (..., n_features)."""
         return (self.weights[..., None, :] @ self.means)[..., 0, :]
 
     @property
-    def covariance(self):
+    def covariance(self) -> Array:
         r"""Covariance by the law of total variance, (..., n_features, n_features).
 
         It is :math:`\sum_k w_k (\Sigma_k + (\mu_k - \mu)(\mu_k - \mu)^T)`, the sum
@@ -631,7 +652,7 @@ class Mixture(InnerProducts):
         return self.within_covariance + self.between_covariance
 
     @property
-    def within_covariance(self):
+    def within_covariance(self) -> Array:
         r"""Mean covariance of the components, (..., n_features, n_features).
 
         Of a conditional density :math:`\sum_k w_k \Sigma_k` is the noise that
@@ -641,7 +662,7 @@ class Mixture(InnerProducts):
         return kind.pooled(self.covariances, self.weights, self.n_features)
 
     @property
-    def between_covariance(self):
+    def between_covariance(self) -> Array:
         r"""Covariance of the components' means, (..., n_features, n_features).
 
         It is :math:`\sum_k w_k (\mu_k - \mu)(\mu_k - \mu)^T`, zero for one
@@ -651,7 +672,7 @@ class Mixture(InnerProducts):
         weighted = self.weights[..., None] * diff
         return namespace(diff).matrix_transpose(weighted) @ diff
 
-    def mode(self):
+    def mode(self) -> Array:
         r"""Find the point of the highest density.
 
         The means with the highest density are followed uphill by
@@ -678,7 +699,7 @@ class Mixture(InnerProducts):
         """
         return find_mode(self)
 
-    def cdf(self, y):
+    def cdf(self, y: float | Array) -> Array:
         r"""Compute the distribution function of a mixture of one feature.
 
         .. math:: P(Y \le y) = \sum_k w_k \Phi((y - \mu_k) / \sigma_k)
@@ -703,7 +724,7 @@ class Mixture(InnerProducts):
         """
         return cdf(self, y)
 
-    def quantile(self, q):
+    def quantile(self, q: float | Array) -> Array:
         """Compute quantiles of a mixture of one feature.
 
         Parameters
@@ -726,7 +747,9 @@ class Mixture(InnerProducts):
         """
         return quantile(self, q)
 
-    def region(self, level, *, n_samples=10_000, random_state=None):
+    def region(
+        self, level: float, *, n_samples: int = 10_000, random_state: RandomState = None
+    ) -> Any:
         """Find where the density is highest: the smallest set of a probability.
 
         Parameters
@@ -747,7 +770,9 @@ class Mixture(InnerProducts):
         """
         return region(self, level, n_samples, random_state)
 
-    def exceedance(self, X, *, n_samples=10_000, random_state=None):
+    def exceedance(
+        self, X: Array, *, n_samples: int = 10_000, random_state: RandomState = None
+    ) -> Array:
         r"""Compute the probability :math:`P(p(Y) > p(x))` of a higher density.
 
         Parameters
@@ -768,7 +793,7 @@ class Mixture(InnerProducts):
         """
         return exceedance(self, X, n_samples, random_state)
 
-    def product(self, other):
+    def product(self, other: Mixture) -> Mixture:
         r"""Return the density proportional to the product of two mixtures.
 
         .. math::

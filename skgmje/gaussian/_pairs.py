@@ -1,7 +1,10 @@
 """Gaussian kernels of all pairs, and sums over them."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +22,7 @@ from skgmje._backend import (
     to_numpy,
 )
 from skgmje._settings import own_errors
+from skgmje._typing import Array
 from skgmje.gaussian import _tiles
 from skgmje.gaussian._products import Products, finite_logs, raw
 
@@ -30,7 +34,9 @@ _PRODUCT_LIMIT = 1e5
 
 
 @own_errors
-def gaussian_log_gram(X, Y, variance, blocks=None):
+def gaussian_log_gram(
+    X: Array, Y: Array, variance: Any, blocks: Sequence[Array] | None = None
+) -> Array:
     r"""Compute the log-density of every row of X under a kernel at every row of Y.
 
     .. math:: L_{ij} = \log N(x_i - y_j; v I)

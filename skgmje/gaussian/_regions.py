@@ -1,5 +1,7 @@
 """Regions of highest density."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -9,6 +11,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from skgmje._backend import as_generator, asarray_like, to_numpy
+from skgmje._typing import Array, NDArray
 from skgmje.gaussian._checks import as_batch, check_rows
 from skgmje.gaussian._density import block_rows
 
@@ -53,7 +56,7 @@ class Region:
     log_threshold: Any
     mixture: Any
 
-    def contains(self, X):
+    def contains(self, X: Array) -> Array:
         """Return which samples lie inside.
 
         Parameters
@@ -69,7 +72,7 @@ class Region:
         return self.mixture.log_prob(X) >= self.log_threshold
 
     @property
-    def intervals(self):
+    def intervals(self) -> list[NDArray[Any]]:
         """The intervals, if there is one feature: a list of arrays (n_intervals, 2).
 
         One array for each mixture, in ascending order.

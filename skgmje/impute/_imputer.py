@@ -1,5 +1,9 @@
 """A transformer that fills in missing values from a Gaussian mixture."""
 
+from __future__ import annotations
+
+from typing import Any, Literal
+
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
@@ -14,6 +18,7 @@ from skgmje._bridges import as_mixture
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
 from skgmje._sklearn import StrOptions, _fit_context, _get_output_config
+from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import (
     check_count,
     check_rows,
@@ -121,6 +126,12 @@ class MixtureImputer(
     array([[0. , 0.1, 0. ]])
     """
 
+    density_: Any
+    mixture_: Any
+    indicator_features_: NDArray[Any]
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
     _parameter_constraints: dict = {
         "density": "no_validation",
         "strategy": [StrOptions(set(STRATEGIES))],
@@ -131,13 +142,13 @@ class MixtureImputer(
 
     def __init__(
         self,
-        density="auto",
+        density: Any = "auto",
         *,
-        strategy="mean",
-        add_indicator=False,
-        keep_empty_features=False,
-        random_state=None,
-    ):
+        strategy: Literal["mean", "sample", "mode"] = "mean",
+        add_indicator: bool = False,
+        keep_empty_features: bool = False,
+        random_state: RandomState = None,
+    ) -> None:
         self.density = density
         self.strategy = strategy
         self.add_indicator = add_indicator
@@ -145,7 +156,9 @@ class MixtureImputer(
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit the density.
 
         Parameters
@@ -259,7 +272,7 @@ class MixtureImputer(
         out[:, self._valued] = filled
         return out
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Fill in missing values.
 
         Parameters
@@ -297,7 +310,9 @@ class MixtureImputer(
             return type(X)(out, schema=names, orient="row").cast(keeps)
         return type(X)(out, columns=names, index=X.index).astype(keeps)
 
-    def sample_imputations(self, X, n_imputations=20, *, proper=True):
+    def sample_imputations(
+        self, X: ArrayLike, n_imputations: int = 20, *, proper: bool = True
+    ) -> NDArray[Any]:
         """Draw several imputed tables, for estimates that know what was not known.
 
         Estimate from each, and pool by :func:`pool_estimates`.
@@ -358,7 +373,7 @@ class MixtureImputer(
         X = np.where(self._fit_holes, np.nan, self._fit_X)
         return as_mixture(fit_whole(density, X, sample_weight=weight))
 
-    def uncertainty(self, X):
+    def uncertainty(self, X: ArrayLike) -> NDArray[Any]:
         """Compute how uncertain each entry is that :meth:`transform` fills in.
 
         Parameters
@@ -382,7 +397,9 @@ class MixtureImputer(
         gone = np.where(holes, np.nan, 0.0).astype(rows.dtype)
         return self._place(std, gone, np.inf)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> NDArray[Any]:
         """Return the names of the columns of the output.
 
         Parameters

@@ -1,10 +1,13 @@
 """Estimates of several imputed tables as one, by Rubin's rules."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
 
+from skgmje._typing import ArrayLike, NDArray
 from skgmje._validation import check_numbers
 
 
@@ -47,11 +50,11 @@ class PooledEstimates(NamedTuple):
     dof: Any
 
     @property
-    def standard_error(self):
+    def standard_error(self) -> Any:
         """Square root of the variance."""
         return np.sqrt(self.variance)
 
-    def interval(self, confidence=0.95):
+    def interval(self, confidence: float = 0.95) -> NDArray[Any]:
         """Compute confidence intervals, lower and upper ends along the first axis.
 
         Parameters
@@ -78,7 +81,9 @@ class PooledEstimates(NamedTuple):
         return np.stack([self.estimate - reach, self.estimate + reach])
 
 
-def pool_estimates(estimates, variances, *, dof_complete=None):
+def pool_estimates(
+    estimates: ArrayLike, variances: ArrayLike, *, dof_complete: float | None = None
+) -> PooledEstimates:
     r"""Pool the estimates of several imputed tables by Rubin's rules.
 
     .. math:: \bar q = \frac1m \sum_i q_i, \qquad

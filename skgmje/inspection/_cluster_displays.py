@@ -1,9 +1,15 @@
 """Displays of clusters: what a search for models has tried, and how sure labels are."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
 import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skgmje._bridges import as_mixture, find_estimator
+from skgmje._typing import NDArray, Self
 from skgmje.inspection._canvas import (
     COLORS,
     GREY,
@@ -67,7 +73,20 @@ class SelectionDisplay:
     2
     """
 
-    def __init__(self, n_components, models, values, *, sound=None, criterion="bic"):
+    ax_: Any
+    figure_: Any
+    lines_: Any
+    best_: Any
+
+    def __init__(
+        self,
+        n_components: NDArray[Any],
+        models: list[str],
+        values: NDArray[Any],
+        *,
+        sound: NDArray[Any] | None = None,
+        criterion: str = "bic",
+    ) -> None:
         self.n_components = n_components
         self.models = models
         self.values = values
@@ -75,7 +94,14 @@ class SelectionDisplay:
         self.criterion = criterion
 
     @classmethod
-    def from_estimator(cls, estimator, *, criterion=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        criterion: Literal["bic", "icl", "stability", "mean_test_score"] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> SelectionDisplay:
         """Draw what a fitted mixture has tried.
 
         Parameters
@@ -137,7 +163,7 @@ class SelectionDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the curves, and mark the best candidate.
 
         Parameters
@@ -236,14 +262,33 @@ class ClassificationDisplay:
     True
     """
 
-    def __init__(self, data, labels, uncertainty, *, names=None):
+    ax_: Any
+    figure_: Any
+    points_: Any
+
+    def __init__(
+        self,
+        data: NDArray[Any],
+        labels: NDArray[Any],
+        uncertainty: NDArray[Any],
+        *,
+        names: list[str] | None = None,
+    ) -> None:
         self.data = data
         self.labels = labels
         self.uncertainty = uncertainty
         self.names = names
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, features=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        features: Sequence[int] | str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> ClassificationDisplay:
         """Draw the clusters of samples.
 
         Parameters
@@ -295,7 +340,7 @@ class ClassificationDisplay:
         pair = [names[j] for j in chosen]
         return cls(rows[:, chosen], labels, unsure, names=pair).plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the samples.
 
         Parameters

@@ -1,5 +1,10 @@
 """The display of conditional densities."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from skgmje._typing import ArrayLike, NDArray, Self
 from skgmje.inspection._canvas import (
     BLACK,
     ORANGE,
@@ -69,7 +74,22 @@ class ConditionalDensityDisplay:
     True
     """
 
-    def __init__(self, x, y, log_density, mean, *, data=None, names=None):
+    ax_: Any
+    figure_: Any
+    surface_: Any
+    mean_: Any
+    data_: Any
+
+    def __init__(
+        self,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        log_density: NDArray[Any],
+        mean: NDArray[Any],
+        *,
+        data: NDArray[Any] | None = None,
+        names: list[str] | None = None,
+    ) -> None:
         self.x = x
         self.y = y
         self.log_density = log_density
@@ -80,16 +100,16 @@ class ConditionalDensityDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike,
         *,
-        feature=0,
-        target=0,
-        grid_resolution=150,
-        ax=None,
-        **kwargs,
-    ):
+        feature: int | str = 0,
+        target: int | str = 0,
+        grid_resolution: int = 150,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> ConditionalDensityDisplay:
         """Evaluate a conditional density along one feature and draw it.
 
         Parameters
@@ -153,14 +173,14 @@ class ConditionalDensityDisplay:
 
     def plot(
         self,
-        ax=None,
+        ax: Any = None,
         *,
-        depth=6.0,
-        cmap="Blues",
-        show_mean=True,
-        show_data=True,
-        show_colorbar=True,
-    ):
+        depth: float = 6.0,
+        cmap: Any = "Blues",
+        show_mean: bool = True,
+        show_data: bool = True,
+        show_colorbar: bool = True,
+    ) -> Self:
         """Draw the conditional density.
 
         Parameters

@@ -1,8 +1,14 @@
 """The display of densities of one or two features."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from skgmje._bridges import as_mixture, find_estimator
+from skgmje._typing import NDArray, Self
 from skgmje._validation import like_rows
 from skgmje.gaussian._mixture import Mixture
 from skgmje.inspection._canvas import (
@@ -70,7 +76,20 @@ class DensityDisplay:
     (100, 100)
     """
 
-    def __init__(self, grid, log_density, *, data=None, names=None):
+    ax_: Any
+    figure_: Any
+    curve_: Any
+    surface_: Any
+    data_: Any
+
+    def __init__(
+        self,
+        grid: Any,
+        log_density: Any,
+        *,
+        data: NDArray[Any] | None = None,
+        names: list[str] | None = None,
+    ) -> None:
         self.grid = grid
         self.log_density = log_density
         self.data = data
@@ -78,8 +97,15 @@ class DensityDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, *, features=None, grid_resolution=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        features: Sequence[int] | str | int | None = None,
+        grid_resolution: int | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> DensityDisplay:
         """Evaluate a fitted density on a grid around the data and draw it.
 
         Parameters
@@ -140,8 +166,14 @@ class DensityDisplay:
         return display.plot(ax=ax, **kwargs)
 
     def plot(
-        self, ax=None, *, depth=8.0, cmap="Blues", show_data=True, show_colorbar=True
-    ):
+        self,
+        ax: Any = None,
+        *,
+        depth: float = 8.0,
+        cmap: Any = "Blues",
+        show_data: bool = True,
+        show_colorbar: bool = True,
+    ) -> Self:
         """Draw the density.
 
         Parameters

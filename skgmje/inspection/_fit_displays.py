@@ -1,9 +1,14 @@
 """Displays of a fit: calibration of its predictions, and its loss curve."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skgmje._bridges import as_mixtures, find_estimator
+from skgmje._typing import ArrayLike, NDArray, Self
 from skgmje.costs import COSTS
 from skgmje.inspection._canvas import (
     BLACK,
@@ -71,12 +76,25 @@ class CalibrationDisplay:
     0.5
     """
 
-    def __init__(self, levels, *, names=None):
+    ax_: Any
+    figure_: Any
+    histograms_: list[Any]
+    curves_: list[Any]
+
+    def __init__(self, levels: NDArray[Any], *, names: list[str] | None = None) -> None:
         self.levels = levels
         self.names = names
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> CalibrationDisplay:
         """Compare what an estimator states with what was observed.
 
         Parameters
@@ -124,7 +142,7 @@ class CalibrationDisplay:
         levels = probability_integral_transform(targets, mixture)
         return cls(levels, names=names).plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, *, n_bins=10):
+    def plot(self, ax: Any = None, *, n_bins: int = 10) -> Self:
         """Draw histogram and coverage curve.
 
         Parameters
@@ -269,14 +287,28 @@ class LossCurveDisplay:
     (0.0, True)
     """
 
-    def __init__(self, loss_curve, *, bound=None, name=None, ylabel="loss"):
+    ax_: Any
+    figure_: Any
+    line_: Any
+    bound_line_: Any
+
+    def __init__(
+        self,
+        loss_curve: NDArray[Any],
+        *,
+        bound: float | None = None,
+        name: str | None = None,
+        ylabel: str = "loss",
+    ) -> None:
         self.loss_curve = loss_curve
         self.bound = bound
         self.name = name
         self.ylabel = ylabel
 
     @classmethod
-    def from_estimator(cls, estimator, *, name=None, ax=None, **kwargs):
+    def from_estimator(
+        cls, estimator: Any, *, name: str | None = None, ax: Any = None, **kwargs: Any
+    ) -> LossCurveDisplay:
         """Draw the loss curve of a fitted estimator.
 
         Parameters
@@ -325,7 +357,7 @@ class LossCurveDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the curve and the bound.
 
         Parameters

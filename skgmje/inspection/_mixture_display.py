@@ -1,10 +1,15 @@
 """Displays of mixtures as ellipses, and of neural gases as graphs."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from skgmje._bridges import as_mixture, find_estimator
+from skgmje._typing import NDArray, Self
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.inspection._canvas import (
     BLUE,
@@ -30,7 +35,15 @@ class PlaneDisplay(ABC):
         """Return the number of features, and what makes a display's values of two."""
 
     @classmethod
-    def from_estimator(cls, estimator, X=None, *, features=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any = None,
+        *,
+        features: Sequence[int] | str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """Draw what the display shows of a fitted estimator.
 
         Parameters
@@ -75,7 +88,7 @@ class PlaneDisplay(ABC):
             data=None if rows is None else rows[:, chosen],
             names=[names[j] for j in chosen],
         )
-        return display.plot(ax=ax, **kwargs)
+        return display.plot(ax=ax, **kwargs)  # type: ignore[attr-defined]
 
     def _start(self, ax, *, show_data, **style):
         """Name the axes, and show the data on them if that is wanted."""
@@ -140,7 +153,21 @@ class MixtureDisplay(PlaneDisplay):
     (2, 2)
     """
 
-    def __init__(self, weights, means, covariances, *, data=None, names=None):
+    ax_: Any
+    figure_: Any
+    ellipses_: list[Any]
+    centers_: Any
+    data_: Any
+
+    def __init__(
+        self,
+        weights: NDArray[Any],
+        means: NDArray[Any],
+        covariances: NDArray[Any],
+        *,
+        data: NDArray[Any] | None = None,
+        names: list[str] | None = None,
+    ) -> None:
         self.weights = weights
         self.means = means
         self.covariances = covariances
@@ -162,7 +189,14 @@ class MixtureDisplay(PlaneDisplay):
 
         return mixture.n_features, values_of
 
-    def plot(self, ax=None, *, coverage=(0.5, 0.9), color=BLUE, show_data=True):
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        coverage: Sequence[float] = (0.5, 0.9),
+        color: Any = BLUE,
+        show_data: bool = True,
+    ) -> Self:
         """Draw the ellipses.
 
         Parameters
@@ -275,7 +309,21 @@ class GraphDisplay(PlaneDisplay):
     True
     """
 
-    def __init__(self, nodes, edges, *, labels=None, data=None, names=None):
+    ax_: Any
+    figure_: Any
+    nodes_: Any
+    edges_: Any
+    data_: Any
+
+    def __init__(
+        self,
+        nodes: NDArray[Any],
+        edges: NDArray[Any],
+        *,
+        labels: NDArray[Any] | None = None,
+        data: NDArray[Any] | None = None,
+        names: list[str] | None = None,
+    ) -> None:
         self.nodes = nodes
         self.edges = edges
         self.labels = labels
@@ -297,7 +345,9 @@ class GraphDisplay(PlaneDisplay):
         graph = {"edges": edges, "labels": labels}
         return nodes.shape[1], lambda chosen: {"nodes": nodes[:, chosen], **graph}
 
-    def plot(self, ax=None, *, node_size=20.0, show_data=True):
+    def plot(
+        self, ax: Any = None, *, node_size: float = 20.0, show_data: bool = True
+    ) -> Self:
         """Draw the graph.
 
         Parameters

@@ -1,8 +1,14 @@
 """The display of regions of highest density."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from skgmje._bridges import as_mixture, find_last
+from skgmje._typing import ArrayLike, NDArray, Self
 from skgmje.inspection._canvas import (
     BLUE,
     ORANGE,
@@ -71,7 +77,21 @@ class RegionDisplay:
     (2, 150, 150)
     """
 
-    def __init__(self, x, y, margins, coverage, *, data=None, names=None):
+    ax_: Any
+    figure_: Any
+    regions_: list[Any]
+    data_: Any
+
+    def __init__(
+        self,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        margins: NDArray[Any],
+        coverage: Sequence[float],
+        *,
+        data: NDArray[Any] | None = None,
+        names: list[str] | None = None,
+    ) -> None:
         self.x = x
         self.y = y
         self.margins = margins
@@ -82,17 +102,17 @@ class RegionDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None = None,
         *,
-        coverage=(0.5, 0.9),
-        features=None,
-        target=0,
-        grid_resolution=150,
-        ax=None,
-        **kwargs,
-    ):
+        coverage: Sequence[float] = (0.5, 0.9),
+        features: int | str | Sequence[Any] | None = None,
+        target: int | str = 0,
+        grid_resolution: int = 150,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> RegionDisplay:
         """Find regions of a density, or of a conditional density, and draw them.
 
         Parameters
@@ -151,7 +171,9 @@ class RegionDisplay:
         display = look(cls, estimator, X, y, levels, features, target, grid_resolution)
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, *, color=BLUE, show_data=True):
+    def plot(
+        self, ax: Any = None, *, color: Any = BLUE, show_data: bool = True
+    ) -> Self:
         """Draw the regions, smaller ones darker.
 
         Parameters

@@ -1,7 +1,10 @@
 """Distances between mixtures, and a two-sample test."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import pdist
@@ -12,12 +15,13 @@ from skgmje._bridges import as_mixtures
 from skgmje._settings import own_errors
 from skgmje._sklearn import _safe_indexing
 from skgmje._standardize import plain_standardization
+from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import check_count, check_numbers, like_rows
 from skgmje.gaussian._pairs import log_kernels
 
 
 @own_errors
-def l2_distance(first, second):
+def l2_distance(first: Any, second: Any) -> float | NDArray[Any]:
     r"""Compute the L2 distance of two Gaussian mixtures.
 
     .. math:: \Bigl(\int (p(x) - q(x))^2 \, dx\Bigr)^{1/2}
@@ -63,7 +67,7 @@ def l2_distance(first, second):
 
 
 @own_errors
-def cauchy_schwarz_divergence(first, second):
+def cauchy_schwarz_divergence(first: Any, second: Any) -> float | NDArray[Any]:
     r"""Compute the Cauchy-Schwarz divergence of two Gaussian mixtures.
 
     .. math:: D(p, q) = -\log \frac{\langle p, q \rangle^2}
@@ -137,15 +141,15 @@ class TwoSampleTest(NamedTuple):
 
 @own_errors
 def two_sample_test(
-    X,
-    Y,
+    X: ArrayLike,
+    Y: ArrayLike,
     *,
-    density=None,
-    statistic="l2",
-    bandwidth="median",
-    n_permutations=199,
-    random_state=None,
-):
+    density: Any = None,
+    statistic: Literal["l2", "cauchy-schwarz"] | Callable[..., Any] = "l2",
+    bandwidth: float | Literal["median"] = "median",
+    n_permutations: int = 199,
+    random_state: RandomState = None,
+) -> Any:
     r"""Test whether two samples come from the same density.
 
     Each sample gets a density, and the statistic is the distance of the two;

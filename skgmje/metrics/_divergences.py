@@ -1,13 +1,16 @@
 """Kullback-Leibler divergence and entropy of Gaussian mixtures."""
 
+from __future__ import annotations
+
 import math
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from skgmje._backend import logsumexp, namespace, to_numpy
 from skgmje._bridges import as_mixture
 from skgmje._settings import own_errors
+from skgmje._typing import RandomState
 from skgmje.gaussian._checks import check_partner
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, simplest_type, widen
 from skgmje.gaussian._density import flat_pairs, gaussian_log_prob
@@ -29,7 +32,14 @@ class Bounds(NamedTuple):
 
 
 @own_errors
-def kl_divergence(p, q, *, method="variational", n_samples=10_000, random_state=None):
+def kl_divergence(
+    p: Any,
+    q: Any,
+    *,
+    method: Literal["variational", "bounds", "monte-carlo"] = "variational",
+    n_samples: int = 10_000,
+    random_state: RandomState = None,
+) -> Any:
     r"""Compute the Kullback-Leibler divergence of two Gaussian mixtures, about.
 
     .. math:: \mathrm{KL}(p \| q) = E_p[\log p(x) - \log q(x)]
@@ -117,7 +127,13 @@ def kl_divergence(p, q, *, method="variational", n_samples=10_000, random_state=
 
 
 @own_errors
-def entropy(p, *, method="bounds", n_samples=10_000, random_state=None):
+def entropy(
+    p: Any,
+    *,
+    method: Literal["bounds", "renyi", "monte-carlo"] = "bounds",
+    n_samples: int = 10_000,
+    random_state: RandomState = None,
+) -> Any:
     r"""Compute the differential entropy of a Gaussian mixture, or what bounds it.
 
     .. math:: H(p) = -E_p[\log p(x)]

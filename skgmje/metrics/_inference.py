@@ -1,5 +1,7 @@
 """How sure the parameters of a mixture are, and the number of its components."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._parallel import Runner, task_seed
+from skgmje._typing import ArrayLike, RandomState
 from skgmje._validation import check_count, check_numbers, check_rows
 from skgmje._warnings import warn
 from skgmje.em import expectation_maximization
@@ -48,11 +51,11 @@ class MixtureBootstrap(NamedTuple):
     covariances: Any
 
     @property
-    def standard_errors(self):
+    def standard_errors(self) -> Any:
         """Standard deviations over the resamples, a `MixtureBootstrap` without axis."""
         return MixtureBootstrap(*(part.std(axis=0, ddof=1) for part in self))
 
-    def interval(self, confidence=0.95):
+    def interval(self, confidence: float = 0.95) -> MixtureBootstrap:
         """Compute percentile intervals.
 
         Parameters
@@ -75,8 +78,14 @@ class MixtureBootstrap(NamedTuple):
 
 
 def bootstrap_mixture(
-    estimator, X, *, n_resamples=200, n_jobs=None, random_state=None, verbose=0
-):
+    estimator: GaussianMixture,
+    X: ArrayLike,
+    *,
+    n_resamples: int = 200,
+    n_jobs: int | None = None,
+    random_state: RandomState = None,
+    verbose: int = 0,
+) -> MixtureBootstrap:
     """Bootstrap the parameters of a Gaussian mixture, components matched.
 
     Each resample of the samples is fitted from the solution of the estimator, with its
@@ -218,8 +227,14 @@ class LikelihoodRatioTest(NamedTuple):
 
 
 def likelihood_ratio_test(
-    estimator, X, *, n_resamples=199, n_jobs=None, random_state=None, verbose=0
-):
+    estimator: GaussianMixture,
+    X: ArrayLike,
+    *,
+    n_resamples: int = 199,
+    n_jobs: int | None = None,
+    random_state: RandomState = None,
+    verbose: int = 0,
+) -> Any:
     """Test a number of components against one more, by a parametric bootstrap.
 
     The likelihood ratio has no known distribution here, so it is simulated: samples

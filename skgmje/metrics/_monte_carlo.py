@@ -1,5 +1,8 @@
 """Monte Carlo estimates of divergences and of mutual information."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from itertools import chain
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -9,6 +12,7 @@ import numpy as np
 from skgmje._backend import as_generator, logsumexp
 from skgmje._bridges import as_mixture, find_estimator
 from skgmje._settings import own_errors
+from skgmje._typing import RandomState
 from skgmje._validation import nameless
 
 # Fewer draws than these do not say how far their mean may be off.
@@ -23,7 +27,13 @@ class MonteCarloEstimate(NamedTuple):
 
 
 @own_errors
-def monte_carlo_kl(first, second, *, n_samples=10_000, random_state=None):
+def monte_carlo_kl(
+    first: Any,
+    second: Any,
+    *,
+    n_samples: int = 10_000,
+    random_state: RandomState = None,
+) -> Any:
     r"""Estimate the Kullback-Leibler divergence of two densities.
 
     .. math:: \mathrm{KL}(p \| q) = E_p[\log p(x) - \log q(x)]
@@ -79,7 +89,9 @@ def monte_carlo_kl(first, second, *, n_samples=10_000, random_state=None):
 
 
 @own_errors
-def monte_carlo_l2(first, second, *, n_samples=10_000, random_state=None):
+def monte_carlo_l2(
+    first: Any, second: Any, *, n_samples: Any = 10_000, random_state: Any = None
+) -> Any:
     r"""Estimate the L2 distance of two densities.
 
     .. math:: \int (p - q)^2 \, dx = E_m\Bigl[\frac{(p - q)^2}{m}\Bigr],
@@ -140,7 +152,9 @@ def monte_carlo_l2(first, second, *, n_samples=10_000, random_state=None):
 
 
 @own_errors
-def monte_carlo_cauchy_schwarz(first, second, *, n_samples=10_000, random_state=None):
+def monte_carlo_cauchy_schwarz(
+    first: Any, second: Any, *, n_samples: Any = 10_000, random_state: Any = None
+) -> Any:
     r"""Estimate the Cauchy-Schwarz divergence of two densities.
 
     .. math:: D(p, q) = \log \int p^2 dx + \log \int q^2 dx
@@ -299,7 +313,13 @@ def _is_carried(values):
 
 
 @own_errors
-def mutual_information(density, groups, *, n_samples=10_000, random_state=None):
+def mutual_information(
+    density: Any,
+    groups: Sequence[Any],
+    *,
+    n_samples: int = 10_000,
+    random_state: RandomState = None,
+) -> Any:
     r"""Compute the mutual information of groups of columns of a Gaussian mixture.
 
     .. math:: I(A; B) = E\Bigl[\log \frac{p(x_A, x_B)}{p(x_A) p(x_B)}\Bigr]

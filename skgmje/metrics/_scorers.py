@@ -1,22 +1,29 @@
 """Scorers for searches and cross-validation."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from copy import copy
+from typing import Any
 
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._bridges import find_last
+from skgmje._typing import ArrayLike, Self
 from skgmje.metrics._scores import crps, energy_score, interval_coverage, rmse
 
 
 class _MixtureScorer:
     """A metric of mixtures as a callable ``scorer(estimator, X, y)``."""
 
-    def __init__(self, metric, sign, kwargs):
+    def __init__(
+        self, metric: Callable[..., Any], sign: int, kwargs: dict[str, Any]
+    ) -> None:
         self._metric = metric
         self._sign = sign
         self._kwargs = kwargs
-        self._request = {}
+        self._request: dict[str, Any] = {}
 
     def __call__(self, estimator, X, y, sample_weight=None):
         """Score the densities that `estimator` predicts; more is better."""
@@ -30,13 +37,13 @@ class _MixtureScorer:
         parts += [f"{name}={value!r}" for name, value in self._kwargs.items()]
         return f"make_mixture_scorer({', '.join(parts)})"
 
-    def set_score_request(self, *, sample_weight):
+    def set_score_request(self, *, sample_weight: ArrayLike | None) -> Self:
         """Return a scorer that asks for `sample_weight` where metadata are routed."""
         scorer = copy(self)
         scorer._request = {"sample_weight": sample_weight}
         return scorer
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> Any:
         """Return what is asked for, in scikit-learn's form."""
         request = MetadataRequest(owner=self)
         for param, alias in {"sample_weight": None, **self._request}.items():
@@ -62,7 +69,9 @@ def predict_mixture(estimator, X):
     )
 
 
-def make_mixture_scorer(metric, *, greater_is_better=True, **kwargs):
+def make_mixture_scorer(
+    metric: Callable[..., Any], *, greater_is_better: bool = True, **kwargs: Any
+) -> Callable[..., Any]:
     """Make a scorer of a metric of mixtures, for ``scoring=``.
 
     Parameters

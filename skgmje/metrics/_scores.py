@@ -1,6 +1,9 @@
 """Scores of predicted mixtures against targets."""
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import Any, Literal
 
 import numpy as np
 from scipy.special import erf
@@ -8,6 +11,7 @@ from scipy.special import erf
 from skgmje._backend import as_generator
 from skgmje._bridges import as_mixtures
 from skgmje._settings import own_errors
+from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import check_count, check_numbers, check_weights
 from skgmje.gaussian._checks import as_batch, take_rows
 from skgmje.gaussian._covariance_type import map_arrays, take_components
@@ -78,7 +82,9 @@ def average_outputs(values, multioutput):
 
 
 @own_errors
-def mean_log_likelihood(y_true, distribution, *, sample_weight=None):
+def mean_log_likelihood(
+    y_true: ArrayLike, distribution: Mixture, *, sample_weight: ArrayLike | None = None
+) -> float:
     r"""Compute the mean log-density of the targets, in nats.
 
     .. math:: \frac{1}{n} \sum_i \log p_i(y_i)
@@ -121,7 +127,13 @@ def mean_log_likelihood(y_true, distribution, *, sample_weight=None):
 
 
 @own_errors
-def rmse(y_true, distribution, *, sample_weight=None, multioutput="uniform_average"):
+def rmse(
+    y_true: Any,
+    distribution: Any,
+    *,
+    sample_weight: Any = None,
+    multioutput: Any = "uniform_average",
+) -> float | NDArray[Any]:
     r"""Compute the root mean squared error of the mixtures' means.
 
     .. math:: \Bigl(\frac{1}{n} \sum_i (y_i - E_i[Y])^2\Bigr)^{1/2}
@@ -160,7 +172,9 @@ def rmse(y_true, distribution, *, sample_weight=None, multioutput="uniform_avera
 
 
 @own_errors
-def probability_integral_transform(y_true, distribution):
+def probability_integral_transform(
+    y_true: ArrayLike, distribution: Mixture
+) -> NDArray[Any]:
     r"""Compute the probability that each target had of being lower.
 
     .. math:: u_i = F_i(y_i)
@@ -201,13 +215,13 @@ def probability_integral_transform(y_true, distribution):
 
 @own_errors
 def interval_coverage(
-    y_true,
-    distribution,
+    y_true: Any,
+    distribution: Any,
     *,
-    coverage=0.9,
-    sample_weight=None,
-    multioutput="uniform_average",
-):
+    coverage: float = 0.9,
+    sample_weight: Any = None,
+    multioutput: Any = "uniform_average",
+) -> float | NDArray[Any]:
     """Compute the share of targets that lie in their central intervals.
 
     Parameters
@@ -254,7 +268,14 @@ BLOCK_SIZE = 2**15
 
 
 @own_errors
-def crps(y_true, distribution, *, sample_weight=None, multioutput="uniform_average"):
+def crps(
+    y_true: ArrayLike,
+    distribution: Mixture,
+    *,
+    sample_weight: ArrayLike | None = None,
+    multioutput: Literal["raw_values", "uniform_average"]
+    | ArrayLike = "uniform_average",
+) -> float | NDArray[Any]:
     r"""Compute the mean continuous ranked probability score.
 
     .. math::
@@ -323,7 +344,7 @@ def crps(y_true, distribution, *, sample_weight=None, multioutput="uniform_avera
 
 
 @own_errors
-def crps_samples(y_true, distribution):
+def crps_samples(y_true: Any, distribution: Any) -> NDArray[Any]:
     """Compute the continuous ranked probability score of each sample.
 
     Parameters
@@ -397,8 +418,13 @@ def mean_absolute(mean, variance):
 
 @own_errors
 def energy_score(
-    y_true, distribution, *, n_samples=64, sample_weight=None, random_state=None
-):
+    y_true: ArrayLike,
+    distribution: Mixture,
+    *,
+    n_samples: int = 64,
+    sample_weight: ArrayLike | None = None,
+    random_state: RandomState = None,
+) -> float:
     r"""Compute the mean energy score.
 
     .. math:: \mathrm{ES}(p, y) = E|Y - y| - \tfrac12 E|Y - Y'|
@@ -473,7 +499,9 @@ def energy_score(
 
 
 @own_errors
-def energy_score_samples(y_true, distribution, *, n_samples=64, random_state=None):
+def energy_score_samples(
+    y_true: Any, distribution: Any, *, n_samples: Any = 64, random_state: Any = None
+) -> NDArray[Any]:
     """Compute the energy score of each sample.
 
     Parameters

@@ -1,9 +1,14 @@
 """Surprise of the columns of a sample, each alone or given the others."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from skgmje._bridges import as_mixture
 from skgmje._settings import own_errors
+from skgmje._typing import ArrayLike, NDArray
 from skgmje._validation import check_numbers
 
 # Samples whose conditional densities exist at a time.
@@ -11,7 +16,9 @@ CHUNK_ROWS = 4096
 
 
 @own_errors
-def feature_surprise(density, X, *, relative=True):
+def feature_surprise(
+    density: Any, X: ArrayLike, *, relative: bool = True
+) -> NDArray[Any]:
     r"""Compute how unlikely each value is, whatever the other columns say.
 
     .. math:: s_{ij} = \max_t \log p_j(t) - \log p_j(x_{ij})
@@ -67,7 +74,7 @@ def feature_surprise(density, X, *, relative=True):
 
 
 @own_errors
-def conditional_surprise(density, X, *, relative=True):
+def conditional_surprise(density: Any, X: Any, *, relative: Any = True) -> NDArray[Any]:
     r"""Compute how unlikely each value is, given the other columns of its sample.
 
     .. math:: s_{ij} = \max_t \log p(t \mid x_{i,-j})

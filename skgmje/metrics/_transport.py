@@ -1,5 +1,7 @@
 """Optimal transport between Gaussian mixtures."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +23,7 @@ from skgmje._backend import (
 )
 from skgmje._bridges import as_mixture
 from skgmje._settings import own_errors
+from skgmje._typing import Array, ArrayLike, NDArray, RandomState
 from skgmje.gaussian._checks import check_partner, check_rows
 from skgmje.gaussian._covariance import common_type, simplest_type, widen
 from skgmje.gaussian._density import block_rows
@@ -34,7 +37,9 @@ _FEATURES = 8
 
 
 @own_errors
-def wasserstein(p, q, *, return_plan=False):
+def wasserstein(
+    p: Any, q: Any, *, return_plan: bool = False
+) -> tuple[float | Array, NDArray[Any]]:
     r"""Compute the Wasserstein distance of two mixtures by plans that are mixtures.
 
     .. math:: MW_2^2(p, q) = \min_{\pi} \sum_{ij} \pi_{ij}
@@ -148,7 +153,7 @@ class TransportMap:
             for k, (center, matrix, mean) in enumerate(self._moves)
         )
 
-    def sample(self, X, random_state=None):
+    def sample(self, X: ArrayLike, random_state: RandomState = None) -> NDArray[Any]:
         """Return one place that each sample goes to, drawn by the plan.
 
         Parameters
@@ -204,7 +209,7 @@ def _turned(matrices):
 
 
 @own_errors
-def transport_map(p, q):
+def transport_map(p: Any, q: Any) -> TransportMap:
     r"""Return the map that moves samples of a mixture to another at the least cost.
 
     Of the optimal plan of :func:`wasserstein` it moves component i to component j by

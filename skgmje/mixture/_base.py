@@ -1,13 +1,17 @@
 """Methods of every density estimator that is one Gaussian mixture."""
 
+from __future__ import annotations
+
 from copy import copy
 from functools import partial
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import DensityEstimatorMixin
+from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import (
     as_blocks,
     as_scores,
@@ -193,7 +197,9 @@ class MixtureDensityMixin(DensityEstimatorMixin):
             )
         return total
 
-    def score_samples(self, X, noise=None):
+    def score_samples(
+        self, X: ArrayLike, noise: ArrayLike | None = None
+    ) -> NDArray[Any]:
         r"""Compute the log-likelihood of each sample.
 
         Parameters
@@ -218,7 +224,13 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         noise = None if noise is None else check_noise(noise, X)
         return as_scores(self._log_prob(X, noise), X)
 
-    def score(self, X, y=None, sample_weight=None, noise=None):
+    def score(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        noise: ArrayLike | None = None,
+    ) -> float:
         """Compute the mean log-likelihood of the samples.
 
         Parameters
@@ -244,7 +256,9 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         total, weight = self._sums(X, sample_weight, noise)
         return total / weight
 
-    def predict_proba(self, X, noise=None):
+    def predict_proba(
+        self, X: ArrayLike, noise: ArrayLike | None = None
+    ) -> NDArray[Any]:
         """Compute the responsibility of each component for each sample.
 
         Parameters
@@ -264,7 +278,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         width = (self._n_labels,) if "means_" in vars(self) else ()
         return self._each_chunk(X, self._responsibilities, width, noise=noise)
 
-    def predict(self, X, noise=None):
+    def predict(self, X: ArrayLike, noise: ArrayLike | None = None) -> NDArray[Any]:
         """Find the most probable component of each sample.
 
         Parameters
@@ -283,7 +297,9 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         """
         return self._each_chunk(X, self._clusters, dtype=np.intp, noise=noise)
 
-    def denoise(self, X, noise, *, return_cov=False):
+    def denoise(
+        self, X: ArrayLike, noise: ArrayLike, *, return_cov: bool = False
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         r"""Compute what samples are expected to be without their measurement errors.
 
         .. math:: E[v \mid x] = \sum_k r_k(x) \big(m_k +
@@ -323,7 +339,9 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         out = self._each_chunk(X, found, (1 + return_cov * d, d), noise=noise)
         return (out[:, 0], out[:, 1:]) if return_cov else out[:, 0]
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Draw samples from the fitted density.
 
         Parameters
@@ -352,7 +370,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         source = self.random_state if random_state is None else random_state
         return self._density.sample(n_samples, as_generator(source))
 
-    def bic(self, X):
+    def bic(self, X: ArrayLike) -> float:
         """Compute the Bayesian information criterion; lower is better.
 
         Parameters
@@ -368,7 +386,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         total, n_rows = self._sums(X)
         return -2 * total + self._count_parameters() * float(np.log(n_rows))
 
-    def icl(self, X):
+    def icl(self, X: ArrayLike) -> float:
         """Compute the integrated completed likelihood criterion; lower is better.
 
         Parameters
@@ -389,7 +407,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         """Return what each sample adds to the criterion, (n_samples,)."""
         return -2 * np.log(self._responsibilities(rows).max(axis=1))
 
-    def aic(self, X):
+    def aic(self, X: ArrayLike) -> float:
         """Compute the Akaike information criterion; lower is better.
 
         Parameters
@@ -404,7 +422,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         """
         return -2 * self._sums(X)[0] + 2 * self._count_parameters()
 
-    def marginal(self, indices):
+    def marginal(self, indices: ArrayLike) -> Mixture:
         """Return the density of some of the features.
 
         Parameters
@@ -419,7 +437,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         """
         return self.mixture_.marginal(indices)
 
-    def condition(self, indices, values):
+    def condition(self, indices: ArrayLike, values: ArrayLike) -> Mixture:
         """Return the density of the other features, given some.
 
         Parameters
@@ -464,7 +482,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         )
 
     @property
-    def mixture_(self):
+    def mixture_(self) -> Mixture:
         """The fitted density as a :class:`skgmje.gaussian.Mixture`."""
         if self._has_background:
             name = type(self).__name__
@@ -491,25 +509,25 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         return mixture
 
     @property
-    def precisions_cholesky_(self):
+    def precisions_cholesky_(self) -> Any:
         """Cholesky factors of the precisions, in scikit-learn's layout."""
         *_, covariances, kind = self._checked_parameters()
         return COVARIANCE_TYPES[kind].precisions_cholesky(covariances)
 
     @precisions_cholesky_.setter
-    def precisions_cholesky_(self, value):
+    def precisions_cholesky_(self, value: ArrayLike) -> Any:
         # By hand, as scikit-learn allows: the factor says what the covariance is.
         kind = COVARIANCE_TYPES[self._kind()]
         self.precisions_ = kind.square(np.asarray(value, np.float64))
 
     @property
-    def precisions_(self):
+    def precisions_(self) -> Any:
         """Inverse covariances, in scikit-learn's layout (dense for low-rank)."""
         *_, covariances, kind = self._checked_parameters()
         return COVARIANCE_TYPES[kind].precisions(covariances)
 
     @precisions_.setter
-    def precisions_(self, value):
+    def precisions_(self, value: ArrayLike) -> Any:
         kind = COVARIANCE_TYPES[self._kind()]
         inverse = kind.precisions(np.asarray(value, np.float64))
         self.covariances_ = kind.symmetrize(inverse)

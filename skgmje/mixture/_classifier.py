@@ -1,6 +1,9 @@
 """Classification by a Gaussian mixture of each class, with and without labels."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -17,6 +20,7 @@ from sklearn.utils.validation import (
 from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import TypeOptions, check_rows, check_values, check_weights
 from skgmje._warnings import warn
 from skgmje.em._covariance_models import MODELS, SYNONYMS
@@ -148,6 +152,17 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
     True
     """
 
+    classes_: NDArray[Any]
+    component_classes_: NDArray[Any]
+    unlabelled_weight_: float
+    mixture_: Any
+    converged_: bool
+    n_iter_: int
+    lower_bounds_: list[float]
+    cv_results_: dict[str, Any]
+    n_features_in_: Any
+    feature_names_in_: Any
+
     _parameter_constraints: dict = {
         "n_components_per_class": [
             Interval(Integral, 1, None, closed="left"),
@@ -168,17 +183,17 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
 
     def __init__(
         self,
-        n_components_per_class=1,
+        n_components_per_class: int | Literal["auto"] = 1,
         *,
-        covariance_type="auto",
-        shrinkage="auto",
-        unlabelled_weight="auto",
-        reg_covar="auto",
-        rank=4,
-        tol=1e-3,
-        max_iter=100,
-        random_state=None,
-    ):
+        covariance_type: Any = "auto",
+        shrinkage: float | Literal["auto"] = "auto",
+        unlabelled_weight: float | Literal["auto"] = "auto",
+        reg_covar: float | Literal["auto"] = "auto",
+        rank: int = 4,
+        tol: float = 1e-3,
+        max_iter: int = 100,
+        random_state: RandomState = None,
+    ) -> None:
         self.n_components_per_class = n_components_per_class
         self.covariance_type = covariance_type
         self.shrinkage = shrinkage
@@ -190,7 +205,9 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit the mixtures of all classes.
 
         Parameters
@@ -331,7 +348,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
         members = self.component_classes_ == np.arange(self._n_labels)[:, None]
         return resp @ members.T.astype(resp.dtype)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Find the most probable class of each sample.
 
         Parameters
@@ -350,7 +367,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
     def _classes_of(self, rows):
         return self.classes_[self._clusters(rows)]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Compute the probability of each class for each sample.
 
         Parameters
@@ -366,7 +383,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
         width = (self._n_labels,) if "classes_" in vars(self) else ()
         return self._each_chunk(X, self._responsibilities, width, np.float64)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Compute the logarithm of the probability of each class.
 
         Parameters
@@ -394,7 +411,9 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
             logs[far] = np.log(self._responsibilities(rows[far]))
         return logs
 
-    def sample(self, n_samples=1, y=None, random_state=None):
+    def sample(
+        self, n_samples: int = 1, y: Any = None, random_state: RandomState = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Draw samples with labels, or samples of one class.
 
         Parameters

@@ -1,7 +1,10 @@
 """Options of a GrowingNeuralGasMixture: how its gas grows."""
 
+from __future__ import annotations
+
 from functools import partial
 from numbers import Integral, Real
+from typing import Literal
 
 from skgmje._options import Options
 from skgmje._sklearn import Interval, StrOptions
@@ -76,17 +79,17 @@ class GasGrowth(Options):
 
     def __init__(
         self,
-        mode="batch",
+        mode: Literal["batch", "sequential"] = "batch",
         *,
-        winner_rate=0.2,
-        neighbor_rate=0.006,
-        max_age=50,
-        insertion_interval=100,
-        error_split=0.5,
-        error_decay=0.995,
-        utility_threshold=None,
-        settle=True,
-    ):
+        winner_rate: float = 0.2,
+        neighbor_rate: float = 0.006,
+        max_age: int = 50,
+        insertion_interval: int = 100,
+        error_split: float = 0.5,
+        error_decay: float = 0.995,
+        utility_threshold: float | None = None,
+        settle: bool = True,
+    ) -> None:
         self.mode = mode
         self.winner_rate = winner_rate
         self.neighbor_rate = neighbor_rate

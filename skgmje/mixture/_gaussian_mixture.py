@@ -1,16 +1,20 @@
 """Gaussian mixtures by expectation-maximisation."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.metaestimators import available_if
 
 from skgmje._backend import from_tensor
 from skgmje._callbacks import Change, FitTask
-from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._sklearn import Interval, StrOptions, _fit_context, available_if
+from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import TypeOptions, as_blocks
 from skgmje.em._background import Background, without_noise
 from skgmje.em._covariance_models import (
@@ -268,6 +272,25 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     array([ True])
     """
 
+    weights_: NDArray[Any]
+    means_: NDArray[Any]
+    covariances_: NDArray[Any] | tuple[NDArray[Any], ...]
+    covariance_type_: str
+    model_: str
+    shrinkage_: float
+    precisions_cholesky_: NDArray[Any] | tuple[NDArray[Any], ...]
+    precisions_: NDArray[Any]
+    mixture_: Mixture
+    background_weight_: float
+    background_box_: NDArray[Any]
+    converged_: bool
+    n_iter_: int
+    lower_bound_: float
+    lower_bounds_: list[float]
+    cv_results_: dict[str, Any]
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
     _parameter_constraints: dict = {
         "n_components": [
             Interval(Integral, 1, None, closed="left"),
@@ -297,29 +320,32 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
 
     def __init__(
         self,
-        n_components=1,
+        n_components: int | Literal["auto"] = 1,
         *,
-        covariance_type="full",
-        tol=1e-3,
-        reg_covar=1e-6,
-        max_iter=100,
-        n_init=1,
-        init_params="kmeans",
-        weights_init=None,
-        means_init=None,
-        precisions_init=None,
-        random_state=None,
-        warm_start=False,
-        verbose=0,
-        verbose_interval=10,
-        shrinkage=0,
-        shrinkage_target="pooled",
-        annealing=None,
-        rank=4,
-        background=False,
-        criterion="held-out",
-        n_jobs=None,
-    ):
+        covariance_type: Any = "full",
+        tol: float = 1e-3,
+        reg_covar: float | Literal["auto"] = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: Literal[
+            "kmeans", "k-means++", "random", "random_from_data", "auto"
+        ]
+        | Callable[..., Any] = "kmeans",
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        precisions_init: ArrayLike | None = None,
+        random_state: RandomState = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        shrinkage: float | Literal["auto"] = 0,
+        shrinkage_target: Literal["pooled", "neighbors"] = "pooled",
+        annealing: float | None = None,
+        rank: int = 4,
+        background: bool = False,
+        criterion: Literal["held-out", "bic", "icl", "stability"] = "held-out",
+        n_jobs: int | None = None,
+    ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.tol = tol
@@ -343,7 +369,13 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None, noise=None):
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        noise: ArrayLike | None = None,
+    ) -> Self:
         """Fit the mixture.
 
         Parameters
@@ -441,7 +473,9 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             warn_of_few_samples(self, X, weight, reg_covar, selection.held_out)
         return self
 
-    def fit_predict(self, X, y=None, sample_weight=None):
+    def fit_predict(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> NDArray[Any]:
         """Fit the mixture and find the most probable component of each sample.
 
         Parameters
@@ -623,7 +657,13 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         return task.step("iteration", partial(mixture_attributes, mixture))
 
     @classmethod
-    def from_parameters(cls, weights, means, covariances, covariance_type="full"):
+    def from_parameters(
+        cls,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike | tuple[ArrayLike, ...],
+        covariance_type: str = "full",
+    ) -> GaussianMixture:
         """Return a fitted estimator with known parameters.
 
         Parameters
@@ -672,7 +712,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
-    def impute(self, X):
+    def impute(self, X: ArrayLike) -> NDArray[Any]:
         """Replace missing entries by their expectation given the others.
 
         Parameters
@@ -711,7 +751,13 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
 
     @available_if(_takes_chunks)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, sample_weight=None, noise=None):
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        noise: ArrayLike | None = None,
+    ) -> Self:
         """Update the mixture with a chunk of samples, by stepwise EM.
 
         A fitted mixture is the start; without one the first chunk is fitted as

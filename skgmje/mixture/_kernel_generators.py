@@ -1,6 +1,9 @@
 """Options of the network that makes the centers of a KernelMixtureDensity."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import Any, Literal
 
 from skgmje._options import Options, as_options
 from skgmje._sklearn import Interval, StrOptions
@@ -34,7 +37,7 @@ class CenterOptions(Options):
     #: What 'auto' means as cost.
     _auto_cost = "svd"
 
-    def check(self):
+    def check(self) -> None:
         """Raise if a parameter has a value that it must not have."""
         # Late: a fitted estimator needs no torch.
         super().check()
@@ -94,7 +97,13 @@ class Codes(CenterOptions):
         **CenterOptions._parameter_constraints,
     }
 
-    def __init__(self, init="k-means++", *, code_dim=8, hidden_layer_sizes=(128, 128)):
+    def __init__(
+        self,
+        init: Literal["k-means++", "random_from_data", "noise"] = "k-means++",
+        *,
+        code_dim: int = 8,
+        hidden_layer_sizes: tuple[int, ...] = (128, 128),
+    ) -> None:
         self.init = init
         self.code_dim = code_dim
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -161,7 +170,13 @@ class Noise(CenterOptions):
     _auto_cost = "scalar"
     init = "noise"
 
-    def __init__(self, network=None, *, code_dim=None, hidden_layer_sizes=(128, 128)):
+    def __init__(
+        self,
+        network: Any = None,
+        *,
+        code_dim: int | None = None,
+        hidden_layer_sizes: tuple[int, ...] = (128, 128),
+    ) -> None:
         self.network = network
         self.code_dim = code_dim
         self.hidden_layer_sizes = hidden_layer_sizes

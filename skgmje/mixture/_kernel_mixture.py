@@ -1,6 +1,10 @@
 """Mixtures whose centers a network places by a kernel cost."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import (
@@ -10,15 +14,15 @@ from sklearn.base import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._backend import as_generator, check_torch
 from skgmje._callbacks import FitTask
 from skgmje._options import as_asked
-from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._sklearn import Interval, StrOptions, _fit_context, available_if
 from skgmje._standardize import standardization
 from skgmje._training._schedule import Schedule
+from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import TypeOptions
 from skgmje._warnings import warn
 from skgmje.costs._costs import TRAINING_COSTS
@@ -284,6 +288,18 @@ class KernelMixtureDensity(
     True
     """
 
+    centers_: NDArray[Any]
+    bandwidth_: float | NDArray[Any]
+    cost_: str
+    loss_curve_: NDArray[Any]
+    bound_gap_: float
+    pair_ess_: float
+    effective_rank_: float
+    n_iter_: int
+    converged_: bool
+    cv_results_: dict[str, Any] | None
+    generator_: Any
+
     _parameter_constraints: dict = {
         "n_components": [
             Interval(Integral, 1, None, closed="left"),
@@ -317,24 +333,34 @@ class KernelMixtureDensity(
 
     def __init__(
         self,
-        n_components="auto",
+        n_components: int | Literal["auto"] = "auto",
         *,
-        covariance_type="auto",
-        shrinkage="auto",
-        cost="auto",
-        generator="codes",
-        bandwidth="auto",
-        refine="covariances",
-        standardize=True,
-        max_iter=300,
-        learning_rate=4e-3,
-        batch_size="auto",
-        tol=1e-4,
-        device="auto",
-        trainer=None,
-        random_state=None,
-        verbose=0,
-    ):
+        covariance_type: Literal[
+            "full", "tied", "diag", "spherical", "low-rank", "auto"
+        ] = "auto",
+        shrinkage: float | Literal["auto"] = "auto",
+        cost: Literal[
+            "auto", "scalar", "vector-matrix", "matrix-matrix", "svd", "likelihood"
+        ]
+        | Callable[..., Any] = "auto",
+        generator: Any = "codes",
+        bandwidth: float
+        | Sequence[float]
+        | Bandwidths
+        | Literal["auto", "cell", "loo", "multiscale"] = "auto",
+        refine: Literal["covariances", "em", "weights"]
+        | GaussianMixture
+        | None = "covariances",
+        standardize: bool = True,
+        max_iter: int = 300,
+        learning_rate: float = 4e-3,
+        batch_size: int | Literal["auto"] | None = "auto",
+        tol: float = 1e-4,
+        device: str = "auto",
+        trainer: dict[str, Any] | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.shrinkage = shrinkage
@@ -358,7 +384,9 @@ class KernelMixtureDensity(
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Place the centers by the cost, then fit the density by likelihood.
 
         Parameters
@@ -452,7 +480,7 @@ class KernelMixtureDensity(
         # Before the features' units made ellipses of spheres.
         return self._n_parameters
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Compute the responsibilities; the same as :meth:`predict_proba`.
 
         Parameters
@@ -476,7 +504,9 @@ class KernelMixtureDensity(
             self.generator_ = restore_network(self)
 
     @available_if(_draws_noise)
-    def sample_generator(self, n_samples=1, random_state=None):
+    def sample_generator(
+        self, n_samples: int = 1, random_state: RandomState = None
+    ) -> NDArray[Any]:
         """Draw fresh centers from the trained network.
 
         Parameters

@@ -1,7 +1,10 @@
 """Growing neural gas as clustering, graph and density."""
 
+from __future__ import annotations
+
 from functools import partial
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -18,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from skgmje._callbacks import Change, FitTask
 from skgmje._options import as_options
 from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import (
     TypeOptions,
     as_blocks,
@@ -215,6 +219,20 @@ class GrowingNeuralGasMixture(
     0.5
     """
 
+    nodes_: NDArray[Any]
+    edges_: NDArray[Any]
+    ages_: NDArray[Any]
+    n_nodes_: int
+    node_labels_: NDArray[Any]
+    labels_: NDArray[Any]
+    quantization_error_: float
+    topographic_error_: float
+    n_iter_: int
+    lower_bound_: float
+    cv_results_: dict[str, Any]
+    n_features_in_: Any
+    feature_names_in_: Any
+
     _parameter_constraints: dict = {
         "max_nodes": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
         "component": [StrOptions({"node", "cluster"})],
@@ -230,18 +248,18 @@ class GrowingNeuralGasMixture(
 
     def __init__(
         self,
-        max_nodes=100,
+        max_nodes: int | Literal["auto"] = 100,
         *,
-        component="node",
-        covariance_type="full",
-        shrinkage="auto",
-        reg_covar="auto",
-        refine="em",
-        growth="batch",
-        output="responsibilities",
-        device="cpu",
-        random_state=None,
-    ):
+        component: Literal["node", "cluster"] = "node",
+        covariance_type: Literal["full", "tied", "diag", "spherical", "auto"] = "full",
+        shrinkage: float | Literal["auto"] = "auto",
+        reg_covar: float | Literal["auto"] = "auto",
+        refine: Literal["em"] | GaussianMixture | None = "em",
+        growth: Literal["batch", "sequential"] | GasGrowth = "batch",
+        output: Literal["responsibilities", "distances"] = "responsibilities",
+        device: str = "cpu",
+        random_state: RandomState = None,
+    ) -> None:
         self.max_nodes = max_nodes
         self.component = component
         self.covariance_type = covariance_type
@@ -254,7 +272,9 @@ class GrowingNeuralGasMixture(
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Grow the gas on the samples, in random order, and make a mixture of it.
 
         Parameters
@@ -409,7 +429,7 @@ class GrowingNeuralGasMixture(
         )
 
     @property
-    def graph_(self):
+    def graph_(self) -> Any:
         """Adjacency of the nodes: 1 where two are linked, a SciPy sparse array."""
         check_is_fitted(self, "edges_")
         # The width of an index that all of SciPy's graph functions take.
@@ -418,7 +438,7 @@ class GrowingNeuralGasMixture(
         shape = (self.n_nodes_, self.n_nodes_)
         return csr_array((np.ones(len(ends[0])), ends), shape=shape)
 
-    def to_networkx(self):
+    def to_networkx(self) -> Any:
         """Return the graph as a :class:`networkx.Graph`.
 
         Returns
@@ -457,7 +477,7 @@ class GrowingNeuralGasMixture(
     def _n_labels(self):
         return int(self.node_labels_.max()) + 1
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Compute the probability of each cluster for each sample.
 
         Parameters
@@ -475,7 +495,7 @@ class GrowingNeuralGasMixture(
         """
         return super().predict_proba(X)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Find the most probable cluster of each sample.
 
         Parameters
@@ -490,7 +510,7 @@ class GrowingNeuralGasMixture(
         """
         return super().predict(X)
 
-    def predict_node(self, X):
+    def predict_node(self, X: ArrayLike) -> NDArray[Any]:
         """Find the nearest node of each sample.
 
         Parameters
@@ -507,7 +527,7 @@ class GrowingNeuralGasMixture(
             X, lambda rows: nearest_nodes(self.nodes_, rows)[0], dtype=np.intp
         )
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Describe each sample by the components or by the nodes.
 
         Parameters
@@ -539,7 +559,9 @@ class GrowingNeuralGasMixture(
         return self._each_chunk(X, lambda rows: cdist(rows, self.nodes_), width)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(
+        self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Let gas and mixture follow a chunk of a stream, in its order.
 
         The mixture is valid after every chunk, of whatever size. Its components

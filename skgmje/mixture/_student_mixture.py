@@ -1,6 +1,9 @@
 """Mixtures of Student's t distributions."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -8,6 +11,7 @@ from sklearn.utils import check_random_state
 
 from skgmje._callbacks import FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
+from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import TypeOptions, check_rows, check_weights
 from skgmje.em._background import without_noise
 from skgmje.em._select import draw_start
@@ -17,6 +21,7 @@ from skgmje.em._student import (
     Student,
     fit_student,
 )
+from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import MixtureDensityMixin
 from skgmje.mixture._fit_rows import regularisation
 from skgmje.mixture._settled import warn_about
@@ -123,6 +128,16 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
     True
     """
 
+    weights_: NDArray[Any]
+    means_: NDArray[Any]
+    covariances_: NDArray[Any] | tuple[NDArray[Any], ...]
+    dof_: NDArray[Any]
+    converged_: bool
+    n_iter_: int
+    lower_bounds_: list[float]
+    n_features_in_: Any
+    feature_names_in_: Any
+
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "covariance_type": [TypeOptions(is_free=False)],
@@ -142,18 +157,20 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
 
     def __init__(
         self,
-        n_components=1,
+        n_components: int = 1,
         *,
-        covariance_type="full",
-        dof="shared",
-        tol=1e-4,
-        reg_covar=1e-6,
-        max_iter=200,
-        n_init=1,
-        shrinkage=0,
-        rank=4,
-        random_state=None,
-    ):
+        covariance_type: Literal[
+            "full", "tied", "diag", "spherical", "low-rank"
+        ] = "full",
+        dof: Literal["shared", "each"] | ArrayLike = "shared",
+        tol: float = 1e-4,
+        reg_covar: float | Literal["auto"] = 1e-6,
+        max_iter: int = 200,
+        n_init: int = 1,
+        shrinkage: float = 0,
+        rank: int = 4,
+        random_state: RandomState = None,
+    ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.dof = dof
@@ -166,7 +183,9 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit the mixture.
 
         Parameters
@@ -260,6 +279,6 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
         return Student(self._gaussians, self.dof_, self._n_learned)
 
     @property
-    def mixture_(self):
+    def mixture_(self) -> Mixture:
         """The density as a mixture of Gaussians of many widths."""
         return self._density.as_gaussians()

@@ -1,14 +1,19 @@
 """The base class of modules that make mixtures, and networks that make centers."""
 
+from __future__ import annotations
+
 import copy
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from skgmje._training._hardware import by_rows
+from skgmje._typing import Array
 from skgmje.gaussian import Mixture
 from skgmje.gaussian._checks import check_layers
 
@@ -38,7 +43,7 @@ class MixtureModule(nn.Module, ABC):
     """
 
     @abstractmethod
-    def forward(self, context=None):
+    def forward(self, context: Array | None = None) -> Mixture:
         """Return the mixture.
 
         Parameters
@@ -53,7 +58,7 @@ class MixtureModule(nn.Module, ABC):
             One mixture, or one per sample of `context`.
         """
 
-    def update(self, batch, random_state):
+    def update(self, batch: Array, random_state: Any) -> Any:
         """Adapt to a batch, after each gradient step, by a rule if there is one.
 
         Parameters
@@ -76,7 +81,13 @@ def _linear(n_in, n_out, random_state, dtype):
     return layer
 
 
-def mlp(sizes, random_state, *, dtype=torch.float32, zero_output=False):
+def mlp(
+    sizes: Sequence[int],
+    random_state: Any,
+    *,
+    dtype: Any = torch.float32,
+    zero_output: bool = False,
+) -> Any:
     r"""Return a multi-layer perceptron with ReLU units and a linear output.
 
     Weights and biases are uniform in :math:`\pm 1/\sqrt{n_{in}}`, torch's own
@@ -231,7 +242,15 @@ class _CenterGenerator(MixtureModule):
     parameters here, learned or not.
     """
 
-    def __init__(self, n_components, variance, *, learn_weights, learn_variance, dtype):
+    def __init__(
+        self,
+        n_components: int,
+        variance: float | Sequence[float] | Literal["auto", "multiscale"],
+        *,
+        learn_weights: bool,
+        learn_variance: bool,
+        dtype: Any,
+    ) -> None:
         super().__init__()
         self.log_weights = nn.Parameter(
             torch.zeros(n_components, dtype=dtype), requires_grad=learn_weights
@@ -241,7 +260,7 @@ class _CenterGenerator(MixtureModule):
         )
 
     @abstractmethod
-    def centers(self):
+    def centers(self) -> Array:
         """Return the centers.
 
         Returns
@@ -250,7 +269,7 @@ class _CenterGenerator(MixtureModule):
             Decoded codes, or images of fresh noise.
         """
 
-    def forward(self, context=None):
+    def forward(self, context: Array | None = None) -> Mixture:
         variances = torch.exp(self.log_variance).expand(len(self.log_weights))
         weights = torch.softmax(self.log_weights, dim=0)
         return Mixture(weights, self.centers(), variances, "spherical")
@@ -307,18 +326,18 @@ class CodeGenerator(_CenterGenerator):
 
     def __init__(
         self,
-        n_components,
-        n_features,
-        variance,
-        random_state,
+        n_components: int,
+        n_features: int,
+        variance: float,
+        random_state: Any,
         *,
-        base=None,
-        code_dim=8,
-        hidden_layer_sizes=(128, 128),
-        learn_weights=False,
-        learn_variance=False,
-        dtype=torch.float32,
-    ):
+        base: Array | None = None,
+        code_dim: int = 8,
+        hidden_layer_sizes: Sequence[int] = (128, 128),
+        learn_weights: bool = False,
+        learn_variance: bool = False,
+        dtype: Any = torch.float32,
+    ) -> None:
         super().__init__(
             n_components,
             variance,
@@ -337,7 +356,7 @@ class CodeGenerator(_CenterGenerator):
         start = torch.zeros(n_features, dtype=dtype) if base is None else base
         self.register_buffer("base", start.clone())
 
-    def centers(self):
+    def centers(self) -> Array:
         return self.base + by_rows(self.network, self.codes)
 
 
@@ -386,17 +405,17 @@ class NoiseGenerator(_CenterGenerator):
 
     def __init__(
         self,
-        n_components,
-        n_features,
-        variance,
-        random_state,
+        n_components: int,
+        n_features: Any,
+        variance: Any,
+        random_state: Any,
         *,
-        network=None,
-        code_dim=8,
-        hidden_layer_sizes=(128, 128),
-        learn_variance=False,
-        dtype=torch.float32,
-    ):
+        network: Any = None,
+        code_dim: int = 8,
+        hidden_layer_sizes: Any = (128, 128),
+        learn_variance: Any = False,
+        dtype: Any = torch.float32,
+    ) -> None:
         super().__init__(
             n_components,
             variance,
@@ -409,7 +428,7 @@ class NoiseGenerator(_CenterGenerator):
         self.code_dim = code_dim
         self.random_state = random_state
 
-    def centers(self):
+    def centers(self) -> Array:
         return draw_centers(
             self.network,
             len(self.log_weights),

@@ -1,14 +1,19 @@
 """A mixture density network as a module."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from skgmje._backend import as_array_of
 from skgmje._training._hardware import by_rows
+from skgmje._typing import Array
 from skgmje.gaussian._checks import check_layers
 from skgmje.gaussian._heads import join_members, n_outputs, perceptrons, split_outputs
 from skgmje.modules._generators import MixtureModule
@@ -77,17 +82,17 @@ class MixtureDensityNetwork(MixtureModule):
 
     def __init__(
         self,
-        n_context,
-        n_targets,
-        random_state,
+        n_context: int,
+        n_targets: int,
+        random_state: Any,
         *,
-        n_members=1,
-        n_components=5,
-        hidden_layer_sizes=(64, 64),
-        covariance_type="full",
-        min_scale=5e-3,
-        dtype=torch.float32,
-    ):
+        n_members: int = 1,
+        n_components: int = 5,
+        hidden_layer_sizes: Sequence[int] = (64, 64),
+        covariance_type: Literal["full", "diag"] = "full",
+        min_scale: float = 5e-3,
+        dtype: Any = torch.float32,
+    ) -> None:
         super().__init__()
         self.n_components = n_components
         self.n_targets = n_targets
@@ -123,7 +128,7 @@ class MixtureDensityNetwork(MixtureModule):
         bias[..., means] += intercept.repeat(times)
         bias[..., scales] += scale.log().repeat(times)
 
-    def heads(self, context, drop=None):
+    def heads(self, context: Array, drop: Callable[..., Any] | None = None) -> Any:
         """Evaluate the perceptrons.
 
         Parameters
@@ -149,10 +154,10 @@ class MixtureDensityNetwork(MixtureModule):
             outputs = perceptrons(*layers, context, drop)
         return split_outputs(outputs, self.n_components, self.n_targets, self.min_scale)
 
-    def forward(self, context):
+    def forward(self, context: Array | None) -> Any:
         return join_members(self.heads(context)).mixture()
 
-    def log_prob(self, context, y):
+    def log_prob(self, context: Array, y: Array) -> Array:
         """Compute the log-density under each member.
 
         Parameters

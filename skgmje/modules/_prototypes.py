@@ -1,11 +1,15 @@
 """Components that are parameters, as a module."""
 
+from __future__ import annotations
+
 import math
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from skgmje._backend import to_numpy
+from skgmje._typing import Array
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.modules._generators import MixtureModule
 
@@ -56,15 +60,15 @@ class Prototypes(MixtureModule):
 
     def __init__(
         self,
-        n_components,
-        n_features,
-        random_state,
+        n_components: int,
+        n_features: int,
+        random_state: Any,
         *,
-        covariance_type="full",
-        scale=1.0,
-        min_scale=1e-3,
-        dtype=torch.float32,
-    ):
+        covariance_type: Literal["full", "tied", "diag", "spherical"] = "full",
+        scale: float = 1.0,
+        min_scale: float = 1e-3,
+        dtype: Any = torch.float32,
+    ) -> None:
         super().__init__()
         size = (n_components, n_features)
         kind = COVARIANCE_TYPES.get(covariance_type)
@@ -89,7 +93,7 @@ class Prototypes(MixtureModule):
 
     @classmethod
     @torch.no_grad()
-    def from_mixture(cls, mixture, **params):
+    def from_mixture(cls, mixture: Mixture, **params: Any) -> Prototypes:
         """Return prototypes that start as a mixture.
 
         Parameters
@@ -128,7 +132,7 @@ class Prototypes(MixtureModule):
             prototypes.lower.copy_(lower)
         return prototypes
 
-    def forward(self, context=None):
+    def forward(self, context: Array | None = None) -> Mixture:
         # Unlike a bound, a sum lets narrow components widen again.
         scales = torch.exp(self.log_scales) + self.min_scale
         kind = COVARIANCE_TYPES[self.covariance_type]

@@ -1,8 +1,13 @@
 """Nodes of a neural gas as centers, labels and a mixture."""
 
+from __future__ import annotations
+
+from typing import Any, Literal
+
 import numpy as np
 
 from skgmje._backend import as_float, as_floats, is_torch, namespace, to_numpy, unit_of
+from skgmje._typing import Array, NDArray
 from skgmje.em import start_mixture
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.gaussian._checks import check_type
@@ -20,7 +25,7 @@ from skgmje.neural_gas._steps import (
 FAR = 1e16
 
 
-def nearest_nodes(nodes, X):
+def nearest_nodes(nodes: Array, X: Array) -> tuple[Array, Array, Array]:
     """Return the two nearest nodes of each sample, and the distance of the first.
 
     Parameters
@@ -81,7 +86,9 @@ def _far_nearest(diff, places):
     return first, second, size * (xp.sqrt(squares) / FAR)
 
 
-def gas_errors(state, X, *, sample_weight=None):
+def gas_errors(
+    state: Any, X: Array, *, sample_weight: NDArray[Any] | None = None
+) -> tuple[float, float]:
     """Compute how far samples are from a gas, and how badly it knows neighbours.
 
     Parameters
@@ -123,17 +130,17 @@ def gas_errors(state, X, *, sample_weight=None):
 
 
 def gas_mixture(
-    state,
-    X,
-    covariance_type="full",
+    state: Any,
+    X: Array,
+    covariance_type: str = "full",
     *,
-    granularity="node",
-    min_hits=5,
-    shrinkage=None,
-    reg_covar=1e-6,
-    sample_weight=None,
-    rank=1,
-):
+    granularity: Literal["node", "cluster", "one"] = "node",
+    min_hits: int = 5,
+    shrinkage: float | None = None,
+    reg_covar: float | NDArray[Any] = 1e-6,
+    sample_weight: Array | None = None,
+    rank: int = 1,
+) -> Mixture:
     r"""Turn a gas into a mixture, by the samples that are nearest to its nodes.
 
     .. math:: \Sigma_k = (S_k + s P) / (N_k + s) + \epsilon I
@@ -211,7 +218,14 @@ def gas_mixture(
     )
 
 
-def gas_labels(state, X, *, granularity="node", min_hits=5, sample_weight=None):
+def gas_labels(
+    state: Any,
+    X: Array,
+    *,
+    granularity: Literal["node", "cluster", "one"] = "node",
+    min_hits: int = 5,
+    sample_weight: Array | None = None,
+) -> Array:
     """Assign samples to the nodes of a gas, or to its connected components.
 
     Parameters

@@ -1,10 +1,13 @@
 """Refinement of the nodes of a neural gas."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skgmje._backend import as_double, as_floats, is_torch, namespace, to_numpy, unit_of
+from skgmje._typing import Array
 from skgmje.neural_gas._state import floating, label_components
 from skgmje.neural_gas._steps import (
     like_nodes,
@@ -29,7 +32,14 @@ TINY = 1e-300
 STEP = 0.25
 
 
-def refine_gas(state, X, *, sample_weight=None, max_age=50, n_rounds=8):
+def refine_gas(
+    state: Any,
+    X: Array,
+    *,
+    sample_weight: Array | None = None,
+    max_age: int = 50,
+    n_rounds: int = 8,
+) -> Any:
     r"""Move the nodes to the means of their samples, and link them by all samples.
 
     Lloyd's passes lower the squared error to the nearest local optimum. Then a few

@@ -1,12 +1,15 @@
 """The state of a growing neural gas and its adaptation to samples."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from skgmje._backend import as_float, is_torch, namespace, to_numpy, unit_of
+from skgmje._typing import Array, NDArray
 from skgmje.neural_gas._steps import Gas, GasRules, check_rules, like_nodes, middle
 
 
@@ -60,7 +63,7 @@ class GasState(NamedTuple):
     n_seen: Any
     n_born: Any
 
-    def to_numpy(self):
+    def to_numpy(self) -> GasState:
         """Return the gas as NumPy arrays.
 
         Returns
@@ -77,7 +80,7 @@ def floating(state):
     return state._replace(**{name: as_float(getattr(state, name)) for name in names})
 
 
-def start_gas(rows):
+def start_gas(rows: Array) -> GasState:
     """Return a gas of two nodes and the edge between them.
 
     Parameters
@@ -122,7 +125,14 @@ def start_gas(rows):
     )
 
 
-def adapt_gas(state, X, *, max_nodes=100, mode="batch", **rules):
+def adapt_gas(
+    state: GasState,
+    X: Array,
+    *,
+    max_nodes: int = 100,
+    mode: Literal["batch", "sequential"] = "batch",
+    **rules: Any,
+) -> GasState:
     r"""Let a gas learn from samples, in their order.
 
     For each sample x the nearest node :math:`w_1` and its neighbours move,
@@ -194,7 +204,7 @@ def adapt_gas(state, X, *, max_nodes=100, mode="batch", **rules):
     return GasState(*gas.parts())
 
 
-def gas_components(state):
+def gas_components(state: GasState) -> NDArray[Any]:
     """Number the connected components of the graph.
 
     Parameters

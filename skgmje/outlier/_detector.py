@@ -1,7 +1,9 @@
 """Outliers by density, and conformal p-values."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin, clone
@@ -13,6 +15,7 @@ from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
 from skgmje._sklearn import Interval, StrOptions, _fit_context, _safe_indexing
 from skgmje._standardize import drop_weightless
+from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import (
     as_array,
     as_given,
@@ -214,6 +217,13 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
     array([0])
     """
 
+    density_: Any
+    marginal_weight_: float
+    offset_: float
+    baseline_: NDArray[Any]
+    n_features_in_: Any
+    feature_names_in_: Any
+
     # Made of the density, and so in no file.
     _derived = ("_marginals",)
 
@@ -230,13 +240,13 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
 
     def __init__(
         self,
-        density=None,
+        density: Any = None,
         *,
-        contamination="auto",
-        marginal_weight=0.75,
-        max_samples=10_000,
-        random_state=None,
-    ):
+        contamination: Literal["auto"] | float = "auto",
+        marginal_weight: float = 0.75,
+        max_samples: int = 10_000,
+        random_state: RandomState = None,
+    ) -> None:
         self.density = density
         self.contamination = contamination
         self.marginal_weight = marginal_weight
@@ -244,7 +254,9 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit the density, and set the threshold.
 
         Parameters
@@ -305,7 +317,7 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
     def _rebuild(self):
         self._marginals = find_marginals(self.density_)
 
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """Compute the score of each sample; the lower, the more of an outlier.
 
         Parameters
@@ -321,7 +333,7 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         """
         return self._each_chunk(self._check_predict(X), self._score)
 
-    def log_density(self, X):
+    def log_density(self, X: ArrayLike) -> NDArray[Any]:
         """Compute the log-density of each sample.
 
         Parameters
@@ -338,7 +350,9 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         """
         return self._each_chunk(self._check_predict(X), self._log_density)
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Compute the mean log-density of the samples, to choose a density by.
 
         Parameters
@@ -359,7 +373,7 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         """
         return mean_score(self.log_density(X), sample_weight)
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> NDArray[Any]:
         """Compute how far above the threshold the score of each sample is.
 
         Parameters
@@ -374,7 +388,7 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         """
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Predict which samples are outliers.
 
         Parameters
@@ -389,7 +403,7 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def explain(self, X):
+    def explain(self, X: ArrayLike) -> NDArray[Any]:
         r"""Compute what each column says about each sample.
 
         .. math:: c_j(x) = \log p_j(x_j) - b_j
@@ -458,8 +472,13 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
 
 
 def conformal_p_values(
-    detector, X_calibration, X, *, randomize=False, random_state=None
-):
+    detector: Any,
+    X_calibration: ArrayLike,
+    X: ArrayLike,
+    *,
+    randomize: bool = False,
+    random_state: RandomState = None,
+) -> NDArray[Any]:
     r"""Compute p-values of the hypothesis that samples are like those of calibration.
 
     .. math:: p(x) = \frac{1 + \#\{i : s_i \le s(x)\}}{m + 1}

@@ -1,6 +1,8 @@
 """A bank of weighted particles, adapted by sequential Monte Carlo."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from skgmje._backend import (
     namespace,
 )
 from skgmje._settings import own_errors
+from skgmje._typing import Array, RandomState
 from skgmje.gaussian import Mixture
 from skgmje.gaussian._pairs import check_variance
 from skgmje.particles._resampling import effective_sample_size, systematic_resampling
@@ -57,7 +60,7 @@ class BankInfo(NamedTuple):
     stretch: float
 
 
-def start_bank(rows):
+def start_bank(rows: Array) -> BankState:
     """Return a bank of equal weights.
 
     Parameters
@@ -84,7 +87,7 @@ def start_bank(rows):
 
 
 @own_errors
-def bank_mixture(state, bandwidth):
+def bank_mixture(state: BankState, bandwidth: float | Array) -> Mixture:
     r"""Return the density of a bank: a kernel around each particle.
 
     .. math:: p(z) = \sum_m W_m N(z; z_m, \Sigma_h)
@@ -125,17 +128,17 @@ def bank_mixture(state, bandwidth):
 
 @own_errors
 def step_bank(
-    state,
-    batch,
-    bandwidth,
+    state: BankState,
+    batch: Array,
+    bandwidth: float | Array,
     *,
-    rate=0.05,
-    ess_threshold=0.5,
-    jitter=0.1,
-    replacement="lowest-weight",
-    max_age=None,
-    random_state=None,
-):
+    rate: float = 0.05,
+    ess_threshold: float = 0.5,
+    jitter: float = 0.1,
+    replacement: Literal["lowest-weight", "oldest"] | None = "lowest-weight",
+    max_age: int | None = None,
+    random_state: RandomState = None,
+) -> tuple[BankState, Any]:
     r"""Let a bank follow a batch.
 
     1. Reweight by responsibilities :math:`\gamma_{im}`, an EM step of the mixing

@@ -1,9 +1,12 @@
 """Effective sample size, and systematic resampling."""
 
+from __future__ import annotations
+
 from skgmje._backend import as_double, as_float, as_generator, is_torch, namespace
+from skgmje._typing import Array, RandomState
 
 
-def effective_sample_size(weights):
+def effective_sample_size(weights: Array) -> Array:
     r"""Count the particles that a weighted sample is worth.
 
     .. math:: \mathrm{ESS} = \Big(\sum_m W_m\Big)^2 \Big/ \sum_m W_m^2
@@ -36,7 +39,9 @@ def effective_sample_size(weights):
     return xp.sum(weights, axis=-1) ** 2 / xp.sum(weights**2, axis=-1)
 
 
-def systematic_resampling(weights, n_samples, random_state=None):
+def systematic_resampling(
+    weights: Array, n_samples: int, random_state: RandomState = None
+) -> Array:
     r"""Draw indices from equally likely strata, all with the same offset.
 
     .. math:: i_j = F^{-1}((j + u) / n), \quad u \sim U(0, 1)

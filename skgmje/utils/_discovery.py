@@ -1,8 +1,11 @@
 """Lists of what is public, for tests and documentation."""
 
+from __future__ import annotations
+
 import importlib
 import inspect
 import pkgutil
+from typing import Any
 
 from sklearn.base import BaseEstimator
 
@@ -25,7 +28,7 @@ def public_objects():
     return objects
 
 
-def all_estimators():
+def all_estimators() -> list[Any]:
     """List every public estimator.
 
     An estimator is a concrete class with a method ``fit`` that extends scikit-learn's
@@ -52,7 +55,7 @@ def all_estimators():
     )
 
 
-def all_functions():
+def all_functions() -> list[Any]:
     """List every public function.
 
     Returns

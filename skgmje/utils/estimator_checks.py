@@ -1,8 +1,11 @@
 """Checks of density estimators, which scikit-learn does not have."""
 
+from __future__ import annotations
+
 import inspect
 import warnings
 from functools import cached_property
+from typing import Any, Literal
 from unittest import SkipTest
 
 import numpy as np
@@ -262,7 +265,12 @@ CHECKS = {
 }
 
 
-def check_density_estimator(estimator, *, expected_failed_checks=None, on_fail="raise"):
+def check_density_estimator(
+    estimator: Any,
+    *,
+    expected_failed_checks: dict[str, Any] | None = None,
+    on_fail: Literal["raise"] | None = "raise",
+) -> list[dict[str, Any]]:
     r"""Check that an estimator of a density is one.
 
     :func:`sklearn.utils.estimator_checks.check_estimator` has no group of checks for

@@ -1,0 +1,30 @@
+"""Names of types in signatures."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+else:
+    Self = Any
+
+# What decorators take and return.
+Function = TypeVar("Function", bound=Callable[..., Any])
+Class = TypeVar("Class", bound=type)
+
+# A NumPy array or a torch tensor: what is returned is what was given.
+Array = Any
+RandomState = int | np.random.RandomState | np.random.Generator | None
+
+__all__ = [
+    "Array",
+    "ArrayLike",
+    "Class",
+    "Function",
+    "NDArray",
+    "RandomState",
+    "Self",
+]
