@@ -193,7 +193,7 @@ class Library:
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
     def _imported(self, path):
-        for node in ast.walk(self.trees[path]):
+        for node in _run(self.trees[path]):
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     full = f"{node.module}.{alias.name}"
@@ -276,6 +276,16 @@ class Library:
             ]
             found += hits
         return found
+
+
+def _run(tree):
+    """Yield all nodes but those that only type checkers read."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from (each for part in node.orelse for each in ast.walk(part))
+        else:
+            yield node
+            yield from _run(node)
 
 
 def _simple_statements(tree):

@@ -29,9 +29,12 @@ class EstimatorMixin(CallbackSupportMixin):
     depends on settings of the process.
     """
 
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
     _doc_link_module = "skgmje"
     _doc_link_template = (
-        "https://skgmje.readthedocs.io/en/stable/generated/"
+        "https://example.org/skgmje/doc/generated/"
         "{estimator_module}.{estimator_name}.html"
     )
 

@@ -1,7 +1,7 @@
 """Names of types in signatures."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,8 @@ Class = TypeVar("Class", bound=type)
 
 # A NumPy array or a torch tensor: what is returned is what was given.
 Array = Any
+# What a NaN means.
+Missing = Literal["raise", "marginal"]
 RandomState = int | np.random.RandomState | np.random.Generator | None
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "ArrayLike",
     "Class",
     "Function",
+    "Missing",
     "NDArray",
     "RandomState",
     "Self",

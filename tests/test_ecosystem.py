@@ -281,7 +281,7 @@ def test_each_part_of_a_transformed_density_says_if_it_wants_weights(asks):
 @pytest.mark.parametrize("name", CLASSES)
 def test_picture_links_to_the_reference(name):
     module = CLASSES[name].__module__.split("._")[0]
-    page = f"https://skgmje.readthedocs.io/en/stable/generated/{module}.{name}.html"
+    page = f"https://example.org/skgmje/doc/generated/{module}.{name}.html"
     for estimator in (make(name), fit(name, np.asarray)):
         assert estimator._get_doc_link() == page
         assert page in estimator._repr_html_()

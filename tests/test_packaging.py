@@ -44,6 +44,11 @@ def test_links_of_readme_are_absolute_and_lead_to_files_of_ours():
             assert link.startswith("https://arxiv.org/"), link
 
 
+def test_links_of_estimators_lead_to_the_documentation():
+    link = skgmje.GaussianMixture._doc_link_template
+    assert link.startswith(f"{project_urls()['Documentation']}/generated/")
+
+
 def test_citation_has_the_version_and_the_addresses_of_the_project():
     lines = (ROOT / "CITATION.cff").read_text().splitlines()
     said = dict(line.split(": ", 1) for line in lines if re.match(r"[\w-]+: ", line))

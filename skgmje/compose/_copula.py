@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from skgmje._typing import NDArray, RandomState
+from skgmje._typing import RandomState
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._transformed import TransformedDensity
 from skgmje.mixture._gaussian_mixture import GaussianMixture
@@ -95,8 +95,6 @@ class GaussianMixtureCopula(TransformedDensity):
     bounds_: list[Any]
     image_mass_: float
     image_mass_error_: float
-    n_features_in_: int
-    feature_names_in_: NDArray[Any]
 
     _parameter_constraints: dict = {
         "density": "no_validation",

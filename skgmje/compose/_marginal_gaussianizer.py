@@ -457,8 +457,6 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
 
     columns_: list[Any]
     bounds_: list[Any]
-    n_features_in_: int
-    feature_names_in_: NDArray[Any]
 
     _parameter_constraints: dict = {"bounds": [list, tuple, Mapping, np.ndarray, None]}
 

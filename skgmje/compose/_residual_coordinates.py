@@ -213,8 +213,6 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
     removed_: list[int]
     gains_: NDArray[Any]
     residuals_: NDArray[Any]
-    n_features_in_: Any
-    feature_names_in_: Any
 
     _parameter_constraints: dict = {
         "max_columns": [Interval(Integral, 0, None, closed="left")],

@@ -262,8 +262,6 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     density_: Any
     image_mass_: float
     image_mass_error_: float
-    n_features_in_: int
-    feature_names_in_: NDArray[Any]
 
     _parameter_constraints: dict = {
         "transformer": "no_validation",

@@ -138,8 +138,6 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
     cv_results_: dict[str, Any] | None
     loss_curve_: NDArray[Any] | None
     n_iter_: int
-    n_features_in_: Any
-    feature_names_in_: Any
 
     _parameter_constraints: dict = {
         "source": [StrOptions(set(SOURCES)), *KINDS, GaussianMixture, list, callable],

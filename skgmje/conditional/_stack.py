@@ -16,7 +16,7 @@ from skgmje._callbacks import FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import Interval, StrOptions, _fit_context, _safe_indexing
 from skgmje._standardize import Standardization
-from skgmje._typing import ArrayLike, NDArray, RandomState, Self
+from skgmje._typing import ArrayLike, RandomState, Self
 from skgmje._validation import as_given, tie_shares
 from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._members import Samples
@@ -209,8 +209,6 @@ class StackingConditionalDensity(
     best_steps_: dict[str, Any]
     fit_times_: dict[str, Any]
     n_iter_: int
-    n_features_in_: int
-    feature_names_in_: NDArray[Any]
 
     _parameter_constraints: dict = {
         "estimators": [list, tuple, None],

@@ -361,17 +361,15 @@ def expectation_maximization(
 
     .. math:: \Sigma_k = (S_k + s T_k) / (N_k + s) + \epsilon I,
 
-    which is maximum likelihood for s = 0 and a tied covariance for s without
-    bound. Annealing raises the joint densities to a power below one in the
-    first iterations, which lets components move through each other.
+    which is maximum likelihood for s = 0 and tied for infinite s. Annealing
+    begins with a power below one of joint densities: components pass each other.
 
     Parameters
     ----------
     X : array of shape (n_samples, n_features), or RowBlocks
         Samples; NaN means missing: a component, or a feature, that sees no value keeps
-        what `start` says of it. The E-step over a torch tensor runs on its
-        device, in double precision, without missing entries; that over
-        :class:`RowBlocks`, which have their own weights, where the blocks are.
+        what `start` says of it. Over a torch tensor E-steps run on its device, in
+        double precision, without NaN; over blocks, which have own weights, where they are.
 
     start : Mixture
         Where to begin. The result holds NumPy arrays.
@@ -380,7 +378,7 @@ def expectation_maximization(
         Weights of the rows.
 
     shrinkage : float, default=0.0
-        Pseudo-count s of the target, in rows.
+        Pseudo-count s of the target, in samples.
 
     shrinkage_target : {'pooled', 'neighbors'}, default='pooled'
         The pooled within-covariance, or that of the nearest components.

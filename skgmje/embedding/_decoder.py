@@ -194,8 +194,6 @@ class KernelDecoder(NetworkTransformer):
     effective_samples_: float
     loss_curve_: NDArray[Any]
     n_iter_: int
-    n_features_in_: int
-    feature_names_in_: NDArray[Any]
 
     _parameter_constraints: dict = {
         "code_dim": [Interval(Integral, 1, None, closed="left")],

@@ -233,7 +233,6 @@ class GMJEEmbedder(Embedder):
     information_: NDArray[Any]
     n_iter_: int
     image_shape_: tuple[int, ...] | None
-    n_features_in_: int
 
     _parameter_constraints: dict = {
         **PARAMETER_CONSTRAINTS,

@@ -225,8 +225,6 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
     cv_results_: dict[str, Any]
     tie_share_: NDArray[Any]
     dequantized_columns_: list[int]
-    n_features_in_: Any
-    feature_names_in_: Any
 
     _parameter_constraints: dict = {
         "estimators": [list, tuple, None],

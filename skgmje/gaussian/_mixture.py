@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from skgmje._backend import is_torch, logsumexp, namespace, to_numpy
 from skgmje._settings import settle
-from skgmje._typing import Array, ArrayLike, RandomState
+from skgmje._typing import Array, ArrayLike, Missing, RandomState
 from skgmje.gaussian import _density
 from skgmje.gaussian._checks import (
     check_parameters,
@@ -68,14 +68,11 @@ class Mixture(InnerProducts):
     broadcast. Arrays that all mixtures share may leave the leading axis out.
     ``mixture[i]`` is the mixture of sample i.
 
-    A mixture owns its NumPy arrays, which are read-only: writing into them raises
-    ValueError, and whoever changes the arrays he gave changes no mixture. For other
-    parameters make another mixture, or copy the arrays. Tensors are not copied, so
-    that gradients flow through them, and cannot be locked: nothing may write into
-    them while the mixture is used.
+    NumPy arrays are copied and read-only: writing into them raises ValueError. Tensors
+    are not copied, so that gradients flow through them; nothing may write into them
+    while the mixture is used.
 
-    Values are checked at once for arrays in main memory that record no gradient;
-    shapes are checked always.
+    Shapes are checked, and values of arrays in main memory without a gradient.
 
     Parameters
     ----------
@@ -112,12 +109,8 @@ class Mixture(InnerProducts):
     --------
     >>> import numpy as np
     >>> from skgmje.gaussian import Mixture
-    >>> mixture = Mixture(
-    ...     weights=[0.5, 0.5],
-    ...     means=[[-1.0, -1.0], [1.0, 1.0]],
-    ...     covariances=[0.5, 0.5],
-    ...     covariance_type="spherical",
-    ... )
+    >>> means = [[-1.0, -1.0], [1.0, 1.0]]
+    >>> mixture = Mixture([0.5, 0.5], means, [0.5, 0.5], "spherical")
     >>> mixture
     Mixture(n_components=2, n_features=2, covariance_type='spherical')
     >>> mixture.log_prob([[1.0, 1.0], [0.0, 0.0]]).round(2)
@@ -155,9 +148,8 @@ class Mixture(InnerProducts):
         """Return the mixture of one sample, or those of some, by the leading axis."""
         if self.means.ndim == 2 or isinstance(samples, tuple):
             raise TypeError(
-                f"{self!r} cannot be indexed by {samples!r}. Of several mixtures, one "
-                "for each sample, mixture[i] is that of sample i, and mixture[i:j] are "
-                "those of some; what is one mixture has no samples."
+                f"{self!r} cannot be indexed by {samples!r}: of several mixtures, one "
+                "for each sample, mixture[i] is that of sample i; one has no samples."
             )
         arrays = self.weights, self.means, self.covariances
         parts = (map_arrays(lambda array: array[samples], array) for array in arrays)
@@ -209,16 +201,13 @@ class Mixture(InnerProducts):
         Returns
         -------
         mixture : Mixture
-            Without gradients, in main memory; itself if it holds NumPy arrays.
+            Without gradients; itself if it holds NumPy arrays.
         """
         if not is_torch(self.means):
             return self
-        return Mixture(
-            to_numpy(self.weights),
-            to_numpy(self.means),
-            map_arrays(to_numpy, self.covariances),
-            self.covariance_type,
-        )
+        arrays = self.weights, self.means, self.covariances
+        parts = (map_arrays(to_numpy, array) for array in arrays)
+        return Mixture(*parts, self.covariance_type)
 
     def to_torch(self) -> Any:
         """Return the mixture as a distribution of torch.
@@ -226,8 +215,7 @@ class Mixture(InnerProducts):
         Returns
         -------
         distribution : torch.distributions.MixtureSameFamily
-            Over vectors; tensors keep their gradients. :func:`skgmje.as_mixture` is
-            the way back.
+            With the gradients of tensors. :func:`skgmje.as_mixture` is the way back.
         """
         return to_torch(self)
 
@@ -333,9 +321,7 @@ class Mixture(InnerProducts):
         rank = kind.rank(self.covariances)
         return kind.n_parameters(k, d, rank) + k * d + k - 1
 
-    def log_prob(
-        self, X: Array, missing: Literal["raise", "marginal"] = "raise"
-    ) -> Array:
+    def log_prob(self, X: Array, missing: Missing = "raise") -> Array:
         r"""Compute the log-density :math:`\log p(x)`, in nats.
 
         Parameters
@@ -361,9 +347,7 @@ class Mixture(InnerProducts):
         joint = score_rows(self, X, missing, joint_log_prob, nothing)
         return logsumexp(joint, axis=-1)
 
-    def component_log_prob(
-        self, X: Array, missing: Literal["raise", "marginal"] = "raise"
-    ) -> Array:
+    def component_log_prob(self, X: Array, missing: Missing = "raise") -> Array:
         r"""Compute :math:`\log N(x; \mu_k, \Sigma_k)`, without the weights.
 
         Parameters
@@ -385,9 +369,7 @@ class Mixture(InnerProducts):
             return score_plain(self, X, missing, score, nothing, kernel=kernel)
         return score_rows(self, X, missing, component_log_prob, nothing)
 
-    def responsibilities(
-        self, X: Array, missing: Literal["raise", "marginal"] = "raise"
-    ) -> Array:
+    def responsibilities(self, X: Array, missing: Missing = "raise") -> Array:
         r"""Compute the posterior weights :math:`w_k N_k(x) / p(x)`.
 
         Parameters

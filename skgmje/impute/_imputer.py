@@ -129,8 +129,6 @@ class MixtureImputer(
     density_: Any
     mixture_: Any
     indicator_features_: NDArray[Any]
-    n_features_in_: int
-    feature_names_in_: NDArray[Any]
 
     _parameter_constraints: dict = {
         "density": "no_validation",

@@ -77,6 +77,11 @@ class MixtureDensityMixin(DensityEstimatorMixin):
     A subclass that takes NaN as missing overrides ``_missing``.
     """
 
+    weights_: NDArray[Any]
+    means_: NDArray[Any]
+    covariances_: NDArray[Any] | tuple[NDArray[Any], ...]
+    covariance_type_: str
+
     _missing = "raise"
 
     def _check_predict(self, X):

@@ -155,13 +155,10 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
     classes_: NDArray[Any]
     component_classes_: NDArray[Any]
     unlabelled_weight_: float
-    mixture_: Any
     converged_: bool
     n_iter_: int
     lower_bounds_: list[float]
     cv_results_: dict[str, Any]
-    n_features_in_: Any
-    feature_names_in_: Any
 
     _parameter_constraints: dict = {
         "n_components_per_class": [

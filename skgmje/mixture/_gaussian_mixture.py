@@ -53,7 +53,6 @@ from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import (
     MixtureDensityMixin,
-    check_goes_on,
     mixture_attributes,
 )
 from skgmje.mixture._criteria import search
@@ -69,7 +68,12 @@ from skgmje.mixture._fit_rows import (
     fit_rows,
     regularisation,
 )
-from skgmje.mixture._given_start import given_start, override
+from skgmje.mixture._given_start import (
+    check_search,
+    given_start,
+    last_solution,
+    override,
+)
 from skgmje.mixture._settled import warn_about
 
 
@@ -272,15 +276,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     array([ True])
     """
 
-    weights_: NDArray[Any]
-    means_: NDArray[Any]
-    covariances_: NDArray[Any] | tuple[NDArray[Any], ...]
-    covariance_type_: str
     model_: str
     shrinkage_: float
-    precisions_cholesky_: NDArray[Any] | tuple[NDArray[Any], ...]
-    precisions_: NDArray[Any]
-    mixture_: Mixture
     background_weight_: float
     background_box_: NDArray[Any]
     converged_: bool
@@ -288,8 +285,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     lower_bound_: float
     lower_bounds_: list[float]
     cv_results_: dict[str, Any]
-    n_features_in_: int
-    feature_names_in_: NDArray[Any]
 
     _parameter_constraints: dict = {
         "n_components": [
@@ -413,7 +408,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             if noise is not None:
                 check_takes_noise(self, X, automatic)
             if judged:
-                self._check_search()
+                check_search(self)
             random_state = check_random_state(self.random_state)
             reg_covar = regularisation(self.reg_covar, X, weight)
             size = 1 if self.n_components == "auto" else self.n_components
@@ -496,21 +491,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
-    def _check_search(self):
-        """Raise where a search by a criterion has no use for what is given."""
-        names = "weights_init", "means_init", "precisions_init"
-        unused = [name for name in names if getattr(self, name) is not None]
-        if self.init_params not in ("auto", "kmeans"):
-            unused.append(f"init_params={self.init_params!r}")
-        unused = [] if self._goes_on() else unused
-        unused += ["background=True"] if self.background else []
-        if unused:
-            raise ValueError(
-                f"{unused[0]} does not go with criterion={self.criterion!r}, which "
-                "has starts of its own, of components only. Set criterion='held-out', "
-                "or nothing to 'auto', or leave it out."
-            )
-
     def _search(self, X, **settings):
         """Choose settings by the criterion."""
         how = {"criterion": self.criterion, "n_jobs": self.n_jobs}
@@ -546,7 +526,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         X, weight = part
         if self._goes_on():
             words = "warm_start=True", "set warm_start=False"
-            return self._last_solution(*words, X.shape[1], *selection[:2])
+            return last_solution(self, *words, X.shape[1], *selection[:2])
         first = {"shrinkage": selection.shrinkage, **first}
         shape = selection.n_components, X.shape[1]
         given = self._given_start(selection.covariance_type, shape)
@@ -598,31 +578,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 return name
         # By hand, as scikit-learn allows.
         return mixture.covariance_type
-
-    def _last_solution(self, call, remedy, n_features, size=None, kind=None):
-        """Return the mixture to go on from, if it is of the settings asked for."""
-        mixture = self._gaussians
-        own = mixture.n_components, self._model(mixture)
-        # Components that have died count; by hand there may be no fit before.
-        n_components, covariance_type = vars(self).get("_asked", own)
-        rank = COVARIANCE_TYPES[mixture.covariance_type].rank(mixture.covariances)
-        kind = self.covariance_type if kind is None else kind
-        if model_name(kind) == model_name(covariance_type):
-            kind = covariance_type
-        known = {
-            "n_components": n_components,
-            "covariance_type": covariance_type,
-            "n_features": mixture.n_features,
-            "rank": rank,
-        }
-        asked = {
-            "n_components": self.n_components if size is None else size,
-            "covariance_type": kind,
-            "n_features": n_features,
-            "rank": rank and min(self.rank, n_features),
-        }
-        check_goes_on(call, known, asked, remedy)
-        return mixture
 
     def _last_bound(self):
         """Return the last lower bound, if it is one of what is maximized now."""
@@ -807,7 +762,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 self._adopt(self.mixture_)
             X, weight, noise = fit_rows(self, X, sample_weight, noise, reset=False)
             words = "partial_fit", "call fit, which begins anew"
-            mixture, kind = self._last_solution(*words, X.shape[1]), self._kind()
+            mixture, kind = last_solution(self, *words, X.shape[1]), self._kind()
             reg_covar, added = self._added(X, weight)
             samples, kernel = begin(X, mixture, weight, added, noise)
             stats = fresh = e_step(kernel, samples)

@@ -1,11 +1,12 @@
-"""Starts that are given: weights, means and precisions, checked."""
+"""Starts that are given: weights, means and precisions, or the last solution."""
 
 import numpy as np
 
 from skgmje._backend import from_tensor
-from skgmje.em._covariance_models import layout_of
+from skgmje.em._covariance_models import layout_of, model_name
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
+from skgmje.mixture._base import check_goes_on
 
 
 def given_start(weights, means, precisions, covariance_type, shape):
@@ -88,3 +89,45 @@ def override(start, given, shape):
         )
     own = {name: getattr(start, name) for name in ("weights", "means", "covariances")}
     return Mixture(**{**own, **given}, covariance_type=start.covariance_type)
+
+
+def check_search(estimator):
+    """Raise where a search by a criterion has no use for what is given."""
+    names = "weights_init", "means_init", "precisions_init"
+    unused = [name for name in names if getattr(estimator, name) is not None]
+    if estimator.init_params not in ("auto", "kmeans"):
+        unused.append(f"init_params={estimator.init_params!r}")
+    unused = [] if estimator._goes_on() else unused
+    unused += ["background=True"] if estimator.background else []
+    if unused:
+        raise ValueError(
+            f"{unused[0]} does not go with criterion={estimator.criterion!r}, which "
+            "has starts of its own, of components only. Set criterion='held-out', "
+            "or nothing to 'auto', or leave it out."
+        )
+
+
+def last_solution(estimator, call, remedy, n_features, size=None, kind=None):
+    """Return the mixture to go on from, if it is of the settings asked for."""
+    mixture = estimator._gaussians
+    own = mixture.n_components, estimator._model(mixture)
+    # Components that have died count; by hand there may be no fit before.
+    n_components, covariance_type = vars(estimator).get("_asked", own)
+    rank = COVARIANCE_TYPES[mixture.covariance_type].rank(mixture.covariances)
+    kind = estimator.covariance_type if kind is None else kind
+    if model_name(kind) == model_name(covariance_type):
+        kind = covariance_type
+    known = {
+        "n_components": n_components,
+        "covariance_type": covariance_type,
+        "n_features": mixture.n_features,
+        "rank": rank,
+    }
+    asked = {
+        "n_components": estimator.n_components if size is None else size,
+        "covariance_type": kind,
+        "n_features": n_features,
+        "rank": rank and min(estimator.rank, n_features),
+    }
+    check_goes_on(call, known, asked, remedy)
+    return mixture

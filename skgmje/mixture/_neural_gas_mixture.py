@@ -230,8 +230,6 @@ class GrowingNeuralGasMixture(
     n_iter_: int
     lower_bound_: float
     cv_results_: dict[str, Any]
-    n_features_in_: Any
-    feature_names_in_: Any
 
     _parameter_constraints: dict = {
         "max_nodes": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],

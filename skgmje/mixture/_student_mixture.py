@@ -128,15 +128,10 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
     True
     """
 
-    weights_: NDArray[Any]
-    means_: NDArray[Any]
-    covariances_: NDArray[Any] | tuple[NDArray[Any], ...]
     dof_: NDArray[Any]
     converged_: bool
     n_iter_: int
     lower_bounds_: list[float]
-    n_features_in_: Any
-    feature_names_in_: Any
 
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],

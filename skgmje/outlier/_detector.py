@@ -221,8 +221,6 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
     marginal_weight_: float
     offset_: float
     baseline_: NDArray[Any]
-    n_features_in_: Any
-    feature_names_in_: Any
 
     # Made of the density, and so in no file.
     _derived = ("_marginals",)
