@@ -369,7 +369,7 @@ def expectation_maximization(
     X : array of shape (n_samples, n_features), or RowBlocks
         Samples; NaN means missing: a component, or a feature, that sees no value keeps
         what `start` says of it. Over a torch tensor E-steps run on its device, in
-        double precision, without NaN; over blocks, which have own weights, where they are.
+        double precision, without NaN; over blocks, which have weights, where they are.
 
     start : Mixture
         Where to begin. The result holds NumPy arrays.
