@@ -16,6 +16,9 @@ import torch
 
 torch.set_num_threads(1)
 
+# What other processes run, or mypy reads.
+collect_ignore = ["training/fake_device.py", "typed_script.py"]
+
 # The same examples in every run; a slow machine is no failure.
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("house")

@@ -156,6 +156,7 @@ CALLS = {
     "skgmje.em.block_stats": lambda g: em_steps.block_stats(
         mixture(), g.rows(), center=[1, 2], sample_weight=g.weights(24)
     ),
+    "skgmje.embedding.sigreg_term": lambda g: embedding.sigreg_term(g.rows()),
     "skgmje.particles.effective_sample_size": lambda g: particles.effective_sample_size(
         g.weights(7)
     ),
