@@ -183,7 +183,7 @@ def _check_spread(X, weights, size, scatter):
         rows, scatter, size = map(to_numpy, (X, scatter, size))
         # In units of the deviations, none where rounding of a mean looks like one.
         scales = np.sqrt(np.diagonal(scatter, axis1=-2, axis2=-1))
-        least = 8 * np.spacing(np.abs(rows).max(axis=-2))
+        least = 8 * np.spacing(np.abs(rows).max(axis=-2)) + np.finfo(rows.dtype).tiny
         inverse = np.where(scales > least, 1 / np.maximum(scales, least), 0.0)
         unit = scatter * inverse[..., :, None] * inverse[..., None, :]
         tolerance = 16 * d * np.finfo(unit.dtype).eps

@@ -229,6 +229,7 @@ def test_kernels_of_samples_are_those_of_scipy(rng, xp):
             "1 samples of positive weight",
         ),
         (lambda: Mixture.from_samples(np.full((9, 2), 0.1)), "no constant feature"),
+        (lambda: Mixture.from_samples(np.zeros((9, 2), "f4")), "no constant feature"),
         (lambda: Mixture.from_samples([[0.0, 1.0], [3.0, 2.0]]), "2 samples of"),
         (lambda: Mixture.from_samples(np.arange(9.0)[:, None] * [1, 0.7]), "combin"),
         (lambda: Mixture.from_samples([[np.nan], [2.0]]), "X has NaN"),
