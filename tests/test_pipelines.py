@@ -66,6 +66,7 @@ DISPLAYS = {
     "DensityDisplay": GaussianMixture(2, random_state=0),
     "CalibrationDisplay": CONDITIONAL,
     "ConditionalDensityDisplay": CONDITIONAL,
+    "RegionDisplay": CONDITIONAL,
     "ClassificationDisplay": GaussianMixture(2, random_state=0),
     "SelectionDisplay": GaussianMixture(
         "auto", covariance_type="diag", criterion="bic", random_state=0
@@ -94,7 +95,7 @@ def draw(name, estimator, X):
     display = getattr(inspection, name)
     if name in ("LossCurveDisplay", "SelectionDisplay"):
         return display.from_estimator(estimator)
-    if "Calibration" in name or "Conditional" in name:
+    if any(word in name for word in ("Calibration", "Conditional", "Region")):
         return display.from_estimator(estimator, X, X[:, 0])
     return display.from_estimator(estimator, X)
 
