@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.neighbors import KernelDensity
@@ -14,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgmje.gaussian._checks import check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, widen
+from skgmje.gaussian._covariance_type import map_arrays
 from skgmje.gaussian._mixture import Mixture
 
 
@@ -47,9 +49,10 @@ def as_mixture(density: Any) -> Mixture:
         `GaussianMixture`, `BayesianGaussianMixture` (with its expected
         parameters plugged in; its own ``score_samples`` differs by a term of
         the posterior's width) or `KernelDensity` with ``kernel="gaussian"``
-        (one component for each stored sample), torch's ``MixtureSameFamily`` of
-        normal distributions, and the mixtures of the packages gmr and TorchGMM. Also
-        a search that has found one of these, and a pipeline of this one step.
+        (one component for each stored sample), torch's normal distributions and
+        ``MixtureSameFamily`` of these, those of the package gmr, and the mixtures of
+        TorchGMM. Also a search that has found one of these, and a pipeline of this
+        one step.
 
     Returns
     -------
@@ -101,6 +104,8 @@ def as_mixtures(density):
         return _kernel_density_mixture(density)
     for names, read in READERS.items():
         if all(hasattr(density, name) for name in names):
+            if getattr(density, names[0]) is None:
+                raise NotFittedError(f"{density!r} has no {names[0]} yet. Fit it.")
             return read(density)
     # Of the class first: a property may raise what says why there is none.
     known = hasattr(type(density), "mixture_") or hasattr(density, "mixture_")
@@ -108,32 +113,46 @@ def as_mixtures(density):
         return density.mixture_
     raise TypeError(
         f"{density!r} is not one Gaussian mixture. Pass a Mixture, a fitted "
-        "GaussianMixture, BayesianGaussianMixture, KernelDensity(kernel='gaussian') "
-        "or a fitted skgmje estimator that has the attribute mixture_. Of a pipeline "
-        "with transformers pass the last step, a mixture of transformed samples."
+        "GaussianMixture, BayesianGaussianMixture, KernelDensity(kernel='gaussian'), "
+        "a normal distribution or mixture of torch, gmr or TorchGMM, or a fitted "
+        "skgmje estimator that has the attribute mixture_. Of a pipeline with "
+        "transformers pass the last step, a mixture of transformed samples."
     )
 
 
 def _torch_mixture(density):
-    """Return the mixture that a MixtureSameFamily of normal distributions is."""
+    """Return the mixture that a normal distribution of torch, or one of them, is."""
     from torch import distributions
 
-    weights, parts = density.mixture_distribution.probs, density.component_distribution
+    if isinstance(density, distributions.MixtureSameFamily):
+        weights = density.mixture_distribution.probs
+        return Mixture(weights, *_torch_arrays(density.component_distribution))
+    means, covariances, kind = _torch_arrays(density)
+    axis = means.ndim - 1
+    covariances = map_arrays(lambda array: array.unsqueeze(axis), covariances)
+    means = means.unsqueeze(axis)
+    return Mixture(means.new_ones(means.shape[:-1]), means, covariances, kind)
+
+
+def _torch_arrays(parts):
+    """Return means and covariances of normal distributions, and the type."""
+    from torch import distributions
+
     if isinstance(parts, distributions.LowRankMultivariateNormal):
-        pair = parts.cov_factor, parts.cov_diag
-        return Mixture(weights, parts.loc, pair, "low-rank")
+        return parts.loc, (parts.cov_factor, parts.cov_diag), "low-rank"
     if isinstance(parts, distributions.MultivariateNormal):
-        return Mixture(weights, parts.loc, parts.covariance_matrix, "full")
-    base = getattr(parts, "base_dist", parts)
-    n_axes = len(parts.event_shape)
+        return parts.loc, parts.covariance_matrix, "full"
+    # A transformed normal distribution has a base as well, and is not normal.
+    is_plain = not isinstance(parts, distributions.Independent)
+    base, n_axes = parts if is_plain else parts.base_dist, len(parts.event_shape)
     if not isinstance(base, distributions.Normal) or n_axes > 1:
         raise TypeError(
-            f"{density!r} is no mixture of normal distributions of vectors. Its "
-            "components must be Normal, Independent(Normal, 1), MultivariateNormal or "
+            f"{parts!r} is no normal distribution of vectors. It, or components, "
+            "must be Normal, Independent(Normal, 1), MultivariateNormal or "
             "LowRankMultivariateNormal."
         )
     means, scales = (a if n_axes else a[..., None] for a in (base.loc, base.scale))
-    return Mixture(weights, means, scales**2, "diag")
+    return means, scales**2, "diag"
 
 
 def _torchgmm_mixture(density):
@@ -145,9 +164,12 @@ def _torchgmm_mixture(density):
 
 # Mixtures of others, known by their attributes: none of these packages is imported.
 READERS = {
-    ("mixture_distribution", "component_distribution"): _torch_mixture,
+    ("event_shape", "batch_shape", "log_prob"): _torch_mixture,
     ("priors", "means", "covariances"): lambda gmm: Mixture(
         gmm.priors, gmm.means, gmm.covariances
+    ),
+    ("mean", "covariance", "to_probability_density"): lambda mvn: Mixture(
+        [1.0], mvn.mean[None], mvn.covariance[None]
     ),
     ("component_probs", "precisions_cholesky"): _torchgmm_mixture,
     ("model_", "covariance_type", "trainer"): _torchgmm_mixture,

@@ -95,7 +95,7 @@ def draw(name, estimator, X):
     display = getattr(inspection, name)
     if name in ("LossCurveDisplay", "SelectionDisplay"):
         return display.from_estimator(estimator)
-    if isinstance(DISPLAYS[name], ConditionalMixtureDensity):
+    if any(word in name for word in ("Calibration", "Conditional", "Region")):
         return display.from_estimator(estimator, X, X[:, 0])
     return display.from_estimator(estimator, X)
 

@@ -50,16 +50,44 @@ class EachQuantile(RegressorMixin, BaseEstimator):
 
 def _level_name(regressor):
     """Return the parameter that is the level of one quantile, or None."""
-    params = regressor.get_params()
-    loss = "quantile" if isinstance(regressor, QuantileRegressor) else "loss"
-    if loss == "loss" and params.get("loss") != "quantile":
+    last, prefix = _innermost(regressor)
+    params = last.get_params(deep=False)
+    if not isinstance(last, QuantileRegressor) and params.get("loss") != "quantile":
         return None
-    return "quantile" if "quantile" in params else "alpha"
+    return prefix + ("quantile" if "quantile" in params else "alpha")
+
+
+def _innermost(regressor):
+    """Return what pipelines and searches end in, and the prefix of its parameters."""
+    parts = []
+    if isinstance(regressor, Pipeline):
+        parts = regressor.steps[-1:]
+    elif isinstance(regressor, BaseEstimator):
+        params = regressor.get_params(deep=False)
+        parts = [(n, params.get(n)) for n in ("estimator", "regressor")]
+        parts = [(n, part) for n, part in parts if isinstance(part, BaseEstimator)]
+    if not parts:
+        return regressor, ""
+    last, prefix = _innermost(parts[0][1])
+    return last, f"{parts[0][0]}__{prefix}"
+
+
+def _check_shape(name, values, *wanted):
+    """Raise unless an answer has a row for each sample."""
+    if values.shape != wanted:
+        raise ValueError(
+            f"{name} returned an array of shape {values.shape}; expected {wanted}, a "
+            "row for each sample."
+        )
 
 
 def _of_bars(regressor, X):
     """Return levels and quantiles of bars, within which the density is constant."""
     edges, bars = map(np.asarray, regressor.predict_bars(X))
+    n, n_bars = X.shape[0], bars.shape[-1:]
+    _check_shape("predict_bars", bars, n, *n_bars)
+    if edges.ndim > 1:
+        _check_shape("predict_bars", edges, n, n_bars[0] + 1)
     parts = Mixture.from_histogram(edges, bars)  # which checks them
     upper = np.cumsum(parts.weights, axis=-1)
     edges = np.broadcast_to(edges, (len(bars), edges.shape[-1]))
@@ -90,12 +118,13 @@ ANSWERS = {
 
 def is_member(value):
     """Return whether a value is a regressor, or can be asked for a distribution."""
-    last = value
-    while isinstance(last, Pipeline):
-        last = last[-1]
     # Not all of these have tags, and scikit-learn raises for what has none.
-    known = any(hasattr(last, name) for name in ANSWERS)
-    return isinstance(value, BaseEstimator) and (known or is_regressor(value))
+    return isinstance(value, BaseEstimator) and (_tells(value) or is_regressor(value))
+
+
+def _tells(regressor):
+    """Return whether a regressor can be asked for a distribution."""
+    return any(hasattr(_innermost(regressor)[0], name) for name in ANSWERS)
 
 
 @dataclass(frozen=True)
@@ -110,15 +139,20 @@ class Units:
         """Return means (n,) or mixtures of a target, in standard units."""
         loc, scale = self.loc[target], self.scale[target]
         asked, X = find_last(regressor, X)
+        n = X.shape[0]
         for name, read in ANSWERS.items():
             if hasattr(asked, name):
                 answer = read(asked, X)
                 break
         else:
-            return (np.ravel(asked.predict(X)) - loc) / scale
+            means = np.ravel(asked.predict(X))
+            _check_shape("predict", means, n)
+            return (means - loc) / scale
         if isinstance(answer, Mixture):
+            _check_shape(name, answer.mean, n, 1)
             return answer.to_numpy().affine(1 / scale, -loc / scale)
         levels, values = answer
+        _check_shape(name, values, n, len(levels))
         # Quantiles that cross are put in order, equal ones a smallest width apart.
         ramp = self.min_scale * np.arange(len(levels))
         rest = np.sort((values - loc) / scale, axis=-1) - ramp
@@ -150,10 +184,11 @@ class RegressorFit:
         """Predict each fold by a clone fitted to the others, then fit all rows."""
         units = Units(*self.units, network.min_scale)
         regressor, weights = self.regressor, {}
-        if _level_name(regressor):
+        takes_weights = has_fit_parameter(regressor, "sample_weight")
+        if not _tells(regressor) and _level_name(regressor):
             regressor = EachQuantile(regressor)
         each = np.arange(len(rows.Y))
-        if rows.weighted and has_fit_parameter(regressor, "sample_weight"):
+        if rows.weighted and takes_weights:
             weights = {"sample_weight": rows.weight}
         elif rows.weighted:
             # What takes no weights is shown the copies.

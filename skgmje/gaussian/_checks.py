@@ -162,7 +162,7 @@ def _check_shapes(weights, means, covariances, covariance_type):
         for array, shape in zip(_arrays(covariances), shapes, strict=True)
     ]
     for name, array, shape in named:
-        if not _spreads(tuple(array.shape), leading + shape, len(shape)):
+        if not spreads(tuple(array.shape), leading + shape, len(shape)):
             raise ValueError(
                 f"{name} has shape {tuple(array.shape)}; with means of shape "
                 f"{tuple(means.shape)} and covariance_type={covariance_type!r} it "
@@ -170,7 +170,7 @@ def _check_shapes(weights, means, covariances, covariance_type):
             )
 
 
-def _spreads(shape, target, n_core):
+def spreads(shape, target, n_core):
     """Return whether `shape` has the core of `target` and can take its leading axes."""
     if len(shape) < n_core or shape[len(shape) - n_core :] != target[-n_core:]:
         return False

@@ -3,11 +3,10 @@
 from numbers import Real
 
 import numpy as np
-from scipy.optimize import nnls
 from scipy.stats import norm
 
-from skgmje._backend import as_floats, asarray_like, check_torch, namespace
-from skgmje.gaussian._checks import convert, is_checked
+from skgmje._backend import as_floats, asarray_like, check_torch, namespace, to_numpy
+from skgmje.gaussian._checks import convert, is_checked, spreads
 from skgmje.gaussian._covariance import widen
 from skgmje.gaussian._covariance_type import map_arrays
 from skgmje.gaussian._density import log_weights
@@ -16,6 +15,9 @@ from skgmje.gaussian._density import log_weights
 # the least CRPS between a mixture and the histogram of 3 to 30 bars of a Gaussian,
 # within a tenth of its best; 12^-1/2, which keeps the variance, leaves 2 to 6 times it.
 _WIDTH = 0.36
+
+# What tells equal numbers apart, by a smallest difference that only the user knows.
+_RAMP = "width * np.arange({}), with a small width"
 
 
 def from_histogram(edges, probabilities):
@@ -27,7 +29,8 @@ def from_histogram(edges, probabilities):
             "axis of edges must be one longer than that of probabilities, which needs "
             "at least one bar."
         )
-    widths = _check_ascending(edges, "edges", "Drop bars of no width.")
+    remedy = f"Bars of no width are mended by edges + {_RAMP.format('n_edges')}."
+    widths = _check_ascending(edges, "edges", remedy)
     total = bars.sum(axis=-1, keepdims=True)
     if not ((bars >= 0).all() and (total > 0).all()):
         raise ValueError(
@@ -52,23 +55,32 @@ def from_quantiles(levels, values):
             f"levels={levels} must lie strictly between 0 and 1: give edges and "
             "probabilities to from_histogram if the density has ends."
         )
-    remedy = "Quantiles that cross are mended by np.sort(values); drop equal ones."
+    remedy = "Quantiles that cross are mended by np.sort(values), equal ones by adding "
+    remedy += f"{_RAMP.format('n_levels')} to that."
     widths = _check_ascending(values, "values", remedy)
     shape = (*values.shape[:-1], 1)
     below, above = _tail(levels, values), _tail(1 - levels[::-1], -values[..., ::-1])
     means = [below[0].reshape(shape), _middle(values), -above[0].reshape(shape)]
     scales = [below[1].reshape(shape), _WIDTH * widths, above[1].reshape(shape)]
     means, scales = np.concatenate(means, -1), np.concatenate(scales, -1)
-    # As many weights as there are quantiles and a sum: P(y <= quantile) = level.
-    rows = norm.cdf((values[..., :, None] - means[..., None, :]) / scales[..., None, :])
-    rows = np.concatenate([rows, np.ones((*shape[:-1], 1, means.shape[-1]))], axis=-2)
-    wanted = np.append(levels, 1.0)
-    weights = np.linalg.solve(rows, np.broadcast_to(wanted, means.shape)[..., None])
-    weights = weights[..., 0]
-    for place in map(tuple, np.argwhere((weights < 0).any(axis=-1))):
-        weights[place] = nnls(rows[place], wanted)[0]
+    weights, scales = _weigh(levels, values, means, scales)
+    weights = np.maximum(weights, 0)
     weights /= weights.sum(axis=-1, keepdims=True)
     return _as_given(given, weights, means, scales)
+
+
+def _weigh(levels, values, means, scales):
+    """Return weights that solve P(y <= quantile) = level, and scales that have some."""
+    rows = norm.cdf((values[..., :, None] - means[..., None, :]) / scales[..., None, :])
+    rows = np.concatenate([rows, np.ones_like(rows[..., :1, :])], axis=-2)
+    wanted = np.broadcast_to(np.append(levels, 1.0), means.shape)[..., None]
+    weights = np.linalg.solve(rows, wanted)[..., 0]
+    bad = (weights < -1e-12).any(axis=-1)
+    if bad.any():
+        # Narrower ones overlap less; those without overlap have the gaps' weights.
+        parts = values[bad], means[bad], 0.9 * scales[bad]
+        weights[bad], scales[bad] = _weigh(levels, *parts)
+    return weights, scales
 
 
 def _tail(levels, values):
@@ -102,10 +114,13 @@ def _middle(edges):
 
 def _check_ascending(values, name, remedy):
     """Return the differences of values; raise if one is not positive."""
-    widths = np.diff(values, axis=-1)
-    if not (widths > 0).all():
+    widths, sizes = np.diff(values, axis=-1), np.spacing(np.abs(values))
+    # A middle needs room between the ends.
+    if not (widths > 16 * np.maximum(sizes[..., 1:], sizes[..., :-1])).all():
+        row = np.unravel_index(widths.argmin(), widths.shape)[:-1]
+        place = f" in row {', '.join(map(str, row))}" if row else ""
         raise ValueError(
-            f"{name} must ascend, and a difference is {widths.min():g}. {remedy}"
+            f"{name} must ascend, and a difference{place} is {widths.min():g}. {remedy}"
         )
     return widths
 
@@ -119,9 +134,37 @@ def from_samples(X, sample_weight, bandwidth):
             "more axis before for one mixture per sample. Use X[:, None] for a column."
         )
     xp = namespace(X)
+    if is_checked(X) and not bool(xp.all(xp.isfinite(X))):
+        raise ValueError("X has NaN or infinite entries. Remove or impute them.")
+    weights = _shares(X, sample_weight)
+    if bandwidth is not None:
+        is_number = isinstance(bandwidth, Real) and not isinstance(bandwidth, bool)
+        if not (is_number and 0 < bandwidth < float("inf")):
+            raise ValueError(
+                f"bandwidth={bandwidth!r} must be a positive number, or None."
+            )
+        return weights, X, bandwidth**2 * xp.ones_like(weights), "spherical"
+    # As many samples of equal weight say as much.
+    size = 1 / xp.sum(weights**2, axis=-1)
+    diff = X - xp.sum(weights[..., None] * X, axis=-2, keepdims=True)
+    scatter = xp.matrix_transpose(weights[..., None] * diff) @ diff
+    _check_spread(X, weights, size, scatter)
+    factor = size / (size - 1) * size ** (-2 / (X.shape[-1] + 4))
+    return weights, X, factor[..., None, None] * scatter, "tied"
+
+
+def _shares(X, sample_weight):
+    """Return the weights of samples, of sum one."""
+    xp = namespace(X)
     ones = xp.ones_like(X[..., 0])
     if sample_weight is not None:
-        ones = ones * convert(sample_weight, X, "sample_weight")
+        weight = convert(sample_weight, X, "sample_weight")
+        if not spreads(tuple(weight.shape), tuple(ones.shape), 1):
+            raise ValueError(
+                f"sample_weight has shape {tuple(weight.shape)}; X of shape "
+                f"{tuple(X.shape)} takes {tuple(ones.shape)}, one for each sample."
+            )
+        ones = ones * weight
     total = xp.sum(ones, axis=-1, keepdims=True)
     if is_checked(ones) and not (bool((ones >= 0).all()) and bool((total > 0).all())):
         raise ValueError(
@@ -129,21 +172,31 @@ def from_samples(X, sample_weight, bandwidth):
             f"sum of {float(xp.min(total)):g}. None may be negative, and one must not "
             "be zero."
         )
-    weights = ones / total
-    if bandwidth is not None:
-        if not (isinstance(bandwidth, Real) and bandwidth > 0):
-            raise ValueError(
-                f"bandwidth={bandwidth!r} must be a positive number, or None."
-            )
-        return weights, X, bandwidth**2 * xp.ones_like(ones), "spherical"
-    if X.shape[-2] == 1:
-        raise ValueError("bandwidth=None needs a spread, and X has one sample only.")
-    # As many samples of equal weight say as much.
-    size = 1 / xp.sum(weights**2, axis=-1)
-    diff = X - xp.sum(weights[..., None] * X, axis=-2, keepdims=True)
-    scatter = xp.matrix_transpose(weights[..., None] * diff) @ diff
-    factor = size / (size - 1) * size ** (-2 / (X.shape[-1] + 4))
-    return weights, X, factor[..., None, None] * scatter, "tied"
+    return ones / total
+
+
+def _check_spread(X, weights, size, scatter):
+    """Raise if the covariance of samples has no inverse."""
+    d = X.shape[-1]
+    regular = X.shape[-2] > d
+    if regular and is_checked(scatter):
+        rows, scatter, size = map(to_numpy, (X, scatter, size))
+        # In units of the deviations, none where rounding of a mean looks like one.
+        scales = np.sqrt(np.diagonal(scatter, axis1=-2, axis2=-1))
+        least = 8 * np.spacing(np.abs(rows).max(axis=-2)) + np.finfo(rows.dtype).tiny
+        inverse = np.where(scales > least, 1 / np.maximum(scales, least), 0.0)
+        unit = scatter * inverse[..., :, None] * inverse[..., None, :]
+        tolerance = 16 * d * np.finfo(unit.dtype).eps
+        ranks = np.linalg.matrix_rank(unit, tol=tolerance, hermitian=True)
+        regular = (size > 1).all() and (ranks == d).all()
+    if not regular:
+        n_samples = int(namespace(X).min(namespace(X).sum(weights > 0, axis=-1)))
+        raise ValueError(
+            "bandwidth=None takes the covariance of the samples, which needs more "
+            "samples than features, no constant feature and none that is a combination "
+            f"of others: X has {n_samples} samples of positive weight and {d} "
+            "features. Give a bandwidth."
+        )
 
 
 def to_torch(mixture):

@@ -11,18 +11,8 @@ from typing import Any, Literal
 from skgmje._backend import is_torch, logsumexp, namespace, to_numpy
 from skgmje._settings import settle
 from skgmje._typing import Array, ArrayLike, Missing, RandomState
-from skgmje.gaussian import _density
-from skgmje.gaussian._checks import (
-    check_parameters,
-    check_rows,
-    find_missing,
-)
-from skgmje.gaussian._conversion import (
-    from_histogram,
-    from_quantiles,
-    from_samples,
-    to_torch,
-)
+from skgmje.gaussian import _conversion, _density
+from skgmje.gaussian._checks import check_parameters, check_rows, find_missing
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import lock, map_arrays
 from skgmje.gaussian._density import (
@@ -217,7 +207,7 @@ class Mixture(InnerProducts):
         distribution : torch.distributions.MixtureSameFamily
             With the gradients of tensors. :func:`skgmje.as_mixture` is the way back.
         """
-        return to_torch(self)
+        return _conversion.to_torch(self)
 
     @classmethod
     def from_quantiles(cls, levels: ArrayLike, values: ArrayLike) -> Mixture:
@@ -229,14 +219,15 @@ class Mixture(InnerProducts):
             Probabilities, ascending, strictly between zero and one.
 
         values : array-like of shape (..., n_levels)
-            The quantiles, ascending; n rows of them are n mixtures.
+            The quantiles, ascending, no two of them equal; n rows are n mixtures.
 
         Returns
         -------
         mixture : Mixture
             With a component for each gap between quantiles and one for each tail, as
             wide as that of a Gaussian through the last two. The weights solve
-            :math:`F(q_i) = a_i`, by non-negative least squares if there is need.
+            :math:`F(q_i) = a_i`; if one is negative, all components of that mixture
+            are made narrower by tenths until none is.
 
         Examples
         --------
@@ -245,7 +236,7 @@ class Mixture(InnerProducts):
         >>> mixture.quantile([0.1, 0.5, 0.9]).round(6)
         array([0., 1., 5.])
         """
-        return cls._of(*from_quantiles(levels, values))
+        return cls._of(*_conversion.from_quantiles(levels, values))
 
     @classmethod
     def from_histogram(cls, edges: ArrayLike, probabilities: ArrayLike) -> Mixture:
@@ -271,7 +262,7 @@ class Mixture(InnerProducts):
         >>> Mixture.from_histogram([0.0, 1.0, 2.0], [3, 1]).mean
         array([0.75])
         """
-        return cls._of(*from_histogram(edges, probabilities))
+        return cls._of(*_conversion.from_histogram(edges, probabilities))
 
     @classmethod
     def from_samples(
@@ -301,7 +292,7 @@ class Mixture(InnerProducts):
         mixture : Mixture
             With a component for each sample, differentiable in torch.
         """
-        return cls._of(*from_samples(X, sample_weight, bandwidth))
+        return cls._of(*_conversion.from_samples(X, sample_weight, bandwidth))
 
     @property
     def n_components(self) -> int:
@@ -430,7 +421,11 @@ class Mixture(InnerProducts):
         -------
         X : array of shape (n_samples, ..., n_features)
             Independent samples, in no order. In torch they carry the gradient of
-            means and covariances and, by that of :meth:`cdf`, of the weights [1]_.
+            means and covariances and, by that of :meth:`cdf`, of the weights [1]_:
+            first derivatives only, and those of a weight of zero are zero. Their mean
+            is exact, but its variance grows without bound as components part. Beyond
+            some ten features, or with centers more than six standard deviations apart,
+            take :meth:`log_prob` with a score-function gradient.
 
         component : integer array of shape (n_samples, ...)
             The component each sample comes from.

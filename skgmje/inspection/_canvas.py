@@ -1,5 +1,6 @@
 """Axes, colors and samples of displays."""
 
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,8 +117,13 @@ def read_columns(X, n_features):
     return rows, names
 
 
-def padded_range(values, share=0.1):
-    """Return the ends of the values with a margin at both sides."""
+def make_grid(values, resolution, share=0.1):
+    """Return evenly spread values over the range of some, with a margin."""
+    is_count = isinstance(resolution, Integral) and not isinstance(resolution, bool)
+    if not is_count or resolution < 2:
+        raise ValueError(
+            f"grid_resolution={resolution!r} must be an integer, at least 2."
+        )
     if np.isnan(values).all():
         raise ValueError(
             "X has no value in a column that the picture shows: all of it is NaN. "
@@ -125,7 +131,7 @@ def padded_range(values, share=0.1):
         )
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     margin = share * (high - low) if high > low else 1.0
-    return low - margin, high + margin
+    return np.linspace(low - margin, high + margin, resolution)
 
 
 def thin_out(rows):
@@ -152,7 +158,7 @@ def slice_contexts(X, y, feature, target, resolution):
     check_consistent_length(rows, targets)
     i, j = find_column(feature, names), find_column(target, target_names)
     x_grid, y_grid = (
-        np.linspace(*padded_range(values, share), resolution)
+        make_grid(values, resolution, share)
         for values, share in ((rows[:, i], 0.0), (targets[:, j], 0.1))
     )
     contexts = np.tile(np.nanmedian(rows, axis=0), (resolution, 1))

@@ -19,7 +19,7 @@ from skgmje.inspection._canvas import (
     choose_features,
     fill_contours,
     make_axes,
-    padded_range,
+    make_grid,
     read_columns,
     read_rows,
     show_points,
@@ -153,8 +153,9 @@ class DensityDisplay:
         rows, names = read_rows(X)
         chosen = choose_features(features, names, (1, 2))
         data = rows[:, chosen]
-        size = grid_resolution or RESOLUTION[len(chosen)]
-        grid = [np.linspace(*padded_range(x), size) for x in data.T]
+        if grid_resolution is None:
+            grid_resolution = RESOLUTION[len(chosen)]
+        grid = [make_grid(x, grid_resolution) for x in data.T]
         points = np.stack(np.meshgrid(*grid), axis=-1)
         logs = _score(estimator, points.reshape(-1, len(chosen)), chosen, X, len(names))
         display = cls(

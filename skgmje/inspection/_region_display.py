@@ -16,7 +16,7 @@ from skgmje.inspection._canvas import (
     choose_features,
     conditional_mixtures,
     make_axes,
-    padded_range,
+    make_grid,
     read_columns,
     show_points,
     slice_contexts,
@@ -167,6 +167,8 @@ class RegionDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         levels = sorted(np.ravel(coverage).tolist())
+        if not levels:
+            raise ValueError(f"coverage={coverage!r} must hold a probability at least.")
         look = _of_density if y is None else _of_targets
         display = look(cls, estimator, X, y, levels, features, target, grid_resolution)
         return display.plot(ax=ax, **kwargs)
@@ -224,12 +226,17 @@ class RegionDisplay:
 
 def _of_density(cls, estimator, X, y, levels, features, target, resolution):
     """Return the display of regions of two features."""
-    mixture = as_mixture(estimator).to_numpy()
+    try:
+        mixture = as_mixture(estimator).to_numpy()
+    except TypeError as error:
+        raise TypeError(f"{error} Of a density of targets given X pass y, too.") from (
+            error
+        )
     rows, names = read_columns(X, mixture.n_features)
     chosen = choose_features(features, names, (2,))
     data, names = rows[:, chosen], [names[j] for j in chosen]
     mixture = mixture.marginal(chosen)
-    grid = [np.linspace(*padded_range(x), resolution) for x in data.T]
+    grid = [make_grid(x, resolution) for x in data.T]
     logs = mixture.log_prob(np.stack(np.meshgrid(*grid), axis=-1))
     regions = [mixture.region(level, random_state=0) for level in levels]
     margins = np.stack([logs - region.log_threshold for region in regions])

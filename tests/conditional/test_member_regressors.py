@@ -5,8 +5,10 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression, QuantileRegressor
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -63,6 +65,11 @@ class OfObjects(BaseEstimator):
         return norm(self.line_.line_.predict(X), self.line_.scale_)
 
 
+WITHIN = [
+    lambda inner: make_pipeline(StandardScaler(), inner),
+    lambda inner: TransformedTargetRegressor(inner),
+    lambda inner: GridSearchCV(make_pipeline(inner), {}, cv=2),
+]
 MEMBERS = [OfMixtures(), OfQuantiles(), OfBars(), OfObjects()]
 
 
@@ -100,6 +107,7 @@ def test_all_answers_say_the_same(member, rows, exact):
         QuantileRegressor(alpha=0.0),
         make_pipeline(StandardScaler(), OfObjects()),
         Crossing(),
+        *(each(QuantileRegressor(alpha=0.0)) for each in WITHIN),
         pytest.param(
             HistGradientBoostingRegressor(loss="quantile", quantile=0.5, max_iter=20),
             marks=pytest.mark.slow,
@@ -117,6 +125,16 @@ def test_quantiles_of_others(member, rows):
     assert density.member_rmse_["own"] < 0.7 * y.std()
     mixture = density._model.members["own"].predict(X, X).mixture
     assert 0.1 < np.sqrt(mixture.covariance).mean() < 1.0
+
+
+@pytest.mark.parametrize("within", WITHIN)
+def test_what_takes_no_weights_is_shown_copies(within, rows):
+    X, y = rows[0][:40], rows[1][:40]
+    copies = np.arange(40) % 3
+    member = within(QuantileRegressor(alpha=0.0))
+    density = StackingConditionalDensity([("own", member)], **SMALL)
+    density.fit(X, y, sample_weight=copies)
+    assert "own" in density.member_rmse_
 
 
 class Memory(OfMixtures):
@@ -160,4 +178,49 @@ def test_empty_bars_are_told(rows):
     X, y = rows
     density = StackingConditionalDensity(["gp", ("own", Empty())], **SMALL)
     with pytest.warns(UserWarning, match="'own' was dropped.*must not be empty"):
+        density.fit(X, y)
+
+
+class Turned(OfQuantiles):
+    def predict_quantiles(self, X, levels):
+        return super().predict_quantiles(X, levels).T
+
+
+class OneRow(OfBars):
+    def predict_bars(self, X):
+        edges, bars = super().predict_bars(X)
+        return edges[0], bars[0]
+
+
+class FewEdges(OfBars):
+    def predict_bars(self, X):
+        edges, bars = super().predict_bars(X)
+        return edges[:2], bars
+
+
+class OneMixture(OfMixtures):
+    def predict_mixture(self, X):
+        return super().predict_mixture(X)[0]
+
+
+class Short(Line):
+    def predict(self, X):
+        return self.line_.predict(X)[:-1]
+
+
+@pytest.mark.parametrize(
+    ("member", "told"),
+    [
+        (Turned(), r"predict_quantiles .*\(20, 24\); expected \(24, 20\)"),
+        (OneRow(), r"predict_bars .*\(200,\); expected \(24, 200\)"),
+        (FewEdges(), r"predict_bars .*\(2, 201\); expected \(24, 201\)"),
+        (OneMixture(), r"predict_mixture .*\(1,\); expected \(24, 1\)"),
+        (Short(), r"predict .*\(23,\); expected \(24,\)"),
+    ],
+    ids=lambda m: type(m).__name__,
+)
+def test_wrong_shapes_are_told(member, told, rows):
+    X, y = rows
+    density = StackingConditionalDensity([("own", member)], **SMALL)
+    with pytest.warns(UserWarning, match=f"'own' was dropped.*{told}"):
         density.fit(X, y)

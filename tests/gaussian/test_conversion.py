@@ -7,6 +7,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import gaussian_kde, norm
+from sklearn.exceptions import NotFittedError
 from torch import distributions
 
 from skgmje import Mixture, as_mixture
@@ -60,9 +61,36 @@ def test_components_of_numbers_and_others():
         distributions.Laplace(scales, scales),
         distributions.Independent(distributions.Laplace(scales[:, None], 1.0), 1),
         distributions.Independent(distributions.Normal(torch.zeros(2, 3, 4), 1.0), 2),
+        distributions.LogNormal(scales, scales),
+        distributions.HalfNormal(scales),
     ):
-        with pytest.raises(TypeError, match="components must be Normal"):
-            as_mixture(distributions.MixtureSameFamily(shares, parts))
+        for each in (parts, distributions.MixtureSameFamily(shares, parts)):
+            with pytest.raises(TypeError, match="components, must be Normal"):
+                as_mixture(each)
+
+
+def test_a_normal_distribution_is_a_mixture_of_one(rng):
+    mean, scale, factor = torch.asarray(rng.uniform(0.5, 1.0, size=(3, 2)))
+    factors = factor[:, None]
+    for each in (
+        distributions.Normal(mean[0], scale[0]),
+        distributions.Independent(distributions.Normal(mean, scale), 1),
+        distributions.MultivariateNormal(mean, torch.diag(scale) + factors @ factors.T),
+        distributions.LowRankMultivariateNormal(mean, factors, scale),
+    ):
+        mixture = as_mixture(each)
+        x = torch.asarray(rng.normal(size=(5, *each.event_shape)))
+        found = mixture.log_prob(x.reshape(5, -1))
+        assert_allclose(found, each.log_prob(x), rtol=1e-12)
+        with pytest.raises(ValueError, match=r"several mixtures of shape \(4,\)"):
+            as_mixture(each.expand((4,)))
+
+
+@pytest.mark.parametrize("names", ["priors means covariances", "mean covariance"])
+def test_what_was_not_fitted_is_told(names):
+    nothing = dict.fromkeys([*names.split(), "to_probability_density"])
+    with pytest.raises(NotFittedError, match=f"no {names.split()[0]} yet"):
+        as_mixture(SimpleNamespace(**nothing))
 
 
 def test_mixtures_of_other_packages(make_mixture):
@@ -70,6 +98,10 @@ def test_mixtures_of_other_packages(make_mixture):
     names = "priors", "means", "covariances"
     gmr = SimpleNamespace(**dict(zip(names, vars(full).values(), strict=False)))
     assert_array_equal(as_mixture(gmr).covariances, full.covariances)
+    one = SimpleNamespace(
+        mean=full.means[0], covariance=full.covariances[0], to_probability_density=None
+    )
+    assert_array_equal(as_mixture(one).covariances, full.covariances[:1])
     model = SimpleNamespace(
         component_probs=diag.weights,
         means=diag.means,
@@ -82,7 +114,18 @@ def test_mixtures_of_other_packages(make_mixture):
         assert torch.equal(as_mixture(each).means, diag.means)
 
 
-@pytest.mark.parametrize("levels", [LEVELS, [0.1, 0.9], [0.6, 0.7]])
+@pytest.mark.parametrize(
+    "levels",
+    [
+        LEVELS,
+        [0.1, 0.9],
+        [0.6, 0.7],
+        [0.025, 0.975],
+        [0.025, 0.5, 0.975],
+        [0.001, 0.5, 0.999],
+        [0.01, 0.2, 0.2001, 0.999],
+    ],
+)
 def test_quantiles_are_those_given(levels, rng):
     values = np.sort(rng.gamma(1.0, size=(3, 4, len(levels))), axis=-1)
     mixture = Mixture.from_quantiles(levels, values)
@@ -103,11 +146,12 @@ def test_single_precision_stays(rng):
         assert mixture.means.dtype == mixture.weights.dtype == np.float32
 
 
-def test_weights_stay_weights_where_no_mixture_has_the_quantiles():
+def test_weights_stay_weights():
     # Beside a wide gap of little weight there is more than the narrow one may have.
-    mixture = Mixture.from_quantiles([0.3, 0.300001, 0.9], [0.0, 1.0, 1.001])
+    levels, values = [0.3, 0.300001, 0.9], [0.0, 1.0, 1.001]
+    mixture = Mixture.from_quantiles(levels, values)
     assert (mixture.weights >= 0).all()
-    assert abs(mixture.cdf(1.001) - 0.9) < 0.1
+    assert_allclose(mixture.cdf(values), levels, atol=1e-10)
 
 
 def test_quantiles_of_a_gaussian(rng):
@@ -166,7 +210,7 @@ def test_kernels_of_samples_are_those_of_scipy(rng, xp):
         (lambda: Mixture.from_histogram([0, 1, 2], [0, 0]), "must not be empty"),
         (lambda: Mixture.from_histogram([0, 1, 2], [2, -1]), "least entry of -1"),
         (lambda: Mixture.from_samples(np.arange(3.0)), r"Use X\[:, None\]"),
-        (lambda: Mixture.from_samples([[1.0]]), "one sample"),
+        (lambda: Mixture.from_samples([[1.0]]), "1 samples of positive.*bandwidth"),
         (lambda: Mixture.from_samples([[1.0]], bandwidth=0.0), "bandwidth=0.0"),
         (
             lambda: Mixture.from_samples([[1.0], [2.0]], sample_weight=[-1.0, 2.0]),
@@ -176,6 +220,30 @@ def test_kernels_of_samples_are_those_of_scipy(rng, xp):
             lambda: Mixture.from_samples([[1.0], [2.0]], sample_weight=[0.0, 0.0]),
             "sample_weight",
         ),
+        (
+            lambda: Mixture.from_samples([[1.0], [2.0]], sample_weight=[1.0]),
+            r"sample_weight has shape \(1,\)",
+        ),
+        (
+            lambda: Mixture.from_samples([[1.0], [2.0]], sample_weight=[1.0, 0.0]),
+            "1 samples of positive weight",
+        ),
+        (lambda: Mixture.from_samples(np.full((9, 2), 0.1)), "no constant feature"),
+        (lambda: Mixture.from_samples(np.zeros((9, 2), "f4")), "no constant feature"),
+        (lambda: Mixture.from_samples([[0.0, 1.0], [3.0, 2.0]]), "2 samples of"),
+        (lambda: Mixture.from_samples(np.arange(9.0)[:, None] * [1, 0.7]), "combin"),
+        (lambda: Mixture.from_samples([[np.nan], [2.0]]), "X has NaN"),
+        (lambda: Mixture.from_samples([[1.0]], bandwidth=True), "bandwidth=True"),
+        (lambda: Mixture.from_samples([[1.0]], bandwidth=np.inf), "bandwidth=inf"),
+        (
+            lambda: Mixture.from_quantiles([0.1, 0.9], [[0.0, 1.0], [2.0, 2.0]]),
+            r"difference in row 1 is 0.*width \* np.arange\(n_levels\)",
+        ),
+        (
+            lambda: Mixture.from_histogram([[0.0, 1.0], [2.0, 2.0]], [1.0]),
+            r"difference in row 1 is 0.*width \* np.arange\(n_edges\)",
+        ),
+        (lambda: Mixture.from_quantiles([0.1, 0.9], [1.0, 1 + 4e-16]), "must ascend"),
     ],
 )
 def test_bad_input(make, message):

@@ -9,7 +9,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skgmje import ConditionalMixtureDensity, GaussianMixture, Mixture
-from skgmje.inspection import RegionDisplay
+from skgmje.inspection import (
+    ConditionalDensityDisplay,
+    DensityDisplay,
+    RegionDisplay,
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,5 +80,21 @@ def test_faults_are_named(branches):
         RegionDisplay.from_estimator(GaussianMixture().fit(X), X)
     with pytest.raises(TypeError, match="predict_mixture"):
         RegionDisplay.from_estimator(LinearRegression().fit(X, y), X, y)
-    with pytest.raises(TypeError, match="not one Gaussian mixture"):
+    with pytest.raises(TypeError, match=r"not one Gaussian mixture.*pass y"):
         RegionDisplay.from_estimator(LinearRegression().fit(X, y), X)
+    with pytest.raises(ValueError, match=r"coverage=\[\] must hold"):
+        RegionDisplay.from_estimator(density, np.c_[X, y], coverage=[])
+
+
+@pytest.mark.parametrize("resolution", [0, 1, -3, 2.5, "a", True])
+def test_a_grid_has_two_values(resolution, branches):
+    X, y = branches
+    density = GaussianMixture().fit(np.column_stack([X, y]))
+    for display, args in (
+        (RegionDisplay, (np.c_[X, y],)),
+        (RegionDisplay, (X, y)),
+        (DensityDisplay, (np.c_[X, y],)),
+        (ConditionalDensityDisplay, (X, y)),
+    ):
+        with pytest.raises(ValueError, match=r"grid_resolution=.* at least 2"):
+            display.from_estimator(density, *args, grid_resolution=resolution)
