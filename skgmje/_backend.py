@@ -46,8 +46,7 @@ def to_numpy(x):
     if not is_torch_array(x):
         return np.asarray(x)
     x = x.detach()
-    if x.is_floating_point() and x.element_size() < 4:
-        x = x.float()  # NumPy knows no bfloat16
+    x = x.float() if _is_half(x) else x  # NumPy knows no bfloat16
     return x.cpu().resolve_neg().numpy()
 
 
@@ -93,6 +92,16 @@ def as_floats(*arrays):
     """Return each by :func:`as_float`; None stays, and what is one array stays one."""
     known = {id(a): None if a is None else as_float(a) for a in arrays}
     return tuple(known[id(array)] for array in arrays)
+
+
+def as_embeddings(*arrays):
+    """Return each as by :func:`as_floats`, but tensors of half precision in single."""
+    return as_floats(*(a.float() if _is_half(a) else a for a in arrays))
+
+
+def _is_half(x):
+    """Return whether `x` is a tensor in less than single precision."""
+    return is_torch_array(x) and x.is_floating_point() and x.element_size() < 4
 
 
 def asarray_like(values, like):
@@ -189,13 +198,19 @@ def solve_triangular(lower, right):
     return np.linalg.solve(lower, right)
 
 
-def as_generator(random_state):
+def as_generator(random_state, name="random_state"):
     """Return a NumPy generator that owes nothing to the global random state."""
     if isinstance(random_state, np.random.Generator):
         return random_state
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(np.iinfo(np.int32).max))
-    return np.random.default_rng(random_state)
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name}={random_state!r} must be an integer from 0 on, a generator of "
+            "NumPy, or None."
+        ) from error
 
 
 def detach(x):

@@ -4,9 +4,11 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import re
 import subprocess
 import sys
 from collections import defaultdict
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,20 @@ def public(library):
         if inspect.isclass(getattr(module, name))
         or inspect.isfunction(getattr(module, name))
     }
+
+
+def test_documents_show_all_levels_of_the_contract():
+    contract = ConfigParser()
+    contract.read(ROOT / "setup.cfg")
+    layers = contract["importlinter:contract:layers"]["layers"].strip().split("\n")
+    levels = [re.findall(r"\w+", layer) for layer in layers]
+    text = (ROOT / "doc" / "extending.rst").read_text().split("The levels\n===")[1]
+    told = re.split(r"^\d\. ", text.split("\n\nA folder")[0], flags=re.MULTILINE)[1:]
+    told = [sorted(re.findall(r"``(\w+)``", level)) for level in told]
+    assert told == [*map(sorted, reversed(levels))]
+    picture = (ROOT / "CONTRIBUTING.md").read_text().split("```text")[1].split("```")[0]
+    subjects = {name for level in levels for name in level if name[0] != "_"}
+    assert subjects <= {*re.findall(r"\w+", picture)}
 
 
 def test_import_contract_is_kept():

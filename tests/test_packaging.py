@@ -23,6 +23,13 @@ def test_package_says_that_it_is_typed_and_which_python_it_needs():
     assert "Programming Language :: Python :: 3.10" in said.get_all("Classifier")
 
 
+def test_classifiers_name_the_pythons_that_workflows_test():
+    said = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text()
+    (tested,) = re.findall(r"python: \[(.*)\]", workflow)
+    assert said == re.findall(r"3\.\d+", tested)
+
+
 def project_urls():
     """Return the addresses in pyproject.toml, where alone they are decided."""
     table = (ROOT / "pyproject.toml").read_text().split("[project.urls]")[1]
@@ -42,6 +49,13 @@ def test_links_of_readme_are_absolute_and_lead_to_files_of_ours():
             assert (ROOT / link.removeprefix(f"{urls['Source']}/")).exists(), link
         else:
             assert link.startswith("https://arxiv.org/"), link
+
+
+def test_addresses_that_documents_name_are_there():
+    text = (ROOT / "SECURITY.md").read_text()
+    named = re.findall(r"`(\w+)` under `\[project.urls\]`", text)
+    assert named
+    assert {*named} <= {*project_urls()}
 
 
 def test_links_of_estimators_lead_to_the_documentation():

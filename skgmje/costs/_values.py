@@ -94,7 +94,8 @@ def optimal_weights(grams: Any, jitter: float | None = None) -> Array:
     """
     unit, log_unit = unit_optimum(grams, jitter)
     log_norms = grams.log_yy_diagonal / 2 - grams.log_data_scale
-    return namespace(unit).exp(log_unit - log_norms) * unit
+    xp = namespace(unit)
+    return xp.astype(xp.exp(log_unit - log_norms) * unit, unit.dtype)
 
 
 @own_errors
@@ -280,7 +281,8 @@ def log_relative_vector_matrix(grams, jitter):
     xp = namespace(grams.centers)
     b, log_scale = projections(grams)
     b = xp.astype(b, grams.centers.dtype)
-    return 2 * log_scale + xp.log(explained(b[None], grams, jitter)[0])
+    value = 2 * log_scale + xp.log(explained(b[None], grams, jitter)[0])
+    return xp.astype(value, grams.centers.dtype)
 
 
 def projections(grams, column_logs=None):

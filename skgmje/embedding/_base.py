@@ -112,9 +112,15 @@ def choose_size(estimator, n_pairs, auto):
     if dim == "auto":
         most = batch_size // auto.rows_per_dimension
         dim = max(1, min(auto.embedding_dim, most))
+    loss = loss_of(estimator)
+    if batch_size < 2:
+        raise ValueError(
+            f"batch_size={batch_size} is too small for a loss that keeps samples "
+            "apart. Increase it to 2 or more."
+        )
     # Averages over batches have a full rank that a batch alone has not.
-    n_rows = n_pairs if loss_of(estimator).moment_decay else batch_size
-    if n_rows < 2 * dim:
+    n_rows = n_pairs if loss.moment_decay else batch_size
+    if loss._needs_full_rank and n_rows < 2 * dim:
         raise ValueError(
             f"embedding_dim={dim} needs at least {2 * dim} samples in a batch, because "
             f"the log-determinants of fewer are of no full rank; got {n_rows} "

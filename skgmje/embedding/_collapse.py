@@ -62,15 +62,27 @@ def _perplexity(values):
 
 
 def _shape(Z):
-    """Return condition, RankMe and normality of samples."""
+    """Return condition, RankMe and normality of samples, and what they leave open."""
     values = spectrum(Z) + _NO_VARIANCE
-    statistic, pvalue = normality(Z)
-    return {
+    statistic, pvalue, n_axes = normality(Z)
+    shape = {
         "condition": float(values.max() / values.min()),
         "rankme": _perplexity(np.linalg.svd(Z, compute_uv=False)),
         "normality": statistic,
         "normality_pvalue": pvalue,
     }
+    n, d = Z.shape
+    if n < d + 2:
+        return shape, (
+            f"Of {n} samples in {d} dimensions condition and normality tell nothing, "
+            f"whatever they are: pass {d + 2} or more, better several times as many."
+        )
+    if n_axes < d:
+        return shape, (
+            f"The normality is that of {n_axes} of {d} directions: the variance of the "
+            "others is less than 1e-10 of the largest."
+        )
+    return shape, ""
 
 
 def measure(Z):
@@ -151,8 +163,9 @@ def diagnose(estimator: Any, X: ArrayLike) -> dict[str, Any]:
         least; ``rankme``, as the effective rank, but of the singular values of the
         embeddings, which are not centered [1]_; ``normality``, the statistic;
         ``normality_pvalue``, the share of 199 sets of as many Gaussian samples, and of
-        this one, with no smaller statistic; ``collapsed``, a bool; ``words``, findings
-        and remedy, empty if all is well.
+        this one, with no smaller statistic, always 1 where there are not at least two
+        samples more than dimensions; ``collapsed``, a bool; ``words``, findings and
+        remedy, and what cannot be told, empty if all is well.
 
     Raises
     ------
@@ -196,4 +209,6 @@ def diagnose(estimator: Any, X: ArrayLike) -> dict[str, Any]:
     figures = measure(Z)
     words = describe(figures, len(Z), estimator.logdet_drop_.max())
     figures["logdet_drop"] = estimator.logdet_drop_
-    return {**figures, **_shape(Z), "collapsed": bool(words), "words": words}
+    shape, limits = _shape(Z)
+    said = " ".join(filter(None, (words, limits)))
+    return {**figures, **shape, "collapsed": bool(words), "words": said}

@@ -223,6 +223,11 @@ class LossOptions(Options):
     #: Momentum of averaged covariances.
     moment_decay = 0.0
 
+    @property
+    def _needs_full_rank(self):
+        """Whether a batch needs covariances of full rank, for log-determinants."""
+        return getattr(self._objective().function, "needs_full_rank", False)
+
 
 class PlainLoss(LossOptions):
     """A loss without settings: a word, or a function of the user's."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skgmje._backend import (
-    as_floats,
+    as_embeddings,
     cholesky,
     eye_like,
     is_torch,
@@ -17,12 +17,7 @@ from skgmje._backend import (
     solve_triangular,
 )
 from skgmje._typing import Array
-from skgmje.embedding._normality import (
-    N_KNOTS,
-    N_SLICES,
-    directions_of,
-    mean_statistic,
-)
+from skgmje.embedding._normality import N_KNOTS, N_SLICES, directions_of, mean_statistic
 from skgmje.embedding._views import as_views
 
 
@@ -84,7 +79,7 @@ def mahalanobis_term(
     >>> round(float(mahalanobis_term(5 * z)), 10)
     3.0
     """
-    z, covariance_matrix = as_floats(z, covariance_matrix)
+    z, covariance_matrix = as_embeddings(z, covariance_matrix)
     diff, own = covariance(z)
     matrix = own if covariance_matrix is None else covariance_matrix
     xp = namespace(z)
@@ -135,7 +130,7 @@ def logdet_term(
     >>> float(logdet_term(z).round(3))  # log(4)
     1.386
     """
-    z, covariance_matrix = as_floats(z, covariance_matrix)
+    z, covariance_matrix = as_embeddings(z, covariance_matrix)
     matrix = covariance(z)[1] if covariance_matrix is None else covariance_matrix
     return _log_det(_factor(matrix, ridge))
 
@@ -661,6 +656,8 @@ def sigreg_loss(
     True
     """
     z_context, z_target, xp = as_views(z_context, z_target)
+    if not 0 <= weight <= 1:
+        raise ValueError(f"weight={weight!r} must be between 0 and 1: a share.")
     invariance = xp.mean((z_context - z_target) ** 2) / 4
     term = _sigreg(z_context, z_target, n_slices, n_knots, pooled, generator)
     return (1 - weight) * invariance + weight * term
@@ -738,8 +735,7 @@ def _sigreg(z_context, z_target, n_slices, n_knots, pooled, generator):
     """Return SIGReg's term of two views, by the same directions."""
     directions = directions_of(z_context, n_slices, generator)
     views = [z @ directions for z in (z_context, z_target)]
-    axis = 0 if pooled else 1
-    return mean_statistic(namespace(*views).concat(views, axis=axis), n_knots)
+    return mean_statistic(namespace(*views).concat(views, axis=1 - pooled), n_knots)
 
 
 def _entropy(z_context, z_target, moments):
@@ -765,6 +761,9 @@ LOSSES = {
     "sigreg": sigreg_loss,
     "gje+sigreg": gje_sigreg_loss,
 }
+# Log-determinants want more samples in a batch than features.
+for _loss in (gje_loss, naive_loss, pmi_loss, joint_loss, gje_sigreg_loss):
+    vars(_loss)["needs_full_rank"] = True
 
 
 @dataclass(frozen=True)

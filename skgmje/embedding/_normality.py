@@ -10,9 +10,10 @@ import numpy as np
 
 from skgmje._backend import (
     as_array_of,
-    as_floats,
+    as_embeddings,
     as_generator,
     asarray_like,
+    is_at_hand,
     is_torch,
     namespace,
 )
@@ -54,8 +55,9 @@ def sigreg_term(
 
     n_knots : int or None, default=17
         Knots of the trapezoid rule from 0 to 3 for the even integrand, as published,
-        in O(n): 17 are off by less than 0.03 n for samples within 25 of each other, of
-        nearly normal ones by about 0.007. None is exact, a sum over pairs of samples.
+        in O(n): 17 are off by less than 0.01 n for samples within 12.5 of zero, and of
+        nearly normal ones by about 0.007. Farther ones are taken for nearer ones; twice
+        as many knots reach twice as far. None is exact, a sum over pairs of samples.
 
     generator : torch.Generator, numpy.random.Generator, int or None, default=None
         Draws the directions; None takes the same ones in every call.
@@ -68,7 +70,8 @@ def sigreg_term(
     Raises
     ------
     ValueError
-        If `z` has no samples or is not two-dimensional, or a number is none.
+        If `z` has no samples, is not two-dimensional or not finite, or a number is
+        none.
 
     See Also
     --------
@@ -90,11 +93,13 @@ def sigreg_term(
     >>> float(sigreg_term(z).round(1)), float(sigreg_term(z**2).round(1))
     (0.7, 55.3)
     """
-    (z,) = as_floats(z)
+    (z,) = as_embeddings(z)
     if z.ndim != 2 or 0 in z.shape:
         raise ValueError(
             f"z has shape {tuple(z.shape)}: give samples, (n_samples, n_features)."
         )
+    if is_at_hand(z) and not namespace(z).all(namespace(z).isfinite(z)):
+        raise ValueError("z has NaN or infinite entries. Leave out those samples.")
     return mean_statistic(z @ directions_of(z, n_slices, generator), n_knots)
 
 
@@ -107,7 +112,7 @@ def directions_of(z, n_slices, generator):
         draws = z.new_empty(shape, device=generator.device).normal_(generator=generator)
         draws = draws.to(z.device)
     else:
-        source = as_generator(0 if generator is None else generator)
+        source = as_generator(0 if generator is None else generator, "generator")
         draws = asarray_like(source.standard_normal(shape), z)
     return draws / namespace(z).sum(draws**2, axis=0) ** 0.5
 
@@ -159,18 +164,18 @@ def distance_to_normal(z, variance=0.5):
 # Samples that are looked at, and sets of as many normal ones.
 _MOST_ROWS, _N_SIMULATIONS = 500, 199
 
-# A direction whose variance is a smaller share of the largest is none.
+# A direction whose variance is a smaller share of the largest is left out.
 _NO_SHARE = 1e-10
 
 
 def normality(Z):
-    """Return the BHEP statistic of samples in units of their covariance, and its p."""
+    """Return the BHEP statistic of whitened samples, its p, and in how many axes."""
     rng = np.random.default_rng(0)
     if len(Z) > _MOST_ROWS:
         Z = rng.permutation(Z)[:_MOST_ROWS]
     white = _whitened(Z)
     if not white.shape[1]:
-        return 0.0, 1.0
+        return 0.0, 1.0, 0
     # Kernels as wide as samples are apart: narrow ones see nothing in many dimensions.
     variance = white.shape[1] / 2
 
@@ -181,7 +186,7 @@ def normality(Z):
     draws = (rng.standard_normal(white.shape) for _ in range(_N_SIMULATIONS))
     known = [statistic(_whitened(draw)) for draw in draws]
     n_larger = sum(value >= found - 1e-12 for value in known)
-    return found, (1 + n_larger) / (1 + _N_SIMULATIONS)
+    return found, (1 + n_larger) / (1 + _N_SIMULATIONS), white.shape[1]
 
 
 def _whitened(Z):

@@ -255,7 +255,7 @@ def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
         logs = blocks, row_logs, column_logs
         parts = [column_sums(*pair, *logs) for pair in pairs]
         sums, scale = _sum_of_scales(parts, rows[1].log_shares)
-        return sums, float(scale)
+        return sums, scale
     arrays = *rows, *columns, row_logs, column_logs
     products = Products.of(arrays, blocks)
     if products is None:

@@ -69,8 +69,8 @@ from skgmje.mixture._fit_rows import (
     regularisation,
 )
 from skgmje.mixture._given_start import (
-    check_search,
     given_start,
+    is_searched,
     last_solution,
     override,
 )
@@ -404,11 +404,9 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             X, weight, noise = fit_rows(self, X, sample_weight, noise)
             shrinkage = self._asked_shrinkage(X)
             automatic = "auto" in (self.n_components, self.covariance_type, shrinkage)
-            judged = automatic and self.criterion != "held-out"
             if noise is not None:
                 check_takes_noise(self, X, automatic)
-            if judged:
-                check_search(self)
+            judged = is_searched(self, automatic)
             random_state = check_random_state(self.random_state)
             reg_covar = regularisation(self.reg_covar, X, weight)
             size = 1 if self.n_components == "auto" else self.n_components

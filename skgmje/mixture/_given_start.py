@@ -3,6 +3,7 @@
 import numpy as np
 
 from skgmje._backend import from_tensor
+from skgmje._warnings import warn
 from skgmje.em._covariance_models import layout_of, model_name
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
@@ -91,8 +92,18 @@ def override(start, given, shape):
     return Mixture(**{**own, **given}, covariance_type=start.covariance_type)
 
 
-def check_search(estimator):
-    """Raise where a search by a criterion has no use for what is given."""
+def is_searched(estimator, automatic):
+    """Return whether a criterion of all samples chooses; raise if it cannot."""
+    if estimator.criterion == "held-out":
+        return False
+    if not automatic:
+        warn(
+            f"criterion={estimator.criterion!r} chooses nothing, because nothing is "
+            f"'auto': n_components={estimator.n_components!r}, covariance_type="
+            f"{estimator.covariance_type!r}. Set n_components='auto', or leave "
+            "criterion out."
+        )
+        return False
     names = "weights_init", "means_init", "precisions_init"
     unused = [name for name in names if getattr(estimator, name) is not None]
     if estimator.init_params not in ("auto", "kmeans"):
@@ -105,6 +116,7 @@ def check_search(estimator):
             "has starts of its own, of components only. Set criterion='held-out', "
             "or nothing to 'auto', or leave it out."
         )
+    return True
 
 
 def last_solution(estimator, call, remedy, n_features, size=None, kind=None):

@@ -25,6 +25,8 @@ from skgmje.embedding import (
     GMJEEmbedder,
     JointLoss,
     SIGRegLoss,
+    gje_loss,
+    vicreg_loss,
 )
 from skgmje.mixture import GaussianMixture
 
@@ -230,6 +232,20 @@ def test_encoder_of_the_wrong_shape_is_named(encoder, words, X):
     assert "encoder=" in str(error.value)
 
 
+@pytest.mark.parametrize("loss", [*LOSSES, gje_loss, vicreg_loss])
+@pytest.mark.filterwarnings("ignore")
+def test_small_batches_are_refused_for_log_determinants_alone(loss, X):
+    embedder = clone(GJE).set_params(
+        loss=loss, embedding_dim=4, batch_size=7, max_iter=5
+    )
+    name = getattr(loss, "__name__", loss)
+    if name.removesuffix("_loss") in ("infonce", "vicreg", "barlow", "sigreg"):
+        assert embedder.fit(X).embedding_dim_ == 4
+    else:
+        with pytest.raises(ValueError, match="at least 8 samples in a batch"):
+            embedder.fit(X)
+
+
 def test_own_augmentation_is_used(X):
     def shift(batch, generator):
         return batch + torch.randn(batch.shape, generator=generator)
@@ -244,6 +260,7 @@ def test_own_augmentation_is_used(X):
     [
         ({"augmentation": lambda b, g: b}, "views of every sample are identical"),
         ({"augmentation": lambda b, g: b / 0}, "not finite"),
+        ({"batch_size": 1, "loss": "vicreg"}, "batch_size=1 .* 2 or more"),
         ({"embedding_dim": 101}, "at least 202 samples in a batch.*got 200"),
         (
             {"embedding_dim": 5, "batch_size": 9},

@@ -1,6 +1,8 @@
 """Parts of embedders: views, diagnosis, and the kernel cost of a decoder."""
 
 import math
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -114,10 +116,10 @@ def test_weight_zero_is_the_trap_too():
 
 def test_normality_finds_what_is_not_gaussian(rng):
     normal = rng.normal(size=(800, 6))
-    statistic, pvalue = normality(normal)
+    statistic, pvalue, _ = normality(normal)
     assert pvalue > 0.05
     mapped = normality(normal @ rng.normal(size=(6, 6)) + 100)
-    assert_allclose(mapped, (statistic, pvalue), rtol=1e-6)
+    assert_allclose(mapped, (statistic, pvalue, 6), rtol=1e-6)
     for other in (rng.standard_t(4, size=(800, 6)), normal + 4 * np.sign(normal)):
         found = normality(other)
         assert found[0] > statistic
@@ -132,7 +134,7 @@ def test_normality_has_the_right_level(rng):
 
 @pytest.mark.parametrize("Z", [np.ones((9, 3)), np.eye(3), np.zeros((2, 5))])
 def test_normality_of_nothing_to_tell_is_finite(Z):
-    statistic, pvalue = normality(Z)
+    statistic, pvalue, _ = normality(Z)
     assert np.isfinite(statistic)
     assert pvalue == 1.0
 
@@ -150,7 +152,22 @@ def test_diagnosis_tells_shape_and_normality(X):
     assert_allclose(found["condition"], np.linalg.cond(np.cov(Z.T)), rtol=1e-6)
     shares = np.linalg.svd(Z, compute_uv=False)
     assert_allclose(found["rankme"], np.exp(entropy(shares)))
-    assert (found["normality"], found["normality_pvalue"]) == normality(Z)
+    assert (found["normality"], found["normality_pvalue"], 3) == normality(Z)
+    assert not found["words"]
+
+
+def test_diagnosis_says_what_it_cannot_tell(rng):
+    names = {"transform_target": None, "logdet_drop_": np.zeros(2)}
+    fitted = SimpleNamespace(_embed=lambda X: X, **names)
+    Z = rng.normal(size=(50, 3))
+    for rows, words in [
+        (Z, "^$"),
+        (Z[:4], "Of 4 samples in 3 dimensions .* pass 5 or more"),
+        (Z * [1, 1, 1e-7], "that of 2 of 3 directions"),
+    ]:
+        found = diagnose(fitted, rows)
+        assert not found["collapsed"]
+        assert re.search(words, found["words"])
 
 
 def test_diagnosis_needs_a_fit_and_rows(X):

@@ -168,6 +168,15 @@ def test_what_a_search_has_no_use_for_is_refused(given, criterion):
         search(BLOBS, criterion, "auto", 3, **given)
 
 
+@pytest.mark.parametrize("criterion", ["bic", "icl", "stability"])
+def test_a_criterion_that_chooses_nothing_is_told(criterion):
+    words = f"criterion='{criterion}' chooses nothing.*Set n_components='auto'"
+    with pytest.warns(UserWarning, match=words) as told:
+        fitted = search(BLOBS, criterion, n_components=3)
+    assert len(told) == 1
+    assert_array_equal(fitted.means_, search(BLOBS, "held-out", n_components=3).means_)
+
+
 @pytest.mark.parametrize("criterion", ["held-out", "bic"])
 def test_units_that_are_small_are_told(criterion):
     with pytest.warns(UserWarning, match=r"reg_covar=1e-06 .*columns \[0, 1\].*'auto'"):

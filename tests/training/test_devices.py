@@ -52,9 +52,8 @@ def test_no_step_waits_for_the_device(found):
 
 
 def test_little_else_waits(found):
-    """A memory bank looks at what it resamples."""
     for name, (_, waits) in found.items():
-        if not name.startswith(("fault", "step", "module memory bank")):
+        if not name.startswith(("fault", "step")):
             known = ["if bool(xp.any(lost)):"] * name.endswith(KNOWN)
             assert waits == known, name
 
