@@ -24,6 +24,9 @@ LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 # Edges of the table: so many evenly spaced, and so many quantiles.
 _N_EVEN, _N_QUANTILES, _FEWEST_EVEN = 133, 267, 33
 
+# So many cells beyond them towards a bound, each twice as wide as the one before.
+_N_DOUBLED = 20
+
 # Cells are no narrower, in standard deviations: in a column with ties they would
 # shrink to the ties, and the density would have no bound.
 _SMALLEST_CELL, _SMALLEST_TIED_CELL = 1e-6, 1e-3
@@ -187,13 +190,18 @@ def fit_column(x, sample_weight=None, bounds=(-np.inf, np.inf)):
     values = (values - loc) / scale
     tied = 1 - len(values) / n_rows > TIE_SHARE
     cell = _SMALLEST_TIED_CELL if tied else _SMALLEST_CELL
-    is_atom = tied & (counts > max(1, n_rows / _N_QUANTILES))
+    is_atom = tied & (counts > max(1, TIE_SHARE * n_rows))
     quartiles = _quantiles(values, counts, np.array([0.25, 0.5, 0.75]))
     ends = (np.asarray(bounds) - loc) / scale
     far = np.abs(ends - values[[0, -1]]) > _FAR_BOUND
     ends, bounds = (np.where(far, [-np.inf, np.inf], pair) for pair in (ends, bounds))
-    edges = _edges(values, counts, cell, ends, is_atom)
-    mass = _stacked_mass(values, counts, edges, ends)
+    pad = 0.5 * (n_rows / 100) ** -0.5
+    edges = _edges(values, counts, cell, ends, is_atom, pad)
+    mass = _stacked_mass(values, counts, edges, ends, is_atom)
+    # Far from the samples there are but tails, be there a bound or not.
+    low, high = values[[0, -1]] + [-1.5 * pad, 1.5 * pad]
+    mass[(edges[1:] < low) | (edges[:-1] > high)] = 0.0
+    mass /= mass.sum()
     spread = max((quartiles[2] - quartiles[0]) / 1.35, 0.25)
     return ColumnDensity(
         (float(loc), float(scale)),
@@ -212,16 +220,19 @@ def _quantiles(values, counts, levels):
     return np.interp(levels * counts.sum(), cumulative, values)
 
 
-def _edges(values, counts, smallest, bounds, is_atom):
+def _edges(values, counts, smallest, bounds, is_atom, pad):
     """Return the edges of the table; a bound is the first, or the last."""
-    pad = 0.5 * (counts.sum() / 100) ** -0.5
     # Few values need no fine table.
     even = min(_N_EVEN, _FEWEST_EVEN + len(values) // 2)
     even = np.linspace(values[0] - pad, values[-1] + pad, even)
     levels = np.linspace(0, 1, min(_N_QUANTILES, len(values) + 1))
     edges = np.append(even, _quantiles(values, counts, levels))
-    # The score of a cell's middle is that of what many samples share.
+    # Up to a distant bound tails fall off.
     low, high = bounds
+    steps = pad * 2.0 ** np.arange(_N_DOUBLED)
+    edges = np.append(edges, even[0] - steps if np.isfinite(low) else [])
+    edges = np.append(edges, even[-1] + steps if np.isfinite(high) else [])
+    # The score of a cell's middle is that of what many samples share.
     gaps = np.diff(np.concatenate([[low], values, [high]]))
     half = 0.5 * np.minimum(np.minimum(gaps[1:], gaps[:-1]), even[1] - even[0])
     half = np.maximum(half, 0.5001 * smallest)[is_atom]
@@ -245,16 +256,18 @@ def _apart(edges, smallest):
     return np.array(kept)
 
 
-def _stacked_mass(values, counts, edges, bounds):
+def _stacked_mass(values, counts, edges, bounds, is_atom):
     """Return the masses of the cells under the stack of all kinds."""
     n_cells = len(edges) - 1
     # Rounding may put a value on the last edge.
     cell = np.searchsorted(edges, values, side="right") - 1
     cell = np.minimum(cell, n_cells - 1)
-    # Always the same folds: nothing but the values decides.
+    # Always the same folds: nothing but the values decides. What many samples share
+    # is in all of them, as it will be in new samples.
     fold = np.random.RandomState(0).permutation(len(values)) % _N_FOLDS
+    shares = np.where(is_atom, 1 / _N_FOLDS, np.arange(_N_FOLDS)[:, None] == fold)
     tables = np.zeros((_N_FOLDS, n_cells))
-    np.add.at(tables, (fold, cell), counts)
+    np.add.at(tables, (slice(None), cell), shares * counts)
     total = tables.sum(axis=0)
     # All samples first, then all but those of each fold.
     seen = np.vstack([total, total - tables])
@@ -268,8 +281,7 @@ def _stacked_mass(values, counts, edges, bounds):
     masses = np.maximum(masses, _LEAST_DENSITY * widths)
     held_out = np.log(masses[:, 1:] / widths).reshape(len(masses), -1).T
     weights = pool_weights(held_out, tables.ravel(), max_iter=100)
-    mass = weights @ masses[:, 0]
-    return mass / mass.sum()
+    return weights @ masses[:, 0]
 
 
 def _kernel_masses(edges, seen, bounds):

@@ -621,7 +621,7 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     def condition(
         self, indices: int | slice | str | Sequence[int], values: ArrayLike
     ) -> Any:
-        return self._joint().condition(column_numbers(self, indices), values)
+        return self._joint().condition(column_numbers(self, indices, values), values)
 
     def impute(self, X: ArrayLike) -> Any:
         """Replace missing entries by their expectation given the others.
