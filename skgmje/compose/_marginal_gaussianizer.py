@@ -74,7 +74,8 @@ class ColumnDensity:
     """Density of one column: a table inside, Student tails where it has no bounds."""
 
     def __init__(self, units, edges, mass, loc, scale, tail_mass, bounds):
-        self._units, self._bounds = units, bounds
+        self._units = units
+        self._bounds = [float(b) if np.isfinite(b) else None for b in bounds]
         self._edges, self._loc, self._scale = edges, loc, scale
         t = (edges - loc) / scale
         below, above = stdtr(_DF, t), stdtr(_DF, -t)
@@ -146,8 +147,8 @@ class ColumnDensity:
         mean, unit = self._units
         places = mean + unit * self._edges
         # Files of before have no bounds.
-        bounds = getattr(self, "_bounds", (-np.inf, np.inf))
-        places[[0, -1]] = np.where(np.isfinite(bounds), bounds, places[[0, -1]])
+        for end, bound in zip((0, -1), getattr(self, "_bounds", ()), strict=False):
+            places[end] = places[end] if bound is None else bound
         return places
 
 
@@ -480,7 +481,10 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
     -----
     A constant column is moved to zero and keeps its scale. In a column where more
     than 5 % of the values repeat others, cells are at least a thousandth of a
-    standard deviation wide, a millionth elsewhere, so that the density has a bound.
+    standard deviation wide, a millionth elsewhere, so that the density has a bound. A
+    value that more than 5 % of the samples share is the middle of a cell, and its score
+    that of the middle of its probability. Bounds more than 1000 standard deviations
+    from the samples leave the tails as they are.
 
     References
     ----------

@@ -413,8 +413,8 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, for the density; also for the transformer if its
             ``fit`` takes them, as that of `StandardScaler` does. Others see all samples
-            alike. With scikit-learn's metadata routing, both get them if they
-            request them.
+            of positive weight alike. With scikit-learn's metadata routing, both get
+            them if they request them.
 
         Returns
         -------
@@ -430,7 +430,8 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         ValueError
             If the transformer drops columns, is flat, or has no image of a sample; if
             the density gives its image less than a millionth; or if bounds are no
-            bounds of the columns, or a sample is not inside of them.
+            bounds of the columns, are those of a transformer too, are so far that
+            rounding leaves nothing of the samples, or a sample is not inside of them.
         """
         with FitTask(self, X, y, sample_weight, n_steps=1) as task:
             rows = check_rows(self, X, reset=True, min_samples=2)
