@@ -13,6 +13,7 @@ from skgmje._sklearn import StrOptions, _check_sample_weight, _name_estimators
 from skgmje._warnings import warn
 from skgmje.em import RowBlocks
 from skgmje.gaussian import COVARIANCE_TYPES
+from skgmje.gaussian._checks import check_indices
 
 # Squares of larger numbers, summed over the rows, overflow.
 LARGEST = 1e150
@@ -203,7 +204,23 @@ def _as_frame(X):
     return X.to_pandas() if is_arrow else X
 
 
-def column_numbers(estimator, indices):
+def column_numbers(estimator, indices, values=None):
+    """Return the numbers of columns given so, and check the names of their values."""
+    chosen = _column_numbers(estimator, indices)
+    names = getattr(estimator, "feature_names_in_", None)
+    given = [*getattr(_as_frame(values), "columns", ())]
+    if names is None or not given or not all(isinstance(name, str) for name in given):
+        return chosen
+    wanted = names[check_indices(chosen, len(names))].tolist()
+    if given != wanted:
+        raise ValueError(
+            f"values has the columns {given}, but indices={indices!r} are {wanted}. "
+            f"Give the same ones in the same order, as by values[{wanted}]."
+        )
+    return chosen
+
+
+def _column_numbers(estimator, indices):
     """Return the numbers of columns that are given by number, or by name."""
     is_one = isinstance(indices, str)
     if isinstance(indices, slice) or not (is_one or np.ndim(indices)):

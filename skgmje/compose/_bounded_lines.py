@@ -3,10 +3,14 @@
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from skgmje._standardize import standardization
 from skgmje.compose._bijections import Bijection
-from skgmje.compose._bounds import clip_inside
+from skgmje.compose._bounds import ColumnBounds
+from skgmje.compose._marginal_gaussianizer import LOG_SQRT_2PI
 
-_LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
+# Rounding leaves nothing of columns whose nearest bound is further away than this, in
+# standard deviations.
+_FURTHEST = 1e12
 
 
 class OneBound:
@@ -36,7 +40,7 @@ class TwoBounds:
         width = self._high - self._low
         below, above = (x - self._low) / width, (self._high - x) / width
         z = np.where(below < above, ndtri(below), -ndtri(above))
-        return z, 0.5 * z**2 + (_LOG_SQRT_2PI - np.log(width))
+        return z, 0.5 * z**2 + (LOG_SQRT_2PI - np.log(width))
 
     def inverse(self, z):
         """Return the values whose images are `z`."""
@@ -45,12 +49,12 @@ class TwoBounds:
 
 
 class Bounds(Bijection):
-    """The map of each column from its bounds, (n_features, 2), to the whole line."""
+    """The map of each column from its bounds to the whole line, in units of its own."""
 
-    def __init__(self, bounds):
-        self._bounds = bounds
+    def __init__(self, bounds, units):
+        self._bounds, self.units = bounds, units
         self._lines = {}
-        for j, (low, high) in enumerate(bounds):
+        for j, (low, high) in enumerate(bounds.array):
             if np.isfinite(low) and np.isfinite(high):
                 self._lines[j] = TwoBounds(low, high)
             elif np.isfinite(low):
@@ -58,18 +62,42 @@ class Bounds(Bijection):
             elif np.isfinite(high):
                 self._lines[j] = OneBound(high, -1)
 
+    @classmethod
+    def fit(cls, bounds, X, weight=None):
+        """Return the map whose images have means of 0 and deviations of 1."""
+        loc, scale, _ = standardization(X, weight)
+        gap = np.abs(bounds.array - loc[:, None]).min(axis=1)
+        far = np.isfinite(gap) & (gap > _FURTHEST * scale)
+        if far.any():
+            j = int(far.argmax())
+            raise ValueError(
+                f"bounds: {bounds.pairs[j]} of column {bounds.name(j)} is more than "
+                f"{_FURTHEST:g} standard deviations from the samples, {scale[j]:.3g} "
+                f"about the mean {loc[j]:.3g}: their images would be all the same. Use "
+                "None for no bound."
+            )
+        units = np.tile([0.0, 1.0], (len(loc), 1))
+        images, _ = cls(bounds, units).forward(X.astype(np.float64))
+        bounded = np.isfinite(bounds.array).any(axis=1)
+        images = standardization(images, weight)
+        units[bounded] = np.column_stack([images.loc, images.scale])[bounded]
+        return cls(bounds, units)
+
     def forward(self, X):
-        Z, log_det = X.astype(np.float64), np.zeros(len(X))
+        loc, scale = self.units.T
+        Z, log_det = X.astype(np.float64), np.full(len(X), -np.log(scale).sum())
         for j, line in self._lines.items():
             Z[:, j], log_slope = line.forward(Z[:, j])
             log_det += log_slope
-        return Z.astype(X.dtype, copy=False), log_det
+        return ((Z - loc) / scale).astype(X.dtype, copy=False), log_det
 
     def inverse(self, Z):
-        X = Z.astype(np.float64)
+        loc, scale = self.units.T
+        X = Z.astype(np.float64) * scale + loc
         for j, line in self._lines.items():
             X[:, j] = line.inverse(X[:, j])
-        return clip_inside(X.astype(Z.dtype, copy=False), self._bounds)
+        return self._bounds.clip(X.astype(Z.dtype, copy=False))
 
     def select(self, columns):
-        return Bounds(self._bounds[columns])
+        pairs = [self._bounds.pairs[j] for j in columns]
+        return Bounds(ColumnBounds(pairs), self.units[columns])

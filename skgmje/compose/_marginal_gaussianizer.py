@@ -16,26 +16,24 @@ from skgmje._sklearn import _fit_context
 from skgmje._standardize import drop_weightless
 from skgmje._typing import ArrayLike, NDArray, Self
 from skgmje._validation import TIE_SHARE, check_rows, check_weights
-from skgmje.compose._bounds import (
-    are_inside,
-    as_bounds,
-    check_inside,
-    clip_inside,
-    limits,
-)
+from skgmje.compose._bounds import ColumnBounds
 from skgmje.em._select import pool_weights
 
-_LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
+LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 
 # Edges of the table: so many evenly spaced, and so many quantiles.
 _N_EVEN, _N_QUANTILES, _FEWEST_EVEN = 133, 267, 33
+
+# So many cells beyond them towards a bound, each twice as wide as the one before.
+_N_DOUBLED = 20
 
 # Cells are no narrower, in standard deviations: in a column with ties they would
 # shrink to the ties, and the density would have no bound.
 _SMALLEST_CELL, _SMALLEST_TIED_CELL = 1e-6, 1e-3
 
-# Values further away, in standard deviations, are taken as this far.
-_FURTHEST = 1e300
+# Values further away, in standard deviations, are taken as this far; bounds further
+# from the samples have no mass beyond them.
+_FURTHEST, _FAR_BOUND = 1e300, 1e3
 
 # Bandwidths at 1000 samples, in standard deviations, and what a block costs, in nats.
 _BANDWIDTHS = (0.02, 0.05, 0.12, 0.3)
@@ -75,14 +73,15 @@ class Shift:
 class ColumnDensity:
     """Density of one column: a table inside, Student tails where it has no bounds."""
 
-    def __init__(self, units, edges, mass, loc, scale, tail_mass, is_bound):
+    def __init__(self, units, edges, mass, loc, scale, tail_mass, bounds):
         self._units = units
+        self._bounds = [float(b) if np.isfinite(b) else None for b in bounds]
         self._edges, self._loc, self._scale = edges, loc, scale
         t = (edges - loc) / scale
         below, above = stdtr(_DF, t), stdtr(_DF, -t)
         tail = np.where(t[1:] > 0, -np.diff(above), np.diff(below))
         # What would be beyond a bound is spread over what is inside.
-        beyond = np.where(is_bound, 0.0, [below[0], above[-1]])
+        beyond = np.where(np.isfinite(bounds), 0.0, [below[0], above[-1]])
         share, tail_mass = tail_mass, tail_mass / (tail.sum() + beyond.sum())
         self._log_tail = np.log(tail_mass)
         self._mass = (1 - share) * mass + tail_mass * np.maximum(tail, 0.0)
@@ -95,14 +94,16 @@ class ColumnDensity:
     def forward(self, x):
         """Return normal scores and logarithms of the slope."""
         mean, unit = self._units
+        given, places = x, self._places
         with np.errstate(over="ignore"):
-            x = np.clip((x - mean) / unit, -_FURTHEST, _FURTHEST)
-        cell = np.searchsorted(self._edges, x, side="right") - 1
-        cell = np.clip(cell, 0, len(self._mass) - 1)
-        left, right = self._edges[cell], self._edges[cell + 1]
-        part = np.clip((x - left) / (right - left), 0.0, 1.0)
-        log_cdf = np.log(self._cdf[cell] + part * self._mass[cell])
-        log_sf = np.log(self._sf[cell + 1] + (1 - part) * self._mass[cell])
+            x = np.clip((given - mean) / unit, -_FURTHEST, _FURTHEST)
+            cell = np.searchsorted(self._edges, x, side="right") - 1
+            cell = np.clip(cell, 0, len(self._mass) - 1)
+            width = unit * (self._edges[cell + 1] - self._edges[cell])
+            rise = np.clip((given - places[cell]) / width, 0.0, 1.0)
+            fall = np.clip((places[cell + 1] - given) / width, 0.0, 1.0)
+        log_cdf = _log(self._cdf[cell] + rise * self._mass[cell])
+        log_sf = _log(self._sf[cell + 1] + fall * self._mass[cell])
         log_density = self._log_height[cell]
         # Beyond bounds there are no tails.
         below = (x < self._edges[0]) & (self._cdf[0] > 0)
@@ -116,7 +117,7 @@ class ColumnDensity:
         lower = log_cdf < log_sf
         z = ndtri_exp(np.where(lower, log_cdf, log_sf))
         z = np.where(lower, z, -z)
-        return z, log_density + 0.5 * z**2 + (_LOG_SQRT_2PI - np.log(unit))
+        return z, log_density + 0.5 * z**2 + (LOG_SQRT_2PI - np.log(unit))
 
     def inverse(self, z):
         """Return the values whose normal scores are `z`, shape (n_samples,)."""
@@ -128,17 +129,32 @@ class ColumnDensity:
         cell = np.clip(np.where(lower, from_left, from_right), 0, last)
         rise = np.where(lower, tail - self._cdf[cell], tail - self._sf[cell + 1])
         part = np.clip(rise / self._mass[cell], 0.0, 1.0)
-        width = self._edges[cell + 1] - self._edges[cell]
-        start = np.where(lower, self._edges[cell], self._edges[cell + 1])
-        x = start + np.where(lower, part, -part) * width
+        mean, unit = self._units
+        width = unit * (self._edges[cell + 1] - self._edges[cell])
+        x = self._places[cell + ~lower] + np.where(lower, part, -part) * width
         for outside, sign in (
             (lower & (tail < self._cdf[0]), -1.0),
             (~lower & (tail < self._sf[-1]), 1.0),
         ):
             log_tail = log_ndtr(-np.abs(z[outside])) - self._log_tail
-            x[outside] = self._loc + sign * self._scale * _t_quantile(log_tail)
+            t = self._loc + sign * self._scale * _t_quantile(log_tail)
+            x[outside] = mean + unit * t
+        return x
+
+    @property
+    def _places(self):
+        """Edges in the units of the column, where bounds are as they were given."""
         mean, unit = self._units
-        return mean + unit * x
+        places = mean + unit * self._edges
+        # Files of before have no bounds.
+        for end, bound in zip((0, -1), getattr(self, "_bounds", ()), strict=False):
+            places[end] = places[end] if bound is None else bound
+        return places
+
+
+def _log(p):
+    """Return logarithms, of zero that of the smallest number."""
+    return np.log(np.maximum(p, np.finfo(float).smallest_subnormal))
 
 
 def _log_t_pdf(t):
@@ -157,7 +173,7 @@ def _log_t_tail(t):
 
 def _t_quantile(log_tail):
     """Return the t of which :func:`_log_t_tail` is `log_tail`."""
-    power = np.exp((_LOG_TAIL - log_tail) / 3)
+    power = np.exp(np.minimum((_LOG_TAIL - log_tail) / 3, np.log(_FURTHEST)))
     near = -stdtrit(_DF, np.exp(np.maximum(log_tail, _FAR_TAIL)))
     return np.where(log_tail < _FAR_TAIL, power, near)
 
@@ -175,10 +191,18 @@ def fit_column(x, sample_weight=None, bounds=(-np.inf, np.inf)):
     values = (values - loc) / scale
     tied = 1 - len(values) / n_rows > TIE_SHARE
     cell = _SMALLEST_TIED_CELL if tied else _SMALLEST_CELL
+    is_atom = tied & (counts > max(1, TIE_SHARE * n_rows))
     quartiles = _quantiles(values, counts, np.array([0.25, 0.5, 0.75]))
-    bounds = (np.asarray(bounds) - loc) / scale
-    edges = _edges(values, counts, cell, bounds)
-    mass = _stacked_mass(values, counts, edges, bounds)
+    ends = (np.asarray(bounds) - loc) / scale
+    far = np.abs(ends - values[[0, -1]]) > _FAR_BOUND
+    ends, bounds = (np.where(far, [-np.inf, np.inf], pair) for pair in (ends, bounds))
+    pad = 0.5 * (n_rows / 100) ** -0.5
+    edges = _edges(values, counts, cell, ends, is_atom, pad)
+    mass = _stacked_mass(values, counts, edges, ends, is_atom)
+    # Far from the samples there are but tails, be there a bound or not.
+    low, high = values[[0, -1]] + [-1.5 * pad, 1.5 * pad]
+    mass[(edges[1:] < low) | (edges[:-1] > high)] = 0.0
+    mass /= mass.sum()
     spread = max((quartiles[2] - quartiles[0]) / 1.35, 0.25)
     return ColumnDensity(
         (float(loc), float(scale)),
@@ -187,7 +211,7 @@ def fit_column(x, sample_weight=None, bounds=(-np.inf, np.inf)):
         float(quartiles[1]),
         float(_TAIL_SCALE * spread),
         float(min(_TAIL_ROWS / n_rows, 0.5)),
-        np.isfinite(bounds),
+        bounds,
     )
 
 
@@ -197,31 +221,54 @@ def _quantiles(values, counts, levels):
     return np.interp(levels * counts.sum(), cumulative, values)
 
 
-def _edges(values, counts, smallest, bounds):
+def _edges(values, counts, smallest, bounds, is_atom, pad):
     """Return the edges of the table; a bound is the first, or the last."""
-    pad = 0.5 * (counts.sum() / 100) ** -0.5
     # Few values need no fine table.
     even = min(_N_EVEN, _FEWEST_EVEN + len(values) // 2)
     even = np.linspace(values[0] - pad, values[-1] + pad, even)
     levels = np.linspace(0, 1, min(_N_QUANTILES, len(values) + 1))
-    edges = np.unique(np.append(even, _quantiles(values, counts, levels)))
-    edges = edges[np.append(True, np.diff(edges) > smallest)]
+    edges = np.append(even, _quantiles(values, counts, levels))
+    # Up to a distant bound tails fall off.
+    low, high = bounds
+    steps = pad * 2.0 ** np.arange(_N_DOUBLED)
+    edges = np.append(edges, even[0] - steps if np.isfinite(low) else [])
+    edges = np.append(edges, even[-1] + steps if np.isfinite(high) else [])
+    # The score of a cell's middle is that of what many samples share.
+    gaps = np.diff(np.concatenate([[low], values, [high]]))
+    half = 0.5 * np.minimum(np.minimum(gaps[1:], gaps[:-1]), even[1] - even[0])
+    half = np.maximum(half, 0.5001 * smallest)[is_atom]
+    atoms = values[is_atom]
+    near = np.abs(edges[:, None] - atoms) < half + smallest
+    edges = np.concatenate([edges[~near.any(axis=1)], atoms - half, atoms + half])
+    edges = _apart(np.sort(edges), smallest)
     if edges[-1] <= values[-1]:
         edges = np.append(edges, even[-1] + smallest)
-    low, high = bounds
     gap = np.minimum(smallest, 0.5 * np.array([values[0] - low, high - values[-1]]))
     edges = edges[(edges > low + gap[0]) & (edges < high - gap[1])]
     return np.concatenate([[low], edges, [high]])[~np.isinf([low, *edges, high])]
 
 
-def _stacked_mass(values, counts, edges, bounds):
+def _apart(edges, smallest):
+    """Return those of sorted edges that are further from the one kept before."""
+    kept = [edges[0]]
+    for edge in edges[1:]:
+        if edge - kept[-1] > smallest:
+            kept.append(edge)
+    return np.array(kept)
+
+
+def _stacked_mass(values, counts, edges, bounds, is_atom):
     """Return the masses of the cells under the stack of all kinds."""
-    cell = np.searchsorted(edges, values, side="right") - 1
     n_cells = len(edges) - 1
-    # Always the same folds: nothing but the values decides.
+    # Rounding may put a value on the last edge.
+    cell = np.searchsorted(edges, values, side="right") - 1
+    cell = np.minimum(cell, n_cells - 1)
+    # Always the same folds: nothing but the values decides. What many samples share
+    # is in all of them, as it will be in new samples.
     fold = np.random.RandomState(0).permutation(len(values)) % _N_FOLDS
+    shares = np.where(is_atom, 1 / _N_FOLDS, np.arange(_N_FOLDS)[:, None] == fold)
     tables = np.zeros((_N_FOLDS, n_cells))
-    np.add.at(tables, (fold, cell), counts)
+    np.add.at(tables, (slice(None), cell), shares * counts)
     total = tables.sum(axis=0)
     # All samples first, then all but those of each fold.
     seen = np.vstack([total, total - tables])
@@ -235,8 +282,7 @@ def _stacked_mass(values, counts, edges, bounds):
     masses = np.maximum(masses, _LEAST_DENSITY * widths)
     held_out = np.log(masses[:, 1:] / widths).reshape(len(masses), -1).T
     weights = pool_weights(held_out, tables.ravel(), max_iter=100)
-    mass = weights @ masses[:, 0]
-    return mass / mass.sum()
+    return weights @ masses[:, 0]
 
 
 def _kernel_masses(edges, seen, bounds):
@@ -435,7 +481,10 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
     -----
     A constant column is moved to zero and keeps its scale. In a column where more
     than 5 % of the values repeat others, cells are at least a thousandth of a
-    standard deviation wide, a millionth elsewhere, so that the density has a bound.
+    standard deviation wide, a millionth elsewhere, so that the density has a bound. A
+    value that more than 5 % of the samples share is the middle of a cell, and its score
+    that of the middle of its probability. Bounds more than 1000 standard deviations
+    from the samples leave the tails as they are.
 
     References
     ----------
@@ -464,17 +513,13 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
         self.bounds = bounds
 
     def _fit(self, X, sample_weight):
-        rows, weight = drop_weightless(X, check_weights(sample_weight, X))
-        rows = rows.astype(np.float64, copy=False)
-        names = getattr(self, "feature_names_in_", None)
-        bounds = np.tile([-np.inf, np.inf], (X.shape[1], 1))
-        self.bounds_ = None
-        if self.bounds is not None:
-            self.bounds_ = as_bounds(self.bounds, X.shape[1], names)
-            bounds = limits(self.bounds_)
-            check_inside(X, bounds, names)
-        pairs = zip(rows.T, bounds, strict=True)
-        self.columns_ = [fit_column(column, weight, pair) for column, pair in pairs]
+        weight = check_weights(sample_weight, X)
+        bounds = ColumnBounds.asked(self, X, weight)
+        self.bounds_ = bounds and bounds.pairs
+        pairs = [(-np.inf, np.inf)] * X.shape[1] if bounds is None else bounds.array
+        rows, weight = drop_weightless(X, weight)
+        columns = zip(rows.T.astype(np.float64), pairs, strict=True)
+        self.columns_ = [fit_column(column, weight, pair) for column, pair in columns]
 
     def inverse_transform(self, Z: ArrayLike) -> NDArray[Any]:
         check_is_fitted(self)
@@ -482,12 +527,8 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
         columns = zip(self.columns_, Z.T.astype(np.float64), strict=True)
         X = np.column_stack([density.inverse(z) for density, z in columns])
         X = X.astype(Z.dtype, copy=False)
-        return X if self._bounds is None else clip_inside(X, limits(self._bounds))
-
-    @property
-    def _bounds(self):
-        """The bounds of the columns, None without; files of before have none."""
-        return getattr(self, "bounds_", None)
+        bounds = ColumnBounds.fitted(self)
+        return X if bounds is None else bounds.clip(X)
 
     def _forward(self, X):
         """Return scores and log-determinants of checked samples."""
@@ -495,6 +536,7 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
         with np.errstate(divide="ignore"):
             pairs = [density.forward(x) for density, x in columns]
         Z = np.column_stack([z for z, _ in pairs])
-        if self._bounds is not None:
-            Z[~are_inside(X, limits(self._bounds))] = np.nan
+        bounds = ColumnBounds.fitted(self)
+        if bounds is not None:
+            Z[~bounds.contain(X)] = np.nan
         return Z.astype(X.dtype, copy=False), sum(slope for _, slope in pairs)

@@ -21,11 +21,12 @@ from skgmje._backend import as_generator
 from skgmje._callbacks import DensityEstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
 from skgmje._options import as_asked
-from skgmje._sklearn import _fit_context
+from skgmje._sklearn import _fit_context, _safe_indexing
 from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import (
     as_given,
     check_count,
+    check_numbers,
     check_rows,
     check_weights,
     column_numbers,
@@ -35,14 +36,18 @@ from skgmje._validation import (
 from skgmje._warnings import warn
 from skgmje.compose._bijections import Blocks, Chain, bijection, type_of
 from skgmje.compose._bounded_lines import Bounds
-from skgmje.compose._bounds import as_bounds, check_inside, limits
+from skgmje.compose._bounds import ColumnBounds, as_bounds
 from skgmje.compose._image_mass import (
     SMALLEST_MASS,
     draw,
     image_mass,
     mixture_or_none,
 )
-from skgmje.compose._transformed_mixture import ClosedFormsMixin, TransformedMixture
+from skgmje.compose._transformed_mixture import (
+    ClosedFormsMixin,
+    TransformedMixture,
+    images,
+)
 from skgmje.gaussian._checks import patterns
 
 # Of so many samples, more than this share that do not come back from their images to
@@ -160,9 +165,10 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         bound, or None for neither; or a dict of those that have bounds, by name, or by
         number of columns without names. Before the transformer, columns are mapped to
         the whole line: by the logarithm of the distance to a bound, and by normal
-        scores of the share of the way between two. A transformer that has a parameter
-        `bounds`, such as :class:`MarginalGaussianizer`, gets them instead. Scores are
-        of the columns as they are, -inf on the bounds and outside; samples are inside.
+        scores of the share of the way between two, both standardized. A transformer
+        that has a parameter `bounds`, such as :class:`MarginalGaussianizer`, gets them
+        instead. Scores are of the columns as they are, -inf on the bounds and outside;
+        samples are inside.
 
     Attributes
     ----------
@@ -171,6 +177,10 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
 
     bounds_ : list of (float, float)
         Lower and upper bound of each column, None for no bound; None without `bounds`.
+
+    bounds_units_ : ndarray of shape (n_features, 2)
+        Mean and standard deviation that images of columns with bounds have been
+        shifted by and divided by; None if the transformer takes the bounds.
 
     density_ : estimator
         The fitted density, of transformed samples.
@@ -259,6 +269,7 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
 
     transformer_: Any
     bounds_: list[Any]
+    bounds_units_: NDArray[Any]
     density_: Any
     image_mass_: float
     image_mass_error_: float
@@ -308,7 +319,14 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     _routes = True
 
     @classmethod
-    def from_fitted(cls, transformer: Any, density: Any) -> TransformedDensity:
+    def from_fitted(
+        cls,
+        transformer: Any,
+        density: Any,
+        *,
+        bounds: Any = None,
+        bounds_units: ArrayLike | None = None,
+    ) -> TransformedDensity:
         """Return a fitted estimator of parts that are fitted already.
 
         Parameters
@@ -320,6 +338,14 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         density : fitted estimator
             Density of its image.
 
+        bounds : sequence or dict, default=None
+            Bounds of the columns, such as the `bounds_` of another estimator; None for
+            those of the transformer, if it has some.
+
+        bounds_units : array-like of shape (n_features, 2), default=None
+            The `bounds_units_` of an estimator that the parts are of; None takes images
+            as they are.
+
         Returns
         -------
         estimator : TransformedDensity
@@ -329,6 +355,9 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         ------
         sklearn.exceptions.NotFittedError
             If a part has not been fitted.
+
+        ValueError
+            If bounds are none of the columns, or other than the transformer's.
         """
         estimator = TransformedDensity(transformer, density)
         check_is_fitted(density)
@@ -338,11 +367,33 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         if hasattr(first, "feature_names_in_"):
             estimator.feature_names_in_ = first.feature_names_in_
         estimator.transformer_ = _as_transformer(transformer)
-        estimator.density_, estimator.bounds_ = density, None
+        estimator.density_ = density
+        estimator._take_bounds(bounds, bounds_units)
         estimator._bijection = estimator._as_bijection()
         mass = image_mass(density, estimator._bijection, estimator.n_features_in_)
         estimator._set_mass(mass)
         return estimator
+
+    def _take_bounds(self, bounds, units):
+        """Store bounds that fitted parts have, or are said to have."""
+        n, names = self.n_features_in_, getattr(self, "feature_names_in_", None)
+        own = getattr(self.transformer_, "bounds_", None)
+        self.bounds_ = own if bounds is None else as_bounds(bounds, n, names)
+        if not _takes_bounds(self.transformer_):
+            self.bounds = bounds
+        elif self.bounds_ != own:
+            raise ValueError(
+                f"bounds={bounds!r} are not those of {self.transformer_!r}, {own}. "
+                "Leave them out."
+            )
+        self.bounds_units_ = None
+        if units is not None:
+            units = self.bounds_units_ = check_numbers(units, "bounds_units")
+            if units.shape != (n, 2) or (units[:, 1] <= 0).any():
+                raise ValueError(
+                    f"bounds_units={units.tolist()} must be a mean and a positive "
+                    f"standard deviation for each of {n} columns."
+                )
 
     # Both parts validate their own parameters.
     @_fit_context(prefer_skip_nested_validation=False)
@@ -362,8 +413,8 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, for the density; also for the transformer if its
             ``fit`` takes them, as that of `StandardScaler` does. Others see all samples
-            alike. With scikit-learn's metadata routing, both get them if they
-            request them.
+            of positive weight alike. With scikit-learn's metadata routing, both get
+            them if they request them.
 
         Returns
         -------
@@ -379,16 +430,23 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         ValueError
             If the transformer drops columns, is flat, or has no image of a sample; if
             the density gives its image less than a millionth; or if bounds are no
-            bounds of the columns, or a sample is not inside of them.
+            bounds of the columns, are those of a transformer too, are so far that
+            rounding leaves nothing of the samples, or a sample is not inside of them.
         """
         with FitTask(self, X, y, sample_weight, n_steps=1) as task:
             rows = check_rows(self, X, reset=True, min_samples=2)
             weight = check_weights(sample_weight, rows)
             transformer, density = self._parts()
             type_of(transformer)
+            bounds = ColumnBounds.asked(self, rows, weight)
+            given, numbers = as_given(self, X, rows), np.arange(len(rows))
+            if weight is not None and not weight.all():
+                numbers = np.flatnonzero(weight)
+                given = _safe_indexing(given, numbers)
+                rows, weight = rows[numbers], weight[numbers]
             for_transformer, for_density = self._route(transformer, density, weight)
             transformer, density = clone(transformer), clone(density)
-            given = self._without_bounds(transformer, as_given(self, X, rows), rows)
+            given = self._without_bounds(bounds, transformer, given, rows, weight)
             with np.errstate(all="ignore"):
                 self.transformer_ = transformer.fit(given, **for_transformer)
                 self._bijection = self._as_bijection(self.log_det)
@@ -396,8 +454,8 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
             known = np.isfinite(Z).all(axis=1)
             if not known.all():
                 raise ValueError(
-                    f"Sample {known.argmin()} of X, one of {np.sum(~known)}, has no "
-                    f"finite image under {transformer!r}. Drop such samples, or "
+                    f"Sample {numbers[known.argmin()]} of X, one of {np.sum(~known)}, "
+                    f"has no finite image under {transformer!r}. Drop such samples, or "
                     "change the transformer."
                 )
             warn_about_loss(transformer, self._bijection, rows)
@@ -407,27 +465,34 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
             task.end(self._measure, Z.shape[1])
         return self
 
-    def _without_bounds(self, transformer, X, rows):
+    def _without_bounds(self, bounds, transformer, X, rows, weight):
         """Return samples, an array or a frame, as the transformer takes them."""
-        self.bounds_ = None
-        if self.bounds is None:
+        self.bounds_, self.bounds_units_ = bounds and bounds.pairs, None
+        if bounds is None:
             return X
-        names = getattr(self, "feature_names_in_", None)
-        self.bounds_ = as_bounds(self.bounds, rows.shape[1], names)
-        check_inside(rows, limits(self.bounds_), names)
-        if _takes_bounds(transformer):
-            transformer.set_params(bounds=self.bounds_)
-            return X
-        return like_rows(Bounds(limits(self.bounds_)).forward(rows)[0], X)
+        if not _takes_bounds(transformer):
+            lines = Bounds.fit(bounds, rows, weight)
+            self.bounds_units_ = lines.units
+            return like_rows(lines.forward(rows)[0], X)
+        if transformer.bounds is not None:
+            raise ValueError(
+                f"bounds={self.bounds!r} are given beside those of {transformer!r}. "
+                "Give them once, to TransformedDensity or to its transformer."
+            )
+        transformer.set_params(bounds=self.bounds_)
+        return X
 
     def _as_bijection(self, log_det=None):
         """Return the map of bounds and transformer."""
         map_ = bijection(self.transformer_, log_det)
-        # Files of before have no bounds.
-        bounds = getattr(self, "bounds_", None)
+        bounds = ColumnBounds.fitted(self)
         if bounds is None or _takes_bounds(self.transformer_):
             return map_
-        return Chain([Bounds(limits(bounds)), map_])
+        units = getattr(self, "bounds_units_", None)
+        if units is None:
+            # Files of before, and images that are taken as they are.
+            units = np.tile([0.0, 1.0], (len(bounds.pairs), 1))
+        return Chain([Bounds(bounds, units), map_])
 
     def _image_like(self, X, Z):
         """Return images as a frame with the transformer's names, if `X` is a frame."""
@@ -487,10 +552,9 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         check_is_fitted(self)
         rows = check_rows(self, X, reset=False)
-        with np.errstate(all="ignore"):
-            Z, log_det = self._bijection.forward(rows)
+        Z, log_det = images(self._bijection, rows)
         log_prob = np.full(len(rows), -np.inf, rows.dtype)
-        inside = np.isfinite(log_det) & np.isfinite(Z).all(axis=1)
+        inside = log_det > -np.inf
         if inside.any():
             Z = Z[inside]
             if not _has_seen_arrays(self.density_):
@@ -558,7 +622,7 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     def condition(
         self, indices: int | slice | str | Sequence[int], values: ArrayLike
     ) -> Any:
-        return self._joint().condition(column_numbers(self, indices), values)
+        return self._joint().condition(column_numbers(self, indices, values), values)
 
     def impute(self, X: ArrayLike) -> Any:
         """Replace missing entries by their expectation given the others.
@@ -585,9 +649,9 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         """
         joint = self._joint()
         X = check_rows(self, X, reset=False, allow_nan=True).copy()
-        if getattr(self, "bounds_", None) is not None:
-            names = getattr(self, "feature_names_in_", None)
-            check_inside(X, limits(self.bounds_), names)
+        bounds = ColumnBounds.fitted(self)
+        if bounds is not None:
+            bounds.check(X)
         for rows, observed in patterns(X):
             known, missing = np.flatnonzero(observed), np.flatnonzero(~observed)
             if not len(known):

@@ -20,7 +20,7 @@ from skgmje.gaussian._covariance import COVARIANCE_TYPES
 _FLOATS = [np.float64, np.float32]
 
 # Standard scores at which each component is seen for expectations, and their weights.
-_NODES = np.linspace(-9, 9, 145)
+_NODES = np.linspace(-9, 9, 1153)
 _SHARES = np.exp(-0.5 * _NODES**2) / np.exp(-0.5 * _NODES**2).sum()
 
 # Draws that count the mass of an image without a closed form, at a time for so many
@@ -31,7 +31,7 @@ _N_DRAWS, _MOST_NUMBERS = 4096, 2**24
 _NEARLY_ALL = 0.999
 
 # Mixtures whose expectations are computed at a time.
-_CHUNK = 1024
+_CHUNK = 128
 
 # From a finite end of an image so far into it.
 _STEPS = 1e-4, 1e-8
@@ -214,7 +214,7 @@ class TransformedMixture(ClosedFormsMixin):
                 f"X has the shape {X.shape}; its last axis must have the length "
                 f"{self.n_features}, the number of columns."
             )
-        Z, log_det = _images(self._own, X.reshape(-1, X.shape[-1]))
+        Z, log_det = images(self._own, X.reshape(-1, X.shape[-1]))
         Z, log_det = Z.reshape(X.shape), log_det.reshape(X.shape[:-1])
         mixture = self.mixture.marginal(slice(self.n_features))
         log_prob = mixture.log_prob(Z) + log_det + self._log_unseen(Z)
@@ -278,9 +278,9 @@ class TransformedMixture(ClosedFormsMixin):
     def mean(self) -> NDArray[Any]:
         """Expectation in the units of the samples, (n_features,) or (n, n_features).
 
-        By the trapezoidal rule with 145 nodes for each component and column. Where a
-        transformer maps infinity to a finite image, it may be infinite, which raises
-        ValueError.
+        By the trapezoidal rule with 1153 nodes for each component and column: off by
+        up to 0.3 % of a gap in the values of a column. Where a transformer maps
+        infinity to a finite image, it may be infinite, which raises ValueError.
         """
         columns = [self.marginal([j]) for j in range(self.n_features)]
         for column in columns:
@@ -355,7 +355,7 @@ class TransformedMixture(ClosedFormsMixin):
                 f"(n_samples, {len(given)}) is needed for indices={indices!r}."
             )
         rows = values.reshape(-1, len(given))
-        Z, log_det = _images(self.map_.select(given), rows)
+        Z, log_det = images(self.map_.select(given), rows)
         rest += range(self.n_features, self.mixture.n_features)
         conditional = self.mixture.condition(given, Z.reshape(values.shape))
         n_left = self.n_features - len(given)
@@ -374,7 +374,7 @@ class TransformedMixture(ClosedFormsMixin):
         return result
 
 
-def _images(map_, rows):
+def images(map_, rows):
     """Return images and log-determinants; -inf and the image 0 for what has none."""
     with np.errstate(all="ignore"):
         Z, log_det = map_.forward(rows)

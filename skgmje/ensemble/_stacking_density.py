@@ -515,7 +515,7 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
         self, indices: int | slice | str | Sequence[int], values: ArrayLike
     ) -> Any:
         check_is_fitted(self)
-        return self._stack.condition(column_numbers(self, indices), values)
+        return self._stack.condition(column_numbers(self, indices, values), values)
 
     @property
     def mixture_(self) -> Mixture:

@@ -17,6 +17,7 @@ from skgmje._validation import (
     as_scores,
     check_rows,
     check_weights,
+    column_numbers,
     is_lazy,
     warn_about_narrow_ties,
 )
@@ -432,23 +433,23 @@ class MixtureDensityMixin(DensityEstimatorMixin):
 
         Parameters
         ----------
-        indices : array-like of int
-            Features to keep, in the order wanted.
+        indices : array-like of int or str
+            Features to keep, in the order wanted; by name if names were seen.
 
         Returns
         -------
         mixture : Mixture
             Density of ``X[:, indices]``.
         """
-        return self.mixture_.marginal(indices)
+        return self.mixture_.marginal(column_numbers(self, indices))
 
     def condition(self, indices: ArrayLike, values: ArrayLike) -> Mixture:
         """Return the density of the other features, given some.
 
         Parameters
         ----------
-        indices : array-like of int
-            Features that are known.
+        indices : array-like of int or str
+            Features that are known; by name if names were seen.
 
         values : array-like of shape (n_samples, n_indices) or (n_indices,)
             Their values.
@@ -458,6 +459,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         mixture : Mixture
             Density of the remaining features, one for each sample of `values`.
         """
+        indices = column_numbers(self, indices, values)
         values = np.asarray(from_tensor(values), np.float64)
         return self.mixture_.condition(indices, values)
 

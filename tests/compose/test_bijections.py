@@ -19,7 +19,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from skgmje import GaussianMixture, TransformedDensity
+from skgmje import GaussianMixture, GaussianMixtureCopula, TransformedDensity
 
 # Inside: maps, columns and ridges have laws that a fitted transformer averages out.
 from skgmje.compose import MarginalGaussianizer, ResidualCoordinates, _image_mass
@@ -515,3 +515,39 @@ def test_names_are_those_of_the_columns():
     for transformer in (MarginalGaussianizer(), ResidualCoordinates()):
         names = transformer.fit(sine(60)).get_feature_names_out(["a", "b"])
         assert names.tolist() == ["a", "b"]
+
+
+RNG_OF_TIES = np.random.default_rng(0)
+TIED = {
+    "half ones": np.arange(500) % 2,
+    "a tenth ones": np.arange(500) % 10 == 0,
+    "nine tenths ones": np.arange(500) % 10 > 0,
+    "rare counts": RNG_OF_TIES.poisson(0.2, 500),
+    "large counts": 50 * RNG_OF_TIES.poisson(0.2, 500),
+    "counts": RNG_OF_TIES.poisson(3, 500),
+    "zeros": np.where(np.arange(500) < 250, 0, RNG_OF_TIES.lognormal(size=500)),
+    "rounded": RNG_OF_TIES.normal(size=500).round(1),
+    "coarse": RNG_OF_TIES.normal(size=500).round(),
+    "clipped": np.clip(RNG_OF_TIES.normal(size=500), -1, 1),
+    "far sample": np.append(np.arange(499) % 2, 1e6),
+}
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize("name", TIED)
+def test_scores_of_ties_are_in_the_middle_of_them(name, bounded):
+    column = TIED[name].astype(float)
+    other = np.random.default_rng(1).normal(size=500)
+    low, high = column.min(), column.max()
+    margin = 0.01 * (high - low)
+    bounds = [(low - margin, high + margin), None] if bounded else None
+    copula = GaussianMixtureCopula(GaussianMixture(), bounds=bounds)
+    rows = np.column_stack([column, other])
+    Z = copula.fit(rows).transformer_.transform(rows)
+    assert abs(Z[:, 0].mean()) < 0.1
+    assert Z[:, 0].std() < 1.05
+    assert low <= copula.marginal([0]).mean[0] <= high
+    draws = copula.sample(2000, random_state=0)[0][:, 0]
+    quantiles = np.quantile(draws, [0.01, 0.99])
+    spread = column.std() if name != "far sample" else 20
+    assert low - spread <= quantiles[0] <= quantiles[1] <= high + spread

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
@@ -228,6 +229,12 @@ def test_columns_have_names():
     assert_array_equal(
         copula.marginal("d").log_prob([[1.0]]), copula.marginal([3]).log_prob([[1.0]])
     )
+    for density in (copula, GaussianMixture().fit(frame)):
+        given = density.condition(["c", "a"], frame[["c", "a"]][:5]).mean
+        assert_array_equal(given, density.condition([2, 0], X[:5, [2, 0]]).mean)
+        for chosen in (["c", "a"], [2, 0]):
+            with pytest.raises(ValueError, match=r"\['a', 'c'\], but indices=\["):
+                density.condition(chosen, frame[["a", "c"]])
     with pytest.raises(ValueError, match=r"\['c', 'e'\] has 'e', which is none of"):
         copula.condition(["c", "e"], [1.0, 2.0])
 
@@ -283,3 +290,19 @@ def test_conditional_kernel_density():
     given = as_mixture(kernels).condition([0], X[:5, :1])
     near = np.exp(-0.5 * ((X[:5, :1] - X[:, 0]) / 0.4) ** 2)
     assert_allclose(given.mean[:, 0], near @ X[:, 1] / near.sum(axis=1))
+
+
+def test_expectations_across_a_gap():
+    """Two groups, far from each other: the mean is a matter of where the gap is."""
+    rng = np.random.default_rng(0)
+    column = np.append(rng.normal(size=120), rng.normal(1000, 1, size=280))
+    rows = np.column_stack([column, column / 500 + rng.normal(size=400)])
+    copula = GaussianMixtureCopula(GaussianMixture()).fit(rows)
+    joint = copula.condition([1], [[1.0], [0.5]])
+    # Shares of normal scores beyond that of the gap.
+    at = copula.transformer_.transform([[500.0, 0.0]])[0, 0]
+    mixture, z = copula.density_.mixture_, copula.transformer_.transform([[0, 1.0]])
+    score = mixture.condition([1], z[:, 1])
+    spread = np.sqrt(score.covariances.ravel())
+    above = 1000 * stats.norm.sf((at - score.means.ravel()) / spread)
+    assert joint.mean[0, 0] == pytest.approx(above[0], abs=3.5)
