@@ -17,7 +17,12 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from skgmje._bridges import as_mixture
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
-from skgmje._sklearn import StrOptions, _fit_context, _get_output_config
+from skgmje._sklearn import (
+    StrOptions,
+    _fit_context,
+    _get_output_config,
+    _safe_indexing,
+)
 from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import (
     check_count,
@@ -25,6 +30,7 @@ from skgmje._validation import (
     check_values,
     check_weights,
     name_columns,
+    odd_columns,
 )
 from skgmje._warnings import warn
 from skgmje.impute._automatic import AutomaticMixture
@@ -296,17 +302,20 @@ class MixtureImputer(
         wanted = _get_output_config("transform", self)["dense"]
         if not (hasattr(X, "columns") and type(X).__module__.startswith(wanted)):
             return out
-        names = [*self.get_feature_names_out()]
-        types = dict(zip(X.columns, X.dtypes, strict=True))
-        whole = ~np.isnan(rows).any(axis=0)
-        keeps = {
-            name: kind
-            for (name, kind), is_whole in zip(types.items(), whole, strict=True)
-            if name in names and (is_whole or "float" in str(kind).lower())
-        }
+        every = np.ones_like(self._valued)
+        kept = np.flatnonzero(every if self.keep_empty_features else self._valued)
+        # By place: names may repeat, and scikit-learn puts them on.
+        columns, floats = {str(i): column for i, column in enumerate(out.T)}, {}
+        for i, j in enumerate(kept):
+            given = _safe_indexing(X, int(j), axis=1)
+            if not np.isnan(rows[:, j]).any():
+                # As a float a large integer would be another one.
+                columns[str(i)] = given
+            elif "float" in str(given.dtype).lower():
+                floats[str(i)] = given.dtype
         if wanted == "polars":
-            return type(X)(out, schema=names, orient="row").cast(keeps)
-        return type(X)(out, columns=names, index=X.index).astype(keeps)
+            return type(X)(columns).cast(floats)
+        return type(X)(columns, index=X.index).astype(floats)
 
     def sample_imputations(
         self, X: ArrayLike, n_imputations: int = 20, *, proper: bool = True
@@ -436,30 +445,10 @@ def seeded(density, seed):
 
 def refuse_categories(X):
     """Raise if columns hold categories or words."""
-    named = getattr(X, "columns", None)
-    if named is not None:
-        kinds = zip(named, X.dtypes, strict=True)
-        odd = [name for name, kind in kinds if _is_category(X[name], kind)]
-    else:
-        kind = getattr(getattr(X, "dtype", None), "kind", "")
-        known = isinstance(X, list | tuple) or kind in ("O", "U", "S")
-        odd = ["X"] if known and _has_words(X) else []
+    odd = odd_columns(X, ("categor", "enum"), str | bytes)
     if odd:
         raise ValueError(
             f"Columns {odd[:5]} hold categories or words, and MixtureImputer fills in "
             "numbers. Leave such columns to SimpleImputer(strategy='most_frequent') by "
             "a ColumnTransformer, or encode them first."
         )
-
-
-def _is_category(column, kind):
-    """Return whether the column of a frame is one of categories or words."""
-    if str(kind).lower().startswith(("categor", "enum")):
-        return True
-    words = str(kind).lower().startswith(("object", "str"))
-    return words and _has_words(column)
-
-
-def _has_words(values):
-    """Return whether some values are words."""
-    return any(isinstance(v, str | bytes) for v in np.array(values, object).ravel())
