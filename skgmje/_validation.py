@@ -121,11 +121,11 @@ def check_values(estimator, X, n_samples=None, single=None):
         single = low == high
         single[single] = (~np.isnan(X[:, single])).sum(axis=0) == 1
     if single.any() and n_samples > 1:
+        others = f"{n_samples - 1} sample{'s' * (n_samples > 2)}"
         warn(
             f"X has a single value in {name_columns(estimator, single)}, and "
-            f"{n_samples - 1} samples without: it tells nothing of a spread, and the "
-            "density there is as narrow as reg_covar. Drop such a column, or give "
-            "more values.",
+            f"{others} without: it tells nothing of a spread, and the density there is "
+            "as narrow as reg_covar. Drop such a column, or give more values.",
         )
 
 
@@ -302,7 +302,7 @@ def positive_numbers(value, name, meaning):
     numbers = value.tolist() if hasattr(value, "tolist") else value
     # Sets have no order, and of a dict these would be its keys.
     numbers = numbers if isinstance(numbers, Sequence) else [numbers]
-    if not numbers or not all(map(_is_positive, numbers)):
+    if not numbers or not all(map(is_positive, numbers)):
         raise ValueError(
             f"{name}={value!r} must be a positive, finite number, or a sequence of "
             f"such numbers. {meaning}"
@@ -310,7 +310,7 @@ def positive_numbers(value, name, meaning):
     return list(numbers)
 
 
-def _is_positive(value):
+def is_positive(value):
     """Return whether a value is a positive, finite number, and no truth value."""
     is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
     return is_number and 0 < value < np.inf

@@ -217,6 +217,14 @@ class MixtureImputer(
         # Numbers that all differ stand for columns of which is told here.
         known = np.where(valued, rows, np.arange(len(rows))[:, None])
         check_values(self, known if valued.any() else rows)
+        names = super().get_feature_names_out()
+        flags = [_flag(name) for name in names[np.isnan(rows).any(axis=0)]]
+        twice = [flag for flag in flags if flag in names]
+        if self.add_indicator and twice:
+            raise ValueError(
+                f"add_indicator=True would make a second column {twice[0]!r}. Rename "
+                "that of X, or set add_indicator=False."
+            )
         if not (valued.all() or self.keep_empty_features):
             warn(
                 f"X has no value in {name_columns(self, ~valued)}, which the output "
@@ -258,8 +266,9 @@ class MixtureImputer(
 
     def _fill(self, rows, strategy, mixture=None, place=0):
         """Return samples filled in, of the columns that have values."""
-        X = rows[:, self._valued].astype(np.float64)
-        X = np.where(np.isnan(X) & self._constant, self._levels, X)
+        X = rows[:, self._valued]
+        levels = self._levels.astype(X.dtype)
+        X = np.where(np.isnan(X) & self._constant, levels, X)
         mixture = self.mixture_ if mixture is None else mixture
         return strategy(mixture, X, self._seed + place)
 
@@ -425,7 +434,7 @@ class MixtureImputer(
         kept = names if self.keep_empty_features else names[self._valued]
         if not self.add_indicator:
             return kept
-        flags = [f"missingindicator_{names[j]}" for j in self.indicator_features_]
+        flags = [_flag(names[j]) for j in self.indicator_features_]
         return np.array([*kept, *flags], dtype=object)
 
     def __sklearn_tags__(self):
@@ -433,6 +442,11 @@ class MixtureImputer(
         tags.input_tags.allow_nan = True
         tags.non_deterministic = self.strategy == "sample"
         return tags
+
+
+def _flag(name):
+    """Return the name of an indicator."""
+    return f"missingindicator_{name}"
 
 
 def seeded(density, seed):

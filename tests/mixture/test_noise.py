@@ -360,7 +360,7 @@ INDEFINITE[6] = [[1, 2, 0], [2, 1, 0], [0, 0, 1]]
 BAD = {
     "shape": (NOISE[:, 0, 0], r"noise has the shape \(300,\)"),
     "count": (NOISE[1:], r"noise has the shape \(299, 3, 3\)"),
-    "words": (np.full(X.shape, "a"), "noise has the shape"),
+    "words": (np.full(X.shape, "a"), "noise has the type"),
     "nan": (NAN, "noise of sample 3, column 0, column 0 is nan"),
     "infinite": (np.full(X.shape, np.inf), "noise of sample 0, column 0 is inf"),
     "negative": (NEGATIVE, "noise of sample 4, column 1 is -0.5"),
