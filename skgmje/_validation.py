@@ -197,7 +197,7 @@ def _are_plain_rows(estimator, X, min_samples):
 
 
 # Beginnings of the names of types, of pandas, polars, Arrow and NumPy.
-_DATES = "date", "timestamp", "timedelta", "time", "period", "duration"
+_DATES = "date", "time", "period", "duration"
 _LISTS = "list", "array", "struct", "fixed_size_list"
 
 
@@ -218,15 +218,21 @@ def refuse_dates(X, name="X"):
 
 def odd_columns(X, kinds, types, name="X"):
     """Return names of columns of such kinds, or that hold such values; or that of X."""
-    if hasattr(X, "columns") and hasattr(X, "dtypes"):
-        places = enumerate(zip(X.columns, X.dtypes, strict=True))
-        columns = (
-            (n, kind, partial(_safe_indexing, X, j, axis=1)) for j, (n, kind) in places
-        )
+    if hasattr(X, "columns"):
+        take = partial(_safe_indexing, X, axis=1)
+        named = _names_and_types(X)
+        columns = [(*pair, partial(take, j)) for j, pair in enumerate(named)]
     else:
         kind = "object" if isinstance(X, list | tuple) else getattr(X, "dtype", "")
         columns = [(name, kind, lambda: X)]
     return [n for n, kind, values in columns if _is_odd(kind, values, kinds, types)]
+
+
+def _names_and_types(X):
+    """Return pairs of a frame's columns, or those of an Arrow table."""
+    if hasattr(X, "column_names"):
+        return zip(X.column_names, X.schema.types, strict=True)
+    return zip(X.columns, X.dtypes, strict=True)
 
 
 def _is_odd(kind, values, kinds, types):

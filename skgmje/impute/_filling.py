@@ -42,7 +42,7 @@ def fill_draws(mixture, X, seed):
     return fill(mixture, X, partial(draw, uniforms_of(X, 1 + X.shape[1], seed)))
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@np.errstate(over="ignore")
 def fill_modes(mixture, X, seed):
     """Return samples with the most probable values."""
     X = X.copy()

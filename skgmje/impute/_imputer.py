@@ -313,7 +313,7 @@ class MixtureImputer(
             return out
         every = np.ones_like(self._valued)
         kept = np.flatnonzero(every if self.keep_empty_features else self._valued)
-        # By place: names may repeat, and scikit-learn puts them on.
+        # By place: names need not be words, and scikit-learn gives them.
         columns, floats = {str(i): column for i, column in enumerate(out.T)}, {}
         for i, j in enumerate(kept):
             given = _safe_indexing(X, int(j), axis=1)
