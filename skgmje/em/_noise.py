@@ -342,6 +342,7 @@ def noisy_responsibilities(mixture, X, noise):
     return _answers(mixture, *found, mixture.n_components)
 
 
+@_own_overflow
 def denoise(mixture, X, noise, *, return_cov=False):
     """Return expectations of samples without noise (n, 1, d), then covariances."""
 
