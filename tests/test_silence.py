@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.base import clone, is_classifier
 
-from skgmje import GaussianMixture, MixtureClassifier, modules
+from skgmje import GaussianMixture, MixtureClassifier, MixtureImputer, modules
 from skgmje.ensemble import StackingConditionalDensity, StackingDensity
 from skgmje.mixture import GrowingNeuralGasMixture, KernelMixtureDensity
 from skgmje.modules import CodeGenerator, MixtureDensityNetwork, NoiseGenerator
@@ -108,7 +108,7 @@ def test_what_is_masked_is_missing(estimator):
 
 def takes_nan(estimator):
     """Tell whether an estimator takes missing samples."""
-    return isinstance(estimator, GaussianMixture | MixtureClassifier)
+    return isinstance(estimator, GaussianMixture | MixtureClassifier | MixtureImputer)
 
 
 def refused():
