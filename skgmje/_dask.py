@@ -6,6 +6,7 @@ import numpy as np
 from dask.utils import is_dataframe_like
 
 from skgmje.em._blocks import RowBlocks, tree_reduce
+from skgmje.em._noise import check_noise_names, check_noise_type
 
 
 class DaskRows(RowBlocks):
@@ -28,12 +29,14 @@ class DaskRows(RowBlocks):
         return self._header
 
     def beside(self, noise):
+        check_noise_names(noise, getattr(self.header, "columns", None))
         noise = _beside(self.array, noise, "noise", 2, 3)
+        check_noise_type(noise)
         d = self.array.shape[1]
-        if noise.shape[1:] not in ((d,), (d, d)) or noise.dtype.kind not in "fiub":
+        if noise.shape[1:] not in ((d,), (d, d)):
             raise ValueError(
-                f"noise has the shape {noise.shape} and the type {noise.dtype}; it "
-                f"must hold {d} variances, or a {d} x {d} covariance, of each sample."
+                f"noise has the shape {noise.shape}; it must hold {d} variances, or a "
+                f"{d} x {d} covariance, of each sample."
             )
         n_columns = d ** (noise.ndim - 1)
         drop = [*range(2, noise.ndim)]
@@ -149,13 +152,15 @@ def _beside(X, values, name, *n_axes):
     """Return values of the rows as a Dask array with their chunks."""
     if hasattr(values, "to_dask_array"):
         values = values.to_dask_array()
-    if not isinstance(values, da.Array):
-        values = np.asarray(values)
-        if values.ndim not in n_axes or values.shape[:1] != X.shape[:1]:
-            raise ValueError(
-                f"{name} of shape {values.shape} does not fit X of shape {X.shape}. "
-                "Give it as a Dask array with the chunks of X."
-            )
+    lazy = isinstance(values, da.Array)
+    values = values if lazy else np.asarray(values)
+    fits = values.ndim in n_axes and values.shape[0] == X.shape[0]
+    if not (fits or (lazy and np.isnan(values.shape[0] + X.shape[0]))):
+        raise ValueError(
+            f"{name} of shape {values.shape} does not fit X of shape {X.shape}. Give "
+            "one entry for each sample, as a Dask array with the chunks of X."
+        )
+    if not lazy:
         return da.from_array(values, chunks=(X.chunks[0], *values.shape[1:]))
     same = len(values.chunks[0]) == len(X.chunks[0]) and all(
         a == b or np.isnan(a + b)

@@ -3,13 +3,20 @@
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
+from datetime import date, time, timedelta
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils.validation import check_array, validate_data
 
 from skgmje._backend import FLOATS, from_tensor
-from skgmje._sklearn import StrOptions, _check_sample_weight, _name_estimators
+from skgmje._sklearn import (
+    StrOptions,
+    _check_sample_weight,
+    _name_estimators,
+    _safe_indexing,
+)
 from skgmje._warnings import warn
 from skgmje.em import RowBlocks
 from skgmje.gaussian import COVARIANCE_TYPES
@@ -115,11 +122,11 @@ def check_values(estimator, X, n_samples=None, single=None):
         single = low == high
         single[single] = (~np.isnan(X[:, single])).sum(axis=0) == 1
     if single.any() and n_samples > 1:
+        others = f"{n_samples - 1} sample{'s' * (n_samples > 2)}"
         warn(
             f"X has a single value in {name_columns(estimator, single)}, and "
-            f"{n_samples - 1} samples without: it tells nothing of a spread, and the "
-            "density there is as narrow as reg_covar. Drop such a column, or give "
-            "more values.",
+            f"{others} without: it tells nothing of a spread, and the density there is "
+            "as narrow as reg_covar. Drop such a column, or give more values.",
         )
 
 
@@ -164,6 +171,7 @@ def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=N
     """Return `X` as a float array of samples that the hot loops can square."""
     if reset or not _are_plain_rows(estimator, X, min_samples):
         refuse_blocks(estimator, X)
+        refuse_dates(X)
         X = validate_data(
             estimator,
             from_tensor(X),
@@ -187,6 +195,53 @@ def _are_plain_rows(estimator, X, min_samples):
         return False
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(X.sum()))
+
+
+# Beginnings of the names of types, of pandas, polars, Arrow and NumPy.
+_DATES = "date", "time", "period", "duration"
+_LISTS = "list", "array", "struct", "fixed_size_list"
+
+
+def refuse_dates(X, name="X"):
+    """Raise if columns hold dates, which would become any number, or lists."""
+    types = date | time | timedelta | np.datetime64 | np.timedelta64
+    refused = {"dates or times; give days since a date": (_DATES, types)}
+    if hasattr(X, "columns"):
+        remedy = "lists; give each of their numbers a column of its own"
+        refused[remedy] = _LISTS, list | tuple | dict | np.ndarray
+    for remedy, which in refused.items():
+        odd = odd_columns(X, *which, name)
+        if odd:
+            raise ValueError(
+                f"Columns {odd[:_MOST_NAMED]} hold {remedy}, or leave them out."
+            )
+
+
+def odd_columns(X, kinds, types, name="X"):
+    """Return names of columns of such kinds, or that hold such values; or that of X."""
+    if hasattr(X, "columns"):
+        take = partial(_safe_indexing, X, axis=1)
+        named = _names_and_types(X)
+        columns = [(*pair, partial(take, j)) for j, pair in enumerate(named)]
+    else:
+        kind = "object" if isinstance(X, list | tuple) else getattr(X, "dtype", "")
+        columns = [(name, kind, lambda: X)]
+    return [n for n, kind, values in columns if _is_odd(kind, values, kinds, types)]
+
+
+def _names_and_types(X):
+    """Return pairs of a frame's columns, or those of an Arrow table."""
+    if hasattr(X, "column_names"):
+        return zip(X.column_names, X.schema.types, strict=True)
+    return zip(X.columns, X.dtypes, strict=True)
+
+
+def _is_odd(kind, values, kinds, types):
+    """Return whether a column is of such a kind, or holds values of such types."""
+    kind = str(kind).lower()
+    if kind.startswith(("object", "str", "<u", "|s")):
+        return any(isinstance(v, types) for v in np.array(values(), object).ravel())
+    return kind.startswith(kinds)
 
 
 def as_given(estimator, X, rows):
@@ -261,6 +316,7 @@ def nameless():
 def check_numbers(values, name, **options):
     """Return an array, a tensor, a table or a list as an array of floats, by name."""
     options = {"dtype": np.float64} | options
+    refuse_dates(values, name)
     return check_array(from_tensor(values), input_name=name, **options)
 
 
@@ -269,7 +325,7 @@ def positive_numbers(value, name, meaning):
     numbers = value.tolist() if hasattr(value, "tolist") else value
     # Sets have no order, and of a dict these would be its keys.
     numbers = numbers if isinstance(numbers, Sequence) else [numbers]
-    if not numbers or not all(map(_is_positive, numbers)):
+    if not numbers or not all(map(is_positive, numbers)):
         raise ValueError(
             f"{name}={value!r} must be a positive, finite number, or a sequence of "
             f"such numbers. {meaning}"
@@ -277,7 +333,7 @@ def positive_numbers(value, name, meaning):
     return list(numbers)
 
 
-def _is_positive(value):
+def is_positive(value):
     """Return whether a value is a positive, finite number, and no truth value."""
     is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
     return is_number and 0 < value < np.inf

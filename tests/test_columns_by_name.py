@@ -18,6 +18,8 @@ from sklearn.preprocessing import PowerTransformer, StandardScaler
 import skgmje
 from skgmje.compose import TransformedDensity
 from skgmje.ensemble import StackingConditionalDensity, StackingDensity
+from skgmje.gaussian import Mixture
+from skgmje.impute import MixtureImputer
 from skgmje.metrics import monte_carlo_kl, two_sample_test
 from skgmje.mixture import GaussianMixture
 from skgmje.outlier import DensityOutlierDetector
@@ -130,6 +132,56 @@ def test_names_are_as_good_as_numbers(name, frame, data):
     turned = choose(["c", "a", "b"])
     with pytest.raises(ValueError, match="feature names"):
         named.predict(turned) if hasattr(named, "predict") else named.score(turned)
+
+
+DAYS = np.arange("2020-01-01", "2020-03-21", dtype="datetime64[D]")
+PANDAS_DATES = {
+    "pandas dates": DAYS.astype("datetime64[ns]"),
+    "pandas zones": pd.DatetimeIndex(DAYS).tz_localize("UTC"),
+    "pandas periods": pd.PeriodIndex(DAYS, freq="D"),
+    "pandas spans": DAYS - DAYS[0],
+    "pandas objects": pd.Series(DAYS.tolist(), dtype=object),
+}
+LOST = [None, *DAYS.tolist()[1:]]
+DATES = {
+    **{
+        name: lambda X, days=days: pd.DataFrame({"a": X[:, 0], "day": days})
+        for name, days in PANDAS_DATES.items()
+    },
+    "polars": lambda X: pl.DataFrame({"a": X[:, 0], "day": LOST}),
+    "polars spans": lambda X: pl.DataFrame(
+        {"a": X[:, 0], "day": (DAYS - DAYS[0]).tolist()}
+    ),
+    "Arrow": lambda X: pytest.importorskip("pyarrow").table(
+        {"a": X[:, 0], "day": LOST}
+    ),
+    "array": lambda X: np.append(DAYS[1:], np.datetime64("NaT"))[:, None],
+    "spans": lambda X: (DAYS - DAYS[0])[:, None],
+    "objects": lambda X: DAYS.astype(object)[:, None],
+    "list": lambda X: [[day] for day in DAYS],
+}
+
+
+@pytest.mark.parametrize("way", DATES)
+def test_dates_are_refused_by_name(way, data):
+    rows = DATES[way](data[0])
+    named = "'X'" if isinstance(rows, np.ndarray | list) else "'day'"
+    for estimator in FIRST if way == "polars" else (GAUSS, MixtureImputer()):
+        y = targets_of(estimator, data[1])
+        with pytest.raises(ValueError, match=rf"\[{named}\] hold dates.*days since"):
+            clone(estimator).fit(rows, y)
+    fitted = clone(GAUSS).fit(np.arange(20.0).reshape(-1, 1 + (named == "'day'")))
+    with pytest.raises(ValueError, match="hold dates"):
+        fitted.score_samples(rows)
+
+
+def test_lists_in_columns_are_refused(data):
+    frame = pl.DataFrame({"a": data[0][:, 0], "pair": data[0][:, 1:].tolist()})
+    for rows in (frame, frame.to_pandas()):
+        with pytest.raises(ValueError, match=r"\['pair'\] hold lists"):
+            clone(GAUSS).fit(rows)
+    with pytest.raises(ValueError, match="datetime64"):
+        Mixture([1.0], [[0.0]], [1.0], "spherical").log_prob(DAYS[:, None])
 
 
 def test_types_of_columns_are_kept():

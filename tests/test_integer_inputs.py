@@ -313,7 +313,6 @@ CALLS = {
         )
         for name in ("crps_samples", "probability_integral_transform")
     },
-    "skgmje.embedding.sigreg_term": lambda g: embedding.sigreg_term(g.rows()),
     "skgmje.metrics.energy_score_samples": lambda g: metrics.energy_score_samples(
         g.rows(), mixture(), random_state=0
     ),

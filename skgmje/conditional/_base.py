@@ -27,6 +27,7 @@ from skgmje._validation import (
     check_weights,
     mean_score,
     refuse_blocks,
+    refuse_dates,
     tie_shares,
     warn_about_ties,
 )
@@ -39,6 +40,8 @@ REGION_DRAWS = 2000
 def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
     """Return checked contexts, targets as they came, weights, and what counts."""
     refuse_blocks(estimator, X)
+    refuse_dates(X)
+    refuse_dates(y, "y")
     X, y = validate_data(
         estimator,
         from_tensor(X),

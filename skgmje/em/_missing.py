@@ -206,10 +206,23 @@ def fill(mixture, X, answer):
     """Return samples whose missing entries are ``answer(conditionals, rows)``."""
     out, holes = X.copy(), np.isnan(X)
     some = np.flatnonzero(holes.any(axis=1))
-    for part in conditionals(mixture, X[some].astype(np.float64, copy=False)):
-        rows = some[part.rows]
-        out[rows] = np.where(holes[rows], answer(part, rows), X[rows])
-    return out
+    with np.errstate(over="ignore", invalid="ignore"):
+        for part in conditionals(mixture, X[some].astype(np.float64, copy=False)):
+            rows = some[part.rows]
+            out[rows] = np.where(holes[rows], answer(part, rows), X[rows])
+    return all_finite(out)
+
+
+def all_finite(filled):
+    """Return samples that have been filled in, or raise if numbers overflow."""
+    lost = ~np.isfinite(filled).all(axis=1)
+    if lost.any():
+        raise ValueError(
+            f"What sample {lost.argmax()} of X lacks is too large for a number of type "
+            f"{filled.dtype}, as others of its entries nearly are. Rescale X, or leave "
+            "the sample out."
+        )
+    return filled
 
 
 def expectation(part, rows=None):

@@ -1,5 +1,6 @@
 """Samples with measurement errors of known covariance: extreme deconvolution."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,9 @@ FARTHEST = 1e100
 # a sample in a start.
 NARROW = 0.01
 
+# Shares below are what is left of those so far away that they have none.
+LEAST_SHARE = 1e-300
+
 # Products of numbers do not overflow whose logarithms add to less.
 LOG10_LARGEST = 300
 
@@ -38,42 +42,66 @@ _own_overflow = np.errstate(over="ignore", invalid="ignore")
 ROUNDING = 1e-6
 
 
-def check_noise(noise, X):
+def check_noise(noise, X, weight=None, block=""):
     """Return measurement errors as variances (n, d) or covariances (n, d, d)."""
     noise, (n_samples, d) = np.asarray(from_tensor(noise)), X.shape
+    check_noise_type(noise)
     shapes = (n_samples, d), (n_samples, d, d)
-    if noise.shape not in shapes or noise.dtype.kind not in "fiub":
+    if noise.shape not in shapes:
         raise ValueError(
-            f"noise has the shape {noise.shape} and the type {noise.dtype}; it must "
-            f"hold variances of shape {shapes[0]}, or covariances of shape "
-            f"{shapes[1]}, of each sample of X. For the same ones everywhere, use "
-            "np.broadcast_to."
+            f"noise has the shape {noise.shape}; it must hold variances of shape "
+            f"{shapes[0]}, or covariances of shape {shapes[1]}, of each sample of X. "
+            "For the same ones everywhere, use np.broadcast_to."
         )
     noise = clean_noise(noise, X)
+    if weight is not None:
+        # Samples that do not count may have any.
+        noise[weight == 0] = 0.0
     full = noise.ndim == 3
     variances = np.diagonal(noise, axis1=1, axis2=2) if full else noise
-    _refuse(~np.isfinite(noise), noise, "Set X to NaN where nothing was measured.")
-    _refuse(variances < 0, variances, "Variances are not negative: check their signs.")
+    refuse = partial(_refuse, block)
+    refuse(~np.isfinite(noise), noise, "Set X to NaN where nothing was measured.")
+    refuse(variances < 0, variances, "Variances are not negative: check their signs.")
     if full:
         # Rows of zeros divide by one.
         scale = np.sqrt(np.where(variances > 0, variances, 1.0))
         ratios = noise / (scale[:, :, None] * scale[:, None])
         gap = np.abs(ratios - ratios.transpose(0, 2, 1)) > ROUNDING
-        _refuse(gap, noise, "Covariances are symmetric: add the transposes, and halve.")
+        refuse(gap, noise, "Covariances are symmetric: add the transposes, and halve.")
         least = np.linalg.eigvalsh(ratios)[:, 0]
         remedy = "Its covariance has a negative eigenvalue: clip its eigenvalues at 0."
-        _refuse(least < -ROUNDING * d, least, remedy)
+        refuse(least < -ROUNDING * d, least, remedy)
     return noise
 
 
-def _refuse(wrong, values, remedy):
+def check_noise_type(noise):
+    """Raise if an array holds no numbers."""
+    if noise.dtype.kind not in "fiub":
+        raise ValueError(
+            f"noise has the type {noise.dtype}; it must hold real numbers. Convert its "
+            "columns, as by noise.astype(float)."
+        )
+
+
+def check_noise_names(noise, names):
+    """Raise if columns of noise have other names, or another order, than samples."""
+    own, names = [*getattr(noise, "columns", ())], [*(() if names is None else names)]
+    named = own and names and all(isinstance(name, str) for name in own + names)
+    if named and own != names:
+        raise ValueError(
+            f"noise has the columns {own}, and X {names}. Give it the same ones in the "
+            "same order, as by noise[X.columns]."
+        )
+
+
+def _refuse(block, wrong, values, remedy):
     """Raise if a value is wrong; name its sample and column."""
     if wrong.any():
         first = tuple(np.argwhere(wrong)[0].tolist())
         place = "".join(f", column {j}" for j in first[1:])
         raise ValueError(
-            f"noise of sample {first[0]}{place} is {values[first]:g}, and there are "
-            f"{int(wrong.sum())} such entries. {remedy}"
+            f"noise of sample {first[0]}{block}{place} is {values[first]:g}, one of "
+            f"{int(wrong.sum())} such entries{block}. {remedy}"
         )
 
 
@@ -144,7 +172,9 @@ class NoisyPart(NamedTuple):
 
     def moments(self, resp, reg_covar):
         """Return sums of what is expected less the means, and second moments."""
-        # The expectation is S W' W (x - m), the covariance S - S W' W S.
+        # The expectation is S W' W (x - m), the covariance S - S W' W S. Shapes: share
+        # (k, n) and pull (d, k, n); sums (k, d); inner and precision (k, d, d), sums of
+        # pull pull' and of W' W over the samples.
         share, pull = resp[:, 0].T, self.pull()
         weighted = np.multiply(pull, share, out=self.white)
         sums = weighted.sum(axis=2).T
@@ -218,14 +248,7 @@ def noisy_parts(kernel, kind, X, gaps):
                 # Samples share what has been factorised.
                 own = whiten.take(pattern, axis=3)
                 own_log_det = log_det.take(pattern, axis=1)
-            x = np.ascontiguousarray(X.take(rows[:, 0], axis=0).T, np.float64)
-            x[np.isnan(x)] = 0.0
-            shape = d, n_components, len(rows)
-            diff, white = (buffer(gaps.work, name, shape) for name in ("diff", "white"))
-            np.subtract(x[:, None], kernel.means.T[:, :, None], out=diff)
-            for j in range(d):
-                factors = own[j, : j + 1], diff[: j + 1]
-                np.einsum("ckn,ckn->kn", *factors, out=white[j])
+            white = _whitened(X.take(rows[:, 0], axis=0), kernel.means, own, gaps.work)
             joint = np.einsum("ckn,ckn->kn", white, white)
             joint += own_log_det
             joint *= -0.5
@@ -234,8 +257,24 @@ def noisy_parts(kernel, kind, X, gaps):
             yield NoisyPart(rows, joint.T[:, None], *given)
 
 
+def _whitened(X, means, whiten, work):
+    """Return W (x - m) of samples and components, (d, k, n)."""
+    x = np.ascontiguousarray(X.T, np.float64)
+    x[np.isnan(x)] = 0.0
+    shape = len(x), *means.shape[:1], len(X)
+    diff, white = (buffer(work, name, shape) for name in ("diff", "white"))
+    np.subtract(x[:, None], means.T[:, :, None], out=diff)
+    for j, out in enumerate(white):
+        np.einsum("ckn,ckn->kn", whiten[j, : j + 1], diff[: j + 1], out=out)
+    return white
+
+
 def _factorise(matrices, noise, observed, work):
     """Return W (d, d, k, p) of the sums T of all pairs, and log |T| (k, p)."""
+    # With U' U = T, W is the inverse of U'. Row j of U is row j of what is left of T by
+    # its root, and is taken off the rows i > j that are left; W begins as the identity
+    # and loses as much: w_j = w_j / u_jj, then w_i -= u_ji w_j for all i > j. Right of
+    # the diagonal of `found` stands -U, left of it W; on it W, too, in the end.
     d = observed.shape[1]
     shape = d, d, len(matrices), len(observed)
     found = buffer(work, "found", shape)
@@ -252,7 +291,6 @@ def _factorise(matrices, noise, observed, work):
         np.sqrt(positive(scale), out=scale)
         np.divide(1.0, scale, out=scale)
         found[j, :j] *= scale
-        # Right of the diagonal the upper Cholesky factor, with a minus; left of it W.
         row = found[j, j + 1 :]
         row *= -scale
         for i, factor in enumerate(row, j + 1):
@@ -281,42 +319,39 @@ def noisy_stats(kernel, covariance_type, X, sample_weight, temper, reg_covar, ga
     return missing_stats(kernel, covariance_type, *given, parts=noisy_parts)
 
 
-def _scored(mixture, X, noise):
-    """Yield parts of samples, log-densities (n,) and responsibilities (n, 1, k)."""
+@_own_overflow
+def _answers(mixture, X, noise, answer, *shape):
+    """Return ``answer(part, log_norm, responsibilities)`` of samples, (n, *shape)."""
     kernel = make_kernel(mixture, mixture.weights)
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    kind, out = COVARIANCE_TYPES[mixture.covariance_type], np.empty((len(X), *shape))
     for part in noisy_parts(kernel, kind, X, find_gaps(X, noise)):
         log_norm, resp = normalised(kernel, kind, X, part, 1.0)
-        yield part, log_norm[:, 0], resp
+        resp[resp < LEAST_SHARE] = 0.0
+        out[part.rows[:, 0]] = answer(part, log_norm[:, 0], resp)
+    return out
 
 
-@_own_overflow
 def noisy_log_prob(mixture, X, noise):
     """Return the log-densities of samples with noise, (n,)."""
-    out = np.empty(len(X))
-    for part, log_norm, _ in _scored(mixture, X, noise):
-        out[part.rows[:, 0]] = log_norm
-    return out
+    return _answers(mixture, X, noise, lambda part, log_norm, resp: log_norm)
 
 
-@_own_overflow
 def noisy_responsibilities(mixture, X, noise):
     """Return the posterior weights of the components of samples with noise, (n, k)."""
-    out = np.empty((len(X), mixture.n_components))
-    for part, _, resp in _scored(mixture, X, noise):
-        out[part.rows[:, 0]] = resp[:, 0]
-    return out
+    found = X, noise, lambda part, log_norm, resp: resp[:, 0]
+    return _answers(mixture, *found, mixture.n_components)
 
 
 @_own_overflow
 def denoise(mixture, X, noise, *, return_cov=False):
     """Return expectations of samples without noise (n, 1, d), then covariances."""
-    out = np.empty((len(X), 1 + return_cov * X.shape[1], X.shape[1]))
+
+    def expected(part, log_norm, resp):
+        return part.expected(mixture.means, resp, return_cov=return_cov)
+
+    d = X.shape[1]
     # So far away expectations grow as the samples do, and squares overflow.
     size = np.fmax(np.fmax.reduce(np.abs(X), axis=1)[:, None] / FARTHEST, 1.0)
-    X = X / size
-    for part, _, resp in _scored(mixture, X, noise):
-        found = part.expected(mixture.means, resp, return_cov=return_cov)
-        out[part.rows[:, 0]] = found
+    out = _answers(mixture, X / size, noise, expected, 1 + return_cov * d, d)
     out[:, 0] *= size
     return out

@@ -43,8 +43,8 @@ def _as_numbers(values, name):
     """Return a NumPy array of real numbers, single precision if it was given so."""
     try:
         values = np.asarray(unmasked(values))
-        if values.dtype.kind == "c":
-            raise TypeError("they are complex")
+        if values.dtype.kind in "cMm":
+            raise TypeError(f"they are of the type {values.dtype}")
         single = values.dtype == np.float32
         return values.astype(np.float32 if single else np.float64, copy=False)
     except (TypeError, ValueError) as error:

@@ -370,9 +370,11 @@ def _condition_all(mixture, given, rest, values):
     find_missing(values, "raise", "values")
     xp = namespace(constant)
     rows = xp.reshape(values, (-1, len(given)))
-    means = xp.reshape((rows - center) @ maps, (-1, *constant.shape))
-    # A second array of this size would cost more than the product.
-    means += constant
+    # What overflows the mixture itself refuses.
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = xp.reshape((rows - center) @ maps, (-1, *constant.shape))
+        # A second array of this size would cost more than the product.
+        means += constant
     weights = part.responsibilities(rows)
     if values.ndim == 1:
         weights, means = weights[0], means[0]

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from scipy.special import ndtri
 
-from skgmje.em._missing import expectation, fill
+from skgmje.em._missing import all_finite, expectation, fill
 from skgmje.gaussian._checks import patterns
 
 # Samples whose densities exist at a time.
@@ -17,9 +17,10 @@ def spread(part, rows):
     diagonal = np.diagonal(part.covariances, axis1=2, axis2=3)
     apart = part.means - expectation(part)[:, None]
     size = np.hypot(np.sqrt(diagonal)[part.pattern], apart)
+    size *= np.sqrt(part.weights)[:, :, None]
     # Squares of samples far away would overflow.
     top = size.max(axis=1, keepdims=True)
-    return np.sqrt(part.weights[:, None] @ (size / top) ** 2)[:, 0] * top[:, 0]
+    return np.sqrt(((size / top) ** 2).sum(axis=1)) * top[:, 0]
 
 
 def draw(numbers, part, rows):
@@ -41,6 +42,7 @@ def fill_draws(mixture, X, seed):
     return fill(mixture, X, partial(draw, uniforms_of(X, 1 + X.shape[1], seed)))
 
 
+@np.errstate(over="ignore")
 def fill_modes(mixture, X, seed):
     """Return samples with the most probable values."""
     X = X.copy()
@@ -54,7 +56,7 @@ def fill_modes(mixture, X, seed):
             if len(known):
                 given = mixture.condition(known, X[np.ix_(part, known)])
             X[np.ix_(part, missing)] = given.mode()
-    return X
+    return all_finite(X)
 
 
 def fill_spreads(mixture, X, seed):

@@ -17,7 +17,12 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from skgmje._bridges import as_mixture
 from skgmje._callbacks import EstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
-from skgmje._sklearn import StrOptions, _fit_context, _get_output_config
+from skgmje._sklearn import (
+    StrOptions,
+    _fit_context,
+    _get_output_config,
+    _safe_indexing,
+)
 from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import (
     check_count,
@@ -25,6 +30,7 @@ from skgmje._validation import (
     check_values,
     check_weights,
     name_columns,
+    odd_columns,
 )
 from skgmje._warnings import warn
 from skgmje.impute._automatic import AutomaticMixture
@@ -211,6 +217,14 @@ class MixtureImputer(
         # Numbers that all differ stand for columns of which is told here.
         known = np.where(valued, rows, np.arange(len(rows))[:, None])
         check_values(self, known if valued.any() else rows)
+        names = super().get_feature_names_out()
+        flags = [_flag(name) for name in names[np.isnan(rows).any(axis=0)]]
+        twice = [flag for flag in flags if flag in names]
+        if self.add_indicator and twice:
+            raise ValueError(
+                f"add_indicator=True would make a second column {twice[0]!r}. Rename "
+                "that of X, or set add_indicator=False."
+            )
         if not (valued.all() or self.keep_empty_features):
             warn(
                 f"X has no value in {name_columns(self, ~valued)}, which the output "
@@ -252,8 +266,9 @@ class MixtureImputer(
 
     def _fill(self, rows, strategy, mixture=None, place=0):
         """Return samples filled in, of the columns that have values."""
-        X = rows[:, self._valued].astype(np.float64)
-        X = np.where(np.isnan(X) & self._constant, self._levels, X)
+        X = rows[:, self._valued]
+        levels = self._levels.astype(X.dtype)
+        X = np.where(np.isnan(X) & self._constant, levels, X)
         mixture = self.mixture_ if mixture is None else mixture
         return strategy(mixture, X, self._seed + place)
 
@@ -296,17 +311,20 @@ class MixtureImputer(
         wanted = _get_output_config("transform", self)["dense"]
         if not (hasattr(X, "columns") and type(X).__module__.startswith(wanted)):
             return out
-        names = [*self.get_feature_names_out()]
-        types = dict(zip(X.columns, X.dtypes, strict=True))
-        whole = ~np.isnan(rows).any(axis=0)
-        keeps = {
-            name: kind
-            for (name, kind), is_whole in zip(types.items(), whole, strict=True)
-            if name in names and (is_whole or "float" in str(kind).lower())
-        }
+        every = np.ones_like(self._valued)
+        kept = np.flatnonzero(every if self.keep_empty_features else self._valued)
+        # By place: names need not be words, and scikit-learn gives them.
+        columns, floats = {str(i): column for i, column in enumerate(out.T)}, {}
+        for i, j in enumerate(kept):
+            given = _safe_indexing(X, int(j), axis=1)
+            if not np.isnan(rows[:, j]).any():
+                # As a float a large integer would be another one.
+                columns[str(i)] = given
+            elif "float" in str(given.dtype).lower():
+                floats[str(i)] = given.dtype
         if wanted == "polars":
-            return type(X)(out, schema=names, orient="row").cast(keeps)
-        return type(X)(out, columns=names, index=X.index).astype(keeps)
+            return type(X)(columns).cast(floats)
+        return type(X)(columns, index=X.index).astype(floats)
 
     def sample_imputations(
         self, X: ArrayLike, n_imputations: int = 20, *, proper: bool = True
@@ -416,7 +434,7 @@ class MixtureImputer(
         kept = names if self.keep_empty_features else names[self._valued]
         if not self.add_indicator:
             return kept
-        flags = [f"missingindicator_{names[j]}" for j in self.indicator_features_]
+        flags = [_flag(names[j]) for j in self.indicator_features_]
         return np.array([*kept, *flags], dtype=object)
 
     def __sklearn_tags__(self):
@@ -424,6 +442,11 @@ class MixtureImputer(
         tags.input_tags.allow_nan = True
         tags.non_deterministic = self.strategy == "sample"
         return tags
+
+
+def _flag(name):
+    """Return the name of an indicator."""
+    return f"missingindicator_{name}"
 
 
 def seeded(density, seed):
@@ -436,30 +459,10 @@ def seeded(density, seed):
 
 def refuse_categories(X):
     """Raise if columns hold categories or words."""
-    named = getattr(X, "columns", None)
-    if named is not None:
-        kinds = zip(named, X.dtypes, strict=True)
-        odd = [name for name, kind in kinds if _is_category(X[name], kind)]
-    else:
-        kind = getattr(getattr(X, "dtype", None), "kind", "")
-        known = isinstance(X, list | tuple) or kind in ("O", "U", "S")
-        odd = ["X"] if known and _has_words(X) else []
+    odd = odd_columns(X, ("categor", "enum"), str | bytes)
     if odd:
         raise ValueError(
             f"Columns {odd[:5]} hold categories or words, and MixtureImputer fills in "
             "numbers. Leave such columns to SimpleImputer(strategy='most_frequent') by "
             "a ColumnTransformer, or encode them first."
         )
-
-
-def _is_category(column, kind):
-    """Return whether the column of a frame is one of categories or words."""
-    if str(kind).lower().startswith(("categor", "enum")):
-        return True
-    words = str(kind).lower().startswith(("object", "str"))
-    return words and _has_words(column)
-
-
-def _has_words(values):
-    """Return whether some values are words."""
-    return any(isinstance(v, str | bytes) for v in np.array(values, object).ravel())

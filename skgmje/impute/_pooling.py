@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from skgmje._typing import ArrayLike, NDArray
-from skgmje._validation import check_numbers
+from skgmje._validation import check_numbers, is_positive
 
 
 class PooledEstimates(NamedTuple):
@@ -65,7 +65,7 @@ class PooledEstimates(NamedTuple):
         Returns
         -------
         interval : ndarray of shape (2, ...)
-            The ends.
+            The ends; infinite where `dof` is 0.
 
         Raises
         ------
@@ -77,7 +77,10 @@ class PooledEstimates(NamedTuple):
                 f"confidence={confidence!r} must be a share between 0 and 1, such as "
                 "0.95."
             )
-        reach = stdtrit(self.dof, 0.5 + 0.5 * confidence) * self.standard_error
+        # Without any degree of freedom nothing is known of the estimate.
+        known = np.asarray(self.dof) > 0
+        factor = stdtrit(np.where(known, self.dof, 1.0), 0.5 + 0.5 * confidence)
+        reach = np.where(known, factor, np.inf) * self.standard_error
         return np.stack([self.estimate - reach, self.estimate + reach])
 
 
@@ -117,7 +120,7 @@ def pool_estimates(
     ------
     ValueError
         If there are fewer than two tables, shapes differ, a number is not finite or a
-        variance negative.
+        variance negative, or if `dof_complete` is no positive number.
 
     See Also
     --------
@@ -148,6 +151,11 @@ def pool_estimates(
     names = {"estimates": estimates, "variances": variances}
     how = {"ensure_2d": False, "allow_nd": True, "ensure_min_samples": 2}
     q, u = (check_numbers(value, name, **how) for name, value in names.items())
+    if dof_complete is not None and not is_positive(dof_complete):
+        raise ValueError(
+            f"dof_complete={dof_complete!r} must be a positive, finite number, such as "
+            "n_samples - n_coefficients, or None for as many as you like."
+        )
     if q.shape != u.shape:
         raise ValueError(
             f"estimates has shape {q.shape} and variances {u.shape}. Give one "

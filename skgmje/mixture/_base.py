@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import DensityEstimatorMixin
+from skgmje._sklearn import available_if
 from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import (
     as_blocks,
@@ -24,7 +25,6 @@ from skgmje._validation import (
 from skgmje.em._background import Background, BackgroundMixture
 from skgmje.em._covariance_models import layout_of
 from skgmje.em._noise import (
-    check_noise,
     denoise,
     noisy_log_prob,
     noisy_responsibilities,
@@ -34,6 +34,7 @@ from skgmje.em._stepwise import score_block
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import lock, map_arrays
 from skgmje.gaussian._mixture import Mixture
+from skgmje.mixture._fit_rows import read_noise
 
 
 def mixture_attributes(mixture):
@@ -84,6 +85,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
     covariance_type_: str
 
     _missing = "raise"
+    _can_denoise = True
 
     def _check_predict(self, X):
         if "means_" not in vars(self):
@@ -119,10 +121,14 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         """Return the mixture, or raise TypeError where noise cannot be taken off."""
         if isinstance(self._density, Mixture):
             return self._density
+        remedy = (
+            "Fit with background=False"
+            if self._has_background
+            else "Use GaussianMixture"
+        )
         raise TypeError(
             f"noise: {type(self).__name__} is no Gaussian mixture here, and densities "
-            "of samples with errors have no closed form. Use GaussianMixture, with "
-            "background=False."
+            f"of samples with errors have no closed form. {remedy}."
         )
 
     def _map_blocks(self, X, method, noise=None, **given):
@@ -140,7 +146,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
             given = {"function": function, "shape": shape, "dtype": dtype}
             return self._map_blocks(X, "_each_chunk", noise, **given)
         X = self._check_predict(X)
-        noise = None if noise is None else check_noise(noise, X)
+        noise = read_noise(self, noise, X)
         return self._in_chunks(X, function, shape, dtype, noise)
 
     def _in_chunks(self, X, function, shape=(), dtype=None, noise=None):
@@ -182,7 +188,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
             return blocks.over_rows(score, np.add).tolist()
         X = self._check_predict(X)
         weight = check_weights(sample_weight, X)
-        noise = None if noise is None else check_noise(noise, X)
+        noise = read_noise(self, noise, X, weight)
         if weight is None:
             return self._total(X, noise=noise), len(X)
         if not weight.all():
@@ -227,7 +233,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         if is_lazy(X):
             return self._map_blocks(X, "score_samples", noise)
         X = self._check_predict(X)
-        noise = None if noise is None else check_noise(noise, X)
+        noise = read_noise(self, noise, X)
         return as_scores(self._log_prob(X, noise), X)
 
     def score(
@@ -303,6 +309,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         """
         return self._each_chunk(X, self._clusters, dtype=np.intp, noise=noise)
 
+    @available_if(lambda self: self._can_denoise)
     def denoise(
         self, X: ArrayLike, noise: ArrayLike, *, return_cov: bool = False
     ) -> tuple[NDArray[Any], NDArray[Any]]:

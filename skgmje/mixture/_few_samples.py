@@ -1,11 +1,13 @@
 """Warnings that samples are too few, or their units too small, with figures."""
 
 import numpy as np
+from scipy.special import chdtr
 
+from skgmje._validation import name_columns
 from skgmje._warnings import warn
 from skgmje.em._covariance_models import SYNONYMS
 from skgmje.em._em import make_kernel
-from skgmje.em._missing import observed_moments
+from skgmje.em._missing import observed_moments, row_mean
 from skgmje.em._select import select_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE, lost_correlation
@@ -21,6 +23,9 @@ MAX_FOLDED = 500
 
 # Share of samples that is nearly all, and that of a variance which blurs clusters.
 NEARLY_ALL, BLURRING = 0.95, 0.5
+
+# Squared differences are a share of true noise as small in few samples, by chance.
+SMALL_SHARE, RARE = 0.1, 1e-6
 
 
 def copies(weight, n_samples):
@@ -82,13 +87,34 @@ def warn_of_small_units(estimator, X, weight):
         )
 
 
-def warn_of_few_samples(estimator, X, weight, reg_covar, held_out=None):
+def warn_of_large_noise(estimator, X, noise, weight):
+    """Warn if noise is far larger than samples differ: nothing is learned of them."""
+    full = noise.ndim == 3
+    variances = np.diagonal(noise, axis1=1, axis2=2) if full else noise
+    squares = (X - observed_moments(X, weight)[0]) ** 2
+    # Samples without noise are told from others however little they differ.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.where(variances > 0, squares / variances, np.inf)
+        share = row_mean(np.where(np.isnan(X), np.nan, ratios), weight)
+    # Its sum over samples is at least a chi-squared variable, were the noise true.
+    counts = (~np.isnan(X)).sum(axis=0)
+    wrong = (share < SMALL_SHARE) & (chdtr(counts - 1, counts * share) < RARE)
+    if wrong.any():
+        warn(
+            f"noise is too large for X in {name_columns(estimator, wrong)}: squared "
+            f"differences from the mean are on average {share[wrong].min():.2g} times "
+            "its variances, and true errors alone would make them 1 or more. The fit "
+            "stays near its start. Give variances, in squared units of X."
+        )
+
+
+def warn_of_few_samples(estimator, X, weight, reg_covar, held_out=None, noise=None):
     """Warn if a diagonal Gaussian would predict samples left out far better."""
-    if not _are_few(estimator, X, held_out):
+    if not _are_few(estimator, X, held_out, noise):
         return
     X = X.astype(np.float64, copy=False)
     with np.errstate(all="ignore"):
-        own, diagonal = _left_out(estimator, X, weight, reg_covar, held_out)
+        own, diagonal = _left_out(estimator, X, weight, reg_covar, held_out, noise)
     # Of samples so large that these are NaN nothing is said.
     if not own < diagonal - _far(X):
         return
@@ -106,15 +132,16 @@ def _far(X):
     return max(FAR, FAR_PER_FEATURE * X.shape[1])
 
 
-def _needs_folds(estimator, X):
+def _needs_folds(estimator, X, noise):
     """Return whether leaving one sample out has no closed form."""
     mixture = estimator.mixture_
     low_rank = COVARIANCE_TYPES[mixture.covariance_type].rank(mixture.covariances)
     constrained = estimator.model_ not in {*SYNONYMS.values(), "low-rank"}
-    return low_rank is not None or constrained or bool(np.isnan(X).any())
+    odd = low_rank is not None or constrained or noise is not None
+    return odd or bool(np.isnan(X).any())
 
 
-def _are_few(estimator, X, held_out):
+def _are_few(estimator, X, held_out, noise):
     """Return whether samples are so few that it is worth a look."""
     mixture = estimator.mixture_
     kind = COVARIANCE_TYPES[mixture.covariance_type]
@@ -131,10 +158,10 @@ def _are_few(estimator, X, held_out):
         return False
     if len(X) <= MAX_FOLDED:
         return True
-    return not (kind.independent or _needs_folds(estimator, X))
+    return not (kind.independent or _needs_folds(estimator, X, noise))
 
 
-def _left_out(estimator, X, weight, reg_covar, held_out):
+def _left_out(estimator, X, weight, reg_covar, held_out, noise):
     """Return mean log-likelihoods of a sample left out, own and diagonal."""
     mixture, shrinkage = estimator.mixture_, estimator.shrinkage_
     kind = COVARIANCE_TYPES[mixture.covariance_type]
@@ -142,12 +169,12 @@ def _left_out(estimator, X, weight, reg_covar, held_out):
     if held_out is not None and len(X) <= MAX_FOLDED:
         # The choice of the settings has left all samples out already.
         own = np.average(held_out, weights=weight)
-    elif not _needs_folds(estimator, X):
+    elif not _needs_folds(estimator, X, noise):
         return _leave_one_out(X, weight, mixture, shrinkage, reg_covar)
     else:
         setting = mixture.n_components, estimator.model_, shrinkage
-        own = _fold_mean(X, weight, setting, reg_covar, rank or 1)
-    return own, _fold_mean(X, weight, (1, "diag", 0.0), reg_covar)
+        own = _fold_mean(X, weight, setting, reg_covar, noise, rank or 1)
+    return own, _fold_mean(X, weight, (1, "diag", 0.0), reg_covar, noise)
 
 
 def _remedy(estimator):
@@ -171,7 +198,7 @@ def _leave_one_out(X, weight, mixture, shrinkage, reg_covar):
     return tuple(np.average(part, weights=weight) for part in (own, diagonal))
 
 
-def _fold_mean(X, weight, setting, reg_covar, rank=1):
+def _fold_mean(X, weight, setting, reg_covar, noise, rank=1):
     """Return the mean log-likelihood of samples left out of five folds, by fits."""
     n_components, covariance_type, shrinkage = setting
     held_out = select_mixture(
@@ -181,6 +208,7 @@ def _fold_mean(X, weight, setting, reg_covar, rank=1):
         shrinkage=shrinkage,
         sample_weight=weight,
         reg_covar=reg_covar,
+        noise=noise,
         rank=rank,
         # Gains far below what is looked for tell nothing.
         tol=1e-2 * _far(X),

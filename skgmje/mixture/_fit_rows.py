@@ -4,17 +4,26 @@ from functools import partial
 
 import numpy as np
 
+from skgmje._backend import from_tensor
 from skgmje._validation import (
     as_blocks,
     check_blocks,
+    check_numbers,
     check_rows,
     check_values,
     check_weights,
 )
 from skgmje.em._blocks import BlocksWithValues, RowBlocks
 from skgmje.em._missing import has_missing, observed_moments
-from skgmje.em._noise import check_noise, precision_weights, split_noise, unjoin
+from skgmje.em._noise import (
+    check_noise,
+    check_noise_names,
+    precision_weights,
+    split_noise,
+    unjoin,
+)
 from skgmje.em._select import part_of
+from skgmje.mixture._few_samples import warn_of_large_noise
 
 
 def fit_rows(estimator, X, sample_weight, noise=None, *, reset=True):
@@ -33,7 +42,7 @@ def fit_rows(estimator, X, sample_weight, noise=None, *, reset=True):
             estimator, X, reset=reset, allow_nan=True, min_samples=least, fitting=True
         )
         weight = check_weights(sample_weight, X)
-        noise = None if noise is None else check_noise(noise, X)
+        noise = read_noise(estimator, noise, X, weight)
         if noise is not None and not noise.any():
             noise = None
         if weight is not None and not weight.all():
@@ -51,6 +60,19 @@ def fit_rows(estimator, X, sample_weight, noise=None, *, reset=True):
     return X, weight, noise
 
 
+def read_noise(estimator, noise, X, weight=None):
+    """Return the noise of checked samples, checked and read as they are; None stays."""
+    if noise is None:
+        return None
+    check_noise_names(noise, getattr(estimator, "feature_names_in_", None))
+    values = np.asarray(from_tensor(noise))
+    if values.dtype.kind == "O":
+        # As frames with types of their own have it.
+        how = {"ensure_all_finite": False, "ensure_2d": False, "allow_nd": True}
+        values = check_numbers(noise, "noise", **how)
+    return check_noise(values, X, weight)
+
+
 def _some(rows, *arrays):
     """Return some rows of arrays; None stays."""
     return tuple(None if array is None else array[rows] for array in arrays)
@@ -64,7 +86,7 @@ def _with_values(X, *others):
     return (X, *others) if valued.all() else _some(valued, X, *others)
 
 
-def first_part(X, weight, noise, random_state, least):
+def first_part(estimator, X, weight, noise, random_state, least):
     """Return samples and weights that a fit looks at first, its start's, and noise."""
     if noise is None or not isinstance(X, RowBlocks):
         part = part_of(X, weight, random_state, least)
@@ -74,21 +96,25 @@ def first_part(X, weight, noise, random_state, least):
         part = rows, weight
     if noise is None:
         return part, part, None
+    warn_of_large_noise(estimator, part[0], noise, part[1])
     return part, (part[0], precision_weights(*part, noise)), noise
 
 
 def check_takes_noise(estimator, X, automatic):
     """Raise where there is no fit to samples with noise."""
     searched = automatic and estimator.criterion != "held-out"
+    if estimator.background:
+        raise ValueError(
+            "noise does not go with background=True. Set background=False."
+        )
     unknown = {
-        "background=True": estimator.background,
         f"criterion={estimator.criterion!r}": searched,
         "what is 'auto' of a Dask collection": automatic and isinstance(X, RowBlocks),
     }
     for name in filter(unknown.get, unknown):
         raise ValueError(
-            f"noise does not go with {name}. Set background=False, and numbers in "
-            "place of 'auto', which a grid search chooses by score(X, noise=noise)."
+            f"noise does not go with {name}. Set numbers in place of 'auto', which a "
+            "grid search chooses by score(X, noise=noise)."
         )
 
 
@@ -105,7 +131,7 @@ def chunks_of(blocks, noise):
 def _check_block(n_features, index, joined, sample_weight):
     """Check the noise of a block; return how many samples it has."""
     X, noise = split_noise(joined, n_features)
-    return len(check_noise(noise, X))
+    return len(check_noise(noise, X, block=f" of block {index}"))
 
 
 # reg_covar="auto" is this share of each feature's variance.

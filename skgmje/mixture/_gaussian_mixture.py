@@ -33,11 +33,7 @@ from skgmje.em._em import (
     maximise,
     start_mixture,
 )
-from skgmje.em._missing import (
-    expectation,
-    fill,
-    missing_moments,
-)
+from skgmje.em._missing import expectation, fill, missing_moments
 from skgmje.em._select import (
     START_SAMPLES,
     STARTS,
@@ -411,7 +407,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
             reg_covar = regularisation(self.reg_covar, X, weight)
             size = 1 if self.n_components == "auto" else self.n_components
             seen = X, weight, noise, random_state, START_SAMPLES * size
-            part, clean, own_noise = first_part(*seen)
+            part, clean, own_noise = first_part(self, *seen)
             first = {
                 "reg_covar": reg_covar,
                 "shrinkage_target": self.shrinkage_target,
@@ -462,12 +458,16 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         if self.background:
             total = result.stats.weight + result.stats.background
             warn_of_few_expected(self, X.shape[0], total)
-        elif noise is None:
-            warn_of_few_samples(self, X, weight, reg_covar, selection.held_out)
+        else:
+            warn_of_few_samples(self, X, weight, reg_covar, selection.held_out, noise)
         return self
 
     def fit_predict(
-        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        noise: ArrayLike | None = None,
     ) -> NDArray[Any]:
         """Fit the mixture and find the most probable component of each sample.
 
@@ -482,12 +482,17 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
 
+        noise : array-like of shape (n_samples, n_features) or \
+                (n_samples, n_features, n_features), default=None
+            Their measurement errors, see :meth:`fit`.
+
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            Equal to ``fit(X).predict(X)``.
+            Equal to ``fit(X, noise=noise).predict(X, noise=noise)``.
         """
-        return self.fit(X, sample_weight=sample_weight).predict(X)
+        self.fit(X, sample_weight=sample_weight, noise=noise)
+        return self.predict(X, noise=noise)
 
     def _search(self, X, **settings):
         """Choose settings by the criterion."""

@@ -205,10 +205,36 @@ def test_frames_keep_their_columns_index_and_types(kind, imputer):
     assert not np.isnan(np.asarray(asked.transform(whole), np.float64)).any()
 
 
-def test_whole_integer_columns_stay_what_they_are():
-    table = pd.DataFrame({"n": pd.array(np.arange(N), dtype="Int64"), "x": X[:, 0]})
+@pytest.mark.parametrize("kind", FRAMES)
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "Int64", "bool"])
+def test_whole_columns_stay_what_they_are(kind, dtype):
+    # As a float 2**60 is the same as 2**60 + 1.
+    large = np.arange(N) % 2 == 0 if dtype == "bool" else 2**60 + np.arange(N)
+    table = pd.DataFrame({"n": pd.array(large, dtype=dtype), "x": X[:, 0]})
+    if kind == "polars":
+        table = pl.from_pandas(table)
+    imputer = MixtureImputer(GaussianMixture(reg_covar="auto"))
+    out = imputer.set_output(transform=kind).fit_transform(table)
+    assert out["n"].dtype == table["n"].dtype
+    assert out["n"].to_list() == large.tolist()
+
+
+@pytest.mark.parametrize("names", [[0, 1], [("a", 0), ("a", 1)]])
+def test_columns_keep_their_types_whatever_they_are_called(names):
+    table = pd.DataFrame({"n": np.arange(N), "x": X[:, 0].astype(np.float32)})
+    if isinstance(names[0], tuple):
+        names = pd.MultiIndex.from_tuples(names)
+    table.columns, table.index = names, np.arange(N) // 2
     out = MixtureImputer(TWO).set_output(transform="pandas").fit_transform(table)
-    assert str(out["n"].dtype) == "Int64"
+    assert [*map(str, out.dtypes)] == ["int64", "float32"]
+    assert_array_equal(out.index, table.index)
+
+
+def test_an_indicator_is_no_second_column_of_a_name():
+    table = pd.DataFrame(X[:, :2], columns=["a", "missingindicator_a"])
+    with pytest.raises(ValueError, match="second column 'missingindicator_a'"):
+        MixtureImputer(TWO, add_indicator=True).fit(table)
+    MixtureImputer(TWO).fit(table)
 
 
 def test_columns_without_a_value_are_left_out_or_filled_with_zero():
@@ -257,6 +283,29 @@ def test_far_samples_are_finite(imputer):
     far = [[1e200, np.nan, 0.0, 1.0], [1e100, np.nan, -1e100, np.nan]]
     for answer in (imputer.transform, imputer.uncertainty):
         assert np.isfinite(answer(far)).all()
+
+
+@pytest.mark.parametrize("size", [1e20, 1e155, 1e200, 1e300])
+def test_far_samples_have_the_uncertainty_of_their_component(size, imputer):
+    row = [size, np.nan, 0.0, 1.0]
+    mixture = imputer.mixture_
+    component = mixture.condition([0, 2, 3], [size, 0.0, 1.0]).weights.argmax()
+    S = mixture.covariances[component]
+    known = [0, 2, 3]
+    gain = np.linalg.solve(S[np.ix_(known, known)], S[known, 1])
+    variance = S[1, 1] - S[1, known] @ gain
+    assert_allclose(imputer.uncertainty([row])[0], [0, np.sqrt(variance), 0, 0])
+
+
+@pytest.mark.parametrize("strategy", ["mean", "mode", "sample"])
+def test_what_no_number_can_hold_is_refused(strategy):
+    steep = np.column_stack([WHOLE[:, 0], 9 * WHOLE[:, 0] + 0.1 * WHOLE[:, 1]])
+    imputer = MixtureImputer(GaussianMixture(), strategy=strategy).fit(steep)
+    single = np.array([[1.0, np.nan], [3e38, np.nan]], np.float32)
+    with pytest.raises(ValueError, match=r"sample 1 of X lacks .* float32"):
+        imputer.transform(single)
+    with pytest.raises(ValueError, match=r"finite|float64"):
+        imputer.transform([[1e308, np.nan]])
 
 
 WORDS = {
@@ -381,6 +430,18 @@ def test_pooled_estimates_follow_rubins_rules():
 def test_estimates_that_cannot_be_pooled_are_refused(estimates, variances, words):
     with pytest.raises(ValueError, match=words):
         pool_estimates(estimates, variances)
+
+
+@pytest.mark.parametrize("dof", [0, -3, np.nan, np.inf, "many"])
+def test_degrees_of_freedom_are_positive(dof):
+    with pytest.raises(ValueError, match=f"dof_complete={dof!r} must be a positive"):
+        pool_estimates([1.0, 2.0], [1.0, 1.0], dof_complete=dof)
+
+
+def test_what_nothing_is_known_of_has_an_infinite_interval():
+    pooled = pool_estimates([[1.0, 1], [2, 1]], [[0, 1], [0, 1]], dof_complete=10)
+    assert_array_equal(pooled.interval()[:, 0], [-np.inf, np.inf])
+    assert np.isfinite(pooled.interval()[:, 1]).all()
 
 
 @pytest.mark.slow

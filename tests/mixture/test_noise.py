@@ -5,6 +5,7 @@ import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import sklearn
 import torch
@@ -327,6 +328,93 @@ def test_samples_far_away_have_a_component(fitted):
     assert not np.isnan(covariance).any()
 
 
+@pytest.mark.parametrize("size", [1e20, 1e155, 1e300])
+def test_far_samples_have_the_covariance_of_their_component(size, fitted):
+    far = size * np.array([[1.0, -1.0, 0.5]])
+    resp = fitted.predict_proba(far, noise=NOISE[:1])
+    assert_array_equal(resp.max(axis=1), 1)
+    assert_array_equal(resp.min(axis=1), 0)
+    S, E = fitted.covariances_[resp[0].argmax()], NOISE[0]
+    covariance = fitted.denoise(far, NOISE[:1], return_cov=True)[1][0]
+    assert_allclose(covariance, S - S @ np.linalg.solve(S + E, S), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "Dask"])
+def test_columns_of_noise_are_those_of_the_samples(kind):
+    of = {"pandas": pd.DataFrame, "polars": pl.DataFrame}.get(kind, pd.DataFrame)
+    variances = NOISE[:, np.arange(3), np.arange(3)]
+    names = ["ra", "dec", "flux"]
+    frame, noise, turned = (
+        of({name: rows[:, names.index(name)] for name in order})
+        for rows, order in [(X, names), (variances, names), (variances, names[::-1])]
+    )
+    if kind == "Dask":
+        frame, noise, turned = (
+            dd.from_pandas(each, npartitions=2) for each in (frame, noise, turned)
+        )
+        variances = noise.to_dask_array()
+    with dask.config.set(scheduler="synchronous"):
+        fit = GaussianMixture(**START).fit(frame, noise=noise)
+        # Without names the place decides.
+        plain = GaussianMixture(**START).fit(frame, noise=variances)
+        assert_allclose(fit.means_, plain.means_)
+        calls = GaussianMixture(**START).fit, fit.score_samples, fit.predict, fit.score
+        for call in (*calls, GaussianMixture(**START).partial_fit):
+            with pytest.raises(ValueError, match=r"\['flux', 'dec', 'ra'\].*\['ra',"):
+                call(frame, noise=turned)
+
+
+def test_noise_is_read_as_samples_are(fitted):
+    variances = NOISE[:, np.arange(3), np.arange(3)]
+    known = fitted.score_samples(GAPS, noise=variances)
+    lost = pd.DataFrame(np.where(np.isnan(GAPS), np.nan, variances))
+    tables = lost.convert_dtypes(), lost.astype(object), pl.DataFrame(lost.to_numpy())
+    for noise in tables:
+        assert_array_equal(fitted.score_samples(GAPS, noise=noise), known)
+    with pytest.raises(ValueError, match="has the type complex128; it must hold real"):
+        fitted.predict(X, noise=variances + 0j)
+    with pytest.raises(ValueError, match=r"'day'\] hold dates"):
+        fitted.predict(X, noise=lost.assign(day=pd.Timestamp("2020-01-01")))
+
+
+def test_samples_without_weight_need_no_errors():
+    weight = np.arange(300) % 3
+    noise = np.where(weight[:, None, None] > 0, NOISE, np.nan)
+    own = GaussianMixture(**SHORT).fit(GAPS, sample_weight=weight, noise=noise)
+    known = GaussianMixture(**SHORT).fit(GAPS, sample_weight=weight, noise=NOISE)
+    assert_array_equal(own.means_, known.means_)
+    assert own.score(GAPS, None, weight, noise) == own.score(GAPS, None, weight, NOISE)
+    with pytest.raises(ValueError, match="noise of sample 1, column 0 is nan"):
+        own.fit(GAPS, sample_weight=weight, noise=np.full_like(X, np.nan))
+
+
+def test_fit_predict_takes_noise():
+    labels = GaussianMixture(**SHORT).fit_predict(X, noise=NOISE)
+    fit = GaussianMixture(**SHORT).fit(X, noise=NOISE)
+    assert_array_equal(labels, fit.predict(X, noise=NOISE))
+    assert (labels != fit.predict(X)).any()
+
+
+@pytest.mark.parametrize("size", [1e2, 1e12])
+def test_noise_that_leaves_nothing_to_learn_is_told(size):
+    noise = np.ones_like(X)
+    noise[:, 1] *= size * X[:, 1].var()
+    with pytest.warns(
+        UserWarning, match="noise is too large for X in column 1 .*units"
+    ):
+        GaussianMixture(**START).fit(GAPS, noise=noise)
+    lazy, errors = (da.from_array(each, chunks=(100, 3)) for each in (GAPS, noise))
+    with dask.config.set(scheduler="synchronous"):
+        with pytest.warns(UserWarning, match="noise is too large for X in column 1"):
+            GaussianMixture(**START).fit(lazy, noise=errors)
+
+
+def test_few_samples_with_noise_are_told():
+    few = np.random.default_rng(0).normal(size=(8, 10))
+    with pytest.warns(UserWarning, match="n_samples=8 are few for n_features=10"):
+        GaussianMixture().fit(few, noise=np.full_like(few, 0.01))
+
+
 def test_metadata_are_routed_to_fit_and_score():
     density, noise = GaussianMixture(random_state=0), NOISE[:, [0, 1, 2], [0, 1, 2]]
     with sklearn.config_context(enable_metadata_routing=True):
@@ -360,10 +448,10 @@ INDEFINITE[6] = [[1, 2, 0], [2, 1, 0], [0, 0, 1]]
 BAD = {
     "shape": (NOISE[:, 0, 0], r"noise has the shape \(300,\)"),
     "count": (NOISE[1:], r"noise has the shape \(299, 3, 3\)"),
-    "words": (np.full(X.shape, "a"), "noise has the shape"),
+    "words": (np.full(X.shape, "a"), "noise has the type"),
     "nan": (NAN, "noise of sample 3, column 0, column 0 is nan"),
     "infinite": (np.full(X.shape, np.inf), "noise of sample 0, column 0 is inf"),
-    "negative": (NEGATIVE, "noise of sample 4, column 1 is -0.5"),
+    "negative": (NEGATIVE, "noise of sample 4, column 1 is -0.5, one of 1 such"),
     "askew": (ASKEW, "noise of sample 5, column 0, column 1"),
     "indefinite": (INDEFINITE, "noise of sample 6 is -1"),
 }
@@ -378,6 +466,21 @@ def test_errors_that_are_none_are_named(case, fitted):
     lazy = da.from_array(X, chunks=(100, 3))
     with pytest.raises(ValueError, match="noise"):
         GaussianMixture().fit(lazy, noise=noise)
+
+
+def test_errors_of_blocks_are_named():
+    lazy, errors = (da.from_array(each, chunks=(100, -1)) for each in (X, X**2))
+    wrong = {
+        # Each block counts its samples from 0.
+        r"of sample 0 of block \d, column 0 is -.* 300 such": -errors,
+        r"\(200, 3\) does not fit X of shape \(300, 3\)": errors[:200],
+        r"noise.rechunk\({0: X.chunks\[0\]}\)": errors.rechunk({0: 50}),
+        "noise has the type complex128": errors.astype(complex),
+    }
+    with dask.config.set(scheduler="synchronous"):
+        for words, noise in wrong.items():
+            with pytest.raises(ValueError, match=words):
+                GaussianMixture().fit(lazy, noise=noise)
 
 
 def test_what_is_missing_needs_no_errors(fitted):
@@ -399,7 +502,7 @@ class Held(RowBlocks):
 
 
 def test_what_takes_no_noise_says_so():
-    with pytest.raises(ValueError, match="background=True"):
+    with pytest.raises(ValueError, match=r"background=True. Set background=False\.$"):
         GaussianMixture(background=True).fit(X, noise=NOISE)
     with pytest.raises(ValueError, match="criterion='bic'"):
         GaussianMixture("auto", criterion="bic").fit(X, noise=NOISE)
@@ -408,8 +511,13 @@ def test_what_takes_no_noise_says_so():
         GaussianMixture("auto").fit(lazy, noise=errors)
     with pytest.raises(TypeError, match="Held"):
         GaussianMixture().fit(Held(), noise=NOISE)
-    with pytest.raises(TypeError, match="StudentMixture"):
-        StudentMixture().fit(X).score_samples(X, noise=NOISE)
+    student = StudentMixture().fit(X)
+    with pytest.raises(TypeError, match=r"StudentMixture .* Use GaussianMixture\.$"):
+        student.score_samples(X, noise=NOISE)
+    assert not hasattr(student, "denoise")
+    with sklearn.config_context(enable_metadata_routing=True):
+        with pytest.raises(TypeError, match="noise"):
+            student.set_score_request(noise=True)
     background = GaussianMixture(background=True, random_state=0).fit(X)
     with pytest.raises(TypeError, match="background=False"):
         background.denoise(X, NOISE)
