@@ -43,13 +43,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def run_child():
-    """Run Python code in a process of its own: ``run_child(code, *args, limit=120)``.
+    """Run Python code in a process of its own: ``run_child(code, *args, limit=300)``.
 
     Returns the completed process; one that is not done in `limit` seconds fails
     the test. The code begins after :data:`PRELUDE`, with `args` in ``sys.argv``.
     """
 
-    def run(code, *args, limit=120, **env):
+    def run(code, *args, limit=300, **env):
         command = [sys.executable, "-c", PRELUDE + code, *map(str, args)]
         env = {**os.environ, "OMP_NUM_THREADS": "1", **env}
         try:
