@@ -413,8 +413,8 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, for the density; also for the transformer if its
             ``fit`` takes them, as that of `StandardScaler` does. Others see all samples
-            of positive weight alike. With scikit-learn's metadata routing, both get
-            them if they request them.
+            alike, with bounds those of positive weight. With scikit-learn's metadata
+            routing, both get them if they request them.
 
         Returns
         -------
@@ -440,7 +440,8 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
             type_of(transformer)
             bounds = ColumnBounds.asked(self, rows, weight)
             given, numbers = as_given(self, X, rows), np.arange(len(rows))
-            if weight is not None and not weight.all():
+            # What does not count may be outside of bounds, and have no image.
+            if bounds is not None and weight is not None and not weight.all():
                 numbers = np.flatnonzero(weight)
                 given = _safe_indexing(given, numbers)
                 rows, weight = rows[numbers], weight[numbers]
