@@ -46,7 +46,8 @@ def to_numpy(x):
     if not is_torch_array(x):
         return np.asarray(x)
     x = x.detach()
-    x = x.float() if _is_half(x) else x  # NumPy knows no bfloat16
+    if x.is_floating_point() and x.element_size() < 4:
+        x = x.float()  # NumPy knows no bfloat16
     return x.cpu().resolve_neg().numpy()
 
 
@@ -92,16 +93,6 @@ def as_floats(*arrays):
     """Return each by :func:`as_float`; None stays, and what is one array stays one."""
     known = {id(a): None if a is None else as_float(a) for a in arrays}
     return tuple(known[id(array)] for array in arrays)
-
-
-def as_embeddings(*arrays):
-    """Return each as by :func:`as_floats`, but tensors of half precision in single."""
-    return as_floats(*(a.float() if _is_half(a) else a for a in arrays))
-
-
-def _is_half(x):
-    """Return whether `x` is a tensor in less than single precision."""
-    return is_torch_array(x) and x.is_floating_point() and x.element_size() < 4
 
 
 def asarray_like(values, like):

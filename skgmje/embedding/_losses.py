@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skgmje._backend import (
-    as_embeddings,
+    as_floats,
     cholesky,
     eye_like,
     is_torch,
@@ -79,7 +79,7 @@ def mahalanobis_term(
     >>> round(float(mahalanobis_term(5 * z)), 10)
     3.0
     """
-    z, covariance_matrix = as_embeddings(z, covariance_matrix)
+    z, covariance_matrix = as_floats(z, covariance_matrix)
     diff, own = covariance(z)
     matrix = own if covariance_matrix is None else covariance_matrix
     xp = namespace(z)
@@ -130,7 +130,7 @@ def logdet_term(
     >>> float(logdet_term(z).round(3))  # log(4)
     1.386
     """
-    z, covariance_matrix = as_embeddings(z, covariance_matrix)
+    z, covariance_matrix = as_floats(z, covariance_matrix)
     matrix = covariance(z)[1] if covariance_matrix is None else covariance_matrix
     return _log_det(_factor(matrix, ridge))
 

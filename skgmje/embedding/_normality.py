@@ -10,7 +10,7 @@ import numpy as np
 
 from skgmje._backend import (
     as_array_of,
-    as_embeddings,
+    as_floats,
     as_generator,
     asarray_like,
     is_at_hand,
@@ -93,7 +93,7 @@ def sigreg_term(
     >>> float(sigreg_term(z).round(1)), float(sigreg_term(z**2).round(1))
     (0.7, 55.3)
     """
-    (z,) = as_embeddings(z)
+    (z,) = as_floats(z)
     if z.ndim != 2 or 0 in z.shape:
         raise ValueError(
             f"z has shape {tuple(z.shape)}: give samples, (n_samples, n_features)."

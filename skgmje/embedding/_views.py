@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_consistent_length
 
 from skgmje._backend import (
     FLOATS,
-    as_embeddings,
     as_float,
+    as_floats,
     from_tensor,
     is_torch,
     namespace,
@@ -32,7 +32,7 @@ _N_NEIGHBORS = 10
 
 def as_views(z_context, z_target, *, same_width=True):
     """Return two views of the same samples as floats, and their namespace."""
-    z_context, z_target = as_embeddings(z_context, z_target)
+    z_context, z_target = as_floats(z_context, z_target)
     first, second = tuple(z_context.shape), tuple(z_target.shape)
     fit = len(first) == len(second) == 2 and first[0] == second[0] > 0
     if not fit or (same_width and first != second):

@@ -271,12 +271,6 @@ def test_weights_of_sigreg_are_shares(views, weight):
         sigreg_loss(*views, weight)
 
 
-def test_half_precision_is_worked_in_single(loss, views):
-    views = [torch.tensor(view, dtype=torch.bfloat16) for view in views]
-    if loss.__name__ != "joint":  # whose prior here is in double
-        assert loss(*views).dtype == torch.float32
-
-
 @pytest.mark.parametrize("name", LOSSES)
 def test_views_that_do_not_fit_are_named_with_both_shapes(name):
     z = np.random.default_rng(0).normal(size=(N, D))
