@@ -344,7 +344,7 @@ class MixtureImputer(
         proper : bool, default=True
             Whether each table is drawn from a density of its own, fitted to the samples
             of :meth:`fit` with random weights, exponential ones: the Bayesian
-            bootstrap [2]_. The number of components that ``density="auto"`` has found
+            bootstrap. The number of components that ``density="auto"`` has found
             stays; a given `density` is fitted as it is, so numbers are quicker than
             ``"auto"`` among its settings. Otherwise all are drawn from the fitted
             density, as if it were known exactly: intervals are too narrow.
