@@ -69,8 +69,10 @@ for axis, title, model in zip(
 ):
     RegionDisplay.from_estimator(model, X_test, y_test, ax=axis)
     axis.set(title=title, xlabel="x", ylabel="y")
-lower, upper = density.predict_interval(np.sort(X_test[::20], axis=0), COVERAGE)
-for ends in (lower, upper):
-    axes[0].plot(np.sort(X_test[::20].ravel()), ends, "--", color="black", lw=1.5)
+at = np.sort(X_test[::20], axis=0)
+lower, upper = density.predict_interval(at, COVERAGE)
+for ends, label in ((lower, "interval, 90 %"), (upper, None)):
+    axes[0].plot(at.ravel(), ends, "--", color="black", lw=1.5, label=label)
+axes[0].legend()
 OUT.mkdir(exist_ok=True)
 figure.savefig(OUT / "regions.png", dpi=110)
