@@ -165,16 +165,15 @@ def neighbors_target(scatter, counts, means, pool):
     distances = squares[:, None] + squares - 2 * white @ white.T
     nearest = np.argpartition(distances, N_NEIGHBORS, axis=1)[:, :N_NEIGHBORS]
     extra = 2 * n_features
-    trailing = (1,) * (scatter.ndim - 1)
-    count = (counts[nearest].sum(axis=1) + extra).reshape(-1, *trailing)
+    count = counts[nearest].sum(axis=1) + extra
+    count = count.reshape(-1, *(1,) * (scatter.ndim - 1))
     return (scatter[nearest].sum(axis=1) + extra * pool) / count
 
 
 def _whiten(means, pool):
     if pool.ndim < 2:
         return means / np.sqrt(np.maximum(pool, np.finfo(float).tiny))
-    # Only the order of distances matters: rounding may leave a pool that is not
-    # positive definite, and the floor just keeps the order defined.
+    # Rounding may leave a pool that is not definite; the floor keeps distances in order.
     values, vectors = np.linalg.eigh(pool)
     floor = max(1e-9 * values[-1], np.finfo(float).tiny)
     return means @ vectors / np.sqrt(np.maximum(values, floor))
@@ -212,8 +211,7 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
     rounding = 16 * np.finfo(float).eps ** 2 * (stats.means**2).max(initial=0.0)
     prior = prior._replace(reg_covar=prior.reg_covar + rounding)
     extra = 0.0
-    kind = COVARIANCE_TYPES[covariance_type]
-    alive = living_components(stats, drop=drop)
+    kind, alive = COVARIANCE_TYPES[covariance_type], living_components(stats, drop=drop)
     for _ in range(MAX_REPAIRS):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             weights, means, covariances = m_step(
@@ -230,7 +228,9 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
         except ValueError as error:
             reason = error
             variances = np.abs(kind.diagonal(covariances, *means.shape))
-            largest = variances[np.isfinite(variances)].max(initial=0.0)
+            # Where none is finite, the means about the center tell the size.
+            sizes = variances if np.isfinite(variances).any() else stats.means**2
+            largest = sizes[np.isfinite(sizes)].max(initial=0.0)
             extra = max(10 * extra, 1e-12 * (float(largest) or 1.0))
     raise ValueError(
         f"The M-step gave no usable covariances, even with {extra:.2g} added to "
