@@ -173,7 +173,7 @@ def neighbors_target(scatter, counts, means, pool):
 def _whiten(means, pool):
     if pool.ndim < 2:
         return means / np.sqrt(np.maximum(pool, np.finfo(float).tiny))
-    # Rounding may leave a pool that is not definite; the floor keeps distances in order.
+    # Rounding may leave a pool not definite; the floor keeps distances in order.
     values, vectors = np.linalg.eigh(pool)
     floor = max(1e-9 * values[-1], np.finfo(float).tiny)
     return means @ vectors / np.sqrt(np.maximum(values, floor))
