@@ -43,7 +43,10 @@ def fit(estimator, *args, **params):
     """Fit a clone to samples, and to targets if it learns some."""
     X_, *y = args or ((X, Y) if is_conditional(estimator) else (X,))
     y = [targets_of(estimator, part) for part in y]
-    return clone(estimator).fit(X_, *y, **params)
+    estimator = clone(estimator)
+    if "random_state" in estimator.get_params():
+        estimator.set_params(random_state=0)
+    return estimator.fit(X_, *y, **params)
 
 
 @pytest.mark.parametrize("sizes", BAD_LAYERS, ids=repr)
