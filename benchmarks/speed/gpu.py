@@ -239,15 +239,16 @@ def _cells(figures):
         f"{figures['seconds']:.3g}",
         "" if share is None else f"{100 * share:.0f} % of {limit}",
         "" if rate is None else f"{rate / 1e9:.0f}",
-        f"{figures['speed_up']:.1f}x",
+        f"{figures['speed_up']:.1f}x" if "speed_up" in figures else "",
     ]
 
 
 PARTS = ("dense", "costs", "training", "images")
 
 
-def main(device, parts, limit=math.inf, folder=None):
+def main(device, parts, limit=math.inf, folder=None, *, without_cpu=False):
     """Measure, print the tables, and publish them if the device is a GPU."""
+    left_out = {"cpu_seconds", "speed_up"} if without_cpu else set()
     if device == "cuda" and not torch.cuda.is_available():
         print("No CUDA device here: nothing to measure.")
         return
@@ -262,7 +263,8 @@ def main(device, parts, limit=math.inf, folder=None):
     speeds = {str(key): value for key, value in limits.items()}
     for part, rows in parts.items():
         results, start = [], time.perf_counter()
-        for figures in rows(device, limits):
+        for found in rows(device, limits):
+            figures = {name: found[name] for name in found.keys() - left_out}
             results.append(figures)
             print(" | ".join(_cells(figures)), flush=True)
             if time.perf_counter() - start > limit / len(parts):
@@ -285,6 +287,9 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=100, help="of images")
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--limit", type=float, default=math.inf, help="seconds in all")
+    parser.add_argument(
+        "--without-cpu", action="store_true", help="where others use the CPU"
+    )
     parser.add_argument("--out", help="folder of the tables, in place of `results`")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
@@ -299,4 +304,5 @@ if __name__ == "__main__":
         "images": partial(image_rows, arguments.images, epochs=arguments.epochs),
     }
     parts = {name: known[name] for name in arguments.parts or PARTS}
-    main(arguments.device, parts, arguments.limit, arguments.out)
+    options = {"limit": arguments.limit, "folder": arguments.out}
+    main(arguments.device, parts, **options, without_cpu=arguments.without_cpu)
