@@ -35,7 +35,7 @@ from skgmje.em._labelled import (
 from skgmje.em._missing import (
     missing_moments,
 )
-from skgmje.mixture._base import MixtureDensityMixin
+from skgmje.mixture._base import NoisyDensityMixin
 from skgmje.mixture._few_samples import least_count
 from skgmje.mixture._fit_rows import regularisation
 
@@ -43,7 +43,7 @@ from skgmje.mixture._fit_rows import regularisation
 ROUNDING = 1e-6
 
 
-class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
+class MixtureClassifier(ClassifierMixin, NoisyDensityMixin, BaseEstimator):
     r"""Classification by a Gaussian mixture of each class; labels may be missing.
 
     Mixture discriminant analysis [1]_, and its semi-supervised form in one: the density

@@ -46,7 +46,7 @@ def fit_rows(estimator, X, sample_weight, noise=None, *, reset=True):
         if noise is not None and not noise.any():
             noise = None
         if weight is not None and not weight.all():
-            X, weight, noise = _some(weight > 0, X, weight, noise)
+            X, weight, noise = some(weight > 0, X, weight, noise)
         given, (X, weight, noise) = X, _with_values(X, weight, noise)
         if reset or not len(X):
             check_values(estimator, given)
@@ -73,7 +73,7 @@ def read_noise(estimator, noise, X, weight=None):
     return check_noise(values, X, weight)
 
 
-def _some(rows, *arrays):
+def some(rows, *arrays):
     """Return some rows of arrays; None stays."""
     return tuple(None if array is None else array[rows] for array in arrays)
 
@@ -83,7 +83,7 @@ def _with_values(X, *others):
     if not has_missing(X):
         return X, *others
     valued = ~np.isnan(X).all(axis=1)
-    return (X, *others) if valued.all() else _some(valued, X, *others)
+    return (X, *others) if valued.all() else some(valued, X, *others)
 
 
 def first_part(estimator, X, weight, noise, random_state, least):

@@ -27,7 +27,7 @@ from skgmje._validation import TypeOptions
 from skgmje._warnings import warn
 from skgmje.costs._costs import TRAINING_COSTS
 from skgmje.gaussian import Bandwidths
-from skgmje.mixture._base import MixtureDensityMixin
+from skgmje.mixture._base import NoisyDensityMixin
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_generators import GENERATORS, Codes, Noise, read_generator
 from skgmje.mixture._kernel_recipe import (
@@ -102,7 +102,7 @@ def _draws_noise(estimator):
 class KernelMixtureDensity(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    MixtureDensityMixin,
+    NoisyDensityMixin,
     BaseEstimator,
 ):
     r"""Gaussian mixture whose centers a network places by a kernel cost.

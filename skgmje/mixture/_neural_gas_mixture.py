@@ -34,7 +34,7 @@ from skgmje.em._em import EMResult, expectation_maximization
 from skgmje.em._select import part_of
 from skgmje.em._stepwise import blend
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.mixture._base import MixtureDensityMixin, check_goes_on
+from skgmje.mixture._base import NoisyDensityMixin, check_goes_on
 from skgmje.mixture._gas_fit import (
     check_nodes,
     follow_nodes,
@@ -82,7 +82,7 @@ class GrowingNeuralGasMixture(
     ClusterMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    MixtureDensityMixin,
+    NoisyDensityMixin,
     BaseEstimator,
 ):
     r"""Gaussian mixture that grows with the topology of the data.

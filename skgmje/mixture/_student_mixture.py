@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.metadata_routing import UNUSED
 
 from skgmje._callbacks import FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
@@ -128,12 +127,6 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
     >>> bool(2 < mixture.dof_[0] < 4)
     True
     """
-
-    # Densities of samples with errors have no closed form.
-    __metadata_request__predict = __metadata_request__predict_proba = (
-        __metadata_request__score
-    ) = {"noise": UNUSED}
-    _can_denoise = False
 
     dof_: NDArray[Any]
     converged_: bool
