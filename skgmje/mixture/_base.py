@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from functools import partial
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import DensityEstimatorMixin
+from skgmje._sklearn import Interval, StrOptions
 from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import (
     as_blocks,
@@ -59,6 +61,12 @@ def check_goes_on(call, known, asked, remedy):
             f"{call} goes on from the last solution, which has {has}, but {wants} is "
             f"asked for. Fit a clone, or {remedy}."
         )
+
+
+# Values of parameters that several estimators have.
+COUNT = Interval(Integral, 1, None, closed="left")
+AMOUNT = Interval(Real, 0, None, closed="left")
+AUTO = StrOptions({"auto"})
 
 
 class NoMixtureError(TypeError, AttributeError):

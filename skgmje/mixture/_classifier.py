@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -35,7 +35,7 @@ from skgmje.em._labelled import (
 from skgmje.em._missing import (
     missing_moments,
 )
-from skgmje.mixture._base import NoisyDensityMixin
+from skgmje.mixture._base import AMOUNT, AUTO, COUNT, MixtureDensityMixin
 from skgmje.mixture._few_samples import least_count
 from skgmje.mixture._fit_rows import regularisation
 
@@ -43,7 +43,7 @@ from skgmje.mixture._fit_rows import regularisation
 ROUNDING = 1e-6
 
 
-class MixtureClassifier(ClassifierMixin, NoisyDensityMixin, BaseEstimator):
+class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
     r"""Classification by a Gaussian mixture of each class; labels may be missing.
 
     Mixture discriminant analysis [1]_, and its semi-supervised form in one: the density
@@ -161,20 +161,14 @@ class MixtureClassifier(ClassifierMixin, NoisyDensityMixin, BaseEstimator):
     cv_results_: dict[str, Any]
 
     _parameter_constraints: dict = {
-        "n_components_per_class": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
+        "n_components_per_class": [COUNT, AUTO],
         "covariance_type": [TypeOptions(), StrOptions({*MODELS, *SYNONYMS})],
-        "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "unlabelled_weight": [
-            Interval(Real, 0, 1, closed="both"),
-            StrOptions({"auto"}),
-        ],
-        "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "rank": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shrinkage": [AMOUNT, AUTO],
+        "unlabelled_weight": [Interval(Real, 0, 1, closed="both"), AUTO],
+        "reg_covar": [AMOUNT, AUTO],
+        "rank": [COUNT],
+        "tol": [AMOUNT],
+        "max_iter": [COUNT],
         "random_state": ["random_state"],
     }
 

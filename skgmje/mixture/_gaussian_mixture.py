@@ -40,7 +40,14 @@ from skgmje.gaussian._checks import check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._mixture import Mixture
-from skgmje.mixture._base import NoisyDensityMixin, check_goes_on, mixture_attributes
+from skgmje.mixture._base import (
+    AMOUNT,
+    AUTO,
+    COUNT,
+    NoisyDensityMixin,
+    check_goes_on,
+    mixture_attributes,
+)
 from skgmje.mixture._criteria import search
 from skgmje.mixture._few_samples import (
     warn_of_few_expected,
@@ -264,15 +271,12 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
     cv_results_: dict[str, Any]
 
     _parameter_constraints: dict = {
-        "n_components": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
+        "n_components": [COUNT, AUTO],
         "covariance_type": [TypeOptions(), StrOptions({*MODELS, *SYNONYMS})],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "tol": [AMOUNT],
+        "reg_covar": [AMOUNT, AUTO],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "n_init": [COUNT],
         "init_params": [StrOptions({*STARTS, "auto"}), callable],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
@@ -280,11 +284,11 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
-        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
-        "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "verbose_interval": [COUNT],
+        "shrinkage": [AMOUNT, AUTO],
         "shrinkage_target": [StrOptions(set(SHRINKAGE_TARGETS))],
         "annealing": [Interval(Real, 0, 1, closed="neither"), None],
-        "rank": [Interval(Integral, 1, None, closed="left")],
+        "rank": [COUNT],
         "background": ["boolean"],
         "criterion": [StrOptions({"held-out", "bic", "icl", "stability"})],
         "n_jobs": [None, Integral],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any, Literal
 
 from skgmje._options import Options, as_options
-from skgmje._sklearn import Interval, StrOptions
+from skgmje._sklearn import StrOptions
 from skgmje.gaussian._checks import check_layers
+from skgmje.mixture._base import COUNT
 
 # Fresh centers per step: the kernel costs see a density, not single centers.
 MAX_DRAWN = 64
@@ -21,7 +21,7 @@ class CenterOptions(Options):
     """What the options of both kinds of networks have in common."""
 
     _parameter_constraints: dict = {
-        "code_dim": [Interval(Integral, 1, None, closed="left")],
+        "code_dim": [COUNT],
         "hidden_layer_sizes": ["array-like"],
     }
 
@@ -163,7 +163,7 @@ class Noise(CenterOptions):
     _parameter_constraints: dict = {
         "network": [callable, None],
         **CenterOptions._parameter_constraints,
-        "code_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "code_dim": [COUNT, None],
     }
 
     _draws_noise = True

@@ -27,7 +27,7 @@ from skgmje._validation import TypeOptions
 from skgmje._warnings import warn
 from skgmje.costs._costs import TRAINING_COSTS
 from skgmje.gaussian import Bandwidths
-from skgmje.mixture._base import NoisyDensityMixin
+from skgmje.mixture._base import AMOUNT, AUTO, COUNT, NoisyDensityMixin
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_generators import GENERATORS, Codes, Noise, read_generator
 from skgmje.mixture._kernel_recipe import (
@@ -301,13 +301,10 @@ class KernelMixtureDensity(
     generator_: Any
 
     _parameter_constraints: dict = {
-        "n_components": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
+        "n_components": [COUNT, AUTO],
         "covariance_type": [TypeOptions()],
-        "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "cost": [StrOptions({"auto"}), StrOptions(TRAINING_COSTS.keys()), callable],
+        "shrinkage": [AMOUNT, AUTO],
+        "cost": [AUTO, StrOptions(TRAINING_COSTS.keys()), callable],
         "generator": [StrOptions(GENERATORS.keys()), Codes, Noise, callable],
         "bandwidth": [
             Interval(Real, 0, None, closed="neither"),
@@ -317,14 +314,10 @@ class KernelMixtureDensity(
         ],
         "refine": [StrOptions(set(REFINEMENTS) - {None}), GaussianMixture, None],
         "standardize": ["boolean"],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [COUNT],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-            None,
-        ],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [COUNT, AUTO, None],
+        "tol": [AMOUNT],
         "device": [str],
         "trainer": [dict, None],
         "random_state": ["random_state"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ from skgmje.em._student import (
     fit_student,
 )
 from skgmje.gaussian._mixture import Mixture
-from skgmje.mixture._base import MixtureDensityMixin
+from skgmje.mixture._base import AMOUNT, AUTO, COUNT, MixtureDensityMixin
 from skgmje.mixture._fit_rows import regularisation
 from skgmje.mixture._settled import warn_about
 
@@ -134,19 +134,19 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
     lower_bounds_: list[float]
 
     _parameter_constraints: dict = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "n_components": [COUNT],
         "covariance_type": [TypeOptions(is_free=False)],
         "dof": [
             StrOptions(set(LEARNED_DOF)),
             Interval(Real, 0, None, closed="neither"),
             "array-like",
         ],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "shrinkage": [Interval(Real, 0, None, closed="left")],
-        "rank": [Interval(Integral, 1, None, closed="left")],
+        "tol": [AMOUNT],
+        "reg_covar": [AMOUNT, AUTO],
+        "max_iter": [COUNT],
+        "n_init": [COUNT],
+        "shrinkage": [AMOUNT],
+        "rank": [COUNT],
         "random_state": ["random_state"],
     }
 

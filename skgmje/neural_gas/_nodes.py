@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+from array_api_compat import device
 
 from skgmje._backend import as_float, as_floats, is_torch, namespace, to_numpy, unit_of
 from skgmje._typing import Array, NDArray
@@ -195,27 +196,14 @@ def gas_mixture(
     8
     """
     X, sample_weight = as_floats(X, sample_weight)
-    labels = gas_labels(
-        state,
-        X,
-        granularity=granularity,
-        min_hits=min_hits,
-        sample_weight=sample_weight,
-    )
+    how = {"granularity": granularity, "min_hits": min_hits}
+    labels = gas_labels(state, X, sample_weight=sample_weight, **how)
     shrinkage = X.shape[1] if shrinkage is None else shrinkage
+    prior = {"shrinkage": shrinkage, "reg_covar": reg_covar}
+    given = X, labels, covariance_type
     if is_torch(X):
-        return _tensor_mixture(
-            X, labels, covariance_type, shrinkage, reg_covar, sample_weight
-        )
-    return start_mixture(
-        X,
-        labels,
-        covariance_type,
-        sample_weight=sample_weight,
-        shrinkage=shrinkage,
-        reg_covar=reg_covar,
-        rank=rank,
-    )
+        return _tensor_mixture(*given, sample_weight=sample_weight, **prior)
+    return start_mixture(*given, sample_weight=sample_weight, rank=rank, **prior)
 
 
 def gas_labels(
@@ -269,9 +257,8 @@ def gas_labels(
         raise ValueError(
             f"granularity={granularity!r} must be one of {list(GRANULARITIES)}."
         )
-    xp = namespace(X)
-    where = {"device": X.device} if is_torch(X) else {}
-    groups = xp.asarray(GRANULARITIES[granularity](state), dtype=xp.int64, **where)
+    xp, groups = namespace(X), GRANULARITIES[granularity](state)
+    groups = xp.asarray(groups, dtype=xp.int64, device=device(X))
     labels = groups[nearest_nodes(state.nodes, X)[0]]
     weight = xp.ones_like(X[:, 0]) if sample_weight is None else sample_weight
     counts = totals(labels, len(groups), weight)[1]

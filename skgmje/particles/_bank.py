@@ -196,6 +196,11 @@ def step_bank(
         their particles, per feature, by which an EM step of the squared bandwidth
         multiplies it.
 
+    Raises
+    ------
+    ValueError
+        If there is no such `replacement`.
+
     References
     ----------
     .. [1] A. Doucet, N. de Freitas and N. Gordon (eds.), "Sequential Monte Carlo
@@ -211,6 +216,10 @@ def step_bank(
     >>> state.weights.round(2)
     array([0.17, 0.33, 0.49])
     """
+    if replacement not in REPLACEMENTS:
+        raise ValueError(
+            f"replacement={replacement!r} must be one of {list(REPLACEMENTS)}."
+        )
     random_state = as_generator(random_state)
     state, batch = _floating(state), detach(as_float(batch))
     weights, log_likelihood, stretch = _reweight(state, batch, bandwidth, rate)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from skgmje._backend import as_double, as_float, as_generator, is_torch, namespace
+from array_api_compat import device
+
+from skgmje._backend import as_double, as_float, as_generator, namespace
 from skgmje._typing import Array, RandomState
 
 
@@ -86,8 +88,7 @@ def systematic_resampling(
     """
     weights = _check_weights(weights)
     xp = namespace(weights)
-    device = {"device": weights.device} if is_torch(weights) else {}
-    steps = xp.arange(n_samples, dtype=weights.dtype, **device)
+    steps = xp.arange(n_samples, dtype=weights.dtype, device=device(weights))
     u = (steps + float(as_generator(random_state).random())) / n_samples
     cumulated = xp.cumulative_sum(weights)
     total = cumulated[-1:]
