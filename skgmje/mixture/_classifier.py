@@ -32,12 +32,13 @@ from skgmje.em._labelled import (
     class_folds,
     select_classes,
 )
-from skgmje.em._missing import (
-    missing_moments,
-)
+from skgmje.em._missing import missing_moments
 from skgmje.mixture._base import AMOUNT, AUTO, COUNT, MixtureDensityMixin
 from skgmje.mixture._few_samples import least_count
 from skgmje.mixture._fit_rows import regularisation
+
+# The parameters that may be chosen by samples left out.
+SETTINGS = ("n_components_per_class", *ClassSetting._fields[1:])
 
 # What rounding may take from the number of samples of a class.
 ROUNDING = 1e-6
@@ -222,12 +223,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
             data, classes = self._check_labelled(X, y, sample_weight)
             random_state = check_random_state(self.random_state)
             data = data._replace(fold=class_folds(data.X, data.codes, random_state))
-            asked = ClassSetting(
-                self.n_components_per_class,
-                self.covariance_type,
-                self.shrinkage,
-                self.unlabelled_weight,
-            )
+            asked = ClassSetting(*(getattr(self, name) for name in SETTINGS))
             fit = ClassFit(
                 regularisation(self.reg_covar, data.X, data.weight),
                 min(self.rank, data.X.shape[1]),
@@ -281,7 +277,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
         if table:
             scores = np.array([*table.values()]).T
             self.cv_results_ = {
-                "params": [_named(setting) for setting in table],
+                "params": [dict(zip(SETTINGS, key, strict=True)) for key in table],
                 "mean_test_log_likelihood": scores[0],
                 "mean_test_log_proba": scores[1],
                 "mean_test_accuracy": scores[2],
@@ -371,8 +367,10 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
         proba : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`; rows sum to one.
         """
-        width = (self._n_labels,) if "classes_" in vars(self) else ()
-        return self._each_chunk(X, self._responsibilities, width, np.float64)
+        check_is_fitted(self)
+        return self._each_chunk(
+            X, self._responsibilities, (self._n_labels,), np.float64
+        )
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Compute the logarithm of the probability of each class.
@@ -388,8 +386,8 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
             In the order of `classes_`, in nats; exact where :meth:`predict_proba`
             underflows.
         """
-        width = (self._n_labels,) if "classes_" in vars(self) else ()
-        return self._each_chunk(X, self._log_proba, width, np.float64)
+        check_is_fitted(self)
+        return self._each_chunk(X, self._log_proba, (self._n_labels,), np.float64)
 
     def _log_proba(self, rows):
         """Return log-probabilities of classes; beyond all densities those of limits."""
@@ -506,9 +504,3 @@ def _of_one_type(labels):
     if all(isinstance(value, (Real, np.bool_)) for value in labels):
         return np.array(labels.tolist())
     return labels
-
-
-def _named(setting):
-    """Return a setting under the names of the parameters, a dict."""
-    names = "n_components_per_class", *ClassSetting._fields[1:]
-    return dict(zip(names, setting, strict=True))

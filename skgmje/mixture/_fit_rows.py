@@ -50,14 +50,19 @@ def fit_rows(estimator, X, sample_weight, noise=None, *, reset=True):
         given, (X, weight, noise) = X, _with_values(X, weight, noise)
         if reset or not len(X):
             check_values(estimator, given)
-    n_components, n_samples = estimator.n_components, X.shape[0]
-    if reset and n_components != "auto" and n_samples < n_components:
-        raise ValueError(
-            f"n_components={n_components} is larger than the number of samples with "
-            f"positive weight, n_samples={n_samples}. Lower n_components or add "
-            "samples."
-        )
+    if reset:
+        check_size(estimator, X)
     return X, weight, noise
+
+
+def check_size(estimator, X):
+    """Raise if there are fewer samples that count than components."""
+    n_components, n_samples = estimator.n_components, X.shape[0]
+    if n_components != "auto" and n_components > n_samples:
+        raise ValueError(
+            f"n_components={n_components} is more than the n_samples={n_samples} "
+            "samples with a positive weight. Lower n_components, or add samples."
+        )
 
 
 def read_noise(estimator, noise, X, weight=None):

@@ -28,10 +28,10 @@ from skgmje._warnings import warn
 from skgmje.costs._costs import TRAINING_COSTS
 from skgmje.gaussian import Bandwidths
 from skgmje.mixture._base import AMOUNT, AUTO, COUNT, NoisyDensityMixin
+from skgmje.mixture._fit_rows import check_size
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_generators import GENERATORS, Codes, Noise, read_generator
 from skgmje.mixture._kernel_recipe import (
-    check_size,
     choose_recipe,
     choose_settings,
     cost_name,
@@ -43,7 +43,7 @@ from skgmje.mixture._kernel_recipe import (
 from skgmje.mixture._kernel_refine import REFINEMENTS, read_refinement
 
 
-def describe_drop(loss_curve, max_iter, tol):
+def _describe_drop(loss_curve, max_iter, tol):
     """Say by how much the cost still fell at the end of a full run, if it did."""
     if len(loss_curve) < max_iter:
         return ""
@@ -58,34 +58,6 @@ def describe_drop(loss_curve, max_iter, tol):
         f"The cost fell by {drop:.3g} to {np.mean(last):.4g} in the last quarter of "
         f"max_iter={max_iter} steps. Increase max_iter or tol."
     )
-
-
-def warn_of_complaints(name, complaints):
-    """Warn once that estimator `name` did not converge, with all reasons."""
-    complaints = [complaint for complaint in complaints if complaint]
-    if complaints:
-        warn(f"{name} did not converge. {' '.join(complaints)}", ConvergenceWarning)
-
-
-def warn_of_dead_gradient(estimator, n_pairs):
-    """Warn if the cost of a fitted estimator saw few pairs of a sample and a center."""
-    if estimator.pair_ess_ < 0.01 * n_pairs:
-        bandwidths = ", ".join(f"{h:.3g}" for h in np.atleast_1d(estimator.bandwidth_))
-        warn(
-            f"Only {estimator.pair_ess_:.3g} of {n_pairs} pairs of a sample and a "
-            f"center count at bandwidth {bandwidths}, so most samples "
-            "have no gradient. Increase bandwidth, or use bandwidth='cell'."
-        )
-
-
-def warn_of_no_density(estimator, cost):
-    """Warn if the variance that is reported belongs to no density."""
-    if estimator.refine is None and cost.is_density is False:
-        warn(
-            f"cost={estimator.cost!r} compares operators: its variance is not that of "
-            "a density, and with refine=None likelihoods say little. Use "
-            "refine='weights' or 'covariances', or cost='scalar'."
-        )
 
 
 def _draws_noise(estimator):
@@ -409,7 +381,7 @@ class KernelMixtureDensity(
         n_steps = Schedule(self.max_iter).n_epochs
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
             X, sample_weight = training_samples(self, X, sample_weight)
-            check_size(self.n_components, X.shape[0])
+            check_size(self, X)
             generator = read_generator(self.generator)
             refinement = read_refinement(self, X)
             trainer, device = check_trainer(self.trainer), resolve_device(self.device)
@@ -419,8 +391,8 @@ class KernelMixtureDensity(
             self._loc, self._scale = units.loc, units.scale
             unit = 1.0 if self.standardize else float(units.scale)
             bandwidth = read_bandwidth(self, generator, unit)
-            size = self.n_components
-            data = standardized_data(X, sample_weight, units, size, random_state)
+            given = X, sample_weight, units, self.n_components, random_state
+            data = standardized_data(*given)
             settings = choose_settings(self, data, refinement, random_state)
             size = settings.n_components
             source = generator, trainer, size, bandwidth, self._scale, random_state
@@ -429,17 +401,16 @@ class KernelMixtureDensity(
             self._code_dim = generator._width(X.shape[1])
             placement = train_centers(self, data, X.dtype, size, recipe, task, device)
             bandwidths = unit * np.sqrt(recipe.kernels.variances)
-            found = placement, settings, bandwidths
-            complaint = task.end(self._store, task, refinement, data, *found)
+            found = refinement, data, placement, settings, bandwidths
+            complaint = task.end(self._store, task, *found)
         self._warn(placement, complaint, read_cost(self, generator))
         self._warn_of_ties(X)
         return self
 
     def _store(self, task, refinement, data, placement, settings, bandwidths):
         """Refine the centers; store them and how they were reached."""
-        how = refinement, data, placement.model, settings, task
-        refined = refinement.function(*how)
         scale, loc = self._scale, self._loc
+        refined = refinement.function(refinement, data, placement.model, settings, task)
         self._set_mixture(refined.mixture.affine(scale, loc))
         self._n_parameters = refined.n_parameters
         self.centers_ = placement.model.means * scale + loc
@@ -461,12 +432,27 @@ class KernelMixtureDensity(
 
     def _warn(self, placement, complaint, cost):
         """Say what did not go well in a fit that was not interrupted."""
-        unsettled = describe_drop(self.loss_curve_, self.max_iter, self.tol)
+        unsettled = _describe_drop(self.loss_curve_, self.max_iter, self.tol)
         complaints = [placement.training.complaint or unsettled, complaint]
-        self.converged_ = not any(complaints)
-        warn_of_complaints(type(self).__name__, complaints)
-        warn_of_dead_gradient(self, placement.diagnostics["n_pairs"])
-        warn_of_no_density(self, cost)
+        complaints = " ".join(filter(None, complaints))
+        self.converged_ = not complaints
+        if complaints:
+            name = type(self).__name__
+            warn(f"{name} did not converge. {complaints}", ConvergenceWarning)
+        n_pairs = placement.diagnostics["n_pairs"]
+        if self.pair_ess_ < 0.01 * n_pairs:
+            bandwidths = ", ".join(f"{h:.3g}" for h in np.atleast_1d(self.bandwidth_))
+            warn(
+                f"Only {self.pair_ess_:.3g} of {n_pairs} pairs of a sample and a "
+                f"center count at bandwidth {bandwidths}, so most samples have no "
+                "gradient. Increase bandwidth, or use bandwidth='cell'."
+            )
+        if self.refine is None and cost.is_density is False:
+            warn(
+                f"cost={self.cost!r} compares operators: its variance is not that of a "
+                "density, and with refine=None likelihoods say little. Use "
+                "refine='weights' or 'covariances', or cost='scalar'."
+            )
 
     def _count_parameters(self):
         """Return the number of free parameters of the fit."""
