@@ -219,7 +219,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         return self._each_chunk(X, self._responsibilities, width, noise=noise)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Find the most probable component of each sample.
+        """Find the most probable component (of a neural gas: cluster) of each sample.
 
         Parameters
         ----------
@@ -229,7 +229,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            Index of the component with the largest responsibility.
+            Column of the largest entry of :meth:`predict_proba`.
         """
         return self._each_chunk(X, self._clusters, dtype=np.intp)
 

@@ -56,7 +56,10 @@ def search(
     **em_params,
 ):
     """Choose what is 'auto' by a criterion; return a :class:`Selection`."""
-    X, weight = some_rows(SEARCH_ROWS, random_state, X, sample_weight)
+    # Processes get copies without gaps, whose sums have other last digits.
+    X, weight = some_rows(
+        SEARCH_ROWS, random_state, np.ascontiguousarray(X), sample_weight
+    )
     models = [covariance_type]
     if covariance_type == "auto":
         models = [*MODELS] if X.shape[1] > 1 else ["EII", "VII"]

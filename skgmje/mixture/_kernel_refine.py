@@ -31,10 +31,7 @@ class Refinement:
 
     def reg_covar(self, data):
         """Return what is added to the variances of the standardized samples."""
-        given = self.mixture.reg_covar
-        if given != "auto":
-            return given
-        return regularisation(given, data.part, data.part_weight)
+        return regularisation(self.mixture.reg_covar, data.part, data.part_weight)
 
 
 def refine_by_em(refinement, data, model, settings, task):

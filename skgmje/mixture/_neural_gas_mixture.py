@@ -301,8 +301,8 @@ class GrowingNeuralGasMixture(
         growth, em = as_options(self.growth, GROWTHS), refining_mixture(self)
         n_steps = 1 if self.refine is None else em.max_iter
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
-            read = {"reset": True, "min_samples": 2}
-            everyone, given, weight = self._check_chunk(X, sample_weight, **read)
+            rows = X, sample_weight
+            everyone, given, weight = self._check_chunk(*rows, reset=True, least=2)
             random_state = check_random_state(self.random_state)
             reg_covar = regularisation(em.reg_covar, given, weight)
             rows = part_of(given, weight, random_state)
@@ -406,13 +406,13 @@ class GrowingNeuralGasMixture(
         self._judge(everyone, X, weight)
         return start, result
 
-    def _check_chunk(self, X, sample_weight, *, reset, min_samples):
+    def _check_chunk(self, X, sample_weight, *, reset, least):
         """Return all samples, and those that have a weight with their weights."""
         blocks = as_blocks(X, sample_weight)
         if blocks is not None:
             blocks = check_blocks(self, blocks)
             return blocks, blocks, None
-        X = check_rows(self, X, reset=reset, min_samples=min_samples, fitting=True)
+        X = check_rows(self, X, reset=reset, min_samples=least, fitting=True)
         weight = check_weights(sample_weight, X)
         if weight is None or weight.all():
             return X, X, weight
@@ -497,21 +497,6 @@ class GrowingNeuralGasMixture(
         """
         return super().predict_proba(X)
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Find the most probable cluster of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            Clusters, from 0: the largest entries of :meth:`predict_proba`.
-        """
-        return super().predict(X)
-
     def predict_node(self, X: ArrayLike) -> NDArray[Any]:
         """Find the nearest node of each sample.
 
@@ -592,9 +577,8 @@ class GrowingNeuralGasMixture(
         refining_mixture(self)
         with Change(self):
             is_first = not hasattr(self, "_gas")
-            everyone, X, weight = self._check_chunk(
-                X, sample_weight, reset=is_first, min_samples=1
-            )
+            rows = X, sample_weight
+            everyone, X, weight = self._check_chunk(*rows, reset=is_first, least=1)
             if is_first:
                 self._start_stream(X, weight)
             self._check_goes_on()

@@ -59,20 +59,17 @@ def nearest_nodes(nodes: Array, X: Array) -> tuple[Array, Array, Array]:
     origin = middle(nodes, unit)
     step = rows_at_once(nodes)
     places = (nodes - origin) / unit
+    found = []
     # The squares of very far samples overflow.
     with np.errstate(over="ignore", invalid="ignore"):
-        found = [
-            two_nearest((X[start : start + step] - origin) / unit, places)
-            for start in range(0, len(X), step)
-        ]
-        first, second, squares, _ = map(xp.concat, zip(*found, strict=True))
-        # A product leaves little of the distance of a sample close to a node.
-        near = []
         for start in range(0, len(X), step):
-            block = slice(start, start + step)
-            part = (X[block] - nodes[first[block]]) / unit
-            near.append(xp.sum(part * part, axis=1))
-        distances = unit * xp.sqrt(xp.concat(near))
+            block = X[start : start + step]
+            first, second, squares, _ = two_nearest((block - origin) / unit, places)
+            # A product leaves little of the distance of a sample close to a node.
+            diff = (block - nodes[first]) / unit
+            distances = unit * xp.sqrt(xp.sum(diff * diff, axis=1))
+            found.append((first, second, squares, distances))
+    first, second, squares, distances = map(xp.concat, zip(*found, strict=True))
     far = ~xp.isfinite(squares)
     if bool(xp.any(far)):
         first[far], second[far], distances[far] = _far_nearest(X[far] - origin, places)
