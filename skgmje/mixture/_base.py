@@ -93,6 +93,11 @@ class MixtureDensityMixin(DensityEstimatorMixin):
 
     _missing = "raise"
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._missing == "marginal"
+        return tags
+
     def _check_predict(self, X):
         if "means_" not in vars(self):
             check_is_fitted(self)

@@ -153,6 +153,8 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
     True
     """
 
+    _missing = "marginal"
+
     classes_: NDArray[Any]
     component_classes_: NDArray[Any]
     unlabelled_weight_: float
@@ -318,13 +320,6 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
                 "unlabelled_weight=1 to use them, or give more labels.",
                 UserWarning,
             )
-
-    _missing = "marginal"
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
 
     @property
     def _n_labels(self):

@@ -60,9 +60,8 @@ def check_size(estimator, X):
     n_components, n_samples = estimator.n_components, X.shape[0]
     if n_components != "auto" and n_components > n_samples:
         raise ValueError(
-            f"n_components={n_components} is larger than the number of samples with "
-            f"positive weight, n_samples={n_samples}. Lower n_components or add "
-            "samples."
+            f"n_components={n_components} is larger than the n_samples={n_samples} "
+            "samples with a positive weight. Lower n_components or add samples."
         )
 
 

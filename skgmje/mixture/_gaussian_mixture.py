@@ -127,8 +127,7 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
 
     warm_start : bool, default=False
         Whether :meth:`fit` begins at the last solution. Its lower bound counts, so
-        that calls of one iteration converge, too. With a small `max_iter`, and
-        :meth:`save` after each fit, a long EM survives the death of its process.
+        that calls of one iteration converge, too.
 
     verbose : int, default=0
         Print the likelihood every `verbose_interval` iterations, and at the end.
@@ -259,6 +258,8 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
     >>> mixture.predict([[0, 0]]) == mixture.predict([[2, np.nan]])
     array([ True])
     """
+
+    _missing = "marginal"
 
     model_: str
     shrinkage_: float
@@ -413,18 +414,13 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
                 max_iter=self.max_iter,
                 **starts.rules,
             )
-            reg_covar = starts.rules["reg_covar"]
-            task.end(self._store, result, selection, reg_covar)
+            task.end(self._store, result, selection, starts.rules["reg_covar"])
         if self.verbose:
             print(f"{result.n_iter} iterations: log-likelihood {self.lower_bound_:.6f}")
         warn_about(result, selection.n_components, self.tol, last_bound)
         if automatic:
             warn_of_small_units(self, *starts.part)
-        if self.background:
-            total = result.stats.weight + result.stats.background
-            warn_of_few_expected(self, X.shape[0], total)
-        else:
-            warn_of_few_samples(self, X, weight, reg_covar, selection.held_out, noise)
+        self._warn_of_few_samples(X, weight, noise, selection, result.stats)
         return self
 
     def fit_predict(
@@ -457,6 +453,14 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         """
         self.fit(X, sample_weight=sample_weight, noise=noise)
         return self.predict(X, noise=noise)
+
+    def _warn_of_few_samples(self, X, weight, noise, selection, stats):
+        """Warn if samples are few for what was fitted, with figures."""
+        if self.background:
+            warn_of_few_expected(self, X.shape[0], stats.weight + stats.background)
+        else:
+            how = self._reg_covar, selection.held_out, noise
+            warn_of_few_samples(self, X, weight, *how)
 
     def _search(self, X, **settings):
         """Choose settings by the criterion."""
@@ -649,13 +653,6 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         self.n_features_in_ = mixture.n_features
         self.shrinkage_, self.converged_, self.n_iter_ = 0.0, True, 0
         self.lower_bound_, self.lower_bounds_ = -np.inf, []
-
-    _missing = "marginal"
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
 
     def impute(self, X: ArrayLike) -> NDArray[Any]:
         """Replace missing entries by their expectation given the others.

@@ -25,7 +25,7 @@ from skgmje._training._schedule import Schedule
 from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import TypeOptions
 from skgmje._warnings import warn
-from skgmje.costs._costs import TRAINING_COSTS
+from skgmje.costs._costs import TRAINING_COSTS, as_cost
 from skgmje.gaussian import Bandwidths
 from skgmje.mixture._base import AMOUNT, AUTO, COUNT, NoisyDensityMixin
 from skgmje.mixture._fit_rows import check_size
@@ -34,9 +34,7 @@ from skgmje.mixture._kernel_generators import GENERATORS, Codes, Noise, read_gen
 from skgmje.mixture._kernel_recipe import (
     choose_recipe,
     choose_settings,
-    cost_name,
     read_bandwidth,
-    read_cost,
     standardized_data,
     training_samples,
 )
@@ -382,7 +380,9 @@ class KernelMixtureDensity(
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
             X, sample_weight = training_samples(self, X, sample_weight)
             check_size(self, X)
-            generator = read_generator(self.generator)
+            generator, cost = read_generator(self.generator), self.cost
+            if isinstance(cost, str) and cost == "auto":
+                cost = generator._auto_cost
             refinement = read_refinement(self, X)
             trainer, device = check_trainer(self.trainer), resolve_device(self.device)
             task.checkpoint = self._open_checkpoint(trainer, X, sample_weight)
@@ -390,20 +390,22 @@ class KernelMixtureDensity(
             units = standardization(X, sample_weight, per_feature=self.standardize)
             self._loc, self._scale = units.loc, units.scale
             unit = 1.0 if self.standardize else float(units.scale)
-            bandwidth = read_bandwidth(self, generator, unit)
+            bandwidth = read_bandwidth(self, generator, as_cost(cost), unit)
             given = X, sample_weight, units, self.n_components, random_state
             data = standardized_data(*given)
             settings = choose_settings(self, data, refinement, random_state)
             size = settings.n_components
-            source = generator, trainer, size, bandwidth, self._scale, random_state
-            recipe = choose_recipe(self, data, *source)
-            self.cost_ = cost_name(self, generator, recipe.units)
+            how = trainer, size, bandwidth, self._scale, random_state
+            recipe = choose_recipe(self, data, generator, cost, *how)
+            name = getattr(cost, "__name__", type(cost).__name__)
+            name = cost if isinstance(cost, str) else name
+            self.cost_ = "fresh scalar" if recipe.units else name
             self._code_dim = generator._width(X.shape[1])
             placement = train_centers(self, data, X.dtype, size, recipe, task, device)
             bandwidths = unit * np.sqrt(recipe.kernels.variances)
             found = refinement, data, placement, settings, bandwidths
             complaint = task.end(self._store, task, *found)
-        self._warn(placement, complaint, read_cost(self, generator))
+        self._warn(placement, complaint, as_cost(cost).is_density)
         self._warn_of_ties(X)
         return self
 
@@ -430,7 +432,7 @@ class KernelMixtureDensity(
         self.converged_ = False
         return refined.complaint
 
-    def _warn(self, placement, complaint, cost):
+    def _warn(self, placement, complaint, is_density):
         """Say what did not go well in a fit that was not interrupted."""
         unsettled = _describe_drop(self.loss_curve_, self.max_iter, self.tol)
         complaints = [placement.training.complaint or unsettled, complaint]
@@ -447,7 +449,7 @@ class KernelMixtureDensity(
                 f"center count at bandwidth {bandwidths}, so most samples have no "
                 "gradient. Increase bandwidth, or use bandwidth='cell'."
             )
-        if self.refine is None and cost.is_density is False:
+        if self.refine is None and is_density is False:
             warn(
                 f"cost={self.cost!r} compares operators: its variance is not that of a "
                 "density, and with refine=None likelihoods say little. Use "

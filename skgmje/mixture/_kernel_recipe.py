@@ -117,9 +117,9 @@ def choose_settings(estimator, data, refinement, random_state):
     )
 
 
-def read_bandwidth(estimator, generator, unit):
+def read_bandwidth(estimator, generator, cost, unit):
     """Return the word of a rule, or checked bandwidths in standardized units."""
-    rule, cost = estimator.bandwidth, read_cost(estimator, generator)
+    rule = estimator.bandwidth
     if not isinstance(rule, str):
         rule = _given_bandwidths(rule, unit)
     elif rule == "auto":
@@ -131,27 +131,6 @@ def read_bandwidth(estimator, generator, unit):
     if several:
         _check_one_variance(estimator, cost)
     return rule
-
-
-def given_cost(estimator, generator):
-    """Return the cost that an estimator asks for: a word, or what the user gave."""
-    cost = estimator.cost
-    is_auto = isinstance(cost, str) and cost == "auto"
-    return generator._auto_cost if is_auto else cost
-
-
-def read_cost(estimator, generator):
-    """Return the same as a :class:`~skgmje.costs.Cost`."""
-    return as_cost(given_cost(estimator, generator))
-
-
-def cost_name(estimator, generator, fresh):
-    """Return what the cost is called that is minimized."""
-    if fresh:
-        return "fresh scalar"
-    cost = given_cost(estimator, generator)
-    name = getattr(cost, "__name__", type(cost).__name__)
-    return cost if isinstance(cost, str) else name
 
 
 def _given_bandwidths(bandwidth, unit):
@@ -195,6 +174,7 @@ class Recipe:
     """How the centers are to be placed."""
 
     generator: Any
+    cost: Any
     n_centers: int
     kernels: Kernels
     base: Any = None
@@ -206,12 +186,12 @@ class Recipe:
 
 
 def choose_recipe(
-    estimator, data, generator, trainer, n_components, rule, scale, random_state
+    estimator, data, generator, cost, trainer, n_components, rule, scale, random_state
 ):
     """Choose how the centers are to be placed."""
     n_samples = len(data.training[0])
     n_centers = generator._count(n_components, n_samples)
-    cost, start, cells = read_cost(estimator, generator), None, None
+    start, cells, units = None, None, None
     of_cells = isinstance(rule, str) and rule in CELL_RULES
     if generator.init == "k-means++" or of_cells or generator._starts_as_cells:
         n_cells = generator._n_cells(n_centers, len(data.part))
@@ -221,7 +201,6 @@ def choose_recipe(
         cells = np.resize(cells, (n_cells, cells.shape[1]))
     if generator._starts_as_cells:
         start = (cells, *cell_spread(data.part, cells, data.part_weight))
-    units = None
     if generator._draws_noise and estimator.cost == "auto" and rule == "multiscale":
         n_centers, units = FRESH_CENTERS, _fresh_units(data, cells, scale)
     if isinstance(rule, str):
@@ -230,14 +209,14 @@ def choose_recipe(
     else:
         variances, weights = (h**2 for h in rule.values), rule.weights
     base = FIRST_CENTERS[generator.init](data, cells, n_centers, random_state)
-    total = total_variance(data.part, data.weights)
+    total, known = total_variance(data.part, data.weights), as_cost(cost)
     kernels = Kernels(
         tuple(variances),
         total if base is None and start is None else 0.0,
         weights,
-        learn_weights=cost.learns_weights,
-        learn_variance=cost.learns_variance
-        or (estimator.refine is None and cost.is_density),
+        learn_weights=known.learns_weights,
+        learn_variance=known.learns_variance
+        or (estimator.refine is None and known.is_density),
     )
     schedule = Schedule(
         estimator.max_iter,
@@ -248,7 +227,7 @@ def choose_recipe(
         tol=max(estimator.tol, _FRESH_NOISE) if units else estimator.tol,
     )
     seed = int(random_state.randint(2**31 - 1))
-    how = generator, n_centers, kernels, base, schedule, trainer, seed
+    how = generator, cost, n_centers, kernels, base, schedule, trainer, seed
     return Recipe(*how, start, units)
 
 

@@ -25,7 +25,7 @@ from skgmje.costs._fresh import FreshScalarCost
 from skgmje.em._bandwidth import Kernels
 from skgmje.gaussian import Mixture, grams
 from skgmje.mixture._kernel_generators import read_generator
-from skgmje.mixture._kernel_recipe import Recipe, given_cost
+from skgmje.mixture._kernel_recipe import Recipe
 from skgmje.modules._generators import draw_centers
 
 # Steps in which the variance falls.
@@ -120,9 +120,8 @@ class Placement:
 def train_centers(estimator, data, dtype, n_components, recipe, task, device):
     """Train the estimator's network on its cost, and tell those who listen."""
     dtype = np.float32 if device.type == "mps" or recipe.units else dtype
-    cost = given_cost(estimator, recipe.generator)
     fresh = recipe.units and _fresh_cost(recipe.units, dtype, device)
-    objective, trainer = Objective(cost, recipe.kernels, fresh), recipe.trainer
+    objective, trainer = Objective(recipe.cost, recipe.kernels, fresh), recipe.trainer
     max_iter, warmup = recipe.schedule.max_iter, recipe.schedule.warmup
     name = type(estimator).__name__
     progress = Progress(name, max_iter, estimator.verbose, word="cost")
@@ -208,7 +207,7 @@ def restore_network(estimator):
     start, known = None, estimator.generator_
     if generator._starts_as_cells:
         start = known["centers"], torch.ones(len(known["centers"])), known["spread"]
-    recipe = Recipe(generator, 1, Kernels((1.0,), 1.0), start=start)
+    recipe = Recipe(generator, None, 1, Kernels((1.0,), 1.0), start=start)
     args = estimator.n_features_in_, recipe, torch.Generator(), torch.float32
     with own_random_state(0):
         module = generator._build(*args)

@@ -37,7 +37,7 @@ class DenseEdges:
         return self.xp.astype(self.ages >= 0, self.dtype) @ totals
 
     def age(self, wins, first, second, max_age):
-        """Age edges, renew those of pairs, cut old ones; return the nodes still linked."""
+        """Age edges, renew those of pairs, cut old ones; return who is linked."""
         ages = self.ages
         wins = self.xp.astype(wins, self.xp.float32)
         ages += wins[:, None]
