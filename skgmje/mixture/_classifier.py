@@ -179,7 +179,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
         self,
         n_components_per_class: int | Literal["auto"] = 1,
         *,
-        covariance_type: Any = "auto",
+        covariance_type: str = "auto",
         shrinkage: float | Literal["auto"] = "auto",
         unlabelled_weight: float | Literal["auto"] = "auto",
         reg_covar: float | Literal["auto"] = "auto",

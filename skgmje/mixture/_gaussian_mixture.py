@@ -299,7 +299,7 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         self,
         n_components: int | Literal["auto"] = 1,
         *,
-        covariance_type: Any = "full",
+        covariance_type: str = "full",
         tol: float = 1e-3,
         reg_covar: float | Literal["auto"] = 1e-6,
         max_iter: int = 100,

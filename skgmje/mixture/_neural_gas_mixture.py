@@ -433,7 +433,7 @@ class GrowingNeuralGasMixture(
         )
 
     @property
-    def graph_(self) -> Any:
+    def graph_(self) -> csr_array:
         """Adjacency of the nodes: 1 where two are linked, a SciPy sparse array."""
         check_is_fitted(self, "edges_")
         # The width of an index that all of SciPy's graph functions take.

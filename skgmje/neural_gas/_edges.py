@@ -37,7 +37,7 @@ class DenseEdges:
         return self.xp.astype(self.ages >= 0, self.dtype) @ totals
 
     def age(self, wins, first, second, max_age):
-        """Age edges, renew those of pairs, cut old ones; return who is linked."""
+        """Age edges, renew those of pairs, cut old ones; tell which nodes have any."""
         ages = self.ages
         wins = self.xp.astype(wins, self.xp.float32)
         ages += wins[:, None]
@@ -45,24 +45,17 @@ class DenseEdges:
         ages[first, second] = 0.0
         ages[second, first] = 0.0
         ages[ages > max_age] = -self.xp.inf
-        return self._linked()
+        return self.xp.any(ages >= 0, axis=1)
 
     def touch(self, first, second, max_age):
-        """Do what :meth:`age` does when `first` has won a single sample."""
+        """Do the same when `first` has won a single sample; None if none was cut."""
         row = self.ages[first]
         row += 1.0
         row[second] = 0.0
         old = row > max_age
-        cut = old.any()
-        if cut:
-            row[old] = -np.inf
+        row[old] = -np.inf
         self.ages[:, first] = row
-        return self._linked() if cut else None
-
-    def _linked(self):
-        """Return which nodes have an edge, or None if all have one."""
-        alive = self.xp.any(self.ages >= 0, axis=1)
-        return None if bool(self.xp.all(alive)) else alive
+        return (self.ages >= 0).any(axis=1) if old.any() else None
 
     def neighbors(self, node):
         """Return a mask of the neighbours of a node, shape (n_nodes,)."""
@@ -130,7 +123,7 @@ class ListedEdges:
         young = self.ages <= max_age
         fresh = np.unique(pairs[~known])
         self._add(young, fresh)
-        return self._linked()
+        return self.linked(np.ones(self.n_nodes, bool))
 
     def _add(self, kept, fresh):
         """Add new edges to those of a mask, sorted."""
@@ -138,11 +131,6 @@ class ListedEdges:
         order = np.argsort(keys, kind="stable")
         ages = np.append(self.ages[kept], np.zeros_like(fresh))
         self.keys, self.ages = keys[order], ages[order]
-
-    def _linked(self):
-        """Return which nodes have an edge, or None if all have one."""
-        alive = self.linked(np.ones(self.n_nodes, bool))
-        return None if alive.all() else alive
 
     def linked(self, among):
         i, j = self.ends
@@ -165,7 +153,7 @@ class ListedEdges:
         if young.all():
             return None
         self.keys, self.ages = self.keys[young], self.ages[young]
-        return self._linked()
+        return self.linked(np.ones(self.n_nodes, bool))
 
     def neighbors(self, node):
         i, j = self.ends

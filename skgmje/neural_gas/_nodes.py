@@ -12,7 +12,7 @@ from skgmje._typing import Array, NDArray
 from skgmje.em import start_mixture
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.gaussian._checks import check_type
-from skgmje.neural_gas._state import floating, gas_components
+from skgmje.neural_gas._state import GasState, floating, gas_components
 from skgmje.neural_gas._steps import (
     MAX_DISTANCES,
     like_nodes,
@@ -85,7 +85,7 @@ def _far_nearest(diff, places):
 
 
 def gas_errors(
-    state: Any, X: Array, *, sample_weight: NDArray[Any] | None = None
+    state: GasState, X: Array, *, sample_weight: NDArray[Any] | None = None
 ) -> tuple[float, float]:
     """Compute how far samples are from a gas, and how badly it knows neighbours.
 
@@ -128,7 +128,7 @@ def gas_errors(
 
 
 def gas_mixture(
-    state: Any,
+    state: GasState,
     X: Array,
     covariance_type: str = "full",
     *,
@@ -204,7 +204,7 @@ def gas_mixture(
 
 
 def gas_labels(
-    state: Any,
+    state: GasState,
     X: Array,
     *,
     granularity: Literal["node", "cluster", "one"] = "node",

@@ -9,7 +9,7 @@ from array_api_compat import device
 
 from skgmje._backend import as_double, as_floats, namespace, to_numpy, unit_of
 from skgmje._typing import Array
-from skgmje.neural_gas._state import floating, label_components
+from skgmje.neural_gas._state import GasState, floating, label_components
 from skgmje.neural_gas._steps import (
     like_nodes,
     middle,
@@ -34,13 +34,13 @@ STEP = 0.25
 
 
 def refine_gas(
-    state: Any,
+    state: GasState,
     X: Array,
     *,
     sample_weight: Array | None = None,
     max_age: int = 50,
     n_rounds: int = 8,
-) -> Any:
+) -> GasState:
     r"""Move the nodes to the means of their samples, and link them by all samples.
 
     Lloyd's passes lower the squared error to the nearest local optimum. Then a few

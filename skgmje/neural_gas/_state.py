@@ -54,15 +54,15 @@ class GasState(NamedTuple):
     array([[0, 1]])
     """
 
-    nodes: Any
-    errors: Any
-    utilities: Any
-    hits: Any
-    ids: Any
-    edges: Any
-    ages: Any
-    n_seen: Any
-    n_born: Any
+    nodes: Array
+    errors: Array
+    utilities: Array
+    hits: Array
+    ids: Array
+    edges: Array
+    ages: Array
+    n_seen: int
+    n_born: int
 
     def to_numpy(self) -> GasState:
         """Return the gas as NumPy arrays.

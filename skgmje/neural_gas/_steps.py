@@ -198,7 +198,7 @@ class Gas:
 
     def _keep(self, alive):
         """Forget the nodes that are not alive, shape (n_nodes,); None: all are."""
-        if alive is None:
+        if alive is None or bool(alive.all()):
             return
         k, self.n_nodes = self.n_nodes, int(alive.sum())
         for places in self._all:

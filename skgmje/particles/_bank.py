@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -46,9 +46,9 @@ class BankState(NamedTuple):
     array([0.5, 0.5])
     """
 
-    particles: Any
-    weights: Any
-    ages: Any
+    particles: Array
+    weights: Array
+    ages: Array
 
 
 class BankInfo(NamedTuple):
@@ -138,7 +138,7 @@ def step_bank(
     replacement: Literal["lowest-weight", "oldest"] | None = "lowest-weight",
     max_age: int | None = None,
     random_state: RandomState = None,
-) -> tuple[BankState, Any]:
+) -> tuple[BankState, BankInfo]:
     r"""Let a bank follow a batch.
 
     1. Reweight by responsibilities :math:`\gamma_{im}`, an EM step of the mixing
