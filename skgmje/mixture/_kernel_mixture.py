@@ -175,9 +175,8 @@ class KernelMixtureDensity(
         state, so that after a crash the same fit goes on from there, to the same
         bits; one folder per fit, an integer `random_state`, no callbacks, and the
         extra ``io``. 'max_bytes': samples up to this size, 2**25 by default, are
-        tensors while training; else batches are read, so that ten million samples
-        of 8 features need 64 MB beside themselves. All other keys are parameters
-        of :class:`skorch.NeuralNet`, for example
+        tensors while training; of more, batches are read. All other keys are
+        parameters of :class:`skorch.NeuralNet`, such as
         ``{"optimizer": torch.optim.SGD}``.
 
     random_state : int, RandomState instance or None, default=None
@@ -238,8 +237,8 @@ class KernelMixtureDensity(
     Notes
     -----
     Ctrl-C ends a training that has begun, not the fit; elsewhere it ends the fit.
-    A network of others that draws random numbers itself (dropout) holds a lock
-    while it trains: one such fit at a time.
+    A network of yours that draws random numbers itself (dropout) trains alone: other
+    fits of such networks wait.
 
     References
     ----------

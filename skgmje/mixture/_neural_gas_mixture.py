@@ -154,8 +154,7 @@ class GrowingNeuralGasMixture(
         'auto' is the first CUDA device if there is one.
 
     random_state : int, RandomState instance or None, default=None
-        Controls the order of the samples, folds and :meth:`sample`. Streams are seen
-        in their own order.
+        Controls the order of the samples, folds and :meth:`sample`; not of streams.
 
     Attributes
     ----------
@@ -524,8 +523,7 @@ class GrowingNeuralGasMixture(
         Returns
         -------
         features : ndarray of shape (n_samples, n_features_out)
-            Responsibilities of the components (with ``component="node"``, of the
-            nodes), or distances to the nodes, see `output`.
+            Responsibilities of the components, or distances to the nodes, see `output`.
         """
         check_is_fitted(self)
         function, width = OUTPUTS[self.output](self)
@@ -545,10 +543,9 @@ class GrowingNeuralGasMixture(
         are those of the nodes (or clusters): samples are mixed into their statistics
         by stepwise EM, and a new node takes its share from the nodes around it. With
         a `utility_threshold` in `growth` older samples fade over the time in which
-        half of the nodes could be new. The order of chunks and samples decides
-        everything: nothing is drawn at random. Another `covariance_type`, or fewer
-        `max_nodes` than there are nodes, raises ValueError. A chunk that Ctrl-C
-        interrupts is as if not given.
+        half of the nodes could be new. Nothing is drawn at random. Another
+        `covariance_type`, or fewer `max_nodes` than there are nodes, raises ValueError.
+        A chunk that Ctrl-C interrupts is as if not given.
 
         Parameters
         ----------
