@@ -111,7 +111,7 @@ def test_model_alone_is_chosen():
         BLOBS[:40, :1],
         pytest.param(
             np.where(
-                np.random.default_rng(0).random((25, 2)) < 0.1, np.nan, BLOBS[:25]
+                np.random.default_rng(0).random((15, 2)) < 0.1, np.nan, BLOBS[:15]
             ),
             marks=pytest.mark.slow,
         ),
