@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from functools import partial
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import DensityEstimatorMixin
-from skgmje._sklearn import available_if
+from skgmje._sklearn import Interval, StrOptions
 from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import (
     as_blocks,
@@ -34,7 +35,7 @@ from skgmje.em._stepwise import score_block
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import lock, map_arrays
 from skgmje.gaussian._mixture import Mixture
-from skgmje.mixture._fit_rows import read_noise
+from skgmje.mixture._fit_rows import read_noise, some
 
 
 def mixture_attributes(mixture):
@@ -62,6 +63,12 @@ def check_goes_on(call, known, asked, remedy):
         )
 
 
+# Values of parameters that several estimators have.
+COUNT = Interval(Integral, 1, None, closed="left")
+AMOUNT = Interval(Real, 0, None, closed="left")
+AUTO = StrOptions({"auto"})
+
+
 class NoMixtureError(TypeError, AttributeError):
     """A density is not one mixture: to who looks for the attribute, it has none."""
 
@@ -85,7 +92,11 @@ class MixtureDensityMixin(DensityEstimatorMixin):
     covariance_type_: str
 
     _missing = "raise"
-    _can_denoise = True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._missing == "marginal"
+        return tags
 
     def _check_predict(self, X):
         if "means_" not in vars(self):
@@ -107,44 +118,25 @@ class MixtureDensityMixin(DensityEstimatorMixin):
     def _count_parameters(self):
         return self._density.n_parameters
 
-    def _responsibilities(self, rows, noise=None):
-        if noise is not None:
-            return noisy_responsibilities(self._of_noise(), rows, noise)
+    def _responsibilities(self, rows):
         return self._density.responsibilities(rows, missing=self._missing)
 
-    def _log_prob(self, rows, noise=None):
-        if noise is not None:
-            return noisy_log_prob(self._of_noise(), rows, noise)
+    def _log_prob(self, rows):
         return self._density.log_prob(rows, missing=self._missing)
 
-    def _of_noise(self):
-        """Return the mixture, or raise TypeError where noise cannot be taken off."""
-        if isinstance(self._density, Mixture):
-            return self._density
-        remedy = (
-            "Fit with background=False"
-            if self._has_background
-            else "Use GaussianMixture"
-        )
-        raise TypeError(
-            f"noise: {type(self).__name__} is no Gaussian mixture here, and densities "
-            f"of samples with errors have no closed form. {remedy}."
-        )
-
-    def _map_blocks(self, X, method, noise=None, **given):
-        """Apply a method to each block of samples that an engine holds."""
-        blocks = as_blocks(X)
-        answer = partial(getattr(self._check_blocks(blocks), method), **given)
-        if noise is not None:
-            blocks = blocks.beside(noise)
-            answer = partial(_answer_joined, answer, self.n_features_in_)
-        return blocks.map(answer, given.get("shape", ()), given.get("dtype"))
+    def _scores(self, rows, *noise):
+        return as_scores(self._log_prob(rows, *noise), rows)
 
     def _each_chunk(self, X, function, shape=(), dtype=None, noise=None):
         """Check `X` and apply `function` to some samples at a time, (n, *shape)."""
         if is_lazy(X):
-            given = {"function": function, "shape": shape, "dtype": dtype}
-            return self._map_blocks(X, "_each_chunk", noise, **given)
+            blocks, given = as_blocks(X), {"shape": shape, "dtype": dtype}
+            nameless = self._check_blocks(blocks)
+            answer = partial(nameless._each_chunk, function=function, **given)
+            if noise is not None:
+                blocks = blocks.beside(noise)
+                answer = partial(_answer_joined, answer, self.n_features_in_)
+            return blocks.map(answer, shape, dtype)
         X = self._check_predict(X)
         noise = read_noise(self, noise, X)
         return self._in_chunks(X, function, shape, dtype, noise)
@@ -152,15 +144,12 @@ class MixtureDensityMixin(DensityEstimatorMixin):
     def _in_chunks(self, X, function, shape=(), dtype=None, noise=None):
         """Apply `function` to some of the checked samples at a time, (n, *shape)."""
         out = np.empty((len(X), *shape), dtype or X.dtype)
-        for start in range(0, len(X), CHUNK_ROWS):
-            rows = slice(start, start + CHUNK_ROWS)
-            given = () if noise is None else (noise[rows],)
-            out[rows] = function(X[rows], *given)
+        for rows, *chunk in _chunks(X, noise):
+            out[rows] = function(*chunk)
         return out
 
-    def _clusters(self, rows, noise=None):
-        given = () if noise is None else (noise,)
-        labels = self._responsibilities(rows, *given).argmax(axis=1)
+    def _clusters(self, rows, *noise):
+        labels = self._responsibilities(rows, *noise).argmax(axis=1)
         if self._has_background:
             labels[labels == len(self.weights_)] = -1
         return labels
@@ -193,84 +182,29 @@ class MixtureDensityMixin(DensityEstimatorMixin):
             return self._total(X, noise=noise), len(X)
         if not weight.all():
             # Zero times the -inf of a row far away would be NaN.
-            counts = weight > 0
-            X, weight = X[counts], weight[counts]
-            noise = None if noise is None else noise[counts]
+            X, weight, noise = some(weight > 0, X, weight, noise)
         return self._total(X, weight, noise), float(weight.sum(dtype=np.float64))
 
     def _total(self, X, weight=None, noise=None):
         """Return the weighted sum of the log-densities of checked rows."""
         total = 0.0
-        for start in range(0, len(X), CHUNK_ROWS):
-            rows = slice(start, start + CHUNK_ROWS)
-            log_prob = self._log_prob(X[rows], None if noise is None else noise[rows])
+        for rows, *chunk in _chunks(X, noise):
+            log_prob = self._log_prob(*chunk)
             total += float(
                 log_prob.sum() if weight is None else log_prob @ weight[rows]
             )
         return total
 
-    def score_samples(
-        self, X: ArrayLike, noise: ArrayLike | None = None
-    ) -> NDArray[Any]:
-        r"""Compute the log-likelihood of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples.
-
-        noise : array-like of shape (n_samples, n_features) or \
-                (n_samples, n_features, n_features), default=None
-            Variances or covariances :math:`E_i` of the measurement errors of the
-            samples: their density is that of :math:`v + e, e \sim N(0, E_i)`, for v
-            of the fitted one.
-
-        Returns
-        -------
-        log_prob : ndarray of shape (n_samples,)
-            Log-density of each sample, in nats, in the units of `X`.
-        """
-        if is_lazy(X):
-            return self._map_blocks(X, "score_samples", noise)
-        X = self._check_predict(X)
-        noise = read_noise(self, noise, X)
-        return as_scores(self._log_prob(X, noise), X)
+    def score_samples(self, X: ArrayLike) -> NDArray[Any]:
+        return self._each_chunk(X, self._scores)
 
     def score(
-        self,
-        X: ArrayLike,
-        y: Any = None,
-        sample_weight: ArrayLike | None = None,
-        noise: ArrayLike | None = None,
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
     ) -> float:
-        """Compute the mean log-likelihood of the samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples.
-
-        y : Ignored
-            Not used, present for API consistency by convention.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples.
-
-        noise : array-like of shape (n_samples, n_features) or \
-                (n_samples, n_features, n_features), default=None
-            Their measurement errors, see :meth:`score_samples`.
-
-        Returns
-        -------
-        log_likelihood : float
-            Weighted mean of :meth:`score_samples`, in nats.
-        """
-        total, weight = self._sums(X, sample_weight, noise)
+        total, weight = self._sums(X, sample_weight)
         return total / weight
 
-    def predict_proba(
-        self, X: ArrayLike, noise: ArrayLike | None = None
-    ) -> NDArray[Any]:
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Compute the responsibility of each component for each sample.
 
         Parameters
@@ -278,79 +212,31 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         X : array-like of shape (n_samples, n_features)
             The samples.
 
-        noise : array-like of shape (n_samples, n_features) or \
-                (n_samples, n_features, n_features), default=None
-            Their measurement errors, see :meth:`score_samples`.
-
         Returns
         -------
         resp : ndarray of shape (n_samples, n_components)
             Posterior probability of each component; rows sum to one.
         """
+        return self._proba(X)
+
+    def _proba(self, X, noise=None):
         width = (self._n_labels,) if "means_" in vars(self) else ()
         return self._each_chunk(X, self._responsibilities, width, noise=noise)
 
-    def predict(self, X: ArrayLike, noise: ArrayLike | None = None) -> NDArray[Any]:
-        """Find the most probable component of each sample.
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Find the most probable component (of a neural gas: cluster) of each sample.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             The samples.
-
-        noise : array-like of shape (n_samples, n_features) or \
-                (n_samples, n_features, n_features), default=None
-            Their measurement errors, see :meth:`score_samples`.
 
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            Index of the component with the largest responsibility.
+            Column of the largest entry of :meth:`predict_proba`.
         """
-        return self._each_chunk(X, self._clusters, dtype=np.intp, noise=noise)
-
-    @available_if(lambda self: self._can_denoise)
-    def denoise(
-        self, X: ArrayLike, noise: ArrayLike, *, return_cov: bool = False
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        r"""Compute what samples are expected to be without their measurement errors.
-
-        .. math:: E[v \mid x] = \sum_k r_k(x) \big(m_k +
-            \Sigma_k (\Sigma_k + E)^{-1} (x - m_k)\big)
-
-        with the responsibilities of :meth:`predict_proba`. Where entries are missing,
-        it is what they are expected to be.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples.
-
-        noise : array-like of shape (n_samples, n_features) or \
-                (n_samples, n_features, n_features)
-            Variances or covariances :math:`E_i` of their measurement errors.
-
-        return_cov : bool, default=False
-            Whether covariances are returned, too.
-
-        Returns
-        -------
-        mean : ndarray of shape (n_samples, n_features)
-            Expectations, in the units of `X`.
-
-        covariance : ndarray of shape (n_samples, n_features, n_features)
-            Covariances of what is not known, if `return_cov`.
-
-        Raises
-        ------
-        TypeError
-            If the density is no Gaussian mixture.
-        """
-        mixture = self._of_noise()
-        d = mixture.n_features
-        found = partial(denoise, mixture, return_cov=return_cov)
-        out = self._each_chunk(X, found, (1 + return_cov * d, d), noise=noise)
-        return (out[:, 0], out[:, 1:]) if return_cov else out[:, 0]
+        return self._each_chunk(X, self._clusters, dtype=np.intp)
 
     def sample(
         self, n_samples: int = 1, random_state: RandomState = None
@@ -563,6 +449,161 @@ class MixtureDensityMixin(DensityEstimatorMixin):
                 f"means_ has {self._gaussians.n_features} features, and n_features_in_ "
                 f"is {self.n_features_in_}"
             )
+
+
+class NoisyDensityMixin(MixtureDensityMixin):
+    """Prediction methods of a Gaussian mixture, for samples with errors, too."""
+
+    def _responsibilities(self, rows, noise=None):
+        if noise is None:
+            return super()._responsibilities(rows)
+        return noisy_responsibilities(self.mixture_, rows, noise)
+
+    def _log_prob(self, rows, noise=None):
+        if noise is None:
+            return super()._log_prob(rows)
+        return noisy_log_prob(self.mixture_, rows, noise)
+
+    def score_samples(
+        self, X: ArrayLike, noise: ArrayLike | None = None
+    ) -> NDArray[Any]:
+        r"""Compute the log-likelihood of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        noise : array-like of shape (n_samples, n_features) or \
+                (n_samples, n_features, n_features), default=None
+            Variances or covariances :math:`E_i` of the measurement errors of the
+            samples: their density is that of :math:`v + e, e \sim N(0, E_i)`, for v
+            of the fitted one.
+
+        Returns
+        -------
+        log_prob : ndarray of shape (n_samples,)
+            Log-density of each sample, in nats, in the units of `X`.
+        """
+        return self._each_chunk(X, self._scores, noise=noise)
+
+    def score(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        noise: ArrayLike | None = None,
+    ) -> float:
+        """Compute the mean log-likelihood of the samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        noise : array-like, default=None
+            Their measurement errors, see :meth:`score_samples`.
+
+        Returns
+        -------
+        log_likelihood : float
+            Weighted mean of :meth:`score_samples`, in nats.
+        """
+        total, weight = self._sums(X, sample_weight, noise)
+        return total / weight
+
+    def predict_proba(
+        self, X: ArrayLike, noise: ArrayLike | None = None
+    ) -> NDArray[Any]:
+        """Compute the responsibility of each component for each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        noise : array-like, default=None
+            Their measurement errors, see :meth:`score_samples`.
+
+        Returns
+        -------
+        resp : ndarray of shape (n_samples, n_components)
+            Posterior probability of each component; rows sum to one.
+        """
+        return self._proba(X, noise)
+
+    def predict(self, X: ArrayLike, noise: ArrayLike | None = None) -> NDArray[Any]:
+        """Find the most probable component of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        noise : array-like, default=None
+            Their measurement errors, see :meth:`score_samples`.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            Index of the component with the largest responsibility.
+        """
+        return self._each_chunk(X, self._clusters, dtype=np.intp, noise=noise)
+
+    def denoise(
+        self, X: ArrayLike, noise: ArrayLike, *, return_cov: bool = False
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        r"""Compute what samples are expected to be without their measurement errors.
+
+        .. math:: E[v \mid x] = \sum_k r_k(x) \big(m_k +
+            \Sigma_k (\Sigma_k + E)^{-1} (x - m_k)\big)
+
+        with the responsibilities of :meth:`predict_proba`. Where entries are missing,
+        it is what they are expected to be.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        noise : array-like
+            Their measurement errors E, see :meth:`score_samples`.
+
+        return_cov : bool, default=False
+            Whether covariances are returned, too.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples, n_features)
+            Expectations, in the units of `X`.
+
+        covariance : ndarray of shape (n_samples, n_features, n_features)
+            Covariances of what is not known, if `return_cov`.
+
+        Raises
+        ------
+        TypeError
+            If the fit has a background: it is no Gaussian mixture.
+        """
+        mixture = self.mixture_
+        d = mixture.n_features
+        found = partial(denoise, mixture, return_cov=return_cov)
+        out = self._each_chunk(X, found, (1 + return_cov * d, d), noise=noise)
+        return (out[:, 0], out[:, 1:]) if return_cov else out[:, 0]
+
+
+def _chunks(X, noise):
+    """Yield slices of the samples, and samples with their noise, if there is any."""
+    arrays = (X,) if noise is None else (X, noise)
+    for start in range(0, len(X), CHUNK_ROWS):
+        rows = slice(start, start + CHUNK_ROWS)
+        yield rows, *(array[rows] for array in arrays)
 
 
 def _answer_joined(answer, n_features, joined):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -32,12 +32,13 @@ from skgmje.em._labelled import (
     class_folds,
     select_classes,
 )
-from skgmje.em._missing import (
-    missing_moments,
-)
-from skgmje.mixture._base import MixtureDensityMixin
+from skgmje.em._missing import missing_moments
+from skgmje.mixture._base import AMOUNT, AUTO, COUNT, MixtureDensityMixin
 from skgmje.mixture._few_samples import least_count
 from skgmje.mixture._fit_rows import regularisation
+
+# The parameters that may be chosen by samples left out.
+SETTINGS = ("n_components_per_class", *ClassSetting._fields[1:])
 
 # What rounding may take from the number of samples of a class.
 ROUNDING = 1e-6
@@ -152,6 +153,8 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
     True
     """
 
+    _missing = "marginal"
+
     classes_: NDArray[Any]
     component_classes_: NDArray[Any]
     unlabelled_weight_: float
@@ -161,20 +164,14 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
     cv_results_: dict[str, Any]
 
     _parameter_constraints: dict = {
-        "n_components_per_class": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
+        "n_components_per_class": [COUNT, AUTO],
         "covariance_type": [TypeOptions(), StrOptions({*MODELS, *SYNONYMS})],
-        "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "unlabelled_weight": [
-            Interval(Real, 0, 1, closed="both"),
-            StrOptions({"auto"}),
-        ],
-        "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "rank": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shrinkage": [AMOUNT, AUTO],
+        "unlabelled_weight": [Interval(Real, 0, 1, closed="both"), AUTO],
+        "reg_covar": [AMOUNT, AUTO],
+        "rank": [COUNT],
+        "tol": [AMOUNT],
+        "max_iter": [COUNT],
         "random_state": ["random_state"],
     }
 
@@ -182,7 +179,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
         self,
         n_components_per_class: int | Literal["auto"] = 1,
         *,
-        covariance_type: Any = "auto",
+        covariance_type: str = "auto",
         shrinkage: float | Literal["auto"] = "auto",
         unlabelled_weight: float | Literal["auto"] = "auto",
         reg_covar: float | Literal["auto"] = "auto",
@@ -228,12 +225,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
             data, classes = self._check_labelled(X, y, sample_weight)
             random_state = check_random_state(self.random_state)
             data = data._replace(fold=class_folds(data.X, data.codes, random_state))
-            asked = ClassSetting(
-                self.n_components_per_class,
-                self.covariance_type,
-                self.shrinkage,
-                self.unlabelled_weight,
-            )
+            asked = ClassSetting(*(getattr(self, name) for name in SETTINGS))
             fit = ClassFit(
                 regularisation(self.reg_covar, data.X, data.weight),
                 min(self.rank, data.X.shape[1]),
@@ -287,7 +279,7 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
         if table:
             scores = np.array([*table.values()]).T
             self.cv_results_ = {
-                "params": [_named(setting) for setting in table],
+                "params": [dict(zip(SETTINGS, key, strict=True)) for key in table],
                 "mean_test_log_likelihood": scores[0],
                 "mean_test_log_proba": scores[1],
                 "mean_test_accuracy": scores[2],
@@ -328,13 +320,6 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
                 "unlabelled_weight=1 to use them, or give more labels.",
                 UserWarning,
             )
-
-    _missing = "marginal"
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
 
     @property
     def _n_labels(self):
@@ -377,8 +362,10 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
         proba : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`; rows sum to one.
         """
-        width = (self._n_labels,) if "classes_" in vars(self) else ()
-        return self._each_chunk(X, self._responsibilities, width, np.float64)
+        check_is_fitted(self)
+        return self._each_chunk(
+            X, self._responsibilities, (self._n_labels,), np.float64
+        )
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Compute the logarithm of the probability of each class.
@@ -394,8 +381,8 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
             In the order of `classes_`, in nats; exact where :meth:`predict_proba`
             underflows.
         """
-        width = (self._n_labels,) if "classes_" in vars(self) else ()
-        return self._each_chunk(X, self._log_proba, width, np.float64)
+        check_is_fitted(self)
+        return self._each_chunk(X, self._log_proba, (self._n_labels,), np.float64)
 
     def _log_proba(self, rows):
         """Return log-probabilities of classes; beyond all densities those of limits."""
@@ -512,9 +499,3 @@ def _of_one_type(labels):
     if all(isinstance(value, (Real, np.bool_)) for value in labels):
         return np.array(labels.tolist())
     return labels
-
-
-def _named(setting):
-    """Return a setting under the names of the parameters, a dict."""
-    names = "n_components_per_class", *ClassSetting._fields[1:]
-    return dict(zip(names, setting, strict=True))

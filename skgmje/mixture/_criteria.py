@@ -56,7 +56,10 @@ def search(
     **em_params,
 ):
     """Choose what is 'auto' by a criterion; return a :class:`Selection`."""
-    X, weight = some_rows(SEARCH_ROWS, random_state, X, sample_weight)
+    # Processes get copies without gaps, whose sums have other last digits.
+    X, weight = some_rows(
+        SEARCH_ROWS, random_state, np.ascontiguousarray(X), sample_weight
+    )
     models = [covariance_type]
     if covariance_type == "auto":
         models = [*MODELS] if X.shape[1] > 1 else ["EII", "VII"]
@@ -68,10 +71,10 @@ def search(
     def fit_all(sizes, models, word):
         labels = {size: pool.partitions(size, random_state) for size in sizes}
         tasks = [
-            (X, weight, pool, labels[size], size, model, params)
+            (_fit, X, weight, pool, labels[size], size, model, params)
             for size, model in product(sizes, models)
         ]
-        found = run(_fit_candidate, tasks, word)
+        found = run(attempt, tasks, word)
         return [each for each in found if not isinstance(each, Failure)]
 
     try:
@@ -110,23 +113,19 @@ def _sizes(X, n_components):
     return [*range(1, max(1, min(most, count_distinct(X, N_CLUSTERS))) + 1)]
 
 
-def _fit_candidate(X, weight, pool, labels, size, model, params):
-    """Return the :class:`Candidate` of a model, from the best starts of the pool."""
-    return attempt(_fit, X, weight, pool, labels, size, model, params)
-
-
 def _fit(X, weight, pool, labels, size, model, params):
-    settings = {name: params[name] for name in ("shrinkage", "shrinkage_target")}
-    settings |= {"reg_covar": params["reg_covar"], "sample_weight": weight}
+    """Return the :class:`Candidate` of a model, from the best starts of the pool."""
+    names = "shrinkage", "shrinkage_target", "reg_covar"
+    prior = {name: params[name] for name in names}
+    first = {name: params[name] for name in ("rank", "moments")}
     how = {
+        "sample_weight": weight,
         "tol": min(params["tol"], SEARCH_TOL),
         "max_iter": max(params["max_iter"], SEARCH_ITERATIONS),
     }
-    first = {name: params[name] for name in ("rank", "moments")}
-    prior = {k: v for k, v in settings.items() if k != "sample_weight"}
     best = None
     for start in pool.starts(labels, size, model, **first, **prior)[:MAX_FOLLOWED]:
-        result = expectation_maximization(X, start, model=model, **settings, **how)
+        result = expectation_maximization(X, start, model=model, **prior, **how)
         rank = pool.rank(size, result)
         if best is None or rank > best[0]:
             best = rank, result
@@ -169,7 +168,11 @@ def _go_on(X, found, criterion, fit_all):
 
 def _order(found, criterion, stability):
     """Return the indices of candidates, the best first: the sound before the others."""
-    level = _least_of_the_best(stability)
+    level = np.inf
+    if stability:
+        # From there on sizes are as good as the best: BIC decides.
+        best = max(stability.values(), key=np.mean)
+        level = best.mean() - best.std()
     keys = [
         (
             not each.sound,
@@ -183,14 +186,6 @@ def _order(found, criterion, stability):
         # Of fits to spikes the simplest is the best guess.
         keys = [(each.size, each.n_parameters) for each in found]
     return sorted(range(len(keys)), key=keys.__getitem__)
-
-
-def _least_of_the_best(stability):
-    """Return the stability from which sizes are as good as the best: BIC decides."""
-    if not stability:
-        return np.inf
-    best = max(stability.values(), key=np.mean)
-    return best.mean() - best.std()
 
 
 def _stability(X, weight, found, params, run, random_state):
@@ -220,7 +215,7 @@ def _label(X, rows, weight, size, model, params, seed):
     random_state = np.random.RandomState(seed)
     pool = StartPool(X[rows], weight, size, random_state)
     labels = pool.partitions(size, random_state)
-    found = _fit_candidate(X[rows], weight, pool, labels, size, model, params)
+    found = attempt(_fit, X[rows], weight, pool, labels, size, model, params)
     if isinstance(found, Failure):
         return np.zeros(len(X), np.intp)
     return found.mixture.responsibilities(X, missing="marginal").argmax(axis=1)
@@ -231,10 +226,8 @@ def _results(found, order, criterion, stability, shrinkage):
     rank = np.empty(len(found), int)
     rank[order] = np.arange(1, len(found) + 1)
     names = ("n_components", "covariance_type", "shrinkage")
-    params = [
-        dict(zip(names, (each.size, each.model, shrinkage), strict=True))
-        for each in found
-    ]
+    settings = [(each.size, each.model, shrinkage) for each in found]
+    params = [dict(zip(names, setting, strict=True)) for setting in settings]
     columns = ("log_likelihood", "n_parameters", "bic", "icl", "sound")
     table = {
         name: np.array([getattr(each, name) for each in found]) for name in columns

@@ -110,71 +110,49 @@ def warn_of_large_noise(estimator, X, noise, weight):
 
 def warn_of_few_samples(estimator, X, weight, reg_covar, held_out=None, noise=None):
     """Warn if a diagonal Gaussian would predict samples left out far better."""
-    if not _are_few(estimator, X, held_out, noise):
+    mixture, shrinkage = estimator.mixture_, estimator.shrinkage_
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    rank = kind.rank(mixture.covariances)
+    # One diagonal Gaussian is what others are compared with.
+    several = held_out is not None and mixture.n_components > 1
+    if not isinstance(X, np.ndarray) or (kind.independent and not several):
+        return
+    (n_samples, d), n_components = X.shape, mixture.n_components
+    # Of a low-rank covariance the factors are to be found, and a variance each.
+    n_found = d if rank is None else rank + 1
+    if d == 1 or n_samples >= FEW_ROWS_PER_FEATURE * n_found * n_components:
+        return
+    constrained = estimator.model_ not in {*SYNONYMS.values(), "low-rank"}
+    has_no_closed_form = rank is not None or constrained or noise is not None
+    folded = has_no_closed_form or bool(np.isnan(X).any())
+    if n_samples > MAX_FOLDED and (kind.independent or folded):
         return
     X = X.astype(np.float64, copy=False)
     with np.errstate(all="ignore"):
-        own, diagonal = _left_out(estimator, X, weight, reg_covar, held_out, noise)
+        # The choice of the settings may have left all samples out already.
+        left_out = held_out is not None and n_samples <= MAX_FOLDED
+        if not (left_out or folded):
+            own, diagonal = _leave_one_out(X, weight, mixture, shrinkage, reg_covar)
+        else:
+            if left_out:
+                own = np.average(held_out, weights=weight)
+            else:
+                setting = n_components, estimator.model_, shrinkage
+                own = _fold_mean(X, weight, setting, reg_covar, noise, rank or 1)
+            diagonal = _fold_mean(X, weight, (1, "diag", 0.0), reg_covar, noise)
     # Of samples so large that these are NaN nothing is said.
-    if not own < diagonal - _far(X):
-        return
-    mixture = estimator.mixture_
-    warn(
-        f"n_samples={len(X)} are few for n_features={X.shape[1]} and "
-        f"{mixture.n_components} {mixture.covariance_type!r} covariance(s): the "
-        f"log-likelihood of a sample left out is about {own:.4g} nats, that of a "
-        f"diagonal Gaussian {diagonal:.4g}. {_remedy(estimator)}"
-    )
+    if own < diagonal - _far(X):
+        warn(
+            f"n_samples={n_samples} are few for n_features={d} and {n_components} "
+            f"{mixture.covariance_type!r} covariance(s): the log-likelihood of a "
+            f"sample left out is about {own:.4g} nats, that of a diagonal Gaussian "
+            f"{diagonal:.4g}. {_remedy(estimator)}"
+        )
 
 
 def _far(X):
     """Return by how many nats a diagonal Gaussian must be better."""
     return max(FAR, FAR_PER_FEATURE * X.shape[1])
-
-
-def _needs_folds(estimator, X, noise):
-    """Return whether leaving one sample out has no closed form."""
-    mixture = estimator.mixture_
-    low_rank = COVARIANCE_TYPES[mixture.covariance_type].rank(mixture.covariances)
-    constrained = estimator.model_ not in {*SYNONYMS.values(), "low-rank"}
-    odd = low_rank is not None or constrained or noise is not None
-    return odd or bool(np.isnan(X).any())
-
-
-def _are_few(estimator, X, held_out, noise):
-    """Return whether samples are so few that it is worth a look."""
-    mixture = estimator.mixture_
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    if not isinstance(X, np.ndarray) or X.shape[1] == 1:
-        return False
-    rank = kind.rank(mixture.covariances)
-    # Of a low-rank covariance the factors are to be found, and a variance each.
-    n_found = X.shape[1] if rank is None else rank + 1
-    if len(X) >= FEW_ROWS_PER_FEATURE * n_found * mixture.n_components:
-        return False
-    # One diagonal Gaussian is what others are compared with.
-    several = held_out is not None and mixture.n_components > 1
-    if kind.independent and not several:
-        return False
-    if len(X) <= MAX_FOLDED:
-        return True
-    return not (kind.independent or _needs_folds(estimator, X, noise))
-
-
-def _left_out(estimator, X, weight, reg_covar, held_out, noise):
-    """Return mean log-likelihoods of a sample left out, own and diagonal."""
-    mixture, shrinkage = estimator.mixture_, estimator.shrinkage_
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    rank = kind.rank(mixture.covariances)
-    if held_out is not None and len(X) <= MAX_FOLDED:
-        # The choice of the settings has left all samples out already.
-        own = np.average(held_out, weights=weight)
-    elif not _needs_folds(estimator, X, noise):
-        return _leave_one_out(X, weight, mixture, shrinkage, reg_covar)
-    else:
-        setting = mixture.n_components, estimator.model_, shrinkage
-        own = _fold_mean(X, weight, setting, reg_covar, noise, rank or 1)
-    return own, _fold_mean(X, weight, (1, "diag", 0.0), reg_covar, noise)
 
 
 def _remedy(estimator):
@@ -194,7 +172,7 @@ def _leave_one_out(X, weight, mixture, shrinkage, reg_covar):
     # Shares are weights of as many samples.
     weight = weight * max(1.0, len(X) / weight.sum())
     own = leave_one_out(X, weight, mixture, shrinkage)
-    diagonal = diagonal_leave_one_out(X, weight, reg_covar)
+    diagonal = _diagonal_leave_one_out(X, weight, reg_covar)
     return tuple(np.average(part, weights=weight) for part in (own, diagonal))
 
 
@@ -221,21 +199,16 @@ def _fold_mean(X, weight, setting, reg_covar, noise, rank=1):
 def leave_one_out(X, weight, mixture, shrinkage):
     """Compute log-densities of samples without their own share of the fit."""
     d, center = X.shape[1], np.average(X, axis=0, weights=weight)
-    kernel = make_kernel(mixture, center)
-    distances = kernel.squared_distances((X - center).T)
-    log_det = np.linalg.slogdet(
-        COVARIANCE_TYPES[mixture.covariance_type].dense(
-            mixture.covariances, *mixture.means.shape
-        )
-    )[1][:, None]
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    distances = make_kernel(mixture, center).squared_distances((X - center).T)
+    dense = kind.dense(mixture.covariances, *mixture.means.shape)
+    log_det = np.linalg.slogdet(dense)[1][:, None]
     total = weight.sum()
     # A weight of two stands for two samples, of which one is left out.
     share = mixture.responsibilities(X).T * np.minimum(weight, 1.0)
     count = total * mixture.weights[:, None]
     left = np.maximum(count - share, LEAST_LEFT)
-    shared = COVARIANCE_TYPES[mixture.covariance_type].shared
-    behind = total if shared else count
-    behind = behind + shrinkage
+    behind = (total if kind.shared else count) + shrinkage
     factor = behind / np.maximum(behind - share, LEAST_LEFT)
     lost = share * count / left * distances / behind
     lost = lost * (1 - lost_correlation(total, d, shrinkage))
@@ -247,7 +220,7 @@ def leave_one_out(X, weight, mixture, shrinkage):
     return np.logaddexp.reduce(log_joint, axis=0)
 
 
-def diagonal_leave_one_out(X, weight, reg_covar):
+def _diagonal_leave_one_out(X, weight, reg_covar):
     """Compute the same of a diagonal Gaussian, with a floor of `reg_covar`."""
     mean = np.average(X, axis=0, weights=weight)
     total, share = weight.sum(), np.minimum(weight, 1.0)[:, None]

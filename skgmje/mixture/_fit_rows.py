@@ -46,18 +46,23 @@ def fit_rows(estimator, X, sample_weight, noise=None, *, reset=True):
         if noise is not None and not noise.any():
             noise = None
         if weight is not None and not weight.all():
-            X, weight, noise = _some(weight > 0, X, weight, noise)
+            X, weight, noise = some(weight > 0, X, weight, noise)
         given, (X, weight, noise) = X, _with_values(X, weight, noise)
         if reset or not len(X):
             check_values(estimator, given)
-    n_components, n_samples = estimator.n_components, X.shape[0]
-    if reset and n_components != "auto" and n_samples < n_components:
-        raise ValueError(
-            f"n_components={n_components} is larger than the number of samples with "
-            f"positive weight, n_samples={n_samples}. Lower n_components or add "
-            "samples."
-        )
+    if reset:
+        check_size(estimator, X)
     return X, weight, noise
+
+
+def check_size(estimator, X):
+    """Raise if there are fewer samples that count than components."""
+    n_components, n_samples = estimator.n_components, X.shape[0]
+    if n_components != "auto" and n_components > n_samples:
+        raise ValueError(
+            f"n_components={n_components} is larger than the n_samples={n_samples} "
+            "samples with a positive weight. Lower n_components or add samples."
+        )
 
 
 def read_noise(estimator, noise, X, weight=None):
@@ -73,7 +78,7 @@ def read_noise(estimator, noise, X, weight=None):
     return check_noise(values, X, weight)
 
 
-def _some(rows, *arrays):
+def some(rows, *arrays):
     """Return some rows of arrays; None stays."""
     return tuple(None if array is None else array[rows] for array in arrays)
 
@@ -83,7 +88,7 @@ def _with_values(X, *others):
     if not has_missing(X):
         return X, *others
     valued = ~np.isnan(X).all(axis=1)
-    return (X, *others) if valued.all() else _some(valued, X, *others)
+    return (X, *others) if valued.all() else some(valued, X, *others)
 
 
 def first_part(estimator, X, weight, noise, random_state, least):
@@ -102,16 +107,16 @@ def first_part(estimator, X, weight, noise, random_state, least):
 
 def check_takes_noise(estimator, X, automatic):
     """Raise where there is no fit to samples with noise."""
-    searched = automatic and estimator.criterion != "held-out"
     if estimator.background:
         raise ValueError(
             "noise does not go with background=True. Set background=False."
         )
-    unknown = {
-        f"criterion={estimator.criterion!r}": searched,
-        "what is 'auto' of a Dask collection": automatic and isinstance(X, RowBlocks),
-    }
-    for name in filter(unknown.get, unknown):
+    name = None
+    if estimator.criterion != "held-out":
+        name = f"criterion={estimator.criterion!r}"
+    elif isinstance(X, RowBlocks):
+        name = "what is 'auto' of a Dask collection"
+    if automatic and name is not None:
         raise ValueError(
             f"noise does not go with {name}. Set numbers in place of 'auto', which a "
             "grid search chooses by score(X, noise=noise)."
@@ -144,6 +149,10 @@ def regularisation(reg_covar, X, weight):
         return np.full(X.shape[1], float(reg_covar))
     center, variance = map(np.nan_to_num, observed_moments(X, weight))
     # Rounding leaves a constant feature a variance, but not one of its size.
-    constant = variance <= 1e-28 * center**2
-    typical = variance[~constant].mean() if not constant.all() else 1.0
-    return RELATIVE_REGULARISATION * np.where(constant, typical, variance)
+    return relative_regularisation(variance, variance > 1e-28 * center**2)
+
+
+def relative_regularisation(variance, varies):
+    """Return what "auto" adds to variances; constant features count as typical ones."""
+    typical = variance[varies].mean() if varies.any() else 1.0
+    return RELATIVE_REGULARISATION * np.where(varies, variance, typical)

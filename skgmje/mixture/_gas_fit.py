@@ -7,20 +7,14 @@ from scipy.spatial.distance import cdist
 from skgmje._backend import to_numpy
 from skgmje._interrupt import Interrupted
 from skgmje.em._bandwidth import nearest_centers
-from skgmje.em._em import (
-    as_mixture,
-    make_prior,
-    maximise,
-)
-from skgmje.em._missing import (
-    row_mean,
-)
+from skgmje.em._em import as_mixture, make_prior, maximise
+from skgmje.em._missing import row_mean
 from skgmje.em._select import N_COMPONENTS, Selection, count_distinct, select_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._dense import unpack_symmetric
 from skgmje.gaussian._passes import assigned_stats, merge_stats
-from skgmje.mixture._fit_rows import RELATIVE_REGULARISATION
+from skgmje.mixture._fit_rows import relative_regularisation
 from skgmje.mixture._gas_growth import rules_of
 from skgmje.neural_gas._nodes import gas_labels
 from skgmje.neural_gas._refine import refine_gas
@@ -44,9 +38,8 @@ def node_statistics(X, weight, assign, nodes, covariance_type):
     """Take the moments of the samples of each node, about their means."""
     nodes = nodes.astype(np.float64)
     # The nodes are about the middle of their rows: moments about them keep digits.
-    kernel = _unit_kernel(
-        moments_type(covariance_type), nodes, row_mean(X, weight), -1.0
-    )
+    given = moments_type(covariance_type), nodes, row_mean(X, weight)
+    kernel = _unit_kernel(*given, limit=-1.0)
     stats = None
     for start in range(0, len(X), CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
@@ -72,7 +65,7 @@ def follow_nodes(stats, old, gas, *, shift=False):
     return stats._replace(
         counts=counts,
         means=np.where(is_new[:, None], gas.nodes, means),
-        scatter=tuple(_scaled(part[source], share) for part in stats.scatter),
+        scatter=tuple((part[source].T * share).T for part in stats.scatter),
         weight=float(counts.sum()),
     )
 
@@ -132,8 +125,7 @@ def stream_regularisation(reg_covar, stats, covariance_type):
     total_scatter = tuple(part.sum(axis=0) for part in stats.scatter)
     within = loops.diagonal(total_scatter, n_features)
     variance = (stats.counts @ diff**2 + within) / total
-    typical = variance[variance > 0].mean() if variance.any() else 1.0
-    return RELATIVE_REGULARISATION * np.where(variance > 0, variance, typical)
+    return relative_regularisation(variance, variance > 0)
 
 
 def node_responsibilities(mixture, nodes):
@@ -153,11 +145,6 @@ def sum_shares(shares, labels):
     order = np.argsort(labels, kind="stable")
     first = np.searchsorted(labels[order], np.arange(labels.max() + 1))
     return np.add.reduceat(shares[:, order], first, axis=1)
-
-
-def _scaled(part, factors):
-    """Return the parts of each component times its factor."""
-    return part * factors.reshape(-1, *[1] * (part.ndim - 1))
 
 
 # Rows are shown until so many intervals have passed for each node: one to insert

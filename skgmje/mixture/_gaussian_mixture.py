@@ -16,7 +16,7 @@ from skgmje._callbacks import Change, FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context, available_if
 from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import TypeOptions, as_blocks
-from skgmje.em._background import Background, without_noise
+from skgmje._warnings import warn
 from skgmje.em._covariance_models import (
     MODELS,
     SYNONYMS,
@@ -33,22 +33,19 @@ from skgmje.em._em import (
     maximise,
     start_mixture,
 )
-from skgmje.em._missing import expectation, fill, missing_moments
-from skgmje.em._select import (
-    START_SAMPLES,
-    STARTS,
-    draw_start,
-    fit_selected,
-    select_mixture,
-)
-from skgmje.em._start_pool import StartPool
+from skgmje.em._missing import expectation, fill
+from skgmje.em._select import STARTS, fit_selected, select_mixture
 from skgmje.em._stepwise import blend, implied_stats
 from skgmje.gaussian._checks import check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import (
-    MixtureDensityMixin,
+    AMOUNT,
+    AUTO,
+    COUNT,
+    NoisyDensityMixin,
+    check_goes_on,
     mixture_attributes,
 )
 from skgmje.mixture._criteria import search
@@ -60,20 +57,14 @@ from skgmje.mixture._few_samples import (
 from skgmje.mixture._fit_rows import (
     check_takes_noise,
     chunks_of,
-    first_part,
     fit_rows,
     regularisation,
 )
-from skgmje.mixture._given_start import (
-    given_start,
-    is_searched,
-    last_solution,
-    override,
-)
 from skgmje.mixture._settled import warn_about
+from skgmje.mixture._starts import Starts, given_start, override
 
 
-class GaussianMixture(MixtureDensityMixin, BaseEstimator):
+class GaussianMixture(NoisyDensityMixin, BaseEstimator):
     r"""Gaussian mixture with shrunken covariances, missing values and weights.
 
     The drop-in for :class:`sklearn.mixture.GaussianMixture`: with its defaults
@@ -136,8 +127,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
 
     warm_start : bool, default=False
         Whether :meth:`fit` begins at the last solution. Its lower bound counts, so
-        that calls of one iteration converge, too. With a small `max_iter`, and
-        :meth:`save` after each fit, a long EM survives the death of its process.
+        that calls of one iteration converge, too.
 
     verbose : int, default=0
         Print the likelihood every `verbose_interval` iterations, and at the end.
@@ -237,12 +227,9 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         Table of the candidates, if a setting was 'auto': their held-out
         log-likelihoods, or their criteria; larger `mean_test_score` are better.
 
-    n_features_in_ : int
-        Number of features seen during :term:`fit`.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during :term:`fit`. Defined only when `X`
-        has feature names that are all strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------
@@ -272,6 +259,8 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     array([ True])
     """
 
+    _missing = "marginal"
+
     model_: str
     shrinkage_: float
     background_weight_: float
@@ -283,15 +272,12 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
     cv_results_: dict[str, Any]
 
     _parameter_constraints: dict = {
-        "n_components": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
+        "n_components": [COUNT, AUTO],
         "covariance_type": [TypeOptions(), StrOptions({*MODELS, *SYNONYMS})],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "tol": [AMOUNT],
+        "reg_covar": [AMOUNT, AUTO],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "n_init": [COUNT],
         "init_params": [StrOptions({*STARTS, "auto"}), callable],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
@@ -299,11 +285,11 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
-        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
-        "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "verbose_interval": [COUNT],
+        "shrinkage": [AMOUNT, AUTO],
         "shrinkage_target": [StrOptions(set(SHRINKAGE_TARGETS))],
         "annealing": [Interval(Real, 0, 1, closed="neither"), None],
-        "rank": [Interval(Integral, 1, None, closed="left")],
+        "rank": [COUNT],
         "background": ["boolean"],
         "criterion": [StrOptions({"held-out", "bic", "icl", "stability"})],
         "n_jobs": [None, Integral],
@@ -313,7 +299,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self,
         n_components: int | Literal["auto"] = 1,
         *,
-        covariance_type: Any = "full",
+        covariance_type: str = "full",
         tol: float = 1e-3,
         reg_covar: float | Literal["auto"] = 1e-6,
         max_iter: int = 100,
@@ -398,48 +384,27 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         n_steps = self.n_init * self.max_iter
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
             X, weight, noise = fit_rows(self, X, sample_weight, noise)
-            shrinkage = self._asked_shrinkage(X)
-            automatic = "auto" in (self.n_components, self.covariance_type, shrinkage)
+            settings = self.n_components, self.covariance_type, self._asked_shrinkage(X)
+            automatic, goes_on = "auto" in settings, self._goes_on()
             if noise is not None:
                 check_takes_noise(self, X, automatic)
-            judged = is_searched(self, automatic)
+            select = self._search if self._is_searched(automatic) else None
             random_state = check_random_state(self.random_state)
-            reg_covar = regularisation(self.reg_covar, X, weight)
-            size = 1 if self.n_components == "auto" else self.n_components
-            seen = X, weight, noise, random_state, START_SAMPLES * size
-            part, clean, own_noise = first_part(self, *seen)
-            first = {
-                "reg_covar": reg_covar,
-                "shrinkage_target": self.shrinkage_target,
-                "rank": self.rank,
-                # Of all samples: a part may lack all values of a feature.
-                "moments": missing_moments(X, weight),
-            }
-            background, wide = None, self.background or noise is not None
-            if self.background:
-                clean = part[0], without_noise(*part, random_state)
-                background = Background.of(X, reg_covar).begin(*part, *clean)
-            goes_on, listens = bool(self._goes_on()), self.verbose or task.has_listeners
-            pool = None
-            if self.init_params == "auto" or (
-                automatic and self.init_params == "kmeans"
-            ):
-                pool = StartPool(*clean, size, random_state, own_noise)
+            starts = Starts(self, X, weight, noise, random_state, automatic=automatic)
             last_bound = self._last_bound() if goes_on else None
+            listens = self.verbose or task.has_listeners
             selection, result = fit_selected(
                 X,
-                (self.n_components, self.covariance_type, shrinkage),
+                settings,
                 random_state,
                 sample_weight=weight,
-                part=part,
-                draw=partial(self._draw_start, clean, pool, first, random_state, wide),
+                part=starts.part,
+                draw=starts.draw,
                 n_init=1 if goes_on else max(self.n_init, 3 if self.background else 1),
-                proven=judged and not goes_on,
-                select=self._search
-                if judged
-                else partial(select_mixture, start_weight=clean[1]),
-                key=pool and partial(pool.rank, size),
-                background=background,
+                proven=select is not None and not goes_on,
+                select=select or partial(select_mixture, start_weight=starts.clean[1]),
+                key=starts.rank,
+                background=starts.background,
                 noise=noise,
                 work=task,
                 callback=partial(self._report, task) if listens else None,
@@ -447,19 +412,15 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 annealing=self.annealing,
                 tol=self.tol,
                 max_iter=self.max_iter,
-                **first,
+                **starts.rules,
             )
-            task.end(self._store, result, selection, reg_covar)
+            task.end(self._store, result, selection, starts.rules["reg_covar"])
         if self.verbose:
             print(f"{result.n_iter} iterations: log-likelihood {self.lower_bound_:.6f}")
         warn_about(result, selection.n_components, self.tol, last_bound)
         if automatic:
-            warn_of_small_units(self, part[0], part[1])
-        if self.background:
-            total = result.stats.weight + result.stats.background
-            warn_of_few_expected(self, X.shape[0], total)
-        else:
-            warn_of_few_samples(self, X, weight, reg_covar, selection.held_out, noise)
+            warn_of_small_units(self, *starts.part)
+        self._warn_of_few_samples(X, weight, noise, selection, result.stats)
         return self
 
     def fit_predict(
@@ -482,8 +443,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
 
-        noise : array-like of shape (n_samples, n_features) or \
-                (n_samples, n_features, n_features), default=None
+        noise : array-like, default=None
             Their measurement errors, see :meth:`fit`.
 
         Returns
@@ -494,10 +454,18 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self.fit(X, sample_weight=sample_weight, noise=noise)
         return self.predict(X, noise=noise)
 
+    def _warn_of_few_samples(self, X, weight, noise, selection, stats):
+        """Warn if samples are few for what was fitted, with figures."""
+        if self.background:
+            warn_of_few_expected(self, X.shape[0], stats.weight + stats.background)
+        else:
+            how = self._reg_covar, selection.held_out, noise
+            warn_of_few_samples(self, X, weight, *how)
+
     def _search(self, X, **settings):
         """Choose settings by the criterion."""
-        how = {"criterion": self.criterion, "n_jobs": self.n_jobs}
-        return search(X, **how, verbose=self.verbose, **settings)
+        how = {name: getattr(self, name) for name in ("criterion", "n_jobs", "verbose")}
+        return search(X, **how, **settings)
 
     def _asked_shrinkage(self, X):
         """Return `shrinkage`, or 'auto' where so few samples need some."""
@@ -524,40 +492,63 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         """Return whether the fit begins at the last solution."""
         return self.warm_start and hasattr(self, "means_")
 
-    def _draw_start(self, part, pool, first, random_state, wide, selection):
-        """Return the next mixture that EM begins at."""
-        X, weight = part
-        if self._goes_on():
-            words = "warm_start=True", "set warm_start=False"
-            return last_solution(self, *words, X.shape[1], *selection[:2])
-        first = {"shrinkage": selection.shrinkage, **first}
-        shape = selection.n_components, X.shape[1]
-        given = self._given_start(selection.covariance_type, shape)
-        if len(given) == 3:
-            kind = layout_of(selection.covariance_type)
-            return Mixture(**given, covariance_type=kind)
-        if pool is not None:
-            draws = self.n_init, random_state
-            start = pool.draw(selection, *draws, **first)
-        else:
-            first["covariance_type"] = selection.covariance_type
-            how = self.init_params, random_state
-            # One sample has a covariance that a background, or noise, would keep.
-            first["wide"] = wide
-            start = draw_start(X, weight, shape[0], *how, **first)
-        return start and override(start, given, shape)
+    def _is_searched(self, automatic):
+        """Return whether a criterion of all samples chooses; raise if it cannot."""
+        if self.criterion == "held-out":
+            return False
+        if not automatic:
+            warn(
+                f"criterion={self.criterion!r} chooses nothing, because nothing is "
+                f"'auto': n_components={self.n_components!r}, covariance_type="
+                f"{self.covariance_type!r}. Set n_components='auto', or leave "
+                "criterion out."
+            )
+            return False
+        names = "weights_init", "means_init", "precisions_init"
+        unused = [name for name in names if getattr(self, name) is not None]
+        if self.init_params not in ("auto", "kmeans"):
+            unused.append(f"init_params={self.init_params!r}")
+        unused = [] if self._goes_on() else unused
+        unused += ["background=True"] if self.background else []
+        if unused:
+            raise ValueError(
+                f"{unused[0]} does not go with criterion={self.criterion!r}, which "
+                "has starts of its own, of components only. Set criterion='held-out', "
+                "or nothing to 'auto', or leave it out."
+            )
+        return True
 
-    def _given_start(self, covariance_type, shape):
-        """Return the parts of the start that are given, by their names."""
-        given = self.weights_init, self.means_init, self.precisions_init
-        return given_start(*given, covariance_type, shape)
+    def _last_solution(self, call, remedy, n_features, size=None, kind=None):
+        """Return the mixture to go on from, if it is of the settings asked for."""
+        mixture = self._gaussians
+        own = mixture.n_components, self._model(mixture)
+        # Components that have died count; by hand there may be no fit before.
+        own_size, own_kind = vars(self).get("_asked", own)
+        rank = COVARIANCE_TYPES[mixture.covariance_type].rank(mixture.covariances)
+        kind = self.covariance_type if kind is None else kind
+        known = {
+            "n_components": own_size,
+            "covariance_type": own_kind,
+            "n_features": mixture.n_features,
+            "rank": rank,
+        }
+        asked = {
+            "n_components": self.n_components if size is None else size,
+            "covariance_type": (
+                own_kind if model_name(kind) == model_name(own_kind) else kind
+            ),
+            "n_features": n_features,
+            "rank": rank and min(self.rank, n_features),
+        }
+        check_goes_on(call, known, asked, remedy)
+        return mixture
 
     def _initialize(self, X, resp):
         """Begin at responsibilities, under the name that scikit-learn has for it."""
         reg_covar = regularisation(self.reg_covar, X, None)
         start = start_mixture(X, resp, self.covariance_type, reg_covar=reg_covar)
         shape = start.means.shape
-        given = self._given_start(self.covariance_type, shape)
+        given = given_start(self, self.covariance_type, shape)
         self._set_mixture(override(start, given, shape))
 
     def _get_parameters(self):
@@ -663,13 +654,6 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         self.shrinkage_, self.converged_, self.n_iter_ = 0.0, True, 0
         self.lower_bound_, self.lower_bounds_ = -np.inf, []
 
-    _missing = "marginal"
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
-
     def impute(self, X: ArrayLike) -> NDArray[Any]:
         """Replace missing entries by their expectation given the others.
 
@@ -738,8 +722,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
 
-        noise : array-like of shape (n_samples, n_features) or \
-                (n_samples, n_features, n_features), default=None
+        noise : array-like, default=None
             Their measurement errors, see :meth:`fit`.
 
         Returns
@@ -765,7 +748,7 @@ class GaussianMixture(MixtureDensityMixin, BaseEstimator):
                 self._adopt(self.mixture_)
             X, weight, noise = fit_rows(self, X, sample_weight, noise, reset=False)
             words = "partial_fit", "call fit, which begins anew"
-            mixture, kind = last_solution(self, *words, X.shape[1]), self._kind()
+            mixture, kind = self._last_solution(*words, X.shape[1]), self._kind()
             reg_covar, added = self._added(X, weight)
             samples, kernel = begin(X, mixture, weight, added, noise)
             stats = fresh = e_step(kernel, samples)

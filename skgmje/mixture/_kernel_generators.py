@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any, Literal
 
 from skgmje._options import Options, as_options
-from skgmje._sklearn import Interval, StrOptions
+from skgmje._sklearn import StrOptions
 from skgmje.gaussian._checks import check_layers
+from skgmje.mixture._base import COUNT
 
 # Fresh centers per step: the kernel costs see a density, not single centers.
 MAX_DRAWN = 64
@@ -21,7 +21,7 @@ class CenterOptions(Options):
     """What the options of both kinds of networks have in common."""
 
     _parameter_constraints: dict = {
-        "code_dim": [Interval(Integral, 1, None, closed="left")],
+        "code_dim": [COUNT],
         "hidden_layer_sizes": ["array-like"],
     }
 
@@ -55,9 +55,13 @@ class CenterOptions(Options):
         """Return how many numbers become a center."""
         return self.code_dim
 
-    def _shared(self, n_features, recipe, dtype):
+    def _shared(self, n_features, recipe, random_state, dtype):
         """Return what the modules of both kinds are made with."""
         return {
+            "n_components": recipe.n_centers,
+            "n_features": n_features,
+            "variance": recipe.kernels.variance,
+            "random_state": random_state,
             "code_dim": self._width(n_features),
             "hidden_layer_sizes": tuple(self.hidden_layer_sizes),
             "learn_variance": recipe.kernels.learn_variance,
@@ -114,15 +118,11 @@ class Codes(CenterOptions):
 
         from skgmje.modules import CodeGenerator
 
-        kernels, base = recipe.kernels, recipe.base
+        base = recipe.base
         return CodeGenerator(
-            recipe.n_centers,
-            n_features,
-            kernels.variance,
-            random_state,
             base=None if base is None else torch.tensor(base, dtype=dtype),
-            learn_weights=kernels.learn_weights,
-            **self._shared(n_features, recipe, dtype),
+            learn_weights=recipe.kernels.learn_weights,
+            **self._shared(n_features, recipe, random_state, dtype),
         )
 
 
@@ -163,7 +163,7 @@ class Noise(CenterOptions):
     _parameter_constraints: dict = {
         "network": [callable, None],
         **CenterOptions._parameter_constraints,
-        "code_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "code_dim": [COUNT, None],
     }
 
     _draws_noise = True
@@ -183,28 +183,23 @@ class Noise(CenterOptions):
 
     @property
     def _is_foreign(self):
-        """Whether the network was not written here."""
         return self.network is not None
 
     @property
     def _starts_as_cells(self):
-        """Whether the map starts as the cells of the data."""
         return self.network is None and self.code_dim is None
 
     def _n_cells(self, n_centers, n_samples):
-        """Return the number of cells that say where to start, and how wide."""
         if not self._starts_as_cells:
             return n_centers
         return min(_MAX_CELLS, max(1, n_samples // _SAMPLES_PER_CELL))
 
     def _width(self, n_features):
-        """Return how many numbers become a center."""
         if self._starts_as_cells:
             return n_features + 1
         return 8 if self.code_dim is None else self.code_dim
 
     def _count(self, n_components, n_samples):
-        """Return the number of fresh centers per step."""
         return max(n_components, min(MAX_DRAWN, n_samples // 4))
 
     def _build(self, n_features, recipe, random_state, dtype):
@@ -220,14 +215,8 @@ class Noise(CenterOptions):
         elif self._starts_as_cells:
             start = [torch.as_tensor(part).to(dtype) for part in recipe.start]
             network = NoiseMap(*start, self.hidden_layer_sizes, random_state)
-        return NoiseGenerator(
-            recipe.n_centers,
-            n_features,
-            recipe.kernels.variance,
-            random_state,
-            network=network,
-            **self._shared(n_features, recipe, dtype),
-        )
+        shared = self._shared(n_features, recipe, random_state, dtype)
+        return NoiseGenerator(network=network, **shared)
 
 
 GENERATORS = {"codes": Codes, "noise": Noise}

@@ -25,25 +25,23 @@ from skgmje._training._schedule import Schedule
 from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import TypeOptions
 from skgmje._warnings import warn
-from skgmje.costs._costs import TRAINING_COSTS
+from skgmje.costs._costs import TRAINING_COSTS, as_cost
 from skgmje.gaussian import Bandwidths
-from skgmje.mixture._base import MixtureDensityMixin
+from skgmje.mixture._base import AMOUNT, AUTO, COUNT, NoisyDensityMixin
+from skgmje.mixture._fit_rows import check_size
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 from skgmje.mixture._kernel_generators import GENERATORS, Codes, Noise, read_generator
 from skgmje.mixture._kernel_recipe import (
-    check_size,
     choose_recipe,
     choose_settings,
-    cost_name,
     read_bandwidth,
-    read_cost,
     standardized_data,
     training_samples,
 )
 from skgmje.mixture._kernel_refine import REFINEMENTS, read_refinement
 
 
-def describe_drop(loss_curve, max_iter, tol):
+def _describe_drop(loss_curve, max_iter, tol):
     """Say by how much the cost still fell at the end of a full run, if it did."""
     if len(loss_curve) < max_iter:
         return ""
@@ -60,34 +58,6 @@ def describe_drop(loss_curve, max_iter, tol):
     )
 
 
-def warn_of_complaints(name, complaints):
-    """Warn once that estimator `name` did not converge, with all reasons."""
-    complaints = [complaint for complaint in complaints if complaint]
-    if complaints:
-        warn(f"{name} did not converge. {' '.join(complaints)}", ConvergenceWarning)
-
-
-def warn_of_dead_gradient(estimator, n_pairs):
-    """Warn if the cost of a fitted estimator saw few pairs of a sample and a center."""
-    if estimator.pair_ess_ < 0.01 * n_pairs:
-        bandwidths = ", ".join(f"{h:.3g}" for h in np.atleast_1d(estimator.bandwidth_))
-        warn(
-            f"Only {estimator.pair_ess_:.3g} of {n_pairs} pairs of a sample and a "
-            f"center count at bandwidth {bandwidths}, so most samples "
-            "have no gradient. Increase bandwidth, or use bandwidth='cell'."
-        )
-
-
-def warn_of_no_density(estimator, cost):
-    """Warn if the variance that is reported belongs to no density."""
-    if estimator.refine is None and cost.is_density is False:
-        warn(
-            f"cost={estimator.cost!r} compares operators: its variance is not that of "
-            "a density, and with refine=None likelihoods say little. Use "
-            "refine='weights' or 'covariances', or cost='scalar'."
-        )
-
-
 def _draws_noise(estimator):
     """Raise AttributeError if there is no map from noise."""
     generator = getattr(estimator, "_asked", estimator).generator
@@ -102,7 +72,7 @@ def _draws_noise(estimator):
 class KernelMixtureDensity(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    MixtureDensityMixin,
+    NoisyDensityMixin,
     BaseEstimator,
 ):
     r"""Gaussian mixture whose centers a network places by a kernel cost.
@@ -205,9 +175,8 @@ class KernelMixtureDensity(
         state, so that after a crash the same fit goes on from there, to the same
         bits; one folder per fit, an integer `random_state`, no callbacks, and the
         extra ``io``. 'max_bytes': samples up to this size, 2**25 by default, are
-        tensors while training; else batches are read, so that ten million samples
-        of 8 features need 64 MB beside themselves. All other keys are parameters
-        of :class:`skorch.NeuralNet`, for example
+        tensors while training; of more, batches are read. All other keys are
+        parameters of :class:`skorch.NeuralNet`, such as
         ``{"optimizer": torch.optim.SGD}``.
 
     random_state : int, RandomState instance or None, default=None
@@ -268,8 +237,8 @@ class KernelMixtureDensity(
     Notes
     -----
     Ctrl-C ends a training that has begun, not the fit; elsewhere it ends the fit.
-    A network of others that draws random numbers itself (dropout) holds a lock
-    while it trains: one such fit at a time.
+    A network of yours that draws random numbers itself (dropout) trains alone: other
+    fits of such networks wait.
 
     References
     ----------
@@ -301,13 +270,10 @@ class KernelMixtureDensity(
     generator_: Any
 
     _parameter_constraints: dict = {
-        "n_components": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
+        "n_components": [COUNT, AUTO],
         "covariance_type": [TypeOptions()],
-        "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "cost": [StrOptions({"auto"}), StrOptions(TRAINING_COSTS.keys()), callable],
+        "shrinkage": [AMOUNT, AUTO],
+        "cost": [AUTO, StrOptions(TRAINING_COSTS.keys()), callable],
         "generator": [StrOptions(GENERATORS.keys()), Codes, Noise, callable],
         "bandwidth": [
             Interval(Real, 0, None, closed="neither"),
@@ -317,14 +283,10 @@ class KernelMixtureDensity(
         ],
         "refine": [StrOptions(set(REFINEMENTS) - {None}), GaussianMixture, None],
         "standardize": ["boolean"],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [COUNT],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-            None,
-        ],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [COUNT, AUTO, None],
+        "tol": [AMOUNT],
         "device": [str],
         "trainer": [dict, None],
         "random_state": ["random_state"],
@@ -416,8 +378,10 @@ class KernelMixtureDensity(
         n_steps = Schedule(self.max_iter).n_epochs
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
             X, sample_weight = training_samples(self, X, sample_weight)
-            check_size(self.n_components, X.shape[0])
-            generator = read_generator(self.generator)
+            check_size(self, X)
+            generator, cost = read_generator(self.generator), self.cost
+            if isinstance(cost, str) and cost == "auto":
+                cost = generator._auto_cost
             refinement = read_refinement(self, X)
             trainer, device = check_trainer(self.trainer), resolve_device(self.device)
             task.checkpoint = self._open_checkpoint(trainer, X, sample_weight)
@@ -425,28 +389,29 @@ class KernelMixtureDensity(
             units = standardization(X, sample_weight, per_feature=self.standardize)
             self._loc, self._scale = units.loc, units.scale
             unit = 1.0 if self.standardize else float(units.scale)
-            bandwidth = read_bandwidth(self, generator, unit)
-            size = self.n_components
-            data = standardized_data(X, sample_weight, units, size, random_state)
+            bandwidth = read_bandwidth(self, generator, as_cost(cost), unit)
+            given = X, sample_weight, units, self.n_components, random_state
+            data = standardized_data(*given)
             settings = choose_settings(self, data, refinement, random_state)
             size = settings.n_components
-            source = generator, trainer, size, bandwidth, self._scale, random_state
-            recipe = choose_recipe(self, data, *source)
-            self.cost_ = cost_name(self, generator, recipe.units)
+            how = trainer, size, bandwidth, self._scale, random_state
+            recipe = choose_recipe(self, data, generator, cost, *how)
+            name = getattr(cost, "__name__", type(cost).__name__)
+            name = cost if isinstance(cost, str) else name
+            self.cost_ = "fresh scalar" if recipe.units else name
             self._code_dim = generator._width(X.shape[1])
             placement = train_centers(self, data, X.dtype, size, recipe, task, device)
             bandwidths = unit * np.sqrt(recipe.kernels.variances)
-            found = placement, settings, bandwidths
-            complaint = task.end(self._store, task, refinement, data, *found)
-        self._warn(placement, complaint, read_cost(self, generator))
+            found = refinement, data, placement, settings, bandwidths
+            complaint = task.end(self._store, task, *found)
+        self._warn(placement, complaint, as_cost(cost).is_density)
         self._warn_of_ties(X)
         return self
 
     def _store(self, task, refinement, data, placement, settings, bandwidths):
         """Refine the centers; store them and how they were reached."""
-        how = refinement, data, placement.model, settings, task
-        refined = refinement.function(*how)
         scale, loc = self._scale, self._loc
+        refined = refinement.function(refinement, data, placement.model, settings, task)
         self._set_mixture(refined.mixture.affine(scale, loc))
         self._n_parameters = refined.n_parameters
         self.centers_ = placement.model.means * scale + loc
@@ -466,14 +431,29 @@ class KernelMixtureDensity(
         self.converged_ = False
         return refined.complaint
 
-    def _warn(self, placement, complaint, cost):
+    def _warn(self, placement, complaint, is_density):
         """Say what did not go well in a fit that was not interrupted."""
-        unsettled = describe_drop(self.loss_curve_, self.max_iter, self.tol)
+        unsettled = _describe_drop(self.loss_curve_, self.max_iter, self.tol)
         complaints = [placement.training.complaint or unsettled, complaint]
-        self.converged_ = not any(complaints)
-        warn_of_complaints(type(self).__name__, complaints)
-        warn_of_dead_gradient(self, placement.diagnostics["n_pairs"])
-        warn_of_no_density(self, cost)
+        complaints = " ".join(filter(None, complaints))
+        self.converged_ = not complaints
+        if complaints:
+            name = type(self).__name__
+            warn(f"{name} did not converge. {complaints}", ConvergenceWarning)
+        n_pairs = placement.diagnostics["n_pairs"]
+        if self.pair_ess_ < 0.01 * n_pairs:
+            bandwidths = ", ".join(f"{h:.3g}" for h in np.atleast_1d(self.bandwidth_))
+            warn(
+                f"Only {self.pair_ess_:.3g} of {n_pairs} pairs of a sample and a "
+                f"center count at bandwidth {bandwidths}, so most samples have no "
+                "gradient. Increase bandwidth, or use bandwidth='cell'."
+            )
+        if self.refine is None and is_density is False:
+            warn(
+                f"cost={self.cost!r} compares operators: its variance is not that of a "
+                "density, and with refine=None likelihoods say little. Use "
+                "refine='weights' or 'covariances', or cost='scalar'."
+            )
 
     def _count_parameters(self):
         """Return the number of free parameters of the fit."""

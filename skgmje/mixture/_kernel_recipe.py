@@ -70,30 +70,22 @@ def training_samples(estimator, X, sample_weight):
 
 def standardized_data(X, sample_weight, units, n_components, random_state):
     """Return samples in standardized units, without a copy of very many."""
-    per_component = (
-        0 if n_components == "auto" else SAMPLES_PER_COMPONENT * n_components
-    )
-    n_rows = max(MAX_ENTRIES // X.shape[1], per_component)
+    size = 0 if n_components == "auto" else n_components
+    n_rows = max(MAX_ENTRIES // X.shape[1], SAMPLES_PER_COMPONENT * size)
+    rows = units.lazy(X)
     if isinstance(X, RowBlocks):
-        rows = units.lazy(X)
         part, part_weight = X._sample(n_rows, random_state)
         part = units.lazy(part)[:]
         return Data(rows, None, part, part_weight, units.resolution)
-    rows = units.lazy(X)
-    if len(X) <= n_rows:
-        part = rows[:]
-        sample_weight = _some(sample_weight, slice(None))
-        return Data(part, sample_weight, part, sample_weight, units.resolution)
-    drawn = np.sort(random_state.randint(len(X), size=n_rows))
-    part_weight = _some(sample_weight, drawn)
-    return Data(rows, sample_weight, rows[drawn], part_weight, units.resolution)
-
-
-def _some(sample_weight, rows):
-    """Return the weights of some samples in double precision."""
-    if sample_weight is None:
-        return None
-    return sample_weight[rows].astype(np.float64, copy=False)
+    few = len(X) <= n_rows
+    drawn = slice(None)
+    if not few:
+        drawn = np.sort(random_state.randint(len(X), size=n_rows))
+    part, part_weight = rows[drawn], sample_weight
+    if sample_weight is not None:
+        part_weight = sample_weight[drawn].astype(np.float64, copy=False)
+    everyone = (part, part_weight) if few else (rows, sample_weight)
+    return Data(*everyone, part, part_weight, units.resolution)
 
 
 # Up to this many samples every step sees all.
@@ -101,15 +93,6 @@ FULL_BATCH_SAMPLES = 2000
 
 # A bandwidth this many times wider or narrower than the data has no gradient.
 MAX_RATIO = 1e15
-
-
-def check_size(n_components, n_samples):
-    """Raise if there are fewer samples than components."""
-    if n_components != "auto" and n_components > n_samples:
-        raise ValueError(
-            f"n_components={n_components} is more than the n_samples={n_samples} "
-            "samples with a positive weight. Decrease n_components, or pass 'auto'."
-        )
 
 
 def choose_settings(estimator, data, refinement, random_state):
@@ -134,50 +117,27 @@ def choose_settings(estimator, data, refinement, random_state):
     )
 
 
-def read_bandwidth(estimator, generator, unit):
+def read_bandwidth(estimator, generator, cost, unit):
     """Return the word of a rule, or checked bandwidths in standardized units."""
-    rule, cost = estimator.bandwidth, read_cost(estimator, generator)
+    rule = estimator.bandwidth
     if not isinstance(rule, str):
         rule = _given_bandwidths(rule, unit)
     elif rule == "auto":
         has_one = estimator.refine is None or cost.learns_variance
         of_noise = generator._draws_noise and not has_one
         of_density = "loo" if estimator.refine is None and cost.is_density else "cell"
-        rule = "multiscale" if of_noise else of_density
-        rule = cost.bandwidth or rule
-    is_one = rule != "multiscale" if isinstance(rule, str) else len(rule.values) == 1
-    if not is_one:
+        rule = cost.bandwidth or ("multiscale" if of_noise else of_density)
+    several = rule == "multiscale" if isinstance(rule, str) else len(rule.values) > 1
+    if several:
         _check_one_variance(estimator, cost)
     return rule
 
 
-def given_cost(estimator, generator):
-    """Return the cost that an estimator asks for: a word, or what the user gave."""
-    cost = estimator.cost
-    is_auto = isinstance(cost, str) and cost == "auto"
-    return generator._auto_cost if is_auto else cost
-
-
-def read_cost(estimator, generator):
-    """Return the same as a :class:`~skgmje.costs.Cost`."""
-    return as_cost(given_cost(estimator, generator))
-
-
-def cost_name(estimator, generator, fresh):
-    """Return what the cost is called that is minimized."""
-    if fresh:
-        return "fresh scalar"
-    cost = given_cost(estimator, generator)
-    is_word = isinstance(cost, str)
-    return cost if is_word else getattr(cost, "__name__", type(cost).__name__)
-
-
 def _given_bandwidths(bandwidth, unit):
     """Return a user's bandwidths in standardized units; raise if they have none."""
-    several = isinstance(bandwidth, Bandwidths)
-    values, weights = (
-        (bandwidth.values, bandwidth.weights) if several else (bandwidth, None)
-    )
+    values, weights = bandwidth, None
+    if isinstance(bandwidth, Bandwidths):
+        values, weights = bandwidth.values, bandwidth.weights
     meaning = (
         "Each is one standard deviation of a kernel for all features; features get "
         "widths of their own by scaling X, as standardize=True does."
@@ -214,6 +174,7 @@ class Recipe:
     """How the centers are to be placed."""
 
     generator: Any
+    cost: Any
     n_centers: int
     kernels: Kernels
     base: Any = None
@@ -225,38 +186,37 @@ class Recipe:
 
 
 def choose_recipe(
-    estimator, data, generator, trainer, n_components, rule, scale, random_state
+    estimator, data, generator, cost, trainer, n_components, rule, scale, random_state
 ):
     """Choose how the centers are to be placed."""
     n_samples = len(data.training[0])
     n_centers = generator._count(n_components, n_samples)
-    cost, start, cells = read_cost(estimator, generator), None, None
+    start, cells, units = None, None, None
     of_cells = isinstance(rule, str) and rule in CELL_RULES
     if generator.init == "k-means++" or of_cells or generator._starts_as_cells:
         n_cells = generator._n_cells(n_centers, len(data.part))
-        cells = kmeans_centers(
-            data.part,
-            n_cells,
-            sample_weight=data.part_weight,
-            random_state=random_state,
-        )
+        how = {"sample_weight": data.part_weight, "random_state": random_state}
+        cells = kmeans_centers(data.part, n_cells, **how)
         # Fewer distinct samples than centers: some centers coincide.
         cells = np.resize(cells, (n_cells, cells.shape[1]))
     if generator._starts_as_cells:
         start = (cells, *cell_spread(data.part, cells, data.part_weight))
-    units = None
     if generator._draws_noise and estimator.cost == "auto" and rule == "multiscale":
         n_centers, units = FRESH_CENTERS, _fresh_units(data, cells, scale)
-    variances, weights = _variances(rule, data, cells, random_state)
+    if isinstance(rule, str):
+        variances = np.atleast_1d(VARIANCES[rule](data, cells, random_state))
+        weights = None
+    else:
+        variances, weights = (h**2 for h in rule.values), rule.weights
     base = FIRST_CENTERS[generator.init](data, cells, n_centers, random_state)
-    total = total_variance(data.part, data.weights)
+    total, known = total_variance(data.part, data.weights), as_cost(cost)
     kernels = Kernels(
-        variances,
+        tuple(variances),
         total if base is None and start is None else 0.0,
         weights,
-        learn_weights=cost.learns_weights,
-        learn_variance=cost.learns_variance
-        or (estimator.refine is None and cost.is_density),
+        learn_weights=known.learns_weights,
+        learn_variance=known.learns_variance
+        or (estimator.refine is None and known.is_density),
     )
     schedule = Schedule(
         estimator.max_iter,
@@ -267,7 +227,7 @@ def choose_recipe(
         tol=max(estimator.tol, _FRESH_NOISE) if units else estimator.tol,
     )
     seed = int(random_state.randint(2**31 - 1))
-    how = generator, n_centers, kernels, base, schedule, trainer, seed
+    how = generator, cost, n_centers, kernels, base, schedule, trainer, seed
     return Recipe(*how, start, units)
 
 
@@ -298,13 +258,6 @@ def _fresh_units(data, cells, scale):
         (own, multiscale_bandwidths(data.part / own, cells / own, weights))
         for own in units
     ]
-
-
-def _variances(rule, data, cells, random_state):
-    """Return the variances of the kernels, and their weights or None."""
-    if isinstance(rule, str):
-        return tuple(np.atleast_1d(VARIANCES[rule](data, cells, random_state))), None
-    return tuple(h**2 for h in rule.values), rule.weights
 
 
 VARIANCES = {

@@ -7,6 +7,7 @@ import numpy as np
 
 from skgmje.em import EMResult, expectation_maximization, start_mixture, weights_only
 from skgmje.em._bandwidth import nearest_centers
+from skgmje.em._covariance_models import count_parameters
 from skgmje.gaussian import Mixture
 from skgmje.mixture._gaussian_mixture import GaussianMixture, regularisation
 from skgmje.mixture._refinement import refining_mixture
@@ -31,10 +32,7 @@ class Refinement:
 
     def reg_covar(self, data):
         """Return what is added to the variances of the standardized samples."""
-        given = self.mixture.reg_covar
-        if given != "auto":
-            return given
-        return regularisation(given, data.part, data.part_weight)
+        return regularisation(self.mixture.reg_covar, data.part, data.part_weight)
 
 
 def refine_by_em(refinement, data, model, settings, task):
@@ -79,8 +77,7 @@ def keep_model(refinement, data, model, settings, task):
 
 def _of_equal_spheres(mixture):
     """Return a mixture of spheres that share one variance, and its parameters."""
-    # Weights that sum to one, means, and the one variance.
-    return Refined(mixture, mixture.n_components - 1 + mixture.means.size + 1)
+    return Refined(mixture, count_parameters(mixture, "EII"))
 
 
 # What the words stand for: a function, and whether EM holds the means.

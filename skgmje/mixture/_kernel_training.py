@@ -25,7 +25,7 @@ from skgmje.costs._fresh import FreshScalarCost
 from skgmje.em._bandwidth import Kernels
 from skgmje.gaussian import Mixture, grams
 from skgmje.mixture._kernel_generators import read_generator
-from skgmje.mixture._kernel_recipe import Recipe, given_cost
+from skgmje.mixture._kernel_recipe import Recipe
 from skgmje.modules._generators import draw_centers
 
 # Steps in which the variance falls.
@@ -39,11 +39,9 @@ class Objective:
         self.cost = cost
         self.evaluate = as_cost(cost)
         self.fresh = fresh
-        self.remedy = (
-            f"Check what cost={cost!r} returns."
-            if callable(cost)
-            else "Increase bandwidth, or scale the input data."
-        )
+        self.remedy = "Increase bandwidth, or scale the input data."
+        if callable(cost):
+            self.remedy = f"Check what cost={cost!r} returns."
         self.kernels = kernels
         self.factor = kernels.ratio
         self._last = (None, None, None)
@@ -122,13 +120,11 @@ class Placement:
 def train_centers(estimator, data, dtype, n_components, recipe, task, device):
     """Train the estimator's network on its cost, and tell those who listen."""
     dtype = np.float32 if device.type == "mps" or recipe.units else dtype
-    cost = given_cost(estimator, recipe.generator)
     fresh = recipe.units and _fresh_cost(recipe.units, dtype, device)
-    objective, trainer = Objective(cost, recipe.kernels, fresh), recipe.trainer
+    objective, trainer = Objective(recipe.cost, recipe.kernels, fresh), recipe.trainer
     max_iter, warmup = recipe.schedule.max_iter, recipe.schedule.warmup
-    progress = Progress(
-        type(estimator).__name__, max_iter, estimator.verbose, word="cost"
-    )
+    name = type(estimator).__name__
+    progress = Progress(name, max_iter, estimator.verbose, word="cost")
     plateau = Plateau(max_iter, estimator.tol, warmup)
 
     def on_epoch(losses):
@@ -173,15 +169,18 @@ def _place(rows, n_components, objective, hooks, recipe, device, task):
         size = n_components if own else None
         found = module, objective, rows, size, random_state
         model, diagnostics = task.finish(_look, *found)
-    return Placement(
-        model, diagnostics, module.network.cpu() if own else None, training
-    )
+    network = module.network.cpu() if own else None
+    return Placement(model, diagnostics, network, training)
 
 
 def _look(module, objective, rows, n_components, random_state):
     """Return the model and diagnostics; `n_components` are drawn unless it is None."""
     with torch.no_grad():
-        sample = _sample(rows, random_state)
+        some = slice(None)
+        if len(rows) > _N_REPORTED:
+            some = draw_rows(len(rows), _N_REPORTED, random_state)
+        X, others = rows[some]
+        sample = [X, *others]
         diagnostics = _diagnose(objective, module(), sample)
         model = module()
         if n_components is not None:
@@ -193,21 +192,10 @@ def _look(module, objective, rows, n_components, random_state):
     return model, diagnostics
 
 
-def _sample(rows, random_state):
-    """Return tensors of a fixed part of the samples, or of all if there are few."""
-    sample = slice(None)
-    if len(rows) > _N_REPORTED:
-        sample = draw_rows(len(rows), _N_REPORTED, random_state)
-    X, others = rows[sample]
-    return [X, *others]
-
-
 def _draw_model(module, n_components, random_state):
     """Return a model whose centers are drawn once and for all."""
-    like = module.log_weights
-    centers = draw_centers(
-        module.network, n_components, module.code_dim, random_state, like
-    )
+    given = module.network, n_components, module.code_dim, random_state
+    centers = draw_centers(*given, module.log_weights)
     variances = torch.exp(module.log_variance).expand(n_components)
     weights = torch.full_like(centers[:, 0], 1 / n_components)
     return Mixture(weights, centers, variances, "spherical")
@@ -219,12 +207,11 @@ def restore_network(estimator):
     start, known = None, estimator.generator_
     if generator._starts_as_cells:
         start = known["centers"], torch.ones(len(known["centers"])), known["spread"]
-    kernels = Kernels((1.0,), 1.0)
-    recipe = Recipe(generator, n_centers=1, kernels=kernels, start=start)
+    recipe = Recipe(generator, None, 1, Kernels((1.0,), 1.0), start=start)
     args = estimator.n_features_in_, recipe, torch.Generator(), torch.float32
     with own_random_state(0):
         module = generator._build(*args)
-    return load_tensors(module.network, estimator.generator_)
+    return load_tensors(module.network, known)
 
 
 def sample_network(network, n_samples, code_dim, seed):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -34,7 +34,7 @@ from skgmje.em._em import EMResult, expectation_maximization
 from skgmje.em._select import part_of
 from skgmje.em._stepwise import blend
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.mixture._base import MixtureDensityMixin, check_goes_on
+from skgmje.mixture._base import AMOUNT, AUTO, MixtureDensityMixin, check_goes_on
 from skgmje.mixture._gas_fit import (
     check_nodes,
     follow_nodes,
@@ -57,9 +57,10 @@ from skgmje.mixture._settled import warn_about
 from skgmje.neural_gas._nodes import gas_errors, gas_mixture, nearest_nodes
 from skgmje.neural_gas._state import GasState, adapt_gas, gas_components, start_gas
 
+# What transform computes of samples, and its number of columns.
 OUTPUTS = {
-    "responsibilities": lambda gas, X: gas._component_shares(X),
-    "distances": lambda gas, X: gas._distances(X),
+    "responsibilities": lambda gas: (gas.mixture_.responsibilities, len(gas.weights_)),
+    "distances": lambda gas: (partial(_distances, gas.nodes_), gas.n_nodes_),
 }
 
 # Largest number of nodes of a stream that nobody says.
@@ -73,9 +74,14 @@ PART_ROWS = 512
 PATIENCE = 20.0
 
 
-def gas_nearest(gas):
-    """Return the function that finds the nearest nodes of rows."""
-    return lambda rows: nearest_nodes(gas.nodes, rows)[0]
+def _distances(nodes, rows):
+    """Return the distances of samples to all nodes."""
+    return cdist(rows, nodes)
+
+
+def _nearest(nodes, rows):
+    """Return the nearest node of each sample."""
+    return nearest_nodes(nodes, rows)[0]
 
 
 class GrowingNeuralGasMixture(
@@ -148,8 +154,7 @@ class GrowingNeuralGasMixture(
         'auto' is the first CUDA device if there is one.
 
     random_state : int, RandomState instance or None, default=None
-        Controls the order of the samples, folds and :meth:`sample`. Streams are seen
-        in their own order.
+        Controls the order of the samples, folds and :meth:`sample`; not of streams.
 
     Attributes
     ----------
@@ -232,11 +237,11 @@ class GrowingNeuralGasMixture(
     cv_results_: dict[str, Any]
 
     _parameter_constraints: dict = {
-        "max_nodes": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
+        "max_nodes": [Interval(Integral, 2, None, closed="left"), AUTO],
         "component": [StrOptions({"node", "cluster"})],
         "covariance_type": [TypeOptions(lambda kind: not kind.needs_start)],
-        "shrinkage": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "shrinkage": [AMOUNT, AUTO],
+        "reg_covar": [AMOUNT, AUTO],
         "refine": [StrOptions({"em"}), GaussianMixture, None],
         "growth": [StrOptions(set(GROWTHS)), GasGrowth],
         "output": [StrOptions(set(OUTPUTS))],
@@ -295,8 +300,8 @@ class GrowingNeuralGasMixture(
         growth, em = as_options(self.growth, GROWTHS), refining_mixture(self)
         n_steps = 1 if self.refine is None else em.max_iter
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
-            read = {"reset": True, "min_samples": 2}
-            everyone, given, weight = self._check_chunk(X, sample_weight, **read)
+            rows = X, sample_weight
+            everyone, given, weight = self._check_chunk(*rows, reset=True, least=2)
             random_state = check_random_state(self.random_state)
             reg_covar = regularisation(em.reg_covar, given, weight)
             rows = part_of(given, weight, random_state)
@@ -322,9 +327,9 @@ class GrowingNeuralGasMixture(
 
     def _select(self, X, weight, random_state, growth, em, reg_covar):
         """Choose what is 'auto'; without a refinement only the nodes."""
-        kind, shrinkage = em.covariance_type, em.shrinkage
+        kind, shrinkage, max_iter = em.covariance_type, em.shrinkage, em.max_iter
         if self.refine is None:
-            kind, shrinkage = self._without_search(X.shape[1])
+            (kind, shrinkage), max_iter = self._without_search(X.shape[1]), 1
         return select_nodes(
             X,
             weight,
@@ -338,7 +343,7 @@ class GrowingNeuralGasMixture(
             annealing=em.annealing,
             reg_covar=reg_covar,
             tol=em.tol,
-            max_iter=1 if self.refine is None else em.max_iter,
+            max_iter=max_iter,
         )
 
     def _without_search(self, n_features):
@@ -400,13 +405,13 @@ class GrowingNeuralGasMixture(
         self._judge(everyone, X, weight)
         return start, result
 
-    def _check_chunk(self, X, sample_weight, *, reset, min_samples):
+    def _check_chunk(self, X, sample_weight, *, reset, least):
         """Return all samples, and those that have a weight with their weights."""
         blocks = as_blocks(X, sample_weight)
         if blocks is not None:
             blocks = check_blocks(self, blocks)
             return blocks, blocks, None
-        X = check_rows(self, X, reset=reset, min_samples=min_samples, fitting=True)
+        X = check_rows(self, X, reset=reset, min_samples=least, fitting=True)
         weight = check_weights(sample_weight, X)
         if weight is None or weight.all():
             return X, X, weight
@@ -427,14 +432,13 @@ class GrowingNeuralGasMixture(
         )
 
     @property
-    def graph_(self) -> Any:
+    def graph_(self) -> csr_array:
         """Adjacency of the nodes: 1 where two are linked, a SciPy sparse array."""
         check_is_fitted(self, "edges_")
         # The width of an index that all of SciPy's graph functions take.
         i, j = self.edges_.T.astype(np.int32)
         ends = np.concatenate([i, j]), np.concatenate([j, i])
-        shape = (self.n_nodes_, self.n_nodes_)
-        return csr_array((np.ones(len(ends[0])), ends), shape=shape)
+        return csr_array((np.ones(len(ends[0])), ends), shape=(self.n_nodes_,) * 2)
 
     def to_networkx(self) -> Any:
         """Return the graph as a :class:`networkx.Graph`.
@@ -459,9 +463,8 @@ class GrowingNeuralGasMixture(
                 "graph_ holds the same edges."
             ) from error
         graph = nx.Graph()
-        pairs = zip(self.nodes_, self.node_labels_.tolist(), strict=True)
-        for i, (position, label) in enumerate(pairs):
-            graph.add_node(i, position=position, label=label)
+        for i, position in enumerate(self.nodes_):
+            graph.add_node(i, position=position, label=int(self.node_labels_[i]))
         i, j = self.edges_.T
         lengths = np.linalg.norm(self.nodes_[i] - self.nodes_[j], axis=1)
         for edge, age, length in zip(self.edges_, self.ages_, lengths, strict=True):
@@ -493,21 +496,6 @@ class GrowingNeuralGasMixture(
         """
         return super().predict_proba(X)
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Find the most probable cluster of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The samples.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            Clusters, from 0: the largest entries of :meth:`predict_proba`.
-        """
-        return super().predict(X)
-
     def predict_node(self, X: ArrayLike) -> NDArray[Any]:
         """Find the nearest node of each sample.
 
@@ -521,9 +509,8 @@ class GrowingNeuralGasMixture(
         nodes : ndarray of shape (n_samples,)
             Indices into `nodes_`.
         """
-        return self._each_chunk(
-            X, lambda rows: nearest_nodes(self.nodes_, rows)[0], dtype=np.intp
-        )
+        check_is_fitted(self)
+        return self._each_chunk(X, partial(_nearest, self.nodes_), dtype=np.intp)
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Describe each sample by the components or by the nodes.
@@ -536,25 +523,15 @@ class GrowingNeuralGasMixture(
         Returns
         -------
         features : ndarray of shape (n_samples, n_features_out)
-            Responsibilities of the components (with ``component="node"``, of the
-            nodes), or distances to the nodes, see `output`.
+            Responsibilities of the components, or distances to the nodes, see `output`.
         """
         check_is_fitted(self)
-        return OUTPUTS[self.output](self, X)
+        function, width = OUTPUTS[self.output](self)
+        return self._each_chunk(X, function, (width,))
 
     @property
     def _n_features_out(self):
-        return (
-            len(self.weights_) if self.output == "responsibilities" else self.n_nodes_
-        )
-
-    def _component_shares(self, X):
-        width = (len(self.weights_),)
-        return self._each_chunk(X, self.mixture_.responsibilities, width)
-
-    def _distances(self, X):
-        width = (self.n_nodes_,)
-        return self._each_chunk(X, lambda rows: cdist(rows, self.nodes_), width)
+        return OUTPUTS[self.output](self)[1]
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -566,10 +543,9 @@ class GrowingNeuralGasMixture(
         are those of the nodes (or clusters): samples are mixed into their statistics
         by stepwise EM, and a new node takes its share from the nodes around it. With
         a `utility_threshold` in `growth` older samples fade over the time in which
-        half of the nodes could be new. The order of chunks and samples decides
-        everything: nothing is drawn at random. Another `covariance_type`, or fewer
-        `max_nodes` than there are nodes, raises ValueError. A chunk that Ctrl-C
-        interrupts is as if not given.
+        half of the nodes could be new. Nothing is drawn at random. Another
+        `covariance_type`, or fewer `max_nodes` than there are nodes, raises ValueError.
+        A chunk that Ctrl-C interrupts is as if not given.
 
         Parameters
         ----------
@@ -598,9 +574,8 @@ class GrowingNeuralGasMixture(
         refining_mixture(self)
         with Change(self):
             is_first = not hasattr(self, "_gas")
-            everyone, X, weight = self._check_chunk(
-                X, sample_weight, reset=is_first, min_samples=1
-            )
+            rows = X, sample_weight
+            everyone, X, weight = self._check_chunk(*rows, reset=is_first, least=1)
             if is_first:
                 self._start_stream(X, weight)
             self._check_goes_on()
@@ -620,9 +595,8 @@ class GrowingNeuralGasMixture(
         """Begin a stream that no fit came before."""
         self.covariance_type_, self.shrinkage_ = self._without_search(X.shape[1])
         self.n_iter_ = 0
-        gas = start_gas(X)
-        rows, weight = X[:2], None if weight is None else weight[:2]
-        self._begin_stream(gas, rows, weight, gas_nearest(gas))
+        weight = None if weight is None else weight[:2]
+        self._begin_stream(start_gas(X), X[:2], weight)
 
     def _check_goes_on(self):
         """Raise if parameters ask for another gas than that of the stream."""
@@ -637,15 +611,14 @@ class GrowingNeuralGasMixture(
         if shrinkage != "auto":
             self.shrinkage_ = float(shrinkage)
 
-    def _begin_stream(self, gas, X, weight, assign):
+    def _begin_stream(self, gas, X, weight, assign=None):
         """Take the statistics of the nodes, with which a stream goes on."""
-        kind = self.covariance_type_
         self._gas, self._lag = gas, 0.0
-        nearest = gas_nearest(gas)
-        self._hard = node_statistics(X, weight, nearest, gas.nodes, kind)
-        self._stats = self._hard
+        taken = gas.nodes, self.covariance_type_
+        nearest = partial(_nearest, gas.nodes)
+        self._hard = self._stats = node_statistics(X, weight, nearest, *taken)
         if assign is not None:
-            self._stats = node_statistics(X, weight, assign, gas.nodes, kind)
+            self._stats = node_statistics(X, weight, assign, *taken)
 
     def _follow(self, X, weight, growth):
         """Let gas, statistics and mixture learn from some samples."""
@@ -653,11 +626,14 @@ class GrowingNeuralGasMixture(
         if growth.utility_threshold is not None:
             memory = growth.insertion_interval * len(old.nodes) / 2
         signals = X if weight is None else X[in_proportion(weight)]
-        most = self._most_nodes()
+        most = self.max_nodes
+        if most == "auto":
+            most = vars(self).get("_chosen_nodes", MAX_NODES)
         gas = self._gas = adapt_gas(old, signals, max_nodes=most, **rules_of(growth))
         self._compare(X, weight)
         hard = follow_nodes(self._hard, old, gas, shift=True)
-        self._hard = self._blend(hard, X, weight, gas_nearest(gas), memory)
+        nearest = partial(_nearest, gas.nodes)
+        self._hard = self._blend(hard, X, weight, nearest, memory)
         self.n_iter_ += 1
         if self.refine is None:
             self._stats = self._hard
@@ -681,11 +657,6 @@ class GrowingNeuralGasMixture(
         kind = self.covariance_type_
         fresh = node_statistics(X, weight, assign, old.means, kind)
         return blend(stats_kernel(old, kind), old, fresh, memory)
-
-    def _most_nodes(self):
-        if self.max_nodes != "auto":
-            return self.max_nodes
-        return vars(self).get("_chosen_nodes", MAX_NODES)
 
     def _mixture_of(self, stats):
         kind = self.covariance_type_

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.metadata_routing import UNUSED
 
 from skgmje._callbacks import FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
@@ -16,15 +15,10 @@ from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import TypeOptions, check_rows, check_weights
 from skgmje.em._background import without_noise
 from skgmje.em._select import draw_start
-from skgmje.em._student import (
-    FIRST_DOF,
-    LEARNED_DOF,
-    Student,
-    fit_student,
-)
+from skgmje.em._student import FIRST_DOF, LEARNED_DOF, Student, fit_student
 from skgmje.gaussian._mixture import Mixture
-from skgmje.mixture._base import MixtureDensityMixin
-from skgmje.mixture._fit_rows import regularisation
+from skgmje.mixture._base import AMOUNT, AUTO, COUNT, MixtureDensityMixin
+from skgmje.mixture._fit_rows import check_size, regularisation
 from skgmje.mixture._settled import warn_about
 
 
@@ -129,31 +123,25 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
     True
     """
 
-    # Densities of samples with errors have no closed form.
-    __metadata_request__predict = __metadata_request__predict_proba = (
-        __metadata_request__score
-    ) = {"noise": UNUSED}
-    _can_denoise = False
-
     dof_: NDArray[Any]
     converged_: bool
     n_iter_: int
     lower_bounds_: list[float]
 
     _parameter_constraints: dict = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "n_components": [COUNT],
         "covariance_type": [TypeOptions(is_free=False)],
         "dof": [
             StrOptions(set(LEARNED_DOF)),
             Interval(Real, 0, None, closed="neither"),
             "array-like",
         ],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "shrinkage": [Interval(Real, 0, None, closed="left")],
-        "rank": [Interval(Integral, 1, None, closed="left")],
+        "tol": [AMOUNT],
+        "reg_covar": [AMOUNT, AUTO],
+        "max_iter": [COUNT],
+        "n_init": [COUNT],
+        "shrinkage": [AMOUNT],
+        "rank": [COUNT],
         "random_state": ["random_state"],
     }
 
@@ -212,12 +200,7 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
             weight = check_weights(sample_weight, X)
             if weight is not None:
                 X, weight = X[weight > 0], weight[weight > 0].astype(np.float64)
-            if len(X) < self.n_components:
-                raise ValueError(
-                    f"n_components={self.n_components} is larger than the number of "
-                    f"samples with positive weight, n_samples={len(X)}. Lower "
-                    "n_components or add samples."
-                )
+            check_size(self, X)
             random_state = check_random_state(self.random_state)
             best = self._fit_starts(X, weight, random_state, task)
             task.end(self._store, best)
@@ -227,10 +210,8 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
     def _fit_starts(self, X, weight, random_state, task):
         """Return the likeliest of the fits from all starts."""
         dof, learns = self._asked_dof()
-        how = {
-            "reg_covar": regularisation(self.reg_covar, X, weight),
-            "shrinkage": float(self.shrinkage),
-        }
+        how = {"reg_covar": regularisation(self.reg_covar, X, weight)}
+        how["shrinkage"] = float(self.shrinkage)
         first = {"covariance_type": self.covariance_type, "rank": self.rank, **how}
         # What is far out would have centers of its own.
         clean = without_noise(X, weight, random_state)
@@ -239,7 +220,7 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
             given = X, clean, self.n_components, "kmeans", random_state
             mixture = draw_start(*given, **first)
             n_learned = {"shared": 1, "each": len(mixture.weights)}
-            n_learned = n_learned.get(self.dof, 0) if learns else 0
+            n_learned = n_learned[self.dof] if learns else 0
             start = Student(mixture, dof[: len(mixture.weights)], n_learned)
             found = fit_student(
                 X,

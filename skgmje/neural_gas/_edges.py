@@ -1,8 +1,7 @@
 """Edges between the nodes of a neural gas."""
 
-from abc import ABC, abstractmethod
-
 import numpy as np
+from array_api_compat import device
 from scipy.sparse import csr_matrix
 
 from skgmje._backend import is_torch, namespace
@@ -14,51 +13,16 @@ MAX_DENSE_NODES = 256
 BITS = 31
 
 
-class Edges(ABC):
-    """Ages of the edges between the first nodes of a gas."""
-
-    @abstractmethod
-    def around(self, totals):
-        """Return the sums of `totals` over each node's neighbours."""
-
-    @abstractmethod
-    def age(self, wins, first, second, max_age):
-        """Let all edges age, renew those of the pairs, cut those that are too old."""
-
-    @abstractmethod
-    def touch(self, first, second, max_age):
-        """Do what :meth:`age` does when `first` has won a single sample."""
-
-    @abstractmethod
-    def neighbors(self, node):
-        """Return a mask of the neighbours of a node, shape (n_nodes,)."""
-
-    @abstractmethod
-    def linked(self, among):
-        """Return which nodes of a mask have an edge to another of them."""
-
-    @abstractmethod
-    def split(self, node, other, new):
-        """Put the node `new` into the edge between two nodes."""
-
-    @abstractmethod
-    def keep(self, alive):
-        """Forget nodes, shape (n_nodes,); the others move up in their order."""
-
-    @abstractmethod
-    def listed(self):
-        """Return the ends, (n_edges, 2), sorted, and the ages, (n_edges,)."""
-
-
-class DenseEdges(Edges):
+class DenseEdges:
     """A symmetric matrix of ages, infinitely negative where there is no edge."""
 
     def __init__(self, ends, ages, n_nodes, max_nodes, like):
         xp = self.xp = namespace(like)
         # Ages are small numbers of samples: single precision holds them exactly.
-        where = {"device": like.device} if is_torch(like) else {}
-        self.full = xp.full((max_nodes, max_nodes), -xp.inf, dtype=xp.float32, **where)
-        i, j = ends[:, 0], ends[:, 1]
+        self.full = xp.full(
+            (max_nodes,) * 2, -xp.inf, dtype=xp.float32, device=device(like)
+        )
+        i, j = ends.T
         self.full[i, j] = self.full[j, i] = xp.astype(ages, xp.float32)
         self.dtype = like.dtype
         self.n_nodes = n_nodes
@@ -69,9 +33,11 @@ class DenseEdges(Edges):
         return self.full[: self.n_nodes, : self.n_nodes]
 
     def around(self, totals):
+        """Return the sums of `totals` over each node's neighbours."""
         return self.xp.astype(self.ages >= 0, self.dtype) @ totals
 
     def age(self, wins, first, second, max_age):
+        """Age edges, renew those of pairs, cut old ones; tell which nodes have any."""
         ages = self.ages
         wins = self.xp.astype(wins, self.xp.float32)
         ages += wins[:, None]
@@ -79,31 +45,28 @@ class DenseEdges(Edges):
         ages[first, second] = 0.0
         ages[second, first] = 0.0
         ages[ages > max_age] = -self.xp.inf
-        return self._linked()
+        return self.xp.any(ages >= 0, axis=1)
 
     def touch(self, first, second, max_age):
+        """Do the same when `first` has won a single sample; None if none was cut."""
         row = self.ages[first]
         row += 1.0
         row[second] = 0.0
         old = row > max_age
-        cut = old.any()
-        if cut:
-            row[old] = -np.inf
+        row[old] = -np.inf
         self.ages[:, first] = row
-        return self._linked() if cut else None
-
-    def _linked(self):
-        """Return which nodes have an edge, or None if all have one."""
-        alive = self.xp.any(self.ages >= 0, axis=1)
-        return None if bool(self.xp.all(alive)) else alive
+        return (self.ages >= 0).any(axis=1) if old.any() else None
 
     def neighbors(self, node):
+        """Return a mask of the neighbours of a node, shape (n_nodes,)."""
         return self.ages[node] >= 0
 
     def linked(self, among):
+        """Return which nodes of a mask have an edge to another of them."""
         return self.xp.any((self.ages >= 0) & among, axis=1) & among
 
     def split(self, node, other, new):
+        """Put the node `new` into the edge between two nodes."""
         self.n_nodes += 1
         full = self.full
         full[node, other] = full[other, node] = -self.xp.inf
@@ -111,24 +74,24 @@ class DenseEdges(Edges):
         full[other, new] = full[new, other] = 0.0
 
     def keep(self, alive):
+        """Forget nodes, shape (n_nodes,); the others move up in their order."""
         rest = self.ages[alive][:, alive]
         self.full[:] = -self.xp.inf
         self.n_nodes = len(rest)
         self.full[: len(rest), : len(rest)] = rest
 
     def listed(self):
+        """Return the ends, (n_edges, 2), sorted, and the ages, (n_edges,)."""
         xp, ages = self.xp, self.ages
-        i, j = xp.nonzero(ages >= 0)
-        upper = i < j
-        i, j = i[upper], j[upper]
+        i, j = xp.nonzero(xp.triu(ages >= 0, k=1))
         return xp.stack([i, j], axis=1), xp.astype(ages[i, j], xp.int64)
 
 
-class ListedEdges(Edges):
-    """Sorted edges with their ages, in NumPy."""
+class ListedEdges:
+    """Sorted edges with their ages, in NumPy: the methods of :class:`DenseEdges`."""
 
     def __init__(self, ends, ages, n_nodes):
-        self.keys = _key(ends[:, 0], ends[:, 1])
+        self.keys = _key(*ends.T)
         self.ages = ages.astype(np.int64)
         self.n_nodes = n_nodes
 
@@ -159,21 +122,15 @@ class ListedEdges(Edges):
         self.ages[place[known]] = 0
         young = self.ages <= max_age
         fresh = np.unique(pairs[~known])
-        self._set(
-            np.concatenate([self.keys[young], fresh]),
-            np.concatenate([self.ages[young], np.zeros_like(fresh)]),
-        )
-        return self._linked()
+        self._add(young, fresh)
+        return self.linked(np.ones(self.n_nodes, bool))
 
-    def _set(self, keys, ages):
-        """Keep edges and their ages, sorted."""
+    def _add(self, kept, fresh):
+        """Add new edges to those of a mask, sorted."""
+        keys = np.append(self.keys[kept], fresh)
         order = np.argsort(keys, kind="stable")
+        ages = np.append(self.ages[kept], np.zeros_like(fresh))
         self.keys, self.ages = keys[order], ages[order]
-
-    def _linked(self):
-        """Return which nodes have an edge, or None if all have one."""
-        alive = self.linked(np.ones(self.n_nodes, bool))
-        return None if alive.all() else alive
 
     def linked(self, among):
         i, j = self.ends
@@ -196,7 +153,7 @@ class ListedEdges(Edges):
         if young.all():
             return None
         self.keys, self.ages = self.keys[young], self.ages[young]
-        return self._linked()
+        return self.linked(np.ones(self.n_nodes, bool))
 
     def neighbors(self, node):
         i, j = self.ends
@@ -206,11 +163,9 @@ class ListedEdges(Edges):
         return mask
 
     def split(self, node, other, new):
-        old = _key(min(node, other), max(node, other))
-        rest = self.keys != old
-        fresh = [_key(node, new), _key(other, new)]
         self.n_nodes += 1
-        self._set(np.append(self.keys[rest], fresh), np.append(self.ages[rest], [0, 0]))
+        old = _key(min(node, other), max(node, other))
+        self._add(self.keys != old, [_key(node, new), _key(other, new)])
 
     def keep(self, alive):
         number = np.cumsum(alive) - 1

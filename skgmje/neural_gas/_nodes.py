@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+from array_api_compat import device
 
 from skgmje._backend import as_float, as_floats, is_torch, namespace, to_numpy, unit_of
 from skgmje._typing import Array, NDArray
 from skgmje.em import start_mixture
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.gaussian._checks import check_type
-from skgmje.neural_gas._state import floating, gas_components
+from skgmje.neural_gas._state import GasState, floating, gas_components
 from skgmje.neural_gas._steps import (
     MAX_DISTANCES,
     like_nodes,
@@ -58,20 +59,17 @@ def nearest_nodes(nodes: Array, X: Array) -> tuple[Array, Array, Array]:
     origin = middle(nodes, unit)
     step = rows_at_once(nodes)
     places = (nodes - origin) / unit
+    found = []
     # The squares of very far samples overflow.
     with np.errstate(over="ignore", invalid="ignore"):
-        found = [
-            two_nearest((X[start : start + step] - origin) / unit, places)
-            for start in range(0, len(X), step)
-        ]
-        first, second, squares, _ = map(xp.concat, zip(*found, strict=True))
-        # A product leaves little of the distance of a sample close to a node.
-        near = []
         for start in range(0, len(X), step):
-            block = slice(start, start + step)
-            part = (X[block] - nodes[first[block]]) / unit
-            near.append(xp.sum(part * part, axis=1))
-        distances = unit * xp.sqrt(xp.concat(near))
+            block = X[start : start + step]
+            first, second, squares, _ = two_nearest((block - origin) / unit, places)
+            # A product leaves little of the distance of a sample close to a node.
+            diff = (block - nodes[first]) / unit
+            distances = unit * xp.sqrt(xp.sum(diff * diff, axis=1))
+            found.append((first, second, squares, distances))
+    first, second, squares, distances = map(xp.concat, zip(*found, strict=True))
     far = ~xp.isfinite(squares)
     if bool(xp.any(far)):
         first[far], second[far], distances[far] = _far_nearest(X[far] - origin, places)
@@ -87,7 +85,7 @@ def _far_nearest(diff, places):
 
 
 def gas_errors(
-    state: Any, X: Array, *, sample_weight: NDArray[Any] | None = None
+    state: GasState, X: Array, *, sample_weight: NDArray[Any] | None = None
 ) -> tuple[float, float]:
     """Compute how far samples are from a gas, and how badly it knows neighbours.
 
@@ -130,7 +128,7 @@ def gas_errors(
 
 
 def gas_mixture(
-    state: Any,
+    state: GasState,
     X: Array,
     covariance_type: str = "full",
     *,
@@ -195,31 +193,18 @@ def gas_mixture(
     8
     """
     X, sample_weight = as_floats(X, sample_weight)
-    labels = gas_labels(
-        state,
-        X,
-        granularity=granularity,
-        min_hits=min_hits,
-        sample_weight=sample_weight,
-    )
+    how = {"granularity": granularity, "min_hits": min_hits}
+    labels = gas_labels(state, X, sample_weight=sample_weight, **how)
     shrinkage = X.shape[1] if shrinkage is None else shrinkage
+    prior = {"shrinkage": shrinkage, "reg_covar": reg_covar}
+    given = X, labels, covariance_type
     if is_torch(X):
-        return _tensor_mixture(
-            X, labels, covariance_type, shrinkage, reg_covar, sample_weight
-        )
-    return start_mixture(
-        X,
-        labels,
-        covariance_type,
-        sample_weight=sample_weight,
-        shrinkage=shrinkage,
-        reg_covar=reg_covar,
-        rank=rank,
-    )
+        return _tensor_mixture(*given, sample_weight=sample_weight, **prior)
+    return start_mixture(*given, sample_weight=sample_weight, rank=rank, **prior)
 
 
 def gas_labels(
-    state: Any,
+    state: GasState,
     X: Array,
     *,
     granularity: Literal["node", "cluster", "one"] = "node",
@@ -269,9 +254,8 @@ def gas_labels(
         raise ValueError(
             f"granularity={granularity!r} must be one of {list(GRANULARITIES)}."
         )
-    xp = namespace(X)
-    where = {"device": X.device} if is_torch(X) else {}
-    groups = xp.asarray(GRANULARITIES[granularity](state), dtype=xp.int64, **where)
+    xp, groups = namespace(X), GRANULARITIES[granularity](state)
+    groups = xp.asarray(groups, dtype=xp.int64, device=device(X))
     labels = groups[nearest_nodes(state.nodes, X)[0]]
     weight = xp.ones_like(X[:, 0]) if sample_weight is None else sample_weight
     counts = totals(labels, len(groups), weight)[1]

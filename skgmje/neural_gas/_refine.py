@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from array_api_compat import device
 
-from skgmje._backend import as_double, as_floats, is_torch, namespace, to_numpy, unit_of
+from skgmje._backend import as_double, as_floats, namespace, to_numpy, unit_of
 from skgmje._typing import Array
-from skgmje.neural_gas._state import floating, label_components
+from skgmje.neural_gas._state import GasState, floating, label_components
 from skgmje.neural_gas._steps import (
     like_nodes,
     middle,
@@ -33,13 +34,13 @@ STEP = 0.25
 
 
 def refine_gas(
-    state: Any,
+    state: GasState,
     X: Array,
     *,
     sample_weight: Array | None = None,
     max_age: int = 50,
     n_rounds: int = 8,
-) -> Any:
+) -> GasState:
     r"""Move the nodes to the means of their samples, and link them by all samples.
 
     Lloyd's passes lower the squared error to the nearest local optimum. Then a few
@@ -96,13 +97,12 @@ def refine_gas(
     for turn in range(n_rounds):
         places, others = _elsewhere(samples, nodes, found, turn)
         others, other = _settle(samples, others)
+        failures += 1
         if float(other.error) < (1 - TOLERANCE) * float(found.error):
             nodes, found, failures = others, other, 0
             ids = xp.asarray(ids, copy=True)
             ids[places] = n_born + xp.astype(xp.argsort(places), ids.dtype)
             n_born += len(places)
-        else:
-            failures += 1
         if failures == PATIENCE:
             break
     alive = _alive(found.wins)
@@ -229,7 +229,7 @@ def _linked(state, found, weight, max_age):
     stays = (ages <= max_age) | (ages[:, None] == youngest[ends]).any(axis=1)
     ends, ages = _with_known(ends[stays], ages[stays], state)
     ages = np.minimum(ages, max_age).astype(np.int64)
-    where = {"device": state.ids.device} if is_torch(state.ids) else {}
+    where = {"device": device(state.ids)}
     return state._replace(
         errors=_like(found.errors, state.errors),
         utilities=_like(found.utilities, state.utilities),

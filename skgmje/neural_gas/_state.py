@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from array_api_compat import device
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from skgmje._backend import as_float, is_torch, namespace, to_numpy, unit_of
+from skgmje._backend import as_float, namespace, to_numpy, unit_of
 from skgmje._typing import Array, NDArray
 from skgmje.neural_gas._steps import Gas, GasRules, check_rules, like_nodes, middle
 
@@ -53,15 +54,15 @@ class GasState(NamedTuple):
     array([[0, 1]])
     """
 
-    nodes: Any
-    errors: Any
-    utilities: Any
-    hits: Any
-    ids: Any
-    edges: Any
-    ages: Any
-    n_seen: Any
-    n_born: Any
+    nodes: Array
+    errors: Array
+    utilities: Array
+    hits: Array
+    ids: Array
+    edges: Array
+    ages: Array
+    n_seen: int
+    n_born: int
 
     def to_numpy(self) -> GasState:
         """Return the gas as NumPy arrays.
@@ -109,9 +110,8 @@ def start_gas(rows: Array) -> GasState:
         raise ValueError("A gas starts with a sample, but there is none. Give some.")
     rows = as_float(rows)
     xp = namespace(rows)
-    where = {"device": rows.device} if is_torch(rows) else {}
     nodes = xp.asarray(rows[[0, min(1, len(rows) - 1)]], copy=True)
-    pair = xp.arange(2, dtype=xp.int64, **where)
+    pair = xp.arange(2, dtype=xp.int64, device=device(rows))
     return GasState(
         nodes=nodes,
         errors=xp.zeros_like(nodes[:, 0]),
@@ -177,8 +177,8 @@ def adapt_gas(
     Raises
     ------
     ValueError
-        If a rate or factor does not lie between 0 and 1, or a number of samples or
-        nodes is too small.
+        If there is no such `mode`, a rate or factor does not lie between 0 and 1, or a
+        number of samples or nodes is too small.
 
     References
     ----------
@@ -194,13 +194,15 @@ def adapt_gas(
     >>> len(adapt_gas(start_gas(X), X, max_nodes=8).nodes)
     8
     """
-    rules = GasRules(max_nodes, **rules)
+    if mode not in MODES:
+        raise ValueError(f"mode={mode!r} must be one of {list(MODES)}.")
+    rules, (learn, origin_of) = GasRules(max_nodes, **rules), MODES[mode]
     check_rules(rules)
     state = floating(state)
     X = like_nodes(X, state.nodes)
     unit = unit_of(state.nodes, X)
-    gas = Gas(state, rules, ORIGINS[mode](state.nodes, unit), unit)
-    LEARN[mode](gas, X)
+    gas = Gas(state, rules, origin_of(state.nodes, unit), unit)
+    learn(gas, X)
     return GasState(*gas.parts())
 
 
@@ -241,5 +243,5 @@ def _zero(nodes, unit):
     return namespace(nodes).zeros_like(nodes[0])
 
 
-LEARN = {"batch": Gas.learn, "sequential": Gas.learn_singly}
-ORIGINS = {"batch": middle, "sequential": _zero}
+# How a gas learns, and the origin of its coordinates.
+MODES = {"batch": (Gas.learn, middle), "sequential": (Gas.learn_singly, _zero)}

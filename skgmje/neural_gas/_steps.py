@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from array_api_compat import device
 
 from skgmje._backend import as_double, as_float, asarray_like, is_torch, namespace
 from skgmje.neural_gas._edges import make_edges
@@ -33,21 +34,16 @@ class GasRules(NamedTuple):
     utility_threshold: Any = None
 
 
-# Smallest values of the rules that count something.
-SMALLEST = {"max_nodes": 2, "max_age": 1, "insertion_interval": 1}
-SHARES = ("winner_rate", "neighbor_rate", "error_split", "error_decay")
-
-
 def check_rules(rules):
     """Raise ValueError for a rule that no gas can follow."""
-    for name in SHARES:
+    for name in ("winner_rate", "neighbor_rate", "error_split", "error_decay"):
         value = getattr(rules, name)
         if not 0 < value < 1:
             raise ValueError(
                 f"{name}={value} must lie between 0 and 1, both excluded. "
                 "Choose a smaller or larger one."
             )
-    for name, smallest in SMALLEST.items():
+    for name, smallest in ("max_nodes", 2), ("max_age", 1), ("insertion_interval", 1):
         value = getattr(rules, name)
         if value < smallest:
             raise ValueError(f"{name}={value} must be at least {smallest}.")
@@ -63,12 +59,10 @@ class Gas:
         self.origin, self.unit = origin, unit
         n_places = max(rules.max_nodes, self.n_nodes)
         self.all_nodes = self._places((state.nodes - origin) / unit, n_places)
-        self.all_errors, self.all_utilities = (
-            self._places(self._without_unit(part), n_places)
-            for part in (state.errors, state.utilities)
+        squares = map(self._without_unit, (state.errors, state.utilities))
+        self.all_errors, self.all_utilities, self.all_hits, self.all_ids = (
+            self._places(part, n_places) for part in (*squares, state.hits, state.ids)
         )
-        self.all_hits = self._places(state.hits, n_places)
-        self.all_ids = self._places(state.ids, n_places)
         self.edges = make_edges(
             state.edges, state.ages, self.n_nodes, n_places, state.nodes
         )
@@ -96,14 +90,17 @@ class Gas:
 
     def parts(self):
         """Return what a `GasState` consists of, as arrays of its own."""
-        k = slice(self.n_nodes)
-        squares = [
-            self._with_unit(part[k]) for part in (self.all_errors, self.all_utilities)
-        ]
-        places = (self.all_hits, self.all_ids)
-        copies = [self.xp.asarray(part[k], copy=True) for part in places]
-        nodes = self.all_nodes[k] * self.unit + self.origin
+        nodes, errors, utilities, *others = (part[: self.n_nodes] for part in self._all)
+        squares = map(self._with_unit, (errors, utilities))
+        copies = [self.xp.asarray(part, copy=True) for part in others]
+        nodes = nodes * self.unit + self.origin
         return nodes, *squares, *copies, *self.edges.listed(), self.n_seen, self.n_born
+
+    @property
+    def _all(self):
+        """The places of nodes, errors, utilities, hits and ids."""
+        totals = self.all_errors, self.all_utilities
+        return self.all_nodes, *totals, self.all_hits, self.all_ids
 
     def learn(self, X):
         """See the samples in their order, as many at once as the nodes allow."""
@@ -157,15 +154,11 @@ class Gas:
         self._move(nodes, wins, sums, rules.winner_rate)
         near = self.edges.around(self.xp.concat([wins[:, None], sums], axis=1))
         self._move(nodes, near[:, 0], near[:, 1:], rules.neighbor_rate)
-        for total, part in (
-            (self.all_errors[:k], errors),
-            (self.all_utilities[:k], utilities),
-        ):
-            total *= rules.error_decay ** len(X)
-            total += part
+        for total, part in (self.all_errors, errors), (self.all_utilities, utilities):
+            total[:k] *= rules.error_decay ** len(X)
+            total[:k] += part
         self.all_hits[:k] += self.xp.astype(wins, self.all_hits.dtype)
-        alive = self.edges.age(wins, first, second, rules.max_age)
-        self._keep(alive)
+        self._keep(self.edges.age(wins, first, second, rules.max_age))
         self._count(len(X))
 
     def _fade(self, n_rows):
@@ -194,10 +187,8 @@ class Gas:
 
     def _drop_useless(self):
         """Remove the node of the smallest utility, if the largest error asks for it."""
-        errors = self.all_errors[: self.n_nodes]
-        utilities = self.all_utilities[: self.n_nodes]
-        threshold = self.rules.utility_threshold
-        if bool(errors.max() > threshold * utilities.min()):
+        errors, utilities = (part[: self.n_nodes] for part in self._all[1:3])
+        if bool(errors.max() > self.rules.utility_threshold * utilities.min()):
             others = utilities > -1.0
             others[utilities.argmin()] = False
             alive = self.edges.linked(others)
@@ -207,16 +198,10 @@ class Gas:
 
     def _keep(self, alive):
         """Forget the nodes that are not alive, shape (n_nodes,); None: all are."""
-        if alive is None:
+        if alive is None or bool(alive.all()):
             return
         k, self.n_nodes = self.n_nodes, int(alive.sum())
-        for places in (
-            self.all_nodes,
-            self.all_errors,
-            self.all_utilities,
-            self.all_hits,
-            self.all_ids,
-        ):
+        for places in self._all:
             places[: self.n_nodes] = places[:k][alive]
         self.edges.keep(alive)
 
@@ -292,16 +277,14 @@ def _distances(X, nodes):
     xp = namespace(X)
     # One product gives |w|^2 - 2 x'w.
     maps = xp.concat([-2 * nodes, xp.sum(nodes * nodes, axis=1)[:, None]], axis=1)
-    where = {"device": X.device} if is_torch(X) else {}
-    rows = xp.concat([X, xp.ones((len(X), 1), dtype=X.dtype, **where)], axis=1)
+    rows = xp.concat([X, xp.ones_like(X[:, :1])], axis=1)
     return rows @ maps.T, xp.sum(X * X, axis=1)
 
 
 def _take_least(distances, norms):
     """Return the nearest node of each sample and its distance, and forget that one."""
     xp = namespace(distances)
-    where = {"device": distances.device} if is_torch(distances) else {}
-    everyone = xp.arange(len(distances), **where)
+    everyone = xp.arange(len(distances), device=device(distances))
     least = distances.argmin(axis=1)
     squares = distances[everyone, least] + norms
     distances[everyone, least] = xp.inf

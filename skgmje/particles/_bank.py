@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -46,9 +46,9 @@ class BankState(NamedTuple):
     array([0.5, 0.5])
     """
 
-    particles: Any
-    weights: Any
-    ages: Any
+    particles: Array
+    weights: Array
+    ages: Array
 
 
 class BankInfo(NamedTuple):
@@ -138,7 +138,7 @@ def step_bank(
     replacement: Literal["lowest-weight", "oldest"] | None = "lowest-weight",
     max_age: int | None = None,
     random_state: RandomState = None,
-) -> tuple[BankState, Any]:
+) -> tuple[BankState, BankInfo]:
     r"""Let a bank follow a batch.
 
     1. Reweight by responsibilities :math:`\gamma_{im}`, an EM step of the mixing
@@ -196,6 +196,11 @@ def step_bank(
         their particles, per feature, by which an EM step of the squared bandwidth
         multiplies it.
 
+    Raises
+    ------
+    ValueError
+        If there is no such `replacement`.
+
     References
     ----------
     .. [1] A. Doucet, N. de Freitas and N. Gordon (eds.), "Sequential Monte Carlo
@@ -211,6 +216,10 @@ def step_bank(
     >>> state.weights.round(2)
     array([0.17, 0.33, 0.49])
     """
+    if replacement not in REPLACEMENTS:
+        raise ValueError(
+            f"replacement={replacement!r} must be one of {list(REPLACEMENTS)}."
+        )
     random_state = as_generator(random_state)
     state, batch = _floating(state), detach(as_float(batch))
     weights, log_likelihood, stretch = _reweight(state, batch, bandwidth, rate)

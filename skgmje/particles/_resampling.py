@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from skgmje._backend import as_double, as_float, as_generator, is_torch, namespace
+from array_api_compat import device
+
+from skgmje._backend import as_double, as_float, as_generator, namespace
 from skgmje._typing import Array, RandomState
 
 
@@ -84,26 +86,19 @@ def systematic_resampling(
     >>> systematic_resampling(np.ones(4), 4, 0).tolist()
     [0, 1, 2, 3]
     """
-    weights = _check_weights(weights)
+    weights = as_double(as_float(weights))
     xp = namespace(weights)
-    device = {"device": weights.device} if is_torch(weights) else {}
-    steps = xp.arange(n_samples, dtype=weights.dtype, **device)
+    least, top = float(xp.min(weights)), float(xp.max(weights))
+    if not (top > 0 and least >= 0 and top < float("inf")):
+        raise ValueError(
+            f"weights has entries from {least:.3g} to {top:.3g}; expected finite "
+            "numbers, none negative and not all zero. Normalise them in log space "
+            "first."
+        )
+    weights = weights / top
+    steps = xp.arange(n_samples, dtype=weights.dtype, device=device(weights))
     u = (steps + float(as_generator(random_state).random())) / n_samples
     cumulated = xp.cumulative_sum(weights)
     total = cumulated[-1:]
     last = xp.searchsorted(cumulated, total, side="left")
     return xp.minimum(xp.searchsorted(cumulated, u * total, side="right"), last)
-
-
-def _check_weights(weights):
-    """Return the weights in double precision, divided by their maximum."""
-    weights = as_double(as_float(weights))
-    xp = namespace(weights)
-    top = float(xp.max(weights))
-    if not (top > 0 and float(xp.min(weights)) >= 0 and top < float("inf")):
-        raise ValueError(
-            f"weights has entries from {float(xp.min(weights)):.3g} to {top:.3g}; "
-            "expected finite numbers, none negative and not all zero. Normalise "
-            "them in log space first."
-        )
-    return weights / top

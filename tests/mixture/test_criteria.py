@@ -66,7 +66,7 @@ def test_all_models():
 @pytest.mark.slow
 def test_two_processes():
     one, two = (
-        search(BLOBS, covariance_type="auto", n_components=2, n_jobs=n_jobs)
+        search(BLOBS[::2], covariance_type="auto", n_components=2, n_jobs=n_jobs)
         for n_jobs in (None, 2)
     )
     assert_allclose(one.cv_results_["bic"], two.cv_results_["bic"])
@@ -111,7 +111,7 @@ def test_model_alone_is_chosen():
         BLOBS[:40, :1],
         pytest.param(
             np.where(
-                np.random.default_rng(0).random((40, 2)) < 0.1, np.nan, BLOBS[:40]
+                np.random.default_rng(0).random((15, 2)) < 0.1, np.nan, BLOBS[:15]
             ),
             marks=pytest.mark.slow,
         ),

@@ -226,7 +226,7 @@ def test_verbose_prints_the_likelihood(capsys):
         X * [1e-100, 1, 1e50, 1e100],
         (X * 1e20).astype(np.float32),
         X + 1e8,
-        np.random.default_rng(0).normal(size=(10, 40)),
+        np.random.default_rng(0).normal(size=(10, 16)),
         np.column_stack([X, np.where(np.arange(len(X)) < 2, X[:, 0], np.nan)]),
         np.vstack([X, np.full(X.shape, np.nan)]),
     ],

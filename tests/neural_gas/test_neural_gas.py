@@ -320,11 +320,12 @@ def test_a_single_row_is_enough_to_start():
         ("max_nodes", 1),
         ("max_age", 0),
         ("insertion_interval", 0),
+        ("mode", "both"),
     ],
 )
 def test_rules_that_none_can_follow_are_refused(name, value):
     X = np.zeros((3, 1))
-    with pytest.raises(ValueError, match=f"{name}={value}"):
+    with pytest.raises(ValueError, match=f"{name}={value!r}"):
         adapt_gas(start_gas(X), X, **{name: value})
 
 

@@ -225,3 +225,9 @@ def test_kernel_bandwidth_of_ugly_rows_is_positive(rows):
 def test_copies_of_a_row_do_not_make_points(rng):
     X = np.repeat(rng.normal(size=(100, 2)), 5, axis=0)
     assert kernel_bandwidth(X) == pytest.approx(kernel_bandwidth(X[::5]), rel=0.1)
+
+
+def test_a_replacement_that_is_none_is_named():
+    state = start_bank(np.zeros((2, 1)))
+    with pytest.raises(ValueError, match="replacement='newest' must be one of"):
+        step_bank(state, np.ones((1, 1)), 0.5, replacement="newest")

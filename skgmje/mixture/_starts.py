@@ -1,17 +1,74 @@
-"""Starts that are given: weights, means and precisions, or the last solution."""
+"""Where EM of a GaussianMixture begins: given parameters, a pool, or draws."""
+
+from functools import partial
 
 import numpy as np
 
 from skgmje._backend import from_tensor
-from skgmje._warnings import warn
-from skgmje.em._covariance_models import layout_of, model_name
+from skgmje.em._background import Background, without_noise
+from skgmje.em._covariance_models import layout_of
+from skgmje.em._missing import missing_moments
+from skgmje.em._select import START_SAMPLES, draw_start
+from skgmje.em._start_pool import StartPool
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
-from skgmje.mixture._base import check_goes_on
+from skgmje.mixture._fit_rows import first_part, regularisation
 
 
-def given_start(weights, means, precisions, covariance_type, shape):
+class Starts:
+    """The mixtures that EM begins at, and what a fit knows before it begins."""
+
+    def __init__(self, estimator, X, weight, noise, random_state, *, automatic):
+        self.estimator, self.random_state = estimator, random_state
+        size = estimator.n_components
+        size = 1 if size == "auto" else size
+        seen = X, weight, noise, random_state, START_SAMPLES * size
+        self.part, self.clean, own_noise = first_part(estimator, *seen)
+        reg_covar = regularisation(estimator.reg_covar, X, weight)
+        self.rules = {
+            "reg_covar": reg_covar,
+            "shrinkage_target": estimator.shrinkage_target,
+            "rank": estimator.rank,
+            # Of all samples: a part may lack all values of a feature.
+            "moments": missing_moments(X, weight),
+        }
+        # One sample has a covariance that a background, or noise, would keep.
+        self.wide = estimator.background or noise is not None
+        self.background = self.pool = self.rank = None
+        if estimator.background:
+            self.clean = self.part[0], without_noise(*self.part, random_state)
+            background = Background.of(X, reg_covar)
+            self.background = background.begin(*self.part, *self.clean)
+        init = estimator.init_params
+        if init == "auto" or (automatic and init == "kmeans"):
+            self.pool = StartPool(*self.clean, size, random_state, own_noise)
+            self.rank = partial(self.pool.rank, size)
+
+    def draw(self, selection):
+        """Return the next mixture that EM begins at, None if there is no other."""
+        estimator, (X, weight) = self.estimator, self.clean
+        size, kind, shrinkage = selection[:3]
+        if estimator._goes_on():
+            words = "warm_start=True", "set warm_start=False"
+            return estimator._last_solution(*words, X.shape[1], size, kind)
+        given = given_start(estimator, kind, (size, X.shape[1]))
+        if len(given) == 3:
+            return Mixture(**given, covariance_type=layout_of(kind))
+        rules = {"shrinkage": shrinkage, **self.rules}
+        if self.pool is not None:
+            draws = estimator.n_init, self.random_state
+            start = self.pool.draw(selection, *draws, **rules)
+        else:
+            how = estimator.init_params, self.random_state
+            rules |= {"covariance_type": kind, "wide": self.wide}
+            start = draw_start(X, weight, size, *how, **rules)
+        return start and override(start, given, (size, X.shape[1]))
+
+
+def given_start(estimator, covariance_type, shape):
     """Return the parts of a start that are given, checked, by their names."""
+    weights, means = estimator.weights_init, estimator.means_init
+    precisions = estimator.precisions_init
     covariance_type = layout_of(covariance_type)
     given, kind = {}, COVARIANCE_TYPES[covariance_type]
     if weights is not None:
@@ -90,56 +147,3 @@ def override(start, given, shape):
         )
     own = {name: getattr(start, name) for name in ("weights", "means", "covariances")}
     return Mixture(**{**own, **given}, covariance_type=start.covariance_type)
-
-
-def is_searched(estimator, automatic):
-    """Return whether a criterion of all samples chooses; raise if it cannot."""
-    if estimator.criterion == "held-out":
-        return False
-    if not automatic:
-        warn(
-            f"criterion={estimator.criterion!r} chooses nothing, because nothing is "
-            f"'auto': n_components={estimator.n_components!r}, covariance_type="
-            f"{estimator.covariance_type!r}. Set n_components='auto', or leave "
-            "criterion out."
-        )
-        return False
-    names = "weights_init", "means_init", "precisions_init"
-    unused = [name for name in names if getattr(estimator, name) is not None]
-    if estimator.init_params not in ("auto", "kmeans"):
-        unused.append(f"init_params={estimator.init_params!r}")
-    unused = [] if estimator._goes_on() else unused
-    unused += ["background=True"] if estimator.background else []
-    if unused:
-        raise ValueError(
-            f"{unused[0]} does not go with criterion={estimator.criterion!r}, which "
-            "has starts of its own, of components only. Set criterion='held-out', "
-            "or nothing to 'auto', or leave it out."
-        )
-    return True
-
-
-def last_solution(estimator, call, remedy, n_features, size=None, kind=None):
-    """Return the mixture to go on from, if it is of the settings asked for."""
-    mixture = estimator._gaussians
-    own = mixture.n_components, estimator._model(mixture)
-    # Components that have died count; by hand there may be no fit before.
-    n_components, covariance_type = vars(estimator).get("_asked", own)
-    rank = COVARIANCE_TYPES[mixture.covariance_type].rank(mixture.covariances)
-    kind = estimator.covariance_type if kind is None else kind
-    if model_name(kind) == model_name(covariance_type):
-        kind = covariance_type
-    known = {
-        "n_components": n_components,
-        "covariance_type": covariance_type,
-        "n_features": mixture.n_features,
-        "rank": rank,
-    }
-    asked = {
-        "n_components": estimator.n_components if size is None else size,
-        "covariance_type": kind,
-        "n_features": n_features,
-        "rank": rank and min(estimator.rank, n_features),
-    }
-    check_goes_on(call, known, asked, remedy)
-    return mixture
