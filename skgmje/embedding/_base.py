@@ -32,7 +32,7 @@ from skgmje._warnings import warn
 from skgmje.conditional._base import CHUNK_ROWS, MixturePredictionMixin
 from skgmje.conditional._models import JointConditional
 from skgmje.em._select import fit_selected
-from skgmje.embedding._collapse import describe, measure, warn_of_collapse
+from skgmje.embedding._collapse import CollapseWarning, describe, measure
 from skgmje.embedding._embedder_options import (
     ENCODERS,
     INPUT,
@@ -53,7 +53,6 @@ from skgmje.embedding._views import (
     PairMoments,
     Pairs,
     agree_on_shape,
-    check_image_shape,
     check_like_fit,
     check_target,
     find_augmentation,
@@ -61,28 +60,10 @@ from skgmje.embedding._views import (
 )
 
 _BATCH_ROWS = 256
-
 # Linear features beside the embedding, and samples that give their scale.
 _MAX_DIRECTIONS = 128
 _SCALE_ROWS = 2000
 _LARGEST_SEED = 2**31 - 1
-
-PARAMETER_CONSTRAINTS = {
-    "embedding_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-    "views": [StrOptions(set(VIEWS))],
-    "augmentation": [StrOptions(set(AUGMENTATIONS)), callable, None],
-    "encoder": [StrOptions({*ENCODERS}), *ENCODERS.values(), callable, tuple],
-    "loss": [StrOptions({*LOSSES}), GJELoss, JointLoss, SIGRegLoss, callable],
-    "output": [StrOptions({*OUTPUTS}), tuple, list],
-    "standardize": ["boolean"],
-    "max_iter": [Interval(Integral, 0, None, closed="left")],
-    "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-    "learning_rate": [Interval(Real, 0, None, closed="neither")],
-    "device": [str],
-    "trainer": [dict, None],
-    "random_state": ["random_state"],
-    "verbose": ["verbose"],
-}
 
 
 class AutoSize(NamedTuple):
@@ -141,8 +122,13 @@ class NetworkTransformer(
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _keep_training(self, training):
-        """Store how the training went."""
+    def _keep_training(self, training, dtype, **networks):
+        """Store how the training went, and networks in the precision of the data."""
+        import torch
+
+        precision = torch.float64 if dtype == np.float64 else torch.float32
+        for name, network in networks.items():
+            setattr(self, name, network.to(precision))
         self.loss_curve_ = training.loss_curve
         self.n_iter_ = max(1, len(self.loss_curve_))
 
@@ -160,7 +146,28 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
     A subclass fits a density to frozen embeddings in :meth:`_fit_density`.
     """
 
-    _parameter_constraints: dict = PARAMETER_CONSTRAINTS
+    _parameter_constraints: dict = {
+        "embedding_dim": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "views": [StrOptions(set(VIEWS))],
+        "augmentation": [StrOptions(set(AUGMENTATIONS)), callable, None],
+        "encoder": [StrOptions({*ENCODERS}), *ENCODERS.values(), callable, tuple],
+        "loss": [StrOptions({*LOSSES}), GJELoss, JointLoss, SIGRegLoss, callable],
+        "output": [StrOptions({*OUTPUTS}), tuple, list],
+        "standardize": ["boolean"],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "batch_size": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "device": [str],
+        "trainer": [dict, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
 
     def __init__(
         self,
@@ -262,13 +269,19 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
             trained = train_encoders(self, pairs, size, device, seed, task)
             more = seed, settings, random_state
             complaints, words = task.end(self._store, task, trained, X, pairs, *more)
-        self._warn(complaints, words)
+        self._warn_of_complaints(*complaints)
+        if words:
+            message = f"The embeddings of {type(self).__name__} have collapsed. {words}"
+            warn(message, CollapseWarning)
         return self
 
     def _store(self, task, trained, X, pairs, seed, settings, random_state):
         """Store encoders and the density of what they make; return what is wrong."""
         self._asked = as_asked(self)
-        self._keep(trained, X.dtype)
+        networks = {"encoder_": trained.context, "target_encoder_": trained.target}
+        self._keep_training(trained.training, X.dtype, **networks)
+        self.logdet_drop_ = trained.logdet_drop
+        self.information_ = trained.information
         self._directions = None
         if INPUT in layers_of(self.output):
             self._directions = self._find_directions(X)
@@ -276,11 +289,11 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         self._moments = PairMoments.from_pairs(*views)
         # What will be asked for is the sample as it is.
         z_context = self._encode(self.encoder_, pairs.context)
-        density, complaint = self._fit_density(
+        self._density, complaint = self._fit_density(
             settings, z_context, views[1], random_state, task
         )
-        self._density = density
-        self.occupancy_ = density.marginal.responsibilities(z_context).mean(axis=0)
+        shares = self._density.marginal.responsibilities(z_context)
+        self.occupancy_ = shares.mean(axis=0)
         return [trained.training.complaint, complaint], self._judge(z_context)
 
     def _read(self, X, y):
@@ -288,7 +301,7 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         own, target_own = encoders_of(self)
         X, found = flatten_images(X)
         X = check_rows(self, X, reset=True, min_samples=2)
-        shape = agree_on_shape(check_image_shape(own.image_shape), found)
+        shape = agree_on_shape(own.image_shape, found)
         self.image_shape_ = shape
         context = target = None
         if shape is not None:
@@ -297,9 +310,7 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         find_augmentation(self.augmentation, shape)
         if VIEWS[self.views].needs_y:
             y, found = flatten_images(y, "y")
-            shape = agree_on_shape(
-                check_image_shape(target_own.image_shape), found, "y"
-            )
+            shape = agree_on_shape(target_own.image_shape, found, "y")
             target = None
             if shape is not None and y is not None:
                 y = check_target(y, None)
@@ -322,17 +333,6 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         Z = self._encode(self._network(INPUT), X[:: -(-len(X) // _SCALE_ROWS)])
         weight = np.sqrt(Z.var(axis=0).sum() / pca.explained_variance_.sum())
         return weight * pca.components_.T.astype(np.float64)
-
-    def _keep(self, trained, dtype):
-        """Store the encoders in the precision of the data."""
-        import torch
-
-        precision = torch.float64 if dtype == np.float64 else torch.float32
-        self.encoder_ = trained.context.to(precision)
-        self.target_encoder_ = trained.target.to(precision)
-        self._keep_training(trained.training)
-        self.logdet_drop_ = trained.logdet_drop
-        self.information_ = trained.information
 
     def _rebuild(self):
         """Make networks of what a file says of them, and try them."""
@@ -357,11 +357,6 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         )
         self.embedding_dim_ = z_context.shape[1]
         return describe(figures, len(z_context), self.logdet_drop_.max())
-
-    def _warn(self, complaints, words):
-        """Warn of what is wrong."""
-        self._warn_of_complaints(*complaints)
-        warn_of_collapse(type(self).__name__, words)
 
     @property
     def _shapes(self):
@@ -421,11 +416,11 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
 
     def _network(self, *left_out):
         """Return the network of what `output` names, but for some of it."""
-        from skgmje.embedding._encoder import side_by_side
+        from skgmje.embedding._encoder import Layers
 
         names = [name for name in layers_of(self.output) if name not in left_out]
         directions = self._directions if INPUT in names else None
-        return side_by_side(self.encoder_, names, directions)
+        return Layers(self.encoder_, names, directions)
 
     @property
     def _n_features_out(self):
@@ -461,34 +456,27 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
             the features of `X`.
 
         output : {'embedding', 'hidden', 'multi'}, default='embedding'
-            Only embeddings compare with predictions; other layers may serve labels
-            better.
+            Only embeddings compare with predictions.
 
         Returns
         -------
         Z : ndarray of shape (n_samples, embedding_dim)
             Their embeddings, or the other layer.
-
-        Raises
-        ------
-        ValueError
-            If there is no such layer.
         """
         check_is_fitted(self)
-        from skgmje.embedding._encoder import side_by_side
+        from skgmje.embedding._encoder import Layers
 
         if output not in OUTPUTS:
             raise ValueError(f"output={output!r} must be one of {list(OUTPUTS)}.")
         y = self._check_target(y)
-        network = side_by_side(self.target_encoder_, [output])
-        return self._encode(network, y, view=1).astype(y.dtype, copy=False)
+        Z = self._encode(Layers(self.target_encoder_, [output]), y, view=1)
+        return Z.astype(y.dtype, copy=False)
 
     def score_samples(self, X: ArrayLike, y: ArrayLike | None = None) -> NDArray[Any]:
         """Compute the log-density of the embeddings, never comparable between encoders.
 
         One Gaussian of all classes may give samples of no class more density than real
-        ones: to find those take :class:`GMJEEmbedder` with several components, or a
-        mixture of the embeddings.
+        ones: to find those, use several components.
 
         Parameters
         ----------
@@ -496,8 +484,7 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
             Samples of the context view.
 
         y : array-like of shape (n_samples, n_targets), default=None
-            Samples of the target view. If given, the joint log-density of both
-            embeddings is computed.
+            Samples of the target view, for the joint log-density of both embeddings.
 
         Returns
         -------
@@ -511,12 +498,11 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         return self._density.log_prob(z_context, self.transform_target(y))
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None) -> float:
-        """Estimate the mutual information of the two views of samples held out.
+        """Estimate the mutual information of the two views of held-out samples.
 
-        As if the embeddings were Gaussian, with the moments of the training
-        samples, so that overfitting lowers the score. Invertible
-        linear maps of the embeddings change nothing: it compares encoders,
-        losses and widths.
+        As if the embeddings were Gaussian, with the moments of the training samples, so
+        that overfitting lowers the score. Invertible linear maps of the embeddings
+        change nothing: it compares encoders, losses and widths.
 
         Parameters
         ----------
@@ -549,8 +535,7 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
             Number of samples.
 
         random_state : int, RandomState instance, Generator or None, default=None
-            Source of randomness; None means the ``random_state`` of the
-            estimator.
+            None means the ``random_state`` of the estimator.
 
         Returns
         -------
@@ -559,11 +544,6 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
 
         component : ndarray of shape (n_samples,)
             The component that each sample comes from.
-
-        Raises
-        ------
-        ValueError
-            If `n_samples` is no positive integer.
         """
         check_is_fitted(self)
         source = self.random_state if random_state is None else random_state
@@ -592,8 +572,7 @@ def export_onnx(
 
     .. math:: Z = f((X - \mu) / \sigma)
 
-    The model takes samples in their own units: the location :math:`\mu` and the scale
-    :math:`\sigma` of the training samples are part of it.
+    The model has location :math:`\mu` and scale :math:`\sigma` of the training samples.
 
     Parameters
     ----------
@@ -615,21 +594,14 @@ def export_onnx(
     Raises
     ------
     ImportError
-        If onnx or onnxscript is missing.
+        If onnx or onnxscript is missing: it needs the extra ``onnx``, and torch 2.6.
 
     TypeError
         If `embedder` is none.
 
-    ValueError
-        If `view` is not one of these words.
-
-    sklearn.exceptions.NotFittedError
-        If the embedder has not been fitted.
-
     Notes
     -----
-    It needs the extra ``onnx``, and torch 2.6 or newer. An `encoder` of your own is
-    exported if torch can trace it.
+    An `encoder` of your own is exported if torch can trace it.
 
     References
     ----------
