@@ -142,10 +142,10 @@ class TensorBatches:
 _GRADIENT_NORM = 5.0
 # How many times its first value, or 1, a loss may reach: it only ever falls.
 _EXPLODED = 100.0
-_OURS = (
+_OURS = set(
     "batch_size callbacks criterion dataset device iterator_train iterator_valid "
-    "lr max_epochs module train_split verbose"
-).split()
+    "lr max_epochs module optimizer__lr train_split verbose".split()
+)
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -283,6 +283,7 @@ class _MixtureNet(NeuralNet):
         self.n_steps_ = 0
         self.when_ = ""
         self.is_told_to_stop_ = False
+        self.last_batch_ = None
         self.first_loss_ = self.best_loss_ = math.inf
         self.state_ = self.best_state_ = self._state()
         self.record_ = RunRecord(self.hooks.checkpoint)
@@ -424,7 +425,7 @@ class _MixtureNet(NeuralNet):
 
     def check_end(self):
         """Evaluate the last batch once more: no loss has seen the last step."""
-        if self.losses_:
+        if self.last_batch_ is not None:
             X, others = self.last_batch_
             loss = self.get_loss(self.infer(X), others, X=X)
             self._check_finite(loss.item())
@@ -437,11 +438,7 @@ class _MixtureNet(NeuralNet):
 def check_net_params(net_params):
     """Return the user's parameters of the net, if none of them is ours."""
     net_params = dict(net_params or {})
-    ours = sorted(
-        key
-        for key in net_params
-        if key.split("__")[0] in _OURS or key == "optimizer__lr"
-    )
+    ours = sorted(key for key in net_params if {key, key.split("__")[0]} & _OURS)
     if ours:
         raise ValueError(
             f"trainer sets {ours}, which the estimator sets from its own parameters. "

@@ -66,14 +66,8 @@ _SCALE_ROWS = 2000
 _LARGEST_SEED = 2**31 - 1
 
 
-class AutoSize(NamedTuple):
-    """What 'auto' chooses for samples, or for images."""
-
-    embedding_dim: int
-    rows_per_dimension: int
-
-
-_OF_ROWS, _OF_IMAGES = AutoSize(32, 8), AutoSize(64, 4)
+# Largest width of the embedding by 'auto', and samples in a batch for each dimension.
+_OF_ROWS, _OF_IMAGES = (32, 8), (64, 4)
 
 
 class Size(NamedTuple):
@@ -86,13 +80,13 @@ class Size(NamedTuple):
 def choose_size(estimator, n_pairs, auto):
     """Return the size that the samples allow."""
     batch_size, dim = estimator.batch_size, estimator.embedding_dim
+    most, rows_per_dimension = auto
     if batch_size == "auto":
-        fewest = 0 if dim == "auto" else auto.rows_per_dimension * dim
+        fewest = 0 if dim == "auto" else rows_per_dimension * dim
         batch_size = max(_BATCH_ROWS, fewest)
     batch_size = min(batch_size, n_pairs)
     if dim == "auto":
-        most = batch_size // auto.rows_per_dimension
-        dim = max(1, min(auto.embedding_dim, most))
+        dim = max(1, min(most, batch_size // rows_per_dimension))
     loss = loss_of(estimator)
     if batch_size < 2:
         raise ValueError(
