@@ -310,9 +310,7 @@ class _MixtureNet(NeuralNet):
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         if not training:
-            return super().run_single_epoch(
-                iterator, training, prefix, step_fn, **fit_params
-            )
+            return  # No samples are held out.
         parts = [self, self.module_, iterator, *self.hooks.memories]
         self.record_.resume(parts, self.module_, self.optimizer_, self.device)
         n_before = len(self.losses_)
@@ -437,7 +435,6 @@ class _MixtureNet(NeuralNet):
 
 def check_net_params(net_params):
     """Return the user's parameters of the net, if none of them is ours."""
-    net_params = dict(net_params or {})
     ours = sorted(key for key in net_params if {key, key.split("__")[0]} & _OURS)
     if ours:
         raise ValueError(
@@ -512,7 +509,7 @@ def _make_net(module, criterion, n_rows, schedule, hooks, random_state, device):
     try:
         return net.initialize()
     except (TypeError, ValueError) as error:
-        asked = (hooks.net_params or {}) | {"callbacks": hooks.callbacks}
+        asked = hooks.net_params | {"callbacks": hooks.callbacks}
         raise ValueError(
             f"trainer={asked!r} does not suit skorch.NeuralNet: {error}. An optimizer "
             "without parameter groups, such as LBFGS, needs "

@@ -58,6 +58,7 @@ from skgmje.embedding._views import (
     find_augmentation,
     flatten_images,
 )
+from skgmje.gaussian import Mixture
 
 _BATCH_ROWS = 256
 # Linear features beside the embedding, and samples that give their scale.
@@ -139,6 +140,19 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
 
     A subclass fits a density to frozen embeddings in :meth:`_fit_density`.
     """
+
+    encoder_: Any
+    target_encoder_: Any
+    occupancy_: NDArray[Any]
+    embedding_dim_: int
+    effective_rank_: float
+    std_: NDArray[Any]
+    logdet_marginals_: NDArray[Any]
+    logdet_drop_: NDArray[Any]
+    loss_curve_: NDArray[Any]
+    information_: NDArray[Any]
+    n_iter_: int
+    image_shape_: tuple[int, ...] | None
 
     _parameter_constraints: dict = {
         "embedding_dim": [
@@ -544,16 +558,10 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         return self._density.marginal.sample(n_samples, as_generator(source))
 
     @property
-    def latent_mixture_(self) -> Any:
-        """Density of the context embedding, a :class:`skgmje.gaussian.Mixture`."""
+    def latent_mixture_(self) -> Mixture:
+        """Density of the context embedding."""
         check_is_fitted(self)
         return self._density.marginal
-
-
-_VIEWS = {
-    "context": lambda embedder: (embedder._layer, embedder._units[0]),
-    "target": lambda embedder: (embedder.target_encoder_, embedder._units[1]),
-}
 
 
 def export_onnx(
@@ -616,8 +624,8 @@ def export_onnx(
         raise TypeError(
             f"{embedder!r} is no embedder. Pass a fitted GJEEmbedder or GMJEEmbedder."
         )
-    if view not in _VIEWS:
-        raise ValueError(f"view={view!r} must be one of {list(_VIEWS)}.")
+    if view not in ("context", "target"):
+        raise ValueError(f"view={view!r} must be one of ['context', 'target'].")
     check_is_fitted(embedder)
     try:
         import onnx  # noqa: F401
@@ -627,7 +635,10 @@ def export_onnx(
             'export_onnx needs onnx and onnxscript: pip install "skgmje[onnx]".'
         ) from error
     with own_settings():
-        program = _export(*_VIEWS[view](embedder))
+        if view == "context":
+            program = _export(embedder._layer, embedder._units[0])
+        else:
+            program = _export(embedder.target_encoder_, embedder._units[1])
     if path is not None:
         program.save(path)
     return program.model_proto

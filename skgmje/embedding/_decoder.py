@@ -42,10 +42,9 @@ class KernelDecoder(NetworkTransformer):
     .. math:: \frac{\big(E\, q(x|y)\big)^2}{E\, \langle q(\cdot|y), q(\cdot|y)
         \rangle} \le E\, \langle p(\cdot|y), p(\cdot|y) \rangle
 
-    bounds what can be reached, and the gap in logarithms is the cost. Its
-    denominator keeps centers apart. With one center and ``objective="sample"``
-    it is the squared error over v. A Gaussian mixture of the codes makes new
-    samples.
+    bounds what can be reached, and the gap in logarithms is the cost. Its denominator
+    keeps centers apart. With one center and ``objective="sample"`` it is the squared
+    error over v. A Gaussian mixture of the codes makes new samples.
 
     Parameters
     ----------

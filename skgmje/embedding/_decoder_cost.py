@@ -116,11 +116,10 @@ class IsotropicKernel(KernelOptions):
     Parameters
     ----------
     variance : float, sequence of floats or {'auto', 'multiscale'}, default='auto'
-        Variance v, in squared units of `X` (of standardized features with the
-        decoder's `standardize`). 'auto' is `kappa` times the running mean of the
-        squared distance of samples to their nearest centers. Of several variances
-        the kernels are added up; 'multiscale' is five, 1/4, 1, 4, 16 and 64 times
-        'auto'.
+        Variance v, in squared units of `X` (of standardized features with the decoder's
+        `standardize`). 'auto' is `kappa` times the running mean of the squared distance
+        of samples to their nearest centers. Of several variances the kernels are added
+        up; 'multiscale' is five, 1/4, 1, 4, 16 and 64 times 'auto'.
 
     kappa : float, default=0.5
         See `variance`; smaller values keep centers apart.

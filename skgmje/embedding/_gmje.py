@@ -197,20 +197,6 @@ class GMJEEmbedder(Embedder):
     (5, 8)
     """
 
-    encoder_: Any
-    target_encoder_: Any
-    latent_mixture_: Any
-    occupancy_: NDArray[Any]
-    embedding_dim_: int
-    effective_rank_: float
-    std_: NDArray[Any]
-    logdet_marginals_: NDArray[Any]
-    logdet_drop_: NDArray[Any]
-    loss_curve_: NDArray[Any]
-    information_: NDArray[Any]
-    n_iter_: int
-    image_shape_: tuple[int, ...] | None
-
     _parameter_constraints: dict = {
         **Embedder._parameter_constraints,
         "mixture": [StrOptions(set(SOURCES) - {"auto"}), GaussianMixture, *KINDS],
@@ -259,19 +245,19 @@ class GMJEEmbedder(Embedder):
         return _N_PROTOTYPES if n_components == "auto" else n_components
 
     def _density_settings(self, device):
-        mixture, joint = self.mixture, self.mixture
+        mixture = self.mixture
         if isinstance(mixture, str):
             mixture = SOURCES[mixture]()
             if hasattr(mixture, "reg_covar"):
                 mixture.set_params(reg_covar=_REG_COVAR)
-            joint = mixture
         source = source_of(clone(mixture))
         if any(trainer.checkpoint_dir is not None for trainer in source._trainers()):
             raise ValueError(
                 f"mixture={mixture!r} has a checkpoint_dir, but a fit has one folder: "
                 "that of the embedder's trainer."
             )
-        if not isinstance(joint, GaussianMixture):
+        joint = mixture
+        if not isinstance(mixture, GaussianMixture):
             # Of the contexts alone, and what is left of an interrupted fit.
             size = getattr(mixture, "n_components", "auto")
             joint = GaussianMixture(size, shrinkage="auto", reg_covar=_REG_COVAR)

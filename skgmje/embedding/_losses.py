@@ -366,11 +366,10 @@ def gje_loss(
         - \tfrac{\lambda}{2} \big(\log |C_{cc}| + \log |C_{tt}|\big), \qquad
         S_\rho = \begin{pmatrix} I & \rho I \\ \rho I & I \end{pmatrix}
 
-    of centered pairs :math:`z = [z_c, z_t]`. The first term is
-    :math:`\|z_c - z_t\|^2 / 4(1 - \rho) + \|z_c + z_t\|^2 / 4(1 + \rho)`: it
-    pulls the views together and to the mean. The marginal log-determinants
-    keep all directions apart: without them everything collapses. The ridges, 1e-3
-    and 1e-4, are for single precision.
+    of centered pairs :math:`z = [z_c, z_t]`. The first term is :math:`\|z_c - z_t\|^2 /
+    4(1 - \rho) + \|z_c + z_t\|^2 / 4(1 + \rho)`: it pulls the views together and to the
+    mean. The marginal log-determinants keep all directions apart: without them
+    everything collapses. The ridges, 1e-3 and 1e-4, are for single precision.
 
     Parameters
     ----------

@@ -177,7 +177,6 @@ VIEWS: dict[str, Any] = {
 
 # Numbers of channels by which an image with channels first is recognised.
 _USUAL_CHANNELS = (1, 2, 3, 4)
-
 # Fractions above this are no pixels from 0 to 1 that have been standardized.
 _BRIGHT = 64.0
 _LARGEST = 1e15
@@ -245,7 +244,7 @@ def flatten_images(X, name="X"):
             f"{name}.transpose(0, 2, 3, 1)."
         )
     shape = (*images.shape[1:], 1)[:3]
-    rows = images.reshape(len(images), int(np.prod(shape)))
+    rows = images.reshape(len(images), math.prod(shape))
     return rows if rows.dtype.kind == "f" else rows.astype(np.float32), shape
 
 
@@ -551,7 +550,9 @@ class OwnAugmentation:
     def __init__(self, function, units, image_shape=None):
         self.function = function
         self.units = units
-        self.image_shape = image_shape
+        self.on_rows = self._checked
+        if image_shape is not None:
+            self.on_rows = OnImages(self._checked, image_shape)
 
     def __call__(self, batch, random_state):
         import torch
@@ -559,11 +560,8 @@ class OwnAugmentation:
         loc, scale = (torch.as_tensor(u).to(batch) for u in self.units[:2])
         # What training gives it; its own tensors may mix with no other.
         rows = (batch * scale + loc).float()
-        on_rows = self._checked
-        if self.image_shape is not None:
-            on_rows = OnImages(self._checked, self.image_shape)
         # Nothing that it has learned is learned here.
-        view = on_rows(rows, random_state).detach()
+        view = self.on_rows(rows, random_state).detach()
         return (view.to(batch) - loc) / scale
 
     def _checked(self, batch, random_state):
@@ -593,10 +591,8 @@ def augmentations_of(estimator, pairs):
 
 # Relative to the variances, so that collapsed embeddings too have a density.
 _VARIANCE_FLOOR = 1e-6
-
 # Variance of a direction that the other view never explains, as a share.
 _LEAST_UNEXPLAINED = 1e-3
-
 # Samples that stand side by side at a time.
 _CHUNK_ROWS = 2**16
 

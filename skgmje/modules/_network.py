@@ -110,9 +110,7 @@ class MixtureDensityNetwork(MixtureModule):
     @torch.no_grad()
     def _start_at(self, slope, intercept, scale):
         """Set all means to a linear function of the context, apart by `scale`."""
-        end = self.n_components * (1 + self.n_targets)
-        means = slice(self.n_components, end)
-        scales = slice(end, end + self.n_components * self.n_targets)
+        means, scales = _places(self.n_components, self.n_targets)
         bias, times = self.biases[-1], self.n_components
         self.skip[..., means] = slope.repeat(1, times)
         bias[..., means] *= scale.clamp(max=1.0).repeat(times)
@@ -168,12 +166,17 @@ class MixtureDensityNetwork(MixtureModule):
 
 def _spread_components(bias, n_components, n_targets, random_state):
     """Set the outputs' bias: means apart, standard deviations of 0.7."""
-    end = n_components * (1 + n_targets)
-    means = bias[..., n_components:end]
+    places, scales = _places(n_components, n_targets)
+    means = bias[..., places]
     if n_targets > 1:
-        means += 0.7 * torch.randn(
-            means.shape, generator=random_state, dtype=bias.dtype
-        )
+        draws = torch.randn(means.shape, generator=random_state, dtype=bias.dtype)
+        means += 0.7 * draws
     elif n_components > 1:
         means += torch.linspace(-1, 1, n_components, dtype=bias.dtype)
-    bias[..., end : end + n_components * n_targets] = math.log(0.7)
+    bias[..., scales] = math.log(0.7)
+
+
+def _places(n_components, n_targets):
+    """Return where the means and the logarithms of the scales stand in the outputs."""
+    end = n_components * (1 + n_targets)
+    return slice(n_components, end), slice(end, end + n_components * n_targets)
