@@ -65,8 +65,6 @@ _BATCH_ROWS = 256
 _MAX_DIRECTIONS = 128
 _SCALE_ROWS = 2000
 _LARGEST_SEED = 2**31 - 1
-
-
 # Largest width of the embedding by 'auto', and samples in a batch for each dimension.
 _OF_ROWS, _OF_IMAGES = (32, 8), (64, 4)
 
@@ -570,7 +568,7 @@ def export_onnx(
     *,
     view: Literal["context", "target"] = "context",
 ) -> Any:
-    r"""Return a trained encoder as an ONNX model.
+    r"""Return a trained encoder as a model of ONNX, the Open Neural Network Exchange.
 
     .. math:: Z = f((X - \mu) / \sigma)
 
@@ -579,7 +577,7 @@ def export_onnx(
     Parameters
     ----------
     embedder : GJEEmbedder or GMJEEmbedder
-        A fitted embedder.
+        Fitted; an `encoder` of your own is exported if torch can trace it.
 
     path : str or path-like, default=None
         File to write; None writes none.
@@ -600,14 +598,6 @@ def export_onnx(
 
     TypeError
         If `embedder` is none.
-
-    Notes
-    -----
-    An `encoder` of your own is exported if torch can trace it.
-
-    References
-    ----------
-    .. [1] ONNX: Open Neural Network Exchange, https://onnx.ai
 
     Examples
     --------

@@ -24,6 +24,7 @@ _LARGEST_DROP_PER_DIMENSION = 3.0
 
 class CollapseWarning(UserWarning):
     """The embeddings use few directions or hardly vary, or few samples are learned.
+
     :func:`diagnose` returns the figures, for any samples.
 
     Examples

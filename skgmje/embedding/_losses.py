@@ -565,12 +565,14 @@ def sigreg_loss(
     weight : float, default=0.05
         :math:`\lambda`, between 0 and 1.
 
-    n_slices, n_knots, generator : default=256, 17 and None
-        As those of :func:`sigreg_term`. Both views have the same directions; an
-        embedder passes its own generator.
+    n_slices, n_knots : int, default=256 and 17
+        As those of :func:`sigreg_term`. Both views have the same directions.
 
     pooled : bool, default=False
         Whether T is that of both views' samples together, not a mean of two.
+
+    generator : torch.Generator, numpy.random.Generator, int or None, default=None
+        As that of :func:`sigreg_term`; an embedder passes its own.
 
     Returns
     -------

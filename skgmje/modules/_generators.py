@@ -135,8 +135,7 @@ def normalized_relu(width, dtype=torch.float32):
 
 def hidden_layers(sizes, random_state, dtype=torch.float32, **params):
     """Return hidden layers: linear maps, batch normalisations and ReLU units."""
-    layers = mlp(sizes, random_state, dtype=dtype, **params)
-    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    linear = mlp(sizes, random_state, dtype=dtype, **params)[::2]
     return [p for m in linear for p in (m, *normalized_relu(m.out_features, dtype))]
 
 
