@@ -315,7 +315,7 @@ class _MixtureNet(NeuralNet):
         self.record_.resume(parts, self.module_, self.optimizer_, self.device)
         n_before = len(self.losses_)
         if self.lean_:
-            self._lean_epoch(iterator, prefix, **fit_params)
+            self._lean_epoch(iterator, prefix)
         else:
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             self.losses_ += self.history[-1, "batches", :, prefix + "_loss"]
@@ -339,14 +339,14 @@ class _MixtureNet(NeuralNet):
         self._clip(list(self.module_.parameters()))
         return step
 
-    def _lean_epoch(self, iterator, prefix, **fit_params):
+    def _lean_epoch(self, iterator, prefix):
         """Train without a word per batch; the losses leave the device once."""
         self._set_training(True)  # noqa: FBT003
         parameters = list(self.module_.parameters())
         losses = []
         try:
             for batch in iterator:
-                losses.append(self._lean_step(batch, parameters, **fit_params))
+                losses.append(self._lean_step(batch, parameters))
         finally:
             self.losses_ += torch.stack(losses).tolist() if losses else []
         mean = float(np.mean(self.losses_[-len(losses) :]))
@@ -354,14 +354,14 @@ class _MixtureNet(NeuralNet):
         self.history.record(prefix + "_loss_best", bool(mean <= self.best_loss_))
         self.history.record(prefix + "_batch_count", len(losses))
 
-    def _lean_step(self, batch, parameters, **fit_params):
+    def _lean_step(self, batch, parameters):
         """Return the loss of one gradient step."""
         self._begin_step()
         X, others = batch
 
         def closure():
             self.optimizer_.zero_grad()
-            loss = self.get_loss(self.module_(X, **fit_params), others, X=X)
+            loss = self.get_loss(self.module_(X), others, X=X)
             loss.backward()
             self._clip(parameters)
             return loss
@@ -385,9 +385,8 @@ class _MixtureNet(NeuralNet):
             self.hooks.on_step(fraction)
         if self.cosine_:
             factor = max(1e-3, (1 + math.cos(math.pi * fraction)) / 2)
-            for group, rate in zip(
-                self.optimizer_.param_groups, self.rates_, strict=True
-            ):
+            groups = self.optimizer_.param_groups
+            for group, rate in zip(groups, self.rates_, strict=True):
                 group["lr"] = factor * rate
 
     def _end_step(self, batch):

@@ -54,8 +54,8 @@ from skgmje.modules._generators import (
     hidden_layers,
     mlp,
     normalized_relu,
+    output_width,
     own_network,
-    try_out,
 )
 from skgmje.modules._prototypes import Prototypes
 
@@ -314,29 +314,18 @@ def _own(view, own, embedding_dim, random_state, *, on_top):
     given = f"encoder={own!r} for {view.name}"
     sizes = {"n_features": view.n_features, "embedding_dim": embedding_dim}
     body = own_network(own, given, torch.float32, **sizes)
-    output = try_out(body, view.zeros())
-    _check_output(output, given, view, None if on_top else embedding_dim)
-    width = output.shape[1]
+    what = "samples" if view.image_shape is None else "images", "embeddings"
+    wanted = None if on_top else embedding_dim
+    remedy = (
+        "Change its layers, set embedding_dim, use output='hidden', which takes any "
+        "width, or give X and y an encoder each."
+    )
+    width = output_width(body, given, view.zeros(), what, wanted, remedy)
     if view.image_shape is not None:
         body = AsImages(body, view.image_shape)
     if not on_top:
         return body, []
     return body, [*normalized_relu(width), *mlp([width, embedding_dim], random_state)]
-
-
-def _check_output(output, given, view, embedding_dim):
-    """Raise if a user's module does not put out embeddings."""
-    width = "any width" if embedding_dim is None else embedding_dim
-    shape = tuple(getattr(output, "shape", ()))
-    if len(shape) == 2 and shape[0] == 2 and embedding_dim in (None, shape[1]):
-        return
-    found = f"shape {shape}" if torch.is_tensor(output) else repr(output)
-    kind = "samples" if view.image_shape is None else "images"
-    raise ValueError(
-        f"{given} maps {kind} of shape {tuple(view.zeros().shape)} to {found}, but "
-        f"embeddings have shape (2, {width}). Change its layers, set embedding_dim, "
-        "use output='hidden', which takes any width, or give X and y an encoder each."
-    )
 
 
 def embed(network, rows, device, units=None, *, max_rows=_CHUNK_ROWS):

@@ -195,16 +195,26 @@ def own_network(network, given, dtype, **sizes):
     return network.to("cpu", dtype)
 
 
-def try_out(network, X):
-    """Return what a network of the user's makes of samples, or its error."""
+def output_width(network, given, X, what, width, remedy):
+    """Return the width of what a network of the user's makes; raise if not `width`."""
     training = network.training
     try:
         with torch.no_grad():
-            return network.eval()(X)
+            output = network.eval()(X)
     except (RuntimeError, ValueError, TypeError) as error:
-        return error
+        output = error
     finally:
         network.train(training)
+    shape = tuple(getattr(output, "shape", ()))
+    if len(shape) == 2 and shape[0] == len(X) and width in (None, shape[1]):
+        return shape[1]
+    found = f"shape {shape}" if torch.is_tensor(output) else f"an error ({output})"
+    given_kind, wanted_kind = what
+    wanted = f"(2, {'any width' if width is None else width})"
+    raise ValueError(
+        f"{given} maps {given_kind} of shape {tuple(X.shape)} to {found}, but "
+        f"{wanted_kind} have shape {wanted}. {remedy}"
+    )
 
 
 def own_generator(network, code_dim, n_features, dtype):
@@ -217,15 +227,12 @@ def own_generator(network, code_dim, n_features, dtype):
             f"{given} has no parameters to learn. Give it layers, or use "
             "generator='codes'."
         )
-    answer = try_out(network, torch.zeros(2, code_dim, dtype=dtype))
-    if getattr(answer, "shape", None) != (2, n_features):
-        is_tensor = torch.is_tensor(answer)
-        found = f"shape {tuple(answer.shape)}" if is_tensor else f"an error ({answer})"
-        raise ValueError(
-            f"{given} maps noise of shape (2, {code_dim}) to {found}, but centers "
-            f"have shape (2, {n_features}). Its input width is code_dim={code_dim}, "
-            "its output width the number of features."
-        )
+    noise, what = torch.zeros(2, code_dim, dtype=dtype), ("noise", "centers")
+    remedy = (
+        f"Its input width is code_dim={code_dim}, its output width the number of "
+        "features."
+    )
+    output_width(network, given, noise, what, n_features, remedy)
     return network
 
 
