@@ -231,7 +231,8 @@ class Layers(nn.Module):
                 "those of an encoder of your own are unknown. Use output='hidden'."
             )
         if directions is not None:
-            directions = torch.as_tensor(directions, dtype=precision(encoder))
+            options = {"dtype": precision(encoder), "device": "cpu"}
+            directions = torch.as_tensor(directions, **options)
         self.register_buffer("directions", directions)
 
     def forward(self, X):
