@@ -54,11 +54,6 @@ class EstimatorMixin(CallbackSupportMixin):
         -------
         self : object
             This estimator.
-
-        Raises
-        ------
-        ValueError
-            If there is no such parameter, or if `name` is a word instead of an object.
         """
         check_nested(self, params)
         return super().set_params(**params)
@@ -82,9 +77,6 @@ class EstimatorMixin(CallbackSupportMixin):
         ------
         TypeError
             If a fitted part is of a class of others that files do not know.
-
-        sklearn.exceptions.NotFittedError
-            If the estimator has not been fitted.
         """
         from skgmje._persistence._model import save
 
@@ -113,8 +105,7 @@ class EstimatorMixin(CallbackSupportMixin):
         for item in data:
             arrays += item._digest() if isinstance(item, RowBlocks) else [item]
         known = fingerprint(self, arrays)
-        name = type(self).__name__
-        return Checkpoint(folder, name, known, writes=_is_first())
+        return Checkpoint(folder, type(self).__name__, known, writes=_is_first())
 
 
 class DensityEstimatorMixin(EstimatorMixin, DensityMixin):
@@ -162,10 +153,8 @@ class DensityEstimatorMixin(EstimatorMixin, DensityMixin):
 def _is_first():
     """Return whether this process writes files: of a group only the first one does."""
     distributed = sys.modules.get("torch.distributed")
-    together = distributed is not None and distributed.is_available()
-    if not (together and distributed.is_initialized()):
-        return True
-    return distributed.get_rank() == 0
+    is_there = distributed is not None and distributed.is_available()
+    return not (is_there and distributed.is_initialized()) or not distributed.get_rank()
 
 
 class Change(Work):

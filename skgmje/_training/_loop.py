@@ -2,6 +2,7 @@
 
 import dis
 import math
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -20,7 +21,6 @@ from skgmje._training._schedule import Training, read_trainer
 
 # Permutations of more samples than these would be as large as the samples.
 _MAX_PERMUTED = 2**22
-
 # Entries that are converted at a time.
 _CHUNK_ENTRIES = 2**20
 
@@ -140,14 +140,12 @@ class TensorBatches:
 
 
 _GRADIENT_NORM = 5.0
-
 # How many times its first value, or 1, a loss may reach: it only ever falls.
 _EXPLODED = 100.0
-
-_OURS = (
+_OURS = set(
     "batch_size callbacks criterion dataset device iterator_train iterator_valid "
-    "lr max_epochs module train_split verbose"
-).split()
+    "lr max_epochs module optimizer__lr train_split verbose".split()
+)
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -166,32 +164,23 @@ class DefaultGenerator:
     generator = torch.default_generator
 
 
-def recall(parts):
-    """Return what the parts know: a list of dicts."""
-    return [
-        {name: _state(getattr(part, name)) for name in _names(part)} for part in parts
-    ]
+def recall(part):
+    """Return what a part remembers, by name."""
+    found = {name: getattr(part, name) for name in getattr(part, "remembered", ())}
+    return {
+        name: value.get_state() if isinstance(value, torch.Generator) else value
+        for name, value in found.items()
+    }
 
 
-def _names(part):
-    """Return the names of the attributes that a part remembers."""
-    return getattr(part, "remembered", ())
-
-
-def _state(value):
-    """Return what is written of a value."""
-    return value.get_state() if isinstance(value, torch.Generator) else value
-
-
-def restore(parts, known, device):
-    """Let the parts know what :func:`recall` returned; tensors go to `device`."""
-    for part, values in zip(parts, known, strict=True):
-        for name in _names(part):
-            own = getattr(part, name)
-            if isinstance(own, torch.Generator):
-                own.set_state(values[name])
-            else:
-                setattr(part, name, _moved(values[name], device))
+def restore(part, known, device):
+    """Let a part know what :func:`recall` returned; tensors go to `device`."""
+    for name, value in known.items():
+        own = getattr(part, name)
+        if isinstance(own, torch.Generator):
+            own.set_state(value)
+        else:
+            setattr(part, name, _moved(value, device))
 
 
 def _moved(value, device):
@@ -229,7 +218,8 @@ class RunRecord:
             module.load_state_dict(known["module"])
             optimizer.load_state_dict(known["optimizer"])
             _lay_out(optimizer)
-            restore(parts, known["parts"], device)
+            for part, values in zip(parts, known["parts"], strict=True):
+                restore(part, values, device)
 
     def write(self, parts, module, optimizer):
         """Write down the end of an epoch."""
@@ -240,20 +230,9 @@ class RunRecord:
                     "n_epochs": self.n_epochs,
                     "module": dict(module.state_dict()),
                     "optimizer": optimizer.state_dict(),
-                    "parts": recall(parts),
+                    "parts": [recall(part) for part in parts],
                 }
             )
-
-
-class _Criterion(nn.Module):
-    """A function of the mixture and the batch, as skorch wants it."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, mixture, X, *others):
-        return self.function(mixture, X, *others)
 
 
 def _reads_batches(callback):
@@ -304,6 +283,7 @@ class _MixtureNet(NeuralNet):
         self.n_steps_ = 0
         self.when_ = ""
         self.is_told_to_stop_ = False
+        self.last_batch_ = None
         self.first_loss_ = self.best_loss_ = math.inf
         self.state_ = self.best_state_ = self._state()
         self.record_ = RunRecord(self.hooks.checkpoint)
@@ -330,14 +310,15 @@ class _MixtureNet(NeuralNet):
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         if not training:
-            return super().run_single_epoch(
-                iterator, training, prefix, step_fn, **fit_params
-            )
+            return  # No samples are held out.
         parts = [self, self.module_, iterator, *self.hooks.memories]
         self.record_.resume(parts, self.module_, self.optimizer_, self.device)
         n_before = len(self.losses_)
-        run = self._lean_epoch if self.lean_ else self._full_epoch
-        run(iterator, prefix, step_fn, **fit_params)
+        if self.lean_:
+            self._lean_epoch(iterator, prefix)
+        else:
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            self.losses_ += self.history[-1, "batches", :, prefix + "_loss"]
         losses = self.losses_[n_before:] = agree(self.losses_[n_before:], self.device)
         self._check_losses(losses)
         if self.hooks.on_epoch is not None and self.hooks.on_epoch(losses):
@@ -358,19 +339,14 @@ class _MixtureNet(NeuralNet):
         self._clip(list(self.module_.parameters()))
         return step
 
-    def _full_epoch(self, iterator, prefix, step_fn, **fit_params):
-        """Train as skorch does, with a word per batch."""
-        super().run_single_epoch(iterator, True, prefix, step_fn, **fit_params)  # noqa: FBT003
-        self.losses_ += self.history[-1, "batches", :, prefix + "_loss"]
-
-    def _lean_epoch(self, iterator, prefix, step_fn, **fit_params):
+    def _lean_epoch(self, iterator, prefix):
         """Train without a word per batch; the losses leave the device once."""
         self._set_training(True)  # noqa: FBT003
         parameters = list(self.module_.parameters())
         losses = []
         try:
             for batch in iterator:
-                losses.append(self._lean_step(batch, parameters, **fit_params))
+                losses.append(self._lean_step(batch, parameters))
         finally:
             self.losses_ += torch.stack(losses).tolist() if losses else []
         mean = float(np.mean(self.losses_[-len(losses) :]))
@@ -378,14 +354,14 @@ class _MixtureNet(NeuralNet):
         self.history.record(prefix + "_loss_best", bool(mean <= self.best_loss_))
         self.history.record(prefix + "_batch_count", len(losses))
 
-    def _lean_step(self, batch, parameters, **fit_params):
+    def _lean_step(self, batch, parameters):
         """Return the loss of one gradient step."""
         self._begin_step()
         X, others = batch
 
         def closure():
             self.optimizer_.zero_grad()
-            loss = self.get_loss(self.module_(X, **fit_params), others, X=X)
+            loss = self.get_loss(self.module_(X), others, X=X)
             loss.backward()
             self._clip(parameters)
             return loss
@@ -409,9 +385,8 @@ class _MixtureNet(NeuralNet):
             self.hooks.on_step(fraction)
         if self.cosine_:
             factor = max(1e-3, (1 + math.cos(math.pi * fraction)) / 2)
-            for group, rate in zip(
-                self.optimizer_.param_groups, self.rates_, strict=True
-            ):
+            groups = self.optimizer_.param_groups
+            for group, rate in zip(groups, self.rates_, strict=True):
                 group["lr"] = factor * rate
 
     def _end_step(self, batch):
@@ -447,31 +422,19 @@ class _MixtureNet(NeuralNet):
 
     def check_end(self):
         """Evaluate the last batch once more: no loss has seen the last step."""
-        if self.losses_:
+        if self.last_batch_ is not None:
             X, others = self.last_batch_
             loss = self.get_loss(self.infer(X), others, X=X)
             self._check_finite(loss.item())
 
-    def restore_best(self):
-        """Go back to the best parameters."""
-        self.module_.load_state_dict(self.best_state_)
-
-    def is_numerical(self, error):
-        """Return whether bad parameters caused an error; all others are the user's."""
-        finite = all(torch.isfinite(p).all() for p in self.module_.parameters())
-        return not finite or isinstance(error.__cause__ or error, _NUMERICAL)
-
     def good_losses(self):
         """Return the losses up to the first bad one, an ndarray."""
-        bad = [i for i, loss in enumerate(self.losses_) if self.is_bad(loss)]
-        return np.array(self.losses_[: bad[0] if bad else None])
+        return np.array([*takewhile(lambda loss: not self.is_bad(loss), self.losses_)])
 
 
 def check_net_params(net_params):
     """Return the user's parameters of the net, if none of them is ours."""
-    net_params = dict(net_params or {})
-    ours = [key for key in net_params if key.split("__")[0] in _OURS]
-    ours = sorted({*ours, *({"optimizer__lr"} & {*net_params})})
+    ours = sorted(key for key in net_params if {key, key.split("__")[0]} & _OURS)
     if ours:
         raise ValueError(
             f"trainer sets {ours}, which the estimator sets from its own parameters. "
@@ -520,14 +483,13 @@ def _make_net(module, criterion, n_rows, schedule, hooks, random_state, device):
         "callbacks__print_log": None,
     } | check_net_params(hooks.net_params)
     if _may_be_fused(settings, device):
-        settings = {"optimizer__fused": True} | settings
+        settings.setdefault("optimizer__fused", True)
     fast = {"lr": 5 * settings["lr"]}
     groups = [(pattern, fast) for pattern in schedule.fast_parameters]
     settings.setdefault("optimizer__param_groups", groups)
     net = _MixtureNet(
         module,
-        criterion=_Criterion,
-        criterion__function=criterion,
+        criterion=lambda: criterion,
         schedule=schedule,
         hooks=hooks,
         random_state=random_state,
@@ -546,7 +508,7 @@ def _make_net(module, criterion, n_rows, schedule, hooks, random_state, device):
     try:
         return net.initialize()
     except (TypeError, ValueError) as error:
-        asked = (hooks.net_params or {}) | {"callbacks": hooks.callbacks}
+        asked = hooks.net_params | {"callbacks": hooks.callbacks}
         raise ValueError(
             f"trainer={asked!r} does not suit skorch.NeuralNet: {error}. An optimizer "
             "without parameter groups, such as LBFGS, needs "
@@ -586,7 +548,7 @@ def _describe_end(net):
     # The least of several losses: one alone may be high by chance.
     last = min(net.losses_[-math.ceil(net.schedule.max_iter / 10) :])
     if last > net.best_loss_:
-        net.restore_best()
+        net.module_.load_state_dict(net.best_state_)
         if last > net.first_loss_ + net.schedule.tol:
             return (
                 f"The loss rose from {net.first_loss_:.4g} to {last:.4g}, so the best "
@@ -597,14 +559,17 @@ def _describe_end(net):
 
 def _describe_failure(net, error):
     """Go back to the best parameters, or raise if there are none."""
-    if not (net.losses_ and net.is_numerical(error)):
+    # Others than bad parameters cause are errors of the user's.
+    finite = all(torch.isfinite(p).all() for p in net.module_.parameters())
+    is_numerical = not finite or isinstance(error.__cause__ or error, _NUMERICAL)
+    if not (net.losses_ and is_numerical):
         raise error
     if not math.isfinite(net.losses_[0]):
         raise NonFiniteLossError(
             f"The loss was {net.losses_[0]:.3g} before the first step, so that there "
             f"are no good parameters to go back to. {net.hooks.remedy}"
         ) from error
-    net.restore_best()
+    net.module_.load_state_dict(net.best_state_)
     return (
         f"Training failed at step {net.n_steps_} of {net.schedule.max_iter} with "
         f"learning_rate={net.schedule.learning_rate:.3g} ({error}), so the best "

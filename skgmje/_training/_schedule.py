@@ -74,7 +74,7 @@ class Hooks:
     on_step: Callable | None = None
     on_epoch: Callable | None = None
     callbacks: list | None = None
-    net_params: dict | None = None
+    net_params: dict = field(default_factory=dict)
     remedy: str = "Check what the cost returns."
     clip_gradients: Callable | None = None
     checkpoint: Any = None

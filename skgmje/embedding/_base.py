@@ -32,7 +32,7 @@ from skgmje._warnings import warn
 from skgmje.conditional._base import CHUNK_ROWS, MixturePredictionMixin
 from skgmje.conditional._models import JointConditional
 from skgmje.em._select import fit_selected
-from skgmje.embedding._collapse import describe, measure, warn_of_collapse
+from skgmje.embedding._collapse import CollapseWarning, describe, measure
 from skgmje.embedding._embedder_options import (
     ENCODERS,
     INPUT,
@@ -53,46 +53,20 @@ from skgmje.embedding._views import (
     PairMoments,
     Pairs,
     agree_on_shape,
-    check_image_shape,
     check_like_fit,
     check_target,
     find_augmentation,
     flatten_images,
 )
+from skgmje.gaussian import Mixture
 
 _BATCH_ROWS = 256
-
 # Linear features beside the embedding, and samples that give their scale.
 _MAX_DIRECTIONS = 128
 _SCALE_ROWS = 2000
 _LARGEST_SEED = 2**31 - 1
-
-PARAMETER_CONSTRAINTS = {
-    "embedding_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-    "views": [StrOptions(set(VIEWS))],
-    "augmentation": [StrOptions(set(AUGMENTATIONS)), callable, None],
-    "encoder": [StrOptions({*ENCODERS}), *ENCODERS.values(), callable, tuple],
-    "loss": [StrOptions({*LOSSES}), GJELoss, JointLoss, SIGRegLoss, callable],
-    "output": [StrOptions({*OUTPUTS}), tuple, list],
-    "standardize": ["boolean"],
-    "max_iter": [Interval(Integral, 0, None, closed="left")],
-    "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-    "learning_rate": [Interval(Real, 0, None, closed="neither")],
-    "device": [str],
-    "trainer": [dict, None],
-    "random_state": ["random_state"],
-    "verbose": ["verbose"],
-}
-
-
-class AutoSize(NamedTuple):
-    """What 'auto' chooses for samples, or for images."""
-
-    embedding_dim: int
-    rows_per_dimension: int
-
-
-_OF_ROWS, _OF_IMAGES = AutoSize(32, 8), AutoSize(64, 4)
+# Largest width of the embedding by 'auto', and samples in a batch for each dimension.
+_OF_ROWS, _OF_IMAGES = (32, 8), (64, 4)
 
 
 class Size(NamedTuple):
@@ -105,13 +79,13 @@ class Size(NamedTuple):
 def choose_size(estimator, n_pairs, auto):
     """Return the size that the samples allow."""
     batch_size, dim = estimator.batch_size, estimator.embedding_dim
+    most, rows_per_dimension = auto
     if batch_size == "auto":
-        fewest = 0 if dim == "auto" else auto.rows_per_dimension * dim
+        fewest = 0 if dim == "auto" else rows_per_dimension * dim
         batch_size = max(_BATCH_ROWS, fewest)
     batch_size = min(batch_size, n_pairs)
     if dim == "auto":
-        most = batch_size // auto.rows_per_dimension
-        dim = max(1, min(auto.embedding_dim, most))
+        dim = max(1, min(most, batch_size // rows_per_dimension))
     loss = loss_of(estimator)
     if batch_size < 2:
         raise ValueError(
@@ -141,8 +115,13 @@ class NetworkTransformer(
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _keep_training(self, training):
-        """Store how the training went."""
+    def _keep_training(self, training, dtype, **networks):
+        """Store how the training went, and networks in the precision of the data."""
+        import torch
+
+        precision = torch.float64 if dtype == np.float64 else torch.float32
+        for name, network in networks.items():
+            setattr(self, name, network.to(precision))
         self.loss_curve_ = training.loss_curve
         self.n_iter_ = max(1, len(self.loss_curve_))
 
@@ -160,7 +139,41 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
     A subclass fits a density to frozen embeddings in :meth:`_fit_density`.
     """
 
-    _parameter_constraints: dict = PARAMETER_CONSTRAINTS
+    encoder_: Any
+    target_encoder_: Any
+    occupancy_: NDArray[Any]
+    embedding_dim_: int
+    effective_rank_: float
+    std_: NDArray[Any]
+    logdet_marginals_: NDArray[Any]
+    logdet_drop_: NDArray[Any]
+    loss_curve_: NDArray[Any]
+    information_: NDArray[Any]
+    n_iter_: int
+    image_shape_: tuple[int, ...] | None
+
+    _parameter_constraints: dict = {
+        "embedding_dim": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "views": [StrOptions(set(VIEWS))],
+        "augmentation": [StrOptions(set(AUGMENTATIONS)), callable, None],
+        "encoder": [StrOptions({*ENCODERS}), *ENCODERS.values(), callable, tuple],
+        "loss": [StrOptions({*LOSSES}), GJELoss, JointLoss, SIGRegLoss, callable],
+        "output": [StrOptions({*OUTPUTS}), tuple, list],
+        "standardize": ["boolean"],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "batch_size": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "device": [str],
+        "trainer": [dict, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
 
     def __init__(
         self,
@@ -262,13 +275,19 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
             trained = train_encoders(self, pairs, size, device, seed, task)
             more = seed, settings, random_state
             complaints, words = task.end(self._store, task, trained, X, pairs, *more)
-        self._warn(complaints, words)
+        self._warn_of_complaints(*complaints)
+        if words:
+            message = f"The embeddings of {type(self).__name__} have collapsed. {words}"
+            warn(message, CollapseWarning)
         return self
 
     def _store(self, task, trained, X, pairs, seed, settings, random_state):
         """Store encoders and the density of what they make; return what is wrong."""
         self._asked = as_asked(self)
-        self._keep(trained, X.dtype)
+        networks = {"encoder_": trained.context, "target_encoder_": trained.target}
+        self._keep_training(trained.training, X.dtype, **networks)
+        self.logdet_drop_ = trained.logdet_drop
+        self.information_ = trained.information
         self._directions = None
         if INPUT in layers_of(self.output):
             self._directions = self._find_directions(X)
@@ -276,11 +295,11 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         self._moments = PairMoments.from_pairs(*views)
         # What will be asked for is the sample as it is.
         z_context = self._encode(self.encoder_, pairs.context)
-        density, complaint = self._fit_density(
+        self._density, complaint = self._fit_density(
             settings, z_context, views[1], random_state, task
         )
-        self._density = density
-        self.occupancy_ = density.marginal.responsibilities(z_context).mean(axis=0)
+        shares = self._density.marginal.responsibilities(z_context)
+        self.occupancy_ = shares.mean(axis=0)
         return [trained.training.complaint, complaint], self._judge(z_context)
 
     def _read(self, X, y):
@@ -288,7 +307,7 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         own, target_own = encoders_of(self)
         X, found = flatten_images(X)
         X = check_rows(self, X, reset=True, min_samples=2)
-        shape = agree_on_shape(check_image_shape(own.image_shape), found)
+        shape = agree_on_shape(own.image_shape, found)
         self.image_shape_ = shape
         context = target = None
         if shape is not None:
@@ -297,9 +316,7 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         find_augmentation(self.augmentation, shape)
         if VIEWS[self.views].needs_y:
             y, found = flatten_images(y, "y")
-            shape = agree_on_shape(
-                check_image_shape(target_own.image_shape), found, "y"
-            )
+            shape = agree_on_shape(target_own.image_shape, found, "y")
             target = None
             if shape is not None and y is not None:
                 y = check_target(y, None)
@@ -322,17 +339,6 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         Z = self._encode(self._network(INPUT), X[:: -(-len(X) // _SCALE_ROWS)])
         weight = np.sqrt(Z.var(axis=0).sum() / pca.explained_variance_.sum())
         return weight * pca.components_.T.astype(np.float64)
-
-    def _keep(self, trained, dtype):
-        """Store the encoders in the precision of the data."""
-        import torch
-
-        precision = torch.float64 if dtype == np.float64 else torch.float32
-        self.encoder_ = trained.context.to(precision)
-        self.target_encoder_ = trained.target.to(precision)
-        self._keep_training(trained.training)
-        self.logdet_drop_ = trained.logdet_drop
-        self.information_ = trained.information
 
     def _rebuild(self):
         """Make networks of what a file says of them, and try them."""
@@ -357,11 +363,6 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         )
         self.embedding_dim_ = z_context.shape[1]
         return describe(figures, len(z_context), self.logdet_drop_.max())
-
-    def _warn(self, complaints, words):
-        """Warn of what is wrong."""
-        self._warn_of_complaints(*complaints)
-        warn_of_collapse(type(self).__name__, words)
 
     @property
     def _shapes(self):
@@ -421,11 +422,11 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
 
     def _network(self, *left_out):
         """Return the network of what `output` names, but for some of it."""
-        from skgmje.embedding._encoder import side_by_side
+        from skgmje.embedding._encoder import Layers
 
         names = [name for name in layers_of(self.output) if name not in left_out]
         directions = self._directions if INPUT in names else None
-        return side_by_side(self.encoder_, names, directions)
+        return Layers(self.encoder_, names, directions)
 
     @property
     def _n_features_out(self):
@@ -461,34 +462,27 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
             the features of `X`.
 
         output : {'embedding', 'hidden', 'multi'}, default='embedding'
-            Only embeddings compare with predictions; other layers may serve labels
-            better.
+            Only embeddings compare with predictions.
 
         Returns
         -------
         Z : ndarray of shape (n_samples, embedding_dim)
             Their embeddings, or the other layer.
-
-        Raises
-        ------
-        ValueError
-            If there is no such layer.
         """
         check_is_fitted(self)
-        from skgmje.embedding._encoder import side_by_side
+        from skgmje.embedding._encoder import Layers
 
         if output not in OUTPUTS:
             raise ValueError(f"output={output!r} must be one of {list(OUTPUTS)}.")
         y = self._check_target(y)
-        network = side_by_side(self.target_encoder_, [output])
-        return self._encode(network, y, view=1).astype(y.dtype, copy=False)
+        Z = self._encode(Layers(self.target_encoder_, [output]), y, view=1)
+        return Z.astype(y.dtype, copy=False)
 
     def score_samples(self, X: ArrayLike, y: ArrayLike | None = None) -> NDArray[Any]:
         """Compute the log-density of the embeddings, never comparable between encoders.
 
         One Gaussian of all classes may give samples of no class more density than real
-        ones: to find those take :class:`GMJEEmbedder` with several components, or a
-        mixture of the embeddings.
+        ones: to find those, use several components.
 
         Parameters
         ----------
@@ -496,8 +490,7 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
             Samples of the context view.
 
         y : array-like of shape (n_samples, n_targets), default=None
-            Samples of the target view. If given, the joint log-density of both
-            embeddings is computed.
+            Samples of the target view, for the joint log-density of both embeddings.
 
         Returns
         -------
@@ -511,12 +504,11 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
         return self._density.log_prob(z_context, self.transform_target(y))
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None) -> float:
-        """Estimate the mutual information of the two views of samples held out.
+        """Estimate the mutual information of the two views of held-out samples.
 
-        As if the embeddings were Gaussian, with the moments of the training
-        samples, so that overfitting lowers the score. Invertible
-        linear maps of the embeddings change nothing: it compares encoders,
-        losses and widths.
+        As if the embeddings were Gaussian, with the moments of the training samples, so
+        that overfitting lowers the score. Invertible linear maps of the embeddings
+        change nothing: it compares encoders, losses and widths.
 
         Parameters
         ----------
@@ -549,8 +541,7 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
             Number of samples.
 
         random_state : int, RandomState instance, Generator or None, default=None
-            Source of randomness; None means the ``random_state`` of the
-            estimator.
+            None means the ``random_state`` of the estimator.
 
         Returns
         -------
@@ -559,27 +550,16 @@ class Embedder(MixturePredictionMixin, NetworkTransformer, ABC):
 
         component : ndarray of shape (n_samples,)
             The component that each sample comes from.
-
-        Raises
-        ------
-        ValueError
-            If `n_samples` is no positive integer.
         """
         check_is_fitted(self)
         source = self.random_state if random_state is None else random_state
         return self._density.marginal.sample(n_samples, as_generator(source))
 
     @property
-    def latent_mixture_(self) -> Any:
-        """Density of the context embedding, a :class:`skgmje.gaussian.Mixture`."""
+    def latent_mixture_(self) -> Mixture:
+        """Density of the context embedding."""
         check_is_fitted(self)
         return self._density.marginal
-
-
-_VIEWS = {
-    "context": lambda embedder: (embedder._layer, embedder._units[0]),
-    "target": lambda embedder: (embedder.target_encoder_, embedder._units[1]),
-}
 
 
 def export_onnx(
@@ -588,17 +568,16 @@ def export_onnx(
     *,
     view: Literal["context", "target"] = "context",
 ) -> Any:
-    r"""Return a trained encoder as an ONNX model.
+    r"""Return a trained encoder as a model of ONNX, the Open Neural Network Exchange.
 
     .. math:: Z = f((X - \mu) / \sigma)
 
-    The model takes samples in their own units: the location :math:`\mu` and the scale
-    :math:`\sigma` of the training samples are part of it.
+    The model has location :math:`\mu` and scale :math:`\sigma` of the training samples.
 
     Parameters
     ----------
     embedder : GJEEmbedder or GMJEEmbedder
-        A fitted embedder.
+        Fitted; an `encoder` of your own is exported if torch can trace it.
 
     path : str or path-like, default=None
         File to write; None writes none.
@@ -615,25 +594,10 @@ def export_onnx(
     Raises
     ------
     ImportError
-        If onnx or onnxscript is missing.
+        If onnx or onnxscript is missing: it needs the extra ``onnx``, and torch 2.6.
 
     TypeError
         If `embedder` is none.
-
-    ValueError
-        If `view` is not one of these words.
-
-    sklearn.exceptions.NotFittedError
-        If the embedder has not been fitted.
-
-    Notes
-    -----
-    It needs the extra ``onnx``, and torch 2.6 or newer. An `encoder` of your own is
-    exported if torch can trace it.
-
-    References
-    ----------
-    .. [1] ONNX: Open Neural Network Exchange, https://onnx.ai
 
     Examples
     --------
@@ -650,8 +614,8 @@ def export_onnx(
         raise TypeError(
             f"{embedder!r} is no embedder. Pass a fitted GJEEmbedder or GMJEEmbedder."
         )
-    if view not in _VIEWS:
-        raise ValueError(f"view={view!r} must be one of {list(_VIEWS)}.")
+    if view not in ("context", "target"):
+        raise ValueError(f"view={view!r} must be one of ['context', 'target'].")
     check_is_fitted(embedder)
     try:
         import onnx  # noqa: F401
@@ -661,7 +625,10 @@ def export_onnx(
             'export_onnx needs onnx and onnxscript: pip install "skgmje[onnx]".'
         ) from error
     with own_settings():
-        program = _export(*_VIEWS[view](embedder))
+        if view == "context":
+            program = _export(embedder._layer, embedder._units[0])
+        else:
+            program = _export(embedder.target_encoder_, embedder._units[1])
     if path is not None:
         program.save(path)
     return program.model_proto

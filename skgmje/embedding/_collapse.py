@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from skgmje._typing import ArrayLike
-from skgmje._warnings import warn
 from skgmje.embedding._losses import covariance
 from skgmje.embedding._normality import normality
 
@@ -17,18 +16,16 @@ _NO_VARIANCE = 1e-20
 # Share of the dimensions that are used, spread of an embedding, and fall of a
 # marginal log-determinant in nats, in all and for each dimension, beyond which a
 # representation has collapsed. Contrastive losses lower it by one for each.
-LEAST_RANK_SHARE = 0.1
-LEAST_STD = 1e-2
-LARGEST_DROP = 5.0
-LARGEST_DROP_PER_DIMENSION = 3.0
+_LEAST_RANK_SHARE = 0.1
+_LEAST_STD = 1e-2
+_LARGEST_DROP = 5.0
+_LARGEST_DROP_PER_DIMENSION = 3.0
 
 
 class CollapseWarning(UserWarning):
     """The embeddings use few directions or hardly vary, or few samples are learned.
 
-    See Also
-    --------
-    diagnose : The figures, for any samples.
+    :func:`diagnose` returns the figures, for any samples.
 
     Examples
     --------
@@ -46,11 +43,6 @@ def spectrum(Z):
 def log_det(Z):
     """Return the log-determinant of the samples' covariance, finite."""
     return float(np.log(spectrum(Z) + _NO_VARIANCE).sum())
-
-
-def effective_rank(Z):
-    """Return the exponential of the entropy of the eigenvalues' shares."""
-    return _perplexity(spectrum(Z))
 
 
 def _perplexity(values):
@@ -88,7 +80,7 @@ def _shape(Z):
 def measure(Z):
     """Return effective rank, standard deviations and log-determinant of samples."""
     return {
-        "effective_rank": effective_rank(Z),
+        "effective_rank": _perplexity(spectrum(Z)),
         "std": Z.std(axis=0),
         "logdet": log_det(Z),
     }
@@ -99,18 +91,18 @@ def describe(figures, n_rows, drop=0.0):
     dim, rank = len(figures["std"]), figures["effective_rank"]
     std = float(figures["std"].mean())
     findings = []
-    if std < LEAST_STD:
+    if std < _LEAST_STD:
         findings.append(
             f"All samples have nearly the same embedding: its standard deviation is "
             f"{std:.2g} on average."
         )
     most = min(dim, n_rows - 1)
-    if rank < LEAST_RANK_SHARE * most:
+    if rank < _LEAST_RANK_SHARE * most:
         findings.append(
             f"The embeddings lie along {rank:.1f} directions of {most}, however far "
             "they spread."
         )
-    if drop > max(LARGEST_DROP, LARGEST_DROP_PER_DIMENSION * dim):
+    if drop > max(_LARGEST_DROP, _LARGEST_DROP_PER_DIMENSION * dim):
         findings.append(
             f"The volume that a view fills shrank in training: the log-determinant of "
             f"its covariance fell by {drop:.3g} nats."
@@ -123,27 +115,17 @@ def describe(figures, n_rows, drop=0.0):
     return " ".join(findings)
 
 
-def warn_of_collapse(name, words):
-    """Warn that the embeddings of estimator `name` collapsed, if there are words."""
-    if words:
-        message = f"The embeddings of {name} have collapsed. {words}"
-        warn(message, CollapseWarning)
-
-
 def diagnose(estimator: Any, X: ArrayLike) -> dict[str, Any]:
     r"""Diagnose whether the embeddings of some samples have collapsed.
 
-    The standard deviation alone does not show it: on a sphere, or before a
-    normalising layer, all samples may lie along one direction and still spread.
-
-    How far embeddings are from a Gaussian is told by the statistic of Baringhaus and
-    Henze and of Epps and Pulley [2]_,
+    The standard deviation alone does not show it: all samples may lie along one
+    direction and still spread. How far embeddings are from a Gaussian is the statistic
+    of Baringhaus, Henze, Epps and Pulley [2]_,
 
     .. math:: n \int \Bigl| \tfrac1n \sum_j e^{i t^T y_j} - e^{-\|t\|^2/2} \Bigr|^2
         N(t; 0, I / d) \, dt
 
-    of samples y in units of their mean and covariance, of at most 500 embeddings. It
-    does not change under invertible linear maps.
+    of at most 500 whitened embeddings y. Invertible linear maps do not change it.
 
     Parameters
     ----------
@@ -163,9 +145,9 @@ def diagnose(estimator: Any, X: ArrayLike) -> dict[str, Any]:
         least; ``rankme``, as the effective rank, but of the singular values of the
         embeddings, which are not centered [1]_; ``normality``, the statistic;
         ``normality_pvalue``, the share of 199 sets of as many Gaussian samples, and of
-        this one, with no smaller statistic, always 1 where there are not at least two
-        samples more than dimensions; ``collapsed``, a bool; ``words``, findings and
-        remedy, and what cannot be told, empty if all is well.
+        this one, with no smaller statistic, 1 unless there are at least two samples
+        more than dimensions; ``collapsed``, a bool; ``words``, findings and remedy, and
+        what cannot be told, empty if all is well.
 
     Raises
     ------
@@ -174,11 +156,6 @@ def diagnose(estimator: Any, X: ArrayLike) -> dict[str, Any]:
 
     ValueError
         If there is only one sample.
-
-    See Also
-    --------
-    CollapseWarning : What ``fit`` says of the training samples.
-    sigreg_term : The statistic of projections, to be minimised.
 
     References
     ----------
@@ -206,9 +183,8 @@ def diagnose(estimator: Any, X: ArrayLike) -> dict[str, Any]:
     Z = estimator._embed(X)
     if len(Z) < 2:
         raise ValueError("X has one sample, whose embedding has no spread. Pass more.")
-    figures = measure(Z)
-    words = describe(figures, len(Z), estimator.logdet_drop_.max())
-    figures["logdet_drop"] = estimator.logdet_drop_
+    figures, drop = measure(Z), estimator.logdet_drop_
+    words = describe(figures, len(Z), drop.max())
     shape, limits = _shape(Z)
-    said = " ".join(filter(None, (words, limits)))
-    return {**figures, **shape, "collapsed": bool(words), "words": said}
+    said = {"collapsed": bool(words), "words": f"{words} {limits}".strip()}
+    return {**figures, "logdet_drop": drop, **shape, **said}

@@ -21,18 +21,13 @@ from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
 from skgmje.embedding._base import NetworkTransformer
 from skgmje.embedding._collapse import CollapseWarning
 from skgmje.embedding._decoder_cost import KERNELS, OBJECTIVES, kernel_terms
-from skgmje.embedding._views import (
-    ImageFormat,
-    check_like_fit,
-    flatten_images,
-)
+from skgmje.embedding._views import ImageFormat, check_like_fit, flatten_images
 from skgmje.gaussian._mixture import Mixture
 
 # Entries of centers that exist at a time, and batches that are encoded together.
 _CHUNK_ENTRIES = 2**22
 _CHUNK_BATCHES = 32
 _LARGEST_SEED = 2**31 - 1
-
 # Share of a batch that must carry the gradient.
 _LEAST_SHARE = 0.1
 
@@ -47,10 +42,9 @@ class KernelDecoder(NetworkTransformer):
     .. math:: \frac{\big(E\, q(x|y)\big)^2}{E\, \langle q(\cdot|y), q(\cdot|y)
         \rangle} \le E\, \langle p(\cdot|y), p(\cdot|y) \rangle
 
-    bounds what can be reached, and the gap in logarithms is the cost. Its
-    denominator keeps centers apart. With one center and ``objective="sample"``
-    it is the squared error over v. A Gaussian mixture of the codes makes new
-    samples.
+    bounds what can be reached, and the gap in logarithms is the cost. Its denominator
+    keeps centers apart. With one center and ``objective="sample"`` it is the squared
+    error over v. A Gaussian mixture of the codes makes new samples.
 
     Parameters
     ----------
@@ -58,42 +52,36 @@ class KernelDecoder(NetworkTransformer):
         Width of the code.
 
     n_centers : int, default=1
-        Number of centers C that a code is decoded to. More than one pays where
-        the code is too small to say all, up to about three dimensions: there try
-        4 with ``IsotropicKernel(kappa=0.1)``. With larger codes all centers become one.
+        Number of centers C that a code is decoded to. More than one pays with codes of
+        up to about three dimensions: there try 4 with ``IsotropicKernel(kappa=0.1)``.
+        With larger codes all centers become one.
 
     objective : {'sample', 'batch'}, default='sample'
-        Whether each sample has a bound of its own, or one bound is that of all
-        samples. With 'batch' and a small v, few samples carry the gradient and the
-        others are never learned; `fit` warns of it.
+        Whether each sample has a bound of its own, or all have one. With 'batch' and a
+        small v, few samples carry the gradient; `fit` warns of it.
 
-    kernel : {'isotropic', 'patches'}, IsotropicKernel or PatchKernel, \
-            default='isotropic'
+    kernel : {'isotropic', 'patches'} or object, default='isotropic'
         Whether one kernel compares whole samples, or one each the patches of an image,
-        whose costs are averaged: every patch may then choose its center.
-        :class:`~skgmje.embedding.IsotropicKernel` and
-        :class:`~skgmje.embedding.PatchKernel` have the variance v, and the latter the
-        size of the patches and the shape of images that come as rows.
+        whose costs are averaged. :class:`~skgmje.embedding.IsotropicKernel` and
+        :class:`~skgmje.embedding.PatchKernel` have settings, such as the variance v.
 
     code_noise : float, default=0.05
-        Standard deviation of the noise on codes in training; codes themselves
-        have variance 1.
+        Standard deviation of the noise on codes in training; codes have variance 1.
 
     n_components : int or 'auto', default=20
-        Number of components of the mixture of codes, at most one for eight
-        training samples; 'auto' takes that with the best held-out likelihood.
+        Number of components of the mixture of codes, at most one for eight training
+        samples; 'auto' takes the best held-out likelihood.
 
     hidden_layer_sizes : tuple of int, default=(512, 256)
         Hidden layers of the encoder; those of the decoder in reverse.
 
     bounded : bool, default=True
-        Whether centers stay, by a sigmoid, between the least and the largest
-        value of the training samples, as pixels want it; of each feature with
-        `standardize`, else of all.
+        Whether a sigmoid keeps centers between the least and the largest value of the
+        training samples: of each feature with `standardize`, else of all.
 
     standardize : bool, default=False
-        Whether every feature counts in units of its standard deviation.
-        Otherwise one scale serves all, as images want it.
+        Whether every feature is scaled by its standard deviation. Otherwise one scale
+        serves all, as suits images.
 
     max_iter : int or 'auto', default='auto'
         Number of gradient steps; 'auto' is 800 or, if there are fewer than 100 samples,
@@ -120,11 +108,9 @@ class KernelDecoder(NetworkTransformer):
 
     Attributes
     ----------
-    encoder_ : torch.nn.Module
-        Trained encoder of standardized samples, on the CPU.
-
-    decoder_ : torch.nn.Module
-        Trained decoder, from codes to standardized centers, on the CPU.
+    encoder_, decoder_ : torch.nn.Module
+        Trained networks, from standardized samples to codes and from these to
+        standardized centers, on the CPU.
 
     latent_mixture_ : Mixture
         Density of the codes.
@@ -142,17 +128,13 @@ class KernelDecoder(NetworkTransformer):
 
     loss_curve_ : ndarray of shape (n_iter_,)
         Cost before each step, times v for each feature of standardized samples: with
-        one center the mean squared error. Of several variances v is the harmonic mean.
+        one center the mean squared error. Of several v it is the harmonic mean.
 
     n_iter_ : int
         Number of gradient steps.
 
-    n_features_in_ : int
-        Number of features of a sample.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during :term:`fit`. Defined only when `X`
-        has feature names that are all strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features of a sample.
 
     See Also
     --------
@@ -161,9 +143,6 @@ class KernelDecoder(NetworkTransformer):
 
     Notes
     -----
-    Integers, pixels of 8 bits for example, are used as the floats that they are;
-    dividing them by 255 changes nothing but the units of results and of the kernel's
-    variance.
     The formula of the cost is our reading of the paper, which we know in parts.
 
     References
@@ -263,7 +242,7 @@ class KernelDecoder(NetworkTransformer):
         X : array-like of shape (n_samples, n_features) or \
                 (n_samples, height, width[, channels])
             Samples or images, at least two. After images, decoded and drawn samples are
-            images too, of single precision; :meth:`decode` is of flat samples.
+            images too, of single precision; :meth:`decode` has flat samples.
 
         y : None
             Not used.
@@ -293,16 +272,9 @@ class KernelDecoder(NetworkTransformer):
             random_state = check_random_state(self.random_state)
             self._units = standardization(X, None, per_feature=self.standardize)
             seed = int(random_state.randint(_LARGEST_SEED))
-            trained = train_decoder(
-                self,
-                self._units.forward(X, np.float32),
-                self._bounds(X),
-                kernel,
-                self._patches,
-                device,
-                seed,
-                task,
-            )
+            rows = self._units.forward(X, np.float32)
+            where = self._bounds(X), kernel, self._patches, device
+            trained = train_decoder(self, rows, *where, seed, task)
             complaint = task.end(self._store, task, trained, X, random_state)
         self._warn(trained, complaint, is_one=bool((X == X[0]).all()))
         return self
@@ -310,12 +282,23 @@ class KernelDecoder(NetworkTransformer):
     def _store(self, task, trained, X, random_state):
         """Store the networks, and the density of codes; return what is wrong."""
         self._asked = as_asked(self)
-        self._keep(trained, X.dtype)
+        networks = {"encoder_": trained.encoder, "decoder_": trained.decoder}
+        self._keep_training(trained.training, X.dtype, **networks)
+        self._variances = np.array(trained.variances)
+        found = self._variances * self._unit
+        self.kernel_variance_ = found if len(found) > 1 else float(found[0])
+        self.effective_samples_ = trained.effective_samples
+        self._n_features_out = self.code_dim
         codes = self._encode(X)
         self.latent_mixture_, complaint = fit_codes(
             codes, self.n_components, random_state, task
         )
-        self.residual_variance_ = self._residual_variance(X, codes)
+        total = sum(
+            self._squares(X[part], centers).min(axis=1).sum()
+            for part, centers in self._decode(codes)
+        )
+        # Samples that the network has memorized have some variance too.
+        self.residual_variance_ = max(float(total) / X.size, 1e-12)
         return complaint
 
     def _read(self, X):
@@ -339,20 +322,6 @@ class KernelDecoder(NetworkTransformer):
         loc, scale = self._units[:2]
         return (X.min(axis=axis) - loc) / scale, (X.max(axis=axis) - loc) / scale
 
-    def _keep(self, trained, dtype):
-        """Store the networks in the precision of the data."""
-        import torch
-
-        precision = torch.float64 if dtype == np.float64 else torch.float32
-        self.encoder_ = trained.encoder.to(precision)
-        self.decoder_ = trained.decoder.to(precision)
-        self._variances = np.array(trained.variances)
-        found = self._variances * self._unit
-        self.kernel_variance_ = found if len(found) > 1 else float(found[0])
-        self.effective_samples_ = trained.effective_samples
-        self._keep_training(trained.training)
-        self._n_features_out = self.code_dim
-
     def _rebuild(self):
         """Make networks of what a file says of them, and try them."""
         check_torch(type(self).__name__)
@@ -360,15 +329,6 @@ class KernelDecoder(NetworkTransformer):
 
         self.encoder_, self.decoder_ = restore_networks(self)
         self.decode(self._encode(np.zeros((1, self.n_features_in_))))
-
-    def _residual_variance(self, X, codes):
-        """Return the mean squared residual at the nearest center, for each feature."""
-        total = sum(
-            self._squares(X[part], centers).min(axis=1).sum()
-            for part, centers in self._decode(codes)
-        )
-        # Samples that the network has memorized have some variance too.
-        return max(float(total) / X.size, 1e-12)
 
     def _warn(self, trained, complaint, *, is_one):
         """Warn of what is wrong."""
@@ -479,21 +439,16 @@ class KernelDecoder(NetworkTransformer):
         Returns
         -------
         mixture : Mixture
-            One for each code, of `n_centers` Gaussians of equal weights. Their
-            variance is that of what is left of training samples at the nearest
-            center, `residual_variance_`, not that of the kernel.
+            One for each code, of `n_centers` Gaussians of equal weights, whose variance
+            is `residual_variance_`, not that of the kernel.
         """
         codes = self._check_codes(codes).astype(np.float64, copy=False)
-        loc, scale = self._units[:2]
-        parts = [centers for _, centers in self._decode(codes)]
-        means = np.concatenate(parts) * scale + loc
-        weights = np.full(self._asked.n_centers, 1 / self._asked.n_centers)
-        variance = self.residual_variance_ * np.square(scale)
-        if self._asked.standardize:
-            variances = np.tile(variance, (self._asked.n_centers, 1))
-            return Mixture(weights, means, variances, "diag")
-        variances = np.full(self._asked.n_centers, variance)
-        return Mixture(weights, means, variances, "spherical")
+        means = self._decode_to(codes, lambda part, centers: centers)
+        n_centers = self._asked.n_centers
+        kind = "diag" if self._asked.standardize else "spherical"
+        variance = self.residual_variance_ * np.square(self._units.scale)
+        variances = np.stack([variance] * n_centers)
+        return Mixture(np.full(n_centers, 1 / n_centers), means, variances, kind)
 
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
         """Encode samples, and decode them to the nearest of their centers.
@@ -506,8 +461,8 @@ class KernelDecoder(NetworkTransformer):
         Returns
         -------
         samples : ndarray of shape (n_samples, n_features)
-            With one center what `inverse_transform` makes of the codes; with
-            more, a choice that has seen the sample. Images if fit saw images.
+            With one center what `inverse_transform` makes of the codes; with more, a
+            choice that has seen the sample. Images if fit saw images.
         """
         X = self._check_predict(X)
 
@@ -534,8 +489,7 @@ class KernelDecoder(NetworkTransformer):
             Number of samples.
 
         random_state : int, RandomState instance, Generator or None, default=None
-            Source of randomness; None means the ``random_state`` of the
-            estimator.
+            None means the ``random_state`` of the estimator.
 
         Returns
         -------
@@ -545,11 +499,6 @@ class KernelDecoder(NetworkTransformer):
 
         component : ndarray of shape (n_samples,)
             The component of `latent_mixture_` that each code comes from.
-
-        Raises
-        ------
-        ValueError
-            If `n_samples` is no positive integer.
         """
         check_is_fitted(self)
         source = self.random_state if random_state is None else random_state
@@ -610,21 +559,16 @@ class KernelDecoder(NetworkTransformer):
         Returns
         -------
         score : float
-            Minus the mean over samples and features, in squared units of `X`, of what
-            :meth:`inverse_transform` leaves; higher is better.
+            Minus the mean over samples and features, in squared units of `X`.
         """
         X = self._check_predict(X)
         return -float(np.mean((self._mean(self._encode(X)) - X) ** 2))
 
 
-_KIND = "full"
-
 # Samples that each component borrows from all, and a floor, in standard units.
 _SHRINKAGE, _FLOOR = 2.0, 1e-4
-
 # Iterations of EM, and of those that candidates for the number of components get.
 _N_STEPS, _N_SELECTION_STEPS = 200, 100
-
 # Codes are trained to have unit variance; what varies less is rounding.
 _LEAST_STD = 1e-4
 
@@ -635,14 +579,13 @@ def fit_codes(codes, n_components, random_state, task):
     rows = np.where(units.scale > _LEAST_STD, units.forward(codes), 0.0)
     if n_components == "auto" and task.when:
         n_components = 1
-    selecting = None
-    if n_components == "auto":
-        selecting = {"max_iter": _N_SELECTION_STEPS}
-    else:
+    selecting = {"max_iter": _N_SELECTION_STEPS}
+    if n_components != "auto":
         n_components = max(1, min(n_components, len(rows) // ROWS_PER_COMPONENT))
+        selecting = None
     result = fit_selected(
         rows,
-        (n_components, _KIND, _SHRINKAGE),
+        (n_components, "full", _SHRINKAGE),
         random_state,
         selecting=selecting,
         work=task,

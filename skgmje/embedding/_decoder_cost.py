@@ -11,7 +11,7 @@ from skgmje._backend import logsumexp, namespace
 from skgmje._options import Options
 from skgmje._sklearn import Interval, StrOptions
 from skgmje._validation import positive_numbers
-from skgmje.embedding._views import agree_on_shape, check_image_shape, check_size
+from skgmje.embedding._views import agree_on_shape, check_size
 
 
 class Patches(NamedTuple):
@@ -29,12 +29,8 @@ class Patches(NamedTuple):
 
     def split(self, rows):
         """Cut samples of shape (n, k, n_features) into (n, n_patches, k, n_pixels)."""
-        xp, (n, k, _) = namespace(rows), rows.shape
-        size, down, across = (
-            self.size,
-            self.height // self.size,
-            self.width // self.size,
-        )
+        xp, (n, k, _), size = namespace(rows), rows.shape, self.size
+        down, across = self.height // size, self.width // size
         grid = xp.reshape(rows, (n, k, down, size, across, size, self.n_channels))
         grid = xp.permute_dims(grid, (0, 2, 4, 1, 3, 5, 6))
         return xp.reshape(grid, (n, down * across, k, size * size * self.n_channels))
@@ -67,9 +63,8 @@ def kernel_terms(X, centers, variances, patches):
     log_fit, log_norm = (
         logsumexp(xp.stack(logs), 0) - math.log(len(shares)) for logs in (fits, norms)
     )
-    return KernelTerms(
-        log_fit - math.log(n_centers), log_norm - 2 * math.log(n_centers)
-    )
+    log_n = math.log(n_centers)
+    return KernelTerms(log_fit - log_n, log_norm - 2 * log_n)
 
 
 def sample_objective(terms):
@@ -85,7 +80,6 @@ def batch_objective(terms):
 
 
 OBJECTIVES = {"sample": sample_objective, "batch": batch_objective}
-
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
@@ -122,11 +116,10 @@ class IsotropicKernel(KernelOptions):
     Parameters
     ----------
     variance : float, sequence of floats or {'auto', 'multiscale'}, default='auto'
-        Variance v, in squared units of `X` (of standardized features with the
-        decoder's `standardize`). 'auto' is `kappa` times the running mean of the
-        squared distance of samples to their nearest centers. Of several variances
-        the kernels are added up; 'multiscale' is five, 1/4, 1, 4, 16 and 64 times
-        'auto'.
+        Variance v, in squared units of `X` (of standardized features with the decoder's
+        `standardize`). 'auto' is `kappa` times the running mean of the squared distance
+        of samples to their nearest centers. Of several variances the kernels are added
+        up; 'multiscale' is five, 1/4, 1, 4, 16 and 64 times 'auto'.
 
     kappa : float, default=0.5
         See `variance`; smaller values keep centers apart.
@@ -167,15 +160,10 @@ class PatchKernel(KernelOptions):
         Pixels along the side of a patch; it divides height and width.
 
     image_shape : tuple of int or None, default=None
-        Height, width and maybe channels (last) of the images that samples are. Images
-        say it themselves; a shape that `X` does not have is an error.
+        Height, width and maybe channels, last, if the samples are images as rows.
 
-    variance : float, sequence of floats or {'auto', 'multiscale'}, default='auto'
-        Variance v of a kernel of whole samples, of which each patch has its share;
-        else as in :class:`IsotropicKernel`.
-
-    kappa : float, default=0.5
-        See `variance`; smaller values keep centers apart.
+    variance, kappa : default='auto' and 0.5
+        As those of :class:`IsotropicKernel`; each patch has its share of the variance.
 
     Examples
     --------
@@ -208,7 +196,7 @@ class PatchKernel(KernelOptions):
 
     def _cut(self, n_features, image_shape):
         """Return how samples are cut; raise if they cannot be."""
-        shape = agree_on_shape(check_image_shape(self.image_shape), image_shape)
+        shape = agree_on_shape(self.image_shape, image_shape)
         if shape is None:
             raise ValueError(
                 "image_shape=None of kernel='patches' must be (height, width) or "

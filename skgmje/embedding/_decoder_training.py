@@ -10,28 +10,17 @@ import torch
 from torch import nn
 
 from skgmje._training._hardware import by_rows, fast_training, load_tensors
-from skgmje._training._loop import draw_rows, share_rows, train
-from skgmje._training._schedule import (
-    Hooks,
-    Progress,
-    Schedule,
-    Training,
-    read_trainer,
-)
+from skgmje._training._loop import draw_rows, share_rows
+from skgmje._training._schedule import Schedule, Training
 from skgmje.embedding._decoder_cost import OBJECTIVES, KernelTerms, kernel_terms
-from skgmje.embedding._encoder import (
-    check_training,
-    perceptron_layers,
-    standardized,
-)
+from skgmje.embedding._encoder import check_training, run_training, standardized
 from skgmje.gaussian._checks import check_layers
+from skgmje.modules._generators import hidden_layers
 
 # Share of its past that the running error keeps in each step.
 _DECAY = 0.98
-
 # Least kernel variance for each feature, in units of the features' variance.
 _LEAST_VARIANCE = 1e-8
-
 # Spread of the weights that tell centers apart at first.
 _SPREAD = 0.02
 
@@ -74,9 +63,9 @@ class Decoder(nn.Module):
 def build_networks(estimator, n_features, random_state, bounds=None):
     """Return the encoder and the decoder, on the CPU, float32."""
     hidden, width = list(estimator.hidden_layer_sizes), estimator.code_dim
-    layers = perceptron_layers([n_features, *hidden, width], random_state)
+    layers = hidden_layers([n_features, *hidden, width], random_state)[:-2]
     encoder = nn.Sequential(*layers, standardized(width))
-    layers = perceptron_layers([width, *hidden[::-1], n_features], random_state)
+    layers = hidden_layers([width, *hidden[::-1], n_features], random_state)[:-2]
     shared = nn.Sequential(*layers)
     output = nn.Identity()
     nn.init.zeros_(shared[-1].bias)
@@ -92,7 +81,7 @@ def _own(estimator, n_features, random_state):
     if n_centers == 1:
         return None
     sizes = [estimator.code_dim, last, max(1, last // 2), n_centers * n_features]
-    layers = perceptron_layers(sizes, random_state)
+    layers = hidden_layers(sizes, random_state)[:-2]
     nn.init.zeros_(layers[-1].bias)
     with torch.no_grad():
         layers[-1].weight.normal_(std=_SPREAD, generator=random_state)
@@ -125,13 +114,6 @@ class Autoencoder(nn.Module):
         # Running mean of the squared distance to the nearest center.
         self.register_buffer("error", torch.zeros((), dtype=torch.float32))
 
-    @property
-    def variance(self):
-        """Variance of kernels of whole standardized samples, times their widths."""
-        if self.fixed is None:
-            return self.kappa * self.error
-        return torch.full_like(self.error, self.fixed)
-
     def forward(self, X):
         with fast_training(self, X):
             codes = by_rows(self.encoder, X).to(X.dtype)
@@ -144,12 +126,15 @@ class Autoencoder(nn.Module):
         centers = centers.unflatten(1, (self.n_centers, -1))
         if self.training:
             self._follow(X, centers.detach())
-        least = _LEAST_VARIANCE * X.shape[1]
-        variance = self.variance.clamp(min=least)
+        variance = self.kappa * self.error
+        if self.fixed is not None:
+            variance = torch.full_like(self.error, self.fixed)
+        variance = variance.clamp(min=_LEAST_VARIANCE * X.shape[1])
         mean = sum(1 / width for width in self.widths) / len(self.widths)
         return Decoded(centers, [w * variance for w in self.widths], variance / mean)
 
     def _follow(self, X, centers):
+        """Let the running error follow a batch."""
         error = (centers - X[:, None]).square().sum(-1).amin(1).mean()
         known = torch.where(self.error > 0, self.error, error)
         self.error.copy_(_DECAY * known + (1 - _DECAY) * error)
@@ -218,17 +203,9 @@ def train_decoder(estimator, rows, bounds, kernel, patches, device, seed, task):
     batch_size = min(estimator.batch_size, len(rows))
     rows = share_rows(rows, device)
     max_iter = count_steps(estimator.max_iter, len(rows))
-    progress = Progress(type(estimator).__name__, max_iter, estimator.verbose)
-    hooks = Hooks.of(
-        read_trainer(estimator.trainer),
-        progress,
-        task.end_epoch,
-        remedy="Check the scale of X.",
-        checkpoint=task.checkpoint,
-    )
     schedule = Schedule(max_iter, batch_size, estimator.learning_rate)
-    plan = schedule, hooks, random_state, device
-    training = task.learn(Training, train, module, objective, rows, *plan)
+    what = module, objective, rows, schedule, random_state, device
+    training = run_training(estimator, task, *what, remedy="Check the scale of X.")
 
     def look():
         sample = rows[draw_rows(len(rows), batch_size, random_state).to(device)][0]
@@ -239,14 +216,8 @@ def train_decoder(estimator, rows, bounds, kernel, patches, device, seed, task):
 
     effective, variances = task.finish(look)
     module.cpu()
-    return Trained(
-        module.encoder,
-        module.decoder,
-        training,
-        variances,
-        effective,
-        batch_size,
-    )
+    found = training, variances, effective, batch_size
+    return Trained(module.encoder, module.decoder, *found)
 
 
 def count_steps(max_iter, n_samples=np.inf):

@@ -242,6 +242,7 @@ class PlainLoss(LossOptions):
         return Objective(self.function)
 
 
+_COUNT = Interval(Integral, 1, None, closed="left")
 _WEIGHT = [Interval(Real, 0, None, closed="left")]
 _DECAY = [Interval(Real, 0, 1, closed="left")]
 
@@ -249,23 +250,16 @@ _DECAY = [Interval(Real, 0, 1, closed="left")]
 class GJELoss(LossOptions):
     r"""The loss of a fixed joint Gaussian, as the `loss` of an embedder.
 
-    It is that of :func:`gje_loss`.
-
     Parameters
     ----------
-    rho : float, default=0.9
-        Correlation of the views, below one. The lower, the more are directions shrunk
-        in which views differ.
-
-    logdet_weight : float, default=1.0
-        Weight of the marginal log-determinants, which keep the embeddings from
-        collapse.
+    rho, logdet_weight : float, default=0.9 and 1.0
+        As those of :func:`gje_loss`. The lower `rho`, the more are directions shrunk in
+        which views differ.
 
     moment_decay : float, default=0.0
-        Momentum of the running covariances of both views, below one; the gradient is
-        that of the batch. About 0.5 allows batches with fewer samples than twice
-        `embedding_dim`. Averages over many batches lag behind the encoder, which then
-        shrinks directions.
+        Momentum of the running covariances of both views, below one; about 0.5 allows
+        batches with fewer samples than twice `embedding_dim`. Averages over many
+        batches lag behind the encoder, which then shrinks directions.
 
     Examples
     --------
@@ -320,10 +314,7 @@ class JointLoss(LossOptions):
     """
 
     _parameter_constraints: dict = {
-        "n_components": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
+        "n_components": [_COUNT, StrOptions({"auto"})],
         "logdet_weight": _WEIGHT,
         "moment_decay": _DECAY,
     }
@@ -359,19 +350,8 @@ class SIGRegLoss(LossOptions):
         The loss that the distance is added to; None is the mean squared difference of
         both views, weighted by one minus the weight.
 
-    n_slices : int, default=256
-        Number of directions.
-
-    n_knots : int or None, default=17
-        Knots of the integral over each; None is exact and slow.
-
-    pooled : bool, default=False
-        Whether the distance is that of both views' samples together.
-
-    See Also
-    --------
-    sigreg_loss : The function.
-    GJELoss : Of a joint Gaussian alone.
+    n_slices, n_knots, pooled : default=256, 17 and False
+        As those of :func:`sigreg_loss`.
 
     Examples
     --------
@@ -386,7 +366,7 @@ class SIGRegLoss(LossOptions):
     _parameter_constraints: dict = {
         "weight": [*_WEIGHT, StrOptions({"auto"})],
         "gje": [GJELoss, None],
-        "n_slices": [Interval(Integral, 1, None, closed="left")],
+        "n_slices": [_COUNT],
         "n_knots": [Interval(Integral, 2, None, closed="left"), None],
         "pooled": ["boolean"],
     }
@@ -425,15 +405,13 @@ class SIGRegLoss(LossOptions):
 
     def _objective(self):
         """Return it as a function of what the module of both views puts out."""
-        params = {name: getattr(self, name) for name in _SIGREG}
+        params = {n: getattr(self, n) for n in ("n_slices", "n_knots", "pooled")}
         if self.weight != "auto":
             params["weight"] = self.weight
         if self.gje is None:
             return Objective("sigreg", **params)
         return Objective("gje+sigreg", **self.gje._objective().params, **params)
 
-
-_SIGREG = ("n_slices", "n_knots", "pooled")
 
 LOSSES_WITH_SETTINGS = {
     "gje": GJELoss,

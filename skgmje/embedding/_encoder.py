@@ -27,13 +27,7 @@ from skgmje._training._loop import (
     share_rows,
     train,
 )
-from skgmje._training._schedule import (
-    Hooks,
-    Progress,
-    Schedule,
-    Training,
-    read_trainer,
-)
+from skgmje._training._schedule import Hooks, Progress, Schedule, Training, read_trainer
 from skgmje.embedding._collapse import log_det
 from skgmje.embedding._embedder_options import (
     INPUT,
@@ -55,29 +49,20 @@ from skgmje.embedding._views import (
     to_images,
     to_rows,
 )
-from skgmje.modules._generators import mlp, own_network, try_out
+from skgmje.modules._generators import (
+    draw_parameters,
+    hidden_layers,
+    mlp,
+    normalized_relu,
+    output_width,
+    own_network,
+)
 from skgmje.modules._prototypes import Prototypes
 
 
 def standardized(width):
     """Return a batch normalisation that has nothing to learn."""
     return nn.BatchNorm1d(width, affine=False, dtype=torch.float32)
-
-
-def normalized_relu(width):
-    """Return what stands behind a linear map: a batch normalisation and ReLU units."""
-    return [nn.BatchNorm1d(width, dtype=torch.float32), nn.ReLU()]
-
-
-def hidden_layers(sizes, random_state):
-    """Return hidden layers: linear maps, batch normalisations and ReLU units."""
-    linear = [m for m in mlp(sizes, random_state) if isinstance(m, nn.Linear)]
-    return [part for m in linear for part in (m, *normalized_relu(m.out_features))]
-
-
-def perceptron_layers(sizes, random_state):
-    """Return the layers of a perceptron with batch normalisation before its ReLUs."""
-    return hidden_layers(sizes, random_state)[:-2]
 
 
 class Perceptron(nn.Sequential):
@@ -101,11 +86,9 @@ class Perceptron(nn.Sequential):
 # Channels of the first maps, and the sides of those that dense layers see.
 _WIDTH = 24
 _SIDE = 4
-
 # Some processors get strided convolutions of bfloat16 wrong whose input is one or two
 # pixels wide; the last of ours sees a quarter.
 _NARROW = 8
-
 # Sides to which the maps of the stages are pooled, to be put side by side.
 _POOLED = (3, 3, 2)
 
@@ -178,26 +161,14 @@ def _pooled(maps, size):
 
 def _convolution(n_in, n_out, kernel, stride, random_state):
     """Return a convolution, its normalisation and ReLU units."""
-    # Its own start would draw from the random state that torch keeps for all.
     sizes = (n_in, n_out, kernel, stride, kernel // 2)
-    options = {"bias": False, "dtype": torch.float32}
-    layer = nn.utils.skip_init(nn.Conv2d, *sizes, **options)
-    bound = 1 / math.sqrt(n_in * kernel**2)
-    with torch.no_grad():
-        layer.weight.uniform_(-bound, bound, generator=random_state)
+    layer = nn.utils.skip_init(nn.Conv2d, *sizes, bias=False, dtype=torch.float32)
     norm = nn.BatchNorm2d(n_out, dtype=torch.float32)
-    return nn.Sequential(layer, norm, nn.ReLU())
-
-
-def side_of(augmentation, shape):
-    """Return the side of the maps that dense layers see."""
-    found = find_augmentation(augmentation, shape)
-    return 1 if isinstance(found, ImageAugmentation) and found.moves else _SIDE
+    return nn.Sequential(draw_parameters(layer, random_state), norm, nn.ReLU())
 
 
 # Samples and values that are embedded at a time.
-_CHUNK_ROWS = 8192
-_CHUNK_ENTRIES = 2**20
+_CHUNK_ROWS, _CHUNK_ENTRIES = 8192, 2**20
 
 
 class Sphere(nn.Module):
@@ -242,68 +213,37 @@ class Trunk(nn.Module):
         return self.head(self.body(X))
 
 
-class Multi(nn.Module):
-    """All layers of a body side by side."""
-
-    def __init__(self, body):
-        super().__init__()
-        self.body = body
-
-    def forward(self, X):
-        return self.body.multi(X)
-
-
-def is_ours(body):
+def _is_ours(body):
     """Return whether a body was built here, and so has known layers."""
     return hasattr(body, "multi")
 
 
-def _all_layers(encoder):
-    if not is_ours(encoder.body):
-        raise ValueError(
-            "output='multi' puts the layers of 'mlp' or 'convnet' side by side; those "
-            "of an encoder of your own are unknown. Use output='hidden'."
-        )
-    return Multi(encoder.body)
+class Layers(nn.Module):
+    """What `output` names of an encoder and of the sample itself, side by side."""
 
-
-LAYERS = {
-    "embedding": lambda encoder: encoder,
-    "hidden": lambda encoder: encoder.body,
-    "multi": _all_layers,
-}
-
-
-class Linear(nn.Module):
-    """Linear features of the sample itself."""
-
-    def __init__(self, directions, dtype):
+    def __init__(self, encoder, names, directions=None):
         super().__init__()
-        directions = torch.as_tensor(directions, dtype=dtype, device="cpu")
+        self.encoder = encoder
+        self.names = names
+        if "multi" in names and not _is_ours(encoder.body):
+            raise ValueError(
+                "output='multi' puts the layers of 'mlp' or 'convnet' side by side; "
+                "those of an encoder of your own are unknown. Use output='hidden'."
+            )
+        if directions is not None:
+            options = {"dtype": precision(encoder), "device": "cpu"}
+            directions = torch.as_tensor(directions, **options)
         self.register_buffer("directions", directions)
 
     def forward(self, X):
-        return X @ self.directions
-
-
-class Beside(nn.Module):
-    """What several networks put out, side by side."""
-
-    def __init__(self, networks):
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-
-    def forward(self, X):
-        return torch.cat([network(X) for network in self.networks], dim=1)
-
-
-def side_by_side(encoder, names, directions=None):
-    """Return the network of what `output` names, in this order."""
-    found = {name: LAYERS[name](encoder) for name in names if name in LAYERS}
-    if directions is not None:
-        found[INPUT] = Linear(directions, precision(nn.ModuleList(found.values())))
-    networks = [found[name] for name in names]
-    return networks[0] if len(networks) == 1 else Beside(networks)
+        body = self.encoder.body
+        layers = {
+            "embedding": self.encoder,
+            "hidden": body,
+            "multi": getattr(body, "multi", None),
+            INPUT: lambda X: X @ self.directions,
+        }
+        return torch.cat([layers[name](X) for name in self.names], dim=1)
 
 
 class Standardizing(nn.Module):
@@ -326,16 +266,17 @@ def precision(network):
     return next((p.dtype for p in network.parameters()), torch.float32)
 
 
-def _convolutions(view, options, random_state):
-    """Return the network of convolutions of a view of images."""
-    if view.image_shape is None:
-        raise ValueError(
-            f"encoder='convnet' is for images, but {view.name} holds rows. Pass images "
-            "of shape (n_samples, height, width[, channels]), say which they are by "
-            "ConvNet(image_shape=...), or give X and y an encoder each."
-        )
-    side = side_of(view.augmentation, view.image_shape)
-    return Convolutions(view.image_shape, options._sizes, side, random_state)
+def build_encoders(asked, shapes, widths, embedding_dim, random_state):
+    """Return the encoder of X, and that of the other view or None if it is shared."""
+    own, target_own = encoders_of(asked)
+    settings = embedding_dim, random_state
+    on_top = "hidden" in layers_of(asked.output)
+    view = View("X", widths[0], shapes[0], asked.augmentation)
+    context = build_encoder(view, own, *settings, on_top=on_top)
+    if asked.views == "pair":
+        view = View("y", widths[1], shapes[1])
+        return context, build_encoder(view, target_own, *settings, on_top=on_top)
+    return context, copy.deepcopy(context) if own.target == "ema" else None
 
 
 def build_encoder(view, options, embedding_dim, random_state, *, on_top):
@@ -347,12 +288,26 @@ def build_encoder(view, options, embedding_dim, random_state, *, on_top):
     else:
         if isinstance(options, Encoder):
             options = MLP() if view.image_shape is None else ConvNet()
-        if isinstance(options, ConvNet):
-            body = _convolutions(view, options, random_state)
-        else:
+        if isinstance(options, MLP):
             body = Perceptron([view.n_features, *options._sizes], random_state)
+        else:
+            body = _convolutions(view, options._sizes, random_state)
         head = mlp([body.width, embedding_dim], random_state)
     return Trunk(body, nn.Sequential(*head, norm))
+
+
+def _convolutions(view, hidden_layer_sizes, random_state):
+    """Return the network of convolutions of a view of images."""
+    shape = view.image_shape
+    if shape is None:
+        raise ValueError(
+            f"encoder='convnet' is for images, but {view.name} holds rows. Pass images "
+            "of shape (n_samples, height, width[, channels]), say which they are by "
+            "ConvNet(image_shape=...), or give X and y an encoder each."
+        )
+    found = find_augmentation(view.augmentation, shape)
+    side = 1 if isinstance(found, ImageAugmentation) and found.moves else _SIDE
+    return Convolutions(shape, hidden_layer_sizes, side, random_state)
 
 
 def _own(view, own, embedding_dim, random_state, *, on_top):
@@ -360,9 +315,13 @@ def _own(view, own, embedding_dim, random_state, *, on_top):
     given = f"encoder={own!r} for {view.name}"
     sizes = {"n_features": view.n_features, "embedding_dim": embedding_dim}
     body = own_network(own, given, torch.float32, **sizes)
-    output = try_out(body, view.zeros())
-    _check_output(output, given, view, None if on_top else embedding_dim)
-    width = output.shape[1]
+    what = "samples" if view.image_shape is None else "images", "embeddings"
+    wanted = None if on_top else embedding_dim
+    remedy = (
+        "Change its layers, set embedding_dim, use output='hidden', which takes any "
+        "width, or give X and y an encoder each."
+    )
+    width = output_width(body, given, view.zeros(), what, wanted, remedy)
     if view.image_shape is not None:
         body = AsImages(body, view.image_shape)
     if not on_top:
@@ -370,24 +329,12 @@ def _own(view, own, embedding_dim, random_state, *, on_top):
     return body, [*normalized_relu(width), *mlp([width, embedding_dim], random_state)]
 
 
-def _check_output(output, given, view, embedding_dim):
-    """Raise if a user's module does not put out embeddings."""
-    width = "any width" if embedding_dim is None else embedding_dim
-    shape = tuple(getattr(output, "shape", ()))
-    if len(shape) == 2 and shape[0] == 2 and embedding_dim in (None, shape[1]):
-        return
-    found = f"shape {shape}" if torch.is_tensor(output) else repr(output)
-    kind = "samples" if view.image_shape is None else "images"
-    raise ValueError(
-        f"{given} maps {kind} of shape {tuple(view.zeros().shape)} to {found}, but "
-        f"embeddings have shape (2, {width}). Change its layers, set embedding_dim, "
-        "use output='hidden', which takes any width, or give X and y an encoder each."
-    )
-
-
 def embed(network, rows, device, units=None, *, max_rows=_CHUNK_ROWS):
     """Return the outputs of a network in evaluation mode, float64."""
-    device = _present_device(device)
+    try:
+        device = resolve_device(device)
+    except ValueError:  # Without that of the training.
+        device = torch.device("cpu")
     step = max(1, min(max_rows, _CHUNK_ENTRIES // rows.shape[1]))
     chunks = [rows[i : i + step] for i in range(0, len(rows), step)]
     if device.type != "mps":
@@ -410,14 +357,6 @@ def _evaluate(network, chunks, device, units, dtype):
             rows = torch.tensor(rows, dtype=dtype)
             parts.append(network(rows.to(device)).cpu().double().numpy())
     return np.concatenate(parts)
-
-
-def _present_device(name):
-    """Return the device, or the processor where there is no such device."""
-    try:
-        return resolve_device(name)
-    except ValueError:
-        return torch.device("cpu")
 
 
 # The teacher keeps this share of itself in each step.
@@ -496,14 +435,11 @@ class ViewPair(nn.Module):
                 self.moments.copy_(average)
         return tuple(average + (own - own.detach()))
 
+    @torch.no_grad()
     def update(self, batch, random_state):
-        if not self.follows:
-            return
-        with torch.no_grad():
-            pairs = zip(
-                self.target.parameters(), self.context.parameters(), strict=True
-            )
-            for teacher, student in pairs:
+        if self.follows:
+            known = self.context.parameters()
+            for teacher, student in zip(self.target.parameters(), known, strict=True):
                 teacher.lerp_(student, 1 - _EMA_DECAY)
 
 
@@ -511,11 +447,9 @@ class ViewPair(nn.Module):
 # of samples that are wider; never fewer samples than a batch.
 _SAMPLE_ROWS = 2000
 _SAMPLE_ENTRIES = 2**23
-
 # Samples of which both views exist at a time.
 _DRAWN_ROWS = 2**16
 _DRAWN_ENTRIES = 2**22
-
 # Batches after which the normalisations of a network have settled.
 _SETTLING_STEPS = 30
 
@@ -554,26 +488,31 @@ def train_encoders(estimator, pairs, size, device, seed, task):
         # A frozen encoder is used as it is.
         n_more = 0
         if _learns(module):
-            moment_decay = loss_of(estimator).moment_decay
-            if moment_decay:
-                module.keep_moments(before.moments, moment_decay)
-            if estimator.max_iter:
-                settings = (size, random_state, device, task)
-                training = task.learn(
-                    Training, _run, estimator, module, rows, *settings
+            loss, n_steps = loss_of(estimator), estimator.max_iter
+            if loss.moment_decay:
+                module.keep_moments(before.moments, loss.moment_decay)
+            if n_steps:
+                schedule = Schedule(n_steps, size.batch_size, estimator.learning_rate)
+                what = module, loss._objective(), rows, schedule, random_state, device
+                training = run_training(
+                    estimator,
+                    task,
+                    *what,
+                    remedy="Check what encoder, augmentation and loss return.",
+                    memories=[DefaultGenerator()] * has_foreign_parts(estimator),
                 )
-            n_more = _SETTLING_STEPS - estimator.max_iter
-        batches = rows, n_more, size.batch_size, random_state
-        after = task.finish(_settle_and_look, estimator, module, sample, seed, batches)
+            n_more = _SETTLING_STEPS - n_steps
+
+        def settle_and_look():
+            _settle(module, rows, n_more, size.batch_size, random_state)
+            return _look(estimator, module, sample, seed)
+
+        after = task.finish(settle_and_look)
     module.eval().cpu()
     target = module.context if module.target is None else module.target
-    return Trained(
-        module.context,
-        target,
-        training,
-        before.log_dets - after.log_dets,
-        np.array([before.information, after.information]),
-    )
+    information = np.array([before.information, after.information])
+    drop = before.log_dets - after.log_dets
+    return Trained(module.context, target, training, drop, information)
 
 
 def _draw_sample(rows, batch_size, random_state):
@@ -592,22 +531,12 @@ def foreign_random_state(estimator, seed, device):
 
 def _build(estimator, pairs, size, device, seed):
     random_state = torch.Generator().manual_seed(seed)
-    n_context, embedding_dim = pairs.context.shape[1], size.embedding_dim
-    common = (embedding_dim, random_state)
-    shape, target_shape = estimator._shapes
-    own, target_own = encoders_of(estimator)
-    names = layers_of(estimator.output)
-    on_top = "hidden" in names
-    view = View("X", n_context, shape, estimator.augmentation)
-    context = build_encoder(view, own, *common, on_top=on_top)
-    side_by_side(context, [name for name in names if name != INPUT])
-    target, follows = None, own.target == "ema"
-    if pairs.views.needs_y:
-        # Other views are those of X.
-        view = View("y", pairs.target.shape[1], target_shape)
-        target = build_encoder(view, target_own, *common, on_top=on_top)
-    elif follows:
-        target = copy.deepcopy(context)
+    embedding_dim = size.embedding_dim
+    widths = pairs.context.shape[1], pairs.target.shape[1]
+    settings = estimator._shapes, widths, embedding_dim, random_state
+    context, target = build_encoders(estimator, *settings)
+    names = [name for name in layers_of(estimator.output) if name != INPUT]
+    Layers(context, names)
     loss, mixture = loss_of(estimator), None
     if "mixture" in loss._objective().named:
         n_components = loss.n_components
@@ -617,9 +546,9 @@ def _build(estimator, pairs, size, device, seed):
     return ViewPair(
         context,
         target,
-        follows=follows,
+        follows=target is not None and not pairs.views.needs_y,
         augmentations=augmentations_of(estimator, pairs),
-        n_context=n_context,
+        n_context=widths[0],
         random_state=torch.Generator(device).manual_seed(seed),
         mixture=mixture,
     )
@@ -674,34 +603,22 @@ def _look(estimator, module, sample, seed):
     )
 
 
-def _run(estimator, module, rows, size, random_state, device, task):
-    schedule = Schedule(estimator.max_iter, size.batch_size, estimator.learning_rate)
-    progress = Progress(type(estimator).__name__, estimator.max_iter, estimator.verbose)
-    hooks = Hooks.of(
-        read_trainer(estimator.trainer),
-        progress,
-        task.end_epoch,
-        remedy="Check what encoder, augmentation and loss return.",
-        checkpoint=task.checkpoint,
-        memories=[DefaultGenerator()] * has_foreign_parts(estimator),
-    )
-    objective = loss_of(estimator)._objective()
-    return train(module, objective, rows, schedule, hooks, random_state, device)
-
-
-def _settle_and_look(estimator, module, sample, seed, batches):
-    """Settle the normalisations, then look at the embeddings of the sample."""
-    _settle(module, *batches)
-    return _look(estimator, module, sample, seed)
+def run_training(estimator, task, *what, **hooks):
+    """Train a module as an estimator asks for it; `what` are arguments of `train`."""
+    module, objective, rows, schedule, *source = what
+    progress = Progress(type(estimator).__name__, schedule.max_iter, estimator.verbose)
+    trainer = read_trainer(estimator.trainer)
+    hooks |= {"checkpoint": task.checkpoint}
+    hooks = Hooks.of(trainer, progress, task.end_epoch, **hooks)
+    plan = module, objective, rows, schedule, hooks, *source
+    return task.learn(Training, train, *plan)
 
 
 def _settle(module, rows, n_steps, batch_size, random_state):
     """Let our networks see more batches, for the statistics that they normalise by."""
-    if n_steps <= 0:
-        return
     module.train()
     for encoder in (module.context, module.target or module.context):
-        encoder.body.train(is_ours(encoder.body))
+        encoder.body.train(_is_ours(encoder.body))
     with torch.no_grad():
         for _ in range(n_steps):
             drawn = draw_rows(len(rows), batch_size, random_state)
@@ -710,24 +627,14 @@ def _settle(module, rows, n_steps, batch_size, random_state):
 
 def restore_encoders(estimator):
     """Return the encoders of both views from the tensors that a file has of them."""
-    shape, target_shape = estimator._shapes
-    asked = estimator._asked
-    own, target_own = encoders_of(asked)
-    view = View("X", estimator.n_features_in_, shape, asked.augmentation)
-    wanted = [(view, own, estimator.encoder_)]
-    if asked.views == "pair":
-        target = View("y", estimator._views.n_targets_in_, target_shape)
-        wanted.append((target, target_own, estimator.target_encoder_))
-    elif own.target == "ema":
-        wanted.append((view, own, estimator.target_encoder_))
-    encoders = []
-    with foreign_random_state(asked, 0, torch.device("cpu")):
-        for view, options, tensors in wanted:
-            settings = (options, estimator.embedding_dim_, torch.Generator())
-            on_top = "hidden" in layers_of(asked.output)
-            encoder = build_encoder(view, *settings, on_top=on_top)
-            encoders.append(load_tensors(encoder, tensors))
-    return encoders[0], encoders[-1]
+    widths = estimator.n_features_in_, getattr(estimator._views, "n_targets_in_", None)
+    settings = estimator._shapes, widths, estimator.embedding_dim_, torch.Generator()
+    with foreign_random_state(estimator._asked, 0, torch.device("cpu")):
+        context, target = build_encoders(estimator._asked, *settings)
+    load_tensors(context, estimator.encoder_)
+    if target is None:
+        return context, context
+    return context, load_tensors(target, estimator.target_encoder_)
 
 
 def embed_views(estimator, pairs, seed):

@@ -13,21 +13,14 @@ from skgmje._typing import NDArray, RandomState
 from skgmje.conditional._models import Fit, JointConditional
 from skgmje.conditional._source import Settings
 from skgmje.conditional._sources import KINDS, SOURCES, source_of
-from skgmje.embedding._base import (
-    PARAMETER_CONSTRAINTS,
-    Embedder,
-    latent_density,
-    standardize_views,
-)
+from skgmje.embedding._base import Embedder, latent_density, standardize_views
 from skgmje.embedding._views import gaussian
 from skgmje.mixture import GaussianMixture
 
 # Components of loss="joint", while the number of the mixture's is "auto".
-N_PROTOTYPES = 20
-
+_N_PROTOTYPES = 20
 # Iterations of EM after an interrupt.
 _HURRIED_STEPS = 5
-
 # Added to the variances of standardized embeddings, unless a mixture says what is.
 _REG_COVAR = 1e-4
 
@@ -41,8 +34,8 @@ class GMJEEmbedder(Embedder):
 
     .. math:: p(z_t | z_c) = \sum_k \gamma_k(z_c)\, N(z_t; m_k(z_c), V_k)
 
-    The encoder is trained with the unimodal loss of :func:`gje_loss`, no labels
-    needed; the mixture is fitted to the finished embeddings.
+    The encoder is trained with :func:`gje_loss`, without labels; the mixture is fitted
+    to the finished embeddings.
 
     Parameters
     ----------
@@ -59,62 +52,53 @@ class GMJEEmbedder(Embedder):
     augmentation : {'aligned', 'scene'}, callable or None, default=None
         What makes another view. Of images: 'aligned' mirrors and blurs them and
         changes light and noise, for objects that fill the picture; 'scene' mirrors,
-        turns and crops them, for things that may be anywhere; an
-        :class:`~skgmje.embedding.ImageAugmentation` says what else.
+        turns and crops them, for objects that may be anywhere; or an
+        :class:`~skgmje.embedding.ImageAugmentation`.
         ``augmentation(batch, generator)`` returns a view of a batch, a tensor in
-        the units of `X`, of shape (n, channels, height, width) for images;
-        randomness is drawn from the :class:`torch.Generator`. None is noise of 0.8
-        standard deviations, a fifth of the features set to their means, and a random
-        gain of a tenth.
-        With 'pair' it only regularises the training: None changes both views,
-        everything else `X` alone.
+        the units of `X`, of shape (n, channels, height, width) for images, drawn by a
+        :class:`torch.Generator`. None is noise of 0.8 standard deviations, a fifth of
+        the features set to their means, and a random gain of a tenth.
+        With 'pair' it only regularises: None changes both views, all else `X` alone.
 
-    encoder : {'auto', 'mlp', 'convnet'}, MLP, ConvNet, Encoder, torch.nn.Module, \
-            callable or pair of them, default='auto'
-        Maps samples to embeddings. 'mlp' is a perceptron with batch normalisation,
-        :class:`~skgmje.embedding.MLP` says with which layers; 'convnet' has four
-        strided convolutions, for images, see :class:`~skgmje.embedding.ConvNet`;
-        'auto' is 'convnet' for images and 'mlp' else. A module of your own is copied,
-        a callable builds one, and :class:`~skgmje.embedding.Encoder` adds settings.
-        With ``views="pair"`` each view has a network of its own, of this kind; a pair
-        ``(encoder of X, encoder of y)`` says both kinds.
+    encoder : {'auto', 'mlp', 'convnet'}, object or pair of them, default='auto'
+        Maps samples to embeddings. 'mlp' is :class:`~skgmje.embedding.MLP`, 'convnet'
+        :class:`~skgmje.embedding.ConvNet`; 'auto' is 'convnet' for images and 'mlp'
+        else. A :class:`torch.nn.Module` is copied, a callable builds one,
+        :class:`~skgmje.embedding.Encoder` adds settings. With ``views="pair"`` each
+        view has a network of its own, of this kind or that of a pair
+        ``(encoder of X, encoder of y)``.
 
-    mixture : {'prototypes', 'network', 'neural-gas', 'memory-bank'}, \
-            GaussianMixture or a source, default='prototypes'
+    mixture : str, GaussianMixture or source, default='prototypes'
         Density of both embeddings, which are standardized for it. 'prototypes' is a
         joint mixture by EM, 'network' an ensemble of mixture density networks,
         'neural-gas' starts at the nodes of a gas, 'memory-bank' has weighted past
         pairs for components; their number is chosen by held-out density. With
-        settings they are a :class:`~skgmje.mixture.GaussianMixture`,
-        :class:`~skgmje.conditional.MixtureNetwork`,
-        :class:`~skgmje.conditional.NeuralGas` and
-        :class:`~skgmje.conditional.MemoryBank`.
+        settings: :class:`~skgmje.mixture.GaussianMixture` and the sources of
+        :class:`~skgmje.conditional.ConditionalMixtureDensity`.
 
-    loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'sigreg', \
-            'gje+sigreg', 'naive'}, GJELoss, JointLoss, SIGRegLoss or callable, \
-            default='gje'
-        Key of :data:`skgmje.embedding.LOSSES`, or an object that has the settings of
-        some: :class:`~skgmje.embedding.GJELoss`, :class:`~skgmje.embedding.JointLoss`,
-        :class:`~skgmje.embedding.SIGRegLoss`. A function of both views' embeddings
-        returns a tensor; one that names `mixture` gets a mixture to learn, `generator`
-        a :class:`torch.Generator`. 'naive' shows the trap: it collapses.
+    loss : str, GJELoss, JointLoss, SIGRegLoss or callable, default='gje'
+        Key of :data:`skgmje.embedding.LOSSES`: 'gje', 'joint', 'pmi', 'infonce',
+        'vicreg', 'barlow', 'sigreg', 'gje+sigreg' or 'naive', which shows the trap: it
+        collapses. :class:`~skgmje.embedding.GJELoss`,
+        :class:`~skgmje.embedding.JointLoss` and :class:`~skgmje.embedding.SIGRegLoss`
+        have settings. A function of both views' embeddings returns a tensor; one that
+        names `mixture` gets a mixture to learn, `generator` a :class:`torch.Generator`.
 
     output : {'embedding', 'hidden', 'multi'} or list of str, default='embedding'
         What :meth:`transform` returns: the embedding, the layer before it, or all
-        layers (of the convolutions their means over a coarse grid) side by side.
-        'hidden' serves few labels best, 'multi' linear models of many labels.
-        With 'hidden' an own `encoder` may have any width; a layer on top of it
-        makes the embedding. A list puts several side by side; in it 'input' stands
-        for up to 128 principal components of the sample itself, scaled to weigh as
-        much as the layers. After the fit it may be changed, but for 'input'.
+        layers (of convolutions their means over a coarse grid) side by side. 'hidden'
+        serves few labels best, 'multi' linear models of many labels. With 'hidden' an
+        own `encoder` may have any width; a layer on top of it makes the embedding. A
+        list puts several side by side; in it 'input' stands for up to 128 principal
+        components of the sample, scaled to the variance of the layers. After the fit
+        it may be changed, but for 'input'.
 
     standardize : bool, default=True
         Whether every feature gets unit variance before the encoder. Otherwise
         one scale serves all. Of images it is every channel.
 
     max_iter : int, default=300
-        Number of gradient steps. With 0 the encoder stays untrained: the control
-        that any encoder should be compared to.
+        Number of gradient steps. With 0 the encoder stays untrained, as a control.
 
     batch_size : int or 'auto', default='auto'
         Samples per step, at least twice `embedding_dim` unless the loss averages its
@@ -142,11 +126,8 @@ class GMJEEmbedder(Embedder):
 
     Attributes
     ----------
-    encoder_ : torch.nn.Module
-        Trained encoder, on the CPU.
-
-    target_encoder_ : torch.nn.Module
-        Encoder of the second view; `encoder_` itself where it is shared.
+    encoder_, target_encoder_ : torch.nn.Module
+        Trained encoders of both views, on the CPU; one where it is shared.
 
     latent_mixture_ : Mixture
         Density of the context embedding.
@@ -163,11 +144,9 @@ class GMJEEmbedder(Embedder):
     std_ : ndarray of shape (embedding_dim,)
         Standard deviations of the training embeddings.
 
-    logdet_marginals_ : ndarray of shape (2,)
-        Log-determinants of the covariances of context and target.
-
-    logdet_drop_ : ndarray of shape (2,)
-        By how much they fell in training.
+    logdet_marginals_, logdet_drop_ : ndarray of shape (2,)
+        Log-determinants of the covariances of context and target, in nats, and by how
+        much they fell in training.
 
     loss_curve_ : ndarray of shape (n_iter_,)
         Loss before each step.
@@ -182,21 +161,19 @@ class GMJEEmbedder(Embedder):
     image_shape_ : tuple of int or None
         Height, width and channels of the images in `X`, if there are any.
 
-    n_features_in_ : int
-        Number of features of a sample.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features of a sample.
 
     See Also
     --------
     GJEEmbedder : With one Gaussian.
-    skgmje.embedding.ImageAugmentation : Other views of images.
     diagnose : Checks whether embeddings have collapsed.
 
     Notes
     -----
-    Training of 'convnet' multiplies in bfloat16 where the processor does that
-    faster; normalisations and the loss are in single precision. Images become
-    single precision. The same seed gives the same bits if torch has the same number
-    of threads; other roundings lead to another network that is as good.
+    Images become single precision; training of 'convnet' multiplies in bfloat16 where
+    the processor does that faster. The same seed gives the same bits if torch has the
+    same number of threads; other roundings lead to another network that is as good.
 
     An encoder or augmentation of others that draws random numbers from torch's
     global state holds a lock while it trains: one such fit at a time.
@@ -220,22 +197,8 @@ class GMJEEmbedder(Embedder):
     (5, 8)
     """
 
-    encoder_: Any
-    target_encoder_: Any
-    latent_mixture_: Any
-    occupancy_: NDArray[Any]
-    embedding_dim_: int
-    effective_rank_: float
-    std_: NDArray[Any]
-    logdet_marginals_: NDArray[Any]
-    logdet_drop_: NDArray[Any]
-    loss_curve_: NDArray[Any]
-    information_: NDArray[Any]
-    n_iter_: int
-    image_shape_: tuple[int, ...] | None
-
     _parameter_constraints: dict = {
-        **PARAMETER_CONSTRAINTS,
+        **Embedder._parameter_constraints,
         "mixture": [StrOptions(set(SOURCES) - {"auto"}), GaussianMixture, *KINDS],
     }
 
@@ -279,22 +242,22 @@ class GMJEEmbedder(Embedder):
     @property
     def _n_prototypes(self):
         n_components = getattr(self.mixture, "n_components", "auto")
-        return N_PROTOTYPES if n_components == "auto" else n_components
+        return _N_PROTOTYPES if n_components == "auto" else n_components
 
     def _density_settings(self, device):
-        mixture, joint = self.mixture, self.mixture
+        mixture = self.mixture
         if isinstance(mixture, str):
             mixture = SOURCES[mixture]()
             if hasattr(mixture, "reg_covar"):
                 mixture.set_params(reg_covar=_REG_COVAR)
-            joint = mixture
         source = source_of(clone(mixture))
         if any(trainer.checkpoint_dir is not None for trainer in source._trainers()):
             raise ValueError(
                 f"mixture={mixture!r} has a checkpoint_dir, but a fit has one folder: "
                 "that of the embedder's trainer."
             )
-        if not isinstance(joint, GaussianMixture):
+        joint = mixture
+        if not isinstance(mixture, GaussianMixture):
             # Of the contexts alone, and what is left of an interrupted fit.
             size = getattr(mixture, "n_components", "auto")
             joint = GaussianMixture(size, shrinkage="auto", reg_covar=_REG_COVAR)
@@ -324,58 +287,24 @@ class GJEEmbedder(Embedder):
     .. math:: p(z_t | z_c) = N(\mu_t + \Sigma_{tc} \Sigma_{cc}^{-1}
         (z_c - \mu_c),\; \Sigma_{tt} - \Sigma_{tc} \Sigma_{cc}^{-1} \Sigma_{ct})
 
-    The encoder is trained with the loss of :func:`gje_loss`, no labels needed;
-    the moments are those of the finished embeddings.
+    The encoder is trained with :func:`gje_loss`, without labels; the moments are those
+    of the finished embeddings.
 
-    Parameters mean what they mean for :class:`GMJEEmbedder`, which says more of each;
-    all its attributes are here too.
+    All attributes of :class:`GMJEEmbedder` are here too.
 
     Parameters
     ----------
-    embedding_dim : int or 'auto', default='auto'
-        Width of the embedding.
+    embedding_dim, views, augmentation : default='auto', 'augment', None
+        As those of :class:`GMJEEmbedder`, and so are all that follow.
 
-    views : {'augment', 'neighbors', 'pair'}, default='augment'
-        Where the two views of a sample come from.
+    encoder, loss, output, standardize : default='auto', 'gje', 'embedding', True
+        What is trained, what the training lowers, and what :meth:`transform` returns.
 
-    augmentation : {'aligned', 'scene'}, callable or None, default=None
-        What makes another view.
+    max_iter, batch_size, learning_rate, device : default=300, 'auto', 0.002, 'auto'
+        Number of gradient steps, samples and size of each, and where they are taken.
 
-    encoder : {'auto', 'mlp', 'convnet'}, MLP, ConvNet, Encoder, torch.nn.Module, \
-            callable or pair of them, default='auto'
-        Maps samples to embeddings.
-
-    loss : {'gje', 'joint', 'pmi', 'infonce', 'vicreg', 'barlow', 'sigreg', \
-            'gje+sigreg', 'naive'}, GJELoss, JointLoss, SIGRegLoss or callable, \
-            default='gje'
-        What the training lowers.
-
-    output : {'embedding', 'hidden', 'multi'} or list of str, default='embedding'
-        What :meth:`transform` returns.
-
-    standardize : bool, default=True
-        Whether every feature, of images every channel, gets unit variance first.
-
-    max_iter : int, default=300
-        Number of gradient steps.
-
-    batch_size : int or 'auto', default='auto'
-        Samples per step.
-
-    learning_rate : float, default=0.002
-        Step size of Adam at the start of its cosine.
-
-    device : str, default='auto'
-        Where to train and to embed.
-
-    trainer : dict or None, default=None
-        Further settings of the training.
-
-    random_state : int, RandomState instance or None, default=None
-        Controls encoders, views, batches and :meth:`sample`.
-
-    verbose : int, default=0
-        1 prints a line every tenth of the training, 2 every hundredth.
+    trainer, random_state, verbose : default=None, None, 0
+        Further settings of the training, its seed, and what it prints.
 
     Attributes
     ----------
@@ -387,9 +316,7 @@ class GJEEmbedder(Embedder):
 
     See Also
     --------
-    GMJEEmbedder : With a mixture in place of the Gaussian; says how training goes.
-    skgmje.embedding.ImageAugmentation : Other views of images.
-    diagnose : Checks whether embeddings have collapsed.
+    GMJEEmbedder : With a mixture in place of the Gaussian.
 
     References
     ----------

@@ -37,7 +37,7 @@ def mahalanobis_term(
 
     With the covariance C of the same samples and no ridge it is the number of
     features, whatever the samples are, so that its gradient is zero: the trap of
-    likelihoods that take C from the batch.
+    likelihoods that take C from the batch, see :func:`naive_loss`.
 
     Parameters
     ----------
@@ -60,24 +60,13 @@ def mahalanobis_term(
     ValueError
         If :math:`C + \epsilon I` is not positive definite.
 
-    See Also
-    --------
-    logdet_term : The other half of a Gaussian log-likelihood.
-
-    References
-    ----------
-    .. [1] Y. Huang, "Gaussian Joint Embeddings For Self-Supervised
-       Representation Learning", 2026. :arxiv:`2603.26799`
-
     Examples
     --------
     >>> import numpy as np
     >>> from skgmje.embedding import mahalanobis_term
     >>> z = np.random.default_rng(0).normal(size=(20, 3))
-    >>> round(float(mahalanobis_term(z)), 10)
-    3.0
-    >>> round(float(mahalanobis_term(5 * z)), 10)
-    3.0
+    >>> float(mahalanobis_term(z).round(10)), float(mahalanobis_term(5 * z).round(10))
+    (3.0, 3.0)
     """
     z, covariance_matrix = as_floats(z, covariance_matrix)
     diff, own = covariance(z)
@@ -116,11 +105,7 @@ def logdet_term(
     Raises
     ------
     ValueError
-        If :math:`C + \epsilon I` is not positive definite.
-
-    See Also
-    --------
-    mahalanobis_term : The other half of a Gaussian log-likelihood.
+        As :func:`mahalanobis_term`, the other half of a Gaussian log-likelihood.
 
     Examples
     --------
@@ -148,11 +133,8 @@ def gaussian_mutual_information(
 
     Parameters
     ----------
-    z_context : array of shape (n_samples, n_context)
-        Samples of one view.
-
-    z_target : array of shape (n_samples, n_targets)
-        The same samples of the other.
+    z_context, z_target : arrays of shape (n_samples, ...)
+        Two views of the same samples, each of any number of features.
 
     ridge : float, default=0.0
         Added to the diagonal of the correlation matrix, where it bounds what
@@ -171,7 +153,6 @@ def gaussian_mutual_information(
 
     See Also
     --------
-    pmi_loss : The same, to be minimised.
     skgmje.costs.logdet_cost : Minus twice this of Gram matrices.
 
     References
@@ -230,11 +211,8 @@ def infonce_loss(z_context: Array, z_target: Array, temperature: float = 0.2) ->
 
     Parameters
     ----------
-    z_context : array of shape (n_samples, embedding_dim)
-        Embeddings of one view.
-
-    z_target : array of shape (n_samples, embedding_dim)
-        Embeddings of the other.
+    z_context, z_target : arrays of shape (n_samples, embedding_dim)
+        Embeddings of both views.
 
     temperature : float, default=0.2
         :math:`\tau`, the variance of a component.
@@ -275,11 +253,8 @@ def vicreg_loss(
 
     Parameters
     ----------
-    z_context : array of shape (n_samples, embedding_dim)
-        Embeddings of one view.
-
-    z_target : array of shape (n_samples, embedding_dim)
-        Embeddings of the other.
+    z_context, z_target : arrays of shape (n_samples, embedding_dim)
+        Embeddings of both views.
 
     weights : tuple of float, default=(25.0, 25.0, 1.0)
         The weights a, b and c.
@@ -323,11 +298,8 @@ def barlow_loss(
 
     Parameters
     ----------
-    z_context : array of shape (n_samples, embedding_dim)
-        Embeddings of one view.
-
-    z_target : array of shape (n_samples, embedding_dim)
-        Embeddings of the other.
+    z_context, z_target : arrays of shape (n_samples, embedding_dim)
+        Embeddings of both views.
 
     redundancy_weight : float, default=0.01
         :math:`\lambda`.
@@ -377,8 +349,7 @@ def _standardized(z):
 
 
 # Ridges keep single precision from failing; they do not keep from collapse.
-_RIDGE = 1e-3
-_MARGINAL_RIDGE = 1e-4
+_RIDGE, _MARGINAL_RIDGE = 1e-3, 1e-4
 
 
 def gje_loss(
@@ -395,19 +366,15 @@ def gje_loss(
         - \tfrac{\lambda}{2} \big(\log |C_{cc}| + \log |C_{tt}|\big), \qquad
         S_\rho = \begin{pmatrix} I & \rho I \\ \rho I & I \end{pmatrix}
 
-    of centered pairs :math:`z = [z_c, z_t]`. The first term is
-    :math:`\|z_c - z_t\|^2 / 4(1 - \rho) + \|z_c + z_t\|^2 / 4(1 + \rho)`: it
-    pulls the views together and to the mean. The marginal log-determinants
-    keep all directions apart: without them everything collapses. A ridge of
-    1e-3 on the first, 1e-4 on these, keeps single precision from failing.
+    of centered pairs :math:`z = [z_c, z_t]`. The first term is :math:`\|z_c - z_t\|^2 /
+    4(1 - \rho) + \|z_c + z_t\|^2 / 4(1 + \rho)`: it pulls the views together and to the
+    mean. The marginal log-determinants keep all directions apart: without them
+    everything collapses. The ridges, 1e-3 and 1e-4, are for single precision.
 
     Parameters
     ----------
-    z_context : array of shape (n_samples, embedding_dim)
-        Embeddings of one view.
-
-    z_target : array of shape (n_samples, embedding_dim)
-        Embeddings of the other.
+    z_context, z_target : arrays of shape (n_samples, embedding_dim)
+        Embeddings of both views.
 
     rho : float, default=0.9
         Correlation that the two views should have, below one.
@@ -423,11 +390,6 @@ def gje_loss(
     -------
     loss : scalar array
         In nats.
-
-    See Also
-    --------
-    pmi_loss : With the covariance of the batch.
-    naive_loss : Without the marginal log-determinants.
 
     References
     ----------
@@ -461,27 +423,19 @@ def naive_loss(z_context: Array, z_target: Array) -> Array:
 
     .. math:: \tfrac{1}{2n} \sum_i z_i^T C^{-1} z_i + \tfrac12 \log |C|
 
-    It shows the trap: the first term is a constant, so only the volume is left,
-    and the embeddings collapse; a ridge, here 1e-3, does not help. Never use it
-    to learn a representation.
+    It shows the trap that the paper of :func:`gje_loss` describes: the first term is
+    a constant, so only the volume is left, and the embeddings collapse; a ridge, here
+    1e-3, does not help. Never use it to learn a representation.
 
     Parameters
     ----------
-    z_context : array of shape (n_samples, embedding_dim)
-        Embeddings of one view.
-
-    z_target : array of shape (n_samples, embedding_dim)
-        Embeddings of the other.
+    z_context, z_target : arrays of shape (n_samples, embedding_dim)
+        Embeddings of both views.
 
     Returns
     -------
     loss : scalar array
         In nats, up to a constant.
-
-    See Also
-    --------
-    pmi_loss : With the marginal log-determinants that make it sound.
-    gje_loss : The loss that works best; its source is this one's too.
 
     Examples
     --------
@@ -501,16 +455,13 @@ def pmi_loss(z_context: Array, z_target: Array, ridge: float = _RIDGE) -> Array:
 
     .. math:: \tfrac12 \log |C| - \tfrac12 \log |C_{cc}| - \tfrac12 \log |C_{tt}|
 
-    Up to a constant it is the naive loss minus both marginals: the pointwise
+    Up to a constant it is :func:`naive_loss` minus both marginals: the pointwise
     mutual information of the pairs, whose scale is free.
 
     Parameters
     ----------
-    z_context : array of shape (n_samples, embedding_dim)
-        Embeddings of one view.
-
-    z_target : array of shape (n_samples, embedding_dim)
-        Embeddings of the other.
+    z_context, z_target : arrays of shape (n_samples, embedding_dim)
+        Embeddings of both views.
 
     ridge : float, default=1e-3
         Added to the diagonal of the correlation matrix; without it the loss has
@@ -523,7 +474,7 @@ def pmi_loss(z_context: Array, z_target: Array, ridge: float = _RIDGE) -> Array:
 
     See Also
     --------
-    gaussian_mutual_information : Its negative; its source is this one's too.
+    gaussian_mutual_information : Its negative, which names the source.
 
     Examples
     --------
@@ -549,16 +500,13 @@ def joint_loss(
     .. math:: -\tfrac1n \sum_i \log p(z_{c,i}, z_{t,i})
         - \tfrac{\lambda}{2} \big(\log |C_{cc}| + \log |C_{tt}|\big)
 
-    The mixture inside the encoder's objective. It adds nothing to the
-    representation; fit it to the finished embeddings instead.
+    The mixture inside the encoder's objective, of the paper of :func:`gje_loss`. It
+    adds nothing to the representation; fit it to the finished embeddings instead.
 
     Parameters
     ----------
-    z_context : array of shape (n_samples, embedding_dim)
-        Embeddings of one view.
-
-    z_target : array of shape (n_samples, embedding_dim)
-        Embeddings of the other.
+    z_context, z_target : arrays of shape (n_samples, embedding_dim)
+        Embeddings of both views.
 
     mixture : Mixture
         Joint density of both, over ``2 * embedding_dim`` features.
@@ -574,10 +522,6 @@ def joint_loss(
     -------
     loss : scalar array
         In nats.
-
-    See Also
-    --------
-    gje_loss : The loss that works best; its source is this one's too.
 
     Examples
     --------
@@ -611,15 +555,12 @@ def sigreg_loss(
         + \frac{\lambda}{2} \big(T(z_c) + T(z_t)\big)
 
     with :func:`sigreg_term` for T: embeddings have the distribution that
-    :func:`gje_loss` takes for granted.
+    :func:`gje_loss` takes for granted. :func:`gje_sigreg_loss` adds both.
 
     Parameters
     ----------
-    z_context : array of shape (n_samples, embedding_dim)
-        Embeddings of one view.
-
-    z_target : array of shape (n_samples, embedding_dim)
-        Embeddings of the other.
+    z_context, z_target : arrays of shape (n_samples, embedding_dim)
+        Embeddings of both views.
 
     weight : float, default=0.05
         :math:`\lambda`, between 0 and 1.
@@ -637,10 +578,6 @@ def sigreg_loss(
     -------
     loss : scalar array
         Not negative.
-
-    See Also
-    --------
-    gje_sigreg_loss : Added to the loss of a joint Gaussian.
 
     References
     ----------
@@ -680,42 +617,26 @@ def gje_sigreg_loss(
 
     .. math:: L_{GJE}(z_c, z_t) + \frac{\lambda}{2} \big(T(z_c) + T(z_t)\big)
 
-    of :func:`gje_loss` and :func:`sigreg_term`.
+    of :func:`gje_loss` and :func:`sigreg_term`, which name the sources.
 
     Parameters
     ----------
-    z_context : array of shape (n_samples, embedding_dim)
-        Embeddings of one view.
-
-    z_target : array of shape (n_samples, embedding_dim)
-        Embeddings of the other.
+    z_context, z_target : arrays of shape (n_samples, embedding_dim)
+        Embeddings of both views.
 
     weight : float, default=1.0
         :math:`\lambda`.
 
-    rho, logdet_weight : float, default=0.9 and 1.0
+    rho, logdet_weight, moments : default=0.9, 1.0 and None
         As those of :func:`gje_loss`.
 
-    moments : tuple of two arrays of shape (embedding_dim, embedding_dim), default=None
-        As those of :func:`gje_loss`.
-
-    n_slices, n_knots : int, default=256 and 17
-        As those of :func:`sigreg_term`.
-
-    pooled : bool, default=False
-        As that of :func:`sigreg_loss`.
-
-    generator : torch.Generator, numpy.random.Generator, int or None, default=None
-        As that of :func:`sigreg_loss`.
+    n_slices, n_knots, pooled, generator : default=256, 17, False and None
+        As those of :func:`sigreg_loss`.
 
     Returns
     -------
     loss : scalar array
         In nats, but for the last term.
-
-    See Also
-    --------
-    sigreg_loss : With the difference of both views alone; its sources are these too.
 
     Examples
     --------

@@ -39,11 +39,9 @@ def sigreg_term(
     .. math:: \frac{n}{S} \sum_s \int \bigl| \tfrac1n \sum_i e^{i t a_s^T z_i}
         - e^{-t^2/2} \bigr|^2 e^{-t^2/2} dt
 
-    over random directions :math:`a_s` of length one: the statistic of Epps and Pulley,
-    as in the regularisation SIGReg of LeJEPA [1]_. The integral is :math:`2 \pi` times
-    the squared L2 distance of two mixtures: the kernel density of the projections with
-    variance 1/2, and a Gaussian with variance 3/2. Of draws of a standard normal the
-    mean is 1.06, whatever n is.
+    over random directions :math:`a_s` of length one: the statistic of Epps and Pulley
+    [2]_, as in the regularisation SIGReg of LeJEPA [1]_. Of draws of a standard normal
+    the mean is 1.06, whatever n is.
 
     Parameters
     ----------
@@ -54,10 +52,10 @@ def sigreg_term(
         Number of directions S.
 
     n_knots : int or None, default=17
-        Knots of the trapezoid rule from 0 to 3 for the even integrand, as published,
-        in O(n): 17 are off by less than 0.01 n for samples within 12.5 of zero, and of
-        nearly normal ones by about 0.007. Farther ones are taken for nearer ones; twice
-        as many knots reach twice as far. None is exact, a sum over pairs of samples.
+        Knots of the trapezoid rule from 0 to 3 for the even integrand, as published:
+        17 are off by less than 0.01 n for samples within 12.5 of zero, and of nearly
+        normal ones by about 0.007. Farther ones are taken for nearer ones; twice as
+        many knots reach twice as far. None is exact, a sum over pairs of samples.
 
     generator : torch.Generator, numpy.random.Generator, int or None, default=None
         Draws the directions; None takes the same ones in every call.
@@ -72,11 +70,6 @@ def sigreg_term(
     ValueError
         If `z` has no samples, is not two-dimensional or not finite, or a number is
         none.
-
-    See Also
-    --------
-    sigreg_loss : With the difference of two views.
-    diagnose : Tests all features together.
 
     References
     ----------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -63,8 +62,7 @@ class Pairs(NamedTuple):
     def part(self, rows):
         """Return the pairs of some samples."""
         context = self.context[rows]
-        same = self.target is self.context
-        target = context if same else self.target[rows]
+        target = context if self.target is self.context else self.target[rows]
         return self._replace(context=context, target=target)
 
     def stacked(self):
@@ -73,36 +71,26 @@ class Pairs(NamedTuple):
         return context if target is context else np.hstack([context, target])
 
 
-class Views(ABC):
-    """A way to pair samples; `fit` learns it from the training samples."""
+class AugmentedViews:
+    """Two augmentations of one sample; the base of other ways to pair samples."""
 
     needs_y = False
 
-    @abstractmethod
     def fit(self, X, y):
-        """Learn how to pair samples."""
-
-    @abstractmethod
-    def pairs(self, X, y):
-        """Return the samples of both views."""
-
-
-class AugmentedViews(Views):
-    """Two augmentations of one sample."""
-
-    def fit(self, X, y):
+        """Learn from the training samples how to pair samples."""
         check_varies(X, "X")
         return self
 
     def pairs(self, X, y):
+        """Return the samples of both views."""
         return X, X
 
 
-class NeighborViews(Views):
+class NeighborViews(AugmentedViews):
     """A sample and its nearest mutual neighbour along the principal directions."""
 
     def fit(self, X, y):
-        check_varies(X, "X")
+        super().fit(X, y)
         n_directions = min(*X.shape, _MAX_DIRECTIONS)
         self.pca_ = PCA(n_directions, random_state=0).fit(X.astype(np.float64))
         return self
@@ -126,14 +114,14 @@ class NeighborViews(Views):
         return X[paired], X[partner[paired]]
 
 
-class GivenViews(Views):
+class GivenViews(AugmentedViews):
     """A sample of X and the same sample of y."""
 
     needs_y = True
 
     def fit(self, X, y):
         context, target = self.pairs(X, y)
-        check_varies(context, "X")
+        super().fit(context, y)
         check_varies(target, "y")
         check_magnitude(target, "y")
         self.n_targets_in_ = target.shape[1]
@@ -189,7 +177,6 @@ VIEWS: dict[str, Any] = {
 
 # Numbers of channels by which an image with channels first is recognised.
 _USUAL_CHANNELS = (1, 2, 3, 4)
-
 # Fractions above this are no pixels from 0 to 1 that have been standardized.
 _BRIGHT = 64.0
 _LARGEST = 1e15
@@ -250,10 +237,14 @@ def flatten_images(X, name="X"):
         )
     if 0 in images.shape[1:]:
         raise ValueError(f"{name} of shape {images.shape} holds images without pixels.")
-    if images.ndim == 4:
-        _check_channels(images.shape, name)
+    if _has_channels_first(images.shape[1:]):
+        raise ValueError(
+            f"{name} of shape {images.shape} seems to have its channels first; images "
+            "have shape (n_samples, height, width, channels). Pass "
+            f"{name}.transpose(0, 2, 3, 1)."
+        )
     shape = (*images.shape[1:], 1)[:3]
-    rows = images.reshape(len(images), int(np.prod(shape)))
+    rows = images.reshape(len(images), math.prod(shape))
     return rows if rows.dtype.kind == "f" else rows.astype(np.float32), shape
 
 
@@ -295,6 +286,7 @@ def check_size(shape, n_features, name="X"):
 
 def agree_on_shape(wanted, found, name="X"):
     """Return the shape of images, of which one or both or neither is known."""
+    wanted = check_image_shape(wanted)
     if None not in (wanted, found) and wanted != found:
         raise ValueError(
             f"{name} holds images of shape {found} (height, width, channels), but "
@@ -321,16 +313,6 @@ def _has_channels_first(sizes):
         return False
     first, height, last = sizes
     return first in _USUAL_CHANNELS and last not in _USUAL_CHANNELS and first < height
-
-
-def _check_channels(shape, name):
-    """Refuse images with channels first."""
-    if _has_channels_first(shape[1:]):
-        raise ValueError(
-            f"{name} of shape {shape} seems to have its channels first; images have "
-            "shape (n_samples, height, width, channels). Pass "
-            f"{name}.transpose(0, 2, 3, 1)."
-        )
 
 
 def _is_whole(rows):
@@ -394,9 +376,9 @@ class ImageAugmentation:
     Notes
     -----
     It sees standardized images, so that contrast and noise are shares of a standard
-    deviation. Crops and shifts help where objects may be anywhere, as in satellite
-    images, and hurt where they are aligned, because size and position tell classes
-    apart then. So do flips where mirrored objects are others, as digits and letters.
+    deviation. Crops help where objects may be anywhere, and hurt where they are
+    aligned, because size and position tell classes apart then. So do flips where
+    mirrored objects are others, as digits and letters.
 
     Examples
     --------
@@ -435,43 +417,57 @@ class ImageAugmentation:
 
     def __call__(self, images, generator):
         """Return views, shape (n_samples, channels, height, width)."""
+        import torch
+        from torch.nn import functional
+
         images = as_float(images)
-        draw = _Draw(images, generator)
+        options = _options(images, generator)
+
+        def uniform(*axes):
+            return torch.rand((len(images), *axes), **options)
+
         if self.flip or self.moves:
-            images = self._resample(images, draw)
+            images = self._resample(images, uniform)
         if self.blur:
-            images = images.lerp(_soft(images), self.blur * draw.uniform(1, 1, 1))
+            means = functional.avg_pool2d(
+                images, 3, 1, padding=1, count_include_pad=False
+            )
+            images = images.lerp(means, self.blur * uniform(1, 1, 1))
         if self.gamma:
             low = images.amin((1, 2, 3), keepdim=True)
             span = images.amax((1, 2, 3), keepdim=True) - low + 1e-3
-            power = (self.gamma * draw.signed(1, 1, 1)).exp()
+            power = (self.gamma * (2 * uniform(1, 1, 1) - 1)).exp()
             images = ((images - low) / span).pow(power) * span + low
         if self.contrast:
             mean = images.mean((1, 2, 3), keepdim=True)
-            factor = 1 + self.contrast * draw.signed(1, 1, 1)
-            shift = self.contrast / 2 * draw.signed(1, 1, 1)
+            factor = 1 + self.contrast * (2 * uniform(1, 1, 1) - 1)
+            shift = self.contrast / 2 * (2 * uniform(1, 1, 1) - 1)
             images = (images - mean) * factor + mean + shift
         if self.noise:
-            images = images + self.noise * draw.uniform(1, 1, 1) * draw.normal()
+            scale = self.noise * uniform(1, 1, 1)
+            images = images + scale * torch.randn(images.shape, **options)
         return images
 
-    def _resample(self, images, draw):
+    def _resample(self, images, uniform):
         """Flip, turn and crop by one resampling."""
         import torch
         from torch.nn import functional
 
-        area = self.crop + (1 - self.crop) * draw.uniform()
+        def signed():
+            return 2 * uniform() - 1
+
+        area = self.crop + (1 - self.crop) * uniform()
         # Neither side is longer than that of the image, and the area stays.
         limit = (-area.log()).clamp(max=math.log(4 / 3))
-        ratio = (limit * draw.signed()).exp()
+        ratio = (limit * signed()).exp()
         width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
-        x, y = draw.signed() * (1 - width), draw.signed() * (1 - height)
+        x, y = signed() * (1 - width), signed() * (1 - height)
         if self.flip:
-            width = torch.where(draw.uniform() < 0.5, -width, width)
+            width = torch.where(uniform() < 0.5, -width, width)
         quarters = torch.zeros_like(x)
         if self.turn:
             is_square = images.shape[2] == images.shape[3]
-            quarters = (4 if is_square else 2) * draw.uniform()
+            quarters = (4 if is_square else 2) * uniform()
             quarters = quarters.floor() * (1 if is_square else 2)
         angle = quarters * (math.pi / 2)
         # Whole numbers, so that pixels fall upon pixels.
@@ -484,36 +480,9 @@ class ImageAugmentation:
         )
 
 
-def _soft(images):
-    """Return means over 3 x 3 pixels."""
-    from torch.nn import functional
-
-    return functional.avg_pool2d(images, 3, 1, padding=1, count_include_pad=False)
-
-
-class _Draw:
-    """Random numbers, one or more for each image of a batch."""
-
-    def __init__(self, images, generator):
-        self.shape = images.shape
-        self.options = {
-            "generator": generator,
-            "dtype": images.dtype,
-            "device": images.device,
-        }
-
-    def uniform(self, *axes):
-        import torch
-
-        return torch.rand((self.shape[0], *axes), **self.options)
-
-    def signed(self, *axes):
-        return 2 * self.uniform(*axes) - 1
-
-    def normal(self):
-        import torch
-
-        return torch.randn(self.shape, **self.options)
+def _options(batch, generator):
+    """Return how random numbers for a batch are drawn."""
+    return {"generator": generator, "dtype": batch.dtype, "device": batch.device}
 
 
 AUGMENTATIONS = {
@@ -561,7 +530,7 @@ def jitter(batch, random_state):
     """Augment standardized samples: noise, a random gain, features set to the mean."""
     import torch
 
-    options = {"generator": random_state, "dtype": batch.dtype, "device": batch.device}
+    options = _options(batch, random_state)
     kept = torch.rand(batch.shape, **options) < 0.8
     gain = 1 + 0.1 * torch.randn((len(batch), 1), **options)
     return batch * kept * gain + 0.8 * torch.randn(batch.shape, **options)
@@ -569,10 +538,9 @@ def jitter(batch, random_state):
 
 def augmented(views, augmentations, random_state):
     """Return views of standardized samples, each made by its augmentation, if any."""
-    pairs = zip(views, augmentations, strict=True)
     return tuple(
         view if augment is None else augment(view, random_state)
-        for view, augment in pairs
+        for view, augment in zip(views, augmentations, strict=True)
     )
 
 
@@ -582,7 +550,9 @@ class OwnAugmentation:
     def __init__(self, function, units, image_shape=None):
         self.function = function
         self.units = units
-        self.image_shape = image_shape
+        self.on_rows = self._checked
+        if image_shape is not None:
+            self.on_rows = OnImages(self._checked, image_shape)
 
     def __call__(self, batch, random_state):
         import torch
@@ -590,11 +560,8 @@ class OwnAugmentation:
         loc, scale = (torch.as_tensor(u).to(batch) for u in self.units[:2])
         # What training gives it; its own tensors may mix with no other.
         rows = (batch * scale + loc).float()
-        on_rows = self._checked
-        if self.image_shape is not None:
-            on_rows = OnImages(self._checked, self.image_shape)
         # Nothing that it has learned is learned here.
-        view = on_rows(rows, random_state).detach()
+        view = self.on_rows(rows, random_state).detach()
         return (view.to(batch) - loc) / scale
 
     def _checked(self, batch, random_state):
@@ -624,10 +591,8 @@ def augmentations_of(estimator, pairs):
 
 # Relative to the variances, so that collapsed embeddings too have a density.
 _VARIANCE_FLOOR = 1e-6
-
 # Variance of a direction that the other view never explains, as a share.
 _LEAST_UNEXPLAINED = 1e-3
-
 # Samples that stand side by side at a time.
 _CHUNK_ROWS = 2**16
 

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,7 +24,7 @@ class MixtureModule(nn.Module, ABC):
     .. math:: \text{context} \mapsto \{w_k, \mu_k, \Sigma_k\}_{k=1}^K
 
     To write one, implement :meth:`forward`; to let it follow the data by a rule, too,
-    override :meth:`update`. Training hands the batch to both.
+    override :meth:`update`.
 
     Examples
     --------
@@ -49,8 +49,7 @@ class MixtureModule(nn.Module, ABC):
         Parameters
         ----------
         context : tensor of shape (n_samples, n_context) or None, default=None
-            What the mixture depends on. Modules of one mixture for all samples
-            ignore it.
+            What the mixture depends on; ignored by one mixture for all samples.
 
         Returns
         -------
@@ -58,7 +57,7 @@ class MixtureModule(nn.Module, ABC):
             One mixture, or one per sample of `context`.
         """
 
-    def update(self, batch: Array, random_state: Any) -> Any:
+    def update(self, batch: Array, random_state: torch.Generator) -> None:
         """Adapt to a batch, after each gradient step, by a rule if there is one.
 
         Parameters
@@ -71,10 +70,9 @@ class MixtureModule(nn.Module, ABC):
         """
 
 
-def _linear(n_in, n_out, random_state, dtype):
-    """Return a linear layer drawn from `random_state`, not from the global one."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out, dtype=dtype)
-    bound = 1 / math.sqrt(n_in)
+def draw_parameters(layer, random_state):
+    """Return a layer with parameters drawn as torch does, but not by a global state."""
+    bound = 1 / math.sqrt(layer.weight[0].numel())
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.uniform_(-bound, bound, generator=random_state)
@@ -83,15 +81,14 @@ def _linear(n_in, n_out, random_state, dtype):
 
 def mlp(
     sizes: Sequence[int],
-    random_state: Any,
+    random_state: torch.Generator,
     *,
-    dtype: Any = torch.float32,
+    dtype: torch.dtype = torch.float32,
     zero_output: bool = False,
-) -> Any:
+) -> nn.Sequential:
     r"""Return a multi-layer perceptron with ReLU units and a linear output.
 
-    Weights and biases are uniform in :math:`\pm 1/\sqrt{n_{in}}`, torch's own
-    rule, but drawn from `random_state`.
+    Weights and biases are uniform in :math:`\pm 1/\sqrt{n_{in}}`, as torch's own.
 
     Parameters
     ----------
@@ -99,7 +96,7 @@ def mlp(
         Widths of the input, the hidden layers and the output.
 
     random_state : torch.Generator
-        The source of randomness; it must live on the CPU.
+        The source of randomness, on the CPU.
 
     dtype : torch.dtype, default=torch.float32
         The data type of the parameters.
@@ -122,12 +119,24 @@ def mlp(
     """
     layers = []
     for n_in, n_out in pairwise(sizes):
-        layers += [_linear(n_in, n_out, random_state, dtype), nn.ReLU()]
+        layer = nn.utils.skip_init(nn.Linear, n_in, n_out, dtype=dtype)
+        layers += [draw_parameters(layer, random_state), nn.ReLU()]
     layers.pop()
     if zero_output:
         nn.init.zeros_(layers[-1].weight)
         nn.init.zeros_(layers[-1].bias)
     return nn.Sequential(*layers)
+
+
+def normalized_relu(width, dtype=torch.float32):
+    """Return what stands behind a linear map: a batch normalisation and ReLU units."""
+    return [nn.BatchNorm1d(width, dtype=dtype), nn.ReLU()]
+
+
+def hidden_layers(sizes, random_state, dtype=torch.float32, **params):
+    """Return hidden layers: linear maps, batch normalisations and ReLU units."""
+    linear = mlp(sizes, random_state, dtype=dtype, **params)[::2]
+    return [p for m in linear for p in (m, *normalized_relu(m.out_features, dtype))]
 
 
 class NoiseMap(nn.Module):
@@ -136,14 +145,10 @@ class NoiseMap(nn.Module):
     .. math:: g(u) = c_k + L_k u_{2..} + h\left(\frac{c_k - m}{s}, u_{2..}\right),
         \quad k = k(u_1)
 
-    The first number of the noise chooses a cell k by the cells' shares;
-    :math:`L_k` spreads the others as the samples of the cell are spread; the
-    perceptron h, all that is learned, starts at zero. So there are as many numbers
-    as features, and draws fill the space from the first step on. With one cell at
-    the mean, the perceptron has to find all clusters.
-
-    Of each cell it gets the center (n_features,), the share of the samples, and a
-    matrix L whose :math:`L L^\top` is the covariance within.
+    The first number of the noise chooses a cell k by the cells' shares of the samples;
+    :math:`L_k L_k^T` is the covariance within; the perceptron h, all that is learned,
+    starts at zero. So draws fill the space from the first step on. With one cell at the
+    mean, the perceptron has to find all clusters.
     """
 
     def __init__(self, centers, shares, spread, hidden_layer_sizes, random_state):
@@ -157,8 +162,8 @@ class NoiseMap(nn.Module):
         self.register_buffer("loc", centers.mean(dim=0))
         self.register_buffer("unit", torch.where(unit > 0, unit, 1.0))
         sizes = [2 * n_features, *hidden_layer_sizes, n_features]
-        layers = mlp(sizes, random_state, dtype=dtype, zero_output=True)
-        self.network = nn.Sequential(*_normalised(layers, dtype))
+        layers = hidden_layers(sizes, random_state, dtype=dtype, zero_output=True)
+        self.network = nn.Sequential(*layers[:-2])
 
     def forward(self, noise):
         """Return one center for each sample of noise of n_features + 1 numbers."""
@@ -168,17 +173,6 @@ class NoiseMap(nn.Module):
         seen = torch.cat([(start - self.loc) / self.unit, rest], dim=1)
         spread = (self.spread[cell] @ rest[:, :, None])[:, :, 0]
         return start + spread + self.network(seen)
-
-
-def _normalised(layers, dtype):
-    """Yield layers with a batch normalisation before each ReLU."""
-    width = None
-    for layer in layers:
-        if isinstance(layer, nn.ReLU):
-            yield nn.BatchNorm1d(width, dtype=dtype)
-        else:
-            width = layer.out_features
-        yield layer
 
 
 def draw_centers(network, n_centers, code_dim, random_state, like):
@@ -201,16 +195,26 @@ def own_network(network, given, dtype, **sizes):
     return network.to("cpu", dtype)
 
 
-def try_out(network, X):
-    """Return what a network of the user's makes of samples, or its error."""
+def output_width(network, given, X, what, width, remedy):
+    """Return the width of what a network of the user's makes; raise if not `width`."""
     training = network.training
     try:
         with torch.no_grad():
-            return network.eval()(X)
+            output = network.eval()(X)
     except (RuntimeError, ValueError, TypeError) as error:
-        return error
+        output = error
     finally:
         network.train(training)
+    shape = tuple(getattr(output, "shape", ()))
+    if len(shape) == 2 and shape[0] == len(X) and width in (None, shape[1]):
+        return shape[1]
+    found = f"shape {shape}" if torch.is_tensor(output) else f"an error ({output})"
+    given_kind, wanted_kind = what
+    wanted = f"(2, {'any width' if width is None else width})"
+    raise ValueError(
+        f"{given} maps {given_kind} of shape {tuple(X.shape)} to {found}, but "
+        f"{wanted_kind} have shape {wanted}. {remedy}"
+    )
 
 
 def own_generator(network, code_dim, n_features, dtype):
@@ -223,15 +227,12 @@ def own_generator(network, code_dim, n_features, dtype):
             f"{given} has no parameters to learn. Give it layers, or use "
             "generator='codes'."
         )
-    answer = try_out(network, torch.zeros(2, code_dim, dtype=dtype))
-    if getattr(answer, "shape", None) != (2, n_features):
-        is_tensor = torch.is_tensor(answer)
-        found = f"shape {tuple(answer.shape)}" if is_tensor else f"an error ({answer})"
-        raise ValueError(
-            f"{given} maps noise of shape (2, {code_dim}) to {found}, but centers "
-            f"have shape (2, {n_features}). Its input width is code_dim={code_dim}, "
-            "its output width the number of features."
-        )
+    noise, what = torch.zeros(2, code_dim, dtype=dtype), ("noise", "centers")
+    remedy = (
+        f"Its input width is code_dim={code_dim}, its output width the number of "
+        "features."
+    )
+    output_width(network, given, noise, what, n_features, remedy)
     return network
 
 
@@ -242,22 +243,11 @@ class _CenterGenerator(MixtureModule):
     parameters here, learned or not.
     """
 
-    def __init__(
-        self,
-        n_components: int,
-        variance: float | Sequence[float] | Literal["auto", "multiscale"],
-        *,
-        learn_weights: bool,
-        learn_variance: bool,
-        dtype: Any,
-    ) -> None:
+    def __init__(self, n_components: int, variance: float, dtype: torch.dtype) -> None:
         super().__init__()
-        self.log_weights = nn.Parameter(
-            torch.zeros(n_components, dtype=dtype), requires_grad=learn_weights
-        )
-        self.log_variance = nn.Parameter(
-            torch.tensor(math.log(variance), dtype=dtype), requires_grad=learn_variance
-        )
+        log_variance = torch.tensor(math.log(variance), dtype=dtype)
+        self.log_weights = nn.Parameter(torch.zeros(n_components, dtype=dtype))
+        self.log_variance = nn.Parameter(log_variance)
 
     @abstractmethod
     def centers(self) -> Array:
@@ -281,17 +271,13 @@ class CodeGenerator(_CenterGenerator):
     .. math:: \mu_k = c_k + g_\theta(u_k), \quad k = 1, \dots, K
 
     with codes :math:`u_k` that are learned together with the perceptron
-    :math:`g_\theta`. If there is a base :math:`c`, the last layer starts at
-    zero, so that training starts exactly there; without one the centers start
-    as noise.
+    :math:`g_\theta`. If there is a base :math:`c`, the last layer starts at zero, and
+    the centers there; without one they start as noise.
 
     Parameters
     ----------
-    n_components : int
-        Number K of components.
-
-    n_features : int
-        Number of features of a center.
+    n_components, n_features : int
+        Number K of components, and of features of a center.
 
     variance : float
         The components' variance, or where it starts.
@@ -302,11 +288,8 @@ class CodeGenerator(_CenterGenerator):
     base : tensor of shape (n_components, n_features) or None, default=None
         The centers to start from.
 
-    code_dim : int, default=8
-        Width of a code.
-
-    hidden_layer_sizes : sequence of int, default=(128, 128)
-        Widths of the hidden layers.
+    code_dim, hidden_layer_sizes : int and sequence of int, default=8 and (128, 128)
+        Widths of a code and of the hidden layers.
 
     learn_weights, learn_variance : bool, default=False
         Whether weights and variance of the components are learned.
@@ -329,30 +312,23 @@ class CodeGenerator(_CenterGenerator):
         n_components: int,
         n_features: int,
         variance: float,
-        random_state: Any,
+        random_state: torch.Generator,
         *,
         base: Array | None = None,
         code_dim: int = 8,
         hidden_layer_sizes: Sequence[int] = (128, 128),
         learn_weights: bool = False,
         learn_variance: bool = False,
-        dtype: Any = torch.float32,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        super().__init__(
-            n_components,
-            variance,
-            learn_weights=learn_weights,
-            learn_variance=learn_variance,
-            dtype=dtype,
-        )
-        shape = (n_components, code_dim)
-        self.codes = nn.Parameter(
-            torch.randn(shape, generator=random_state, dtype=dtype)
-        )
+        super().__init__(n_components, variance, dtype)
+        self.log_weights.requires_grad_(learn_weights)
+        self.log_variance.requires_grad_(learn_variance)
+        shape, starts = (n_components, code_dim), base is not None
+        codes = torch.randn(shape, generator=random_state, dtype=dtype)
+        self.codes = nn.Parameter(codes)
         sizes = [code_dim, *check_layers(hidden_layer_sizes), n_features]
-        self.network = mlp(
-            sizes, random_state, dtype=dtype, zero_output=base is not None
-        )
+        self.network = mlp(sizes, random_state, dtype=dtype, zero_output=starts)
         start = torch.zeros(n_features, dtype=dtype) if base is None else base
         self.register_buffer("base", start.clone())
 
@@ -365,8 +341,8 @@ class NoiseGenerator(_CenterGenerator):
 
     .. math:: \mu_k = g_\theta(u_k), \quad u_k \sim \mathcal{N}(0, I)
 
-    This is the reading of the paper: what is learned is the map
-    :math:`g_\theta`, from which any number of centers can be drawn.
+    What is learned is the map :math:`g_\theta`, from which any number of centers can
+    be drawn.
 
     Parameters
     ----------
@@ -380,11 +356,8 @@ class NoiseGenerator(_CenterGenerator):
         The map from noise of shape (n, code_dim) to centers of shape
         (n, n_features). None is a perceptron.
 
-    code_dim : int, default=8
-        Width of the noise.
-
-    hidden_layer_sizes, learn_variance, dtype : sequence of int, bool and torch.dtype
-        As those of :class:`CodeGenerator`, of the perceptron.
+    code_dim, hidden_layer_sizes, learn_variance, dtype : default=8, (128, 128), False
+        As those of :class:`CodeGenerator`, of noise in place of codes.
 
     References
     ----------
@@ -406,33 +379,24 @@ class NoiseGenerator(_CenterGenerator):
     def __init__(
         self,
         n_components: int,
-        n_features: Any,
-        variance: Any,
-        random_state: Any,
+        n_features: int,
+        variance: float,
+        random_state: torch.Generator,
         *,
         network: Any = None,
         code_dim: int = 8,
-        hidden_layer_sizes: Any = (128, 128),
-        learn_variance: Any = False,
-        dtype: Any = torch.float32,
+        hidden_layer_sizes: Sequence[int] = (128, 128),
+        learn_variance: bool = False,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        super().__init__(
-            n_components,
-            variance,
-            learn_weights=False,
-            learn_variance=learn_variance,
-            dtype=dtype,
-        )
+        super().__init__(n_components, variance, dtype)
+        self.log_weights.requires_grad_(requires_grad=False)
+        self.log_variance.requires_grad_(learn_variance)
         sizes = [code_dim, *check_layers(hidden_layer_sizes), n_features]
         self.network = network or mlp(sizes, random_state, dtype=dtype)
         self.code_dim = code_dim
         self.random_state = random_state
 
     def centers(self) -> Array:
-        return draw_centers(
-            self.network,
-            len(self.log_weights),
-            self.code_dim,
-            self.random_state,
-            self.log_weights,
-        )
+        like, source = self.log_weights, self.random_state
+        return draw_centers(self.network, len(like), self.code_dim, source, like)

@@ -28,28 +28,20 @@ class MixtureDensityNetwork(MixtureModule):
         w_{mk}(x)\, N(y; \mu_{mk}(x), \Sigma_{mk}(x)), \qquad
         \Sigma_{mk}^{-1} = U_{mk}^T U_{mk}
 
-    The factor :math:`U = \mathrm{diag}(1/s) (I + A)` with a strictly lower
-    triangle A makes the density a product; nothing is inverted in training. All
-    M members are one batched perceptron with SiLU units and a linear skip. The
-    start suits contexts and targets with means of about zero and standard
-    deviations of about one.
+    with :math:`U = \mathrm{diag}(1/s) (I + A)` and a strictly lower triangle A. All M
+    members are one batched perceptron with SiLU units and a linear skip. The start
+    suits standardized contexts and targets.
 
     Parameters
     ----------
-    n_context : int
-        Width of a context.
-
-    n_targets : int
-        Number of features of the mixture.
+    n_context, n_targets : int
+        Numbers of features of a context, and of the mixture.
 
     random_state : torch.Generator
         The source of randomness, on the CPU.
 
-    n_members : int, default=1
-        Number M of perceptrons.
-
-    n_components : int, default=5
-        Number K of components of each member.
+    n_members, n_components : int, default=1 and 5
+        Number M of perceptrons, and K of components of each.
 
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Widths of the hidden layers.
@@ -84,14 +76,14 @@ class MixtureDensityNetwork(MixtureModule):
         self,
         n_context: int,
         n_targets: int,
-        random_state: Any,
+        random_state: torch.Generator,
         *,
         n_members: int = 1,
         n_components: int = 5,
         hidden_layer_sizes: Sequence[int] = (64, 64),
         covariance_type: Literal["full", "diag"] = "full",
         min_scale: float = 5e-3,
-        dtype: Any = torch.float32,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.n_components = n_components
@@ -99,15 +91,14 @@ class MixtureDensityNetwork(MixtureModule):
         self.min_scale = min_scale
         n_out = n_outputs(n_components, n_targets, covariance_type)
         sizes = [n_context, *check_layers(hidden_layer_sizes), n_out]
+        options = {"generator": random_state, "dtype": dtype}
         weights, biases = [], []
         for n_in, n_units in pairwise(sizes):
             shape = (n_members, n_in, n_units)
-            weight = torch.randn(shape, generator=random_state, dtype=dtype)
+            weight = torch.randn(shape, **options)
             weights.append(weight * (1.2 / math.sqrt(n_in)))
             biases.append(torch.zeros((n_members, 1, n_units), dtype=dtype))
-        biases[0] += 0.3 * torch.randn(
-            biases[0].shape, generator=random_state, dtype=dtype
-        )
+        biases[0] += 0.3 * torch.randn(biases[0].shape, **options)
         # Nearly constant mixtures, whose components stand apart.
         weights[-1] *= 0.1 / 1.2
         _spread_components(biases[-1], n_components, n_targets, random_state)
@@ -119,9 +110,7 @@ class MixtureDensityNetwork(MixtureModule):
     @torch.no_grad()
     def _start_at(self, slope, intercept, scale):
         """Set all means to a linear function of the context, apart by `scale`."""
-        end = self.n_components * (1 + self.n_targets)
-        means = slice(self.n_components, end)
-        scales = slice(end, end + self.n_components * self.n_targets)
+        means, scales = _places(self.n_components, self.n_targets)
         bias, times = self.biases[-1], self.n_components
         self.skip[..., means] = slope.repeat(1, times)
         bias[..., means] *= scale.clamp(max=1.0).repeat(times)
@@ -133,8 +122,7 @@ class MixtureDensityNetwork(MixtureModule):
 
         Parameters
         ----------
-        context : tensor of shape (n_samples, n_context) or \
-                (n_members, n_samples, n_context)
+        context : tensor of shape ([n_members,] n_samples, n_context)
             Samples for all members, or samples for each.
 
         drop : callable, default=None
@@ -162,12 +150,10 @@ class MixtureDensityNetwork(MixtureModule):
 
         Parameters
         ----------
-        context : tensor of shape (n_samples, n_context) or \
-                (n_members, n_samples, n_context)
+        context : tensor of shape ([n_members,] n_samples, n_context)
             Samples for all members, or samples for each.
 
-        y : tensor of shape (n_samples, n_targets) or \
-                (n_members, n_samples, n_targets)
+        y : tensor of shape ([n_members,] n_samples, n_targets)
             Their targets.
 
         Returns
@@ -180,12 +166,17 @@ class MixtureDensityNetwork(MixtureModule):
 
 def _spread_components(bias, n_components, n_targets, random_state):
     """Set the outputs' bias: means apart, standard deviations of 0.7."""
-    end = n_components * (1 + n_targets)
-    means = bias[..., n_components:end]
+    places, scales = _places(n_components, n_targets)
+    means = bias[..., places]
     if n_targets > 1:
-        means += 0.7 * torch.randn(
-            means.shape, generator=random_state, dtype=bias.dtype
-        )
+        draws = torch.randn(means.shape, generator=random_state, dtype=bias.dtype)
+        means += 0.7 * draws
     elif n_components > 1:
         means += torch.linspace(-1, 1, n_components, dtype=bias.dtype)
-    bias[..., end : end + n_components * n_targets] = math.log(0.7)
+    bias[..., scales] = math.log(0.7)
+
+
+def _places(n_components, n_targets):
+    """Return where the means and the logarithms of the scales stand in the outputs."""
+    end = n_components * (1 + n_targets)
+    return slice(n_components, end), slice(end, end + n_components * n_targets)

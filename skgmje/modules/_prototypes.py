@@ -14,7 +14,7 @@ from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 from skgmje.modules._generators import MixtureModule
 
 # What has no logarithm is taken as this.
-SMALLEST = 1e-12
+_SMALLEST = 1e-12
 
 
 class Prototypes(MixtureModule):
@@ -28,11 +28,8 @@ class Prototypes(MixtureModule):
 
     Parameters
     ----------
-    n_components : int
-        Number of components.
-
-    n_features : int
-        Number of features.
+    n_components, n_features : int
+        Numbers of components and of features.
 
     random_state : torch.Generator
         Source of the first means, which are standard normal; on the CPU.
@@ -62,12 +59,12 @@ class Prototypes(MixtureModule):
         self,
         n_components: int,
         n_features: int,
-        random_state: Any,
+        random_state: torch.Generator,
         *,
         covariance_type: Literal["full", "tied", "diag", "spherical"] = "full",
         scale: float = 1.0,
         min_scale: float = 1e-3,
-        dtype: Any = torch.float32,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         size = (n_components, n_features)
@@ -122,10 +119,9 @@ class Prototypes(MixtureModule):
         )
         kind = COVARIANCE_TYPES[prototypes.covariance_type]
         scales, lower = kind.parameters(kind.precisions_cholesky(covariances))
-        scales = (scales - prototypes.min_scale).clamp_min(
-            SMALLEST * prototypes.min_scale
-        )
-        prototypes.logits.copy_(torch.log(weights.clamp_min(SMALLEST)))
+        least = prototypes.min_scale
+        scales = (scales - least).clamp_min(_SMALLEST * least)
+        prototypes.logits.copy_(torch.log(weights.clamp_min(_SMALLEST)))
         prototypes.means.copy_(means)
         prototypes.log_scales.copy_(torch.log(scales))
         if lower is not None:

@@ -233,7 +233,7 @@ def test_averaged_moments_have_the_gradient_of_the_batch():
 )
 def test_narrow_images_train_as_others_do(shape, images):
     """Half precision gets their convolutions wrong on some processors."""
-    X = np.resize(images, (200, *shape)).astype(float)
+    X = np.resize(images, (100, *shape)).astype(float)
     fits = [GJEEmbedder(2, max_iter=20, random_state=0).fit(X) for _ in "ab"]
     assert np.isfinite(fits[0].loss_curve_).all()
     assert_array_equal(fits[0].loss_curve_, fits[1].loss_curve_)

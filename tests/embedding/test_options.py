@@ -94,7 +94,7 @@ def test_objects_are_parameters(cls):
     ("estimator", "grid"),
     [
         (
-            GMJEEmbedder(2, **QUICK),
+            GMJEEmbedder(2, mixture=GaussianMixture(2, shrinkage=1.0), **QUICK),
             [
                 {"encoder": ["auto", "mlp", Encoder(norm="batch"), nn.Linear(16, 2)]},
                 {"encoder": [MLP()], "encoder__hidden_layer_sizes": [(4,), (3,)]},

@@ -32,7 +32,7 @@ from skgmje.embedding import (
     gaussian_mutual_information,
     sigreg_term,
 )
-from skgmje.embedding._collapse import describe, effective_rank, log_det, measure
+from skgmje.embedding._collapse import describe, log_det, measure
 from skgmje.embedding._decoder_cost import (
     OBJECTIVES,
     Patches,
@@ -56,8 +56,8 @@ def test_healthy_embeddings_need_no_words(rng):
 
 def test_effective_rank_counts_directions(rng):
     Z = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 20))
-    assert 1 < effective_rank(Z) <= 3 + 1e-9
-    assert effective_rank(np.ones((10, 4))) == 0.0
+    assert 1 < measure(Z)["effective_rank"] <= 3 + 1e-9
+    assert measure(np.ones((10, 4)))["effective_rank"] == 0.0
 
 
 def test_rank_collapse_is_told_though_all_rows_spread(rng):

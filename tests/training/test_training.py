@@ -1,6 +1,7 @@
 """Training: the loop on toy costs, batches, devices, groups of processes, progress."""
 
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -188,6 +189,30 @@ def test_interruption_before_the_first_loss_ends_the_fit():
 
     with pytest.raises(KeyboardInterrupt):
         run(on_step=interrupt)
+
+
+class Store:
+    """A checkpoint in memory."""
+
+    state = None
+
+    def read(self):
+        return deepcopy(self.state)
+
+    def write(self, state):
+        self.state = deepcopy(state)
+
+
+def test_interruption_before_the_first_step_after_a_crash_keeps_what_was_learned():
+    def interrupt(fraction):
+        if fraction >= 0.5:
+            raise KeyboardInterrupt
+
+    store = Store()
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt, match="at step 30 of 60") as stop:
+            run(on_step=interrupt, checkpoint=store)
+        assert len(stop.value.result.loss_curve) == 30
 
 
 def test_schedulers_of_skorch_replace_the_cosine():
