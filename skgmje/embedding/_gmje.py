@@ -290,21 +290,52 @@ class GJEEmbedder(Embedder):
     The encoder is trained with :func:`gje_loss`, without labels; the moments are those
     of the finished embeddings.
 
-    All attributes of :class:`GMJEEmbedder` are here too.
+    Parameters mean what they mean for :class:`GMJEEmbedder`, which says more of each;
+    all its attributes are here too.
 
     Parameters
     ----------
-    embedding_dim, views, augmentation : default='auto', 'augment', None
-        As those of :class:`GMJEEmbedder`, and so are all that follow.
+    embedding_dim : int or 'auto', default='auto'
+        Width of the embedding.
 
-    encoder, loss, output, standardize : default='auto', 'gje', 'embedding', True
-        What is trained, what the training lowers, and what :meth:`transform` returns.
+    views : {'augment', 'neighbors', 'pair'}, default='augment'
+        Where the two views of a sample come from.
 
-    max_iter, batch_size, learning_rate, device : default=300, 'auto', 0.002, 'auto'
-        Number of gradient steps, samples and size of each, and where they are taken.
+    augmentation : {'aligned', 'scene'}, callable or None, default=None
+        What makes another view.
 
-    trainer, random_state, verbose : default=None, None, 0
-        Further settings of the training, its seed, and what it prints.
+    encoder : str, MLP, ConvNet, Encoder, Module, callable or pair, default='auto'
+        Maps samples to embeddings: 'auto', 'mlp', 'convnet', or one of its own.
+
+    loss : str, GJELoss, JointLoss, SIGRegLoss or callable, default='gje'
+        What the training lowers.
+
+    output : {'embedding', 'hidden', 'multi'} or list of str, default='embedding'
+        What :meth:`transform` returns.
+
+    standardize : bool, default=True
+        Whether every feature, of images every channel, gets unit variance first.
+
+    max_iter : int, default=300
+        Number of gradient steps.
+
+    batch_size : int or 'auto', default='auto'
+        Samples per step.
+
+    learning_rate : float, default=0.002
+        Step size of Adam at the start of its cosine.
+
+    device : str, default='auto'
+        Where to train and to embed.
+
+    trainer : dict or None, default=None
+        Further settings of the training.
+
+    random_state : int, RandomState instance or None, default=None
+        Controls encoders, views, batches and :meth:`sample`.
+
+    verbose : int, default=0
+        1 prints a line every tenth of the training, 2 every hundredth.
 
     Attributes
     ----------
