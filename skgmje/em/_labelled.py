@@ -10,13 +10,12 @@ from skgmje.em._em import (
     as_mixture,
     begin,
     e_step,
-    first_parameters,
     living_components,
     make_prior,
     maximise,
 )
 from skgmje.em._select import candidate_settings, kmeans_labels, number_distinct
-from skgmje.gaussian._mixture import Mixture
+from skgmje.em._start import start_mixture
 from skgmje.gaussian._passes import merge_stats
 
 
@@ -98,17 +97,17 @@ class ClassFit(NamedTuple):
         """Return one M-step from labels of some samples."""
         # Of few samples only a pool of all components tells a covariance.
         shrinkage = max(setting.shrinkage, float(data.X.shape[1]))
-        parts = first_parameters(
+        mixture = start_mixture(
             data.X[rows],
             labels[rows],
             setting.covariance_type,
-            data.weight[rows],
-            shrinkage,
+            sample_weight=data.weight[rows],
+            shrinkage=shrinkage,
             reg_covar=self.reg_covar,
             rank=self.rank,
             moments=self.moments,
         )
-        return ClassMixture(Mixture(*parts), np.arange(len(parts.weights)))
+        return ClassMixture(mixture, np.arange(mixture.n_components))
 
     def _split(self, data, classes, n_per_class):
         """Return labels by k-means within classes, and the class of each label."""

@@ -11,13 +11,7 @@ from skgmje._interrupt import Work
 from skgmje.em._bandwidth import nearest_centers
 from skgmje.em._blocks import RowBlocks
 from skgmje.em._covariance_models import kind_of
-from skgmje.em._em import (
-    EMResult,
-    expectation_maximization,
-    first_parameters,
-    make_kernel,
-    start_mixture,
-)
+from skgmje.em._em import EMResult, expectation_maximization, make_kernel
 from skgmje.em._missing import (
     has_missing,
     missing_log_prob,
@@ -25,6 +19,7 @@ from skgmje.em._missing import (
     row_mean,
 )
 from skgmje.em._noise import noisy_log_prob
+from skgmje.em._start import start_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._mixture import Mixture
@@ -600,7 +595,7 @@ def _held_out(X, weights, train, labels, covariance_type, shrinkage, judge, em_p
         "reg_covar": params.pop("reg_covar", 1e-6),
     }
     first |= common | {"sample_weight": _rows(start_weight, train)}
-    start = first_parameters(X[train], labels, covariance_type, **first)
+    start = start_mixture(X[train], labels, covariance_type, **first)
     common["model"] = covariance_type
     test, given = _test_rows(train), ()
     noise = params.pop("noise", None)

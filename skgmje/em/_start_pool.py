@@ -6,11 +6,11 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, ward
 
 from skgmje.em._covariance_models import layout_of
-from skgmje.em._em import expectation_maximization, first_parameters
+from skgmje.em._em import expectation_maximization
 from skgmje.em._noise import noisy_log_prob
 from skgmje.em._select import START_SAMPLES, complete, kmeans_labels, some_rows
+from skgmje.em._start import start_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._mixture import Mixture
 
 # Samples that the pool looks at, or as many as each component needs for its start;
 # agglomeration takes the square of their number.
@@ -96,7 +96,7 @@ class StartPool:
         params = {**params, "sample_weight": self.weight}
         first = {name: params.pop(name) for name in ("rank", "moments")}
         starts = [
-            first_parameters(self.X, labels, covariance_type, **first, **params)
+            start_mixture(self.X, labels, covariance_type, **first, **params)
             for labels in partitions
         ]
         for n_best, n_steps in ((None, FIRST_STEPS), (N_FINALISTS, FINAL_STEPS)):
@@ -111,9 +111,7 @@ class StartPool:
             ]
             tried.sort(key=partial(self.rank, n_components), reverse=True)
             starts[:n_best] = [result.mixture for result in tried]
-        return [
-            start if isinstance(start, Mixture) else Mixture(*start) for start in starts
-        ]
+        return starts
 
     def draw(self, selection, n_init, random_state, **params):
         """Return the next best start, or None if there are no more."""

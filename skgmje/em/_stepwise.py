@@ -75,7 +75,7 @@ def block_stats(
     """
     X, sample_weight, center = as_floats(X, sample_weight, center)
     kernel = make_kernel(mixture, center, -1.0 if missing else PASS_LIMIT)
-    fixed = mixture.covariance_type, center, kernel.limit, missing, reg_covar
+    fixed = mixture.covariance_type, missing, reg_covar
     return e_step(kernel, Samples(X, sample_weight, *fixed), temper)
 
 

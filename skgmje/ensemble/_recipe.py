@@ -17,8 +17,8 @@ from skgmje._validation import name_estimators
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
 from skgmje.compose._transformed import TransformedDensity, check_density
-from skgmje.em._em import fit_labels
 from skgmje.em._select import count_distinct, shrinkage_grid
+from skgmje.em._start import fit_labels
 from skgmje.ensemble._held_out import FINAL, Fitted, take, usable
 from skgmje.ensemble._stacked_mixture import pool
 from skgmje.mixture._gaussian_mixture import GaussianMixture

@@ -31,7 +31,6 @@ from skgmje.em._em import (
     e_step,
     make_prior,
     maximise,
-    start_mixture,
 )
 from skgmje.em._missing import expectation, fill, missing_moments
 from skgmje.em._select import (
@@ -41,6 +40,7 @@ from skgmje.em._select import (
     fit_selected,
     select_mixture,
 )
+from skgmje.em._start import start_mixture
 from skgmje.em._start_pool import StartPool
 from skgmje.em._stepwise import blend, implied_stats
 from skgmje.gaussian._checks import check_single
