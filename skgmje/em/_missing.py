@@ -33,13 +33,13 @@ MOST_SWEPT = 16
 
 def row_mean(X, sample_weight=None):
     """Return the weighted mean of the observed entries, (n_features,), by blocks."""
-    total = np.zeros(X.shape[1])
-    count = np.zeros(X.shape[1])
+    total, count = np.zeros((2, X.shape[1]))
     for start in range(0, len(X), 8192):
-        block = np.asarray(X[start : start + 8192], np.float64)
+        rows = slice(start, start + 8192)
+        block = np.asarray(X[rows], np.float64)
         weight = np.ones(len(block))
         if sample_weight is not None:
-            weight = np.asarray(sample_weight[start : start + 8192], np.float64)
+            weight = np.asarray(sample_weight[rows], np.float64)
         part = weight @ block
         if np.isfinite(part).all():
             total, count = total + part, count + weight.sum()
@@ -67,11 +67,8 @@ def missing_moments(X, sample_weight=None):
 
 
 def has_missing(X):
-    """Return whether an entry is NaN, by blocks."""
-    return any(
-        bool(np.isnan(X[start : start + 8192]).any())
-        for start in range(0, len(X), 8192)
-    )
+    """Return whether an entry is NaN, without an array of all answers."""
+    return bool(np.isnan(X.min(initial=np.inf)))
 
 
 class Gaps(NamedTuple):
@@ -243,7 +240,7 @@ class _Part(NamedTuple):
 
     def far(self, kernel, kind, X, lost, temper):
         """Return log-densities and responsibilities of some samples, with care."""
-        return _far(kernel, kind, X[self.rows[lost]], temper)
+        return far_away(kernel, kind, X[self.rows[lost]], temper)
 
 
 def normalised(kernel, kind, X, part, temper):
@@ -269,7 +266,7 @@ def normalised(kernel, kind, X, part, temper):
     return log_norm, resp
 
 
-def _far(kernel, kind, X, temper):
+def far_away(kernel, kind, X, temper):
     """Return log-densities and responsibilities by careful loops for each pattern."""
     log_norm, resp = np.empty(len(X)), np.empty((len(X), kernel.n_components))
     for rows, observed in patterns(X):

@@ -7,6 +7,8 @@ import numpy as np
 
 from skgmje._backend import LOG_2PI, from_tensor
 from skgmje.em._missing import (
+    CHUNK_ENTRIES,
+    far_away,
     find_gaps,
     missing_stats,
     normalised,
@@ -16,10 +18,6 @@ from skgmje.em._missing import (
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import buffer, collapse
 from skgmje.gaussian._density import make_kernel
-from skgmje.gaussian._passes import log_prob, responsibilities
-
-# Entries of the matrices of all components that are factorised at a time.
-CHUNK_ENTRIES = 2**18
 
 # Beside samples as far away means are nothing.
 FARTHEST = 1e100
@@ -197,19 +195,13 @@ class NoisyPart(NamedTuple):
 
     def far(self, kernel, kind, X, lost, temper):
         """Return log-densities and responsibilities of some samples, with care."""
-        found = []
+        full, found = COVARIANCE_TYPES["full"], []
         for group in np.nonzero(lost)[0]:
-            x = X[self.rows[group, 0]]
-            seen = np.flatnonzero(~np.isnan(x))
             total = self.matrices + self.noise[:, :, self.pattern[group]]
             total = np.broadcast_to(total, (kernel.n_components, *total.shape[1:]))
-            parts = kernel.means[:, seen], total[:, seen][:, :, seen]
-            loops = COVARIANCE_TYPES["full"].loops(
-                kernel.weights, *parts, kernel.center[seen]
-            )
-            x = x[None, seen]
-            found.append((log_prob(loops, x)[0], responsibilities(loops, x, temper)[0]))
-        return tuple(map(np.array, zip(*found, strict=True)))
+            loops = full.loops(kernel.weights, kernel.means, total, kernel.center)
+            found.append(far_away(loops, full, X[self.rows[group]], temper))
+        return tuple(map(np.concatenate, zip(*found, strict=True)))
 
     def expected(self, means, resp, *, return_cov):
         """Return what is expected without noise (n, 1, d), and covariances behind."""

@@ -388,22 +388,16 @@ def fit_selected(
         params = em_params | (selecting or {}) | dict(zip(names, settings, strict=True))
         data = {"sample_weight": weight, "random_state": random_state}
         selection = (select or select_mixture)(part, **data, **params)
-    first = {
-        "rank": em_params.pop("rank", 1),
-        "moments": em_params.pop("moments", None),
-    }
     em_params |= {"sample_weight": sample_weight, "shrinkage": selection.shrinkage}
-    em_params["model"] = selection.covariance_type
+    first, steps = split_params(em_params, selection.covariance_type)
+    first["sample_weight"] = weight
 
     def draw_from_kmeans(selection):
         n_components, kind = selection[:2]
         seed = random_state.randint(2**31 - 1)
         how = {"sample_weight": weight, "random_state": seed, "scale": scaled}
         labels = kmeans_labels(part, n_components, **how)
-        names = ("shrinkage_target", "reg_covar")
-        prior = {name: em_params[name] for name in names if name in em_params}
-        prior |= {"sample_weight": weight, "shrinkage": selection.shrinkage}
-        return start_mixture(part, labels, kind, **first, **prior)
+        return start_mixture(part, labels, kind, **first)
 
     draw = draw_from_kmeans if draw is None else draw
     task, best = Work() if work is None else work, None
@@ -421,7 +415,7 @@ def fit_selected(
                 start,
                 callback=callback,
                 last_bound=last_bound,
-                **em_params,
+                **steps,
             )
             if best is None or key(result) > key(best):
                 best = result
@@ -433,6 +427,16 @@ def fit_selected(
         task.when = f"before EM had begun at another of n_init={n_init} starts"
     fit = SelectedFit(selection, best)
     return task.end(lambda: fit) if work is None else fit
+
+
+def split_params(params, covariance_type):
+    """Return the keyword arguments of a start, and those of EM, of what both share."""
+    start, em = {}, params | {"model": covariance_type}
+    for name in ("rank", "moments"):
+        if name in em:
+            start[name] = em.pop(name)
+    shared = ("sample_weight", "shrinkage", "shrinkage_target", "reg_covar")
+    return start | {name: em[name] for name in shared if name in em}, em
 
 
 def _bound(result):
@@ -584,24 +588,17 @@ class _Candidate(NamedTuple):
 
 
 def _held_out(X, weights, train, labels, covariance_type, shrinkage, judge, em_params):
+    """Return the :class:`_HeldOut` of a setting and a fold."""
     # What is noise has no weight in a start.
     sample_weight, start_weight = weights
-    params = dict(em_params)
-    first = {"rank": params.pop("rank", 1), "moments": params.pop("moments")}
-    common = {
-        "sample_weight": _rows(sample_weight, train),
-        "shrinkage": shrinkage,
-        "shrinkage_target": params.pop("shrinkage_target", "pooled"),
-        "reg_covar": params.pop("reg_covar", 1e-6),
-    }
-    first |= common | {"sample_weight": _rows(start_weight, train)}
+    own = {"sample_weight": _rows(sample_weight, train), "shrinkage": shrinkage}
+    first, steps = split_params(em_params | own, covariance_type)
+    first["sample_weight"] = _rows(start_weight, train)
     start = start_mixture(X[train], labels, covariance_type, **first)
-    common["model"] = covariance_type
-    test, given = _test_rows(train), ()
-    noise = params.pop("noise", None)
+    test, given, noise = _test_rows(train), (), steps.get("noise")
     if noise is not None:
-        common["noise"], given = noise[train], (noise[test],)
-    result = expectation_maximization(X[train], start, **common, **params)
+        steps["noise"], given = noise[train], (noise[test],)
+    result = expectation_maximization(X[train], start, **steps)
     log_prob = judge(result.density, X[test], *given)
     score = np.average(log_prob, weights=_rows(sample_weight, test))
     return _HeldOut(float(score), result.mixture, log_prob)
