@@ -75,8 +75,8 @@ class Cost:
 
     value, bound : callable or None, default=None
         What the papers maximize, ``value(grams, weights=None, jitter=None,
-        log=False)``, and its upper bound, ``bound(grams, weights=None, log=False)``,
-        or their logarithms; None: the cost is not the gap between them.
+        log=False)``, and its upper bound, ``bound(grams, weights=None, log=False)``;
+        None: the cost is not the gap between them.
 
     optimal_weights : callable or None, default=None
         Best weights for given Gram matrices, once the training is over.
@@ -169,8 +169,7 @@ def scalar_cost(grams: Any, weights: Array | None = None, jitter: None = None) -
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
 
     Examples
     --------
@@ -217,8 +216,7 @@ def vector_matrix_cost(
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
 
     Examples
     --------
@@ -266,8 +264,7 @@ def matrix_matrix_cost(
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
 
     Examples
     --------
@@ -319,8 +316,7 @@ def svd_cost(
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
 
     Examples
     --------
@@ -386,8 +382,7 @@ def logdet_cost(
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
        This variant is known from earlier work of the authors.
 
     Examples
@@ -444,18 +439,13 @@ def principal_cosines(grams: Any, jitter: float | None = None) -> Array:
     >>> principal_cosines(grams(X, X[:2] + 0.5, bandwidth=0.5)).round(3)
     array([0.991, 0.855])
     """
-    cross = _whitened(grams, jitter)
-    return namespace(cross).linalg.svdvals(cross)
-
-
-def _whitened(grams, jitter):
-    """Return the cross Gram matrix in orthonormal bases of both spans, (n, k)."""
     xp = namespace(grams.centers)
-    cross = xp.exp(grams.log_correlation_xy)
     name = "The Gram matrix of the data"
     rows = ridge_factor(xp.exp(grams.log_correlation_xx), jitter, name)
-    half = solve_triangular(rows, cross)
-    return solve_triangular(center_factor(grams, jitter), half.T).T
+    half = solve_triangular(rows, xp.exp(grams.log_correlation_xy))
+    # The cross Gram matrix in orthonormal bases of both spans.
+    cross = solve_triangular(center_factor(grams, jitter), half.T).T
+    return xp.linalg.svdvals(cross)
 
 
 def _scalar_identity(pairs, weights, jitter):
@@ -617,9 +607,8 @@ def approximate_identity(
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
-       The paper names the experiment; the formulas are our reading.
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
+       It names the experiment; the formulas are our reading.
 
     Examples
     --------

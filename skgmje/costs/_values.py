@@ -80,8 +80,7 @@ def optimal_weights(grams: Any, jitter: float | None = None) -> Array:
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
 
     Examples
     --------
@@ -101,8 +100,7 @@ def optimal_weights(grams: Any, jitter: float | None = None) -> Array:
 @own_errors
 def density_bound(grams, weights=None, *, log=False):
     """Return the squared norm of the data density."""
-    norm = grams.log_data_norm + 2 * grams.log_data_scale
-    return exp_unless(norm, log)
+    return exp_unless(grams.log_data_norm + 2 * grams.log_data_scale, log)
 
 
 @own_errors
@@ -353,8 +351,7 @@ def ridge_factor(correlation, jitter, name):
 def log_nuclear_norm(grams, row_logs, column_logs, jitter):
     """Compute the log nuclear norm of the weighted correlations of data and centers."""
     matrix, scale = cross_correlations(grams, row_logs, column_logs)
-    norm = namespace(matrix).log(nuclear_norm(matrix, jitter))
-    return norm + scale[0, 0]
+    return namespace(matrix).log(nuclear_norm(matrix, jitter)) + scale[0, 0]
 
 
 def nuclear_norm(matrix, jitter):

@@ -21,16 +21,17 @@ from skgmje._settings import own_errors
 from skgmje._typing import Array, NDArray
 from skgmje.em._background import Background, BackgroundMixture, background_stats
 from skgmje.em._blocks import RowBlocks
-from skgmje.em._covariance_models import find_model
+from skgmje.em._covariance_models import MODELS, find_model, layout_of
 from skgmje.em._missing import (
     PASS_LIMIT,
     Gaps,
     find_gaps,
     has_missing,
+    missing_parts,
     missing_stats,
     row_mean,
 )
-from skgmje.em._noise import check_noise, noisy_stats, unjoin
+from skgmje.em._noise import check_noise, noisy_parts, unjoin
 from skgmje.gaussian._checks import check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Prior, Statistics
@@ -115,9 +116,10 @@ def e_step(kernel, samples, temper=1.0):
     if samples.missing:
         weight = np.ones(len(X)) if weight is None else weight
         gaps = samples.missing if isinstance(samples.missing, Gaps) else None
-        given = samples.covariance_type, X, weight, temper, samples.reg_covar, gaps
         noisy = gaps is not None and gaps.noise is not None
-        return (noisy_stats if noisy else missing_stats)(kernel, *given)
+        given = kernel, COVARIANCE_TYPES[samples.covariance_type], X
+        parts = (noisy_parts if noisy else missing_parts)(*given, gaps)
+        return missing_stats(*given, weight, parts, temper, samples.reg_covar)
     if is_torch(X):
         if not kernel.on_device:
             known = [k for k, kind in COVARIANCE_TYPES.items() if kind.loops.on_device]
@@ -256,7 +258,7 @@ def as_mixture(kernel, covariance_type):
 
 
 class EMResult(NamedTuple):
-    """What expectation-maximisation returns.
+    """Result of :func:`expectation_maximization`.
 
     Parameters
     ----------
@@ -283,10 +285,6 @@ class EMResult(NamedTuple):
 
     background : Background or None
         The box and the share of the background, if there is one.
-
-    See Also
-    --------
-    expectation_maximization : Returns it.
 
     Examples
     --------
@@ -355,7 +353,7 @@ def expectation_maximization(
         Where to begin. The result holds NumPy arrays.
 
     sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the samples.
 
     shrinkage : float, default=0.0
         Pseudo-count s of the target, in samples.
@@ -408,6 +406,9 @@ def expectation_maximization(
 
     Raises
     ------
+    ValueError
+        If `start` does not go with `X` or `model`, or samples lead to no covariances.
+
     KeyboardInterrupt
         If Ctrl-C ends the run; with the `result` of the iterations so far as its
         attribute, if there are any.
@@ -430,6 +431,7 @@ def expectation_maximization(
     """
     X, sample_weight = as_floats(X, sample_weight)
     start = start.to_numpy() if is_torch(start.means) else start
+    _check_start(start, X.shape, model)
     if noise is not None and not isinstance(X, RowBlocks):
         X, noise = from_tensor(X), check_noise(noise, X)
     samples, kernel = begin(X, start, sample_weight, reg_covar, noise)
@@ -438,6 +440,22 @@ def expectation_maximization(
     plan = annealing, tol, max_iter, last_bound
     means = kernel.means if fixed_means else None
     return run(samples, kernel, prior, plan, start, callback, means=means)
+
+
+def _check_start(start, shape, model):
+    """Raise if a first mixture does not go with the samples, or with the model."""
+    if shape[1:] != (start.n_features,):
+        raise ValueError(
+            f"X has shape {tuple(shape)}, and start {start.n_features} features. Give "
+            "samples and a mixture of the same features."
+        )
+    kind = start.covariance_type
+    if model is not None and layout_of(model) != kind:
+        known = [name for name in MODELS if layout_of(name) == kind]
+        raise ValueError(
+            f"model={model!r} is none of covariance_type={kind!r}, that of start. Use "
+            f"one of {[kind, *known]}, or another start."
+        )
 
 
 class _State(NamedTuple):

@@ -67,8 +67,9 @@ def missing_moments(X, sample_weight=None):
 
 
 def has_missing(X):
-    """Return whether an entry is NaN, without an array of all answers."""
-    return bool(np.isnan(X.min(initial=np.inf)))
+    """Return whether an entry is NaN, by blocks."""
+    starts = range(0, len(X), 8192)
+    return any(np.isnan(X[start : start + 8192]).any() for start in starts)
 
 
 class Gaps(NamedTuple):
@@ -108,25 +109,20 @@ def find_gaps(X, noise=None):
     return Gaps(~np.isnan(X[first]), pattern, rows, held, {}, noise)
 
 
-def missing_stats(
-    kernel,
-    covariance_type,
-    X,
-    sample_weight,
-    temper=1.0,
-    reg_covar=0.0,
-    gaps=None,
-    parts=None,
-):
-    """Return the exact statistics of samples with missing entries."""
-    kind = COVARIANCE_TYPES[covariance_type]
+# What overflows, samples far away, is found and computed again.
+own_overflow = np.errstate(over="ignore", invalid="ignore")
+
+
+@own_overflow
+def missing_stats(kernel, kind, X, sample_weight, parts, temper=1.0, reg_covar=0.0):
+    """Return the exact statistics of samples with missing entries, by their parts."""
     n_components, n_features = kernel.means.shape
     counts = np.zeros(n_components)
     sums = np.zeros((n_components, n_features))
     second, log_likelihood = 0.0, 0.0
     reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
     reg_covar = kernel.added(reg_covar)
-    for part in (parts or _parts)(kernel, kind, X, gaps):
+    for part in parts:
         log_norm, resp = normalised(kernel, kind, X, part, temper)
         weight = part.held * sample_weight[part.rows]
         log_likelihood += float((log_norm * weight).sum())
@@ -143,7 +139,7 @@ def missing_stats(
 def missing_log_prob(kernel, covariance_type, X):
     """Return log-densities of what is observed of samples, (n_samples,)."""
     kind, out = COVARIANCE_TYPES[covariance_type], np.empty(len(X))
-    for part in _parts(kernel, kind, X, None):
+    for part in missing_parts(kernel, kind, X):
         held = part.held > 0
         out[part.rows[held]] = normalised(kernel, kind, X, part, 1.0)[0][held]
     return out
@@ -283,7 +279,7 @@ def far_away(kernel, kind, X, temper):
     return log_norm, resp
 
 
-def _parts(kernel, kind, X, gaps):
+def missing_parts(kernel, kind, X, gaps=None):
     """Yield one :class:`_Part` after the other, by what the covariances allow."""
     means = kernel.means - kernel.center
     if kind.independent:

@@ -10,9 +10,9 @@ from skgmje.em._missing import (
     CHUNK_ENTRIES,
     far_away,
     find_gaps,
-    missing_stats,
     normalised,
     observed_moments,
+    own_overflow,
     positive,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -31,9 +31,6 @@ LEAST_SHARE = 1e-300
 
 # Products of numbers do not overflow whose logarithms add to less.
 LOG10_LARGEST = 300
-
-# What overflows, samples far away, is found and computed again.
-_own_overflow = np.errstate(over="ignore", invalid="ignore")
 
 # Rounding of a singular covariance may leave it such negative eigenvalues, as a share
 # of the largest, and such differences between its halves.
@@ -304,14 +301,7 @@ def _sum_of_logs(values):
     return sum(np.log(values[i : i + size].prod(axis=0)) for i in starts)
 
 
-@_own_overflow
-def noisy_stats(kernel, covariance_type, X, sample_weight, temper, reg_covar, gaps):
-    """Return the exact statistics of samples with noise."""
-    given = X, sample_weight, temper, reg_covar, gaps
-    return missing_stats(kernel, covariance_type, *given, parts=noisy_parts)
-
-
-@_own_overflow
+@own_overflow
 def _answers(mixture, X, noise, answer, *shape):
     """Return ``answer(part, log_norm, responsibilities)`` of samples, (n, *shape)."""
     kernel = make_kernel(mixture, mixture.weights)
@@ -334,7 +324,7 @@ def noisy_responsibilities(mixture, X, noise):
     return _answers(mixture, *found, mixture.n_components)
 
 
-@_own_overflow
+@own_overflow
 def denoise(mixture, X, noise, *, return_cov=False):
     """Return expectations of samples without noise (n, 1, d), then covariances."""
 

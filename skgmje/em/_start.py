@@ -32,6 +32,9 @@ from skgmje.gaussian._passes import assigned_stats
 # Matrices of so many features cost less than products of samples, and are exact.
 MOST_DENSE = 128
 
+# EM from labels ends when the mean log-likelihood gains less, in nats.
+TOL = 1e-3
+
 
 @own_errors
 def start_mixture(
@@ -52,7 +55,7 @@ def start_mixture(
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        Rows. Missing entries (NaN) count as the mean of their feature, with its
+        Samples. Missing entries (NaN) count as the mean of their feature, with its
         variance: a component that sees no value of a feature starts with these.
 
     resp : ndarray of shape (n_samples,) or (n_samples, n_components)
@@ -62,7 +65,7 @@ def start_mixture(
         Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`, or one of the fourteen models.
 
     sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the samples.
 
     shrinkage : float, default=0.0
         Pseudo-count of the target covariance.
@@ -81,7 +84,7 @@ def start_mixture(
         means those of the values in `X`.
 
     means : ndarray of shape (n_components, n_features), default=None
-        Means that stay, one for each label; None means those of the rows.
+        Means that stay, one for each label; None means those of the samples.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def start_mixture(
     Raises
     ------
     ValueError
-        If a feature has no value and `moments` are not given, or if `means` or
+        If a feature has no value and `moments` are not given, or if `resp`, `means` or
         `covariance_type` are none.
 
     Examples
@@ -105,6 +108,11 @@ def start_mixture(
     X, sample_weight = map(from_tensor, as_floats(X, sample_weight))
     resp, layout = to_numpy(resp), layout_of(covariance_type)
     check_type(layout)
+    if len(resp) != len(X):
+        raise ValueError(
+            f"resp has shape {resp.shape}. Give one label, or the responsibilities of "
+            f"all components, for each of the {len(X)} samples of X."
+        )
     n_components = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
     if means is not None:
         means = _checked_means(means, X, n_components)
@@ -227,25 +235,13 @@ def _pooled_rows(X, resp, means):
 
 
 def fit_labels(
-    X,
-    labels,
-    covariance_type,
-    *,
-    least,
-    sample_weight=None,
-    shrinkage=0.0,
-    shrinkage_target="pooled",
-    reg_covar=1e-6,
-    annealing=None,
-    tol=1e-3,
-    max_iter=100,
+    X, labels, covariance_type, sample_weight, prior, *, least, annealing, max_iter
 ):
     """Return the mixture of EM from labels; those of fewer samples are dropped."""
-    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
     labelled = X, labels, int(labels.max()) + 1, sample_weight, None
     kernel, stats = _take(labelled, covariance_type)
     kernel, _ = maximise(kernel, living_stats(stats, least), prior, covariance_type)
     start = as_mixture(kernel, covariance_type)
-    plan = annealing, tol, max_iter, None
+    plan = annealing, TOL, max_iter, None
     begun = begin(X, start, sample_weight)
     return run(*begun, prior, plan, start, least=least).mixture

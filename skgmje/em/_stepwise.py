@@ -39,13 +39,13 @@ def block_stats(
         The current mixture, of NumPy arrays.
 
     X : ndarray of shape (n_samples, n_features)
-        Rows.
+        Samples.
 
     center : ndarray of shape (n_features,)
         A point near the middle of all samples, the same for all blocks.
 
     sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the samples.
 
     temper : float, default=1.0
         Power of the joint densities before they become responsibilities.
@@ -94,12 +94,10 @@ def merge_stats(mixture: Any, *stats: Any) -> Statistics:
     Returns
     -------
     stats : Statistics
-        Of all their rows.
+        Of all their samples.
 
     Examples
     --------
-    See :func:`block_stats`.
-
     >>> import numpy as np
     >>> from skgmje import Mixture
     >>> from skgmje.em import block_stats, merge_stats
@@ -127,7 +125,7 @@ def score_block(
         The mixture.
 
     X : ndarray of shape (n_samples, n_features)
-        Rows.
+        Samples.
 
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights of the samples, all positive.

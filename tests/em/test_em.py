@@ -178,6 +178,34 @@ CENTERS = np.r_[X[:4], [[1e3, 1e3, 1e3]]]
 NEAREST = ((X[:, None] - CENTERS) ** 2).sum(axis=2).argmin(axis=1)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"model": "VEV"}, r"model='VEV' is none of covariance_type='diag'.*EVI"),
+        ({"model": "ABC"}, "model='ABC'"),
+        ({"X": X[:, :1]}, r"X has shape .*, and start 3 features"),
+    ],
+)
+def test_start_goes_with_samples_and_model(arguments, match):
+    start = start_mixture(X, LABELS, "diag")
+    with pytest.raises(ValueError, match=match):
+        expectation_maximization(**{"X": X, "start": start, **arguments})
+
+
+@pytest.mark.parametrize("resp", [LABELS[:-1], np.ones((3, 2))])
+def test_each_sample_has_a_label(resp):
+    with pytest.raises(ValueError, match=r"resp has shape .* samples of X"):
+        start_mixture(X, resp, "diag")
+
+
+@pytest.mark.parametrize(
+    ("entry", "match"), [(np.inf, "must be finite"), (1e200, "rescale")]
+)
+def test_bandwidth_refuses_what_has_no_squares(entry, match):
+    with pytest.raises(ValueError, match=match):
+        kernel_bandwidth(np.array([[0.0], [1.0], [entry]]))
+
+
 def fit_around(rows, covariance_type, labels=NEAREST, **params):
     names = ("sample_weight", "shrinkage", "reg_covar")
     first = {k: params[k] for k in names if k in params}
