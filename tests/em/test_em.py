@@ -20,6 +20,7 @@ from skgmje.em import (
     weights_only,
 )
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+from skgmje.mixture import MixtureClassifier
 
 X, LABELS = make_blobs(300, 3, centers=3, cluster_std=2.0, random_state=1)
 SKLEARN_TYPES = ["full", "tied", "diag", "spherical"]
@@ -204,6 +205,14 @@ def test_each_sample_has_a_label(resp):
 def test_bandwidth_refuses_what_has_no_squares(entry, match):
     with pytest.raises(ValueError, match=match):
         kernel_bandwidth(np.array([[0.0], [1.0], [entry]]))
+
+
+def test_a_class_without_weight_is_named():
+    weight = np.where(LABELS == 1, 1e-9, 1.0)
+    with pytest.raises(
+        ValueError, match="class 1, counted from 0, has less than 1e-06"
+    ):
+        MixtureClassifier().fit(X, LABELS, sample_weight=weight)
 
 
 def fit_around(rows, covariance_type, labels=NEAREST, **params):
