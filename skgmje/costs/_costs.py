@@ -31,7 +31,7 @@ from skgmje.costs._values import (
     unit_optimum,
     vector_matrix_value,
 )
-from skgmje.gaussian import gaussian_log_gram, grams
+from skgmje.gaussian import Grams, gaussian_log_gram, grams
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,9 @@ def as_cost(cost):
 
 
 @own_errors
-def scalar_cost(grams: Any, weights: Array | None = None, jitter: None = None) -> Array:
+def scalar_cost(
+    grams: Grams, weights: Array | None = None, jitter: None = None
+) -> Array:
     r"""Compute the Cauchy-Schwarz divergence of data and model.
 
     .. math:: \log \langle p, p \rangle - 2 \log \langle p, q \rangle
@@ -185,7 +187,7 @@ def scalar_cost(grams: Any, weights: Array | None = None, jitter: None = None) -
 
 @own_errors
 def vector_matrix_cost(
-    grams: Any, weights: Array | None = None, jitter: float | None = None
+    grams: Grams, weights: Array | None = None, jitter: float | None = None
 ) -> Array:
     r"""Compute how much of the data density no combination of the kernels explains.
 
@@ -232,7 +234,7 @@ def vector_matrix_cost(
 
 @own_errors
 def matrix_matrix_cost(
-    grams: Any, weights: Array | None = None, jitter: float | None = None
+    grams: Grams, weights: Array | None = None, jitter: float | None = None
 ) -> Array:
     r"""Compute the share of the data's kernels that no combination explains.
 
@@ -281,7 +283,7 @@ def matrix_matrix_cost(
 
 @own_errors
 def svd_cost(
-    grams: Any, weights: Array | None = None, jitter: float | None = None
+    grams: Grams, weights: Array | None = None, jitter: float | None = None
 ) -> Array:
     r"""Compute minus the log-fidelity of the operators of data and model.
 
@@ -351,7 +353,7 @@ def _likelihood(grams, weights, jitter):
 
 @own_errors
 def logdet_cost(
-    grams: Any, weights: Array | None = None, jitter: float | None = None
+    grams: Grams, weights: Array | None = None, jitter: float | None = None
 ) -> Array:
     r"""Compute the summed log squared sine of the principal angles.
 
@@ -407,7 +409,7 @@ def logdet_cost(
 
 
 @own_errors
-def principal_cosines(grams: Any, jitter: float | None = None) -> Array:
+def principal_cosines(grams: Grams, jitter: float | None = None) -> Array:
     r"""Compute the cosines of the angles between the spans of two sets of kernels.
 
     They are the singular values of :math:`K_{xx}^{-1/2} K_{xy} K_{yy}^{-1/2}`,
@@ -550,7 +552,7 @@ def approximate_identity(
     method: Literal["scalar", "vector-matrix", "matrix-matrix", "svd"] = "svd",
     weights: Array | None = None,
     jitter: float | None = None,
-) -> Any:
+) -> IdentityApproximation:
     r"""Approximate the identity function 1{X = X'} by Gaussian kernels at centers.
 
     On n points the Gram matrix :math:`K_{xx}` of kernels of unit norm becomes the

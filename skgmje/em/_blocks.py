@@ -100,17 +100,17 @@ class RowBlocks(ABC):
         return np.empty((0, len(self.overview.mean)))
 
     @property
-    def shape(self) -> Any:
+    def shape(self) -> tuple[int, int]:
         """Number of samples with a positive weight, and of features."""
         return sum(self.overview.n_rows.values()), len(self.overview.mean)
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype[Any]:
         """Data type of the samples."""
         return self.overview.dtype
 
     @cached_property
-    def overview(self) -> Any:
+    def overview(self) -> Overview:
         """What one pass tells of the samples, an ``Overview``."""
         return self.over_rows(_look, _merge_overviews)
 

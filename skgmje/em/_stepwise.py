@@ -15,11 +15,12 @@ from skgmje.em._missing import PASS_LIMIT
 from skgmje.gaussian import _passes
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Statistics
+from skgmje.gaussian._mixture import Mixture
 
 
 @own_errors
 def block_stats(
-    mixture: Any,
+    mixture: Mixture,
     X: NDArray[Any],
     *,
     center: NDArray[Any],
@@ -80,7 +81,7 @@ def block_stats(
 
 
 @own_errors
-def merge_stats(mixture: Any, *stats: Any) -> Statistics:
+def merge_stats(mixture: Mixture, *stats: Statistics) -> Statistics:
     """Merge statistics of blocks that were taken with the same mixture and center.
 
     Parameters
@@ -112,7 +113,7 @@ def merge_stats(mixture: Any, *stats: Any) -> Statistics:
 
 @own_errors
 def score_block(
-    mixture: Any,
+    mixture: Mixture,
     X: NDArray[Any],
     sample_weight: NDArray[Any] | None = None,
     missing: Literal["raise", "marginal"] = "raise",

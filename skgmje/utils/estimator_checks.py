@@ -269,7 +269,7 @@ CHECKS = {
 def check_density_estimator(
     estimator: Any,
     *,
-    expected_failed_checks: dict[str, Any] | None = None,
+    expected_failed_checks: dict[str, str] | None = None,
     on_fail: Literal["raise"] | None = "raise",
 ) -> list[dict[str, Any]]:
     r"""Check that an estimator of a density is one.
