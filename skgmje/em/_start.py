@@ -108,10 +108,12 @@ def start_mixture(
     X, sample_weight = map(from_tensor, as_floats(X, sample_weight))
     resp, layout = to_numpy(resp), layout_of(covariance_type)
     check_type(layout)
-    if len(resp) != len(X):
+    whole = resp.ndim == 2 or ((resp >= 0) & (resp % 1 == 0)).all()
+    if len(resp) != len(X) or not whole:
         raise ValueError(
-            f"resp has shape {resp.shape}. Give one label, or the responsibilities of "
-            f"all components, for each of the {len(X)} samples of X."
+            f"resp has shape {resp.shape} and least value {resp.min():g}. Give one "
+            "label from 0, a whole number, or the responsibilities of all components, "
+            f"for each of the {len(X)} samples of X."
         )
     n_components = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
     if means is not None:

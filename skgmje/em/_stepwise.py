@@ -11,7 +11,7 @@ from skgmje._backend import as_floats, from_tensor
 from skgmje._settings import own_errors
 from skgmje._typing import NDArray
 from skgmje.em._em import Samples, e_step, make_kernel
-from skgmje.em._missing import PASS_LIMIT
+from skgmje.em._missing import PASS_LIMIT, has_missing
 from skgmje.gaussian import _passes
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Statistics
@@ -63,6 +63,11 @@ def block_stats(
     stats : Statistics
         Counts, means, second moments about them, and the log-likelihood.
 
+    Raises
+    ------
+    ValueError
+        If `X` has NaN, and they are not said to be missing.
+
     Examples
     --------
     >>> import numpy as np
@@ -75,6 +80,11 @@ def block_stats(
     array([[3.]])
     """
     X, sample_weight, center = as_floats(X, sample_weight, center)
+    if not missing and has_missing(X):
+        raise ValueError(
+            "X has missing values (NaN). Set missing=True, of all blocks, or remove "
+            "such samples."
+        )
     kernel = make_kernel(mixture, center, -1.0 if missing else PASS_LIMIT)
     fixed = mixture.covariance_type, missing, reg_covar
     return e_step(kernel, Samples(X, sample_weight, *fixed), temper)

@@ -13,6 +13,7 @@ from sklearn.neighbors import KernelDensity
 
 from skgmje.em import (
     RowBlocks,
+    block_stats,
     expectation_maximization,
     kernel_bandwidth,
     start_mixture,
@@ -193,10 +194,18 @@ def test_start_goes_with_samples_and_model(arguments, match):
         expectation_maximization(**{"X": X, "start": start, **arguments})
 
 
-@pytest.mark.parametrize("resp", [LABELS[:-1], np.ones((3, 2))])
+@pytest.mark.parametrize("resp", [LABELS[:-1], LABELS - 1, LABELS / 2, np.ones((3, 2))])
 def test_each_sample_has_a_label(resp):
     with pytest.raises(ValueError, match=r"resp has shape .* samples of X"):
         start_mixture(X, resp, "diag")
+
+
+def test_statistics_of_a_block_are_never_nan():
+    start, rows = start_mixture(X, LABELS, "diag"), np.where(X > 9, np.nan, X)
+    with pytest.raises(ValueError, match="missing=True"):
+        block_stats(start, rows, center=np.zeros(3))
+    stats = block_stats(start, rows, center=np.zeros(3), missing=True)
+    assert np.isfinite(stats.counts).all()
 
 
 @pytest.mark.parametrize(
