@@ -12,21 +12,19 @@ from skgmje.em._noise import check_noise_names, check_noise_type
 class DaskRows(RowBlocks):
     """The partitions of a Dask array or dataframe."""
 
+    header = None
+
     def __init__(self, X, sample_weight=None):
         self.array = _check_chunks(_as_array(X))
-        self._header = (
-            np.empty((0, self.array.shape[1])) if X is self.array else X._meta
-        )
+        self.header = X._meta
+        if X is self.array:
+            self.header = np.empty((0, self.array.shape[1]))
         # Each is a promise of one block: the data themselves stay where they are.
         self._parts = self.array.to_delayed().ravel().tolist()
         self._weights = [None] * len(self._parts)
         if sample_weight is not None:
             weights = _beside(self.array, sample_weight, "sample_weight", 1)
             self._weights = weights.to_delayed().ravel().tolist()
-
-    @property
-    def header(self):
-        return self._header
 
     def beside(self, noise):
         check_noise_names(noise, getattr(self.header, "columns", None))
@@ -51,12 +49,8 @@ class DaskRows(RowBlocks):
     def reduce(self, function, merge):
         # As values of the graph they are sent to each worker once.
         function, merge = map(dask.delayed(_Shared, pure=False), (function, merge))
-        results = [
-            _call(function, index, X, weight)
-            for index, (X, weight) in enumerate(
-                zip(self._parts, self._weights, strict=True)
-            )
-        ]
+        parts = zip(self._parts, self._weights, strict=True)
+        results = [_call(function, i, *part) for i, part in enumerate(parts)]
         merged = tree_reduce(lambda *parts: _call(merge, *parts), results)
         return merged.compute()
 

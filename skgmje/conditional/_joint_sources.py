@@ -19,15 +19,10 @@ from skgmje.conditional._models import (
 )
 from skgmje.conditional._source import Source
 from skgmje.em._bandwidth import kernel_bandwidth
-from skgmje.em._em import (
-    EMResult,
-    expectation_maximization,
-    start_mixture,
-)
-from skgmje.em._missing import (
-    missing_moments,
-)
+from skgmje.em._em import EMResult, expectation_maximization
+from skgmje.em._missing import missing_moments
 from skgmje.em._select import ROWS_PER_COMPONENT, fit_selected
+from skgmje.em._start import start_mixture
 from skgmje.gaussian._covariance import widen
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._mixture import Mixture

@@ -84,8 +84,7 @@ def compress(
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
        The divergence. Its use for compression was added here.
 
     Examples

@@ -31,7 +31,7 @@ from skgmje.costs._values import (
     unit_optimum,
     vector_matrix_value,
 )
-from skgmje.gaussian import gaussian_log_gram, grams
+from skgmje.gaussian import Grams, gaussian_log_gram, grams
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class Cost:
 
     value, bound : callable or None, default=None
         What the papers maximize, ``value(grams, weights=None, jitter=None,
-        log=False)``, and its upper bound, ``bound(grams, weights=None, log=False)``,
-        or their logarithms; None: the cost is not the gap between them.
+        log=False)``, and its upper bound, ``bound(grams, weights=None, log=False)``;
+        None: the cost is not the gap between them.
 
     optimal_weights : callable or None, default=None
         Best weights for given Gram matrices, once the training is over.
@@ -142,7 +142,9 @@ def as_cost(cost):
 
 
 @own_errors
-def scalar_cost(grams: Any, weights: Array | None = None, jitter: None = None) -> Array:
+def scalar_cost(
+    grams: Grams, weights: Array | None = None, jitter: None = None
+) -> Array:
     r"""Compute the Cauchy-Schwarz divergence of data and model.
 
     .. math:: \log \langle p, p \rangle - 2 \log \langle p, q \rangle
@@ -169,8 +171,7 @@ def scalar_cost(grams: Any, weights: Array | None = None, jitter: None = None) -
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
 
     Examples
     --------
@@ -186,7 +187,7 @@ def scalar_cost(grams: Any, weights: Array | None = None, jitter: None = None) -
 
 @own_errors
 def vector_matrix_cost(
-    grams: Any, weights: Array | None = None, jitter: float | None = None
+    grams: Grams, weights: Array | None = None, jitter: float | None = None
 ) -> Array:
     r"""Compute how much of the data density no combination of the kernels explains.
 
@@ -217,8 +218,7 @@ def vector_matrix_cost(
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
 
     Examples
     --------
@@ -234,7 +234,7 @@ def vector_matrix_cost(
 
 @own_errors
 def matrix_matrix_cost(
-    grams: Any, weights: Array | None = None, jitter: float | None = None
+    grams: Grams, weights: Array | None = None, jitter: float | None = None
 ) -> Array:
     r"""Compute the share of the data's kernels that no combination explains.
 
@@ -266,8 +266,7 @@ def matrix_matrix_cost(
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
 
     Examples
     --------
@@ -284,7 +283,7 @@ def matrix_matrix_cost(
 
 @own_errors
 def svd_cost(
-    grams: Any, weights: Array | None = None, jitter: float | None = None
+    grams: Grams, weights: Array | None = None, jitter: float | None = None
 ) -> Array:
     r"""Compute minus the log-fidelity of the operators of data and model.
 
@@ -319,8 +318,7 @@ def svd_cost(
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
 
     Examples
     --------
@@ -355,7 +353,7 @@ def _likelihood(grams, weights, jitter):
 
 @own_errors
 def logdet_cost(
-    grams: Any, weights: Array | None = None, jitter: float | None = None
+    grams: Grams, weights: Array | None = None, jitter: float | None = None
 ) -> Array:
     r"""Compute the summed log squared sine of the principal angles.
 
@@ -386,8 +384,7 @@ def logdet_cost(
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
        This variant is known from earlier work of the authors.
 
     Examples
@@ -412,7 +409,7 @@ def logdet_cost(
 
 
 @own_errors
-def principal_cosines(grams: Any, jitter: float | None = None) -> Array:
+def principal_cosines(grams: Grams, jitter: float | None = None) -> Array:
     r"""Compute the cosines of the angles between the spans of two sets of kernels.
 
     They are the singular values of :math:`K_{xx}^{-1/2} K_{xy} K_{yy}^{-1/2}`,
@@ -444,18 +441,13 @@ def principal_cosines(grams: Any, jitter: float | None = None) -> Array:
     >>> principal_cosines(grams(X, X[:2] + 0.5, bandwidth=0.5)).round(3)
     array([0.991, 0.855])
     """
-    cross = _whitened(grams, jitter)
-    return namespace(cross).linalg.svdvals(cross)
-
-
-def _whitened(grams, jitter):
-    """Return the cross Gram matrix in orthonormal bases of both spans, (n, k)."""
     xp = namespace(grams.centers)
-    cross = xp.exp(grams.log_correlation_xy)
     name = "The Gram matrix of the data"
     rows = ridge_factor(xp.exp(grams.log_correlation_xx), jitter, name)
-    half = solve_triangular(rows, cross)
-    return solve_triangular(center_factor(grams, jitter), half.T).T
+    half = solve_triangular(rows, xp.exp(grams.log_correlation_xy))
+    # The cross Gram matrix in orthonormal bases of both spans.
+    cross = solve_triangular(center_factor(grams, jitter), half.T).T
+    return xp.linalg.svdvals(cross)
 
 
 def _scalar_identity(pairs, weights, jitter):
@@ -560,7 +552,7 @@ def approximate_identity(
     method: Literal["scalar", "vector-matrix", "matrix-matrix", "svd"] = "svd",
     weights: Array | None = None,
     jitter: float | None = None,
-) -> Any:
+) -> IdentityApproximation:
     r"""Approximate the identity function 1{X = X'} by Gaussian kernels at centers.
 
     On n points the Gram matrix :math:`K_{xx}` of kernels of unit norm becomes the
@@ -617,9 +609,8 @@ def approximate_identity(
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
-       The paper names the experiment; the formulas are our reading.
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
+       It names the experiment; the formulas are our reading.
 
     Examples
     --------

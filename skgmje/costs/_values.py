@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from skgmje._backend import (
 )
 from skgmje._settings import own_errors
 from skgmje._typing import Array
-from skgmje.gaussian._grams import split_row_masses
+from skgmje.gaussian._grams import Grams, split_row_masses
 from skgmje.gaussian._pairs import column_sums, correlations, each_scale
 
 
@@ -57,7 +56,7 @@ def svd_value(grams, weights=None, jitter=None, *, log=False):
 
 
 @own_errors
-def optimal_weights(grams: Any, jitter: float | None = None) -> Array:
+def optimal_weights(grams: Grams, jitter: float | None = None) -> Array:
     r"""Compute the combination of the centers' kernels nearest to the data density.
 
     .. math:: \alpha = R^{-1} b = \arg\min_\alpha \|p - \alpha^\top q\|^2
@@ -80,8 +79,7 @@ def optimal_weights(grams: Any, jitter: float | None = None) -> Array:
 
     References
     ----------
-    .. [1] B. Hu and J. C. Principe, "A Family of Kernelized Matrix Costs for
-       Multiple-Output Mixture Neural Networks", 2025. :arxiv:`2509.24076`
+    .. [1] B. Hu and J. C. Principe, 2025. :arxiv:`2509.24076`
 
     Examples
     --------
@@ -101,8 +99,7 @@ def optimal_weights(grams: Any, jitter: float | None = None) -> Array:
 @own_errors
 def density_bound(grams, weights=None, *, log=False):
     """Return the squared norm of the data density."""
-    norm = grams.log_data_norm + 2 * grams.log_data_scale
-    return exp_unless(norm, log)
+    return exp_unless(grams.log_data_norm + 2 * grams.log_data_scale, log)
 
 
 @own_errors
@@ -122,7 +119,7 @@ def nuclear_bound(grams, weights=None, *, log=False):
 
 
 @own_errors
-def pair_ess(grams: Any, weights: Array | None = None) -> Array:
+def pair_ess(grams: Grams, weights: Array | None = None) -> Array:
     r"""Compute how many pairs of a data point and a center carry the cost.
 
     .. math:: \frac{(\sum_{ik} a_{ik})^2}{\sum_{ik} a_{ik}^2}, \qquad
@@ -163,7 +160,7 @@ def pair_ess(grams: Any, weights: Array | None = None) -> Array:
 
 
 @own_errors
-def effective_rank(grams: Any) -> Array:
+def effective_rank(grams: Grams) -> Array:
     r"""Compute the effective rank of the cross Gram matrix of unit kernels.
 
     .. math:: \exp\Big(-\sum_j s_j \log s_j\Big), \qquad
@@ -353,8 +350,7 @@ def ridge_factor(correlation, jitter, name):
 def log_nuclear_norm(grams, row_logs, column_logs, jitter):
     """Compute the log nuclear norm of the weighted correlations of data and centers."""
     matrix, scale = cross_correlations(grams, row_logs, column_logs)
-    norm = namespace(matrix).log(nuclear_norm(matrix, jitter))
-    return norm + scale[0, 0]
+    return namespace(matrix).log(nuclear_norm(matrix, jitter)) + scale[0, 0]
 
 
 def nuclear_norm(matrix, jitter):

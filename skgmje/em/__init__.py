@@ -2,7 +2,8 @@
 
 from skgmje.em._bandwidth import kernel_bandwidth, multiscale_bandwidths
 from skgmje.em._blocks import RowBlocks, tree_reduce
-from skgmje.em._em import EMResult, expectation_maximization, start_mixture
+from skgmje.em._em import EMResult, expectation_maximization
+from skgmje.em._start import start_mixture
 from skgmje.em._stepwise import block_stats, merge_stats, score_block
 from skgmje.em._weights import weights_only
 

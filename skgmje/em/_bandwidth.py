@@ -37,7 +37,7 @@ def kernel_bandwidth(
         Samples to predict; all pairs are looked at.
 
     particles : ndarray of shape (n_particles, n_features) or None, default=None
-        Means of the kernels; None: the rows.
+        Means of the kernels; None: `X`.
 
     weights : ndarray of shape (n_particles,) or None, default=None
         Weights of the kernels; None: equal.
@@ -46,6 +46,11 @@ def kernel_bandwidth(
     -------
     bandwidth : float
         Positive.
+
+    Raises
+    ------
+    ValueError
+        If values are missing or infinite, or so large that their squares are.
 
     References
     ----------
@@ -63,7 +68,10 @@ def kernel_bandwidth(
     X = _complete(X)
     particles = X if particles is None else to_numpy(as_double(as_float(particles)))
     squares = cdist(X, particles, "sqeuclidean")
-    total = float(X.var(axis=0).sum()) or 1.0
+    with np.errstate(over="ignore"):
+        total = float(X.var(axis=0).sum()) or 1.0
+    if not total < np.inf:
+        raise ValueError(f"X has entries up to {np.abs(X).max():g}: rescale it.")
     squares[squares == 0] = np.inf
     squares = squares[np.isfinite(squares).any(axis=1)]
     weights = None if weights is None else to_numpy(as_float(weights))
@@ -79,13 +87,15 @@ def kernel_bandwidth(
 
 
 def _complete(X, name="X"):
-    """Return samples in double precision, none of which has a missing value."""
+    """Return samples in double precision, all of which have finite values."""
     X = to_numpy(as_double(as_float(X)))
     if np.isnan(X).any():
         raise ValueError(
             f"{name} has missing values (NaN), which have no distances. Drop or impute "
             "such samples."
         )
+    if not np.isfinite(X).all():
+        raise ValueError(f"{name} must be finite. Drop or clip infinite samples.")
     return X
 
 
@@ -109,9 +119,7 @@ def multiscale_bandwidths(
 
     with half the mean squared distance of a sample to the nearest center, at
     least 1e-4 of the total variance, and the least S for which :math:`4^S v^*` is
-    no less than the total variance. A cost that sums these kernels needs no
-    bandwidth of its own: its narrow kernels tell neighbors apart, its wide ones
-    move centers that are far away.
+    no less than the total variance.
 
     Parameters
     ----------
@@ -144,8 +152,6 @@ def multiscale_bandwidths(
     array([ 0.125,  0.5  ,  2.   ,  8.   , 32.   ])
     """
     X, centers = _complete(X), _complete(centers, "centers")
-    if not (np.isfinite(X).all() and np.isfinite(centers).all()):
-        raise ValueError("X and centers must be finite. Drop or clip infinite samples.")
     weights = None if sample_weight is None else to_numpy(as_float(sample_weight))
     unit = unit_of(X, centers)
     X, centers = X / unit, centers / unit

@@ -14,12 +14,12 @@ from skgmje._backend import from_tensor, to_numpy, unmasked
 # Results that are merged at a time.
 FAN_IN = 8
 
-# Rows of a block that are looked at in double precision at a time.
+# Samples of a block that are looked at in double precision at a time.
 _CHUNK_ROWS = 8192
 
 
 class RowBlocks(ABC):
-    """Rows in blocks that an engine holds, reached by functions that are sent there.
+    """Samples in blocks that an engine holds, reached by functions that are sent there.
 
     The estimators that fit Dask collections fit any subclass. To write one for
     another engine, implement :meth:`reduce` and ``__iter__``. Results are
@@ -52,7 +52,7 @@ class RowBlocks(ABC):
         Parameters
         ----------
         function : callable
-            Gets the number of a block, its rows and their weights (or None); it
+            Gets the number of a block, its samples and their weights (or None); it
             can be pickled.
 
         merge : callable
@@ -68,15 +68,15 @@ class RowBlocks(ABC):
 
     @abstractmethod
     def __iter__(self):
-        """Yield the rows of each block and their weights (or None), in order."""
+        """Yield the samples of each block and their weights (or None), in order."""
 
     def beside(self, noise: Any) -> RowBlocks:
-        """Return the rows with the entries of their noise as further columns.
+        """Return the samples with the entries of their noise as further columns.
 
         Parameters
         ----------
         noise : collection
-            Variances or covariances of the rows' measurement errors, which the engine
+            Variances or covariances of the measurement errors, which the engine
             holds in the same blocks, or an array.
 
         Returns
@@ -96,37 +96,37 @@ class RowBlocks(ABC):
 
     @property
     def header(self) -> Any:
-        """A table without rows, which has the columns and their names."""
+        """A table without samples, which has the columns and their names."""
         return np.empty((0, len(self.overview.mean)))
 
     @property
-    def shape(self) -> Any:
-        """Number of rows with a positive weight, and of features."""
+    def shape(self) -> tuple[int, int]:
+        """Number of samples with a positive weight, and of features."""
         return sum(self.overview.n_rows.values()), len(self.overview.mean)
 
     @property
-    def dtype(self) -> Any:
-        """Data type of the rows."""
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the samples."""
         return self.overview.dtype
 
     @cached_property
-    def overview(self) -> Any:
-        """What one pass tells of the rows, an ``Overview``."""
+    def overview(self) -> Overview:
+        """What one pass tells of the samples, an ``Overview``."""
         return self.over_rows(_look, _merge_overviews)
 
     def _digest(self):
-        """Return arrays that tell these rows from others."""
+        """Return arrays that tell these samples from others."""
         known = self.overview
         counts = np.array(sorted(known.n_rows.items()))
         return counts, known.mean, known.squares, known.smallest, known.largest
 
     def over_rows(self, function: Callable[..., Any], merge: Callable[..., Any]) -> Any:
-        """Reduce as :meth:`reduce`, with blocks as arrays of rows that count.
+        """Reduce as :meth:`reduce`, with blocks as arrays of samples that count.
 
         Parameters
         ----------
         function : callable
-            Gets a number, an ndarray with one row or more, and positive weights.
+            Gets a number, an ndarray with one sample or more, and positive weights.
 
         merge : callable
             ``merge(first, second)`` of two results.
@@ -139,7 +139,7 @@ class RowBlocks(ABC):
         Raises
         ------
         ValueError
-            If no row has a positive weight.
+            If no sample has a positive weight.
         """
         result = self.reduce(partial(_on_rows, function), partial(_merge_any, merge))
         if result is None:
@@ -150,7 +150,7 @@ class RowBlocks(ABC):
         return result
 
     def _sample(self, n_rows, random_state):
-        """Return random rows and weights, of each block in proportion."""
+        """Return random samples and weights, of each block in proportion."""
         counts = self.overview.n_rows
         blocks = sorted(counts)
         ends = np.cumsum([counts[i] for i in blocks])
@@ -166,7 +166,7 @@ class RowBlocks(ABC):
 
 
 class Overview(NamedTuple):
-    """What one pass tells of rows."""
+    """What one pass tells of samples."""
 
     n_rows: dict
     weight: Any
@@ -184,7 +184,7 @@ class Overview(NamedTuple):
 
 
 class BlocksWithValues(RowBlocks):
-    """Rows less those that have no value, which tell nothing."""
+    """Samples less those that have no value, which tell nothing."""
 
     def __init__(self, blocks):
         self.blocks = blocks
@@ -309,7 +309,7 @@ def _look(index, X, sample_weight):
     return reduce(_merge_overviews, parts)._replace(n_rows={index: len(X)})
 
 
-@np.errstate(over="ignore")  # Whoever learns from the rows says that they are large.
+@np.errstate(over="ignore")  # Whoever learns from them says that they are large.
 def _look_at(rows, weight, dtype):
     if np.isinf(rows).any():
         raise ValueError(

@@ -48,7 +48,13 @@ def _free(values, share, volume):
 
 
 # Of variances along the axes, (n_components, n_features), by volume and shape.
-RULES = {"EE": _equal, "VE": _equal_shape, "EV": _equal_volume, "VV": _free}
+RULES = {
+    "EI": _equal,
+    "EE": _equal,
+    "VE": _equal_shape,
+    "EV": _equal_volume,
+    "VV": _free,
+}
 
 
 def _geometric_mean(values):
@@ -91,15 +97,8 @@ class Plain(Model):
         return kernel.estimate(stats, prior)
 
 
-class Round(Model):
-    """Spherical covariances of equal volume."""
-
-    def constrain(self, free, share, last):
-        return np.broadcast_to(share @ free, free.shape)
-
-
 class Axes(Model):
-    """Orientation along the axes."""
+    """Orientation along the axes, or spherical covariances of equal volume."""
 
     def constrain(self, free, share, last):
         return self.rule(free, share, _geometric_mean(last))
@@ -208,7 +207,7 @@ def _compose(values, vectors):
 MODELS = {
     model.name: model
     for model in (
-        Round("EII", "spherical"),
+        Axes("EII", "spherical"),
         Plain("VII", "spherical"),
         Axes("EEI", "diag"),
         Axes("VEI", "diag"),

@@ -1,4 +1,4 @@
-"""Expectation-maximisation of Gaussian mixtures: the start, E-steps and M-steps."""
+"""Expectation-maximisation of Gaussian mixtures: E-steps and M-steps."""
 
 from __future__ import annotations
 
@@ -19,30 +19,24 @@ from skgmje._backend import (
 from skgmje._interrupt import Work
 from skgmje._settings import own_errors
 from skgmje._typing import Array, NDArray
-from skgmje.em._background import BackgroundMixture, background_stats
+from skgmje.em._background import Background, BackgroundMixture, background_stats
 from skgmje.em._blocks import RowBlocks
-from skgmje.em._covariance_models import find_model, layout_of
+from skgmje.em._covariance_models import MODELS, find_model, layout_of
 from skgmje.em._missing import (
     PASS_LIMIT,
     Gaps,
     find_gaps,
     has_missing,
+    missing_parts,
     missing_stats,
-    observed_moments,
     row_mean,
 )
-from skgmje.em._noise import check_noise, noisy_stats, unjoin
-from skgmje.gaussian._checks import check_single, check_type
+from skgmje.em._noise import check_noise, noisy_parts, unjoin
+from skgmje.gaussian._checks import check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._covariance_type import Prior, lost_correlation
+from skgmje.gaussian._covariance_type import Prior, Statistics
 from skgmje.gaussian._mixture import Mixture
-from skgmje.gaussian._passes import (
-    assigned_stats,
-    block_stats,
-    device_stats,
-    m_step,
-    merge_stats,
-)
+from skgmje.gaussian._passes import block_stats, device_stats, m_step, merge_stats
 
 
 class Samples(NamedTuple):
@@ -51,8 +45,6 @@ class Samples(NamedTuple):
     X: Any
     weight: Any
     covariance_type: str
-    center: Any
-    limit: float = PASS_LIMIT
     missing: Any = False
     reg_covar: Any = 0.0
     background: Any = None
@@ -69,10 +61,9 @@ class Samples(NamedTuple):
 
 def begin(X, mixture, sample_weight=None, reg_covar=0.0, noise=None):
     """Return :class:`Samples`, and the kernel of the first mixture for their passes."""
-    limit, missing = PASS_LIMIT, False
+    limit, missing = PASS_LIMIT, noise is not None
     if isinstance(X, RowBlocks):
-        center = X.overview.mean
-        missing = noise is not None or X.overview.has_missing
+        center, missing = X.overview.mean, missing or X.overview.has_missing
     elif is_torch(X):
         center, limit = to_numpy(namespace(X).mean(X, axis=0)).astype(float), np.inf
         if not np.isfinite(center).all():
@@ -83,14 +74,13 @@ def begin(X, mixture, sample_weight=None, reg_covar=0.0, noise=None):
             )
     else:
         center = row_mean(X, sample_weight)
-        has_gaps = noise is not None or has_missing(X)
-        missing, noise = find_gaps(X, noise) if has_gaps else False, None
+        missing = find_gaps(X, noise) if missing or has_missing(X) else False
+        noise = None
     if missing:
         # One observed value may be all that a feature has: its mean is finite.
         center, limit = np.where(np.isfinite(center), center, 0.0), -1.0
     kind = mixture.covariance_type
-    how = center, limit, missing, reg_covar
-    samples = Samples(X, sample_weight, kind, *how, noise=noise)
+    samples = Samples(X, sample_weight, kind, missing, reg_covar, noise=noise)
     return samples, make_kernel(mixture, center, limit)
 
 
@@ -100,6 +90,13 @@ def make_kernel(mixture, center, limit=PASS_LIMIT):
     return COVARIANCE_TYPES[mixture.covariance_type].loops(
         mixture.weights, mixture.means, mixture.covariances, center, limit
     )
+
+
+def unit_kernel(covariance_type, means, center, limit=np.inf):
+    """Return the loops of components of equal weight and unit covariance."""
+    loops = COVARIANCE_TYPES[covariance_type].loops
+    weights = np.full(len(means), 1 / len(means))
+    return loops(weights, means, loops.unit(*means.shape), center, limit)
 
 
 def e_step(kernel, samples, temper=1.0):
@@ -119,9 +116,10 @@ def e_step(kernel, samples, temper=1.0):
     if samples.missing:
         weight = np.ones(len(X)) if weight is None else weight
         gaps = samples.missing if isinstance(samples.missing, Gaps) else None
-        given = samples.covariance_type, X, weight, temper, samples.reg_covar, gaps
         noisy = gaps is not None and gaps.noise is not None
-        return (noisy_stats if noisy else missing_stats)(kernel, *given)
+        given = kernel, COVARIANCE_TYPES[samples.covariance_type], X
+        parts = (noisy_parts if noisy else missing_parts)(*given, gaps)
+        return missing_stats(*given, weight, parts, temper, samples.reg_covar)
     if is_torch(X):
         if not kernel.on_device:
             known = [k for k, kind in COVARIANCE_TYPES.items() if kind.loops.on_device]
@@ -204,7 +202,8 @@ def make_prior(n_features, shrinkage, shrinkage_target, reg_covar, model=None):
 def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
     """Return the kernel of the next E-step, and what its diagonals needed more."""
     if means is not None:
-        drop, stats = False, _about(kernel, stats, means)
+        drop, moved = False, kernel.outer(stats.means - means, stats.counts)
+        stats = add_scatter(stats, moved)._replace(means=means)
         prior = prior._replace(shrinkage=max(prior.shrinkage, LEAST_SHRINKAGE))
     # Rounding of the means is a variance, too; without it, repeated samples would
     # get a density without bound.
@@ -220,7 +219,9 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
         covariances = kind.select(covariances, np.flatnonzero(alive))
         weights, means = weights[alive] / weights[alive].sum(), means[alive]
         try:
-            _check_finite(weights, means, covariances)
+            arrays = covariances if isinstance(covariances, tuple) else (covariances,)
+            if not all(np.isfinite(array).all() for array in (weights, means, *arrays)):
+                raise ValueError("Parameters must be finite.")
             found = weights, means, covariances, kernel.center, kernel.limit
             following = type(kernel)(*found)
             following.pools = prior.shrinkage > 0
@@ -244,20 +245,10 @@ def living_components(stats, *, drop=True):
     return stats.counts > share * stats.weight / len(stats.counts)
 
 
-def _about(kernel, stats, means):
-    """Return statistics with the second moments about given means."""
-    moved = kernel.outer(stats.means - means, stats.counts)
-    pairs = zip(stats.scatter, moved, strict=True)
-    return stats._replace(means=means, scatter=tuple(a + b for a, b in pairs))
-
-
-def _check_finite(*arrays):
-    """Raise if an array, or one of a tuple of arrays, has NaN or infinite entries."""
-    for array in arrays:
-        if isinstance(array, tuple):
-            _check_finite(*array)
-        elif not np.isfinite(array).all():
-            raise ValueError("Parameters must be finite.")
+def add_scatter(stats, more):
+    """Return statistics with further second moments."""
+    pairs = zip(stats.scatter, more, strict=True)
+    return stats._replace(scatter=tuple(a + b for a, b in pairs))
 
 
 def as_mixture(kernel, covariance_type):
@@ -266,17 +257,8 @@ def as_mixture(kernel, covariance_type):
     return Mixture(*parts, covariance_type)
 
 
-class Parameters(NamedTuple):
-    """A mixture inside a fit, which nobody has checked."""
-
-    weights: Any
-    means: Any
-    covariances: Any
-    covariance_type: str
-
-
 class EMResult(NamedTuple):
-    """What expectation-maximisation returns.
+    """Result of :func:`expectation_maximization`.
 
     Parameters
     ----------
@@ -304,10 +286,6 @@ class EMResult(NamedTuple):
     background : Background or None
         The box and the share of the background, if there is one.
 
-    See Also
-    --------
-    expectation_maximization : Returns it.
-
     Examples
     --------
     >>> import numpy as np
@@ -319,16 +297,16 @@ class EMResult(NamedTuple):
     """
 
     mixture: Mixture
-    lower_bounds: list
+    lower_bounds: list[float]
     n_iter: int
     converged: bool
     n_dropped: int
     reg_covar: float
-    stats: Any
-    background: Any = None
+    stats: Statistics
+    background: Background | None = None
 
     @property
-    def density(self) -> Any:
+    def density(self) -> Mixture | BackgroundMixture:
         """The mixture, with its background if there is one."""
         if self.background is None:
             return self.mixture
@@ -347,8 +325,8 @@ def expectation_maximization(
     reg_covar: float | NDArray[Any] = 1e-6,
     model: str | None = None,
     fixed_means: bool = False,
-    background: Any = None,
-    noise: Any = None,
+    background: Background | None = None,
+    noise: NDArray[Any] | RowBlocks | None = None,
     tol: float = 1e-3,
     max_iter: int = 100,
     last_bound: float | None = None,
@@ -375,7 +353,7 @@ def expectation_maximization(
         Where to begin. The result holds NumPy arrays.
 
     sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the samples.
 
     shrinkage : float, default=0.0
         Pseudo-count s of the target, in samples.
@@ -428,6 +406,9 @@ def expectation_maximization(
 
     Raises
     ------
+    ValueError
+        If `start` does not go with `X` or `model`, or samples lead to no covariances.
+
     KeyboardInterrupt
         If Ctrl-C ends the run; with the `result` of the iterations so far as its
         attribute, if there are any.
@@ -450,6 +431,7 @@ def expectation_maximization(
     """
     X, sample_weight = as_floats(X, sample_weight)
     start = start.to_numpy() if is_torch(start.means) else start
+    _check_start(start, X.shape, model)
     if noise is not None and not isinstance(X, RowBlocks):
         X, noise = from_tensor(X), check_noise(noise, X)
     samples, kernel = begin(X, start, sample_weight, reg_covar, noise)
@@ -457,8 +439,23 @@ def expectation_maximization(
     prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar, model)
     plan = annealing, tol, max_iter, last_bound
     means = kernel.means if fixed_means else None
-    states = _iterate(samples, kernel, prior, plan, callback, means=means)
-    return _finish(states, start)
+    return run(samples, kernel, prior, plan, start, callback, means=means)
+
+
+def _check_start(start, shape, model):
+    """Raise if a first mixture does not go with the samples, or with the model."""
+    if shape[1:] != (start.n_features,):
+        raise ValueError(
+            f"X has shape {tuple(shape)}, and start {start.n_features} features. Give "
+            "samples and a mixture of the same features."
+        )
+    kind = start.covariance_type
+    if model is not None and layout_of(model) != kind:
+        known = [name for name in MODELS if layout_of(name) == kind]
+        raise ValueError(
+            f"model={model!r} is none of covariance_type={kind!r}, that of start. Use "
+            f"one of {[kind, *known]}, or another start."
+        )
 
 
 class _State(NamedTuple):
@@ -469,43 +466,14 @@ class _State(NamedTuple):
     added: float
     converged: bool
     stats: Any
-    background: Any = None
+    background: Any
 
 
-def _iterate(samples, kernel, prior, plan, callback=None, *, least=None, means=None):
-    """Yield the state after each iteration: the M-step's kernel serves the E-step."""
-    annealing, tol, max_iter, last_bound = plan
-    kind, bounds, added = samples.covariance_type, [], 0.0
-    if max_iter == 0:
-        stats = e_step(kernel, samples)
-        ended = {"converged": False, "stats": stats}
-        yield _State(kernel, bounds, added, **ended, background=samples.background)
-    for n_iter in range(1, max_iter + 1):
-        temper = _temper(annealing, n_iter, max_iter)
-        stats = e_step(kernel, samples, temper)
-        living = _living(stats, least)
-        kernel, extra = maximise(kernel, living, prior, kind, means=means)
-        added = max(added, extra)
-        before = bounds[-1] if bounds else last_bound
-        total = stats.weight + stats.background
-        bounds = [*bounds, stats.log_likelihood / total]
-        if samples.background is not None:
-            samples = samples._replace(
-                background=samples.background._replace(share=stats.background / total)
-            )
-        stop = callback and callback(n_iter, bounds[-1], as_mixture(kernel, kind))
-        gain = np.inf if before is None else bounds[-1] - before
-        converged = temper == 1.0 and abs(gain) < tol
-        yield _State(kernel, bounds, added, converged, stats, samples.background)
-        if converged or stop:
-            break
-
-
-def _finish(iterations, start):
-    """Go through the iterations; return their result, also if Ctrl-C ends them."""
+def run(samples, kernel, prior, plan, start, callback=None, **rules):
+    """Return the :class:`EMResult` of all iterations, also if Ctrl-C ends them."""
     state, work = None, Work()
     try:
-        for known in iterations:
+        for known in _iterate(samples, kernel, prior, plan, callback, **rules):
             state = known
     except KeyboardInterrupt as stop:
         if state is None:
@@ -515,18 +483,43 @@ def _finish(iterations, start):
     return work.end(_result, state, start)
 
 
+def _iterate(samples, kernel, prior, plan, callback, *, least=None, means=None):
+    """Yield the state after each iteration: the M-step's kernel serves the E-step."""
+    annealing, tol, max_iter, last_bound = plan
+    kind, background = samples.covariance_type, samples.background
+    bounds, added, converged = [], 0.0, False
+    if max_iter == 0:
+        stats = e_step(kernel, samples)
+        yield _State(kernel, bounds, added, converged, stats, background)
+    for n_iter in range(1, max_iter + 1):
+        temper = _temper(annealing, n_iter, max_iter)
+        stats = e_step(kernel, samples._replace(background=background), temper)
+        living = living_stats(stats, least)
+        kernel, extra = maximise(kernel, living, prior, kind, means=means)
+        added = max(added, extra)
+        before = bounds[-1] if bounds else last_bound
+        total = stats.weight + stats.background
+        bounds = [*bounds, stats.log_likelihood / total]
+        if background is not None:
+            background = background._replace(share=stats.background / total)
+        stop = callback and callback(n_iter, bounds[-1], as_mixture(kernel, kind))
+        gain = np.inf if before is None else bounds[-1] - before
+        converged = temper == 1.0 and abs(gain) < tol
+        yield _State(kernel, bounds, added, converged, stats, background)
+        if converged or stop:
+            break
+
+
 def _result(state, start):
     """Return the :class:`EMResult` of the last state."""
     kernel, bounds, added, converged, stats, background = state
-    mixture = start if isinstance(start, Mixture) else Mixture(*start)
-    if bounds:
-        mixture = as_mixture(kernel, start.covariance_type)
-    n_dropped = len(start.weights) - mixture.n_components
-    given = mixture, bounds, len(bounds), converged, n_dropped, added, stats
-    return EMResult(*given, background)
+    mixture = as_mixture(kernel, start.covariance_type) if bounds else start
+    n_dropped = start.n_components - mixture.n_components
+    found = mixture, bounds, len(bounds), converged, n_dropped, added, stats
+    return EMResult(*found, background)
 
 
-def _living(stats, least):
+def living_stats(stats, least):
     """Return statistics of the components that have at least so many samples."""
     if least is None:
         return stats
@@ -546,255 +539,3 @@ def _temper(annealing, n_iter, max_iter):
         return 1.0
     steps = max(1, min(ANNEALING_ITERATIONS, max_iter // 2))
     return min(1.0, annealing + (1.0 - annealing) * (n_iter - 1) / steps)
-
-
-def fit_labels(
-    X,
-    labels,
-    covariance_type,
-    *,
-    least,
-    sample_weight=None,
-    shrinkage=0.0,
-    shrinkage_target="pooled",
-    reg_covar=1e-6,
-    annealing=None,
-    tol=1e-3,
-    max_iter=100,
-):
-    """Return the mixture of EM from labels; those of fewer samples are dropped."""
-    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar)
-    n_components = int(labels.max()) + 1
-    labelled = X, labels, n_components, sample_weight, None
-    kernel, stats = _take(labelled, covariance_type)
-    kernel, _ = maximise(kernel, _living(stats, least), prior, covariance_type)
-    parts = kernel.weights, kernel.means, kernel.covariances
-    start = Parameters(*parts, covariance_type)
-    samples = Samples(X, sample_weight, covariance_type, kernel.center)
-    kernel = make_kernel(start, kernel.center)
-    plan = annealing, tol, max_iter, None
-    return _finish(_iterate(samples, kernel, prior, plan, least=least), start).mixture
-
-
-@own_errors
-def start_mixture(
-    X: NDArray[Any],
-    resp: NDArray[Any],
-    covariance_type: str = "full",
-    *,
-    sample_weight: NDArray[Any] | None = None,
-    shrinkage: float = 0.0,
-    shrinkage_target: Literal["pooled", "neighbors"] = "pooled",
-    reg_covar: float | NDArray[Any] = 1e-6,
-    rank: int = 1,
-    moments: tuple[NDArray[Any], ...] | None = None,
-    means: NDArray[Any] | None = None,
-) -> Mixture:
-    """Take one M-step from given labels or responsibilities.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows. Missing entries (NaN) count as the mean of their feature, with its
-        variance: a component that sees no value of a feature starts with these.
-
-    resp : ndarray of shape (n_samples,) or (n_samples, n_components)
-        Labels from 0, or responsibilities.
-
-    covariance_type : str, default='full'
-        Key of :data:`skgmje.gaussian.COVARIANCE_TYPES`, or one of the fourteen models.
-
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
-
-    shrinkage : float, default=0.0
-        Pseudo-count of the target covariance.
-
-    shrinkage_target : {'pooled', 'neighbors'}, default='pooled'
-        See :func:`expectation_maximization`.
-
-    reg_covar : float or ndarray of shape (n_features,), default=1e-6
-        Added to the diagonal of every covariance.
-
-    rank : int, default=1
-        Number of factors of a low-rank covariance.
-
-    moments : tuple of ndarray of shape (n_features,), default=None
-        Means and variances of the features, where `X` is a part of the samples; None
-        means those of the values in `X`.
-
-    means : ndarray of shape (n_components, n_features), default=None
-        Means that stay, one for each label; None means those of the rows.
-
-    Returns
-    -------
-    mixture : Mixture
-        Without labels that have no samples, unless `means` are given.
-
-    Raises
-    ------
-    ValueError
-        If a feature has no value and `moments` are not given, or if `means` or
-        `covariance_type` are none.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgmje.em import start_mixture
-    >>> X = np.array([[-1.0], [-1.2], [1.0], [1.2]])
-    >>> start_mixture(X, np.array([0, 0, 1, 1]), "diag").means.round(2).ravel().tolist()
-    [-1.1, 1.1]
-    """
-    settings = sample_weight, shrinkage, shrinkage_target, reg_covar, rank, moments
-    return Mixture(*first_parameters(X, resp, covariance_type, *settings, means))
-
-
-# Matrices of so many features cost less than products of samples, and are exact.
-MOST_DENSE = 128
-
-
-def first_parameters(
-    X,
-    resp,
-    covariance_type,
-    sample_weight=None,
-    shrinkage=0.0,
-    shrinkage_target="pooled",
-    reg_covar=1e-6,
-    rank=1,
-    moments=None,
-    means=None,
-):
-    """Return the :class:`Parameters` of :func:`start_mixture`."""
-    X, sample_weight = map(from_tensor, as_floats(X, sample_weight))
-    resp = to_numpy(resp)
-    check_type(layout_of(covariance_type))
-    if means is not None:
-        means = _checked_means(means, X, resp)
-        n_components = len(means)
-    else:
-        n_components = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
-    unknown = None
-    if has_missing(X):
-        missing = np.isnan(X)
-        mean, variance = _checked_moments(X, sample_weight, moments)
-        X = np.where(missing, mean, X)
-        unknown = variance * _missing_counts(missing, resp, n_components, sample_weight)
-    labelled = X, resp, n_components, sample_weight, unknown
-    rules = shrinkage, shrinkage_target, reg_covar, covariance_type
-    prior = make_prior(X.shape[1], *rules)
-    covariance_type = layout_of(covariance_type)
-    kind = COVARIANCE_TYPES[covariance_type]
-    if not kind.needs_start:
-        return _first_step(labelled, covariance_type, prior, means)
-    borrowed = prior._replace(shrinkage=max(prior.shrinkage, float(X.shape[1])))
-    if kind.starts_from_rows and X.shape[1] > max(len(X), MOST_DENSE):
-        return _first_of_rows(labelled, covariance_type, borrowed, rank, means)
-    full = _first_step(labelled, "full", borrowed, means)
-    covariances = kind.first(full.covariances, rank, prior.reg_covar)
-    return Parameters(full.weights, full.means, covariances, covariance_type)
-
-
-def _checked_means(means, X, resp):
-    """Return given means as an array, of which every label has one."""
-    means = to_numpy(means)
-    means = means if means.dtype.kind == "f" else means.astype(X.dtype)
-    n_labels = resp.shape[1] if resp.ndim == 2 else int(resp.max()) + 1
-    if means.ndim != 2 or means.shape[1] != X.shape[1] or len(means) < n_labels:
-        raise ValueError(
-            f"means has shape {means.shape}. Give one mean of {X.shape[1]} features "
-            f"for each of {n_labels} labels."
-        )
-    return means
-
-
-def _checked_moments(X, sample_weight, moments):
-    """Return given moments, or observed ones, of which no feature is empty."""
-    if moments is not None:
-        return moments
-    mean, variance = observed_moments(X, sample_weight)
-    empty = np.flatnonzero(np.isnan(mean))
-    if len(empty):
-        raise ValueError(
-            f"X has no value in column {', '.join(map(str, empty[:5]))}: a mixture "
-            "cannot start there. Drop the column, or give moments."
-        )
-    return mean, variance
-
-
-def _missing_counts(missing, resp, n_components, sample_weight):
-    """Return the weight of each component's missing entries, (k, n_features)."""
-    weight = np.ones(len(missing)) if sample_weight is None else sample_weight
-    if resp.ndim == 2:
-        return (resp.T * weight) @ missing
-    labels = range(n_components)
-    return np.stack([weight[resp == k] @ missing[resp == k] for k in labels])
-
-
-def _take(labelled, covariance_type):
-    """Return statistics of `resp`, by raw moments where they keep their digits."""
-    X, resp, n_components, sample_weight, unknown = labelled
-    center = row_mean(X, sample_weight)
-    kernel_class = COVARIANCE_TYPES[covariance_type].loops
-    n_features = X.shape[1]
-    weights = np.full(n_components, 1 / n_components)
-    means = np.tile(center, (n_components, 1))
-    unit = kernel_class.unit(n_components, n_features)
-    kernel = kernel_class(weights, means, unit, center, np.inf)
-    stats = assigned_stats(kernel, X, resp, sample_weight)
-    offset = ((stats.means - center) ** 2).sum(axis=1).max()
-    spread = min(float(np.abs(part).max(initial=0)) for part in stats.scatter)
-    if spread < 1e-8 * offset * stats.weight:
-        kernel = kernel_class(weights, stats.means, unit, center, -1.0)
-        stats = assigned_stats(kernel, X, resp, sample_weight)
-    if unknown is not None:
-        added = kernel.pack(unknown[:, :, None] * np.eye(n_features))
-        pairs = zip(stats.scatter, added, strict=True)
-        stats = stats._replace(scatter=tuple(a + b for a, b in pairs))
-    return kernel, stats
-
-
-def _first_step(labelled, covariance_type, prior, means):
-    """Return the parameters of one M-step from labels or responsibilities."""
-    kernel, stats = _take(labelled, covariance_type)
-    kernel, _ = maximise(kernel, stats, prior, covariance_type, means=means)
-    return Parameters(kernel.weights, kernel.means, kernel.covariances, covariance_type)
-
-
-def _first_of_rows(labelled, covariance_type, prior, rank, means):
-    """Return the first parameters of fewer samples than features, by their products."""
-    X, resp, n_components, sample_weight, _ = labelled
-    prior = prior._replace(target=pooled_target)
-    stats = _take(labelled, "diag")[1]
-    found = _first_step(labelled, "diag", prior, means)
-    alive = np.flatnonzero(living_components(stats, drop=means is None))
-    if resp.ndim == 1:
-        resp = (resp[:, None] == np.arange(n_components)).astype(float)
-    if sample_weight is not None:
-        resp = resp * sample_weight[:, None]
-    pool = _pooled_rows(X, resp, stats.means if means is None else means)
-    pool *= np.sqrt(prior.shrinkage / stats.weight)
-    kept = 1 - lost_correlation(stats.weight, X.shape[1], prior.shrinkage)
-    parts = []
-    for center, variances, share in zip(
-        found.means, found.covariances, resp.T[alive], strict=True
-    ):
-        own = share > 0
-        rows = np.sqrt(share[own])[:, None] * (X[own] - center)
-        rows = np.vstack([rows, pool])
-        rows *= np.sqrt(kept / (share.sum() + prior.shrinkage))
-        kind = COVARIANCE_TYPES[covariance_type]
-        parts.append(kind.first_of_rows(rows, variances, rank))
-    covariances = tuple(map(np.stack, zip(*parts, strict=True)))
-    return Parameters(found.weights, found.means, covariances, covariance_type)
-
-
-def _pooled_rows(X, resp, means):
-    """Return rows whose products are the sum of all components' second moments."""
-    total = resp.sum(axis=1, keepdims=True)
-    share = resp / np.where(total > 0, total, 1.0)
-    both = resp.T @ share
-    np.fill_diagonal(both, 0.0)
-    values, vectors = np.linalg.eigh(np.diag(both.sum(axis=1)) - both)
-    between = np.sqrt(np.maximum(values, 0.0))[:, None] * (vectors.T @ means)
-    return np.vstack([np.sqrt(total) * (X - share @ means), between])

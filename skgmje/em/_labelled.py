@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skgmje.em._em import (
+    DEAD_SHARE,
     as_mixture,
     begin,
     e_step,
-    first_parameters,
     living_components,
     make_prior,
     maximise,
 )
 from skgmje.em._select import candidate_settings, kmeans_labels, number_distinct
-from skgmje.gaussian._mixture import Mixture
+from skgmje.em._start import start_mixture
 from skgmje.gaussian._passes import merge_stats
 
 
@@ -83,32 +83,41 @@ class ClassFit(NamedTuple):
     def __call__(self, data, setting, callback=None):
         """Return the :class:`ClassMixture` of samples and a setting."""
         data = data.weigh(setting.unlabelled_weight)
-        model = self._start(data, data.codes, setting, data.codes >= 0)
+        n_classes = int(data.codes.max()) + 1
+        known = data.codes >= 0
+        model = self._start(data, data.codes, setting, known, np.arange(n_classes))
         if setting.n_per_class > 1:
-            n_classes = int(data.codes.max()) + 1
             model = self._run(data, model, setting)
             likely = model.class_log_prob(data.X, n_classes).argmax(axis=1)
             classes = np.where(data.codes < 0, likely, data.codes)
             labels, owners = self._split(data, classes, setting.n_per_class)
-            start = self._start(data, labels, setting, slice(None))
-            model = start._replace(owners=owners)
+            model = self._start(data, labels, setting, slice(None), owners)
         return self._run(data, model, setting, callback)
 
-    def _start(self, data, labels, setting, rows):
-        """Return one M-step from labels of some samples."""
+    def _start(self, data, labels, setting, rows, owners):
+        """Return one M-step from labels of some samples, which classes own."""
         # Of few samples only a pool of all components tells a covariance.
         shrinkage = max(setting.shrinkage, float(data.X.shape[1]))
-        parts = first_parameters(
+        mixture = start_mixture(
             data.X[rows],
             labels[rows],
             setting.covariance_type,
-            data.weight[rows],
-            shrinkage,
+            sample_weight=data.weight[rows],
+            shrinkage=shrinkage,
             reg_covar=self.reg_covar,
             rank=self.rank,
             moments=self.moments,
         )
-        return ClassMixture(Mixture(*parts), np.arange(len(parts.weights)))
+        counts = np.bincount(labels[rows], data.weight[rows], len(owners))
+        owners = owners[counts > DEAD_SHARE * counts.mean()]
+        lost = np.setdiff1d(data.codes[data.codes >= 0], owners)
+        if len(lost):
+            raise ValueError(
+                f"sample_weight: class {lost[0]}, counted from 0, has less than "
+                f"{DEAD_SHARE:g} of the mean weight of the classes. Leave its samples "
+                "out, or weigh them more."
+            )
+        return ClassMixture(mixture, owners)
 
     def _split(self, data, classes, n_per_class):
         """Return labels by k-means within classes, and the class of each label."""

@@ -33,13 +33,13 @@ MOST_SWEPT = 16
 
 def row_mean(X, sample_weight=None):
     """Return the weighted mean of the observed entries, (n_features,), by blocks."""
-    total = np.zeros(X.shape[1])
-    count = np.zeros(X.shape[1])
+    total, count = np.zeros((2, X.shape[1]))
     for start in range(0, len(X), 8192):
-        block = np.asarray(X[start : start + 8192], np.float64)
+        rows = slice(start, start + 8192)
+        block = np.asarray(X[rows], np.float64)
         weight = np.ones(len(block))
         if sample_weight is not None:
-            weight = np.asarray(sample_weight[start : start + 8192], np.float64)
+            weight = np.asarray(sample_weight[rows], np.float64)
         part = weight @ block
         if np.isfinite(part).all():
             total, count = total + part, count + weight.sum()
@@ -68,10 +68,8 @@ def missing_moments(X, sample_weight=None):
 
 def has_missing(X):
     """Return whether an entry is NaN, by blocks."""
-    return any(
-        bool(np.isnan(X[start : start + 8192]).any())
-        for start in range(0, len(X), 8192)
-    )
+    starts = range(0, len(X), 8192)
+    return any(np.isnan(X[start : start + 8192]).any() for start in starts)
 
 
 class Gaps(NamedTuple):
@@ -111,25 +109,20 @@ def find_gaps(X, noise=None):
     return Gaps(~np.isnan(X[first]), pattern, rows, held, {}, noise)
 
 
-def missing_stats(
-    kernel,
-    covariance_type,
-    X,
-    sample_weight,
-    temper=1.0,
-    reg_covar=0.0,
-    gaps=None,
-    parts=None,
-):
-    """Return the exact statistics of samples with missing entries."""
-    kind = COVARIANCE_TYPES[covariance_type]
+# What overflows, samples far away, is found and computed again.
+own_overflow = np.errstate(over="ignore", invalid="ignore")
+
+
+@own_overflow
+def missing_stats(kernel, kind, X, sample_weight, parts, temper=1.0, reg_covar=0.0):
+    """Return the exact statistics of samples with missing entries, by their parts."""
     n_components, n_features = kernel.means.shape
     counts = np.zeros(n_components)
     sums = np.zeros((n_components, n_features))
     second, log_likelihood = 0.0, 0.0
     reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
     reg_covar = kernel.added(reg_covar)
-    for part in (parts or _parts)(kernel, kind, X, gaps):
+    for part in parts:
         log_norm, resp = normalised(kernel, kind, X, part, temper)
         weight = part.held * sample_weight[part.rows]
         log_likelihood += float((log_norm * weight).sum())
@@ -146,7 +139,7 @@ def missing_stats(
 def missing_log_prob(kernel, covariance_type, X):
     """Return log-densities of what is observed of samples, (n_samples,)."""
     kind, out = COVARIANCE_TYPES[covariance_type], np.empty(len(X))
-    for part in _parts(kernel, kind, X, None):
+    for part in missing_parts(kernel, kind, X):
         held = part.held > 0
         out[part.rows[held]] = normalised(kernel, kind, X, part, 1.0)[0][held]
     return out
@@ -243,7 +236,7 @@ class _Part(NamedTuple):
 
     def far(self, kernel, kind, X, lost, temper):
         """Return log-densities and responsibilities of some samples, with care."""
-        return _far(kernel, kind, X[self.rows[lost]], temper)
+        return far_away(kernel, kind, X[self.rows[lost]], temper)
 
 
 def normalised(kernel, kind, X, part, temper):
@@ -269,7 +262,7 @@ def normalised(kernel, kind, X, part, temper):
     return log_norm, resp
 
 
-def _far(kernel, kind, X, temper):
+def far_away(kernel, kind, X, temper):
     """Return log-densities and responsibilities by careful loops for each pattern."""
     log_norm, resp = np.empty(len(X)), np.empty((len(X), kernel.n_components))
     for rows, observed in patterns(X):
@@ -286,7 +279,7 @@ def _far(kernel, kind, X, temper):
     return log_norm, resp
 
 
-def _parts(kernel, kind, X, gaps):
+def missing_parts(kernel, kind, X, gaps=None):
     """Yield one :class:`_Part` after the other, by what the covariances allow."""
     means = kernel.means - kernel.center
     if kind.independent:

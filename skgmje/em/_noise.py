@@ -7,19 +7,17 @@ import numpy as np
 
 from skgmje._backend import LOG_2PI, from_tensor
 from skgmje.em._missing import (
+    CHUNK_ENTRIES,
+    far_away,
     find_gaps,
-    missing_stats,
     normalised,
     observed_moments,
+    own_overflow,
     positive,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import buffer, collapse
 from skgmje.gaussian._density import make_kernel
-from skgmje.gaussian._passes import log_prob, responsibilities
-
-# Entries of the matrices of all components that are factorised at a time.
-CHUNK_ENTRIES = 2**18
 
 # Beside samples as far away means are nothing.
 FARTHEST = 1e100
@@ -33,9 +31,6 @@ LEAST_SHARE = 1e-300
 
 # Products of numbers do not overflow whose logarithms add to less.
 LOG10_LARGEST = 300
-
-# What overflows, samples far away, is found and computed again.
-_own_overflow = np.errstate(over="ignore", invalid="ignore")
 
 # Rounding of a singular covariance may leave it such negative eigenvalues, as a share
 # of the largest, and such differences between its halves.
@@ -197,19 +192,13 @@ class NoisyPart(NamedTuple):
 
     def far(self, kernel, kind, X, lost, temper):
         """Return log-densities and responsibilities of some samples, with care."""
-        found = []
+        full, found = COVARIANCE_TYPES["full"], []
         for group in np.nonzero(lost)[0]:
-            x = X[self.rows[group, 0]]
-            seen = np.flatnonzero(~np.isnan(x))
             total = self.matrices + self.noise[:, :, self.pattern[group]]
             total = np.broadcast_to(total, (kernel.n_components, *total.shape[1:]))
-            parts = kernel.means[:, seen], total[:, seen][:, :, seen]
-            loops = COVARIANCE_TYPES["full"].loops(
-                kernel.weights, *parts, kernel.center[seen]
-            )
-            x = x[None, seen]
-            found.append((log_prob(loops, x)[0], responsibilities(loops, x, temper)[0]))
-        return tuple(map(np.array, zip(*found, strict=True)))
+            loops = full.loops(kernel.weights, kernel.means, total, kernel.center)
+            found.append(far_away(loops, full, X[self.rows[group]], temper))
+        return tuple(map(np.concatenate, zip(*found, strict=True)))
 
     def expected(self, means, resp, *, return_cov):
         """Return what is expected without noise (n, 1, d), and covariances behind."""
@@ -312,14 +301,7 @@ def _sum_of_logs(values):
     return sum(np.log(values[i : i + size].prod(axis=0)) for i in starts)
 
 
-@_own_overflow
-def noisy_stats(kernel, covariance_type, X, sample_weight, temper, reg_covar, gaps):
-    """Return the exact statistics of samples with noise."""
-    given = X, sample_weight, temper, reg_covar, gaps
-    return missing_stats(kernel, covariance_type, *given, parts=noisy_parts)
-
-
-@_own_overflow
+@own_overflow
 def _answers(mixture, X, noise, answer, *shape):
     """Return ``answer(part, log_norm, responsibilities)`` of samples, (n, *shape)."""
     kernel = make_kernel(mixture, mixture.weights)
@@ -342,7 +324,7 @@ def noisy_responsibilities(mixture, X, noise):
     return _answers(mixture, *found, mixture.n_components)
 
 
-@_own_overflow
+@own_overflow
 def denoise(mixture, X, noise, *, return_cov=False):
     """Return expectations of samples without noise (n, 1, d), then covariances."""
 

@@ -11,20 +11,10 @@ from skgmje._interrupt import Work
 from skgmje.em._bandwidth import nearest_centers
 from skgmje.em._blocks import RowBlocks
 from skgmje.em._covariance_models import kind_of
-from skgmje.em._em import (
-    EMResult,
-    expectation_maximization,
-    first_parameters,
-    make_kernel,
-    start_mixture,
-)
-from skgmje.em._missing import (
-    has_missing,
-    missing_log_prob,
-    missing_moments,
-    row_mean,
-)
+from skgmje.em._em import EMResult, expectation_maximization, make_kernel
+from skgmje.em._missing import has_missing, missing_log_prob, missing_moments, row_mean
 from skgmje.em._noise import noisy_log_prob
+from skgmje.em._start import start_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE
 from skgmje.gaussian._mixture import Mixture
@@ -168,12 +158,8 @@ def _from_kmeans(X, weight, n_components, random_state):
 
 def _from_plusplus(X, weight, n_components, random_state):
     """Begin at samples that k-means++ draws."""
-    rows = kmeans_plusplus(
-        complete(X, weight),
-        n_components,
-        sample_weight=weight,
-        random_state=random_state,
-    )[1]
+    how = {"sample_weight": weight, "random_state": random_state}
+    rows = kmeans_plusplus(complete(X, weight), n_components, **how)[1]
     return _from_rows(X, weight, rows)
 
 
@@ -279,7 +265,7 @@ def _called(function, X, n_components):
     return resp / np.where(total > 0, total, 1.0)
 
 
-# So few held-out rows often prefer correlations that fit by chance.
+# So few held-out samples often prefer correlations that fit by chance.
 FEWEST_ROWS, FEWEST_SHRINKAGE = 10, 20.0
 
 
@@ -298,7 +284,7 @@ def _least_shrinkage(covariance_type, n_rows, n_features):
         return 0.0
     if n_rows < min(FEWEST_ROWS, FEW_ROWS_PER_FEATURE * n_features):
         return FEWEST_SHRINKAGE
-    # Plain covariances of n rows cost about n / (n - d - 2) times what true ones do.
+    # Plain covariances of n samples cost about n / (n - d - 2) times what true ones do.
     return 2.0 if n_rows < 2 * (n_features + 4) else 0.0
 
 
@@ -336,11 +322,11 @@ def _simplest_first(setting):
     return min(place, 2), -shrinkage, place
 
 
-# Candidates of n_components="auto"; a component needs eight rows.
+# Candidates of n_components="auto"; a component needs eight samples.
 N_COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 32, 50, 80)
 ROWS_PER_COMPONENT = 8
 
-# Few rows need many folds, all of them held out once; of many, one part will do.
+# Few samples need many folds, all of them held out once; of many, one part will do.
 FIVE_FOLDS_BELOW = 500
 SINGLE_SPLIT_ROWS = 1500
 
@@ -393,22 +379,16 @@ def fit_selected(
         params = em_params | (selecting or {}) | dict(zip(names, settings, strict=True))
         data = {"sample_weight": weight, "random_state": random_state}
         selection = (select or select_mixture)(part, **data, **params)
-    first = {
-        "rank": em_params.pop("rank", 1),
-        "moments": em_params.pop("moments", None),
-    }
     em_params |= {"sample_weight": sample_weight, "shrinkage": selection.shrinkage}
-    em_params["model"] = selection.covariance_type
+    first, steps = split_params(em_params, selection.covariance_type)
+    first["sample_weight"] = weight
 
     def draw_from_kmeans(selection):
         n_components, kind = selection[:2]
         seed = random_state.randint(2**31 - 1)
         how = {"sample_weight": weight, "random_state": seed, "scale": scaled}
         labels = kmeans_labels(part, n_components, **how)
-        names = ("shrinkage_target", "reg_covar")
-        prior = {name: em_params[name] for name in names if name in em_params}
-        prior |= {"sample_weight": weight, "shrinkage": selection.shrinkage}
-        return start_mixture(part, labels, kind, **first, **prior)
+        return start_mixture(part, labels, kind, **first)
 
     draw = draw_from_kmeans if draw is None else draw
     task, best = Work() if work is None else work, None
@@ -426,7 +406,7 @@ def fit_selected(
                 start,
                 callback=callback,
                 last_bound=last_bound,
-                **em_params,
+                **steps,
             )
             if best is None or key(result) > key(best):
                 best = result
@@ -438,6 +418,16 @@ def fit_selected(
         task.when = f"before EM had begun at another of n_init={n_init} starts"
     fit = SelectedFit(selection, best)
     return task.end(lambda: fit) if work is None else fit
+
+
+def split_params(params, covariance_type):
+    """Return the keyword arguments of a start, and those of EM, of what both share."""
+    start, em = {}, params | {"model": covariance_type}
+    for name in ("rank", "moments"):
+        if name in em:
+            start[name] = em.pop(name)
+    shared = ("sample_weight", "shrinkage", "shrinkage_target", "reg_covar")
+    return start | {name: em[name] for name in shared if name in em}, em
 
 
 def _bound(result):
@@ -480,7 +470,7 @@ def select_mixture(
     weights = sample_weight, start_weight
     seed = np.random.RandomState() if random_state is None else random_state
     if em_params.get("moments") is None:
-        # A fold may lack all values of a feature, though the rows have some.
+        # A fold may lack all values of a feature, though all samples have some.
         em_params["moments"] = missing_moments(X, sample_weight)
     folds, n_train = find_folds(X, seed)
     sizes = _sizes(n_components, n_components_grid, n_train)
@@ -496,7 +486,12 @@ def select_mixture(
     for size in sizes:
         if few and size > 1 and shrinkage == "auto":
             alive = {key: found for key, found in alive.items() if not _spikes(*key)}
-        starts = _starts(X, start_weight, folds, size, first_labels, seed)
+        starts = [
+            first_labels(
+                X[train], size, _rows(start_weight, train), seed.randint(2**31 - 1)
+            )
+            for train in folds
+        ]
         for setting in list(alive):
             fits = [
                 _held_out(X, weights, train, labels, *setting, judge, em_params)
@@ -518,7 +513,7 @@ def select_mixture(
     chosen = Selection(*best.key, _results(table), start, held_out)
     if several or n_components in ("auto", chosen.n_components):
         return chosen
-    # A fold has fewer rows than all: it may have had to do with fewer components.
+    # A fold has fewer samples than all: it may have had to do with fewer components.
     return chosen._replace(n_components=n_components, start=None)
 
 
@@ -546,16 +541,6 @@ def _sizes(n_components, grid, n_train):
         return [min(n_components, n_train)]
     sizes = [k for k in grid if k * ROWS_PER_COMPONENT <= n_train]
     return sizes or [1]
-
-
-def _starts(X, sample_weight, folds, size, first_labels, seed):
-    """Return the first labels of the samples of each fold."""
-    return [
-        first_labels(
-            X[train], size, _rows(sample_weight, train), seed.randint(2**31 - 1)
-        )
-        for train in folds
-    ]
 
 
 def _rows(sample_weight, mask):
@@ -589,24 +574,17 @@ class _Candidate(NamedTuple):
 
 
 def _held_out(X, weights, train, labels, covariance_type, shrinkage, judge, em_params):
+    """Return the :class:`_HeldOut` of a setting and a fold."""
     # What is noise has no weight in a start.
     sample_weight, start_weight = weights
-    params = dict(em_params)
-    first = {"rank": params.pop("rank", 1), "moments": params.pop("moments")}
-    common = {
-        "sample_weight": _rows(sample_weight, train),
-        "shrinkage": shrinkage,
-        "shrinkage_target": params.pop("shrinkage_target", "pooled"),
-        "reg_covar": params.pop("reg_covar", 1e-6),
-    }
-    first |= common | {"sample_weight": _rows(start_weight, train)}
-    start = first_parameters(X[train], labels, covariance_type, **first)
-    common["model"] = covariance_type
-    test, given = _test_rows(train), ()
-    noise = params.pop("noise", None)
+    own = {"sample_weight": _rows(sample_weight, train), "shrinkage": shrinkage}
+    first, steps = split_params(em_params | own, covariance_type)
+    first["sample_weight"] = _rows(start_weight, train)
+    start = start_mixture(X[train], labels, covariance_type, **first)
+    test, given, noise = _test_rows(train), (), steps.get("noise")
     if noise is not None:
-        common["noise"], given = noise[train], (noise[test],)
-    result = expectation_maximization(X[train], start, **common, **params)
+        steps["noise"], given = noise[train], (noise[test],)
+    result = expectation_maximization(X[train], start, **steps)
     log_prob = judge(result.density, X[test], *given)
     score = np.average(log_prob, weights=_rows(sample_weight, test))
     return _HeldOut(float(score), result.mixture, log_prob)
@@ -618,7 +596,7 @@ def _test_rows(train):
 
 
 def _gather(X, folds, fits):
-    """Return the log-densities of the folds in the order of the rows."""
+    """Return the log-densities of the folds in the order of the samples."""
     if folds[0].all():
         return None
     out = np.full(len(X), np.nan)
@@ -630,16 +608,12 @@ def _gather(X, folds, fits):
 def _of_few_rows(X, folds, sizes, settings):
     """Return the sizes and settings that few samples leave any hope to."""
     if folds[0].all():
-        # Of rows that are not held out the simplest is the best guess.
+        # Of samples that are not held out the simplest is the best guess.
         return sizes[:1], settings[:1]
-    return sizes[:1] if _varies_rarely(X) else sizes, settings
-
-
-def _varies_rarely(X):
-    """Return whether a feature varies in fewer samples than one component may take."""
-    differs = (X != np.nanmedian(X, axis=0)) & ~np.isnan(X)
-    count = differs.sum(axis=0)
-    return bool(((count > 0) & (count < ROWS_PER_COMPONENT)).any())
+    # A feature may vary in fewer samples than one component may take.
+    count = ((X != np.nanmedian(X, axis=0)) & ~np.isnan(X)).sum(axis=0)
+    rare = ((count > 0) & (count < ROWS_PER_COMPONENT)).any()
+    return sizes[:1] if rare else sizes, settings
 
 
 def _spikes(covariance_type, shrinkage):

@@ -6,11 +6,17 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, ward
 
 from skgmje.em._covariance_models import layout_of
-from skgmje.em._em import expectation_maximization, first_parameters
+from skgmje.em._em import expectation_maximization
 from skgmje.em._noise import noisy_log_prob
-from skgmje.em._select import START_SAMPLES, complete, kmeans_labels, some_rows
+from skgmje.em._select import (
+    START_SAMPLES,
+    complete,
+    kmeans_labels,
+    some_rows,
+    split_params,
+)
+from skgmje.em._start import start_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._mixture import Mixture
 
 # Samples that the pool looks at, or as many as each component needs for its start;
 # agglomeration takes the square of their number.
@@ -93,27 +99,23 @@ class StartPool:
         if n_rows < FEW_ROWS * n_features * n_components and n_features > 1:
             least = FEW_SHRINKAGE * n_features
             params["shrinkage"] = max(params["shrinkage"], least)
-        params = {**params, "sample_weight": self.weight}
-        first = {name: params.pop(name) for name in ("rank", "moments")}
+        params |= {"sample_weight": self.weight, "noise": self.noise, "tol": TRIAL_TOL}
+        first, steps = split_params(params, covariance_type)
         starts = [
-            first_parameters(self.X, labels, covariance_type, **first, **params)
+            start_mixture(self.X, labels, covariance_type, **first)
             for labels in partitions
         ]
         for n_best, n_steps in ((None, FIRST_STEPS), (N_FINALISTS, FINAL_STEPS)):
             # With missing entries a step takes as long as all the others together.
             if len(starts) == 1 or (n_best and first["moments"] is not None):
                 break
-            steps = {"model": covariance_type, "tol": TRIAL_TOL, "max_iter": n_steps}
-            steps["noise"] = self.noise
             tried = [
-                expectation_maximization(self.X, start, **steps, **params)
+                expectation_maximization(self.X, start, max_iter=n_steps, **steps)
                 for start in starts[:n_best]
             ]
             tried.sort(key=partial(self.rank, n_components), reverse=True)
             starts[:n_best] = [result.mixture for result in tried]
-        return [
-            start if isinstance(start, Mixture) else Mixture(*start) for start in starts
-        ]
+        return starts
 
     def draw(self, selection, n_init, random_state, **params):
         """Return the next best start, or None if there are no more."""

@@ -11,15 +11,16 @@ from skgmje._backend import as_floats, from_tensor
 from skgmje._settings import own_errors
 from skgmje._typing import NDArray
 from skgmje.em._em import Samples, e_step, make_kernel
-from skgmje.em._missing import PASS_LIMIT
+from skgmje.em._missing import PASS_LIMIT, has_missing
 from skgmje.gaussian import _passes
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Statistics
+from skgmje.gaussian._mixture import Mixture
 
 
 @own_errors
 def block_stats(
-    mixture: Any,
+    mixture: Mixture,
     X: NDArray[Any],
     *,
     center: NDArray[Any],
@@ -39,13 +40,13 @@ def block_stats(
         The current mixture, of NumPy arrays.
 
     X : ndarray of shape (n_samples, n_features)
-        Rows.
+        Samples.
 
     center : ndarray of shape (n_features,)
         A point near the middle of all samples, the same for all blocks.
 
     sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the samples.
 
     temper : float, default=1.0
         Power of the joint densities before they become responsibilities.
@@ -62,6 +63,11 @@ def block_stats(
     stats : Statistics
         Counts, means, second moments about them, and the log-likelihood.
 
+    Raises
+    ------
+    ValueError
+        If `X` has NaN, and they are not said to be missing.
+
     Examples
     --------
     >>> import numpy as np
@@ -74,13 +80,18 @@ def block_stats(
     array([[3.]])
     """
     X, sample_weight, center = as_floats(X, sample_weight, center)
+    if not missing and has_missing(X):
+        raise ValueError(
+            "X has missing values (NaN). Set missing=True, of all blocks, or remove "
+            "such samples."
+        )
     kernel = make_kernel(mixture, center, -1.0 if missing else PASS_LIMIT)
-    fixed = mixture.covariance_type, center, kernel.limit, missing, reg_covar
+    fixed = mixture.covariance_type, missing, reg_covar
     return e_step(kernel, Samples(X, sample_weight, *fixed), temper)
 
 
 @own_errors
-def merge_stats(mixture: Any, *stats: Any) -> Statistics:
+def merge_stats(mixture: Mixture, *stats: Statistics) -> Statistics:
     """Merge statistics of blocks that were taken with the same mixture and center.
 
     Parameters
@@ -94,12 +105,10 @@ def merge_stats(mixture: Any, *stats: Any) -> Statistics:
     Returns
     -------
     stats : Statistics
-        Of all their rows.
+        Of all their samples.
 
     Examples
     --------
-    See :func:`block_stats`.
-
     >>> import numpy as np
     >>> from skgmje import Mixture
     >>> from skgmje.em import block_stats, merge_stats
@@ -114,7 +123,7 @@ def merge_stats(mixture: Any, *stats: Any) -> Statistics:
 
 @own_errors
 def score_block(
-    mixture: Any,
+    mixture: Mixture,
     X: NDArray[Any],
     sample_weight: NDArray[Any] | None = None,
     missing: Literal["raise", "marginal"] = "raise",
@@ -127,7 +136,7 @@ def score_block(
         The mixture.
 
     X : ndarray of shape (n_samples, n_features)
-        Rows.
+        Samples.
 
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights of the samples, all positive.

@@ -17,8 +17,9 @@ from skgmje._validation import name_estimators
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
 from skgmje.compose._transformed import TransformedDensity, check_density
-from skgmje.em._em import fit_labels
+from skgmje.em._em import make_prior
 from skgmje.em._select import count_distinct, shrinkage_grid
+from skgmje.em._start import fit_labels
 from skgmje.ensemble._held_out import FINAL, Fitted, take, usable
 from skgmje.ensemble._stacked_mixture import pool
 from skgmje.mixture._gaussian_mixture import GaussianMixture
@@ -113,15 +114,11 @@ class Candidate(NamedTuple):
 
     def fit(self, Z, labels, sample_weight, max_iter):
         """Return the mixture of samples in the coordinates of the space."""
+        prior = make_prior(Z.shape[1], self.shrinkage, "neighbors", REG_COVAR)
+        given = Z, labels, self.covariance_type, sample_weight, prior
         return fit_labels(
-            Z,
-            labels,
-            self.covariance_type,
+            *given,
             least=LEAST_SAMPLES,
-            sample_weight=sample_weight,
-            shrinkage=self.shrinkage,
-            shrinkage_target="neighbors",
-            reg_covar=REG_COVAR,
             annealing=FIRST_POWER if self.annealed else None,
             max_iter=max_iter + ANNEALING_EXTRA * self.annealed,
         )

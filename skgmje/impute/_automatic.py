@@ -4,9 +4,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from skgmje.em._em import expectation_maximization, start_mixture
+from skgmje.em._em import expectation_maximization
 from skgmje.em._missing import missing_moments
 from skgmje.em._select import N_COMPONENTS, kmeans_labels, select_mixture
+from skgmje.em._start import start_mixture
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._gaussian_mixture import regularisation
 

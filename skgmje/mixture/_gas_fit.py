@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 from skgmje._backend import to_numpy
 from skgmje._interrupt import Interrupted
 from skgmje.em._bandwidth import nearest_centers
-from skgmje.em._em import as_mixture, make_prior, maximise
+from skgmje.em._em import as_mixture, make_prior, maximise, unit_kernel
 from skgmje.em._missing import row_mean
 from skgmje.em._select import N_COMPONENTS, Selection, count_distinct, select_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -38,8 +38,9 @@ def node_statistics(X, weight, assign, nodes, covariance_type):
     """Take the moments of the samples of each node, about their means."""
     nodes = nodes.astype(np.float64)
     # The nodes are about the middle of their rows: moments about them keep digits.
-    given = moments_type(covariance_type), nodes, row_mean(X, weight)
-    kernel = _unit_kernel(*given, limit=-1.0)
+    kernel = unit_kernel(
+        moments_type(covariance_type), nodes, row_mean(X, weight), -1.0
+    )
     stats = None
     for start in range(0, len(X), CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
@@ -87,17 +88,9 @@ def group_nodes(stats, labels, covariance_type):
 
 def stats_kernel(stats, covariance_type):
     """Return a kernel in whose terms the statistics are."""
-    return _unit_kernel(
+    return unit_kernel(
         moments_type(covariance_type), stats.means, stats.means.mean(axis=0)
     )
-
-
-def _unit_kernel(kind, means, center, limit=np.inf):
-    """Return the loops of components of equal weight and unit covariance."""
-    k, n_features = means.shape
-    loops = COVARIANCE_TYPES[kind].loops
-    unit = loops.unit(k, n_features)
-    return loops(np.full(k, 1 / k), means, unit, center, limit)
 
 
 def mixture_of(stats, covariance_type, shrinkage, reg_covar):
@@ -105,7 +98,7 @@ def mixture_of(stats, covariance_type, shrinkage, reg_covar):
     n_features = stats.means.shape[1]
     least = LEAST_COUNT * max(stats.weight, 1.0)
     stats = stats._replace(counts=np.maximum(stats.counts, least))
-    kernel = _unit_kernel(covariance_type, stats.means, stats.means.mean(axis=0))
+    kernel = unit_kernel(covariance_type, stats.means, stats.means.mean(axis=0))
     if covariance_type != moments_type(covariance_type):
         matrices = unpack_symmetric(stats.scatter[0], n_features)
         stats = stats._replace(scatter=kernel.pack(matrices))

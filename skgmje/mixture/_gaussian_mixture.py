@@ -31,10 +31,10 @@ from skgmje.em._em import (
     e_step,
     make_prior,
     maximise,
-    start_mixture,
 )
 from skgmje.em._missing import expectation, fill
 from skgmje.em._select import STARTS, fit_selected, select_mixture
+from skgmje.em._start import start_mixture
 from skgmje.em._stepwise import blend, implied_stats
 from skgmje.gaussian._checks import check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES

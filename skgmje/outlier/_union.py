@@ -7,8 +7,9 @@ import numpy as np
 from scipy.special import exprel
 
 from skgmje._standardize import standardization
-from skgmje.em._em import expectation_maximization, start_mixture
+from skgmje.em._em import expectation_maximization
 from skgmje.em._select import count_distinct, kmeans_labels
+from skgmje.em._start import start_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 

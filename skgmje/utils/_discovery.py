@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Callable
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -28,7 +29,7 @@ def public_objects():
     return objects
 
 
-def all_estimators() -> list[Any]:
+def all_estimators() -> list[tuple[str, type]]:
     """List every public estimator.
 
     An estimator is a concrete class with a method ``fit`` that extends scikit-learn's
@@ -55,7 +56,7 @@ def all_estimators() -> list[Any]:
     )
 
 
-def all_functions() -> list[Any]:
+def all_functions() -> list[tuple[str, Callable[..., Any]]]:
     """List every public function.
 
     Returns

@@ -13,6 +13,7 @@ from sklearn.neighbors import KernelDensity
 
 from skgmje.em import (
     RowBlocks,
+    block_stats,
     expectation_maximization,
     kernel_bandwidth,
     start_mixture,
@@ -20,6 +21,7 @@ from skgmje.em import (
     weights_only,
 )
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
+from skgmje.mixture import MixtureClassifier
 
 X, LABELS = make_blobs(300, 3, centers=3, cluster_std=2.0, random_state=1)
 SKLEARN_TYPES = ["full", "tied", "diag", "spherical"]
@@ -176,6 +178,50 @@ def test_weights_only_keeps_the_centres():
 # Means that stay: any four points, and one far away that loses all of its weight.
 CENTERS = np.r_[X[:4], [[1e3, 1e3, 1e3]]]
 NEAREST = ((X[:, None] - CENTERS) ** 2).sum(axis=2).argmin(axis=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"model": "VEV"}, r"model='VEV' is none of covariance_type='diag'.*EVI"),
+        ({"model": "ABC"}, "model='ABC'"),
+        ({"X": X[:, :1]}, r"X has shape .*, and start 3 features"),
+    ],
+)
+def test_start_goes_with_samples_and_model(arguments, match):
+    start = start_mixture(X, LABELS, "diag")
+    with pytest.raises(ValueError, match=match):
+        expectation_maximization(**{"X": X, "start": start, **arguments})
+
+
+@pytest.mark.parametrize("resp", [LABELS[:-1], LABELS - 1, LABELS / 2, np.ones((3, 2))])
+def test_each_sample_has_a_label(resp):
+    with pytest.raises(ValueError, match=r"resp has shape .* samples of X"):
+        start_mixture(X, resp, "diag")
+
+
+def test_statistics_of_a_block_are_never_nan():
+    start, rows = start_mixture(X, LABELS, "diag"), np.where(X > 9, np.nan, X)
+    with pytest.raises(ValueError, match="missing=True"):
+        block_stats(start, rows, center=np.zeros(3))
+    stats = block_stats(start, rows, center=np.zeros(3), missing=True)
+    assert np.isfinite(stats.counts).all()
+
+
+@pytest.mark.parametrize(
+    ("entry", "match"), [(np.inf, "must be finite"), (1e200, "rescale")]
+)
+def test_bandwidth_refuses_what_has_no_squares(entry, match):
+    with pytest.raises(ValueError, match=match):
+        kernel_bandwidth(np.array([[0.0], [1.0], [entry]]))
+
+
+def test_a_class_without_weight_is_named():
+    weight = np.where(LABELS == 1, 1e-9, 1.0)
+    with pytest.raises(
+        ValueError, match="class 1, counted from 0, has less than 1e-06"
+    ):
+        MixtureClassifier().fit(X, LABELS, sample_weight=weight)
 
 
 def fit_around(rows, covariance_type, labels=NEAREST, **params):

@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 from skgmje.em import expectation_maximization, start_mixture
 
 # Inside: the loops of a covariance type are what fits and scores run on.
-from skgmje.em._em import make_kernel, missing_stats
+from skgmje.em._em import Samples, e_step, make_kernel
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture, _passes
 from skgmje.gaussian._covariance import common_type, widen
 from skgmje.gaussian._covariance_type import CovarianceType, Kernel, Prior
@@ -384,7 +384,7 @@ def test_missing_path_without_missing_entries_is_the_complete_path(covariance_ty
     start = start_mixture(X, labels, covariance_type)
     mixture = expectation_maximization(X, start, max_iter=3).mixture
     kernel = make_kernel(mixture, X.mean(axis=0), -1.0)
-    exact = missing_stats(kernel, covariance_type, X, np.ones(len(X)))
+    exact = e_step(kernel, Samples(X, None, covariance_type, missing=True))
     stats = block_stats(kernel, X)
     assert_allclose(exact.counts, stats.counts)
     assert_allclose(exact.log_likelihood, stats.log_likelihood)

@@ -27,7 +27,7 @@ from skgmje.utils.estimator_checks import CHECKS
 
 SMALL = {
     "n_components": 2,
-    "max_iter": 20,
+    "max_iter": 10,
     "generator": Codes(hidden_layer_sizes=(8,)),
 }
 NORMAL = QuantileTransformer(n_quantiles=10, output_distribution="normal")
@@ -78,7 +78,7 @@ OURS = [
     (KernelMixtureDensity(**SMALL, refine="weights"), TURNS),
     (KernelMixtureDensity(**SMALL, refine="em"), TURNS),
     (GrowingNeuralGasMixture(), TURNS | UNITS | WEIGHTS),
-    (StackingDensity(spaces=("identity",)), TURNS),
+    (StackingDensity(spaces=("identity",), cv=2), TURNS),
     (TransformedDensity(StandardScaler(), GaussianMixture(2)), set()),
     # Densities of columns have steps, and rounding may cross one.
     (GaussianMixtureCopula(GaussianMixture()), TURNS | {"keeps_single_precision"}),
