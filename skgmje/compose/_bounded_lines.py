@@ -83,7 +83,7 @@ class Bounds(Bijection):
         units[bounded] = np.column_stack([images.loc, images.scale])[bounded]
         return cls(bounds, units)
 
-    def forward(self, X):
+    def forward(self, X, *, training=False):
         loc, scale = self.units.T
         Z, log_det = X.astype(np.float64), np.full(len(X), -np.log(scale).sum())
         for j, line in self._lines.items():

@@ -451,7 +451,7 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
             with np.errstate(all="ignore"):
                 self.transformer_ = transformer.fit(given, **for_transformer)
                 self._bijection = self._as_bijection(self.log_det)
-                Z, _ = self._bijection.forward_training(rows)
+                Z, _ = self._bijection.forward(rows, training=True)
             known = np.isfinite(Z).all(axis=1)
             if not known.all():
                 raise ValueError(

@@ -178,8 +178,7 @@ def entropy(
     if method == "renyi":
         return _plain(-p.log_inner(p))
     if method == "monte-carlo":
-        generator = check_draws(n_samples, random_state)
-        p = p.to_numpy()
+        generator, p = check_draws(n_samples, random_state), p.to_numpy()
         return mean_estimate(-p.log_prob(p.sample(n_samples, generator)[0]))
     if method != "bounds":
         raise ValueError(

@@ -112,14 +112,6 @@ def monte_carlo_l2(
         fewer than ten draws carry the integral. The value may under- or overflow in
         many dimensions, where the Cauchy-Schwarz divergence does not.
 
-    Raises
-    ------
-    TypeError
-        If a density cannot be scored or sampled.
-
-    ValueError
-        If `n_samples` is below two, or a density calls its own draws impossible.
-
     See Also
     --------
     l2_distance : Of Gaussian mixtures, in closed form.
@@ -174,14 +166,6 @@ def monte_carlo_cauchy_schwarz(
         The `value`, in nats, never negative; infinite if no draw is possible under
         both. Its `standard_error` is infinite where the densities hardly meet.
 
-    Raises
-    ------
-    TypeError
-        If a density cannot be scored or sampled.
-
-    ValueError
-        If `n_samples` is below two, or a density calls its own draws impossible.
-
     See Also
     --------
     cauchy_schwarz_divergence : Of Gaussian mixtures, in closed form.
@@ -213,7 +197,7 @@ class _Density(NamedTuple):
     """What is asked of a density here: to score samples and to draw them."""
 
     score: Any
-    draw: Any
+    sample: Any
     name: str
 
     @classmethod
@@ -221,13 +205,9 @@ class _Density(NamedTuple):
         """Wrap a mixture, or an estimator that scores and samples."""
         try:
             mixture = as_mixture(density).to_numpy()
+            return cls(mixture.log_prob, mixture.sample, repr(density))
         except TypeError as error:
-            return cls._of_estimator(density, error)
-        draw = _first_of(mixture.sample)
-        return cls(mixture.log_prob, draw, repr(density))
-
-    @classmethod
-    def _of_estimator(cls, density, reason):
+            reason = error
         density = find_estimator(density)
         methods = [getattr(density, name, None) for name in ("score_samples", "sample")]
         if None in methods:
@@ -237,15 +217,16 @@ class _Density(NamedTuple):
             ) from reason
         score_samples, sample = methods
 
-        def score(X):
-            with nameless():
-                return score_samples(X)
+        def draw(n_samples, random_state):
+            seed = int(random_state.integers(np.iinfo(np.int32).max))
+            return sample(n_samples, random_state=seed)
 
-        def draw(n_samples, generator):
-            seed = int(generator.integers(np.iinfo(np.int32).max))
-            return _first_of(sample)(n_samples, seed)
+        return cls(nameless()(score_samples), draw, repr(density))
 
-        return cls(score, draw, repr(density))
+    def draw(self, n_samples, generator):
+        """Draw samples, whether or not `sample` returns their components too."""
+        drawn = self.sample(n_samples, random_state=generator)
+        return drawn[0] if isinstance(drawn, tuple) else drawn
 
     def score_draws(self, X):
         """Score samples drawn from this density itself."""
@@ -256,16 +237,6 @@ class _Density(NamedTuple):
                 "that is not finite. Its score_samples and its sample disagree."
             )
         return logs
-
-
-def _first_of(sample):
-    """Draw samples by `sample`, whether or not it returns the components too."""
-
-    def draw(n_samples, random_state):
-        drawn = sample(n_samples, random_state=random_state)
-        return drawn[0] if isinstance(drawn, tuple) else drawn
-
-    return draw
 
 
 def check_draws(n_samples, random_state):

@@ -49,13 +49,8 @@ def like_targets(values, y_true):
 
 def each_column(function, mixture, columns):
     """Apply `function` to the marginal and the values of each target."""
-    return np.stack(
-        [
-            function(mixture.marginal([j]), columns[:, j])
-            for j in range(mixture.n_features)
-        ],
-        axis=1,
-    )
+    values = enumerate(columns.T)
+    return np.stack([function(mixture.marginal([j]), y) for j, y in values], axis=1)
 
 
 def average_rows(values, sample_weight):
@@ -91,24 +86,13 @@ def mean_log_likelihood(
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
-        What was observed. Of several targets the joint density counts.
-
-    distribution : Mixture
-        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
-
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the samples.
+    y_true, distribution, sample_weight : array-like, Mixture and array-like
+        As those of :func:`crps`; of several targets the joint density counts.
 
     Returns
     -------
     score : float
         More is better. It depends on the units of `y_true`.
-
-    Raises
-    ------
-    ValueError
-        If `y_true` does not fit the distribution or is not finite.
 
     See Also
     --------
@@ -149,11 +133,6 @@ def rmse(
         Less is better. Where the density has several branches the best mean may
         lie between them.
 
-    Raises
-    ------
-    ValueError
-        If `y_true` does not fit the distribution or is not finite.
-
     See Also
     --------
     crps : A score of the whole density in the same units.
@@ -185,21 +164,13 @@ def probability_integral_transform(
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
-        What was observed. Of several targets each has its marginal.
-
-    distribution : Mixture
-        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
+    y_true, distribution : array-like and Mixture
+        As those of :func:`crps`; of several targets each has its marginal.
 
     Returns
     -------
     levels : ndarray of the shape of `y_true`
         Between zero and one.
-
-    Raises
-    ------
-    ValueError
-        If `y_true` does not fit the distribution or is not finite.
 
     Examples
     --------
@@ -243,7 +214,7 @@ def interval_coverage(
     Raises
     ------
     ValueError
-        If `coverage` does not lie between zero and one, or `y_true` does not fit.
+        If `coverage` does not lie between zero and one.
 
     Examples
     --------
@@ -357,11 +328,6 @@ def crps_samples(y_true: Any, distribution: Any) -> NDArray[Any]:
     scores : ndarray of the shape of `y_true`
         Not negative; less is better.
 
-    Raises
-    ------
-    ValueError
-        If `y_true` does not fit the distribution or is not finite.
-
     Examples
     --------
     >>> from skgmje import Mixture
@@ -438,12 +404,9 @@ def energy_score(
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
-        What was observed. Large differences of scale between targets count:
+    y_true, distribution : array-like and Mixture
+        As those of :func:`crps`. Large differences of scale between targets count:
         standardize them if all should matter.
-
-    distribution : Mixture
-        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
     n_samples : int, default=64
         Number of draws Y, and of draws Y', of each sample. With m of them the
@@ -462,12 +425,6 @@ def energy_score(
     -------
     score : float
         Less is better.
-
-    Raises
-    ------
-    ValueError
-        If `y_true` does not fit the distribution or is not finite, or if `n_samples`
-        is no positive integer.
 
     See Also
     --------
@@ -492,9 +449,8 @@ def energy_score(
     >>> bool(right < wrong)
     True
     """
-    scores = energy_score_samples(
-        y_true, distribution, n_samples=n_samples, random_state=random_state
-    )
+    how = {"n_samples": n_samples, "random_state": random_state}
+    scores = energy_score_samples(y_true, distribution, **how)
     return float(average_rows(scores, sample_weight))
 
 
@@ -513,12 +469,6 @@ def energy_score_samples(
     -------
     scores : ndarray of shape (n_samples,)
         Less is better.
-
-    Raises
-    ------
-    ValueError
-        If `y_true` does not fit the distribution or is not finite, or if `n_samples`
-        is no positive integer.
 
     Examples
     --------
