@@ -14,7 +14,7 @@ from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import check_numbers
 from skgmje.compose._bijections import WHOLE_LINE, is_everywhere
 from skgmje.compose._image_mass import SMALLEST_MASS, box_mass
-from skgmje.gaussian._checks import check_indices
+from skgmje.gaussian._checks import check_indices, patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
 _FLOATS = [np.float64, np.float32]
@@ -30,8 +30,8 @@ _N_DRAWS, _MOST_NUMBERS = 4096, 2**24
 # Of an image with so much mass, what other columns lack does not move expectations.
 _NEARLY_ALL = 0.999
 
-# Mixtures whose expectations are computed at a time.
-_CHUNK = 128
+# Mixtures whose expectations are computed at a time, and samples that are filled in.
+_CHUNK, _FILLED = 128, 1024
 
 # From a finite end of an image so far into it.
 _STEPS = 1e-4, 1e-8
@@ -58,17 +58,6 @@ def _share(mixture, map_):
     with np.errstate(all="ignore"):
         inside = map_.contains(Z.reshape(-1, Z.shape[-1]))
     return inside.reshape(Z.shape[:-1]).mean(axis=0)
-
-
-def _inverse(map_, Z):
-    """Return the samples, (..., n_features), whose images are `Z`, or NaN."""
-    rows = Z.reshape(-1, Z.shape[-1])
-    X = np.full(rows.shape, np.nan, Z.dtype)
-    with np.errstate(all="ignore"):
-        inside = map_.contains(rows)
-        if inside.any():
-            X[inside] = map_.inverse(rows[inside])
-    return X.reshape(Z.shape)
 
 
 class ClosedFormsMixin(ABC):
@@ -254,18 +243,16 @@ class TransformedMixture(ClosedFormsMixin):
         """
         generator = as_generator(random_state)
         X, component = self._draw(n_samples, generator)
-        outside = np.isnan(X[..., :1])
-        while outside.any():
+        while (outside := np.isnan(X[..., :1])).any():
             again, number = self._draw(n_samples, generator)
             X = np.where(outside, again, X)
             component = np.where(outside[..., 0], number, component)
-            outside = np.isnan(X[..., :1])
         return X, component
 
     def _draw(self, n_samples, generator):
         """Draw samples, NaN where the mixture leaves the image."""
         Z, component = self.mixture.sample(n_samples, generator)
-        X = _inverse(self.map_, Z)
+        X = map_back(self.map_, Z)
         finite = np.isfinite(X).all(axis=-1, keepdims=True)
         return np.where(finite, X, np.nan)[..., : self.n_features], component
 
@@ -299,7 +286,7 @@ class TransformedMixture(ClosedFormsMixin):
         # Nodes, components, mixtures.
         Z = np.moveaxis(column.means + scales * _NODES, (-1, -2), (0, 1))[..., None]
         weights = np.moveaxis(column.weights[..., None] * _SHARES, (-1, -2), (0, 1))
-        X = _inverse(self._own, Z)[..., 0]
+        X = map_back(self._own, Z)[..., 0]
         if np.min(self.mass) < _NEARLY_ALL:
             weights = weights * np.exp(self._log_unseen(Z))
         weights = np.where(np.isfinite(X), weights, 0.0)
@@ -313,7 +300,7 @@ class TransformedMixture(ClosedFormsMixin):
         signs = np.resize([1.0, -1.0], edges.shape)[np.isfinite(edges)]
         edges = edges[np.isfinite(edges)]
         far, further = (
-            step * np.abs(_inverse(self._own, (edges + step * signs)[:, None]))
+            step * np.abs(map_back(self._own, (edges + step * signs)[:, None]))
             for step in _STEPS
         )
         # Where values grow as fast as the mass beyond them shrinks.
@@ -380,3 +367,30 @@ def images(map_, rows):
         Z, log_det = map_.forward(rows)
     inside = np.isfinite(log_det) & np.isfinite(Z).all(axis=1)
     return np.where(inside[:, None], Z, 0.0), np.where(inside, log_det, -np.inf)
+
+
+def map_back(map_, Z):
+    """Return the samples, (..., n_features), whose images are `Z`, or NaN."""
+    rows = Z.reshape(-1, Z.shape[-1])
+    X = np.full(rows.shape, np.nan, Z.dtype)
+    with np.errstate(all="ignore"):
+        inside = map_.contains(rows)
+        if inside.any():
+            X[inside] = map_.inverse(rows[inside])
+    return X.reshape(Z.shape)
+
+
+def fill_given_rest(X, density, condition, value):
+    """Return samples with ``value(density of what is missing given the rest)``."""
+    X = X.copy()
+    for rows, observed in patterns(X):
+        known, missing = np.flatnonzero(observed), np.flatnonzero(~observed)
+        if not len(missing):
+            continue
+        for part in np.split(rows, range(_FILLED, len(rows), _FILLED)):
+            # Without any value the density is that of all samples.
+            given = density
+            if len(known):
+                given = condition(known, X[np.ix_(part, known)], part)
+            X[np.ix_(part, missing)] = value(given)
+    return X
