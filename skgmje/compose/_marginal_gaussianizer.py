@@ -459,12 +459,9 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
     bounds_ : list of (float, float)
         Lower and upper bound of each column, None for no bound; None without `bounds`.
 
-    n_features_in_ : int
-        Number of features seen during :term:`fit`.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during :term:`fit`. Defined only when `X`
-        has feature names that are all strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._sklearn import Interval
@@ -44,21 +44,21 @@ class KernelRidge(NamedTuple):
     def predict(self, X):
         """Return predictions for samples, shape (n_samples,)."""
         parts = [
-            _features(chunk, self.landmarks, self.bandwidth) @ self.coef
-            for chunk in _chunks(X)
+            _features(X[rows], self.landmarks, self.bandwidth) @ self.coef
+            for rows in gen_batches(len(X), _CHUNK_ROWS)
         ]
-        return np.concatenate(parts) if parts else np.empty(0)
+        return np.concatenate([np.empty(0), *parts])
 
 
 def fit_kernel_ridge(X, y, landmarks, sample_weight=None, bandwidths=BANDWIDTHS):
     """Fit the regression of least leave-one-out error."""
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
-    best = None
+    best, batches = None, [*gen_batches(len(X), _CHUNK_ROWS)]
     for factor in bandwidths:
         bandwidth = factor * np.sqrt(X.shape[1])
         values, basis = _diagonalise(X, weight, landmarks, bandwidth)
-        design = [_features(x, landmarks, bandwidth) @ basis for x in _chunks(X)]
-        design = np.concatenate(design)
+        parts = [_features(X[b], landmarks, bandwidth) @ basis for b in batches]
+        design = np.concatenate(parts)
         moments = (weight * y) @ design
         shrunk = 1 / (values[:, None] + np.array(RIDGES))
         fitted = design @ (moments[:, None] * shrunk)
@@ -68,11 +68,9 @@ def fit_kernel_ridge(X, y, landmarks, sample_weight=None, bandwidths=BANDWIDTHS)
         errors = weight @ residuals**2 / weight.sum()
         i = int(errors.argmin())
         if best is None or errors[i] < best.error:
-            coef = basis @ (moments * shrunk[:, i])
-            error = float(errors[i])
-            best = KernelRidge(
-                landmarks, bandwidth, RIDGES[i], coef, residuals[:, i], error
-            )
+            coef, error = basis @ (moments * shrunk[:, i]), float(errors[i])
+            found = RIDGES[i], coef, residuals[:, i], error
+            best = KernelRidge(landmarks, bandwidth, *found)
     return best
 
 
@@ -84,8 +82,7 @@ def _diagonalise(X, weight, landmarks, bandwidth):
     kernel = _features(landmarks, landmarks, bandwidth)[:, :n_landmarks]
     prior[:n_landmarks, :n_landmarks] = kernel + _JITTER * np.eye(n_landmarks)
     gram = 0.0
-    for start in range(0, len(X), _CHUNK_ROWS):
-        rows = slice(start, start + _CHUNK_ROWS)
+    for rows in gen_batches(len(X), _CHUNK_ROWS):
         features = _features(X[rows], landmarks, bandwidth)
         gram = gram + (features.T * weight[rows]) @ features
     inverse = np.linalg.inv(np.linalg.cholesky(prior))
@@ -107,11 +104,6 @@ def _features(X, landmarks, bandwidth):
     out[:, n_landmarks:-1] = X
     out[:, -1] = 1.0
     return out
-
-
-def _chunks(X):
-    """Return the samples in parts."""
-    return [X[start : start + _CHUNK_ROWS] for start in range(0, len(X), _CHUNK_ROWS)]
 
 
 # Screening looks at so many samples, landmarks and bandwidths.
@@ -247,14 +239,13 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
         self._columns = gaussianizer
         if self.gaussianize and gaussianizer is None:
             self._columns = MarginalGaussianizer().fit(rows, sample_weight=weight)
-        self._steps, residuals = self._remove(rows, weight)
+        self._steps, self.residuals_ = self._remove(rows, weight)
         self.removed_ = [step.column for step in self._steps]
         self.gains_ = np.array([step.gain for step in self._steps])
-        self.residuals_ = residuals
         if len(rows) < len(X):
             # Samples of weight zero were left out anyhow.
             all_rows = self._forward(X)[0][:, self.removed_].astype(np.float64)
-            all_rows[given > 0] = residuals
+            all_rows[given > 0] = self.residuals_
             self.residuals_ = all_rows
         return self
 
@@ -268,9 +259,8 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
             if step is None:
                 break
             residuals.append(step.regression.residuals / step.scale)
-            steps.append(
-                step._replace(regression=step.regression._replace(residuals=None))
-            )
+            regression = step.regression._replace(residuals=None)
+            steps.append(step._replace(regression=regression))
             left.remove(step.column)
         return steps, np.reshape(residuals, (len(steps), len(rows))).T
 

@@ -128,9 +128,8 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     .. math:: \log p(x) = \log q(T(x)) + \log |\det T'(x)| - \log m, \qquad
         m = \int_{T(\mathbb{R}^d)} q(z)\, dz
 
-    The mass m of the transformer's image is below one where q reaches beyond it;
-    without it p would not integrate to one. Where T has no inverse, p is zero and its
-    logarithm -inf.
+    The mass m of the transformer's image is below one where q reaches beyond it. Where
+    T has no inverse, p is zero and its logarithm -inf.
 
     Parameters
     ----------
@@ -178,18 +177,12 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     density_ : estimator
         The fitted density, of transformed samples.
 
-    image_mass_ : float
-        The mass m of the image.
+    image_mass_, image_mass_error_ : float
+        The mass m of the image, and its standard error; 0 if it is exact.
 
-    image_mass_error_ : float
-        Its standard error; 0 if the mass is exact.
-
-    n_features_in_ : int
-        Number of features seen during :term:`fit`.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during :term:`fit`. Defined only when `X`
-        has feature names that are all strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------
@@ -249,15 +242,6 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     ... ).fit(np.exp(rng.normal(size=(500, 1))))
     >>> log_normal.score_samples([[1.0], [-1.0]]).round(2)
     array([-0.93,  -inf])
-
-    Bounds do the same, and leave what the other columns say in closed form:
-
-    >>> X = np.exp(rng.normal(size=(500, 1)) + [[0.0, 1.0]])
-    >>> prices = TransformedDensity(
-    ...     "passthrough", GaussianMixture(), bounds=[(0, None), (0, None)]
-    ... ).fit(X)
-    >>> bool(prices.condition([0], [5.0]).mean > 5)
-    True
     """
 
     transformer_: Any

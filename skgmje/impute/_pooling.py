@@ -31,10 +31,6 @@ class PooledEstimates(NamedTuple):
     dof : ndarray
         Degrees of freedom of the t distribution of the estimate.
 
-    See Also
-    --------
-    pool_estimates : Returns it.
-
     Examples
     --------
     >>> from skgmje.impute import pool_estimates

@@ -330,10 +330,6 @@ def mutual_information(
     ValueError
         If the groups overlap, are empty, or name columns that do not exist.
 
-    See Also
-    --------
-    conditional_surprise : Which columns do not fit the others, sample by sample.
-
     Examples
     --------
     >>> from skgmje import Mixture

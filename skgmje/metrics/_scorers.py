@@ -94,10 +94,6 @@ def make_mixture_scorer(
         :class:`~sklearn.pipeline.Pipeline`, or the best one of a search. Its
         ``set_score_request`` says whether weights are routed to it.
 
-    See Also
-    --------
-    crps : A metric, with :data:`crps_scorer` made of it.
-
     Notes
     -----
     Made already: :data:`crps_scorer`, :data:`energy_scorer` (64 draws, always the

@@ -94,10 +94,6 @@ def mean_log_likelihood(
     score : float
         More is better. It depends on the units of `y_true`.
 
-    See Also
-    --------
-    crps : A score in the units of `y_true` that forgives single misses.
-
     Examples
     --------
     >>> from skgmje import Mixture
@@ -132,10 +128,6 @@ def rmse(
     error : float or ndarray of shape (n_targets,)
         Less is better. Where the density has several branches the best mean may
         lie between them.
-
-    See Also
-    --------
-    crps : A score of the whole density in the same units.
 
     Examples
     --------

@@ -96,11 +96,6 @@ def conditional_surprise(density: Any, X: Any, *, relative: Any = True) -> NDArr
     surprise : ndarray of shape (n_samples, n_features)
         As that of :func:`feature_surprise`.
 
-    See Also
-    --------
-    feature_surprise : Each column by itself.
-    mutual_information : How much columns tell about each other on average.
-
     Examples
     --------
     >>> from skgmje import Mixture

@@ -225,10 +225,6 @@ def transport_map(p: Any, q: Any) -> TransportMap:
         ``move(X)`` is the mean place, ``move.sample(X)`` one drawn place, so that
         samples of p become samples of q.
 
-    See Also
-    --------
-    wasserstein : What it costs.
-
     Examples
     --------
     >>> import numpy as np
