@@ -127,8 +127,7 @@ def drop_weightless(X, sample_weight):
         return X, None
     counts = sample_weight > 0
     if not counts.all():
-        is_array = isinstance(X, np.ndarray)
-        X = X[counts] if is_array else _safe_indexing(X, np.flatnonzero(counts))
+        X = _safe_indexing(X, np.flatnonzero(counts))
         sample_weight = sample_weight[counts]
     largest = sample_weight.max()
     if not 1 / _LARGEST_WEIGHT <= largest <= _LARGEST_WEIGHT:
@@ -240,6 +239,5 @@ def _average(X, sample_weight, function):
 
 def _largest(X, function):
     """Return the largest magnitude of a function of the samples, chunk by chunk."""
-    return np.max(
-        [np.abs(function(rows)).max(axis=0) for _, rows in _chunks(X)], axis=0
-    )
+    parts = [np.abs(function(rows)).max(axis=0) for _, rows in _chunks(X)]
+    return np.max(parts, axis=0)

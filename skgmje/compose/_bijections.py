@@ -275,22 +275,21 @@ class Function(Bijection):
 
     def __init__(self, transformer, log_det):
         super().__init__(transformer, log_det)
-        name = getattr(transformer.func, "__name__", repr(transformer.func))
-        if isinstance(log_det, dict):
-            log_det = log_det.get(transformer.func)
-        self._log_det = log_det
+        self._name = getattr(transformer.func, "__name__", repr(transformer.func))
+        is_dict = isinstance(log_det, dict)
+        self._log_det = log_det.get(transformer.func) if is_dict else log_det
         if self._log_det is None:
             raise TypeError(
-                f"The log-determinant of FunctionTransformer({name}) is not known. "
-                "Give log_det, a function that takes samples and returns log |det| of "
-                f"the Jacobian for each; or a dict with an entry for {name}."
+                f"The log-determinant of FunctionTransformer({self._name}) is not "
+                "known. Give log_det, a function that takes samples and returns log "
+                "|det| of the Jacobian for each; or a dict with an entry for "
+                f"{self._name}."
             )
         if transformer.inverse_func is None:
             raise ValueError(
-                f"FunctionTransformer({name}) has inverse_func=None, which tells "
+                f"FunctionTransformer({self._name}) has inverse_func=None, which tells "
                 "neither its image nor how to sample. Give inverse_func."
             )
-        self._name = name
 
     def forward(self, X, *, training=False):
         Z = np.asarray(self._transformer.transform(X))

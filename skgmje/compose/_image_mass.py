@@ -56,6 +56,8 @@ def image_mass(density, bijection, n_features):
 
 def box_mass(mixture, intervals):
     """Return the mass of each mixture in the intervals, None without a closed form."""
+    if is_everywhere(intervals):
+        return np.ones(mixture.means.shape[:-2])
     boxes = {j: e for j, e in enumerate(intervals) if not is_everywhere([e])}
     independent = COVARIANCE_TYPES[mixture.covariance_type].independent
     unknown = any(edges is None for edges in intervals)

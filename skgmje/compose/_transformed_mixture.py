@@ -39,10 +39,7 @@ _STEPS = 1e-4, 1e-8
 
 def masses(mixture, map_):
     """Return the probability of a map's image, of each mixture."""
-    intervals = map_.intervals(mixture.n_features)
-    if is_everywhere(intervals):
-        return np.ones(mixture.means.shape[:-2])
-    exact = box_mass(mixture, intervals)
+    exact = box_mass(mixture, map_.intervals(mixture.n_features))
     if exact is not None:
         return exact
     if mixture.means.ndim > 2:
@@ -177,9 +174,7 @@ class TransformedMixture(ClosedFormsMixin):
         self.mass = masses(mixture, map_) if mass is None else mass
         self._n_unseen = mixture.n_features - n_features
         # The map of the columns that samples have.
-        self._own = map_
-        if self._n_unseen:
-            self._own = map_.select([*range(n_features)])
+        self._own = map_.select([*range(n_features)]) if self._n_unseen else map_
 
     def __repr__(self):
         return f"TransformedMixture({self.mixture!r}, n_features={self.n_features})"

@@ -241,14 +241,8 @@ def likelihood_ratio_test(
     n_resamples : int, default=199
         Number of simulated sets of samples.
 
-    n_jobs : int, default=None
-        Number of threads, -1 for all processors.
-
-    random_state : int, RandomState instance or None, default=None
-        Controls starts and simulated samples, whatever `n_jobs`.
-
-    verbose : int, default=0
-        Whether to tell the progress.
+    n_jobs, random_state, verbose : int, seed and int
+        As those of :func:`bootstrap_mixture`.
 
     Returns
     -------
@@ -265,10 +259,6 @@ def likelihood_ratio_test(
 
     TypeError
         If the estimator is no :class:`GaussianMixture`.
-
-    See Also
-    --------
-    bootstrap_mixture : How sure the parameters are.
 
     References
     ----------

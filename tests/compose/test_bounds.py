@@ -95,8 +95,9 @@ def test_a_uniform_keeps_its_edges(kind):
         means.append(
             [np.exp(model.score_samples(s)).mean() for s in (strip, 1 - strip)]
         )
-        free = GaussianMixture(5, random_state=0).fit(rows)
-        plain.append(np.exp(free.score_samples(strip)).mean())
+        if seed < 5:
+            free = GaussianMixture(5, random_state=0).fit(rows)
+            plain.append(np.exp(free.score_samples(strip)).mean())
     assert_allclose(np.mean(means, axis=0), 1, atol=0.05)
     assert np.mean(plain) < 0.8
 
