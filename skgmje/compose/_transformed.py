@@ -541,33 +541,6 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     def sample(
         self, n_samples: int = 1, random_state: RandomState = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Draw samples from the fitted density, and map them back.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of samples.
-
-        random_state : int, RandomState instance, Generator or None, default=None
-            Source of randomness; None means fresh entropy.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            The samples; those outside of the transformer's image are drawn again.
-
-        y : ndarray of shape (n_samples,)
-            The component of the density that each sample comes from; 0 if the
-            density names none.
-
-        Raises
-        ------
-        TypeError
-            If the density cannot sample with a seed.
-
-        ValueError
-            If `n_samples` is no positive integer.
-        """
         check_is_fitted(self)
         check_count(n_samples=n_samples)
         generator = as_generator(random_state)

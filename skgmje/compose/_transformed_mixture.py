@@ -113,6 +113,37 @@ class ClosedFormsMixin(ABC):
             If the density of a sample's values is zero, as outside of bounds.
         """
 
+    @abstractmethod
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Draw samples.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of samples, of each density if there are several.
+
+        random_state : int, RandomState instance, Generator or None, default=None
+            Source of randomness; None means fresh entropy.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features) or (n_samples, n, n_features)
+            Independent samples, inside of the bounds and of a transformer's domain.
+
+        component : ndarray of shape (n_samples,) or (n_samples, n)
+            The component of the density that each comes from; 0 if it names none.
+
+        Raises
+        ------
+        TypeError
+            If a density cannot sample with a seed.
+
+        ValueError
+            If `n_samples` is no positive integer.
+        """
+
 
 @settle
 class TransformedMixture(ClosedFormsMixin):
@@ -218,24 +249,6 @@ class TransformedMixture(ClosedFormsMixin):
     def sample(
         self, n_samples: int = 1, random_state: RandomState = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Draw samples.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of samples, of each mixture if there are several.
-
-        random_state : int, RandomState instance, Generator or None, default=None
-            Source of randomness; None means fresh entropy.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, n, n_features)
-            Independent samples, inside of the bounds.
-
-        component : ndarray of shape (n_samples,) or (n_samples, n)
-            The component that each comes from.
-        """
         generator = as_generator(random_state)
         X, component = self._draw(n_samples, generator)
         while (outside := np.isnan(X[..., :1])).any():
