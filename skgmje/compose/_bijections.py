@@ -296,9 +296,9 @@ class Function(Bijection):
         log_det = np.asarray(self._log_det(X), np.float64)
         if Z.shape != X.shape or log_det.shape != (len(X),):
             raise ValueError(
-                f"FunctionTransformer({self._name}) makes {Z.shape}, and log_det "
-                f"{log_det.shape}, of rows {X.shape}; {X.shape} and {X.shape[:1]} "
-                "are needed."
+                f"FunctionTransformer({self._name}) returns the shape {Z.shape}, and "
+                f"log_det {log_det.shape}; for samples of shape {X.shape}, {X.shape} "
+                f"and {X.shape[:1]} are needed."
             )
         return Z, np.where(np.isfinite(log_det), log_det, -np.inf)
 
@@ -489,7 +489,7 @@ def type_of(transformer):
     raise TypeError(
         f"The log-determinant of {transformer!r} is not known. Use one of {known}; or "
         "FunctionTransformer(func, inverse_func=...) with log_det, a function that "
-        "returns it for each row."
+        "returns it for each sample."
     )
 
 

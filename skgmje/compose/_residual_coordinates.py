@@ -284,7 +284,8 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
             linear = _linear_error(Z[np.ix_(some, others)], target, weight[some])
             X = inputs[np.ix_(some, others)]
             data = X, target, X[:n_landmarks], weight[some]
-            gain = _gain(linear, fit_kernel_ridge(*data, _SCREENED_BANDWIDTH))
+            error = fit_kernel_ridge(*data, _SCREENED_BANDWIDTH).error + _LEAST_SCALE**2
+            gain = 0.5 * np.log((linear + _LEAST_SCALE**2) / error)
             if gain >= best_gain:
                 best_gain, best = gain, (column, others, data)
         if best is None:
@@ -332,12 +333,6 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
         Z, log_det = self._forward(X)
         Z[:, self.removed_] = self.residuals_
         return Z, log_det
-
-
-def _gain(linear, regression):
-    """Return half the logarithm of the ratio of the errors."""
-    floor = _LEAST_SCALE**2
-    return 0.5 * np.log((linear + floor) / (regression.error + floor))
 
 
 def _linear_error(X, y, weight):

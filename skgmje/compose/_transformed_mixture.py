@@ -13,7 +13,7 @@ from skgmje._settings import settle
 from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import check_numbers
 from skgmje.compose._bijections import WHOLE_LINE, is_everywhere
-from skgmje.compose._image_mass import SMALLEST_MASS, box_mass
+from skgmje.compose._image_mass import SMALLEST_MASS, box_mass, share_inside
 from skgmje.gaussian._checks import check_indices, patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
@@ -42,19 +42,12 @@ def masses(mixture, map_):
     exact = box_mass(mixture, map_.intervals(mixture.n_features))
     if exact is not None:
         return exact
-    if mixture.means.ndim > 2:
-        step = max(1, _MOST_NUMBERS // (_N_DRAWS * mixture.n_features))
-        starts = range(0, len(mixture.means), step)
-        return np.concatenate([_share(mixture[i : i + step], map_) for i in starts])
-    return _share(mixture, map_)
-
-
-def _share(mixture, map_):
-    """Return the share of draws from each mixture that are in the image."""
-    Z = mixture.sample(_N_DRAWS, 0)[0]
-    with np.errstate(all="ignore"):
-        inside = map_.contains(Z.reshape(-1, Z.shape[-1]))
-    return inside.reshape(Z.shape[:-1]).mean(axis=0)
+    if mixture.means.ndim == 2:
+        return share_inside(map_, mixture.sample(_N_DRAWS, 0)[0])
+    step = max(1, _MOST_NUMBERS // (_N_DRAWS * mixture.n_features))
+    parts = [mixture[i : i + step] for i in range(0, len(mixture.means), step)]
+    shares = [share_inside(map_, part.sample(_N_DRAWS, 0)[0]) for part in parts]
+    return np.concatenate(shares)
 
 
 class ClosedFormsMixin(ABC):

@@ -118,10 +118,6 @@ def pool_estimates(
         If there are fewer than two tables, shapes differ, a number is not finite or a
         variance negative, or if `dof_complete` is no positive number.
 
-    See Also
-    --------
-    MixtureImputer.sample_imputations : Tables to estimate from.
-
     References
     ----------
     .. [1] D. B. Rubin, "Multiple Imputation for Nonresponse in Surveys", 1987.

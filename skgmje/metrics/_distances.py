@@ -190,10 +190,6 @@ def two_sample_test(
     ValueError
         If the samples do not have the same columns, or a setting is not known.
 
-    See Also
-    --------
-    monte_carlo_kl : Compare densities that have been fitted already.
-
     References
     ----------
     .. [1] A. Gretton, K. M. Borgwardt, M. J. Rasch, B. Schoelkopf and A. Smola, "A

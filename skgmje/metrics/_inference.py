@@ -27,11 +27,8 @@ class MixtureBootstrap(NamedTuple):
 
     Parameters
     ----------
-    weights : ndarray of shape (n_resamples, n_components)
-        Weights of the components.
-
-    means : ndarray of shape (n_resamples, n_components, n_features)
-        Means of the components.
+    weights, means : ndarray of shape (n_resamples, n_components[, n_features])
+        Weights and means of the components.
 
     covariances : ndarray of shape (n_resamples, n_components, n_features, n_features)
         Covariances as matrices, whatever the covariance type.
@@ -107,7 +104,7 @@ def bootstrap_mixture(
         Number of threads, -1 for all processors.
 
     random_state : int, RandomState instance or None, default=None
-        Controls the resamples, whatever `n_jobs`.
+        Controls all that is random, whatever `n_jobs`.
 
     verbose : int, default=0
         Whether to tell the progress.
@@ -125,10 +122,6 @@ def bootstrap_mixture(
 
     ValueError
         If `n_resamples` is below 2.
-
-    See Also
-    --------
-    likelihood_ratio_test : Whether one component more is worth it.
 
     References
     ----------

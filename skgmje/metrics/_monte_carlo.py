@@ -66,10 +66,6 @@ def monte_carlo_kl(
     ValueError
         If `n_samples` is below two, or a density calls its own draws impossible.
 
-    See Also
-    --------
-    monte_carlo_cauchy_schwarz : Symmetric, and finite more often.
-
     Examples
     --------
     Two normal densities one standard deviation apart have 0.5 nats:

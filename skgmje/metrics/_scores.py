@@ -281,11 +281,6 @@ def crps(
     ValueError
         If `y_true` does not fit the distribution or is not finite.
 
-    See Also
-    --------
-    crps_samples : The score of each sample.
-    energy_score : One score for all targets together.
-
     References
     ----------
     .. [1] E. P. Grimit, T. Gneiting, V. J. Berrocal and N. A. Johnson, "The
@@ -417,11 +412,6 @@ def energy_score(
     -------
     score : float
         Less is better.
-
-    See Also
-    --------
-    energy_score_samples : The score of each sample.
-    crps : Each target under its marginal, without chance.
 
     References
     ----------

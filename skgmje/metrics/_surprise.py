@@ -55,10 +55,6 @@ def feature_surprise(
     ValueError
         If `X` does not fit the density.
 
-    See Also
-    --------
-    conditional_surprise : Given the other columns of the sample.
-
     Examples
     --------
     The sample lies in the middle of each column, but not where the two together are:
