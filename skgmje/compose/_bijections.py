@@ -242,22 +242,6 @@ class _Steps:
 _ROUND_TRIP = 1e-6
 
 
-class Identity(Bijection):
-    """What is passed through."""
-
-    def __init__(self, transformer, log_det):
-        pass
-
-    def forward(self, X, *, training=False):
-        return X, np.zeros(len(X))
-
-    def inverse(self, Z):
-        return Z
-
-    def select(self, columns):
-        return self
-
-
 class Linear(Bijection):
     """An affine map: one log-determinant for all samples."""
 
@@ -314,7 +298,7 @@ class Function(Bijection):
 
 
 class Chain(Bijection):
-    """Maps one after the other, such as the steps of a pipeline."""
+    """Maps one after the other, such as the steps of a pipeline; or none."""
 
     def __init__(self, steps):
         self._steps = steps
@@ -348,7 +332,8 @@ class Chain(Bijection):
         return Z
 
     def intervals(self, n_features):
-        *first, last = [step.intervals(n_features) for step in self._steps]
+        images = [step.intervals(n_features) for step in self._steps]
+        *first, last = [WHOLE_LINE] * n_features, *images
         # What steps before leave out, the last one would move.
         return last if all(map(is_everywhere, first)) else [None] * n_features
 
@@ -453,8 +438,7 @@ def _whitened(pca):
 
 def _function(transformer, log_det):
     """Return the bijection of a FunctionTransformer."""
-    known = Identity if transformer.func is None else Function
-    return known(transformer, log_det)
+    return Chain([]) if transformer.func is None else Function(transformer, log_det)
 
 
 def _chain(transformer, log_det):
@@ -496,7 +480,7 @@ def type_of(transformer):
 def bijection(transformer, log_det=None):
     """Return a fitted transformer as a change of variables."""
     if transformer is None or transformer == "passthrough":
-        return Identity(transformer, log_det)
+        return Chain([])
     return BIJECTIONS[type_of(transformer)](transformer, log_det)
 
 

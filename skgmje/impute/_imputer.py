@@ -337,9 +337,7 @@ class MixtureImputer(
     def sample_imputations(
         self, X: ArrayLike, n_imputations: int = 20, *, proper: bool = True
     ) -> NDArray[Any]:
-        """Draw several imputed tables, for estimates that know what was not known.
-
-        Estimate from each, and pool by :func:`pool_estimates`.
+        """Draw several imputed tables, whose estimates :func:`pool_estimates` pools.
 
         Parameters
         ----------

@@ -159,7 +159,7 @@ def two_sample_test(
 
     density : estimator, default=None
         A density to clone and fit to each half of every permutation, such as
-        ``GaussianMixture(3)``; slower, but it looks where the model looks.
+        ``GaussianMixture(3)``; slower.
 
     statistic : {'l2', 'cauchy-schwarz'} or callable, default='l2'
         :func:`l2_distance`, :func:`cauchy_schwarz_divergence`, or with `density` a
@@ -169,8 +169,8 @@ def two_sample_test(
     bandwidth : float or 'median', default='median'
         Width h of the kernel densities, in standard deviations of columns; 'median'
         makes the kernel's standard deviation the median distance of two observations,
-        which sees where the observations are rather than how they lie there: a ring and
-        a blob of its size need a smaller one, such as 0.3. Not used with `density`.
+        which detects shifts and scales better than details of the shape; for these give
+        a smaller one, such as 0.3. Not used with `density`.
 
     n_permutations : int, default=199
         The smallest p-value is one over this number plus one.

@@ -184,7 +184,7 @@ def monte_carlo_cauchy_schwarz(
         return MonteCarloEstimate(np.inf, np.inf)
     own, other, cross = np.exp(terms - totals[:, None, None])
     value = max(0.0, float(totals[0] + totals[1] - 2 * totals[2]))
-    carried = _is_carried(own) and _is_carried(other) and _is_carried(cross)
+    carried = all(map(_is_carried, (own, other, cross)))
     error = _strata_error(own + other - 2 * cross) if carried else np.inf
     return MonteCarloEstimate(value, error)
 

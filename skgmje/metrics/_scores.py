@@ -150,9 +150,9 @@ def probability_integral_transform(
 
     .. math:: u_i = F_i(y_i)
 
-    Under the true densities the values are uniform between zero and one: a
-    histogram with a hump means densities that are too wide, with horns too
-    narrow.
+    Under the true densities the values are uniform between zero and one: a histogram
+    that is highest in the middle means densities that are too wide, one that is highest
+    at both ends too narrow.
 
     Parameters
     ----------
