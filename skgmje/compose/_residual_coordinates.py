@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgmje._sklearn import Interval
@@ -43,21 +43,18 @@ class KernelRidge(NamedTuple):
 
     def predict(self, X):
         """Return predictions for samples, shape (n_samples,)."""
-        parts = [
-            _features(X[rows], self.landmarks, self.bandwidth) @ self.coef
-            for rows in gen_batches(len(X), _CHUNK_ROWS)
-        ]
-        return np.concatenate([np.empty(0), *parts])
+        kernel = self.landmarks, self.bandwidth
+        return np.concatenate([_features(x, *kernel) @ self.coef for x in _chunks(X)])
 
 
 def fit_kernel_ridge(X, y, landmarks, sample_weight=None, bandwidths=BANDWIDTHS):
     """Fit the regression of least leave-one-out error."""
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
-    best, batches = None, [*gen_batches(len(X), _CHUNK_ROWS)]
+    best = None
     for factor in bandwidths:
         bandwidth = factor * np.sqrt(X.shape[1])
         values, basis = _diagonalise(X, weight, landmarks, bandwidth)
-        parts = [_features(X[b], landmarks, bandwidth) @ basis for b in batches]
+        parts = [_features(x, landmarks, bandwidth) @ basis for x in _chunks(X)]
         design = np.concatenate(parts)
         moments = (weight * y) @ design
         shrunk = 1 / (values[:, None] + np.array(RIDGES))
@@ -82,9 +79,9 @@ def _diagonalise(X, weight, landmarks, bandwidth):
     kernel = _features(landmarks, landmarks, bandwidth)[:, :n_landmarks]
     prior[:n_landmarks, :n_landmarks] = kernel + _JITTER * np.eye(n_landmarks)
     gram = 0.0
-    for rows in gen_batches(len(X), _CHUNK_ROWS):
-        features = _features(X[rows], landmarks, bandwidth)
-        gram = gram + (features.T * weight[rows]) @ features
+    for rows, share in zip(_chunks(X), _chunks(weight), strict=True):
+        features = _features(rows, landmarks, bandwidth)
+        gram = gram + (features.T * share) @ features
     inverse = np.linalg.inv(np.linalg.cholesky(prior))
     values, vectors = np.linalg.eigh(inverse @ gram @ inverse.T)
     return np.maximum(values, 0.0), inverse.T @ vectors
@@ -104,6 +101,11 @@ def _features(X, landmarks, bandwidth):
     out[:, n_landmarks:-1] = X
     out[:, -1] = 1.0
     return out
+
+
+def _chunks(X):
+    """Return the samples in parts; of none, one that is empty."""
+    return np.split(X, range(_CHUNK_ROWS, len(X), _CHUNK_ROWS))
 
 
 # Screening looks at so many samples, landmarks and bandwidths.
