@@ -333,9 +333,10 @@ class Chain(Bijection):
 
     def intervals(self, n_features):
         images = [step.intervals(n_features) for step in self._steps]
-        *first, last = [WHOLE_LINE] * n_features, *images
         # What steps before leave out, the last one would move.
-        return last if all(map(is_everywhere, first)) else [None] * n_features
+        if not all(map(is_everywhere, images[:-1])):
+            return [None] * n_features
+        return images[-1] if images else [WHOLE_LINE] * n_features
 
     def contains(self, Z):
         inside = np.ones(len(Z), bool)
