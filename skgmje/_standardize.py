@@ -45,9 +45,14 @@ class Standardization(NamedTuple):
 
     def _clipped(self, X):
         with np.errstate(over="ignore"):
-            Z = X - self.loc
-            Z /= self.scale
+            Z = self.plain(X)
         return np.clip(Z, -FURTHEST, FURTHEST, out=Z)
+
+    def plain(self, X):
+        """Return standardized samples, however far."""
+        Z = X - self.loc
+        Z /= self.scale
+        return Z
 
     def clip(self, X):
         """Return samples as they came, far ones on the border."""
@@ -61,7 +66,7 @@ class Standardization(NamedTuple):
     def lazy(self, X):
         """Return samples that are standardized where they are asked for."""
         kind = StandardizedBlocks if isinstance(X, RowBlocks) else StandardizedRows
-        return kind(X, self.loc, self.scale)
+        return kind(X, self)
 
 
 class StandardizedRows:
@@ -70,10 +75,8 @@ class StandardizedRows:
     dtype = np.dtype(np.float64)
     ndim = 2
 
-    def __init__(self, X, loc, scale):
-        self.X = X
-        self.loc = loc
-        self.scale = scale
+    def __init__(self, X, units):
+        self.X, self.units = X, units
 
     @property
     def shape(self):
@@ -84,41 +87,36 @@ class StandardizedRows:
         return len(self.X)
 
     def __getitem__(self, rows):
-        Z = self.X[rows] - self.loc
-        Z /= self.scale
-        return Z
+        return self.units.plain(self.X[rows])
 
 
 class StandardizedBlocks(RowBlocks):
     """Samples minus a location, over a scale, computed where the blocks are."""
 
-    def __init__(self, blocks, loc, scale):
-        self.blocks = blocks
-        self.loc = loc
-        self.scale = scale
+    def __init__(self, blocks, units):
+        self.blocks, self.units = blocks, units
 
     def reduce(self, function, merge):
-        function = partial(_on_standardized, function, self.loc, self.scale)
-        return self.blocks.reduce(function, merge)
+        return self.blocks.reduce(partial(_on_units, function, self.units), merge)
 
     def __iter__(self):
         for X, weight in self.blocks:
-            yield (as_rows(X) - self.loc) / self.scale, weight
+            yield self.units.plain(as_rows(X)), weight
 
     @cached_property
     def overview(self):
-        known, scale = self.blocks.overview, self.scale
+        known, units = self.blocks.overview, self.units
         return known._replace(
-            mean=(known.mean - self.loc) / scale,
-            squares=known.squares / scale**2,
-            smallest=(known.smallest - self.loc) / scale,
-            largest=(known.largest - self.loc) / scale,
+            mean=units.plain(known.mean),
+            squares=known.squares / units.scale**2,
+            smallest=units.plain(known.smallest),
+            largest=units.plain(known.largest),
         )
 
 
-def _on_standardized(function, loc, scale, index, X, sample_weight):
+def _on_units(function, units, index, X, sample_weight):
     """Call a function on the standardized samples of a block."""
-    return function(index, (as_rows(X) - loc) / scale, sample_weight)
+    return function(index, units.plain(as_rows(X)), sample_weight)
 
 
 def drop_weightless(X, sample_weight):
@@ -127,8 +125,7 @@ def drop_weightless(X, sample_weight):
         return X, None
     counts = sample_weight > 0
     if not counts.all():
-        is_array = isinstance(X, np.ndarray)
-        X = X[counts] if is_array else _safe_indexing(X, np.flatnonzero(counts))
+        X = _safe_indexing(X, np.flatnonzero(counts))
         sample_weight = sample_weight[counts]
     largest = sample_weight.max()
     if not 1 / _LARGEST_WEIGHT <= largest <= _LARGEST_WEIGHT:
@@ -240,6 +237,5 @@ def _average(X, sample_weight, function):
 
 def _largest(X, function):
     """Return the largest magnitude of a function of the samples, chunk by chunk."""
-    return np.max(
-        [np.abs(function(rows)).max(axis=0) for _, rows in _chunks(X)], axis=0
-    )
+    parts = [np.abs(function(rows)).max(axis=0) for _, rows in _chunks(X)]
+    return np.max(parts, axis=0)

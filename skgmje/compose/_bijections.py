@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from copy import copy
+from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -35,12 +36,8 @@ class Bijection(ABC):
         self._transformer = _plain(transformer)
 
     @abstractmethod
-    def forward(self, X):
-        """Return images and log-determinants of samples."""
-
-    def forward_training(self, X):
-        """Return images and log-determinants of the samples that were fitted to."""
-        return self.forward(X)
+    def forward(self, X, *, training=False):
+        """Return images and log-determinants; training samples may have others."""
 
     def inverse(self, Z):
         """Return the samples whose images are `Z`, samples of the image."""
@@ -80,15 +77,16 @@ class Bijection(ABC):
 class Counted(Bijection):
     """A transformer of ours, which knows its log-determinant."""
 
-    def forward(self, X):
+    def forward(self, X, *, training=False):
         return self._transformer._forward(X)
 
 
-class LeftOut(Counted):
+class LeftOut(Bijection):
     """One whose training samples have images of their own."""
 
-    def forward_training(self, X):
-        return self._transformer._forward_left_out(X)
+    def forward(self, X, *, training=False):
+        part = self._transformer
+        return part._forward_left_out(X) if training else part._forward(X)
 
 
 def _plain(transformer):
@@ -124,28 +122,29 @@ class Power(Bijection):
         super().__init__(transformer, log_det)
         self._lambdas = np.asarray(transformer.lambdas_, np.float64)
         self._method = _POWERS[transformer.method]
-        self._loc, self._scale = np.zeros_like(self._lambdas), 1.0
+        self._loc = np.zeros_like(self._lambdas)
+        self._scale = np.ones_like(self._lambdas)
         if transformer.standardize:
-            self._loc, self._scale = (
-                transformer._scaler.mean_,
-                transformer._scaler.scale_,
-            )
+            scaler = transformer._scaler
+            self._loc, self._scale = scaler.mean_, scaler.scale_
 
-    def forward(self, X):
+    def forward(self, X, *, training=False):
         # Not transform, which refuses samples beyond the domain, or whose image
         # overflows.
         power, log_slope, _ = self._method
         pairs = [*zip(X.T.astype(np.float64), self._lambdas, strict=True)]
         Z = np.column_stack([power(column, lmbda) for column, lmbda in pairs])
         log_det = sum(log_slope(column, lmbda) for column, lmbda in pairs)
+        log_det = log_det - np.log(self._scale).sum()
         Z = (Z - self._loc) / self._scale
-        log_det = log_det - np.log(self._scale * np.ones(len(pairs))).sum()
         return Z.astype(X.dtype), np.where(log_det < np.inf, log_det, -np.inf)
 
     def intervals(self, n_features):
-        _, _, image = self._method
-        bounds = np.array([image(lmbda) for lmbda in self._lambdas])
-        bounds = (bounds - self._loc[:, None]) / np.reshape(self._scale, (-1, 1))
+        _, _, lowest = self._method
+        lower = [lowest(lmbda) for lmbda in self._lambdas]
+        upper = [-1 / lmbda if lmbda < 0 else np.inf for lmbda in self._lambdas]
+        bounds = np.column_stack([lower, upper])
+        bounds = (bounds - self._loc[:, None]) / self._scale[:, None]
         return [*bounds[:, None, :]]
 
 
@@ -154,21 +153,24 @@ def _yeo_johnson_log_slope(x, lmbda):
     return np.copysign(1.0, x) * xlog1py(lmbda - 1, np.abs(x))
 
 
-def _yeo_johnson_image(lmbda):
-    """Return the interval that the map reaches."""
-    lower = 1 / (2 - lmbda) if lmbda > 2 else -np.inf
-    return lower, -1 / lmbda if lmbda < 0 else np.inf
-
-
 def _box_cox_log_slope(x, lmbda):
     """Return the log-derivative of the map, -inf where it is not defined."""
     return np.where(x > 0, xlogy(lmbda - 1, x), -np.inf)
 
 
-def _box_cox_image(lmbda):
-    """Return the interval that the map reaches."""
-    lower = -1 / lmbda if lmbda > 0 else -np.inf
-    return lower, -1 / lmbda if lmbda < 0 else np.inf
+# The map, its log-derivative, and the lower end of its image; the upper end is common.
+_POWERS = {
+    "box-cox": (
+        boxcox,
+        _box_cox_log_slope,
+        lambda lmbda: -1 / lmbda if lmbda > 0 else -np.inf,
+    ),
+    "yeo-johnson": (
+        stats.yeojohnson,
+        _yeo_johnson_log_slope,
+        lambda lmbda: 1 / (2 - lmbda) if lmbda > 2 else -np.inf,
+    ),
+}
 
 
 class Quantile(Bijection):
@@ -188,7 +190,7 @@ class Quantile(Bijection):
             for j, quantiles in enumerate(transformer.quantiles_.T)
         ]
 
-    def forward(self, X):
+    def forward(self, X, *, training=False):
         Z = np.asarray(self._transformer.transform(X))
         log_det = sum(
             steps.log_slope(X[:, j].astype(np.float64), Z[:, j].astype(np.float64))
@@ -236,29 +238,8 @@ class _Steps:
         return np.where(flat | (x < first) | (x > last), -np.inf, log_slope)
 
 
-_POWERS = {
-    "box-cox": (boxcox, _box_cox_log_slope, _box_cox_image),
-    "yeo-johnson": (stats.yeojohnson, _yeo_johnson_log_slope, _yeo_johnson_image),
-}
-
 # Largest relative error of a way forth and back.
 _ROUND_TRIP = 1e-6
-
-
-class Identity(Bijection):
-    """What is passed through."""
-
-    def __init__(self, transformer, log_det):
-        pass
-
-    def forward(self, X):
-        return X, np.zeros(len(X))
-
-    def inverse(self, Z):
-        return Z
-
-    def select(self, columns):
-        return self
 
 
 class Linear(Bijection):
@@ -268,7 +249,7 @@ class Linear(Bijection):
         super().__init__(transformer, log_det)
         self._log_det = float(_LINEAR_LOG_DETS[type_of(transformer)](transformer))
 
-    def forward(self, X):
+    def forward(self, X, *, training=False):
         Z = np.asarray(self._transformer.transform(X))
         return Z, np.full(len(X), self._log_det)
 
@@ -278,31 +259,30 @@ class Function(Bijection):
 
     def __init__(self, transformer, log_det):
         super().__init__(transformer, log_det)
-        name = getattr(transformer.func, "__name__", repr(transformer.func))
-        if isinstance(log_det, dict):
-            log_det = log_det.get(transformer.func)
-        self._log_det = log_det
+        self._name = getattr(transformer.func, "__name__", repr(transformer.func))
+        is_dict = isinstance(log_det, dict)
+        self._log_det = log_det.get(transformer.func) if is_dict else log_det
         if self._log_det is None:
             raise TypeError(
-                f"The log-determinant of FunctionTransformer({name}) is not known. "
-                "Give log_det, a function that takes samples and returns log |det| of "
-                f"the Jacobian for each; or a dict with an entry for {name}."
+                f"The log-determinant of FunctionTransformer({self._name}) is not "
+                "known. Give log_det, a function that takes samples and returns log "
+                "|det| of the Jacobian for each; or a dict with an entry for "
+                f"{self._name}."
             )
         if transformer.inverse_func is None:
             raise ValueError(
-                f"FunctionTransformer({name}) has inverse_func=None, which tells "
+                f"FunctionTransformer({self._name}) has inverse_func=None, which tells "
                 "neither its image nor how to sample. Give inverse_func."
             )
-        self._name = name
 
-    def forward(self, X):
+    def forward(self, X, *, training=False):
         Z = np.asarray(self._transformer.transform(X))
         log_det = np.asarray(self._log_det(X), np.float64)
         if Z.shape != X.shape or log_det.shape != (len(X),):
             raise ValueError(
-                f"FunctionTransformer({self._name}) makes {Z.shape}, and log_det "
-                f"{log_det.shape}, of rows {X.shape}; {X.shape} and {X.shape[:1]} "
-                "are needed."
+                f"FunctionTransformer({self._name}) returns the shape {Z.shape}, and "
+                f"log_det {log_det.shape}; for samples of shape {X.shape}, {X.shape} "
+                f"and {X.shape[:1]} are needed."
             )
         return Z, np.where(np.isfinite(log_det), log_det, -np.inf)
 
@@ -318,7 +298,7 @@ class Function(Bijection):
 
 
 class Chain(Bijection):
-    """Maps one after the other, such as the steps of a pipeline."""
+    """Maps one after the other, such as the steps of a pipeline; or none."""
 
     def __init__(self, steps):
         self._steps = steps
@@ -335,19 +315,13 @@ class Chain(Bijection):
             columns = step.places(columns)
         return columns
 
-    def forward(self, X):
-        return self._each(X, lambda step, rows: step.forward(rows))
-
-    def forward_training(self, X):
-        return self._each(X, lambda step, rows: step.forward_training(rows))
-
-    def _each(self, X, forward):
+    def forward(self, X, *, training=False):
         log_det = np.zeros(len(X))
         for step in self._steps:
             known = np.isfinite(X).all(axis=1)
             Z = np.full(X.shape, np.nan, X.dtype)
             if known.any():
-                Z[known], log_dets = forward(step, X[known])
+                Z[known], log_dets = step.forward(X[known], training=training)
                 log_det[known] += log_dets
             X = Z
         return X, log_det
@@ -358,9 +332,11 @@ class Chain(Bijection):
         return Z
 
     def intervals(self, n_features):
-        *first, last = [step.intervals(n_features) for step in self._steps]
+        images = [step.intervals(n_features) for step in self._steps]
         # What steps before leave out, the last one would move.
-        return last if all(map(is_everywhere, first)) else [None] * n_features
+        if not all(map(is_everywhere, images[:-1])):
+            return [None] * n_features
+        return images[-1] if images else [WHOLE_LINE] * n_features
 
     def contains(self, Z):
         inside = np.ones(len(Z), bool)
@@ -401,16 +377,10 @@ class Blocks(Bijection):
             found |= dict(zip(used, np.asarray(out)[place], strict=True))
         return [int(found[column]) for column in columns]
 
-    def forward(self, X):
-        return self._each(X, lambda block, rows: block.forward(rows))
-
-    def forward_training(self, X):
-        return self._each(X, lambda block, rows: block.forward_training(rows))
-
-    def _each(self, X, forward):
+    def forward(self, X, *, training=False):
         Z, log_det = np.empty(X.shape, X.dtype), np.zeros(len(X))
         for columns, out, block in self._blocks:
-            Z[:, out], log_dets = forward(block, X[:, columns])
+            Z[:, out], log_dets = block.forward(X[:, columns], training=training)
             log_det += log_dets
         return Z, log_det
 
@@ -437,28 +407,18 @@ def is_everywhere(intervals):
     return all(np.array_equal(edges, WHOLE_LINE) for edges in intervals)
 
 
-def _refuse_clip(scaler):
-    """Refuse a scaler whose map is flat outside the data."""
+def _scaled(scaler, sign=-1):
+    """Return the log-determinant of a scaler that divides; of sign 1, multiplies."""
     if getattr(scaler, "clip", False):
         raise ValueError(
             f"clip=True of {type(scaler).__name__} makes its map flat outside the "
             "data, where no density is left. Set clip=False."
         )
-
-
-def _divided(scaler):
-    """Return the log-determinant of a scaler that divides."""
-    _refuse_clip(scaler)
-    return 0.0 if scaler.scale_ is None else -np.log(scaler.scale_).sum()
-
-
-def _multiplied(scaler):
-    """Return the log-determinant of a scaler that multiplies."""
-    _refuse_clip(scaler)
-    return np.log(scaler.scale_).sum()
+    return 0.0 if scaler.scale_ is None else sign * np.log(scaler.scale_).sum()
 
 
 def _whitened(pca):
+    """Return the log-determinant of a rotation."""
     if pca.n_components_ < pca.n_features_in_:
         raise ValueError(
             f"PCA keeps {pca.n_components_} of {pca.n_features_in_} directions; what "
@@ -479,8 +439,7 @@ def _whitened(pca):
 
 def _function(transformer, log_det):
     """Return the bijection of a FunctionTransformer."""
-    known = Identity if transformer.func is None else Function
-    return known(transformer, log_det)
+    return Chain([]) if transformer.func is None else Function(transformer, log_det)
 
 
 def _chain(transformer, log_det):
@@ -515,23 +474,23 @@ def type_of(transformer):
     raise TypeError(
         f"The log-determinant of {transformer!r} is not known. Use one of {known}; or "
         "FunctionTransformer(func, inverse_func=...) with log_det, a function that "
-        "returns it for each row."
+        "returns it for each sample."
     )
 
 
 def bijection(transformer, log_det=None):
     """Return a fitted transformer as a change of variables."""
     if transformer is None or transformer == "passthrough":
-        return Identity(transformer, log_det)
+        return Chain([])
     return BIJECTIONS[type_of(transformer)](transformer, log_det)
 
 
 _LINEAR_LOG_DETS = {
-    MaxAbsScaler: _divided,
-    MinMaxScaler: _multiplied,
+    MaxAbsScaler: _scaled,
+    MinMaxScaler: partial(_scaled, sign=1),
     PCA: _whitened,
-    RobustScaler: _divided,
-    StandardScaler: _divided,
+    RobustScaler: _scaled,
+    StandardScaler: _scaled,
 }
 
 # What the transformers that act on columns one by one know of each.

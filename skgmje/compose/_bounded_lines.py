@@ -51,7 +51,9 @@ class TwoBounds:
 class Bounds(Bijection):
     """The map of each column from its bounds to the whole line, in units of its own."""
 
-    def __init__(self, bounds, units):
+    def __init__(self, bounds, units=None):
+        if units is None:
+            units = np.tile([0.0, 1.0], (len(bounds.pairs), 1))
         self._bounds, self.units = bounds, units
         self._lines = {}
         for j, (low, high) in enumerate(bounds.array):
@@ -76,14 +78,13 @@ class Bounds(Bijection):
                 f"about the mean {loc[j]:.3g}: their images would be all the same. Use "
                 "None for no bound."
             )
-        units = np.tile([0.0, 1.0], (len(loc), 1))
-        images, _ = cls(bounds, units).forward(X.astype(np.float64))
-        bounded = np.isfinite(bounds.array).any(axis=1)
-        images = standardization(images, weight)
-        units[bounded] = np.column_stack([images.loc, images.scale])[bounded]
-        return cls(bounds, units)
+        plain = cls(bounds)
+        images = standardization(plain.forward(X.astype(np.float64))[0], weight)
+        bounded = np.isfinite(bounds.array).any(axis=1)[:, None]
+        units = np.column_stack([images.loc, images.scale])
+        return cls(bounds, np.where(bounded, units, plain.units))
 
-    def forward(self, X):
+    def forward(self, X, *, training=False):
         loc, scale = self.units.T
         Z, log_det = X.astype(np.float64), np.full(len(X), -np.log(scale).sum())
         for j, line in self._lines.items():

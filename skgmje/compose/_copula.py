@@ -47,20 +47,14 @@ class GaussianMixtureCopula(TransformedDensity):
         The fitted density of the scores.
 
     bounds_ : list of (float, float)
-        Lower and upper bound of each column, None for no bound; None without `bounds`.
+        As that of :class:`TransformedDensity`.
 
-    image_mass_ : float
-        Always 1: the scores fill the whole space.
+    image_mass_, image_mass_error_ : float
+        Always 1 and 0: the scores fill the whole space.
 
-    image_mass_error_ : float
-        Always 0.
-
-    n_features_in_ : int
-        Number of features seen during :term:`fit`.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during :term:`fit`. Defined only when `X`
-        has feature names that are all strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------
@@ -91,10 +85,6 @@ class GaussianMixtureCopula(TransformedDensity):
     """
 
     transformer_: MarginalGaussianizer
-    density_: Any
-    bounds_: list[Any]
-    image_mass_: float
-    image_mass_error_: float
 
     _parameter_constraints: dict = {
         "density": "no_validation",

@@ -56,6 +56,8 @@ def image_mass(density, bijection, n_features):
 
 def box_mass(mixture, intervals):
     """Return the mass of each mixture in the intervals, None without a closed form."""
+    if is_everywhere(intervals):
+        return np.ones(mixture.means.shape[:-2])
     boxes = {j: e for j, e in enumerate(intervals) if not is_everywhere([e])}
     independent = COVARIANCE_TYPES[mixture.covariance_type].independent
     unknown = any(edges is None for edges in intervals)
@@ -92,22 +94,23 @@ def _quasi_monte_carlo(mixture, bijection):
         points = np.clip(points, 2.0**-40, 1 - 2.0**-40)
         component = np.searchsorted(levels, points[:, 0] * levels[-1])
         noise = kind.noise(root, component, ndtri(points[:, 1:]))
-        shares.append(_share_inside(bijection, means[component] + noise))
+        shares.append(share_inside(bijection, means[component] + noise))
     error = np.std(shares, ddof=1) / np.sqrt(_REPLICATES)
     return Mass(float(np.mean(shares)), max(float(error), 1 / _N_POINTS))
 
 
 def _monte_carlo(density, bijection):
     """Count samples of a density that is no Gaussian mixture."""
-    share = _share_inside(bijection, draw(density, _N_POINTS, 0)[0])
+    share = float(share_inside(bijection, draw(density, _N_POINTS, 0)[0]))
     error = float(np.sqrt(share * (1 - share) / _N_POINTS))
     return Mass(share, max(error, 1 / _N_POINTS))
 
 
-def _share_inside(bijection, Z):
-    """Return the share of points that lie in the image."""
+def share_inside(bijection, Z):
+    """Return the share of points (n, ..., d) that lie in the image, of each n."""
     with np.errstate(all="ignore"):
-        return float(bijection.contains(Z).mean())
+        inside = bijection.contains(Z.reshape(-1, Z.shape[-1]))
+    return inside.reshape(Z.shape[:-1]).mean(axis=0)
 
 
 def draw(density, n_samples, seed):

@@ -56,8 +56,6 @@ _LOG_TAIL = np.log(2 * np.sqrt(3) / np.pi)
 class Shift:
     """A constant column, moved to zero; it has no scale."""
 
-    n_members = 0
-
     def __init__(self, loc):
         self._loc = loc
 
@@ -132,13 +130,11 @@ class ColumnDensity:
         mean, unit = self._units
         width = unit * (self._edges[cell + 1] - self._edges[cell])
         x = self._places[cell + ~lower] + np.where(lower, part, -part) * width
-        for outside, sign in (
-            (lower & (tail < self._cdf[0]), -1.0),
-            (~lower & (tail < self._sf[-1]), 1.0),
-        ):
+        outside = tail < np.where(lower, self._cdf[0], self._sf[-1])
+        if outside.any():
             log_tail = log_ndtr(-np.abs(z[outside])) - self._log_tail
-            t = self._loc + sign * self._scale * _t_quantile(log_tail)
-            x[outside] = mean + unit * t
+            t = np.where(lower[outside], -1.0, 1.0) * _t_quantile(log_tail)
+            x[outside] = mean + unit * (self._loc + self._scale * t)
         return x
 
     @property
@@ -148,7 +144,8 @@ class ColumnDensity:
         places = mean + unit * self._edges
         # Files of before have no bounds.
         for end, bound in zip((0, -1), getattr(self, "_bounds", ()), strict=False):
-            places[end] = places[end] if bound is None else bound
+            if bound is not None:
+                places[end] = bound
         return places
 
 
@@ -325,10 +322,8 @@ def _heights(edges, rows, first):
     mass, stop = np.empty(len(widths)), len(widths)
     while stop > 0:
         start = first[stop]
-        height = (rows[stop] - rows[start] + _BLOCK_PRIOR) / (
-            edges[stop] - edges[start]
-        )
-        mass[start:stop] = height * widths[start:stop]
+        count = rows[stop] - rows[start] + _BLOCK_PRIOR
+        mass[start:stop] = count / (edges[stop] - edges[start]) * widths[start:stop]
         stop = start
     return mass / mass.sum()
 
@@ -464,12 +459,9 @@ class MarginalGaussianizer(CoordinatesMixin, BaseEstimator):
     bounds_ : list of (float, float)
         Lower and upper bound of each column, None for no bound; None without `bounds`.
 
-    n_features_in_ : int
-        Number of features seen during :term:`fit`.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during :term:`fit`. Defined only when `X`
-        has feature names that are all strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------

@@ -43,11 +43,8 @@ class KernelRidge(NamedTuple):
 
     def predict(self, X):
         """Return predictions for samples, shape (n_samples,)."""
-        parts = [
-            _features(chunk, self.landmarks, self.bandwidth) @ self.coef
-            for chunk in _chunks(X)
-        ]
-        return np.concatenate(parts) if parts else np.empty(0)
+        kernel = self.landmarks, self.bandwidth
+        return np.concatenate([_features(x, *kernel) @ self.coef for x in _chunks(X)])
 
 
 def fit_kernel_ridge(X, y, landmarks, sample_weight=None, bandwidths=BANDWIDTHS):
@@ -57,8 +54,8 @@ def fit_kernel_ridge(X, y, landmarks, sample_weight=None, bandwidths=BANDWIDTHS)
     for factor in bandwidths:
         bandwidth = factor * np.sqrt(X.shape[1])
         values, basis = _diagonalise(X, weight, landmarks, bandwidth)
-        design = [_features(x, landmarks, bandwidth) @ basis for x in _chunks(X)]
-        design = np.concatenate(design)
+        parts = [_features(x, landmarks, bandwidth) @ basis for x in _chunks(X)]
+        design = np.concatenate(parts)
         moments = (weight * y) @ design
         shrunk = 1 / (values[:, None] + np.array(RIDGES))
         fitted = design @ (moments[:, None] * shrunk)
@@ -68,11 +65,9 @@ def fit_kernel_ridge(X, y, landmarks, sample_weight=None, bandwidths=BANDWIDTHS)
         errors = weight @ residuals**2 / weight.sum()
         i = int(errors.argmin())
         if best is None or errors[i] < best.error:
-            coef = basis @ (moments * shrunk[:, i])
-            error = float(errors[i])
-            best = KernelRidge(
-                landmarks, bandwidth, RIDGES[i], coef, residuals[:, i], error
-            )
+            coef, error = basis @ (moments * shrunk[:, i]), float(errors[i])
+            found = RIDGES[i], coef, residuals[:, i], error
+            best = KernelRidge(landmarks, bandwidth, *found)
     return best
 
 
@@ -84,10 +79,9 @@ def _diagonalise(X, weight, landmarks, bandwidth):
     kernel = _features(landmarks, landmarks, bandwidth)[:, :n_landmarks]
     prior[:n_landmarks, :n_landmarks] = kernel + _JITTER * np.eye(n_landmarks)
     gram = 0.0
-    for start in range(0, len(X), _CHUNK_ROWS):
-        rows = slice(start, start + _CHUNK_ROWS)
-        features = _features(X[rows], landmarks, bandwidth)
-        gram = gram + (features.T * weight[rows]) @ features
+    for rows, share in zip(_chunks(X), _chunks(weight), strict=True):
+        features = _features(rows, landmarks, bandwidth)
+        gram = gram + (features.T * share) @ features
     inverse = np.linalg.inv(np.linalg.cholesky(prior))
     values, vectors = np.linalg.eigh(inverse @ gram @ inverse.T)
     return np.maximum(values, 0.0), inverse.T @ vectors
@@ -110,8 +104,8 @@ def _features(X, landmarks, bandwidth):
 
 
 def _chunks(X):
-    """Return the samples in parts."""
-    return [X[start : start + _CHUNK_ROWS] for start in range(0, len(X), _CHUNK_ROWS)]
+    """Return the samples in parts; of none, one that is empty."""
+    return np.split(X, range(_CHUNK_ROWS, len(X), _CHUNK_ROWS))
 
 
 # Screening looks at so many samples, landmarks and bandwidths.
@@ -247,14 +241,13 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
         self._columns = gaussianizer
         if self.gaussianize and gaussianizer is None:
             self._columns = MarginalGaussianizer().fit(rows, sample_weight=weight)
-        self._steps, residuals = self._remove(rows, weight)
+        self._steps, self.residuals_ = self._remove(rows, weight)
         self.removed_ = [step.column for step in self._steps]
         self.gains_ = np.array([step.gain for step in self._steps])
-        self.residuals_ = residuals
         if len(rows) < len(X):
             # Samples of weight zero were left out anyhow.
             all_rows = self._forward(X)[0][:, self.removed_].astype(np.float64)
-            all_rows[given > 0] = residuals
+            all_rows[given > 0] = self.residuals_
             self.residuals_ = all_rows
         return self
 
@@ -268,9 +261,8 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
             if step is None:
                 break
             residuals.append(step.regression.residuals / step.scale)
-            steps.append(
-                step._replace(regression=step.regression._replace(residuals=None))
-            )
+            regression = step.regression._replace(residuals=None)
+            steps.append(step._replace(regression=regression))
             left.remove(step.column)
         return steps, np.reshape(residuals, (len(steps), len(rows))).T
 
@@ -294,7 +286,8 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
             linear = _linear_error(Z[np.ix_(some, others)], target, weight[some])
             X = inputs[np.ix_(some, others)]
             data = X, target, X[:n_landmarks], weight[some]
-            gain = _gain(linear, fit_kernel_ridge(*data, _SCREENED_BANDWIDTH))
+            error = fit_kernel_ridge(*data, _SCREENED_BANDWIDTH).error + _LEAST_SCALE**2
+            gain = 0.5 * np.log((linear + _LEAST_SCALE**2) / error)
             if gain >= best_gain:
                 best_gain, best = gain, (column, others, data)
         if best is None:
@@ -342,12 +335,6 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
         Z, log_det = self._forward(X)
         Z[:, self.removed_] = self.residuals_
         return Z, log_det
-
-
-def _gain(linear, regression):
-    """Return half the logarithm of the ratio of the errors."""
-    floor = _LEAST_SCALE**2
-    return 0.5 * np.log((linear + floor) / (regression.error + floor))
 
 
 def _linear_error(X, y, weight):

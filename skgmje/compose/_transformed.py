@@ -46,9 +46,10 @@ from skgmje.compose._image_mass import (
 from skgmje.compose._transformed_mixture import (
     ClosedFormsMixin,
     TransformedMixture,
+    fill_given_rest,
     images,
+    map_back,
 )
-from skgmje.gaussian._checks import patterns
 
 # Of so many samples, more than this share that do not come back from their images to
 # within this share of a column's spread have lost what tells them apart.
@@ -102,27 +103,19 @@ _LARGEST_SEED = 2**31 - 1
 
 def _as_transformer(transformer):
     """Return the transformer that a parameter stands for."""
-    is_word = isinstance(transformer, str) and transformer == "passthrough"
-    if not (is_word or hasattr(transformer, "fit")):
+    if isinstance(transformer, str) and transformer == "passthrough":
+        return FunctionTransformer(feature_names_out="one-to-one")
+    if not hasattr(transformer, "fit"):
         raise TypeError(
             f"transformer={transformer!r} is none, and has no log-determinant. Give an "
             "object such as StandardScaler(), or 'passthrough'."
         )
-    if not is_word:
-        return transformer
-    return FunctionTransformer(feature_names_out="one-to-one")
+    return transformer
 
 
 def _takes_bounds(transformer):
     """Return whether a transformer has bounds of its own."""
     return "bounds" in transformer.get_params(deep=False)
-
-
-def _has_seen_arrays(density):
-    """Return whether names of columns would be news to a fitted density."""
-    return hasattr(density, "n_features_in_") and not hasattr(
-        density, "feature_names_in_"
-    )
 
 
 class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
@@ -135,9 +128,8 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     .. math:: \log p(x) = \log q(T(x)) + \log |\det T'(x)| - \log m, \qquad
         m = \int_{T(\mathbb{R}^d)} q(z)\, dz
 
-    The mass m of the transformer's image is below one where q reaches beyond it;
-    without it p would not integrate to one. Where T has no inverse, p is zero and its
-    logarithm -inf.
+    The mass m of the transformer's image is below one where q reaches beyond it. Where
+    T has no inverse, p is zero and its logarithm -inf.
 
     Parameters
     ----------
@@ -185,18 +177,12 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     density_ : estimator
         The fitted density, of transformed samples.
 
-    image_mass_ : float
-        The mass m of the image.
+    image_mass_, image_mass_error_ : float
+        The mass m of the image, and its standard error; 0 if it is exact.
 
-    image_mass_error_ : float
-        Its standard error; 0 if the mass is exact.
-
-    n_features_in_ : int
-        Number of features seen during :term:`fit`.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during :term:`fit`. Defined only when `X`
-        has feature names that are all strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------
@@ -256,15 +242,6 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     ... ).fit(np.exp(rng.normal(size=(500, 1))))
     >>> log_normal.score_samples([[1.0], [-1.0]]).round(2)
     array([-0.93,  -inf])
-
-    Bounds do the same, and leave what the other columns say in closed form:
-
-    >>> X = np.exp(rng.normal(size=(500, 1)) + [[0.0, 1.0]])
-    >>> prices = TransformedDensity(
-    ...     "passthrough", GaussianMixture(), bounds=[(0, None), (0, None)]
-    ... ).fit(X)
-    >>> bool(prices.condition([0], [5.0]).mean > 5)
-    True
     """
 
     transformer_: Any
@@ -295,12 +272,12 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         self.bounds = bounds
 
     def get_metadata_routing(self) -> Any:
-        """Tell who asks for `sample_weight`: this estimator, or one of its parts.
+        """Tell which parts ask for `sample_weight` in ``fit``.
 
         Returns
         -------
         routing : MetadataRouter
-            Requests of the transformer and of the density for ``fit``.
+            Requests of the transformer and of the density.
         """
         fit = MethodMapping().add(caller="fit", callee="fit")
         router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
@@ -370,8 +347,7 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         estimator.density_ = density
         estimator._take_bounds(bounds, bounds_units)
         estimator._bijection = estimator._as_bijection()
-        mass = image_mass(density, estimator._bijection, estimator.n_features_in_)
-        estimator._set_mass(mass)
+        estimator._measure()
         return estimator
 
     def _take_bounds(self, bounds, units):
@@ -451,7 +427,7 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
             with np.errstate(all="ignore"):
                 self.transformer_ = transformer.fit(given, **for_transformer)
                 self._bijection = self._as_bijection(self.log_det)
-                Z, _ = self._bijection.forward_training(rows)
+                Z, _ = self._bijection.forward(rows, training=True)
             known = np.isfinite(Z).all(axis=1)
             if not known.all():
                 raise ValueError(
@@ -463,7 +439,7 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
             Z = self._image_like(given, Z)
             with task.part(density, "fit-density"):
                 self.density_ = task.learn(object, fit_whole, density, Z, **for_density)
-            task.end(self._measure, Z.shape[1])
+            task.end(self._measure)
         return self
 
     def _without_bounds(self, bounds, transformer, X, rows, weight):
@@ -489,11 +465,8 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         bounds = ColumnBounds.fitted(self)
         if bounds is None or _takes_bounds(self.transformer_):
             return map_
-        units = getattr(self, "bounds_units_", None)
-        if units is None:
-            # Files of before, and images that are taken as they are.
-            units = np.tile([0.0, 1.0], (len(bounds.pairs), 1))
-        return Chain([Bounds(bounds, units), map_])
+        # Files of before have no units.
+        return Chain([Bounds(bounds, getattr(self, "bounds_units_", None)), map_])
 
     def _image_like(self, X, Z):
         """Return images as a frame with the transformer's names, if `X` is a frame."""
@@ -505,9 +478,6 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         except (AttributeError, ValueError):
             # It names no columns, or some alike.
             return Z
-
-    def _measure(self, n_features):
-        self._set_mass(image_mass(self.density_, self._bijection, n_features))
 
     def _route(self, transformer, density, weight):
         """Return what the ``fit`` of transformer and density are passed, two dicts."""
@@ -540,7 +510,9 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         with nameless():
             self.score_samples(np.zeros((1, self.n_features_in_)))
 
-    def _set_mass(self, mass):
+    def _measure(self):
+        """Store the mass of the image, or raise if next to nothing is in it."""
+        mass = image_mass(self.density_, self._bijection, self.n_features_in_)
         if mass.value < SMALLEST_MASS:
             raise ValueError(
                 f"The density {self.density_!r} gives the image of "
@@ -558,7 +530,9 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         inside = log_det > -np.inf
         if inside.any():
             Z = Z[inside]
-            if not _has_seen_arrays(self.density_):
+            # One that has seen arrays knows no names of columns.
+            knows_names = hasattr(self.density_, "feature_names_in_")
+            if knows_names or not hasattr(self.density_, "n_features_in_"):
                 Z = self._image_like(as_given(self, X, rows), Z)
             scores = self.density_.score_samples(Z)
             log_prob[inside] = scores + (log_det[inside] - np.log(self.image_mass_))
@@ -567,55 +541,19 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
     def sample(
         self, n_samples: int = 1, random_state: RandomState = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Draw samples from the fitted density, and map them back.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of samples.
-
-        random_state : int, RandomState instance, Generator or None, default=None
-            Source of randomness; None means fresh entropy.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            The samples; those outside of the transformer's image are drawn again.
-
-        y : ndarray of shape (n_samples,)
-            The component of the density that each sample comes from; 0 if the
-            density names none.
-
-        Raises
-        ------
-        TypeError
-            If the density cannot sample with a seed.
-
-        ValueError
-            If `n_samples` is no positive integer.
-        """
         check_is_fitted(self)
         check_count(n_samples=n_samples)
         generator = as_generator(random_state)
         rows, labels, missing = [], [], n_samples
         while missing > 0:
             seed = int(generator.integers(_LARGEST_SEED))
-            X, y = self._draw_inside(missing, seed)
-            rows.append(X)
-            labels.append(y)
-            missing -= len(X)
+            Z, y = draw(self.density_, missing, seed)
+            X = map_back(self._bijection, Z)
+            kept = np.isfinite(X).all(axis=1)
+            rows.append(X[kept])
+            labels.append(y[kept])
+            missing -= np.count_nonzero(kept)
         return np.concatenate(rows), np.concatenate(labels)
-
-    def _draw_inside(self, n_samples, seed):
-        """Draw samples and keep those that can be mapped back."""
-        Z, y = draw(self.density_, n_samples, seed)
-        with np.errstate(all="ignore"):
-            inside = self._bijection.contains(Z)
-            if not inside.any():
-                return Z[inside], y[inside]
-            X = self._bijection.inverse(Z[inside])
-        finite = np.isfinite(X).all(axis=1)
-        return X[finite], y[inside][finite]
 
     def marginal(self, indices: int | slice | str | Sequence[int]) -> Any:
         return self._joint().marginal(column_numbers(self, indices))
@@ -649,18 +587,11 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
             If the values of a sample are outside of the bounds, or have no density.
         """
         joint = self._joint()
-        X = check_rows(self, X, reset=False, allow_nan=True).copy()
+        X = check_rows(self, X, reset=False, allow_nan=True)
         bounds = ColumnBounds.fitted(self)
         if bounds is not None:
             bounds.check(X)
-        for rows, observed in patterns(X):
-            known, missing = np.flatnonzero(observed), np.flatnonzero(~observed)
-            if not len(known):
-                X[rows] = joint.mean
-            elif len(missing):
-                given = joint._condition(known, X[np.ix_(rows, known)], rows)
-                X[np.ix_(rows, missing)] = given.mean
-        return X
+        return fill_given_rest(X, joint, joint._condition, lambda given: given.mean)
 
     def _joint(self):
         """Return the density as a value, whose columns have the order of samples."""

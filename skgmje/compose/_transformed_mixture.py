@@ -13,8 +13,8 @@ from skgmje._settings import settle
 from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import check_numbers
 from skgmje.compose._bijections import WHOLE_LINE, is_everywhere
-from skgmje.compose._image_mass import SMALLEST_MASS, box_mass
-from skgmje.gaussian._checks import check_indices
+from skgmje.compose._image_mass import SMALLEST_MASS, box_mass, share_inside
+from skgmje.gaussian._checks import check_indices, patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
 _FLOATS = [np.float64, np.float32]
@@ -30,8 +30,8 @@ _N_DRAWS, _MOST_NUMBERS = 4096, 2**24
 # Of an image with so much mass, what other columns lack does not move expectations.
 _NEARLY_ALL = 0.999
 
-# Mixtures whose expectations are computed at a time.
-_CHUNK = 128
+# Mixtures whose expectations are computed at a time, and samples that are filled in.
+_CHUNK, _FILLED = 128, 1024
 
 # From a finite end of an image so far into it.
 _STEPS = 1e-4, 1e-8
@@ -39,36 +39,15 @@ _STEPS = 1e-4, 1e-8
 
 def masses(mixture, map_):
     """Return the probability of a map's image, of each mixture."""
-    intervals = map_.intervals(mixture.n_features)
-    if is_everywhere(intervals):
-        return np.ones(mixture.means.shape[:-2])
-    exact = box_mass(mixture, intervals)
+    exact = box_mass(mixture, map_.intervals(mixture.n_features))
     if exact is not None:
         return exact
-    if mixture.means.ndim > 2:
-        step = max(1, _MOST_NUMBERS // (_N_DRAWS * mixture.n_features))
-        starts = range(0, len(mixture.means), step)
-        return np.concatenate([_share(mixture[i : i + step], map_) for i in starts])
-    return _share(mixture, map_)
-
-
-def _share(mixture, map_):
-    """Return the share of draws from each mixture that are in the image."""
-    Z = mixture.sample(_N_DRAWS, 0)[0]
-    with np.errstate(all="ignore"):
-        inside = map_.contains(Z.reshape(-1, Z.shape[-1]))
-    return inside.reshape(Z.shape[:-1]).mean(axis=0)
-
-
-def _inverse(map_, Z):
-    """Return the samples, (..., n_features), whose images are `Z`, or NaN."""
-    rows = Z.reshape(-1, Z.shape[-1])
-    X = np.full(rows.shape, np.nan, Z.dtype)
-    with np.errstate(all="ignore"):
-        inside = map_.contains(rows)
-        if inside.any():
-            X[inside] = map_.inverse(rows[inside])
-    return X.reshape(Z.shape)
+    if mixture.means.ndim == 2:
+        return share_inside(map_, mixture.sample(_N_DRAWS, 0)[0])
+    step = max(1, _MOST_NUMBERS // (_N_DRAWS * mixture.n_features))
+    parts = [mixture[i : i + step] for i in range(0, len(mixture.means), step)]
+    shares = [share_inside(map_, part.sample(_N_DRAWS, 0)[0]) for part in parts]
+    return np.concatenate(shares)
 
 
 class ClosedFormsMixin(ABC):
@@ -125,6 +104,37 @@ class ClosedFormsMixin(ABC):
 
         ValueError
             If the density of a sample's values is zero, as outside of bounds.
+        """
+
+    @abstractmethod
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Draw samples.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of samples, of each density if there are several.
+
+        random_state : int, RandomState instance, Generator or None, default=None
+            Source of randomness; None means fresh entropy.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features) or (n_samples, n, n_features)
+            Independent samples, inside of the bounds and of a transformer's domain.
+
+        component : ndarray of shape (n_samples,) or (n_samples, n)
+            The component of the density that each comes from; 0 if it names none.
+
+        Raises
+        ------
+        TypeError
+            If a density cannot sample with a seed.
+
+        ValueError
+            If `n_samples` is no positive integer.
         """
 
 
@@ -188,9 +198,7 @@ class TransformedMixture(ClosedFormsMixin):
         self.mass = masses(mixture, map_) if mass is None else mass
         self._n_unseen = mixture.n_features - n_features
         # The map of the columns that samples have.
-        self._own = map_
-        if self._n_unseen:
-            self._own = map_.select([*range(n_features)])
+        self._own = map_.select([*range(n_features)]) if self._n_unseen else map_
 
     def __repr__(self):
         return f"TransformedMixture({self.mixture!r}, n_features={self.n_features})"
@@ -234,38 +242,18 @@ class TransformedMixture(ClosedFormsMixin):
     def sample(
         self, n_samples: int = 1, random_state: RandomState = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Draw samples.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of samples, of each mixture if there are several.
-
-        random_state : int, RandomState instance, Generator or None, default=None
-            Source of randomness; None means fresh entropy.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, n, n_features)
-            Independent samples, inside of the bounds.
-
-        component : ndarray of shape (n_samples,) or (n_samples, n)
-            The component that each comes from.
-        """
         generator = as_generator(random_state)
         X, component = self._draw(n_samples, generator)
-        outside = np.isnan(X[..., :1])
-        while outside.any():
+        while (outside := np.isnan(X[..., :1])).any():
             again, number = self._draw(n_samples, generator)
             X = np.where(outside, again, X)
             component = np.where(outside[..., 0], number, component)
-            outside = np.isnan(X[..., :1])
         return X, component
 
     def _draw(self, n_samples, generator):
         """Draw samples, NaN where the mixture leaves the image."""
         Z, component = self.mixture.sample(n_samples, generator)
-        X = _inverse(self.map_, Z)
+        X = map_back(self.map_, Z)
         finite = np.isfinite(X).all(axis=-1, keepdims=True)
         return np.where(finite, X, np.nan)[..., : self.n_features], component
 
@@ -299,7 +287,7 @@ class TransformedMixture(ClosedFormsMixin):
         # Nodes, components, mixtures.
         Z = np.moveaxis(column.means + scales * _NODES, (-1, -2), (0, 1))[..., None]
         weights = np.moveaxis(column.weights[..., None] * _SHARES, (-1, -2), (0, 1))
-        X = _inverse(self._own, Z)[..., 0]
+        X = map_back(self._own, Z)[..., 0]
         if np.min(self.mass) < _NEARLY_ALL:
             weights = weights * np.exp(self._log_unseen(Z))
         weights = np.where(np.isfinite(X), weights, 0.0)
@@ -313,7 +301,7 @@ class TransformedMixture(ClosedFormsMixin):
         signs = np.resize([1.0, -1.0], edges.shape)[np.isfinite(edges)]
         edges = edges[np.isfinite(edges)]
         far, further = (
-            step * np.abs(_inverse(self._own, (edges + step * signs)[:, None]))
+            step * np.abs(map_back(self._own, (edges + step * signs)[:, None]))
             for step in _STEPS
         )
         # Where values grow as fast as the mass beyond them shrinks.
@@ -380,3 +368,30 @@ def images(map_, rows):
         Z, log_det = map_.forward(rows)
     inside = np.isfinite(log_det) & np.isfinite(Z).all(axis=1)
     return np.where(inside[:, None], Z, 0.0), np.where(inside, log_det, -np.inf)
+
+
+def map_back(map_, Z):
+    """Return the samples, (..., n_features), whose images are `Z`, or NaN."""
+    rows = Z.reshape(-1, Z.shape[-1])
+    X = np.full(rows.shape, np.nan, Z.dtype)
+    with np.errstate(all="ignore"):
+        inside = map_.contains(rows)
+        if inside.any():
+            X[inside] = map_.inverse(rows[inside])
+    return X.reshape(Z.shape)
+
+
+def fill_given_rest(X, density, condition, value):
+    """Return samples with ``value(density of what is missing given the rest)``."""
+    X = X.copy()
+    for rows, observed in patterns(X):
+        known, missing = np.flatnonzero(observed), np.flatnonzero(~observed)
+        if not len(missing):
+            continue
+        for part in np.split(rows, range(_FILLED, len(rows), _FILLED)):
+            # Without any value the density is that of all samples.
+            given = density
+            if len(known):
+                given = condition(known, X[np.ix_(part, known)], part)
+            X[np.ix_(part, missing)] = value(given)
+    return X

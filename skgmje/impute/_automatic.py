@@ -37,7 +37,10 @@ class AutomaticMixture(BaseEstimator):
     def fit(self, X, y=None, sample_weight=None):
         """Choose the number of components, and fit."""
         random_state = check_random_state(self.random_state)
-        X, weight = _some_samples(X, sample_weight, random_state)
+        weight = sample_weight
+        if len(X) > MAX_SAMPLES:
+            rows = random_state.permutation(len(X))[:MAX_SAMPLES]
+            X, weight = X[rows], None if weight is None else weight[rows]
         data = {"sample_weight": weight, "random_state": random_state}
         prior = {
             "shrinkage": float(X.shape[1]),
@@ -64,11 +67,3 @@ def most_components(n_samples, n_features):
     """Return the largest number of components to try."""
     most = MOST_COMPONENTS * min(1.0, (MANY_COLUMNS / n_features) ** 2)
     return max(1.0, min(most, n_samples / (ROWS_PER_COLUMN * n_features)))
-
-
-def _some_samples(X, weight, random_state):
-    """Return a random part of very many samples, and their weights."""
-    if len(X) <= MAX_SAMPLES:
-        return X, weight
-    rows = random_state.permutation(len(X))[:MAX_SAMPLES]
-    return X[rows], None if weight is None else weight[rows]

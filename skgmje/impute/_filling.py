@@ -5,11 +5,9 @@ from functools import partial
 import numpy as np
 from scipy.special import ndtri
 
+from skgmje.compose._transformed_mixture import fill_given_rest
 from skgmje.em._missing import all_finite, expectation, fill
-from skgmje.gaussian._checks import patterns
-
-# Samples whose densities exist at a time.
-CHUNK_ROWS = 1024
+from skgmje.gaussian._mixture import Mixture
 
 
 def spread(part, rows):
@@ -45,18 +43,11 @@ def fill_draws(mixture, X, seed):
 @np.errstate(over="ignore")
 def fill_modes(mixture, X, seed):
     """Return samples with the most probable values."""
-    X = X.copy()
-    for rows, observed in patterns(X):
-        known, missing = np.flatnonzero(observed), np.flatnonzero(~observed)
-        if not len(missing):
-            continue
-        for part in np.split(rows, range(CHUNK_ROWS, len(rows), CHUNK_ROWS)):
-            # Without any value the density is that of all samples.
-            given = mixture
-            if len(known):
-                given = mixture.condition(known, X[np.ix_(part, known)])
-            X[np.ix_(part, missing)] = given.mode()
-    return all_finite(X)
+
+    def condition(known, values, rows):
+        return mixture.condition(known, values)
+
+    return all_finite(fill_given_rest(X, mixture, condition, Mixture.mode))
 
 
 def fill_spreads(mixture, X, seed):

@@ -36,6 +36,9 @@ from skgmje._warnings import warn
 from skgmje.impute._automatic import AutomaticMixture
 from skgmje.impute._filling import STRATEGIES, fill_draws, fill_spreads
 
+# What names of indicators begin with.
+_FLAG = "missingindicator_"
+
 
 class MixtureImputer(
     EstimatorMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
@@ -88,12 +91,9 @@ class MixtureImputer(
     indicator_features_ : ndarray of int
         Features that had missing values in :meth:`fit`.
 
-    n_features_in_ : int
-        Number of features seen during :term:`fit`.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen during :term:`fit`. Defined only when `X`
-        has feature names that are all strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------
@@ -208,7 +208,15 @@ class MixtureImputer(
         return self
 
     def _check_rows(self, X, *, reset):
-        refuse_categories(X)
+        """Return checked samples, which may have gaps but no categories."""
+        odd = odd_columns(X, ("categor", "enum"), str | bytes)
+        if odd:
+            raise ValueError(
+                f"Columns {odd[:5]} hold categories or words, and MixtureImputer fills "
+                "in numbers. Leave such columns to "
+                "SimpleImputer(strategy='most_frequent') by a ColumnTransformer, or "
+                "encode them first."
+            )
         least = 2 if reset else 1
         return check_rows(self, X, reset=reset, allow_nan=True, min_samples=least)
 
@@ -218,7 +226,7 @@ class MixtureImputer(
         known = np.where(valued, rows, np.arange(len(rows))[:, None])
         check_values(self, known if valued.any() else rows)
         names = super().get_feature_names_out()
-        flags = [_flag(name) for name in names[np.isnan(rows).any(axis=0)]]
+        flags = _FLAG + names[np.isnan(rows).any(axis=0)]
         twice = [flag for flag in flags if flag in names]
         if self.add_indicator and twice:
             raise ValueError(
@@ -329,9 +337,7 @@ class MixtureImputer(
     def sample_imputations(
         self, X: ArrayLike, n_imputations: int = 20, *, proper: bool = True
     ) -> NDArray[Any]:
-        """Draw several imputed tables, for estimates that know what was not known.
-
-        Estimate from each, and pool by :func:`pool_estimates`.
+        """Draw several imputed tables, whose estimates :func:`pool_estimates` pools.
 
         Parameters
         ----------
@@ -434,8 +440,7 @@ class MixtureImputer(
         kept = names if self.keep_empty_features else names[self._valued]
         if not self.add_indicator:
             return kept
-        flags = [_flag(names[j]) for j in self.indicator_features_]
-        return np.array([*kept, *flags], dtype=object)
+        return np.append(kept, _FLAG + names[self.indicator_features_])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -444,25 +449,9 @@ class MixtureImputer(
         return tags
 
 
-def _flag(name):
-    """Return the name of an indicator."""
-    return f"missingindicator_{name}"
-
-
 def seeded(density, seed):
     """Return a clone of an estimator that draws the same numbers again."""
     density = clone(density)
     if "random_state" in density.get_params():
         density.set_params(random_state=seed)
     return density
-
-
-def refuse_categories(X):
-    """Raise if columns hold categories or words."""
-    odd = odd_columns(X, ("categor", "enum"), str | bytes)
-    if odd:
-        raise ValueError(
-            f"Columns {odd[:5]} hold categories or words, and MixtureImputer fills in "
-            "numbers. Leave such columns to SimpleImputer(strategy='most_frequent') by "
-            "a ColumnTransformer, or encode them first."
-        )

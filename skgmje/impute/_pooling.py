@@ -16,24 +16,15 @@ class PooledEstimates(NamedTuple):
 
     Parameters
     ----------
-    estimate : ndarray
-        Mean over the imputed tables.
+    estimate, variance : ndarray
+        Mean over the imputed tables, and its squared standard error: ``within + (1 + 1
+        / n_imputations) * between``.
 
-    variance : ndarray
-        Squared standard error: ``within + (1 + 1 / n_imputations) * between``.
-
-    within : ndarray
-        Mean of the variances that the tables tell.
-
-    between : ndarray
-        Variance of the estimates over the tables, which is what is missing.
+    within, between : ndarray
+        Mean of the tables' variances, and variance of their estimates.
 
     dof : ndarray
         Degrees of freedom of the t distribution of the estimate.
-
-    See Also
-    --------
-    pool_estimates : Returns it.
 
     Examples
     --------
@@ -104,7 +95,7 @@ def pool_estimates(
         What was estimated from each table, such as coefficients of a regression.
 
     variances : array-like of shape (n_imputations, ...)
-        Squared standard errors of these, as each table by itself tells them.
+        Squared standard errors of these, as estimated from each table alone.
 
     dof_complete : float, default=None
         Degrees of freedom if nothing were missing, such as ``n_samples -
@@ -121,10 +112,6 @@ def pool_estimates(
     ValueError
         If there are fewer than two tables, shapes differ, a number is not finite or a
         variance negative, or if `dof_complete` is no positive number.
-
-    See Also
-    --------
-    MixtureImputer.sample_imputations : Tables to estimate from.
 
     References
     ----------
@@ -154,7 +141,7 @@ def pool_estimates(
     if dof_complete is not None and not is_positive(dof_complete):
         raise ValueError(
             f"dof_complete={dof_complete!r} must be a positive, finite number, such as "
-            "n_samples - n_coefficients, or None for as many as you like."
+            "n_samples - n_coefficients, or None for infinitely many."
         )
     if q.shape != u.shape:
         raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from skgmje._settings import own_errors
 from skgmje._sklearn import _safe_indexing
 from skgmje._standardize import plain_standardization
 from skgmje._typing import ArrayLike, NDArray, RandomState
-from skgmje._validation import check_count, check_numbers, like_rows
+from skgmje._validation import check_count, check_numbers, is_positive, like_rows
 from skgmje.gaussian._pairs import log_kernels
 
 
@@ -76,21 +75,13 @@ def cauchy_schwarz_divergence(first: Any, second: Any) -> float | NDArray[Any]:
     Parameters
     ----------
     first, second : Mixture or fitted estimator
-        Whatever :func:`skgmje.as_mixture` takes, of the same features.
+        As those of :func:`l2_distance`.
 
     Returns
     -------
     divergence : float or ndarray of the mixtures' leading axes
         In nats; 0 for equal densities, symmetric, and the same after any
         invertible linear map of the features.
-
-    Raises
-    ------
-    TypeError
-        If a density is not one Gaussian mixture.
-
-    ValueError
-        If the numbers of features differ.
 
     See Also
     --------
@@ -168,7 +159,7 @@ def two_sample_test(
 
     density : estimator, default=None
         A density to clone and fit to each half of every permutation, such as
-        ``GaussianMixture(3)``; slower, but it looks where the model looks.
+        ``GaussianMixture(3)``; slower.
 
     statistic : {'l2', 'cauchy-schwarz'} or callable, default='l2'
         :func:`l2_distance`, :func:`cauchy_schwarz_divergence`, or with `density` a
@@ -178,8 +169,8 @@ def two_sample_test(
     bandwidth : float or 'median', default='median'
         Width h of the kernel densities, in standard deviations of columns; 'median'
         makes the kernel's standard deviation the median distance of two observations,
-        which sees where the observations are rather than how they lie there: a ring and
-        a blob of its size need a smaller one, such as 0.3. Not used with `density`.
+        which detects shifts and scales better than details of the shape; for these give
+        a smaller one, such as 0.3. Not used with `density`.
 
     n_permutations : int, default=199
         The smallest p-value is one over this number plus one.
@@ -198,10 +189,6 @@ def two_sample_test(
     ------
     ValueError
         If the samples do not have the same columns, or a setting is not known.
-
-    See Also
-    --------
-    monte_carlo_kl : Compare densities that have been fitted already.
 
     References
     ----------
@@ -226,12 +213,12 @@ def two_sample_test(
     orders = [generator.permutation(len(rows)) for _ in range(n_permutations)]
     orders = np.stack([np.arange(len(rows)), *orders])
     if density is None:
-        function = _look_up(statistic, _KERNEL_STATISTICS)
-        width = _check_bandwidth(bandwidth)
-        inners = _kernel_inners(rows, n_first, orders, width, generator)
-        values = function(*inners)
+        if bandwidth != "median" and not is_positive(bandwidth):
+            raise ValueError(f"bandwidth={bandwidth!r} must be 'median' or positive.")
+        _, function = _look_up(statistic)
+        values = function(*_kernel_inners(rows, n_first, orders, bandwidth, generator))
     else:
-        function = statistic if callable(statistic) else _look_up(statistic, _DISTANCES)
+        function = statistic if callable(statistic) else _look_up(statistic)[0]
         # The density may choose columns by name.
         rows = like_rows(rows, X)
         values = _fitted_distances(rows, n_first, orders, density, function)
@@ -257,22 +244,14 @@ def _check_samples(X, Y, density):
     return np.concatenate([X, Y]), len(X)
 
 
-def _look_up(statistic, known):
-    """Return the statistic of a name."""
-    if not isinstance(statistic, str) or statistic not in known:
+def _look_up(statistic):
+    """Return the distance of a name, of two mixtures and from inner products."""
+    if not isinstance(statistic, str) or statistic not in _STATISTICS:
         raise ValueError(
-            f"statistic={statistic!r} must be one of {sorted(known)}, or with "
+            f"statistic={statistic!r} must be one of {sorted(_STATISTICS)}, or with "
             "`density` a function of two fitted densities."
         )
-    return known[statistic]
-
-
-def _check_bandwidth(bandwidth):
-    """Return a bandwidth that is 'median' or positive."""
-    is_positive = isinstance(bandwidth, Real) and 0 < bandwidth < np.inf
-    if bandwidth != "median" and not is_positive:
-        raise ValueError(f"bandwidth={bandwidth!r} must be 'median' or positive.")
-    return bandwidth
+    return _STATISTICS[statistic]
 
 
 def _kernel_inners(rows, n_first, orders, bandwidth, generator):
@@ -331,5 +310,7 @@ def _kernel_cauchy_schwarz(own, other, cross):
     return np.maximum(divergence, 0.0)
 
 
-_DISTANCES = {"cauchy-schwarz": cauchy_schwarz_divergence, "l2": l2_distance}
-_KERNEL_STATISTICS = {"cauchy-schwarz": _kernel_cauchy_schwarz, "l2": _kernel_l2}
+_STATISTICS = {
+    "cauchy-schwarz": (cauchy_schwarz_divergence, _kernel_cauchy_schwarz),
+    "l2": (l2_distance, _kernel_l2),
+}

@@ -150,20 +150,13 @@ def entropy(
         the Renyi entropy of order two, :math:`-\log \langle p, p \rangle`, exactly.
         'monte-carlo' is a mean over draws.
 
-    n_samples : int, default=10_000
-        Number of draws of 'monte-carlo'.
-
-    random_state : int, numpy.random.Generator, RandomState or None
-        Source of randomness of 'monte-carlo'.
+    n_samples, random_state : int and seed
+        As those of :func:`kl_divergence`.
 
     Returns
     -------
     entropy : float, tensor or named tuple
         In nats, relative to the units of the features: it may be negative.
-
-    See Also
-    --------
-    kl_divergence : Of two densities.
 
     Examples
     --------
@@ -178,8 +171,7 @@ def entropy(
     if method == "renyi":
         return _plain(-p.log_inner(p))
     if method == "monte-carlo":
-        generator = check_draws(n_samples, random_state)
-        p = p.to_numpy()
+        generator, p = check_draws(n_samples, random_state), p.to_numpy()
         return mean_estimate(-p.log_prob(p.sample(n_samples, generator)[0]))
     if method != "bounds":
         raise ValueError(

@@ -27,11 +27,8 @@ class MixtureBootstrap(NamedTuple):
 
     Parameters
     ----------
-    weights : ndarray of shape (n_resamples, n_components)
-        Weights of the components.
-
-    means : ndarray of shape (n_resamples, n_components, n_features)
-        Means of the components.
+    weights, means : ndarray of shape (n_resamples, n_components[, n_features])
+        Weights and means of the components.
 
     covariances : ndarray of shape (n_resamples, n_components, n_features, n_features)
         Covariances as matrices, whatever the covariance type.
@@ -107,7 +104,7 @@ def bootstrap_mixture(
         Number of threads, -1 for all processors.
 
     random_state : int, RandomState instance or None, default=None
-        Controls the resamples, whatever `n_jobs`.
+        Controls all that is random, whatever `n_jobs`.
 
     verbose : int, default=0
         Whether to tell the progress.
@@ -125,10 +122,6 @@ def bootstrap_mixture(
 
     ValueError
         If `n_resamples` is below 2.
-
-    See Also
-    --------
-    likelihood_ratio_test : Whether one component more is worth it.
 
     References
     ----------
@@ -148,7 +141,12 @@ def bootstrap_mixture(
     """
     _check_mixture(estimator, "bootstrap_mixture")
     check_is_fitted(estimator)
-    _check_resamples(n_resamples, 2)
+    check_count(n_resamples=n_resamples)
+    if n_resamples < 2:
+        raise ValueError(
+            f"n_resamples={n_resamples} are too few for a standard error. Give 2 or "
+            "more, such as 200."
+        )
     start = estimator.mixture_
     X = check_rows(estimator, X, reset=False, allow_nan=True).astype(np.float64)
     settings = _settings(estimator, X)
@@ -158,17 +156,11 @@ def bootstrap_mixture(
     run = Runner(n_jobs, verbose, "bootstrap_mixture")
     fits = [fit for fit in run(_resample, tasks, "resamples") if fit is not None]
     if len(fits) < n_resamples:
-        lost = n_resamples - len(fits)
+        lost = f"In {n_resamples - len(fits)} of {n_resamples} resamples a component"
         remedy = "Lower n_components, or increase shrinkage."
         if len(fits) < 2:
-            raise ValueError(
-                f"In {lost} of {n_resamples} resamples a component has died. {remedy}"
-            )
-        warn(
-            f"In {lost} of {n_resamples} resamples a component has died; they are left "
-            f"out. {remedy}",
-            UserWarning,
-        )
+            raise ValueError(f"{lost} has died. {remedy}")
+        warn(f"{lost} has died; they are left out. {remedy}", UserWarning)
     return MixtureBootstrap(*map(np.stack, zip(*fits, strict=True)))
 
 
@@ -178,16 +170,6 @@ def _check_mixture(estimator, function):
         raise TypeError(
             f"{function} takes a GaussianMixture of skgmje, and got {estimator!r}. "
             "Give one, of a search its best_estimator_."
-        )
-
-
-def _check_resamples(n_resamples, least):
-    """Raise unless there are enough resamples."""
-    check_count(n_resamples=n_resamples)
-    if n_resamples < least:
-        raise ValueError(
-            f"n_resamples={n_resamples} are too few for a standard error. Give "
-            f"{least} or more, such as 200."
         )
 
 
@@ -203,9 +185,8 @@ def _settings(estimator, X):
 
 def _resample(X, start, settings, seed):
     """Return weights, means and covariances of a resample; None if one has died."""
-    counts = np.random.default_rng(seed).multinomial(
-        len(X), np.full(len(X), 1 / len(X))
-    )
+    shares = np.full(len(X), 1 / len(X))
+    counts = np.random.default_rng(seed).multinomial(len(X), shares)
     kept = counts > 0
     given = {"sample_weight": counts[kept].astype(np.float64), **settings}
     mixture = expectation_maximization(X[kept], start, **given).mixture
@@ -253,14 +234,8 @@ def likelihood_ratio_test(
     n_resamples : int, default=199
         Number of simulated sets of samples.
 
-    n_jobs : int, default=None
-        Number of threads, -1 for all processors.
-
-    random_state : int, RandomState instance or None, default=None
-        Controls starts and simulated samples, whatever `n_jobs`.
-
-    verbose : int, default=0
-        Whether to tell the progress.
+    n_jobs, random_state, verbose : int, seed and int
+        As those of :func:`bootstrap_mixture`.
 
     Returns
     -------
@@ -277,10 +252,6 @@ def likelihood_ratio_test(
 
     TypeError
         If the estimator is no :class:`GaussianMixture`.
-
-    See Also
-    --------
-    bootstrap_mixture : How sure the parameters are.
 
     References
     ----------
@@ -327,14 +298,12 @@ def likelihood_ratio_test(
     }
     seed = check_random_state(random_state).randint(2**31 - 1)
     statistic, null = _likelihood_ratio(X, setting, how, seed)
-    tasks = [
-        (null, len(X), setting, how, task_seed(seed, i)) for i in range(n_resamples)
-    ]
+    seeds = [task_seed(seed, i) for i in range(n_resamples)]
+    tasks = [(null, len(X), setting, how, own) for own in seeds]
     run = Runner(n_jobs, verbose, "likelihood_ratio_test")
     simulated = np.array(run(_simulate, tasks, "simulated sets"))
-    as_large = 1 + np.count_nonzero(simulated >= statistic)
-    p_value = float(as_large / (1 + n_resamples))
-    return LikelihoodRatioTest(statistic, p_value, simulated)
+    p_value = (1 + np.count_nonzero(simulated >= statistic)) / (1 + n_resamples)
+    return LikelihoodRatioTest(statistic, float(p_value), simulated)
 
 
 def _likelihood_ratio(X, setting, how, seed):

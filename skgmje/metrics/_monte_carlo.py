@@ -66,10 +66,6 @@ def monte_carlo_kl(
     ValueError
         If `n_samples` is below two, or a density calls its own draws impossible.
 
-    See Also
-    --------
-    monte_carlo_cauchy_schwarz : Symmetric, and finite more often.
-
     Examples
     --------
     Two normal densities one standard deviation apart have 0.5 nats:
@@ -111,14 +107,6 @@ def monte_carlo_l2(
         The `value`, the root of the integral, and its `standard_error`, infinite where
         fewer than ten draws carry the integral. The value may under- or overflow in
         many dimensions, where the Cauchy-Schwarz divergence does not.
-
-    Raises
-    ------
-    TypeError
-        If a density cannot be scored or sampled.
-
-    ValueError
-        If `n_samples` is below two, or a density calls its own draws impossible.
 
     See Also
     --------
@@ -174,14 +162,6 @@ def monte_carlo_cauchy_schwarz(
         The `value`, in nats, never negative; infinite if no draw is possible under
         both. Its `standard_error` is infinite where the densities hardly meet.
 
-    Raises
-    ------
-    TypeError
-        If a density cannot be scored or sampled.
-
-    ValueError
-        If `n_samples` is below two, or a density calls its own draws impossible.
-
     See Also
     --------
     cauchy_schwarz_divergence : Of Gaussian mixtures, in closed form.
@@ -204,7 +184,7 @@ def monte_carlo_cauchy_schwarz(
         return MonteCarloEstimate(np.inf, np.inf)
     own, other, cross = np.exp(terms - totals[:, None, None])
     value = max(0.0, float(totals[0] + totals[1] - 2 * totals[2]))
-    carried = _is_carried(own) and _is_carried(other) and _is_carried(cross)
+    carried = all(map(_is_carried, (own, other, cross)))
     error = _strata_error(own + other - 2 * cross) if carried else np.inf
     return MonteCarloEstimate(value, error)
 
@@ -213,7 +193,7 @@ class _Density(NamedTuple):
     """What is asked of a density here: to score samples and to draw them."""
 
     score: Any
-    draw: Any
+    sample: Any
     name: str
 
     @classmethod
@@ -221,13 +201,9 @@ class _Density(NamedTuple):
         """Wrap a mixture, or an estimator that scores and samples."""
         try:
             mixture = as_mixture(density).to_numpy()
+            return cls(mixture.log_prob, mixture.sample, repr(density))
         except TypeError as error:
-            return cls._of_estimator(density, error)
-        draw = _first_of(mixture.sample)
-        return cls(mixture.log_prob, draw, repr(density))
-
-    @classmethod
-    def _of_estimator(cls, density, reason):
+            reason = error
         density = find_estimator(density)
         methods = [getattr(density, name, None) for name in ("score_samples", "sample")]
         if None in methods:
@@ -237,15 +213,16 @@ class _Density(NamedTuple):
             ) from reason
         score_samples, sample = methods
 
-        def score(X):
-            with nameless():
-                return score_samples(X)
+        def draw(n_samples, random_state):
+            seed = int(random_state.integers(np.iinfo(np.int32).max))
+            return sample(n_samples, random_state=seed)
 
-        def draw(n_samples, generator):
-            seed = int(generator.integers(np.iinfo(np.int32).max))
-            return _first_of(sample)(n_samples, seed)
+        return cls(nameless()(score_samples), draw, repr(density))
 
-        return cls(score, draw, repr(density))
+    def draw(self, n_samples, generator):
+        """Draw samples, whether or not `sample` returns their components too."""
+        drawn = self.sample(n_samples, random_state=generator)
+        return drawn[0] if isinstance(drawn, tuple) else drawn
 
     def score_draws(self, X):
         """Score samples drawn from this density itself."""
@@ -256,16 +233,6 @@ class _Density(NamedTuple):
                 "that is not finite. Its score_samples and its sample disagree."
             )
         return logs
-
-
-def _first_of(sample):
-    """Draw samples by `sample`, whether or not it returns the components too."""
-
-    def draw(n_samples, random_state):
-        drawn = sample(n_samples, random_state=random_state)
-        return drawn[0] if isinstance(drawn, tuple) else drawn
-
-    return draw
 
 
 def check_draws(n_samples, random_state):
@@ -358,10 +325,6 @@ def mutual_information(
 
     ValueError
         If the groups overlap, are empty, or name columns that do not exist.
-
-    See Also
-    --------
-    conditional_surprise : Which columns do not fit the others, sample by sample.
 
     Examples
     --------

@@ -74,6 +74,9 @@ def make_mixture_scorer(
 ) -> Callable[..., Any]:
     """Make a scorer of a metric of mixtures, for ``scoring=``.
 
+    Made already: :data:`crps_scorer`, :data:`energy_scorer`, :data:`rmse_scorer` and
+    :data:`coverage_scorer`.
+
     Parameters
     ----------
     metric : callable
@@ -93,16 +96,6 @@ def make_mixture_scorer(
         ``estimator.predict_mixture(X)``. The estimator may be the last step of a
         :class:`~sklearn.pipeline.Pipeline`, or the best one of a search. Its
         ``set_score_request`` says whether weights are routed to it.
-
-    See Also
-    --------
-    crps : A metric, with :data:`crps_scorer` made of it.
-
-    Notes
-    -----
-    Made already: :data:`crps_scorer`, :data:`energy_scorer` (64 draws, always the
-    same random numbers), :data:`rmse_scorer`, and :data:`coverage_scorer`, which
-    is minus the difference between the coverage of the 90 % intervals and 0.9.
 
     Examples
     --------
@@ -135,7 +128,7 @@ def _coverage_gap(y_true, distribution, *, coverage, sample_weight):
 #: Minus the mean continuous ranked probability score.
 crps_scorer = make_mixture_scorer(crps, greater_is_better=False)
 
-#: Minus the mean energy score, with the same random numbers in every call.
+#: Minus the mean energy score of 64 draws, the same random numbers in every call.
 energy_scorer = make_mixture_scorer(
     energy_score, greater_is_better=False, random_state=0
 )

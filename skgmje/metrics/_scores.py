@@ -49,13 +49,8 @@ def like_targets(values, y_true):
 
 def each_column(function, mixture, columns):
     """Apply `function` to the marginal and the values of each target."""
-    return np.stack(
-        [
-            function(mixture.marginal([j]), columns[:, j])
-            for j in range(mixture.n_features)
-        ],
-        axis=1,
-    )
+    values = enumerate(columns.T)
+    return np.stack([function(mixture.marginal([j]), y) for j, y in values], axis=1)
 
 
 def average_rows(values, sample_weight):
@@ -91,28 +86,13 @@ def mean_log_likelihood(
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
-        What was observed. Of several targets the joint density counts.
-
-    distribution : Mixture
-        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
-
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the samples.
+    y_true, distribution, sample_weight : array-like, Mixture and array-like
+        As those of :func:`crps`; of several targets the joint density counts.
 
     Returns
     -------
     score : float
         More is better. It depends on the units of `y_true`.
-
-    Raises
-    ------
-    ValueError
-        If `y_true` does not fit the distribution or is not finite.
-
-    See Also
-    --------
-    crps : A score in the units of `y_true` that forgives single misses.
 
     Examples
     --------
@@ -149,15 +129,6 @@ def rmse(
         Less is better. Where the density has several branches the best mean may
         lie between them.
 
-    Raises
-    ------
-    ValueError
-        If `y_true` does not fit the distribution or is not finite.
-
-    See Also
-    --------
-    crps : A score of the whole density in the same units.
-
     Examples
     --------
     >>> from skgmje import Mixture
@@ -179,27 +150,19 @@ def probability_integral_transform(
 
     .. math:: u_i = F_i(y_i)
 
-    Under the true densities the values are uniform between zero and one: a
-    histogram with a hump means densities that are too wide, with horns too
-    narrow.
+    Under the true densities the values are uniform between zero and one: a histogram
+    that is highest in the middle means densities that are too wide, one that is highest
+    at both ends too narrow.
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
-        What was observed. Of several targets each has its marginal.
-
-    distribution : Mixture
-        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
+    y_true, distribution : array-like and Mixture
+        As those of :func:`crps`; of several targets each has its marginal.
 
     Returns
     -------
     levels : ndarray of the shape of `y_true`
         Between zero and one.
-
-    Raises
-    ------
-    ValueError
-        If `y_true` does not fit the distribution or is not finite.
 
     Examples
     --------
@@ -243,7 +206,7 @@ def interval_coverage(
     Raises
     ------
     ValueError
-        If `coverage` does not lie between zero and one, or `y_true` does not fit.
+        If `coverage` does not lie between zero and one.
 
     Examples
     --------
@@ -318,11 +281,6 @@ def crps(
     ValueError
         If `y_true` does not fit the distribution or is not finite.
 
-    See Also
-    --------
-    crps_samples : The score of each sample.
-    energy_score : One score for all targets together.
-
     References
     ----------
     .. [1] E. P. Grimit, T. Gneiting, V. J. Berrocal and N. A. Johnson, "The
@@ -356,11 +314,6 @@ def crps_samples(y_true: Any, distribution: Any) -> NDArray[Any]:
     -------
     scores : ndarray of the shape of `y_true`
         Not negative; less is better.
-
-    Raises
-    ------
-    ValueError
-        If `y_true` does not fit the distribution or is not finite.
 
     Examples
     --------
@@ -438,12 +391,9 @@ def energy_score(
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
-        What was observed. Large differences of scale between targets count:
+    y_true, distribution : array-like and Mixture
+        As those of :func:`crps`. Large differences of scale between targets count:
         standardize them if all should matter.
-
-    distribution : Mixture
-        One for each sample, such as ``estimator.predict_mixture(X)``, or one for all.
 
     n_samples : int, default=64
         Number of draws Y, and of draws Y', of each sample. With m of them the
@@ -463,17 +413,6 @@ def energy_score(
     score : float
         Less is better.
 
-    Raises
-    ------
-    ValueError
-        If `y_true` does not fit the distribution or is not finite, or if `n_samples`
-        is no positive integer.
-
-    See Also
-    --------
-    energy_score_samples : The score of each sample.
-    crps : Each target under its marginal, without chance.
-
     References
     ----------
     .. [1] T. Gneiting and A. E. Raftery, "Strictly proper scoring rules,
@@ -492,9 +431,8 @@ def energy_score(
     >>> bool(right < wrong)
     True
     """
-    scores = energy_score_samples(
-        y_true, distribution, n_samples=n_samples, random_state=random_state
-    )
+    how = {"n_samples": n_samples, "random_state": random_state}
+    scores = energy_score_samples(y_true, distribution, **how)
     return float(average_rows(scores, sample_weight))
 
 
@@ -513,12 +451,6 @@ def energy_score_samples(
     -------
     scores : ndarray of shape (n_samples,)
         Less is better.
-
-    Raises
-    ------
-    ValueError
-        If `y_true` does not fit the distribution or is not finite, or if `n_samples`
-        is no positive integer.
 
     Examples
     --------

@@ -10,6 +10,7 @@ from skgmje._bridges import as_mixture
 from skgmje._settings import own_errors
 from skgmje._typing import ArrayLike, NDArray
 from skgmje._validation import check_numbers
+from skgmje.gaussian._checks import patterns
 
 # Samples whose conditional densities exist at a time.
 CHUNK_ROWS = 4096
@@ -54,10 +55,6 @@ def feature_surprise(
     ValueError
         If `X` does not fit the density.
 
-    See Also
-    --------
-    conditional_surprise : Given the other columns of the sample.
-
     Examples
     --------
     The sample lies in the middle of each column, but not where the two together are:
@@ -70,7 +67,7 @@ def feature_surprise(
     >>> conditional_surprise(mixture, [[1.0, -1.0]]).round(1)
     array([[99.5, 99.5]])
     """
-    return _each_pattern(density, X, _marginal_surprise, relative)
+    return _surprise(density, X, _marginal, relative)
 
 
 @own_errors
@@ -93,21 +90,7 @@ def conditional_surprise(density: Any, X: Any, *, relative: Any = True) -> NDArr
     Returns
     -------
     surprise : ndarray of shape (n_samples, n_features)
-        In nats; 0 for a missing value. If relative, not negative, and the same in
-        any units.
-
-    Raises
-    ------
-    TypeError
-        If the density is not one Gaussian mixture.
-
-    ValueError
-        If `X` does not fit the density.
-
-    See Also
-    --------
-    feature_surprise : Each column by itself.
-    mutual_information : How much columns tell about each other on average.
+        As that of :func:`feature_surprise`.
 
     Examples
     --------
@@ -117,60 +100,40 @@ def conditional_surprise(density: Any, X: Any, *, relative: Any = True) -> NDArr
     >>> conditional_surprise(mixture, [[0.0, 4.0, 1.0]])
     array([[0. , 8. , 0.5]])
     """
-    return _each_pattern(density, X, _conditional_surprise, relative)
+    return _surprise(density, X, _conditional, relative)
 
 
-def _each_pattern(density, X, function, relative):
-    """Apply `function` to samples that lack the same columns, and to what they have."""
+def _surprise(density, X, density_of, relative):
+    """Return the surprise of each entry under the density of its column, (n, d)."""
     mixture = as_mixture(density).to_numpy()
-    X = _check_rows(mixture, X)
-    surprise = np.zeros(X.shape)
-    patterns, owner = np.unique(~np.isnan(X), axis=0, return_inverse=True)
-    for number, pattern in enumerate(patterns):
-        if not pattern.any():
-            continue
-        columns = np.flatnonzero(pattern)
-        marginal = mixture.marginal(columns.tolist())
-        rows = np.flatnonzero(owner.ravel() == number)
-        for start in range(0, len(rows), CHUNK_ROWS):
-            chunk = np.ix_(rows[start : start + CHUNK_ROWS], columns)
-            surprise[chunk] = function(marginal, X[chunk], relative)
-    return surprise
-
-
-def _check_rows(mixture, X):
     X = check_numbers(X, "X", ensure_all_finite="allow-nan")
     if X.shape[1] != mixture.n_features:
         raise ValueError(
             f"X has {X.shape[1]} columns but the density has {mixture.n_features} "
             "features. Give one column for each of them."
         )
-    return X
+    surprise = np.zeros(X.shape)
+    for rows, observed in patterns(X):
+        columns = np.flatnonzero(observed)
+        known = mixture.marginal(columns) if len(columns) else None
+        for part in np.split(rows, range(CHUNK_ROWS, len(rows), CHUNK_ROWS)):
+            values = X[np.ix_(part, columns)]
+            for j, column in enumerate(columns):
+                one = density_of(known, values, j)
+                gap = -one.log_prob(values[:, [j]])
+                if relative:
+                    # The search for the mode may miss it by a little.
+                    gap = np.maximum(one.log_prob(one.mode()) + gap, 0.0)
+                surprise[part, column] = gap
+    return surprise
 
 
-def _marginal_surprise(mixture, X, relative):
-    """Return the surprise of each column alone, (n, d)."""
-    columns = [mixture.marginal([j]) for j in range(mixture.n_features)]
-    parts = [_gap(p, X[:, [j]], relative) for j, p in enumerate(columns)]
-    return np.stack(parts, axis=1)
+def _marginal(mixture, X, j):
+    """Return the density of a column."""
+    return mixture.marginal([j])
 
 
-def _conditional_surprise(mixture, X, relative):
-    """Return the surprise of each column given the others, (n, d)."""
-    if mixture.n_features == 1:
-        return _marginal_surprise(mixture, X, relative)
-    parts = []
-    for j in range(mixture.n_features):
-        others = [i for i in range(mixture.n_features) if i != j]
-        given = mixture.condition(others, X[:, others])
-        parts.append(_gap(given, X[:, [j]], relative))
-    return np.stack(parts, axis=1)
-
-
-def _gap(mixture, values, relative):
-    """Return how far the log-density of values is below the top, or below zero."""
-    logs = mixture.log_prob(values)
-    if not relative:
-        return -logs
-    # The search for the top may miss it by a little.
-    return np.maximum(mixture.log_prob(mixture.mode()) - logs, 0.0)
+def _conditional(mixture, X, j):
+    """Return the densities of a column given the others, one for each sample."""
+    others = [i for i in range(mixture.n_features) if i != j]
+    return mixture.condition(others, X[:, others]) if others else mixture

@@ -173,9 +173,8 @@ class TransportMap:
         # Of a stream of their own: samples drawn by the same seed know its numbers.
         seed = as_generator(random_state).integers(2**63)
         draws = np.random.default_rng(seed).random((len(X), 1))
-        chosen = (np.cumsum(shares, axis=1) < draws * shares.sum(axis=1)[:, None]).sum(
-            1
-        )
+        below = np.cumsum(shares, axis=1) < draws * shares.sum(axis=1)[:, None]
+        chosen = below.sum(axis=1)
         moved = np.empty(X.shape)
         for k, (center, matrix, mean) in enumerate(self._moves):
             own = chosen == k
@@ -188,12 +187,13 @@ class TransportMap:
         first, second = np.nonzero(self.plan)
         old, new = (widen(mixture, "full") for mixture in (self.source, self.target))
         roots = np.linalg.cholesky(old[first])
-        values, vectors = np.linalg.eigh(_turned(roots) @ new[second] @ roots)
+        values, vectors = np.linalg.eigh(roots.swapaxes(1, 2) @ new[second] @ roots)
         # With S = L L^T the map is L^-T (L^T S' L)^(1/2) L^-1.
-        sides = _turned(np.linalg.inv(roots)) @ vectors
-        matrices = sides * np.sqrt(np.maximum(values, 0))[:, None] @ _turned(sides)
-        means = self.source.means[first], matrices, self.target.means[second]
-        return list(zip(*means, strict=True))
+        sides = np.linalg.inv(roots).swapaxes(1, 2) @ vectors
+        stretch = np.sqrt(np.maximum(values, 0))[:, None]
+        matrices = sides * stretch @ sides.swapaxes(1, 2)
+        moves = self.source.means[first], matrices, self.target.means[second]
+        return list(zip(*moves, strict=True))
 
     def _share(self, X):
         """Return checked samples, and the share of each move in them, (n, n_moves)."""
@@ -201,11 +201,6 @@ class TransportMap:
         first, second = np.nonzero(self.plan)
         weights = self.plan[first, second] / self.plan.sum(axis=1)[first]
         return X, self.source.responsibilities(X)[:, first] * weights
-
-
-def _turned(matrices):
-    """Return the transposes of matrices (n, d, d)."""
-    return matrices.transpose(0, 2, 1)
 
 
 @own_errors
@@ -222,25 +217,13 @@ def transport_map(p: Any, q: Any) -> TransportMap:
     Parameters
     ----------
     p, q : Mixture or fitted estimator
-        Whatever :func:`skgmje.as_mixture` takes, of the same features.
+        As those of :func:`wasserstein`.
 
     Returns
     -------
     move : TransportMap
         ``move(X)`` is the mean place, ``move.sample(X)`` one drawn place, so that
         samples of p become samples of q.
-
-    Raises
-    ------
-    TypeError
-        If a density is not one Gaussian mixture.
-
-    ValueError
-        If the numbers of features differ.
-
-    See Also
-    --------
-    wasserstein : What it costs.
 
     Examples
     --------
@@ -261,7 +244,7 @@ def _find_plan(costs, weights, others):
     n, m = costs.shape
     if n == 1 or m == 1:
         # One side alone has a price: the other has to take it all.
-        one = np.zeros(n if n == 1 else m)
+        one = np.zeros(1)
         prices = (one, costs[0]) if n == 1 else (costs[:, 0], one)
         return weights[:, None] * others, *prices
     pair = np.arange(n * m)

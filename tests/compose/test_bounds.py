@@ -81,7 +81,7 @@ def test_one_bound_is_the_log_normal_and_two_are_normal_scores():
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["copula", "passthrough"])
 def test_a_uniform_keeps_its_edges(kind):
-    """Mean density of the outer 5 % on each side, over 50 draws of 2000."""
+    """Mean density of the outer 5 % on each side, over draws of 2000."""
     auto = GaussianMixture("auto", shrinkage="auto", random_state=0)
     model = {
         "copula": GaussianMixtureCopula(GaussianMixture(), bounds=[(0, 1)]),
@@ -89,14 +89,15 @@ def test_a_uniform_keeps_its_edges(kind):
     }[kind]
     strip = (np.arange(50)[:, None] + 0.5) / 1000
     means, plain = [], []
-    for seed in range(50 if kind == "copula" else 20):
+    for seed in range(40 if kind == "copula" else 16):
         rows = np.random.default_rng(seed).uniform(size=(2000, 1))
         model.fit(rows)
         means.append(
             [np.exp(model.score_samples(s)).mean() for s in (strip, 1 - strip)]
         )
-        free = GaussianMixture(5, random_state=0).fit(rows)
-        plain.append(np.exp(free.score_samples(strip)).mean())
+        if seed < 5:
+            free = GaussianMixture(5, random_state=0).fit(rows)
+            plain.append(np.exp(free.score_samples(strip)).mean())
     assert_allclose(np.mean(means, axis=0), 1, atol=0.05)
     assert np.mean(plain) < 0.8
 
