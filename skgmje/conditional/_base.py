@@ -38,7 +38,7 @@ REGION_DRAWS = 2000
 
 
 def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
-    """Return checked contexts, targets as they came, weights, and what counts."""
+    """Return contexts, targets as they came, and weights, of the samples that count."""
     refuse_blocks(estimator, X)
     refuse_dates(X)
     refuse_dates(y, "y")
@@ -55,22 +55,17 @@ def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
     check_magnitude(X)
     y = np.asarray(y, np.float64)
     check_magnitude(y, "y")
-    sample_weight = check_weights(sample_weight, X)
-    if sample_weight is None or sample_weight.all():
-        check_values(estimator, X)
-        return X, y, sample_weight
-    counts = sample_weight > 0
-    if counts.sum() < 2:
-        raise ValueError(
-            "sample_weight: only one sample has a positive weight, which tells nothing "
-            "of the spread. Give at least two."
-        )
-    check_values(estimator, X[counts])
-    return X[counts], y[counts], sample_weight[counts]
-
-
-# What to do about targets that repeat.
-TIES_REMEDY = "Compare models by CRPS, see skgmje.metrics."
+    weight = check_weights(sample_weight, X)
+    if weight is not None:
+        weight, counts = weight.astype(np.float64, copy=False), weight > 0
+        if counts.sum() < 2:
+            raise ValueError(
+                "sample_weight: only one sample has a positive weight, which tells "
+                "nothing of the spread. Give at least two."
+            )
+        X, y, weight = X[counts], y[counts], weight[counts]
+    check_values(estimator, X)
+    return X, y, weight
 
 
 # Samples whose mixtures exist at a time.
@@ -215,7 +210,8 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         vars(self).pop("calibration_levels_", None)
         Y = y.reshape(len(y), -1)
         self.n_outputs_ = Y.shape[1]
-        warn_about_ties(self, *tie_shares(Y), "target", TIES_REMEDY)
+        remedy = "Compare models by CRPS, see skgmje.metrics."
+        warn_about_ties(self, *tie_shares(Y), "target", remedy)
         units = location_scale(X, sample_weight), location_scale(Y, sample_weight)
         return X, Y, sample_weight, units
 
@@ -277,11 +273,6 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         -------
         values : ndarray of shape (n_samples,) or (n_samples, n_targets)
             The quantiles; with an array of them a last axis of n_quantiles.
-
-        Raises
-        ------
-        ValueError
-            If `quantiles` are no such probabilities.
         """
         levels = _check_levels(quantiles)
 
@@ -312,13 +303,7 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         Returns
         -------
         lower, upper : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Ends of the intervals; equal probabilities are left out on both
-            sides.
-
-        Raises
-        ------
-        ValueError
-            If `coverage` is no such probability.
+            Ends of the intervals; equal probabilities are left out on both sides.
         """
         check_coverage(coverage)
         tail = (1 - coverage) / 2
@@ -423,10 +408,11 @@ class ConditionalDensityMixin(MixturePredictionMixin):
             Named tuple of ``within``, ``between`` and ``entropy``; the first two
             add up to the covariance.
         """
-        parts = [
-            (m.within_covariance, m.between_covariance, _entropy(m.weights))
-            for m, _ in self._chunks(X)
-        ]
+        parts = []
+        for m, _ in self._chunks(X):
+            information = -np.log(np.where(m.weights > 0, m.weights, 1.0))
+            entropy = np.sum(m.weights * information, axis=-1)
+            parts.append((m.within_covariance, m.between_covariance, entropy))
         return Uncertainty(*map(np.concatenate, zip(*parts, strict=True)))
 
     def sample_y(
@@ -452,10 +438,10 @@ class ConditionalDensityMixin(MixturePredictionMixin):
             Draws, in the layout of scikit-learn's Gaussian processes.
         """
         source = self.random_state if random_state is None else random_state
-        generator = as_generator(source)
+        source = as_generator(source)
 
         def draw(mixture, rows):
-            return np.moveaxis(mixture.sample(n_samples, generator)[0], 0, -1)
+            return np.moveaxis(mixture.sample(n_samples, source)[0], 0, -1)
 
         return self._like_targets(self._each_chunk(X, draw))
 
@@ -524,8 +510,3 @@ def _check_levels(quantiles):
             "a list of such numbers."
         )
     return levels.reshape(-1)
-
-
-def _entropy(weights):
-    """Return the entropy of the weights along the last axis."""
-    return -np.sum(weights * np.log(np.where(weights > 0, weights, 1.0)), axis=-1)

@@ -18,8 +18,8 @@ from skgmje.conditional._members import (
     in_order,
     log_std,
     moments,
+    plain,
 )
-from skgmje.conditional._models import join_mixtures
 from skgmje.gaussian._mixture import Mixture
 
 # Of the quantiles that a distribution is asked for, and of regressors of one quantile.
@@ -224,9 +224,9 @@ def _prediction(columns):
     """Return the prediction of means or mixtures, one for each target."""
     if not isinstance(columns[0], Mixture):
         means = np.stack(columns, axis=1)
-        return Prediction(means[..., None], np.empty((len(means), 0)))
+        return Prediction(means[..., None])
     if len(columns) == 1:
-        return moments(join_mixtures([(1.0, columns[0])], len(columns[0].means)))
+        return moments(plain(columns[0]))
     means = np.concatenate([column.mean for column in columns], axis=1)
     variances = np.concatenate([column.covariance[:, 0] for column in columns], axis=1)
     return Prediction(means[..., None], log_std(np.sqrt(variances)))

@@ -1,17 +1,16 @@
 """Fitted conditional densities as values, and their choice by held-out samples."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import as_double, asarray_like, is_torch, logsumexp, to_numpy
+from skgmje._backend import as_double, logsumexp
 from skgmje._standardize import distinct
 from skgmje.em._select import find_folds, params_results
 from skgmje.gaussian._checks import patterns
-from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type
-from skgmje.gaussian._covariance_type import map_arrays
+from skgmje.gaussian._covariance import simplest_type, widen
 from skgmje.gaussian._heads import join_members, perceptrons, split_outputs
 from skgmje.gaussian._mixture import Mixture
 
@@ -46,33 +45,23 @@ class JointConditional(Conditional):
 
     mixture: Mixture
     n_context: int
-    n_targets: int = field(init=False)
     takes_missing = True
 
-    def __post_init__(self):
-        n_targets = self.mixture.n_features - self.n_context
-        object.__setattr__(self, "n_targets", n_targets)
-
     def predict_mixture(self, X):
-        missing = np.isnan(X)
-        if not missing.any():
+        if not np.isnan(X).any():
             return self.mixture.condition(range(self.n_context), X)
-        return self._given_observed(X)
-
-    def _given_observed(self, X):
-        """Condition each sample on its observed entries; integrate out the others."""
-        n, k, d = len(X), self.mixture.n_components, self.n_targets
+        # Each sample on its observed entries; the others are integrated out.
+        targets = range(self.n_context, self.mixture.n_features)
+        n, k, d = len(X), self.mixture.n_components, len(targets)
         weights, means = np.empty((n, k)), np.empty((n, k, d))
         covariances = np.empty((n, k, d, d))
-        targets = list(range(self.n_context, self.mixture.n_features))
         for rows, observed in patterns(X):
             seen = np.flatnonzero(observed)
             part = self.mixture.marginal([*seen, *targets])
             if len(seen):
                 part = part.condition(range(len(seen)), X[np.ix_(rows, seen)])
             weights[rows], means[rows] = part.weights, part.means
-            dense = COVARIANCE_TYPES[part.covariance_type].dense
-            covariances[rows] = dense(part.covariances, k, d)
+            covariances[rows] = widen(part, "full")
         return Mixture(weights, means, covariances)
 
 
@@ -100,19 +89,12 @@ class NetworkConditional(Conditional):
     n_targets: int
     min_scale: float
 
-    @property
-    def n_context(self):
-        return self.skip.shape[1]
-
     def heads(self, X):
         """Evaluate each member."""
         check_complete(X)
         # In single precision the place of a sample in the batch would show.
-        layers = [
-            tuple(map(as_double, self.weights)),
-            tuple(map(as_double, self.biases)),
-            as_double(self.skip),
-        ]
+        layers = [[*map(as_double, part)] for part in (self.weights, self.biases)]
+        layers.append(as_double(self.skip))
         context = clip_context(as_double(X))
         starts = range(0, max(1, len(X)), CHUNK_ROWS)
         parts = [perceptrons(*layers, context[i : i + CHUNK_ROWS]) for i in starts]
@@ -136,8 +118,7 @@ class NetworkConditional(Conditional):
         """Return the density of each sample by the members that have not seen it."""
         n_unseen = int(unseen.sum(axis=0).min())
         chosen = np.argsort(~unseen, axis=0, kind="stable")[:n_unseen]
-        heads = self.heads(X)
-        rows = np.arange(len(X))
+        heads, rows = self.heads(X), np.arange(len(X))
         held = (None if part is None else part[chosen, rows] for part in heads)
         return join_members(type(heads)(*held)).mixture()
 
@@ -180,14 +161,6 @@ class PooledConditional(Conditional):
     weights: Any
     models: tuple
 
-    @property
-    def n_context(self):
-        return self.models[0].n_context
-
-    @property
-    def n_targets(self):
-        return self.models[0].n_targets
-
     def predict_mixture(self, X):
         missing = np.isnan(X).any(axis=1)
         weights = np.tile(self.weights, (len(X), 1))
@@ -212,14 +185,11 @@ def join_mixtures(parts, n_rows):
 
 def _as_plain(mixture):
     """Return a mixture whose covariances are diag, if that holds them, or full."""
-    k, d = mixture.n_components, mixture.n_features
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    as_diag = d == 1 or common_type(mixture.covariance_type, "diag") == "diag"
-    read, name = (kind.diagonal, "diag") if as_diag else (kind.dense, "full")
-    if name == mixture.covariance_type:
+    kind = mixture.covariance_type
+    name = "diag" if mixture.n_features == 1 else simplest_type(kind, "diag")
+    if name == kind:
         return mixture
-    covariances = read(mixture.covariances, k, d)
-    return Mixture(mixture.weights, mixture.means, covariances, name)
+    return Mixture(mixture.weights, mixture.means, widen(mixture, name), name)
 
 
 def conditional_log_prob(mixture, rows, n_context):
@@ -243,39 +213,19 @@ def choose(candidates, rows, n_context, sample_weight=None, random_state=None):
     """Choose the candidate whose conditional density predicts best."""
     weight = np.ones(len(rows)) if sample_weight is None else sample_weight
     table = []
-    keys = np.arange(len(rows))[:, None] if is_torch(rows) else rows
-    for train in find_folds(keys, random_state)[0]:
-        test = train if train.all() else ~train
+    for train in find_folds(rows, random_state)[0]:
+        test, column = train if train.all() else ~train, {}
         fits = candidates(rows[train], weight[train], random_state)
-        table.append(
-            {
-                tuple(params.items()): _judge(mixture, rows, test, n_context)
-                for params, mixture in fits
-            }
-        )
+        for params, mixture in fits:
+            log_prob = np.full(len(rows), np.nan)
+            log_prob[test] = conditional_log_prob(mixture, rows[test], n_context)
+            column[tuple(params.items())] = log_prob
+        table.append(column)
     keys = [key for key in table[0] if all(key in column for column in table)]
-    scores = np.array(
-        [[_mean(column[key], weight) for column in table] for key in keys]
-    )
+    scores = np.array([[_mean(each[key], weight) for each in table] for key in keys])
     best = keys[int(scores.mean(axis=1).argmax())]
     held_out = np.fmax.reduce([column[best] for column in table])
     return Choice(dict(best), held_out, params_results([*map(dict, keys)], scores))
-
-
-def _judge(mixture, rows, test, n_context):
-    """Return log-densities of the test samples given contexts, NaN for others."""
-    log_prob = np.full(len(rows), np.nan)
-    if is_torch(rows):
-        mixture = _as_tensors(mixture, rows)
-    log_prob[test] = to_numpy(conditional_log_prob(mixture, rows[test], n_context))
-    return log_prob
-
-
-def _as_tensors(mixture, rows):
-    """Return the mixture in the library of the samples."""
-    parts = mixture.weights, mixture.means, mixture.covariances
-    parts = [map_arrays(lambda part: asarray_like(part, rows), part) for part in parts]
-    return Mixture(*parts, mixture.covariance_type)
 
 
 def _mean(log_prob, weight):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._members import Samples
 from skgmje.conditional._models import copies, deal
 from skgmje.conditional._network_sources import MixtureNetwork
-from skgmje.conditional._stack_fit import FEWEST_ROWS, Plan, Stacking, check_members
+from skgmje.conditional._stack_fit import FEWEST_ROWS, Stacking, check_members
 from skgmje.conditional._stack_model import StackedConditional
 from skgmje.gaussian._checks import check_layers
 from skgmje.metrics._scores import crps, interval_coverage
@@ -151,11 +152,9 @@ class StackingConditionalDensity(
     n_iter_ : int
         Largest of these numbers of steps; 1 without networks.
 
-    n_features_in_ : int
-        Number of context features.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, if all are strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------
@@ -313,9 +312,10 @@ class StackingConditionalDensity(
             if named is not X:
                 raw = _of_positive_weight(named, given_weight)
             rows = self._rows(raw, X, Y, sample_weight, groups, units, random_state)
-            plan = self._plan(rows, units[1], lambda: task.step("part"))
-            stacking = Stacking(rows, plan, random_state)
-            self._model = task.learn(StackedConditional, stacking.fit, units)
+            tell = partial(task.step, "part")
+            stacking = self._stacking(rows, units[1], random_state, tell)
+            choice = units, self.crps_weight, self.recalibrate
+            self._model = task.learn(StackedConditional, stacking.fit, *choice)
             task.end(self._record, stacking, rows)
         for name, reason in stacking.dropped.items():
             self._warn(f"the member {name!r} was dropped: {reason}.", UserWarning)
@@ -356,8 +356,8 @@ class StackingConditionalDensity(
             counts,
         )
 
-    def _plan(self, rows, y_units, tell):
-        """Return how the stack is fitted."""
+    def _stacking(self, rows, y_units, random_state, tell):
+        """Return the fit of a stack to be."""
         network = MixtureNetwork(
             self.n_components,
             hidden_layer_sizes=check_layers(self.hidden_layer_sizes),
@@ -370,15 +370,9 @@ class StackingConditionalDensity(
         fits = check_members(self.estimators, y_units, n_columns)
         if "network" in fits or len(rows.X) >= FEWEST_ROWS:
             check_torch(type(self).__name__)
-        return Plan(
-            fits,
-            network,
-            max(1, round(self.n_members / rows.n_folds)),
-            self.crps_weight,
-            self.recalibrate,
-            Runner(self.n_jobs, self.verbose, type(self).__name__),
-            tell,
-        )
+        n_repeats = max(1, round(self.n_members / rows.n_folds))
+        run = Runner(self.n_jobs, self.verbose, type(self).__name__)
+        return Stacking(rows, fits, network, n_repeats, random_state, run, tell)
 
     def _record(self, stacking, rows):
         """Store how the density was reached."""

@@ -1,8 +1,7 @@
 """Fits of a conditional stack: its members, networks on them, and their weights."""
 
 import time
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import nnls
@@ -49,19 +48,6 @@ MEMBERS = {
 FEWEST_ROWS = 50
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How a stack is fitted."""
-
-    fits: dict
-    network: Any
-    n_repeats: int
-    crps_weight: float
-    calibrated: bool
-    run: Any
-    tell: Any
-
-
 def check_members(estimators, y_units, n_columns):
     """Return a function that fits each member, under its name."""
     fits, reserved = {}, (*MEMBERS, JOINT, STACK)
@@ -90,14 +76,15 @@ def check_members(estimators, y_units, n_columns):
 class Stacking:
     """A stack while it is fitted, in standard units."""
 
-    def __init__(self, rows, plan, random_state):
-        self.rows, self.plan = rows, plan
-        n_seeds = len(plan.fits) + plan.n_repeats + 1
+    def __init__(self, rows, fits, network, n_repeats, random_state, run, tell):
+        self.rows, self.fits, self.network = rows, fits, network
+        self.n_repeats, self.run, self.tell = n_repeats, run, tell
+        n_seeds = len(fits) + n_repeats + 1
         self._seeds = iter(random_state.randint(2**31 - 1, size=n_seeds).tolist())
         self.members, self.predictions, self.dropped = {}, {}, {}
         self.best_steps, self.seconds, self.complaint = {}, {}, ""
 
-    def fit(self, units):
+    def fit(self, units, crps_weight, recalibrate):
         """Fit members, what sees them, and the pool; return the model."""
         work = Work()
         self._fit_members(work)
@@ -108,35 +95,32 @@ class Stacking:
             raise KeyboardInterrupt("before a member or a network was done")
         else:
             stack, pool = self._fit_networks(work)
-        self.plan.tell()
-        return work.end(self._join, stack, pool, units, next(self._seeds))
+        self.tell()
+        seed = next(self._seeds)
 
-    def _join(self, stack, pool, units, seed):
-        """Weigh the densities and set their width; return the model."""
-        start = time.thread_time()
-        weights = self._weigh(pool, seed)
-        used = [(weight, pool[name]) for name, weight in weights.items() if weight]
-        held_out = join_mixtures(used, len(self.rows.Y))
-        calibration = Calibration()
-        if self.plan.calibrated:
-            calibration = calibrate(held_out, self.rows.Y, self.rows.weight)
-        self.held_out = calibration.apply(held_out)
-        self.seconds["pool"] = time.thread_time() - start
-        self.plan.tell()
-        return StackedConditional(self.members, stack, weights, *units, calibration)
+        def join():
+            start, rows = time.thread_time(), self.rows
+            weights = self._weigh(pool, crps_weight, seed)
+            used = [(weight, pool[name]) for name, weight in weights.items() if weight]
+            held_out = join_mixtures(used, len(rows.Y))
+            calibration = Calibration()
+            if recalibrate:
+                calibration = calibrate(held_out, rows.Y, rows.weight)
+            self.held_out = calibration.apply(held_out)
+            self.seconds["pool"] = time.thread_time() - start
+            self.tell()
+            return StackedConditional(self.members, stack, weights, *units, calibration)
+
+        return work.end(join)
 
     def _fit_members(self, work):
-        plan = self.plan
-        tasks = [
-            (fit, self.rows, plan.network, next(self._seeds))
-            for fit in plan.fits.values()
-        ]
-        outcomes = work.learn(list, plan.run, _timed_fit, tasks, "members")
+        given = self.rows, self.network
+        tasks = [(fit, *given, next(self._seeds)) for fit in self.fits.values()]
+        outcomes = work.learn(list, self.run, _timed_fit, tasks, "members")
         # Of the last ones there are no outcomes if Ctrl-C has come.
-        pairs = zip(plan.fits, outcomes, strict=False)
-        for name, (fit, seconds) in pairs:
+        for name, (fit, seconds) in zip(self.fits, outcomes, strict=False):
             self.seconds[name] = seconds
-            plan.tell()
+            self.tell()
             if isinstance(fit, Failure):
                 self.dropped[name] = fit.reason
                 continue
@@ -148,32 +132,38 @@ class Stacking:
     def _fit_blend(self):
         start = time.thread_time()
         predictions = visible(self.predictions)
-        blend = fit_blend(self.rows, predictions, self.plan.network.min_scale)
+        blend = fit_blend(self.rows, predictions, self.network.min_scale)
         held_out = blend.predict_mixture(self.rows.X, predictions)
         self.seconds[STACK] = time.thread_time() - start
         return blend, {STACK: held_out} | self._mixtures(())
 
     def _fit_networks(self, work):
-        predictions = visible(self.predictions)
-        tasks = [
-            (self.rows, predictions, self.plan.network, next(self._seeds))
-            for _ in range(self.plan.n_repeats)
-        ]
-        run = self.plan.run
+        rows, predictions = self.rows, visible(self.predictions)
+        columns = np.hstack([rows.X, *(p.features() for p in predictions)])
+        units = location_scale(columns, rows.weight)
+        how = self.network, Settings(patience=PATIENCE), None
+        if predictions:
+            how = *_seeing(len(rows.X), self.network), _start(rows, predictions, units)
+        X = stack_columns(rows.X, predictions, units)
+        seeds = [next(self._seeds) for _ in range(self.n_repeats)]
+        tasks = [(X, rows, *how, seed) for seed in seeds]
         try:
-            results = work.learn(list, run, _timed_stack, tasks, "networks")
+            results = work.learn(list, self.run, _timed_stack, tasks, "networks")
         except KeyboardInterrupt:
             if not predictions:
                 raise
             work.when = "before a network was done"
             return work.finish(self._fit_blend)
-        parts = [part for part, _ in results]
-        self.seconds[STACK] = sum(seconds for _, seconds in results)
-        self.best_steps[STACK] = np.concatenate([part[3] for part in parts])
-        self.complaint += " ".join(part[2].complaint for part in parts).strip()
-        stack, held_out = join_stacks(self.rows, predictions, parts)
+        parts, seconds = zip(*results, strict=True)
+        models, unseen, trainings, steps = zip(*parts, strict=True)
+        self.seconds[STACK] = sum(seconds)
+        self.best_steps[STACK] = np.concatenate(steps)
+        self.complaint += " ".join(each.complaint for each in trainings).strip()
+        model = join_networks(models)
+        held_out = model.held_out_mixture(X, np.concatenate(unseen))
         # The networks know what a process says, and are more often right.
-        return stack, {STACK: held_out} | self._mixtures(("gp",))
+        pool = {STACK: held_out} | self._mixtures(("gp",))
+        return StackNetwork(model, units), pool
 
     def _mixtures(self, left_out):
         return {
@@ -182,18 +172,16 @@ class Stacking:
             if prediction.mixture is not None and name not in left_out
         }
 
-    def _weigh(self, pool, seed):
+    def _weigh(self, pool, crps_weight, seed):
         """Return the weight of each density."""
         if len(pool) == 1:
             return dict.fromkeys(pool, 1.0)
-        rows = self.rows
-        log_prob = np.stack([m.log_prob(rows.Y) for m in pool.values()], axis=1)
-        order = np.random.RandomState(seed).permutation(len(rows.Y))
-        judged = order[:N_JUDGED]
-        some = [_take(mixture, judged) for mixture in pool.values()]
-        terms = crps_terms(some, rows.Y[judged], rows.weight[judged])
-        crps_weight = self.plan.crps_weight
-        weights = stack_weights(log_prob, *terms, rows.weight, crps_weight)
+        Y, weight = self.rows.Y, self.rows.weight
+        log_prob = np.stack([m.log_prob(Y) for m in pool.values()], axis=1)
+        judged = np.random.RandomState(seed).permutation(len(Y))[:N_JUDGED]
+        some = [mixture[judged] for mixture in pool.values()]
+        terms = crps_terms(some, Y[judged], weight[judged])
+        weights = stack_weights(log_prob, *terms, weight, crps_weight)
         return dict(zip(pool, weights.tolist(), strict=True))
 
 
@@ -202,35 +190,20 @@ def _timed_fit(*args):
     start = time.thread_time()
     try:
         # Whatever is raised: the others go on without this member.
-        found = attempt(_fit_finite, *args)
+        found = attempt(*args)
     except KeyboardInterrupt as stop:
         # Only whole members count.
         raise KeyboardInterrupt(*stop.args) from stop
+    if not (isinstance(found, Failure) or found.held_out.is_finite()):
+        found = Failure("it predicts NaN or infinity")
     return found, time.thread_time() - start
 
 
-def _fit_finite(fit, rows, network, seed):
-    """Fit a member; a failure if its predictions are not finite."""
-    found = fit(rows, network, seed)
-    finite = found.held_out.is_finite()
-    return found if finite else Failure("it predicts NaN or infinity")
-
-
 def _timed_stack(*args):
-    """Train networks on members; return them and the seconds of the thread."""
+    """Train networks on members; return them and the CPU seconds."""
     start = time.thread_time()
     return learn_then(
         lambda part: (part, time.thread_time() - start), tuple, train_stack, *args
-    )
-
-
-def _take(mixture, rows):
-    """Return the mixtures of some samples."""
-    return replace(
-        mixture,
-        weights=mixture.weights[rows],
-        means=mixture.means[rows],
-        covariances=mixture.covariances[rows],
     )
 
 
@@ -252,9 +225,8 @@ SMALLEST_SCALE = 1e-3
 
 def fit_blend(rows, predictions, min_scale):
     """Blend the members' means."""
-    fits = [
-        _blend_target(rows, predictions, target) for target in range(rows.Y.shape[1])
-    ]
+    targets = range(rows.Y.shape[1])
+    fits = [_blend_target(rows, predictions, target) for target in targets]
     shares, scales = zip(*fits, strict=True)
     n, n_means = len(rows.Y), len(shares[0])
     # As many errors are spent on the shares.
@@ -279,51 +251,25 @@ def _seeing(n_samples, network):
     )
 
 
-def train_stack(rows, predictions, network, seed):
-    """Train one network for each fold; without predictions to see a plain one."""
+def train_stack(X, rows, network, settings, start, seed):
+    """Train one network for each fold."""
     # Late: predictions need no torch.
     from skgmje.conditional._torch_sources import train_network
 
-    settings, start = Settings(patience=PATIENCE), None
-    units = _units(rows, predictions)
-    if predictions:
-        network, settings = _seeing(len(rows.X), network)
-        start = _start(rows, predictions, units)
-    return train_network(
-        stack_columns(rows.X, predictions, units),
-        rows.Y,
-        rows.fold,
-        network,
-        settings,
-        rows.weight,
-        np.random.RandomState(seed),
-        start,
-    )
+    data = X, rows.Y, rows.fold, network, settings, rows.weight
+    return train_network(*data, np.random.RandomState(seed), start)
 
 
-def join_stacks(rows, predictions, parts):
-    """Return a network of all members, and its held-out densities."""
-    models, unseen, _, _ = zip(*parts, strict=True)
+def join_networks(models):
+    """Return one model with the networks of all."""
 
     def join(name):
         layers = zip(*(getattr(model, name) for model in models), strict=True)
         return tuple(map(np.concatenate, layers))
 
-    model = replace(
-        models[0],
-        weights=join("weights"),
-        biases=join("biases"),
-        skip=np.concatenate([model.skip for model in models]),
-    )
-    network = StackNetwork(model, _units(rows, predictions))
-    X = stack_columns(rows.X, predictions, network.units)
-    return network, model.held_out_mixture(X, np.concatenate(unseen))
-
-
-def _units(rows, predictions):
-    """Return means and standard deviations of contexts and predictions, by column."""
-    columns = np.hstack([rows.X, *(p.features() for p in predictions)])
-    return location_scale(columns, rows.weight)
+    skip = np.concatenate([model.skip for model in models])
+    layers = {name: join(name) for name in ("weights", "biases")}
+    return replace(models[0], skip=skip, **layers)
 
 
 def _start(rows, predictions, units):

@@ -99,11 +99,7 @@ def stack_weights(log_densities, a, B, weight, crps_weight):
         method="SLSQP",
         jac=True,
         bounds=[(0.0, 1.0)] * n_models,
-        constraints={
-            "type": "eq",
-            "fun": lambda v: v.sum() - 1,
-            "jac": np.ones_like,
-        },
+        constraints={"type": "eq", "fun": lambda v: v.sum() - 1, "jac": np.ones_like},
         options={"maxiter": 200, "ftol": 1e-9},
     )
     v = np.clip(found.x, 0.0, None)
@@ -193,16 +189,18 @@ class StackedConditional(Conditional):
         predictions = {}
         for name, member in self.members.items():
             predictions[name] = member.predict(context, raw)
-            _check_finite(name, predictions[name])
-        parts = []
-        for name, weight in self.weights.items():
-            if not weight:
-                continue
-            if name == STACK:
-                part = self.stack.predict_mixture(context, visible(predictions))
-            else:
-                part = predictions[name].mixture
-            parts.append((weight, part))
+            if not predictions[name].is_finite():
+                raise ValueError(
+                    f"The member {name!r} predicts NaN or infinity for some of the "
+                    "samples, though it did not in fit. Mend it, or fit without it: "
+                    "estimators=..."
+                )
+        pool = {name: prediction.mixture for name, prediction in predictions.items()}
+        if self.weights.get(STACK):
+            pool[STACK] = self.stack.predict_mixture(context, visible(predictions))
+        parts = [
+            (weight, pool[name]) for name, weight in self.weights.items() if weight
+        ]
         mixture = join_mixtures(parts, len(X))
         loc, scale = self.y_units
         return self.calibration.apply(mixture).affine(scale, loc)
@@ -211,12 +209,3 @@ class StackedConditional(Conditional):
 def visible(predictions):
     """Return the predictions that networks see."""
     return [prediction for name, prediction in predictions.items() if name != JOINT]
-
-
-def _check_finite(name, prediction):
-    """Refuse a member's prediction that is not finite."""
-    if not prediction.is_finite():
-        raise ValueError(
-            f"The member {name!r} predicts NaN or infinity for some of the samples, "
-            "though it did not in fit. Mend it, or fit without it: estimators=..."
-        )

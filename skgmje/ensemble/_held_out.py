@@ -66,10 +66,8 @@ def make_folds(n_rows, cv, random_state, *, groups=None, together=None):
         n_held_out = max(SMALLEST_HOLDOUT, n_units // HOLDOUT_SHARE)
         held_out = np.isin(unit, order[:n_held_out])
         return [(~held_out, held_out)]
-    wanted = (3 if n_units >= THREE_FOLDS_ROWS else 5) if cv is None else cv
-    if groups is not None and cv is None:
-        wanted = 3 if n_rows >= THREE_FOLDS_ROWS else 5
-    n_folds = min(wanted, n_units)
+    size = n_units if groups is None else n_rows
+    n_folds = min(cv or (3 if size >= THREE_FOLDS_ROWS else 5), n_units)
     fold = np.empty(n_units, int)
     fold[order] = np.arange(n_units) % n_folds
     if groups is not None:
@@ -89,8 +87,7 @@ def _balanced(order, sizes, n_folds):
 
 def distinct_rows(X, sample_weight, kinds=None):
     """Count copies of a sample as its weight, if they are of the same kind."""
-    keyed = X if kinds is None else np.column_stack([X, kinds])
-    first, copy = distinct(keyed)
+    first, copy = distinct(X if kinds is None else np.column_stack([X, kinds]))
     weight = np.bincount(copy, sample_weight).astype(np.float64)
     return first, None if (weight == 1).all() else weight
 

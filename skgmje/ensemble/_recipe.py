@@ -59,14 +59,11 @@ class Effort(NamedTuple):
     max_iter: int
 
 
+# Of each: base and slope of the shrinkage by features, and whether it is annealed.
+_PLAIN = (2.0, 0.0, False), (2.0, 0.0, True)
 EFFORTS = {
-    "fast": Effort(1, 16, ((2.0, 0.0, False), (2.0, 0.0, True), (0.0, 2.0, True)), 30),
-    "thorough": Effort(
-        2,
-        32,
-        ((2.0, 0.0, False), (2.0, 0.0, True), (0.0, 1.5, True), (0.0, 4.0, False)),
-        40,
-    ),
+    "fast": Effort(1, 16, (*_PLAIN, (0.0, 2.0, True)), 30),
+    "thorough": Effort(2, 32, (*_PLAIN, (0.0, 1.5, True), (0.0, 4.0, False)), 40),
 }
 
 
@@ -105,11 +102,9 @@ class Candidate(NamedTuple):
     @property
     def name(self):
         """What the member is called."""
-        parts = [self.space, f"{self.n_components}", f"s{self.shrinkage:g}"]
-        parts += ["annealed"] * self.annealed + ["diag"] * (
-            self.covariance_type == "diag"
-        )
-        return "-".join(parts)
+        name = f"{self.space}-{self.n_components}-s{self.shrinkage:g}"
+        is_diag = self.covariance_type == "diag"
+        return name + "-annealed" * self.annealed + "-diag" * is_diag
 
     def fit(self, Z, labels, sample_weight, max_iter):
         """Return the mixture of samples in the coordinates of the space."""
@@ -139,12 +134,11 @@ def make_candidates(n_rows, n_features, spaces, effort, *, shifted=False):
         found += [Candidate("identity", 1, covariance_type="diag")] * few
         return found
     sizes = _sizes(n_rows, n_features)
-    settings = [
+    # Few features may make two settings one.
+    settings = dict.fromkeys(
         (max(2.0, base + slope * n_features), annealed)
         for base, slope, annealed in (*effort.settings, *(SMOOTH if shifted else ()))
-    ]
-    # Few features may make two settings one.
-    settings = list(dict.fromkeys(settings))
+    )
     found = []
     for space in spaces:
         wanted, several = sizes, settings
@@ -242,9 +236,8 @@ class Recipe(Candidates):
         starts = [self._effort.n_seeds if c.n_components > 1 else 1 for c in candidates]
         weights = [take(weight, train) for train, _ in folds]
         tasks, owners = self._plan(found, weights, candidates, starts, place)
-        scores = [
-            [np.full(len(test), -np.inf) for _, test in folds] for _ in candidates
-        ]
+        nothing = [np.full(len(test), -np.inf) for _, test in folds]
+        scores = [[*nothing] for _ in candidates]
         failures = {
             i: coordinates
             for (_, space), coordinates in found.items()
@@ -257,8 +250,8 @@ class Recipe(Candidates):
                 if isinstance(result, Failure):
                     failures[i] = result
                 else:
-                    result = result - np.log(starts[i])
-                    scores[i][j] = np.logaddexp(scores[i][j], result)
+                    added = result - np.log(starts[i])
+                    scores[i][j] = np.logaddexp(scores[i][j], added)
         return [failures.get(i, np.concatenate(own)) for i, own in enumerate(scores)]
 
     def _plan(self, found, weights, candidates, starts, place):
@@ -356,8 +349,7 @@ def _coordinates(space, X, weight, held_out, known):
 
 def _fits(coordinates, weight, candidates, seed, max_iter):
     """Fit candidates of the same size from the same start."""
-    Z, results = coordinates.fitted, []
-    size = candidates[0].n_components
+    Z, size, results = coordinates.fitted, candidates[0].n_components, []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         labels = first_labels(Z, size, weight, seed)
@@ -382,20 +374,16 @@ def _score_fits(coordinates, weight, candidates, seed, max_iter):
 
 def _assemble(candidates, weights, mixtures, found, reasons):
     """Return the stack of all fits that succeeded."""
-    failed = {
-        candidate.name: reasons.get(i, "its coordinates are not found in all samples")
-        for i, candidate in enumerate(candidates)
-        if not mixtures[i]
-    }
-    alive = [i for i, fits in enumerate(mixtures) if fits]
-    kept = np.array([weights[i] for i in alive])
-    members = []
-    for i in alive:
-        equal = np.full(len(mixtures[i]), 1 / len(mixtures[i]))
-        mixture = pool(mixtures[i], equal)
-        transformer = found[0, candidates[i].space].transformer
-        members.append((candidates[i].name, _as_estimator(mixture, transformer)))
-    return Fitted(members, kept / max(kept.sum(), 1e-300), failed)
+    fits = []
+    for i, (candidate, own) in enumerate(zip(candidates, mixtures, strict=True)):
+        if own:
+            mixture = pool(own, np.full(len(own), 1 / len(own)))
+            transformer = found[0, candidate.space].transformer
+            fits.append(_as_estimator(mixture, transformer))
+        else:
+            unknown = "its coordinates are not found in all samples"
+            fits.append(Failure(reasons.get(i, unknown)))
+    return _gather(candidates, weights, fits)
 
 
 def _as_estimator(mixture, transformer):
@@ -412,6 +400,13 @@ def _as_estimator(mixture, transformer):
     return TransformedDensity.from_fitted(transformer, density)
 
 
+class _Named(NamedTuple):
+    """An estimator with its name."""
+
+    name: str
+    estimator: Any
+
+
 class GivenCandidates(Candidates):
     """Density estimators of the user's."""
 
@@ -422,16 +417,14 @@ class GivenCandidates(Candidates):
         return [_Named(*pair) for pair in name_estimators(self._estimators)]
 
     def held_out(self, X, weight, folds, candidates, place):
-        places = [(i, j) for i in range(len(candidates)) for j in range(len(folds))]
+        parts = [
+            (_safe_indexing(X, train), take(weight, train), _safe_indexing(X, test))
+            for train, test in folds
+        ]
         tasks = [
-            (
-                candidates[i].estimator,
-                _safe_indexing(X, folds[j][0]),
-                take(weight, folds[j][0]),
-                _safe_indexing(X, folds[j][1]),
-                task_seed(self._seed, place + j, i),
-            )
-            for i, j in places
+            (candidate.estimator, *part, task_seed(self._seed, place + j, i))
+            for i, candidate in enumerate(candidates)
+            for j, part in enumerate(parts)
         ]
         results = self._run(_score_estimator, tasks, "selection")
         columns = []
@@ -451,13 +444,6 @@ class GivenCandidates(Candidates):
         return work.end(_gather, candidates, weights, fits)
 
 
-class _Named(NamedTuple):
-    """An estimator with its name."""
-
-    name: str
-    estimator: Any
-
-
 def _gather(candidates, weights, fits):
     """Return the stack of all fits that succeeded; the last ones may be missing."""
     rows = [*zip(candidates, weights, fits, strict=False)]
@@ -471,11 +457,12 @@ def _gather(candidates, weights, fits):
 def _fit_estimator(estimator, X, weight, seed):
     """Fit a clone, with a seed where it has none."""
     estimator = clone(estimator)
-    names = estimator.get_params()
-    seeds = [n for n in sorted(names) if n.split("__")[-1] == "random_state"]
-    estimator.set_params(
-        **{name: seed % 2**31 for name in seeds if names[name] is None}
-    )
+    seeds = {
+        name: seed % 2**31
+        for name, value in estimator.get_params().items()
+        if name.split("__")[-1] == "random_state" and value is None
+    }
+    estimator.set_params(**seeds)
     weights = {} if weight is None else {"sample_weight": weight}
     # Whatever an estimator of the user's raises, the others go on without it.
     return attempt(fit_whole, estimator, X, **weights)
