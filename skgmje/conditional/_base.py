@@ -8,11 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import EstimatorMixin
@@ -35,37 +32,6 @@ from skgmje._warnings import warn
 
 # Draws that find the border of the region of several targets, for each sample.
 REGION_DRAWS = 2000
-
-
-def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
-    """Return contexts, targets as they came, and weights, of the samples that count."""
-    refuse_blocks(estimator, X)
-    refuse_dates(X)
-    refuse_dates(y, "y")
-    X, y = validate_data(
-        estimator,
-        from_tensor(X),
-        from_tensor(y),
-        dtype=[np.float64, np.float32],
-        multi_output=True,
-        y_numeric=True,
-        ensure_min_samples=2,
-        ensure_all_finite="allow-nan" if allow_nan else True,
-    )
-    check_magnitude(X)
-    y = np.asarray(y, np.float64)
-    check_magnitude(y, "y")
-    weight = check_weights(sample_weight, X)
-    if weight is not None:
-        weight, counts = weight.astype(np.float64, copy=False), weight > 0
-        if counts.sum() < 2:
-            raise ValueError(
-                "sample_weight: only one sample has a positive weight, which tells "
-                "nothing of the spread. Give at least two."
-            )
-        X, y, weight = X[counts], y[counts], weight[counts]
-    check_values(estimator, X)
-    return X, y, weight
 
 
 # Samples whose mixtures exist at a time.
@@ -152,7 +118,7 @@ class MixturePredictionMixin(EstimatorMixin):
             Whether to return standard deviations too.
 
         return_cov : bool, default=False
-            Whether to return covariances of the targets too.
+            Whether to return covariances of the targets instead; not both.
 
         Returns
         -------
@@ -164,11 +130,6 @@ class MixturePredictionMixin(EstimatorMixin):
 
         cov : ndarray of shape (n_samples, n_targets, n_targets)
             Conditional covariances; only with `return_cov`.
-
-        Raises
-        ------
-        ValueError
-            If both standard deviations and covariances are wanted.
         """
         if return_std and return_cov:
             raise ValueError(
@@ -202,18 +163,40 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         return False
 
     def _check_fit(self, X, y, sample_weight):
-        """Return checked contexts, 2-d targets, weights, and locations and scales."""
-        X, y, sample_weight = check_pairs(
-            self, X, y, sample_weight, allow_nan=self._takes_missing()
+        """Return contexts, 2-d targets, weights, units, and which samples count."""
+        refuse_blocks(self, X)
+        refuse_dates(X)
+        refuse_dates(y, "y")
+        X, y = validate_data(
+            self,
+            from_tensor(X),
+            from_tensor(y),
+            dtype=[np.float64, np.float32],
+            multi_output=True,
+            y_numeric=True,
+            ensure_min_samples=2,
+            ensure_all_finite="allow-nan" if self._takes_missing() else True,
         )
-        self._y_ndim = y.ndim
-        vars(self).pop("calibration_levels_", None)
-        Y = y.reshape(len(y), -1)
+        y = np.asarray(y, np.float64)
+        check_magnitude(X)
+        check_magnitude(y, "y")
+        self._y_ndim, Y = y.ndim, y.reshape(len(y), -1)
         self.n_outputs_ = Y.shape[1]
+        vars(self).pop("calibration_levels_", None)
+        sample_weight, kept = check_weights(sample_weight, X), np.arange(len(X))
+        if sample_weight is not None:
+            kept = np.flatnonzero(sample_weight > 0)
+            if len(kept) < 2:
+                raise ValueError(
+                    "sample_weight: only one sample has a positive weight, which tells "
+                    "nothing of the spread. Give at least two."
+                )
+            X, Y, sample_weight = X[kept], Y[kept], np.float64(sample_weight[kept])
+        check_values(self, X)
         remedy = "Compare models by CRPS, see skgmje.metrics."
         warn_about_ties(self, *tie_shares(Y), "target", remedy)
         units = location_scale(X, sample_weight), location_scale(Y, sample_weight)
-        return X, Y, sample_weight, units
+        return X, Y, sample_weight, units, kept
 
     def _check_predict(self, X):
         check_is_fitted(self)
@@ -222,8 +205,7 @@ class ConditionalDensityMixin(MixturePredictionMixin):
     def _warn(self, text, category=ConvergenceWarning):
         """Warn of what went wrong in ``fit``, if anything."""
         if text:
-            text = f"{type(self).__name__}: {text.strip()}"
-            warn(text, category)
+            warn(f"{type(self).__name__}: {text.strip()}", category)
 
     def _check_targets(self, X, y):
         """Return targets of shape (n_samples, n_targets) that belong to `X`."""
@@ -329,21 +311,19 @@ class ConditionalDensityMixin(MixturePredictionMixin):
             predicted density, or after :meth:`calibrate` that of new observations.
 
         random_state : int, numpy.random.Generator, RandomState or None
-            Source of randomness of the draws that find the border if there are
-            several targets.
+            Source of randomness of the draws that find the border of several targets.
 
         Returns
         -------
         region : Region
-            Of the mixtures of the samples: ``region.intervals`` is a list of arrays
-            (n_intervals, 2) if there is one target, ``region.contains(Y)`` says which
-            targets, shape (n_samples, n_targets), lie inside.
+            ``region.intervals`` is a list of arrays (n_intervals, 2), one for each
+            sample, if there is one target; ``region.contains(Y)`` says which targets,
+            shape (n_samples, n_targets), lie inside.
 
         Raises
         ------
         ValueError
-            If `coverage` is no such probability, or so high that the samples of
-            :meth:`calibrate` are too few for it.
+            If the samples of :meth:`calibrate` are too few for so high a `coverage`.
         """
         check_coverage(coverage)
         level = coverage

@@ -274,14 +274,13 @@ INCOMPLETE = (
 class MemoryBank(Source):
     """Joint mixture of weighted past samples, for a conditional density.
 
-    Pairs of x and y stream by once; a bank of them, each with a kernel, is reweighted
-    and renewed as they do. The mixture is conditioned on x in closed form.
+    Pairs of x and y stream by once, while a bank of them, each with a kernel, is
+    reweighted and renewed. The mixture is conditioned on x in closed form.
 
     Parameters
     ----------
     n_components : int or 'auto', default='auto'
-        Number of samples in the bank; 'auto' is chosen by the density of held-out
-        targets.
+        Size of the bank; 'auto' is chosen by the density of held-out targets.
 
     covariance_type : {'full', 'diag', 'spherical'}, default='full'
         Shape of the covariances.
@@ -293,9 +292,8 @@ class MemoryBank(Source):
         Added to the variances, relative to those of the data.
 
     max_iter : int or 'auto', default='auto'
-        Number of EM iterations, exactly; with 0 all kernels are alike. More than a
-        few learn samples by heart; 'auto' chooses them by the density of held-out
-        targets.
+        Number of EM iterations, exactly; with 0 all kernels are alike, more than a few
+        memorize samples. 'auto' is chosen by the density of held-out targets.
 
     batch_size : int, default=100
         Samples that stream by at a time.

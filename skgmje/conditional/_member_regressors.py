@@ -18,6 +18,7 @@ from skgmje.conditional._members import (
     in_order,
     log_std,
     moments,
+    places,
     plain,
 )
 from skgmje.gaussian._mixture import Mixture
@@ -91,10 +92,8 @@ def _of_bars(regressor, X):
     parts = Mixture.from_histogram(edges, bars)  # which checks them
     upper = np.cumsum(parts.weights, axis=-1)
     edges = np.broadcast_to(edges, (len(bars), edges.shape[-1]))
-    levels = (
-        np.interp(LEVELS, np.append(0, u), e) for u, e in zip(upper, edges, strict=True)
-    )
-    return LEVELS, np.stack([*levels])
+    pairs = zip(upper, edges, strict=True)
+    return LEVELS, np.stack([np.interp(LEVELS, np.append(0, u), e) for u, e in pairs])
 
 
 def _of_object(regressor, X):
@@ -156,9 +155,8 @@ class Units:
         # Quantiles that cross are put in order, equal ones a smallest width apart.
         ramp = self.min_scale * np.arange(len(levels))
         rest = np.sort((values - loc) / scale, axis=-1) - ramp
-        return Mixture.from_quantiles(
-            levels, np.maximum.accumulate(rest, axis=-1) + ramp
-        )
+        values = np.maximum.accumulate(rest, axis=-1) + ramp
+        return Mixture.from_quantiles(levels, values)
 
 
 @dataclass(frozen=True)
@@ -196,9 +194,8 @@ class RegressorFit:
 
         def learn(kept, y):
             params = {name: weight[kept] for name, weight in weights.items()}
-            return clone(regressor).fit(
-                _safe_indexing(rows.raw, kept), y[kept], **params
-            )
+            X = _safe_indexing(rows.raw, kept)
+            return clone(regressor).fit(X, y[kept], **params)
 
         held_out, regressors = [], []
         for target, y in enumerate((rows.Y * units.scale + units.loc).T):
@@ -217,7 +214,7 @@ def _joined(parts, fold):
     """Return what is predicted of each fold in the order of the samples."""
     if isinstance(parts[0], Mixture):
         return in_order(parts, fold)
-    return np.concatenate(parts)[np.argsort(np.argsort(fold, kind="stable"))]
+    return np.concatenate(parts)[places(fold)]
 
 
 def _prediction(columns):

@@ -127,7 +127,8 @@ class JointMember(Member):
     model: Any
 
     def predict(self, X, raw):
-        return _joint_prediction(plain(self.model.predict_mixture(X)))
+        mixture = plain(self.model.predict_mixture(X))
+        return Prediction(mixture.mean[..., None], mixture=mixture)
 
 
 def fit_joint_mixture(rows, network, seed):
@@ -147,7 +148,8 @@ def fit_joint_mixture(rows, network, seed):
         density.set_params(n_components=min(size, int(kept.sum())))
         parts.append(learn(kept).model.predict_mixture(rows.X[~kept]))
     held_out = in_order(parts, rows.fold)
-    return MemberFit(JointMember(fit.model), _joint_prediction(held_out))
+    prediction = Prediction(held_out.mean[..., None], mixture=held_out)
+    return MemberFit(JointMember(fit.model), prediction)
 
 
 def plain(mixture):
@@ -160,9 +162,13 @@ def in_order(parts, fold):
     parts = [*map(plain, parts)]
     size = max(part.n_components for part in parts)
     padded = [_padded(part, size) for part in parts]
-    back = np.argsort(np.argsort(fold, kind="stable"))
-    arrays = [np.concatenate(each)[back] for each in zip(*padded, strict=True)]
+    arrays = [np.concatenate(each)[places(fold)] for each in zip(*padded, strict=True)]
     return Mixture(*arrays, parts[0].covariance_type)
+
+
+def places(fold):
+    """Return where each sample is among the samples of one fold after the other."""
+    return np.argsort(np.argsort(fold, kind="stable"))
 
 
 def _padded(mixture, n_components):
@@ -174,8 +180,3 @@ def _padded(mixture, n_components):
         for part in (mixture.means, mixture.covariances)
     ]
     return weights, *filled
-
-
-def _joint_prediction(mixture):
-    """Return the prediction that one mixture for each sample makes."""
-    return Prediction(mixture.mean[..., None], mixture=mixture)

@@ -212,26 +212,22 @@ class Choice(NamedTuple):
 def choose(candidates, rows, n_context, sample_weight=None, random_state=None):
     """Choose the candidate whose conditional density predicts best."""
     weight = np.ones(len(rows)) if sample_weight is None else sample_weight
-    table = []
+    found, table = [], []
     for train in find_folds(rows, random_state)[0]:
-        test, column = train if train.all() else ~train, {}
-        fits = candidates(rows[train], weight[train], random_state)
-        for params, mixture in fits:
-            log_prob = np.full(len(rows), np.nan)
+        test = train if train.all() else ~train
+        found.append({})
+        table.append({})
+        for params, mixture in candidates(rows[train], weight[train], random_state):
+            key, log_prob = tuple(params.items()), np.full(len(rows), np.nan)
             log_prob[test] = conditional_log_prob(mixture, rows[test], n_context)
-            column[tuple(params.items())] = log_prob
-        table.append(column)
+            judged = ~np.isnan(log_prob)
+            found[-1][key] = log_prob
+            table[-1][key] = np.average(log_prob[judged], weights=weight[judged])
     keys = [key for key in table[0] if all(key in column for column in table)]
-    scores = np.array([[_mean(each[key], weight) for each in table] for key in keys])
+    scores = np.array([[column[key] for column in table] for key in keys])
     best = keys[int(scores.mean(axis=1).argmax())]
-    held_out = np.fmax.reduce([column[best] for column in table])
+    held_out = np.fmax.reduce([column[best] for column in found])
     return Choice(dict(best), held_out, params_results([*map(dict, keys)], scores))
-
-
-def _mean(log_prob, weight):
-    """Return the weighted mean of what is not NaN."""
-    judged = ~np.isnan(log_prob)
-    return np.average(log_prob[judged], weights=weight[judged])
 
 
 # Parts of which each is held out once, for networks.
@@ -240,19 +236,16 @@ N_FOLDS = 5
 
 def assign_folds(X, Y, random_state):
     """Deal the samples to at most five folds, those that belong together to one."""
-    return deal(belonging(X, Y), N_FOLDS, random_state)
+    first, group = distinct(X)
+    # Contexts that repeat often are categories: only copies belong together.
+    if len(first) <= len(X) / 2:
+        group = copies(X, Y)[1]
+    return deal(group, N_FOLDS, random_state)
 
 
 def deal(group, n_folds, random_state):
     """Deal groups of samples to folds at random, as many groups to each."""
     return (random_state.permutation(group.max() + 1) % n_folds)[group]
-
-
-def belonging(X, Y):
-    """Find which samples belong together: those of equal contexts, or copies."""
-    first, group = distinct(X)
-    # Contexts that repeat often are categories.
-    return group if len(first) > len(X) / 2 else copies(X, Y)[1]
 
 
 # More distinct pairs for each distinct context or target are a table of counts.

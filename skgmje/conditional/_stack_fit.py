@@ -131,9 +131,14 @@ class Stacking:
 
     def _fit_blend(self):
         start = time.thread_time()
-        predictions = visible(self.predictions)
-        blend = fit_blend(self.rows, predictions, self.network.min_scale)
-        held_out = blend.predict_mixture(self.rows.X, predictions)
+        rows, predictions = self.rows, visible(self.predictions)
+        n, n_targets = rows.Y.shape
+        fits = [_blend_target(rows, predictions, j) for j in range(n_targets)]
+        shares, scales = zip(*fits, strict=True)
+        # As many errors are spent on the shares.
+        variance = np.square(scales) * n / max(1, n - len(shares[0]))
+        blend = Blend(shares, np.maximum(variance, self.network.min_scale**2))
+        held_out = blend.predict_mixture(rows.X, predictions)
         self.seconds[STACK] = time.thread_time() - start
         return blend, {STACK: held_out} | self._mixtures(())
 
@@ -221,17 +226,6 @@ RIDGE = 0.05
 
 # Smallest standard deviation of a start.
 SMALLEST_SCALE = 1e-3
-
-
-def fit_blend(rows, predictions, min_scale):
-    """Blend the members' means."""
-    targets = range(rows.Y.shape[1])
-    fits = [_blend_target(rows, predictions, target) for target in targets]
-    shares, scales = zip(*fits, strict=True)
-    n, n_means = len(rows.Y), len(shares[0])
-    # As many errors are spent on the shares.
-    variance = np.square(scales) * n / max(1, n - n_means)
-    return Blend(shares, np.maximum(variance, min_scale**2))
 
 
 def _seeing(n_samples, network):

@@ -124,12 +124,6 @@ PSEUDO_COUNT = 0.05
 LEAST_WEIGHT, LEAST_SHARE = 0.01, 0.1
 
 
-def rounds(folds, enough_rows):
-    """Return after how many folds `enough_rows` samples have been held out."""
-    held_out = np.cumsum([len(test) for _, test in folds])
-    return min(int(np.searchsorted(held_out, enough_rows)) + 1, len(folds))
-
-
 class Table:
     """What is known of the candidates, fold by fold."""
 
@@ -137,12 +131,15 @@ class Table:
         self._names = [candidate.name for candidate in candidates]
         held_out = np.concatenate([test for _, test in folds])
         self._stops = np.cumsum([len(test) for _, test in folds])
-        self._weight = np.ones(len(held_out))
-        if sample_weight is not None:
-            self._weight = sample_weight[held_out]
+        weight = take(sample_weight, held_out)
+        self._weight = np.ones(len(held_out)) if weight is None else weight
         self._scores = np.full((len(held_out), len(candidates)), np.nan)
         self._n_known = 0
         self.failed = {}
+
+    def rounds(self, enough_rows):
+        """Return after how many folds so many samples have been held out."""
+        return int((self._stops[:-1] < enough_rows).sum()) + 1
 
     def alive(self):
         """Return the candidates that still may get a weight."""
@@ -159,7 +156,7 @@ class Table:
 
     def add(self, alive, scores):
         """Add log-densities of the next samples under some candidates."""
-        lengths = {len(s) for s in scores if not isinstance(s, Failure)}
+        lengths = [len(s) for s in scores if not isinstance(s, Failure)]
         rows = slice(self._n_known, self._n_known + max(lengths, default=0))
         for i, score in zip(alive, scores, strict=True):
             if isinstance(score, Failure):
@@ -206,8 +203,7 @@ class Table:
         known = ~np.isnan(self._scores[rows])
         total = known.T @ self._weight[rows]
         sums = np.where(known, self._scores[rows], 0.0).T @ self._weight[rows]
-        with np.errstate(invalid="ignore"):
-            return np.where(total > 0, sums / np.where(total > 0, total, 1), np.nan)
+        return np.where(total > 0, sums / np.where(total > 0, total, 1), np.nan)
 
 
 def warn_about_failures(failed, n_candidates):

@@ -16,7 +16,7 @@ from skgmje._sklearn import _safe_indexing
 from skgmje._validation import name_estimators
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
-from skgmje.compose._transformed import TransformedDensity, check_density
+from skgmje.compose._transformed import TransformedDensity
 from skgmje.em._em import fit_labels
 from skgmje.em._select import count_distinct, shrinkage_grid
 from skgmje.ensemble._held_out import FINAL, Fitted, take, usable
@@ -67,27 +67,17 @@ EFFORTS = {
 }
 
 
-def _standardize(X, sample_weight, known):
-    """Fit a standard scaler."""
-    return StandardScaler().fit(X, sample_weight=sample_weight)
-
-
-def _gaussianise(X, sample_weight, known):
-    """Fit normal scores of the columns."""
-    return MarginalGaussianizer().fit(X, sample_weight=sample_weight)
-
-
-def _residuals(X, sample_weight, known):
-    """Fit residuals of normal scores, those that are known already."""
-    coordinates = ResidualCoordinates(gaussianize=True)
-    return coordinates._fit(X, sample_weight, known.get("marginal"))
-
-
 # Further settings where groups of samples differ from each other.
 SMOOTH = ((0.0, 10.0, True), (0.0, 100.0, True))
 
-# Coordinates by name: each fits its transformer, and may use those before it.
-SPACES = {"identity": _standardize, "marginal": _gaussianise, "residual": _residuals}
+# Coordinates by name: each fits its transformer, and may use those fitted before it.
+SPACES = {
+    "identity": lambda X, weight, known: StandardScaler().fit(X, sample_weight=weight),
+    "marginal": lambda X, weight, known: MarginalGaussianizer().fit(X, None, weight),
+    "residual": lambda X, weight, known: ResidualCoordinates(gaussianize=True)._fit(
+        X, weight, known.get("marginal")
+    ),
+}
 
 
 class Candidate(NamedTuple):
@@ -272,21 +262,21 @@ class Recipe(Candidates):
     def _coordinates(self, parts, candidates):
         """Return ``{(part, space): coordinates}`` of what the candidates need."""
         wanted = {candidate.space for candidate in candidates}
-        found = {}
+        found, known = {}, [{} for _ in parts]
         for space in (space for space in SPACES if space in wanted):
-            tasks = [
-                (space, *part, _transformers(found, j)) for j, part in enumerate(parts)
-            ]
+            tasks = [(space, *part, known[j]) for j, part in enumerate(parts)]
             results = self._run(_coordinates, tasks, f"{space} coordinates")
-            found |= {(j, space): result for j, result in enumerate(results)}
+            for j, result in enumerate(results):
+                found[j, space] = result
+                if isinstance(result, Coordinates):
+                    known[j][space] = result.transformer
         return found
 
     def fit(self, X, weight, candidates, weights):
         """Fit the candidates that were kept to all samples, from several starts."""
         found = self._coordinates([(X, weight, X[:0])], candidates)
-        starts = [
-            self._n_starts(c, w) for c, w in zip(candidates, weights, strict=True)
-        ]
+        pairs = zip(candidates, weights, strict=True)
+        starts = [self._n_starts(*pair) for pair in pairs]
         tasks, owners = self._plan(found, [weight], candidates, starts, FINAL)
         mixtures = [[] for _ in candidates]
         reasons = {}
@@ -317,15 +307,6 @@ def _by_size(candidates, space):
     return groups.items()
 
 
-def _transformers(found, part):
-    """Return what was fitted to one part of the samples, by the names of spaces."""
-    return {
-        space: coordinates.transformer
-        for (j, space), coordinates in found.items()
-        if j == part and isinstance(coordinates, Coordinates)
-    }
-
-
 def _coordinates(space, X, weight, held_out, known):
     """Fit the coordinates of a space; None if they are the same as simpler ones."""
     try:
@@ -333,9 +314,9 @@ def _coordinates(space, X, weight, held_out, known):
         if "marginal" in known and getattr(transformer, "removed_", None) == []:
             return None
         if space == "identity":
-            log_det = np.full(len(held_out), -np.log(transformer.scale_).sum())
-            both = X, held_out
-            both = [(Z - transformer.mean_) / transformer.scale_ for Z in both]
+            loc, scale = transformer.mean_, transformer.scale_
+            log_det = np.full(len(held_out), -np.log(scale).sum())
+            both = [(Z - loc) / scale for Z in (X, held_out)]
             return Coordinates(transformer, *both, log_det)
         forward = getattr(transformer, "_forward_left_out", transformer._forward)
         Z, _ = forward(X)
@@ -428,8 +409,8 @@ class GivenCandidates(Candidates):
         ]
         results = self._run(_score_estimator, tasks, "selection")
         columns = []
-        for i in range(len(candidates)):
-            own = results[i * len(folds) : (i + 1) * len(folds)]
+        for first in range(0, len(results), len(folds)):
+            own = results[first : first + len(folds)]
             failed = [result for result in own if isinstance(result, Failure)]
             columns.append(failed[0] if failed else np.concatenate(own))
         return columns
@@ -474,14 +455,3 @@ def _score_estimator(estimator, X, weight, held_out, seed):
     if isinstance(fitted, Failure):
         return fitted
     return attempt(lambda: usable(fitted.score_samples(held_out)))
-
-
-def check_estimators(estimators, weight):
-    """Raise if something is no density estimator, by itself or in a named pair."""
-    if not len(estimators):
-        raise ValueError(
-            f"estimators={estimators!r} is empty. Give at least one density, or None "
-            "for the recipe."
-        )
-    for name, estimator in name_estimators(estimators):
-        check_density(estimator, f"estimators: {name!r}, {estimator!r},", weight)

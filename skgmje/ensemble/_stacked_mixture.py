@@ -30,12 +30,8 @@ class MixturePart:
     """A Gaussian mixture, or one behind a map."""
 
     def __init__(self, density):
-        self.density = density
-
-    @property
-    def map_(self):
-        """What comes before the mixture; None for nothing."""
-        return getattr(self.density, "map_", None)
+        # The map is None where there is nothing before the mixture.
+        self.density, self.map_ = density, getattr(density, "map_", None)
 
     def forward(self, X):
         """Return coordinates and log-determinants."""
