@@ -297,9 +297,8 @@ class ConditionalDensityMixin(MixturePredictionMixin):
     ) -> Any:
         """Predict the smallest region of the targets that has a probability.
 
-        Where the target may lie on one of several branches this is one interval for
-        each, while the central interval spans what lies between. All targets have one
-        region in common.
+        Of one target it is an interval for each branch, while the central interval
+        spans what lies between; several targets have one region in common.
 
         Parameters
         ----------
@@ -331,7 +330,7 @@ class ConditionalDensityMixin(MixturePredictionMixin):
             n = len(self.calibration_levels_)
             rank = math.ceil((n + 1) * coverage)
             if rank > n:
-                # Of 1 / (1 - coverage), which rounding may lift above a whole number.
+                # Rounding may lift it above a whole number.
                 needed = math.ceil(round(coverage / (1 - coverage), 9))
                 raise ValueError(
                     f"coverage={coverage!r} cannot be promised by the {n} samples of "
@@ -347,9 +346,9 @@ class ConditionalDensityMixin(MixturePredictionMixin):
     ) -> Self:
         """Make regions cover what they say, by samples that were not fitted.
 
-        Split-conformal prediction: of each sample it takes the probability of the
-        region on whose border the target lies, and :meth:`predict_region` then the
-        quantile of these. It holds for any density, if samples are exchangeable.
+        Split-conformal prediction: :meth:`predict_region` then takes the quantile of
+        the probabilities of the regions on whose borders these targets lie. It holds
+        for any density, if samples are exchangeable.
 
         Parameters
         ----------

@@ -24,9 +24,9 @@ from skgmje.mixture._gaussian_mixture import GaussianMixture
 LOWEST_SCORE = -2.0
 
 TOO_NARROW = (
-    " Held-out samples are less likely than if the contexts were ignored: "
-    "there are too few samples for so many features or components. Use fewer "
-    "components, or a larger reg_covar or min_scale, in the source."
+    " Held-out samples are less likely than if the contexts were ignored: there are "
+    "too few samples for so many features or components. Use fewer components, or a "
+    "larger reg_covar or min_scale, in the source."
 )
 
 

@@ -199,9 +199,8 @@ class NeuralGas(Source):
         size, shrinkage = self.n_components, self.shrinkage
         held_out, info = None, {}
         if settings.judged or "auto" in (size, shrinkage):
-            choice = choose(candidates, rows, n_context, sample_weight, random_state)
-            size, shrinkage = choice.params.values()
-            held_out, info["cv_results"] = choice.held_out, choice.cv_results
+            best = choose(candidates, rows, n_context, sample_weight, random_state)
+            (size, shrinkage), held_out, info["cv_results"] = best
         gas = _grow(rows, size, sample_weight, random_state)
 
         def describe(result):
@@ -360,9 +359,9 @@ class MemoryBank(Source):
 
         held_out, info = None, {}
         if settings.judged or len(sizes) * len(steps) > 1:
-            choice = choose(candidates, rows, n_context, sample_weight, random_state)
-            held_out, info["cv_results"] = choice.held_out, choice.cv_results
-            sizes, steps = ((value,) for value in choice.params.values())
+            best = choose(candidates, rows, n_context, sample_weight, random_state)
+            params, held_out, info["cv_results"] = best
+            sizes, steps = ((value,) for value in params)
 
         def describe(mixture, n_iter):
             complaint = "" if _complete(rows).any() else INCOMPLETE

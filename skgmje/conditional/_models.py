@@ -201,16 +201,8 @@ def conditional_log_prob(mixture, rows, n_context):
     )
 
 
-class Choice(NamedTuple):
-    """The best of some candidates."""
-
-    params: dict
-    held_out: Any
-    cv_results: dict
-
-
 def choose(candidates, rows, n_context, sample_weight=None, random_state=None):
-    """Choose the candidate whose conditional density predicts best."""
+    """Return the best candidate's parameters, what it holds out, and a table of all."""
     weight = np.ones(len(rows)) if sample_weight is None else sample_weight
     found, table = [], []
     for train in find_folds(rows, random_state)[0]:
@@ -227,7 +219,8 @@ def choose(candidates, rows, n_context, sample_weight=None, random_state=None):
     scores = np.array([[column[key] for column in table] for key in keys])
     best = keys[int(scores.mean(axis=1).argmax())]
     held_out = np.fmax.reduce([column[best] for column in found])
-    return Choice(dict(best), held_out, params_results([*map(dict, keys)], scores))
+    results = params_results([*map(dict, keys)], scores)
+    return dict(best).values(), held_out, results
 
 
 # Parts of which each is held out once, for networks.

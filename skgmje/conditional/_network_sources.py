@@ -123,7 +123,7 @@ class MixtureNetwork(Trained):
     def check(self) -> None:
         """Raise if a parameter has a value that it must not have."""
         super().check()
-        check_layers(self.hidden_layer_sizes, (64, 64))
+        check_layers(self.hidden_layer_sizes)
 
     def _fit(self, X, Y, settings, sample_weight=None, random_state=None):
         from skgmje.conditional._torch_sources import fit_network

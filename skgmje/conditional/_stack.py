@@ -23,8 +23,12 @@ from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._members import Samples
 from skgmje.conditional._models import copies, deal
 from skgmje.conditional._network_sources import MixtureNetwork
-from skgmje.conditional._stack_fit import FEWEST_ROWS, Stacking, check_members
-from skgmje.conditional._stack_model import StackedConditional
+from skgmje.conditional._stack_model import (
+    FEWEST_ROWS,
+    StackedConditional,
+    Stacking,
+    check_members,
+)
 from skgmje.gaussian._checks import check_layers
 from skgmje.metrics._scores import crps, interval_coverage
 
@@ -331,8 +335,11 @@ class StackingConditionalDensity(
                 UserWarning,
             )
         X = X.astype(np.float64)
-        kept, weight, counts = _without_copies(X, Y, group, sample_weight)
+        first, copy = copies(X, Y, group)
+        kept = np.sort(first)
         X, Y, group = X[kept], Y[kept], group[kept]
+        weights = np.bincount(copy, sample_weight), np.bincount(copy)
+        weight, counts = (each[np.argsort(first)] for each in weights)
         if len(names) < 2:
             group = np.arange(len(X))
         n_folds = min(self.n_folds, int(group.max()) + 1)
@@ -407,11 +414,3 @@ class StackingConditionalDensity(
         if self.max_components is None:
             return mixture
         return mixture.reduce(min(self.max_components, mixture.n_components))
-
-
-def _without_copies(X, Y, group, weight):
-    """Return which samples stay, their weights, and of how many copies each is one."""
-    first, copy = copies(X, Y, group)
-    order = np.argsort(first)
-    weight, counts = (np.bincount(copy, each)[order] for each in (weight, None))
-    return first[order], weight.astype(np.float64), counts

@@ -33,8 +33,8 @@ def given_folds(cv, X, groups):
             )
         if fold.all(axis=0).any():
             raise ValueError(
-                "cv gives a fold that holds out samples it is fitted on; weights would "
-                "be learned from what members remember. Use disjoint parts."
+                "cv gives a fold that holds out samples it is fitted on. Use disjoint "
+                "parts: weights would be learned from what members remember."
             )
         if groups is not None and np.isin(groups[fold[1]], groups[fold[0]]).any():
             raise ValueError(
@@ -68,9 +68,9 @@ def make_folds(n_rows, cv, random_state, *, groups=None, together=None):
         return [(~held_out, held_out)]
     size = n_units if groups is None else n_rows
     n_folds = min(cv or (3 if size >= THREE_FOLDS_ROWS else 5), n_units)
-    fold = np.empty(n_units, int)
-    fold[order] = np.arange(n_units) % n_folds
-    if groups is not None:
+    if groups is None:
+        fold = np.argsort(order) % n_folds
+    else:
         fold = _balanced(order, np.bincount(unit), n_folds)
     return [(fold[unit] != j, fold[unit] == j) for j in range(n_folds)]
 

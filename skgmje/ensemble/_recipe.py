@@ -278,9 +278,7 @@ class Recipe(Candidates):
         pairs = zip(candidates, weights, strict=True)
         starts = [self._n_starts(*pair) for pair in pairs]
         tasks, owners = self._plan(found, [weight], candidates, starts, FINAL)
-        mixtures = [[] for _ in candidates]
-        reasons = {}
-        work = Work()
+        mixtures, reasons, work = [[] for _ in candidates], {}, Work()
         results = work.learn(list, self._run, _fits, tasks, "fit")
         # Of the last ones there are no results if Ctrl-C has come.
         for (_, group), fits in zip(owners, results, strict=False):

@@ -472,6 +472,12 @@ def test_pool_is_the_weighted_mean_of_the_densities(rng, n_targets, types):
     assert_allclose(np.exp(mixture.log_prob(Y)), 0.3 * each[0] + 0.7 * each[1])
 
 
+def test_auto_is_a_pool_of_two_words():
+    auto, pool = source_of("auto"), source_of(["prototypes", "network"])
+    assert [*map(repr, auto.parts)] == [*map(repr, pool.parts)]
+    assert [part.name for part in auto.parts] == ["prototypes", "network"]
+
+
 def test_models_of_no_weight_are_not_asked(rng):
     model = make_model(rng, 2, 1)
     pool = PooledConditional(np.array([1.0, 0.0]), (model, None))
