@@ -29,6 +29,7 @@ from skgmje._validation import (
     warn_about_ties,
 )
 from skgmje._warnings import warn
+from skgmje.gaussian import Mixture, Region
 
 # Draws that find the border of the region of several targets, for each sample.
 REGION_DRAWS = 2000
@@ -57,9 +58,9 @@ class Uncertainty(NamedTuple):
         Entropy of the components' weights, in nats.
     """
 
-    within: Any
-    between: Any
-    entropy: Any
+    within: NDArray[Any]
+    between: NDArray[Any]
+    entropy: NDArray[Any]
 
 
 class MixturePredictionMixin(EstimatorMixin):
@@ -83,7 +84,7 @@ class MixturePredictionMixin(EstimatorMixin):
         """Apply `function` to mixtures of some samples at a time; join the results."""
         return np.concatenate([function(*chunk) for chunk in self._chunks(X)])
 
-    def predict_mixture(self, X: ArrayLike) -> Any:
+    def predict_mixture(self, X: ArrayLike) -> Mixture:
         """Return the conditional density of each sample.
 
         Parameters
@@ -294,7 +295,7 @@ class ConditionalDensityMixin(MixturePredictionMixin):
 
     def predict_region(
         self, X: ArrayLike, coverage: float = 0.9, *, random_state: RandomState = None
-    ) -> Any:
+    ) -> Region:
         """Predict the smallest region of the targets that has a probability.
 
         Of one target it is an interval for each branch, while the central interval

@@ -76,18 +76,15 @@ def crps_terms(mixtures, Y, weight):
     n_models, weight = len(batches), weight / weight.sum()
     a, B = np.zeros(n_models), np.zeros((n_models, n_models))
     for target in range(Y.shape[1]):
-        parts = [
-            (b.weights, b.means[..., target], b.scales()[..., target] ** 2)
-            for b in batches
-        ]
+        at = ..., target
+        parts = [(b.weights, b.means[at], b.scales()[at] ** 2) for b in batches]
         for j, (w, mean, variance) in enumerate(parts):
             distance = mean_absolute(Y[:, target, None] - mean, variance)
             a[j] += weight @ (w * distance).sum(axis=1)
             for k, (w_k, mean_k, variance_k) in enumerate(parts[: j + 1]):
-                distance = mean_absolute(
-                    mean[:, :, None] - mean_k[:, None],
-                    variance[:, :, None] + variance_k[:, None],
-                )
+                gaps = mean[:, :, None] - mean_k[:, None]
+                variances = variance[:, :, None] + variance_k[:, None]
+                distance = mean_absolute(gaps, variances)
                 share = w[:, :, None] * w_k[:, None] * distance
                 B[j, k] += weight @ share.sum(axis=(1, 2))
                 B[k, j] = B[j, k]

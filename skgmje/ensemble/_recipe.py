@@ -250,7 +250,9 @@ class Recipe(Candidates):
         for (j, space), coordinates in found.items():
             if not isinstance(coordinates, Coordinates):
                 continue
-            for size, group in _by_size(candidates, space):
+            sizes = [c.n_components for c in candidates if c.space == space]
+            for size in dict.fromkeys(sizes):
+                group = [i for i, c in enumerate(candidates) if c[:2] == (space, size)]
                 for b in range(max(starts[i] for i in group)):
                     seed = task_seed(self._seed, place + j, len(space), size, b)
                     own = [i for i in group if b < starts[i]]
@@ -275,8 +277,7 @@ class Recipe(Candidates):
     def fit(self, X, weight, candidates, weights):
         """Fit the candidates that were kept to all samples, from several starts."""
         found = self._coordinates([(X, weight, X[:0])], candidates)
-        pairs = zip(candidates, weights, strict=True)
-        starts = [self._n_starts(*pair) for pair in pairs]
+        starts = [*map(self._n_starts, candidates, weights)]
         tasks, owners = self._plan(found, [weight], candidates, starts, FINAL)
         mixtures, reasons, work = [[] for _ in candidates], {}, Work()
         results = work.learn(list, self._run, _fits, tasks, "fit")
@@ -294,15 +295,6 @@ class Recipe(Candidates):
             return 1
         wanted = round(self._effort.n_members * weight)
         return int(np.clip(wanted, self._effort.n_seeds, _MOST_STARTS))
-
-
-def _by_size(candidates, space):
-    """Group the indices of a space's candidates by their numbers of components."""
-    groups = {}
-    for i, candidate in enumerate(candidates):
-        if candidate.space == space:
-            groups.setdefault(candidate.n_components, []).append(i)
-    return groups.items()
 
 
 def _coordinates(space, X, weight, held_out, known):

@@ -141,7 +141,9 @@ class StackedMixture(ClosedFormsMixin):
     (2,)
     """
 
-    def __init__(self, parts: list[Any], log_weights: NDArray[Any]) -> None:
+    def __init__(
+        self, parts: list[MixturePart | EstimatorPart], log_weights: NDArray[Any]
+    ) -> None:
         self.parts, self._log_weights = parts, log_weights
 
     @property
