@@ -44,7 +44,7 @@ from skgmje.compose import (
     MarginalGaussianizer,
     ResidualCoordinates,
 )
-from skgmje.conditional import TrainedModule, _stack_fit
+from skgmje.conditional import TrainedModule, _stack_model
 from skgmje.em import _em
 from skgmje.embedding import MLP
 from skgmje.ensemble import _recipe
@@ -244,7 +244,7 @@ def test_wherever_it_comes_all_is_kept_or_all_is_as_before(name):
             "_fit_estimator",
             "with 1 of 2 tasks",
         ),
-        ("StackingConditionalDensity", _stack_fit, "train_stack", "a network"),
+        ("StackingConditionalDensity", _stack_model, "train_stack", "a network"),
     ],
 )
 def test_what_was_learned_is_kept(monkeypatch, tmp_path, name, owner, function, when):

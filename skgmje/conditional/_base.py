@@ -8,11 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgmje._backend import as_generator, from_tensor
 from skgmje._callbacks import EstimatorMixin
@@ -32,45 +29,10 @@ from skgmje._validation import (
     warn_about_ties,
 )
 from skgmje._warnings import warn
+from skgmje.gaussian import Mixture, Region
 
 # Draws that find the border of the region of several targets, for each sample.
 REGION_DRAWS = 2000
-
-
-def check_pairs(estimator, X, y, sample_weight, *, allow_nan):
-    """Return checked contexts, targets as they came, weights, and what counts."""
-    refuse_blocks(estimator, X)
-    refuse_dates(X)
-    refuse_dates(y, "y")
-    X, y = validate_data(
-        estimator,
-        from_tensor(X),
-        from_tensor(y),
-        dtype=[np.float64, np.float32],
-        multi_output=True,
-        y_numeric=True,
-        ensure_min_samples=2,
-        ensure_all_finite="allow-nan" if allow_nan else True,
-    )
-    check_magnitude(X)
-    y = np.asarray(y, np.float64)
-    check_magnitude(y, "y")
-    sample_weight = check_weights(sample_weight, X)
-    if sample_weight is None or sample_weight.all():
-        check_values(estimator, X)
-        return X, y, sample_weight
-    counts = sample_weight > 0
-    if counts.sum() < 2:
-        raise ValueError(
-            "sample_weight: only one sample has a positive weight, which tells nothing "
-            "of the spread. Give at least two."
-        )
-    check_values(estimator, X[counts])
-    return X[counts], y[counts], sample_weight[counts]
-
-
-# What to do about targets that repeat.
-TIES_REMEDY = "Compare models by CRPS, see skgmje.metrics."
 
 
 # Samples whose mixtures exist at a time.
@@ -96,9 +58,9 @@ class Uncertainty(NamedTuple):
         Entropy of the components' weights, in nats.
     """
 
-    within: Any
-    between: Any
-    entropy: Any
+    within: NDArray[Any]
+    between: NDArray[Any]
+    entropy: NDArray[Any]
 
 
 class MixturePredictionMixin(EstimatorMixin):
@@ -122,7 +84,7 @@ class MixturePredictionMixin(EstimatorMixin):
         """Apply `function` to mixtures of some samples at a time; join the results."""
         return np.concatenate([function(*chunk) for chunk in self._chunks(X)])
 
-    def predict_mixture(self, X: ArrayLike) -> Any:
+    def predict_mixture(self, X: ArrayLike) -> Mixture:
         """Return the conditional density of each sample.
 
         Parameters
@@ -157,7 +119,7 @@ class MixturePredictionMixin(EstimatorMixin):
             Whether to return standard deviations too.
 
         return_cov : bool, default=False
-            Whether to return covariances of the targets too.
+            Whether to return covariances of the targets instead; not both.
 
         Returns
         -------
@@ -169,11 +131,6 @@ class MixturePredictionMixin(EstimatorMixin):
 
         cov : ndarray of shape (n_samples, n_targets, n_targets)
             Conditional covariances; only with `return_cov`.
-
-        Raises
-        ------
-        ValueError
-            If both standard deviations and covariances are wanted.
         """
         if return_std and return_cov:
             raise ValueError(
@@ -207,17 +164,40 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         return False
 
     def _check_fit(self, X, y, sample_weight):
-        """Return checked contexts, 2-d targets, weights, and locations and scales."""
-        X, y, sample_weight = check_pairs(
-            self, X, y, sample_weight, allow_nan=self._takes_missing()
+        """Return contexts, 2-d targets, weights, units, and which samples count."""
+        refuse_blocks(self, X)
+        refuse_dates(X)
+        refuse_dates(y, "y")
+        X, y = validate_data(
+            self,
+            from_tensor(X),
+            from_tensor(y),
+            dtype=[np.float64, np.float32],
+            multi_output=True,
+            y_numeric=True,
+            ensure_min_samples=2,
+            ensure_all_finite="allow-nan" if self._takes_missing() else True,
         )
-        self._y_ndim = y.ndim
-        vars(self).pop("calibration_levels_", None)
-        Y = y.reshape(len(y), -1)
+        y = np.asarray(y, np.float64)
+        check_magnitude(X)
+        check_magnitude(y, "y")
+        self._y_ndim, Y = y.ndim, y.reshape(len(y), -1)
         self.n_outputs_ = Y.shape[1]
-        warn_about_ties(self, *tie_shares(Y), "target", TIES_REMEDY)
+        vars(self).pop("calibration_levels_", None)
+        sample_weight, kept = check_weights(sample_weight, X), np.arange(len(X))
+        if sample_weight is not None:
+            kept = np.flatnonzero(sample_weight > 0)
+            if len(kept) < 2:
+                raise ValueError(
+                    "sample_weight: only one sample has a positive weight, which tells "
+                    "nothing of the spread. Give at least two."
+                )
+            X, Y, sample_weight = X[kept], Y[kept], np.float64(sample_weight[kept])
+        check_values(self, X)
+        remedy = "Compare models by CRPS, see skgmje.metrics."
+        warn_about_ties(self, *tie_shares(Y), "target", remedy)
         units = location_scale(X, sample_weight), location_scale(Y, sample_weight)
-        return X, Y, sample_weight, units
+        return X, Y, sample_weight, units, kept
 
     def _check_predict(self, X):
         check_is_fitted(self)
@@ -226,8 +206,7 @@ class ConditionalDensityMixin(MixturePredictionMixin):
     def _warn(self, text, category=ConvergenceWarning):
         """Warn of what went wrong in ``fit``, if anything."""
         if text:
-            text = f"{type(self).__name__}: {text.strip()}"
-            warn(text, category)
+            warn(f"{type(self).__name__}: {text.strip()}", category)
 
     def _check_targets(self, X, y):
         """Return targets of shape (n_samples, n_targets) that belong to `X`."""
@@ -277,11 +256,6 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         -------
         values : ndarray of shape (n_samples,) or (n_samples, n_targets)
             The quantiles; with an array of them a last axis of n_quantiles.
-
-        Raises
-        ------
-        ValueError
-            If `quantiles` are no such probabilities.
         """
         levels = _check_levels(quantiles)
 
@@ -312,13 +286,7 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         Returns
         -------
         lower, upper : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Ends of the intervals; equal probabilities are left out on both
-            sides.
-
-        Raises
-        ------
-        ValueError
-            If `coverage` is no such probability.
+            Ends of the intervals; equal probabilities are left out on both sides.
         """
         check_coverage(coverage)
         tail = (1 - coverage) / 2
@@ -327,12 +295,11 @@ class ConditionalDensityMixin(MixturePredictionMixin):
 
     def predict_region(
         self, X: ArrayLike, coverage: float = 0.9, *, random_state: RandomState = None
-    ) -> Any:
+    ) -> Region:
         """Predict the smallest region of the targets that has a probability.
 
-        Where the target may lie on one of several branches this is one interval for
-        each, while the central interval spans what lies between. All targets have one
-        region in common.
+        Of one target it is an interval for each branch, while the central interval
+        spans what lies between; several targets have one region in common.
 
         Parameters
         ----------
@@ -344,21 +311,19 @@ class ConditionalDensityMixin(MixturePredictionMixin):
             predicted density, or after :meth:`calibrate` that of new observations.
 
         random_state : int, numpy.random.Generator, RandomState or None
-            Source of randomness of the draws that find the border if there are
-            several targets.
+            Source of randomness of the draws that find the border of several targets.
 
         Returns
         -------
         region : Region
-            Of the mixtures of the samples: ``region.intervals`` is a list of arrays
-            (n_intervals, 2) if there is one target, ``region.contains(Y)`` says which
-            targets, shape (n_samples, n_targets), lie inside.
+            ``region.intervals`` is a list of arrays (n_intervals, 2), one for each
+            sample, if there is one target; ``region.contains(Y)`` says which targets,
+            shape (n_samples, n_targets), lie inside.
 
         Raises
         ------
         ValueError
-            If `coverage` is no such probability, or so high that the samples of
-            :meth:`calibrate` are too few for it.
+            If the samples of :meth:`calibrate` are too few for so high a `coverage`.
         """
         check_coverage(coverage)
         level = coverage
@@ -366,7 +331,7 @@ class ConditionalDensityMixin(MixturePredictionMixin):
             n = len(self.calibration_levels_)
             rank = math.ceil((n + 1) * coverage)
             if rank > n:
-                # Of 1 / (1 - coverage), which rounding may lift above a whole number.
+                # Rounding may lift it above a whole number.
                 needed = math.ceil(round(coverage / (1 - coverage), 9))
                 raise ValueError(
                     f"coverage={coverage!r} cannot be promised by the {n} samples of "
@@ -382,9 +347,9 @@ class ConditionalDensityMixin(MixturePredictionMixin):
     ) -> Self:
         """Make regions cover what they say, by samples that were not fitted.
 
-        Split-conformal prediction: of each sample it takes the probability of the
-        region on whose border the target lies, and :meth:`predict_region` then the
-        quantile of these. It holds for any density, if samples are exchangeable.
+        Split-conformal prediction: :meth:`predict_region` then takes the quantile of
+        the probabilities of the regions on whose borders these targets lie. It holds
+        for any density, if samples are exchangeable.
 
         Parameters
         ----------
@@ -423,10 +388,11 @@ class ConditionalDensityMixin(MixturePredictionMixin):
             Named tuple of ``within``, ``between`` and ``entropy``; the first two
             add up to the covariance.
         """
-        parts = [
-            (m.within_covariance, m.between_covariance, _entropy(m.weights))
-            for m, _ in self._chunks(X)
-        ]
+        parts = []
+        for m, _ in self._chunks(X):
+            information = -np.log(np.where(m.weights > 0, m.weights, 1.0))
+            entropy = np.sum(m.weights * information, axis=-1)
+            parts.append((m.within_covariance, m.between_covariance, entropy))
         return Uncertainty(*map(np.concatenate, zip(*parts, strict=True)))
 
     def sample_y(
@@ -452,10 +418,10 @@ class ConditionalDensityMixin(MixturePredictionMixin):
             Draws, in the layout of scikit-learn's Gaussian processes.
         """
         source = self.random_state if random_state is None else random_state
-        generator = as_generator(source)
+        source = as_generator(source)
 
         def draw(mixture, rows):
-            return np.moveaxis(mixture.sample(n_samples, generator)[0], 0, -1)
+            return np.moveaxis(mixture.sample(n_samples, source)[0], 0, -1)
 
         return self._like_targets(self._each_chunk(X, draw))
 
@@ -524,8 +490,3 @@ def _check_levels(quantiles):
             "a list of such numbers."
         )
     return levels.reshape(-1)
-
-
-def _entropy(weights):
-    """Return the entropy of the weights along the last axis."""
-    return -np.sum(weights * np.log(np.where(weights > 0, weights, 1.0)), axis=-1)

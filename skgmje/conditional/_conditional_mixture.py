@@ -24,18 +24,17 @@ from skgmje.mixture._gaussian_mixture import GaussianMixture
 LOWEST_SCORE = -2.0
 
 TOO_NARROW = (
-    " Held-out samples are less likely than if the contexts were ignored: "
-    "there are too few samples for so many features or components. Use fewer "
-    "components, or a larger reg_covar or min_scale, in the source."
+    " Held-out samples are less likely than if the contexts were ignored: there are "
+    "too few samples for so many features or components. Use fewer components, or a "
+    "larger reg_covar or min_scale, in the source."
 )
 
 
 class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEstimator):
     r"""Conditional density p(y|x), one Gaussian mixture for each x.
 
-    A regressor that tells several answers apart: where one x has several
-    likely y, their mean is none of them. From the mixture follow mean, mode,
-    quantiles, intervals, samples and log-densities in closed form.
+    Where one x has several likely y, their mean is none of them. From the mixture
+    follow mean, mode, quantiles, intervals, samples and log-densities in closed form.
 
     .. math:: p(y | x) = \sum_{k=1}^K w_k(x)\, N(y; m_k(x), V_k(x))
 
@@ -55,25 +54,23 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
           weighted past samples;
         - a :class:`~skgmje.modules.MixtureModule`, trained by its likelihood as it is,
           or in a :class:`~skgmje.conditional.TrainedModule` that says how;
-        - a list of words and objects: pooled by what they predict of samples that they
-          have not seen. 'auto' is ``["prototypes", "network"]``.
+        - a list of words and objects: pooled by their densities of held-out samples.
+          'auto' is ``["prototypes", "network"]``.
 
         Of a :class:`~skgmje.GaussianMixture` are read `n_components`,
         `covariance_type`, `shrinkage`, `shrinkage_target`, `reg_covar` (relative to the
         variances of the data), `rank`, `tol`, `max_iter`, `n_init` and `annealing`;
         what is 'auto' is chosen by the density of held-out targets. Its other
-        parameters must be left as they are; its `random_state` is not read.
+        parameters must be left as they are.
 
     device : str, default='auto'
-        Where networks and modules are trained: 'cpu', 'cuda', ...; 'auto' is a GPU if
-        there is one.
+        Where networks and modules are trained; 'auto' is a GPU if there is one.
 
     random_state : int, RandomState instance or None, default=None
         Controls folds, starts, networks, batches and :meth:`sample_y`.
 
     verbose : int, default=0
-        1 prints a line every tenth of the training of networks or a module, 2 every
-        hundredth.
+        1 prints a line every tenth of the training, 2 every hundredth.
 
     Attributes
     ----------
@@ -107,10 +104,9 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
 
     Notes
     -----
-    Missing contexts (NaN) are integrated out exactly by the joint mixtures;
-    networks cannot have them, so 'auto' leaves such samples to the joint mixture, and
-    all samples if some are missing in ``fit``. ``score`` is a log-likelihood, not R
-    squared.
+    Missing contexts (NaN) are integrated out exactly by the joint mixtures; 'auto'
+    leaves such samples to the joint mixture, and all samples if some are missing in
+    ``fit``. ``score`` is a log-likelihood, not R squared.
 
     References
     ----------
@@ -178,7 +174,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
             Targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples; samples of weight zero are as good as absent.
+            Weights of the samples; those of weight zero are as good as absent.
 
         Returns
         -------
@@ -186,19 +182,14 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
             The fitted estimator.
         """
         with FitTask(self, X, y, sample_weight, n_steps=None) as task:
-            *data, sample_weight, self._units = self._check_fit(X, y, sample_weight)
-            y = self._like_targets(data[1])
+            X, Y, sample_weight, self._units, _ = self._check_fit(X, y, sample_weight)
             source = source_of(self.source)
-            settings = self._settings(source, task, data[0], y, sample_weight)
-            pairs = zip(data, self._units, strict=True)
-            fit = task.learn(
-                Fit,
-                source._fit,
-                *((a - loc) / scale for a, (loc, scale) in pairs),
-                settings,
-                sample_weight,
-                check_random_state(self.random_state),
-            )
+            data = X, self._like_targets(Y), sample_weight
+            settings = self._settings(source, task, *data)
+            pairs = zip((X, Y), self._units, strict=True)
+            X, Y = ((part - loc) / scale for part, (loc, scale) in pairs)
+            how = settings, sample_weight, check_random_state(self.random_state)
+            fit = task.learn(Fit, source._fit, X, Y, *how)
             complaint = task.end(self._store, fit, sample_weight)
         self._warn(complaint)
         return self
@@ -214,12 +205,8 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
             from skgmje._training._hardware import resolve_device
 
             device = resolve_device(self.device)
-        return Settings(
-            device=device,
-            verbose=self.verbose,
-            on_epoch=task.end_epoch,
-            checkpoint=task.checkpoint,
-        )
+        hooks = {"on_epoch": task.end_epoch, "checkpoint": task.checkpoint}
+        return Settings(device=device, verbose=self.verbose, **hooks)
 
     def _rebuild(self):
         """Make a module of what a file says of it, and try the density."""

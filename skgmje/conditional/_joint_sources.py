@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral, Real
 from typing import Literal
 
 import numpy as np
 
-from skgmje._backend import asarray_like, is_torch, namespace
 from skgmje._interrupt import Interrupted, Work, learn_then
 from skgmje._sklearn import Interval, StrOptions
 from skgmje._validation import TypeOptions
@@ -29,7 +29,7 @@ from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._gaussian_mixture import GaussianMixture, regularisation
 from skgmje.mixture._refinement import check_read
 from skgmje.mixture._settled import unsettled
-from skgmje.neural_gas._nodes import gas_labels, gas_mixture
+from skgmje.neural_gas._nodes import gas_labels
 from skgmje.neural_gas._refine import refine_gas
 from skgmje.neural_gas._state import adapt_gas, start_gas
 from skgmje.particles._bank import bank_mixture, start_bank, step_bank
@@ -46,7 +46,6 @@ MANY_FEATURES = 4
 # What is read of a GaussianMixture; the rest speaks of its own fit.
 _STEPS = ("tol", "max_iter", "shrinkage_target", "annealing", "rank")
 _READ = {"n_components", "covariance_type", "shrinkage", "reg_covar", "n_init", *_STEPS}
-
 
 UNSETTLED = "Increase max_iter or tol of the source."
 
@@ -65,21 +64,18 @@ class JointMixture(Source):
         check_read(self.density, _READ, "a conditional density")
 
     def _fit(self, X, Y, settings, sample_weight=None, random_state=None):
-        rows, density = np.hstack([X, Y]), self.density
-        n_context = X.shape[1]
-        grid = GRID if rows.shape[1] <= MANY_FEATURES else SMALL_GRID
-        shrinkage = density._asked_shrinkage(rows)
+        rows, n_context = np.hstack([X, Y]), X.shape[1]
+        density, few = self.density, rows.shape[1] <= MANY_FEATURES
+        asked = density.n_components, density.covariance_type
         work = Work()
         selection, result = fit_selected(
             rows,
-            (density.n_components, density.covariance_type, shrinkage),
+            (*asked, density._asked_shrinkage(rows)),
             random_state,
             sample_weight=sample_weight,
             selecting={
-                "n_components_grid": grid,
-                "judge": lambda mixture, held: conditional_log_prob(
-                    mixture, held, n_context
-                ),
+                "n_components_grid": GRID if few else SMALL_GRID,
+                "judge": partial(conditional_log_prob, n_context=n_context),
             },
             n_init=density.n_init,
             scaled=True,
@@ -186,13 +182,12 @@ class NeuralGas(Source):
         # A gas has two nodes at least.
         few = self.n_components == "auto" and len(X) < 2 * ROWS_PER_COMPONENT
         if few or self.n_components == 1:
-            one = JointMixture(
-                GaussianMixture(**self.get_params() | {"n_components": 1})
-            )
-            return one._fit(X, Y, settings, sample_weight, random_state)
-        rows = namespace(X, Y).concat([X, Y], axis=1)
+            one = GaussianMixture(**self.get_params() | {"n_components": 1})
+            data = X, Y, settings, sample_weight, random_state
+            return JointMixture(one)._fit(*data)
+        rows, n_context = np.hstack([X, Y]), X.shape[1]
         # Of all samples: a fold may lack all values of a feature.
-        moments = None if is_torch(rows) else missing_moments(rows, sample_weight)
+        moments = missing_moments(rows, sample_weight)
 
         def candidates(rows, sample_weight, random_state):
             for size in _sizes(self.n_components, len(rows)):
@@ -205,13 +200,12 @@ class NeuralGas(Source):
         size, shrinkage = self.n_components, self.shrinkage
         held_out, info = None, {}
         if settings.judged or "auto" in (size, shrinkage):
-            choice = choose(candidates, rows, X.shape[1], sample_weight, random_state)
-            size, shrinkage = choice.params.values()
-            held_out, info["cv_results"] = choice.held_out, choice.cv_results
+            best = choose(candidates, rows, n_context, sample_weight, random_state)
+            (size, shrinkage), held_out, info["cv_results"] = best
         gas = _grow(rows, size, sample_weight, random_state)
 
         def describe(result):
-            model = JointConditional(result.mixture, X.shape[1])
+            model = JointConditional(result.mixture, n_context)
             complaint = unsettled(result, self.tol, UNSETTLED)
             return Fit(model, held_out, info | {"n_iter": result.n_iter}, complaint)
 
@@ -238,35 +232,23 @@ def _grow(rows, size, sample_weight, random_state):
     """Return a gas of `size` nodes that has seen samples at random."""
     share = None if sample_weight is None else sample_weight / sample_weight.sum()
     drawn = random_state.choice(len(rows), DRAWS_PER_NODE * size, p=share)
-    if not is_torch(rows):
-        # Of standardized samples the mean is zero.
-        rows = np.nan_to_num(rows)
-    gas = adapt_gas(
-        start_gas(rows[drawn[:2]]),
-        rows[drawn],
-        max_nodes=size,
-        insertion_interval=INSERTION_INTERVAL,
-    )
-    if sample_weight is not None:
-        sample_weight = asarray_like(sample_weight, rows)
+    # Of standardized samples the mean is zero.
+    rows = np.nan_to_num(rows)
+    steps = {"max_nodes": size, "insertion_interval": INSERTION_INTERVAL}
+    gas = adapt_gas(start_gas(rows[drawn[:2]]), rows[drawn], **steps)
     return refine_gas(gas, rows, sample_weight=sample_weight, n_rounds=0)
 
 
 def _refine(gas, rows, shrinkage, source, sample_weight, moments):
     """Return the result of EM from the gas."""
-    kind = source.covariance_type
-    if sample_weight is not None:
-        sample_weight = asarray_like(sample_weight, rows)
     prior = {
         "shrinkage": shrinkage,
         "reg_covar": source.reg_covar,
         "sample_weight": sample_weight,
     }
-    if is_torch(rows):
-        start = gas_mixture(gas, rows, kind, **prior)
-    else:
-        labels = gas_labels(gas, np.nan_to_num(rows), sample_weight=sample_weight)
-        start = start_mixture(rows, labels, kind, moments=moments, **prior)
+    labels = gas_labels(gas, np.nan_to_num(rows), sample_weight=sample_weight)
+    kind = source.covariance_type
+    start = start_mixture(rows, labels, kind, moments=moments, **prior)
     steps = {"tol": source.tol, "max_iter": source.max_iter}
     return expectation_maximization(rows, start, **steps, **prior)
 
@@ -292,14 +274,13 @@ INCOMPLETE = (
 class MemoryBank(Source):
     """Joint mixture of weighted past samples, for a conditional density.
 
-    Pairs of x and y stream by once; a bank of them, each with a kernel, is reweighted
-    and renewed as they do. The mixture is conditioned on x in closed form.
+    Pairs of x and y stream by once, while a bank of them, each with a kernel, is
+    reweighted and renewed. The mixture is conditioned on x in closed form.
 
     Parameters
     ----------
     n_components : int or 'auto', default='auto'
-        Number of samples in the bank; 'auto' is chosen by the density of held-out
-        targets.
+        Size of the bank; 'auto' is chosen by the density of held-out targets.
 
     covariance_type : {'full', 'diag', 'spherical'}, default='full'
         Shape of the covariances.
@@ -311,9 +292,8 @@ class MemoryBank(Source):
         Added to the variances, relative to those of the data.
 
     max_iter : int or 'auto', default='auto'
-        Number of EM iterations, exactly; with 0 all kernels are alike. More than a
-        few learn samples by heart; 'auto' chooses them by the density of held-out
-        targets.
+        Number of EM iterations, exactly; with 0 all kernels are alike, more than a few
+        memorize samples. 'auto' is chosen by the density of held-out targets.
 
     batch_size : int, default=100
         Samples that stream by at a time.
@@ -366,18 +346,23 @@ class MemoryBank(Source):
         rows, n_context = np.hstack([X, Y]), X.shape[1]
         sizes = (self.n_components,)
         if self.n_components == "auto":
-            sizes = _grid(rows.shape[1])
+            # Many kernels, or kernels of many features.
+            most = MOST_ENTRIES / rows.shape[1] ** 2
+            sizes = [k for k in BANK_GRID if k == BANK_GRID[0] or k <= most]
         steps = EM_STEPS if self.max_iter == "auto" else (self.max_iter,)
 
         def candidates(rows, sample_weight, random_state):
-            for size in _possible(sizes, len(rows)):
-                yield from _learn(rows, size, steps, self, sample_weight, random_state)
+            # Up to the first that takes all samples.
+            for last, size in zip((0, *sizes), sizes, strict=False):
+                if last < len(rows):
+                    data = rows, size, steps, self, sample_weight, random_state
+                    yield from _learn(*data)
 
         held_out, info = None, {}
         if settings.judged or len(sizes) * len(steps) > 1:
-            choice = choose(candidates, rows, n_context, sample_weight, random_state)
-            held_out, info["cv_results"] = choice.held_out, choice.cv_results
-            sizes, steps = ((value,) for value in choice.params.values())
+            best = choose(candidates, rows, n_context, sample_weight, random_state)
+            params, held_out, info["cv_results"] = best
+            sizes, steps = ((value,) for value in params)
 
         def describe(mixture, n_iter):
             complaint = "" if _complete(rows).any() else INCOMPLETE
@@ -397,25 +382,10 @@ def _complete(rows):
     return ~np.isnan(rows).any(axis=1)
 
 
-def _grid(n_features):
-    """Return the sizes to try: many kernels, or kernels of many features."""
-    return [
-        k for k in BANK_GRID if k == BANK_GRID[0] or k * n_features**2 <= MOST_ENTRIES
-    ]
-
-
-def _possible(sizes, n_rows):
-    """Return the sizes up to the first that takes all samples."""
-    smaller = (0, *sizes[:-1])
-    pairs = zip(smaller, sizes, strict=True)
-    return [size for last, size in pairs if last < n_rows]
-
-
 def _learn(rows, size, steps, source, sample_weight, random_state):
     """Yield parameters and mixtures after numbers of EM steps, ascending."""
     mixture = _stream(rows, size, source.batch_size, sample_weight, random_state)
-    kind = source.covariance_type
-    done = 0
+    kind, done = source.covariance_type, 0
     for n_steps in steps:
         if n_steps > done:
             covariances = widen(mixture, kind)
@@ -449,14 +419,8 @@ def _stream(rows, size, batch_size, sample_weight, random_state):
     size = min(size, len(rows))
     state = start_bank(rows[:size])
     bandwidth = kernel_bandwidth(rows[:MAX_PAIRED], state.particles)
+    steps = {"rate": RATE, "replacement": None, "random_state": random_state}
     for start in range(size, len(rows), batch_size):
         batch = rows[start : start + batch_size]
-        state, _ = step_bank(
-            state,
-            batch,
-            bandwidth,
-            rate=RATE,
-            replacement=None,
-            random_state=random_state,
-        )
+        state, _ = step_bank(state, batch, bandwidth, **steps)
     return bank_mixture(state, bandwidth)

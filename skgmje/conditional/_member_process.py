@@ -1,6 +1,6 @@
 """Gaussian processes as members."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,9 +72,10 @@ class Process:
     def factor(self):
         """Return the Cholesky factor of the covariance and the solved targets."""
         if "_factor" not in vars(self):
-            lower = cho_factor(
-                _covariance(self.params, self.X, self.weight), lower=True
-            )
+            covariance = _kernel(self.params, self.X, self.X)
+            diagonal = np.diag_indices_from(covariance)
+            covariance[diagonal] += np.exp(self.params[2]) / self.weight + JITTER
+            lower = cho_factor(covariance, lower=True)
             vars(self)["_factor"] = lower, cho_solve(lower, self.t)
         return vars(self)["_factor"]
 
@@ -137,10 +138,12 @@ class ProcessMember(Member):
 
 def fit_processes(rows, network, seed):
     """Fit Gaussian processes."""
-    order = np.random.RandomState(seed).permutation(rows.group.max() + 1)[rows.group]
-    order = np.argsort(order, kind="stable")
+    permutation = np.random.RandomState(seed).permutation
     if np.bincount(rows.group).max() > LARGEST_GROUP:
-        order = np.random.RandomState(seed).permutation(len(order))
+        order = permutation(len(rows.group))
+    else:
+        place = permutation(rows.group.max() + 1)[rows.group]
+        order = np.argsort(place, kind="stable")
     fits = [_fit_target(rows, y, order) for y in rows.Y.T]
     member = ProcessMember(tuple(tuple(p for p, _ in own) for own in fits))
     return MemberFit(member, _gather([[held for _, held in own] for own in fits]))
@@ -150,55 +153,45 @@ def _gather(found):
     """Join means and standard deviations of processes of each target."""
     most = max(map(len, found))
     filled = [own + own[:1] * (most - len(own)) for own in found]
-    means = np.stack([np.stack([m for m, _ in own], 1) for own in filled], 1)
-    stds = np.stack([np.stack([s for _, s in own], 1) for own in filled], 1)
-    first = stds[:, :, 0]
-    mixture = Mixture(
-        np.ones((len(means), 1)), means[:, None, :, 0], first[:, None, :] ** 2, "diag"
-    )
+    means, stds = np.ascontiguousarray(np.transpose(filled, (2, 3, 0, 1)))
+    ones, variances = np.ones((len(means), 1)), stds[:, None, :, 0] ** 2
+    mixture = Mixture(ones, means[:, None, :, 0], variances, "diag")
     return Prediction(means, log_std(stds.reshape(len(stds), -1)), mixture)
 
 
 def _fit_target(rows, y, order):
     """Return one or two processes of a target, each with what it holds out."""
     learned = order[:N_LEARNED]
-    candidates = [[None], []]
+
+    def score(process):
+        mean, std = process.held_out(rows.group[learned])
+        log_prob = -0.5 * ((y[learned] - mean) / std) ** 2 - np.log(std)
+        return np.average(log_prob, weights=rows.weight[learned])
+
+    processes = [_learn(rows, y, learned)]
     center = np.average(y, weights=rows.weight)
     skewness = np.mean((y - center) ** 3) / max(np.std(y), 1e-12) ** 3
     if abs(skewness) > SKEWED:
         sign = float(np.sign(skewness))
-        least = (sign * y).min()
-        candidates[1] = [Logarithm(sign, least, shift) for shift in SHIFTS]
-    processes = []
-    for some in filter(None, candidates):
-        fits = [_learn(rows, y, learned, logarithm) for logarithm in some]
-        processes.append(max(fits, key=lambda fit: fit[0])[1])
+        logarithms = [Logarithm(sign, (sign * y).min(), shift) for shift in SHIFTS]
+        found = [_learn(rows, y, learned, logarithm) for logarithm in logarithms]
+        processes.append(max(found, key=score))
     return [_remember(rows, y, order, process) for process in processes]
 
 
-def _learn(rows, y, learned, logarithm):
-    """Maximise the likelihood; return what samples left out say, and the process."""
+def _learn(rows, y, learned, logarithm=None):
+    """Return the process of the largest likelihood."""
     t = y if logarithm is None else logarithm.forward(y)
     loc, scale = t.mean(), max(t.std(), 1e-12)
     X, t = rows.X[learned], (t[learned] - loc) / scale
     weight = rows.weight[learned]
-    # As many lengths as the rows can tell.
+    # As many lengths as the samples can tell.
     n_lengths = X.shape[1] if len(X) >= ROWS_PER_LENGTH * X.shape[1] else 1
     start = [*START, *[0.5 * np.log(max(1, X.shape[1]))] * n_lengths]
     bounds = [*BOUNDS, *[LENGTH_BOUNDS] * n_lengths]
-    found = minimize(
-        _loss,
-        start,
-        (X, t, weight),
-        "L-BFGS-B",
-        jac=True,
-        bounds=bounds,
-        options={"maxiter": MAX_ITER},
-    )
-    process = Process(found.x, X, t, weight, (loc, scale), logarithm)
-    mean, std = process.held_out(rows.group[learned])
-    score = -0.5 * ((y[learned] - mean) / std) ** 2 - np.log(std)
-    return np.average(score, weights=weight), process
+    how = {"method": "L-BFGS-B", "jac": True, "options": {"maxiter": MAX_ITER}}
+    found = minimize(_loss, start, (X, t, weight), bounds=bounds, **how)
+    return Process(found.x, X, t, weight, (loc, scale), logarithm)
 
 
 def _remember(rows, y, order, process):
@@ -223,51 +216,34 @@ def _remember(rows, y, order, process):
 
 
 def _condition(process, rows, y, known):
-    """Return the process given other rows."""
-    logarithm, (loc, scale) = process.logarithm, process.units
-    t = y if logarithm is None else logarithm.forward(y)
+    """Return the process given other samples."""
+    loc, scale = process.units
+    t = y if process.logarithm is None else process.logarithm.forward(y)
     t = (t[known] - loc) / scale
-    return Process(
-        process.params, rows.X[known], t, rows.weight[known], (loc, scale), logarithm
-    )
+    return replace(process, X=rows.X[known], t=t, weight=rows.weight[known])
 
 
-def _scaled(params, X):
-    """Return samples in units of the lengths."""
-    lengths = np.exp(params[3:])
-    return X / lengths
-
-
-def _squared_distances(A, B):
-    """Return all squared distances, (len(A), len(B))."""
+def _kernels(params, A, B):
+    """Return the smooth kernel, the rough one, and its distances, (n_A, n_B) each."""
     squares = (A * A).sum(1)[:, None] + (B * B).sum(1) - 2 * A @ B.T
-    return np.maximum(squares, 0.0)
+    squares = np.maximum(squares, 0.0)
+    root = np.sqrt(3 * squares)
+    return np.exp(params[0] - 0.5 * squares), np.exp(params[1] - root), root
 
 
 def _kernel(params, A, B):
     """Return the noise-free covariances, shape (n_A, n_B)."""
-    squares = _squared_distances(_scaled(params, A), _scaled(params, B))
-    root = np.sqrt(3 * squares)
-    smooth = np.exp(params[0] - 0.5 * squares)
-    return smooth + np.exp(params[1] - root) * (1 + root)
-
-
-def _covariance(params, X, weight):
-    """Return the covariance of noisy targets, (n, n)."""
-    covariance = _kernel(params, X, X)
-    covariance[np.diag_indices_from(covariance)] += np.exp(params[2]) / weight + JITTER
-    return covariance
+    lengths = np.exp(params[3:])
+    smooth, rough, root = _kernels(params, A / lengths, B / lengths)
+    return smooth + rough * (1 + root)
 
 
 def _loss(params, X, t, weight):
     """Return the negative log-likelihood per sample, and its gradient."""
-    n, scaled = len(X), _scaled(params, X)
-    squares = _squared_distances(scaled, scaled)
-    root = np.sqrt(3 * squares)
-    smooth, rough = np.exp(params[0] - 0.5 * squares), np.exp(params[1] - root)
+    n, scaled, diagonal = len(X), X / np.exp(params[3:]), np.diag_indices(len(X))
+    smooth, rough, root = _kernels(params, scaled, scaled)
     noise = np.exp(params[2]) / weight
     covariance = smooth + rough * (1 + root)
-    diagonal = np.diag_indices(n)
     covariance[diagonal] += noise + JITTER
     factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
     inverse = cho_solve((factor, True), np.eye(n), check_finite=False)
@@ -282,14 +258,7 @@ def _loss(params, X, t, weight):
     by_length = 2 * (moment - (scaled * (pairs @ scaled)).sum(axis=0))
     if len(pull) == 1:
         by_length = by_length.sum(keepdims=True)
-    gradient = np.concatenate(
-        [
-            [(slope * smooth).sum()],
-            [(slope * rough * (1 + root)).sum()],
-            [slope[diagonal] @ noise],
-            by_length,
-        ]
-    )
-    gradient = gradient / n
+    by_size = (slope * smooth).sum(), (slope * rough * (1 + root)).sum()
+    gradient = np.array([*by_size, slope[diagonal] @ noise, *by_length]) / n
     gradient[3:] += 2 * PULL * pull / len(pull)
     return loss / n + PULL * np.mean(pull**2), gradient

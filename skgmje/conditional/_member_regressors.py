@@ -18,8 +18,9 @@ from skgmje.conditional._members import (
     in_order,
     log_std,
     moments,
+    places,
+    plain,
 )
-from skgmje.conditional._models import join_mixtures
 from skgmje.gaussian._mixture import Mixture
 
 # Of the quantiles that a distribution is asked for, and of regressors of one quantile.
@@ -91,10 +92,8 @@ def _of_bars(regressor, X):
     parts = Mixture.from_histogram(edges, bars)  # which checks them
     upper = np.cumsum(parts.weights, axis=-1)
     edges = np.broadcast_to(edges, (len(bars), edges.shape[-1]))
-    levels = (
-        np.interp(LEVELS, np.append(0, u), e) for u, e in zip(upper, edges, strict=True)
-    )
-    return LEVELS, np.stack([*levels])
+    pairs = zip(upper, edges, strict=True)
+    return LEVELS, np.stack([np.interp(LEVELS, np.append(0, u), e) for u, e in pairs])
 
 
 def _of_object(regressor, X):
@@ -156,9 +155,8 @@ class Units:
         # Quantiles that cross are put in order, equal ones a smallest width apart.
         ramp = self.min_scale * np.arange(len(levels))
         rest = np.sort((values - loc) / scale, axis=-1) - ramp
-        return Mixture.from_quantiles(
-            levels, np.maximum.accumulate(rest, axis=-1) + ramp
-        )
+        values = np.maximum.accumulate(rest, axis=-1) + ramp
+        return Mixture.from_quantiles(levels, values)
 
 
 @dataclass(frozen=True)
@@ -196,9 +194,8 @@ class RegressorFit:
 
         def learn(kept, y):
             params = {name: weight[kept] for name, weight in weights.items()}
-            return clone(regressor).fit(
-                _safe_indexing(rows.raw, kept), y[kept], **params
-            )
+            X = _safe_indexing(rows.raw, kept)
+            return clone(regressor).fit(X, y[kept], **params)
 
         held_out, regressors = [], []
         for target, y in enumerate((rows.Y * units.scale + units.loc).T):
@@ -217,16 +214,16 @@ def _joined(parts, fold):
     """Return what is predicted of each fold in the order of the samples."""
     if isinstance(parts[0], Mixture):
         return in_order(parts, fold)
-    return np.concatenate(parts)[np.argsort(np.argsort(fold, kind="stable"))]
+    return np.concatenate(parts)[places(fold)]
 
 
 def _prediction(columns):
     """Return the prediction of means or mixtures, one for each target."""
     if not isinstance(columns[0], Mixture):
         means = np.stack(columns, axis=1)
-        return Prediction(means[..., None], np.empty((len(means), 0)))
+        return Prediction(means[..., None])
     if len(columns) == 1:
-        return moments(join_mixtures([(1.0, columns[0])], len(columns[0].means)))
+        return moments(plain(columns[0]))
     means = np.concatenate([column.mean for column in columns], axis=1)
     variances = np.concatenate([column.covariance[:, 0] for column in columns], axis=1)
     return Prediction(means[..., None], log_std(np.sqrt(variances)))

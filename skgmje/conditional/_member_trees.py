@@ -13,6 +13,9 @@ from skgmje._sklearn import boosted_nodes
 from skgmje.conditional._members import Member, MemberFit, Prediction, log_std
 from skgmje.gaussian._mixture import Mixture
 
+# Samples whose leaves, and neighbours in them, exist at a time.
+CHUNK_ROWS = 1000
+
 
 @dataclass(frozen=True)
 class Nodes:
@@ -36,14 +39,19 @@ class Nodes:
                 return node
             node = below
 
+    def leaves(self, X):
+        """Yield slices of a number of samples, and their leaves."""
+        for start in range(0, len(X), CHUNK_ROWS):
+            rows = slice(start, start + CHUNK_ROWS)
+            yield rows, self.leaf(X[rows])
+
 
 def join_trees(trees, dtype):
     """Return the nodes of several trees."""
     sizes = [len(tree[0]) for tree in trees]
     roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
-    feature, threshold, left, right, is_leaf = map(
-        np.concatenate, zip(*trees, strict=True)
-    )
+    arrays = map(np.concatenate, zip(*trees, strict=True))
+    feature, threshold, left, right, is_leaf = arrays
     is_leaf, first = is_leaf.astype(bool), np.repeat(roots, sizes)
     own = np.arange(len(feature))
     return Nodes(
@@ -65,9 +73,6 @@ MIN_LEAF = 2
 N_BINS = 16
 BANDWIDTHS = (0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)
 
-# Samples whose neighbours exist at a time.
-CHUNK_ROWS = 1000
-
 # Entries of their weights that are split into bins at a time.
 CHUNK_ENTRIES = 2**20
 
@@ -86,9 +91,7 @@ class Forest:
     def bins(self, X, used=None):
         """Split the neighbours of samples into bins of the same weight."""
         parts = []
-        for start in range(0, len(X), CHUNK_ROWS):
-            rows = slice(start, start + CHUNK_ROWS)
-            leaf = self.nodes.leaf(X[rows])
+        for rows, leaf in self.nodes.leaves(X):
             asked = np.ones(leaf.shape) if used is None else used[rows] * 1.0
             parts.append(_bins(self._neighbours(leaf, asked), self.y))
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
@@ -130,16 +133,14 @@ def fit_forests(rows, network, seed):
         forest, counts = _grow(rows, y, random_state)
         forests.append(forest)
         found.append(forest.bins(rows.X, counts == 0))
-    scores = [_score(rows, found, bandwidth) for bandwidth in BANDWIDTHS]
+    n, y = len(rows.X), rows.Y[:, :1]
+    scores = [
+        np.average(_mixture(*found[0], h, n).log_prob(y), weights=rows.weight)
+        for h in BANDWIDTHS
+    ]
     bandwidth = BANDWIDTHS[int(np.argmax(scores))]
-    member = ForestMember(tuple(forests), bandwidth, len(rows.X))
-    return MemberFit(member, _gather(found, bandwidth, len(rows.X)))
-
-
-def _score(rows, found, bandwidth):
-    """Return the mean log-density of the first target, at a bandwidth."""
-    prediction = _gather(found[:1], bandwidth, len(rows.X))
-    return np.average(prediction.mixture.log_prob(rows.Y[:, :1]), weights=rows.weight)
+    member = ForestMember(tuple(forests), bandwidth, n)
+    return MemberFit(member, _gather(found, bandwidth, n))
 
 
 def _gather(found, bandwidth, n_samples):
@@ -152,23 +153,24 @@ def _gather(found, bandwidth, n_samples):
 
 
 def _mixture(means, variances, bandwidth, n_samples):
+    """Return the density of equal parts of a target, and of what was never seen."""
     n, n_bins = means.shape
     broad = 1 / (n_samples + 1)
     weights = np.full(n_bins + 1, (1 - broad) / n_bins)
     weights[-1] = broad
+    weights = np.tile(weights, (n, 1))
     means = np.column_stack([means, np.zeros(n)])
     variances = np.column_stack([variances + bandwidth**2, np.full(n, BROAD_STD**2)])
-    return Mixture(
-        np.tile(weights, (n, 1)), means[..., None], variances[..., None], "diag"
-    )
+    return Mixture(weights, means[..., None], variances[..., None], "diag")
 
 
 def _grow(rows, y, random_state):
     """Return a forest, and how often trees have each sample, (n_samples, n_trees)."""
     n, n_groups = len(y), rows.group.max() + 1
     n_trees = int(np.clip(MOST_LEAVES // n, FEWEST_TREES, MOST_TREES))
-    counts = np.empty((n, n_trees), np.int32)
-    trees = []
+    counts, trees = np.empty((n, n_trees), np.int32), []
+    # Trees take single precision: once for all.
+    X = np.asarray(rows.X, np.float32)
     for t in range(n_trees):
         drawn = random_state.randint(n_groups, size=n_groups)
         counts[:, t] = np.bincount(drawn, minlength=n_groups)[rows.group]
@@ -177,10 +179,10 @@ def _grow(rows, y, random_state):
             max_features=1.0,
             random_state=random_state.randint(2**31 - 1),
         )
-        tree.fit(rows.X, y, sample_weight=counts[:, t] * rows.weight)
+        tree.fit(X, y, counts[:, t] * rows.weight, check_input=False)
         nodes = tree.tree_
-        left, right = nodes.children_left, nodes.children_right
-        trees.append((nodes.feature, nodes.threshold, left, right, nodes.feature < 0))
+        below = nodes.children_left, nodes.children_right
+        trees.append((nodes.feature, nodes.threshold, *below, nodes.feature < 0))
     nodes = join_trees(trees, np.float32)
     return Forest(nodes, _leaves(nodes, rows, y, counts), np.sort(y)), counts
 
@@ -188,15 +190,12 @@ def _grow(rows, y, random_state):
 def _leaves(nodes, rows, y, counts):
     """Return the shares of the training samples in each node."""
     order = np.argsort(y, kind="stable")
-    X = rows.X[order]
-    starts = range(0, len(X), CHUNK_ROWS)
-    leaf = np.concatenate([nodes.leaf(X[i : i + CHUNK_ROWS]) for i in starts])
+    leaf = np.concatenate([leaf for _, leaf in nodes.leaves(rows.X[order])])
     share = counts[order] * rows.weight[order, None]
     inside = share > 0
     leaf, share, row = leaf[inside], share[inside], np.nonzero(inside)[0]
-    n_nodes = len(nodes.right)
-    share = (share / np.bincount(leaf, share, n_nodes)[leaf]).astype(np.float32)
-    leaves = sparse.csr_matrix((share, (leaf, row)), (n_nodes, len(y)))
+    share = (share / np.bincount(leaf, share)[leaf]).astype(np.float32)
+    leaves = sparse.csr_matrix((share, (leaf, row)), (len(nodes.right), len(y)))
     return leaves.data, leaves.indices, leaves.indptr
 
 
@@ -211,7 +210,7 @@ def _bins(weights, y):
 
 def _bins_of_few(weights, y):
     """Return the same of so few samples that their entries fit side by side."""
-    n, lengths = weights.shape[0], np.diff(weights.indptr)
+    lengths = np.diff(weights.indptr)
     width = lengths.max(initial=1)
     own = np.arange(width) < lengths[:, None]
     data, target = np.zeros(own.shape), np.zeros(own.shape)
@@ -222,12 +221,13 @@ def _bins_of_few(weights, y):
     ends = np.arange(N_BINS + 1) / N_BINS
     entry = np.stack([(mass < end).sum(axis=1) for end in ends], axis=1)
     entry = np.minimum(entry, lengths[:, None] - 1)
-    before = np.concatenate([np.zeros((n, 1)), mass], axis=1)
+    start = np.zeros((len(mass), 1))
+    before = np.concatenate([start, mass], axis=1)
     rest = ends - np.take_along_axis(before, entry, axis=1)
     share = np.diff(before, axis=1)
     moments = []
     for power in (target, target * target):
-        sums = np.concatenate([np.zeros((n, 1)), np.cumsum(share * power, axis=1)], 1)
+        sums = np.concatenate([start, np.cumsum(share * power, axis=1)], axis=1)
         sums = np.take_along_axis(sums, entry, axis=1)
         sums += rest * np.take_along_axis(power, entry, axis=1)
         moments.append(np.diff(sums, axis=1) * N_BINS)
@@ -258,10 +258,7 @@ class Boosted:
 
     def predict(self, X):
         """Return the models' mean predictions, shape (n_samples,)."""
-        parts = [
-            self.value[self.nodes.leaf(X[i : i + CHUNK_ROWS])].sum(axis=1)
-            for i in range(0, len(X), CHUNK_ROWS)
-        ]
+        parts = [self.value[leaf].sum(axis=1) for _, leaf in self.nodes.leaves(X)]
         return self.start + np.concatenate(parts) / self.n_models
 
 
@@ -273,28 +270,27 @@ class BoostingMember(Member):
 
     def predict(self, X, raw):
         means = np.stack([boosted.predict(X) for boosted in self.targets], axis=1)
-        return Prediction(means[..., None], np.empty((len(X), 0)))
+        return Prediction(means[..., None])
 
 
 def fit_boosting(rows, network, seed):
     """Boost trees on all folds but one; choose their number by all folds together."""
     fits = [_boost(rows, y, seed) for y in rows.Y.T]
     targets, held_out = zip(*fits, strict=True)
-    means = np.stack(held_out, axis=1)[..., None]
-    prediction = Prediction(means, np.empty((len(means), 0)))
+    prediction = Prediction(np.stack(held_out, axis=1)[..., None])
     return MemberFit(BoostingMember(targets), prediction)
 
 
 def _boost(rows, y, seed):
     """Return the trees of a model for each fold, and what they hold out."""
-    models = _boosters(rows, seed)
+    models, weight = _boosters(rows, seed), rows.weight if rows.weighted else None
     looks = FEW_LOOKS if rows.X.shape[1] > MANY_FEATURES else len(N_TREES)
     for n_trees in N_TREES[:looks]:
         stages = np.empty((n_trees // EVERY, len(y)))
         for k, model in enumerate(models):
             own = rows.fold == k
             model.set_params(max_iter=n_trees)
-            model.fit(rows.X[~own], y[~own], rows.weight[~own])
+            model.fit(rows.X[~own], y[~own], None if weight is None else weight[~own])
             staged = model.staged_predict(rows.X[own])
             stages[:, own] = list(islice(staged, EVERY - 1, None, EVERY))
         errors = np.average((stages - y) ** 2, axis=1, weights=rows.weight)
@@ -326,8 +322,7 @@ def _join(models, n_trees):
     found, starts = zip(*map(boosted_nodes, models), strict=True)
     trees = [tree for own in found for tree in own[:n_trees]]
     names = ("feature_idx", "num_threshold", "left", "right", "is_leaf")
-    nodes = join_trees(
-        [tuple(tree[name].astype(float) for name in names) for tree in trees], float
-    )
+    arrays = [[tree[name].astype(float) for name in names] for tree in trees]
     value = np.concatenate([tree["value"] for tree in trees])
-    return Boosted(nodes, value, float(np.mean(starts)), len(models))
+    start = float(np.mean(starts))
+    return Boosted(join_trees(arrays, float), value, start, len(models))

@@ -36,12 +36,13 @@ class Prediction(NamedTuple):
     """What a member predicts of some samples."""
 
     means: Any
-    log_stds: Any
+    log_stds: Any = None
     mixture: Any = None
 
     def features(self):
         """Return all numbers as columns, the means first."""
-        return np.hstack([self.means.reshape(len(self.means), -1), self.log_stds])
+        means = self.means.reshape(len(self.means), -1)
+        return means if self.log_stds is None else np.hstack([means, self.log_stds])
 
     def is_finite(self):
         """Return whether all numbers are."""
@@ -126,7 +127,8 @@ class JointMember(Member):
     model: Any
 
     def predict(self, X, raw):
-        return _joint_prediction(_plain(self.model.predict_mixture(X)))
+        mixture = plain(self.model.predict_mixture(X))
+        return Prediction(mixture.mean[..., None], mixture=mixture)
 
 
 def fit_joint_mixture(rows, network, seed):
@@ -138,34 +140,35 @@ def fit_joint_mixture(rows, network, seed):
         data = rows.X[kept], rows.Y[kept], Settings(), rows.weight[kept], random_state
         return JointMixture(density)._fit(*data)
 
-    fit = learn(slice(None))
-    model = fit.model
-    size = model.mixture.n_components
+    fit, parts = learn(slice(None)), []
+    size = fit.model.mixture.n_components
     density.set_params(shrinkage=fit.info["shrinkage"])
-    parts = []
     for k in range(rows.n_folds):
         kept = rows.fold != k
         density.set_params(n_components=min(size, int(kept.sum())))
         parts.append(learn(kept).model.predict_mixture(rows.X[~kept]))
     held_out = in_order(parts, rows.fold)
-    return MemberFit(JointMember(model), _joint_prediction(held_out))
+    prediction = Prediction(held_out.mean[..., None], mixture=held_out)
+    return MemberFit(JointMember(fit.model), prediction)
 
 
-def _plain(mixture):
+def plain(mixture):
     """Return a mixture whose samples share nothing."""
     return join_mixtures([(1.0, mixture)], len(mixture.means))
 
 
 def in_order(parts, fold):
     """Return mixtures of the samples of each fold in the order of all samples."""
-    parts = [_plain(part) for part in parts]
+    parts = [*map(plain, parts)]
     size = max(part.n_components for part in parts)
-    back = np.argsort(np.argsort(fold, kind="stable"))
-    arrays = [
-        np.concatenate(arrays)[back]
-        for arrays in zip(*(_padded(part, size) for part in parts), strict=True)
-    ]
+    padded = [_padded(part, size) for part in parts]
+    arrays = [np.concatenate(each)[places(fold)] for each in zip(*padded, strict=True)]
     return Mixture(*arrays, parts[0].covariance_type)
+
+
+def places(fold):
+    """Return where each sample is among the samples of one fold after the other."""
+    return np.argsort(np.argsort(fold, kind="stable"))
 
 
 def _padded(mixture, n_components):
@@ -177,10 +180,3 @@ def _padded(mixture, n_components):
         for part in (mixture.means, mixture.covariances)
     ]
     return weights, *filled
-
-
-def _joint_prediction(mixture):
-    """Return the prediction that one mixture for each sample makes."""
-    return Prediction(
-        mixture.mean[..., None], np.empty((len(mixture.means), 0)), mixture
-    )

@@ -1,17 +1,16 @@
 """Fitted conditional densities as values, and their choice by held-out samples."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import as_double, asarray_like, is_torch, logsumexp, to_numpy
+from skgmje._backend import as_double, logsumexp
 from skgmje._standardize import distinct
 from skgmje.em._select import find_folds, params_results
 from skgmje.gaussian._checks import patterns
-from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type
-from skgmje.gaussian._covariance_type import map_arrays
+from skgmje.gaussian._covariance import simplest_type, widen
 from skgmje.gaussian._heads import join_members, perceptrons, split_outputs
 from skgmje.gaussian._mixture import Mixture
 
@@ -46,33 +45,23 @@ class JointConditional(Conditional):
 
     mixture: Mixture
     n_context: int
-    n_targets: int = field(init=False)
     takes_missing = True
 
-    def __post_init__(self):
-        n_targets = self.mixture.n_features - self.n_context
-        object.__setattr__(self, "n_targets", n_targets)
-
     def predict_mixture(self, X):
-        missing = np.isnan(X)
-        if not missing.any():
+        if not np.isnan(X).any():
             return self.mixture.condition(range(self.n_context), X)
-        return self._given_observed(X)
-
-    def _given_observed(self, X):
-        """Condition each sample on its observed entries; integrate out the others."""
-        n, k, d = len(X), self.mixture.n_components, self.n_targets
+        # Each sample on its observed entries; the others are integrated out.
+        targets = range(self.n_context, self.mixture.n_features)
+        n, k, d = len(X), self.mixture.n_components, len(targets)
         weights, means = np.empty((n, k)), np.empty((n, k, d))
         covariances = np.empty((n, k, d, d))
-        targets = list(range(self.n_context, self.mixture.n_features))
         for rows, observed in patterns(X):
             seen = np.flatnonzero(observed)
             part = self.mixture.marginal([*seen, *targets])
             if len(seen):
                 part = part.condition(range(len(seen)), X[np.ix_(rows, seen)])
             weights[rows], means[rows] = part.weights, part.means
-            dense = COVARIANCE_TYPES[part.covariance_type].dense
-            covariances[rows] = dense(part.covariances, k, d)
+            covariances[rows] = widen(part, "full")
         return Mixture(weights, means, covariances)
 
 
@@ -100,19 +89,12 @@ class NetworkConditional(Conditional):
     n_targets: int
     min_scale: float
 
-    @property
-    def n_context(self):
-        return self.skip.shape[1]
-
     def heads(self, X):
         """Evaluate each member."""
         check_complete(X)
         # In single precision the place of a sample in the batch would show.
-        layers = [
-            tuple(map(as_double, self.weights)),
-            tuple(map(as_double, self.biases)),
-            as_double(self.skip),
-        ]
+        layers = [[*map(as_double, part)] for part in (self.weights, self.biases)]
+        layers.append(as_double(self.skip))
         context = clip_context(as_double(X))
         starts = range(0, max(1, len(X)), CHUNK_ROWS)
         parts = [perceptrons(*layers, context[i : i + CHUNK_ROWS]) for i in starts]
@@ -136,8 +118,7 @@ class NetworkConditional(Conditional):
         """Return the density of each sample by the members that have not seen it."""
         n_unseen = int(unseen.sum(axis=0).min())
         chosen = np.argsort(~unseen, axis=0, kind="stable")[:n_unseen]
-        heads = self.heads(X)
-        rows = np.arange(len(X))
+        heads, rows = self.heads(X), np.arange(len(X))
         held = (None if part is None else part[chosen, rows] for part in heads)
         return join_members(type(heads)(*held)).mixture()
 
@@ -180,14 +161,6 @@ class PooledConditional(Conditional):
     weights: Any
     models: tuple
 
-    @property
-    def n_context(self):
-        return self.models[0].n_context
-
-    @property
-    def n_targets(self):
-        return self.models[0].n_targets
-
     def predict_mixture(self, X):
         missing = np.isnan(X).any(axis=1)
         weights = np.tile(self.weights, (len(X), 1))
@@ -212,14 +185,11 @@ def join_mixtures(parts, n_rows):
 
 def _as_plain(mixture):
     """Return a mixture whose covariances are diag, if that holds them, or full."""
-    k, d = mixture.n_components, mixture.n_features
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    as_diag = d == 1 or common_type(mixture.covariance_type, "diag") == "diag"
-    read, name = (kind.diagonal, "diag") if as_diag else (kind.dense, "full")
-    if name == mixture.covariance_type:
+    kind = mixture.covariance_type
+    name = "diag" if mixture.n_features == 1 else simplest_type(kind, "diag")
+    if name == kind:
         return mixture
-    covariances = read(mixture.covariances, k, d)
-    return Mixture(mixture.weights, mixture.means, covariances, name)
+    return Mixture(mixture.weights, mixture.means, widen(mixture, name), name)
 
 
 def conditional_log_prob(mixture, rows, n_context):
@@ -231,57 +201,26 @@ def conditional_log_prob(mixture, rows, n_context):
     )
 
 
-class Choice(NamedTuple):
-    """The best of some candidates."""
-
-    params: dict
-    held_out: Any
-    cv_results: dict
-
-
 def choose(candidates, rows, n_context, sample_weight=None, random_state=None):
-    """Choose the candidate whose conditional density predicts best."""
+    """Return the best candidate's parameters, what it holds out, and a table of all."""
     weight = np.ones(len(rows)) if sample_weight is None else sample_weight
-    table = []
-    keys = np.arange(len(rows))[:, None] if is_torch(rows) else rows
-    for train in find_folds(keys, random_state)[0]:
+    found, table = [], []
+    for train in find_folds(rows, random_state)[0]:
         test = train if train.all() else ~train
-        fits = candidates(rows[train], weight[train], random_state)
-        table.append(
-            {
-                tuple(params.items()): _judge(mixture, rows, test, n_context)
-                for params, mixture in fits
-            }
-        )
+        found.append({})
+        table.append({})
+        for params, mixture in candidates(rows[train], weight[train], random_state):
+            key, log_prob = tuple(params.items()), np.full(len(rows), np.nan)
+            log_prob[test] = conditional_log_prob(mixture, rows[test], n_context)
+            judged = ~np.isnan(log_prob)
+            found[-1][key] = log_prob
+            table[-1][key] = np.average(log_prob[judged], weights=weight[judged])
     keys = [key for key in table[0] if all(key in column for column in table)]
-    scores = np.array(
-        [[_mean(column[key], weight) for column in table] for key in keys]
-    )
+    scores = np.array([[column[key] for column in table] for key in keys])
     best = keys[int(scores.mean(axis=1).argmax())]
-    held_out = np.fmax.reduce([column[best] for column in table])
-    return Choice(dict(best), held_out, params_results([*map(dict, keys)], scores))
-
-
-def _judge(mixture, rows, test, n_context):
-    """Return log-densities of the test samples given contexts, NaN for others."""
-    log_prob = np.full(len(rows), np.nan)
-    if is_torch(rows):
-        mixture = _as_tensors(mixture, rows)
-    log_prob[test] = to_numpy(conditional_log_prob(mixture, rows[test], n_context))
-    return log_prob
-
-
-def _as_tensors(mixture, rows):
-    """Return the mixture in the library of the samples."""
-    parts = mixture.weights, mixture.means, mixture.covariances
-    parts = [map_arrays(lambda part: asarray_like(part, rows), part) for part in parts]
-    return Mixture(*parts, mixture.covariance_type)
-
-
-def _mean(log_prob, weight):
-    """Return the weighted mean of what is not NaN."""
-    judged = ~np.isnan(log_prob)
-    return np.average(log_prob[judged], weights=weight[judged])
+    held_out = np.fmax.reduce([column[best] for column in found])
+    results = params_results([*map(dict, keys)], scores)
+    return dict(best).values(), held_out, results
 
 
 # Parts of which each is held out once, for networks.
@@ -290,19 +229,16 @@ N_FOLDS = 5
 
 def assign_folds(X, Y, random_state):
     """Deal the samples to at most five folds, those that belong together to one."""
-    return deal(belonging(X, Y), N_FOLDS, random_state)
+    first, group = distinct(X)
+    # Contexts that repeat often are categories: only copies belong together.
+    if len(first) <= len(X) / 2:
+        group = copies(X, Y)[1]
+    return deal(group, N_FOLDS, random_state)
 
 
 def deal(group, n_folds, random_state):
     """Deal groups of samples to folds at random, as many groups to each."""
     return (random_state.permutation(group.max() + 1) % n_folds)[group]
-
-
-def belonging(X, Y):
-    """Find which samples belong together: those of equal contexts, or copies."""
-    first, group = distinct(X)
-    # Contexts that repeat often are categories.
-    return group if len(first) > len(X) / 2 else copies(X, Y)[1]
 
 
 # More distinct pairs for each distinct context or target are a table of counts.

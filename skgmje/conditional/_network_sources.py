@@ -34,14 +34,13 @@ class Trained(Source):
 class MixtureNetwork(Trained):
     """Ensemble of mixture density networks, for a conditional density.
 
-    Each network maps x to the weights, means and covariances of a mixture, and is
-    trained without one part of the samples, which judges it.
+    Each network maps x to the parameters of a mixture, and is trained without one part
+    of the samples, which judges it.
 
     Parameters
     ----------
     n_components : int or 'auto', default='auto'
-        Number of components of each network; 'auto' is 5, of more than eight targets
-        1.
+        Components of each network; 'auto' is 5, of more than eight targets 1.
 
     hidden_layer_sizes : tuple of int, default=(64, 64, 64)
         Hidden layers of each network.
@@ -67,8 +66,7 @@ class MixtureNetwork(Trained):
 
     trainer : dict or None, default=None
         Further settings of the training, as those of
-        :class:`~skgmje.embedding.GMJEEmbedder`. Samples always fit into memory:
-        ``max_bytes`` has no effect.
+        :class:`~skgmje.embedding.GMJEEmbedder`; ``max_bytes`` has no effect.
 
     See Also
     --------
@@ -125,7 +123,7 @@ class MixtureNetwork(Trained):
     def check(self) -> None:
         """Raise if a parameter has a value that it must not have."""
         super().check()
-        check_layers(self.hidden_layer_sizes, (64, 64))
+        check_layers(self.hidden_layer_sizes)
 
     def _fit(self, X, Y, settings, sample_weight=None, random_state=None):
         from skgmje.conditional._torch_sources import fit_network
@@ -154,9 +152,8 @@ class TrainedModule(Trained):
         Largest step size.
 
     trainer : dict or None, default=None
-        What else is asked of the training: ``callbacks``, a list of skorch callbacks;
-        all else are parameters of :class:`skorch.NeuralNet`, such as ``optimizer``. A
-        module keeps no checkpoints.
+        ``callbacks``, a list of skorch callbacks, and parameters of
+        :class:`skorch.NeuralNet`, such as ``optimizer``; a module keeps no checkpoints.
 
     See Also
     --------
@@ -179,9 +176,7 @@ class TrainedModule(Trained):
     is_judged = False
     _parameter_constraints: dict = {
         "module": "no_validation",
-        **_STEPS,
-        "max_iter": [_AT_LEAST_ONE],
-        "batch_size": [_AT_LEAST_ONE],
+        **_STEPS | {"max_iter": [_AT_LEAST_ONE], "batch_size": [_AT_LEAST_ONE]},
     }
 
     def __init__(
@@ -219,10 +214,11 @@ class TrainedModule(Trained):
     def _trainers(self):
         """Return what users ask of its trainings, checked."""
         [trainer] = super()._trainers()
-        if trainer.checkpoint_dir is not None:
+        folder = trainer.checkpoint_dir
+        if folder is not None:
             raise ValueError(
-                f"trainer['checkpoint_dir']={trainer.checkpoint_dir!r}: a module keeps "
-                "no checkpoints. Leave it out."
+                f"trainer['checkpoint_dir']={folder!r}: a module keeps no checkpoints. "
+                "Leave it out."
             )
         return [trainer]
 

@@ -104,21 +104,16 @@ def _pool(fits, X, sample_weight, random_state):
     return Fit(PooledConditional(weights, models), log_prob, info, complaint)
 
 
-def _make_prototypes():
-    """Return what a joint mixture is fitted with if nothing is said."""
-    return GaussianMixture("auto", shrinkage="auto")
-
-
 # What is a source, beside a GaussianMixture.
 KINDS = (MemoryBank, MixtureNetwork, NeuralGas, TrainedModule)
 
 # Sources by name: the only place that lists them.
 SOURCES = {
-    "auto": lambda: Pool([JointMixture(_make_prototypes()), MixtureNetwork()]),
+    "auto": lambda: read_source(["prototypes", "network"]),
     "memory-bank": MemoryBank,
     "network": MixtureNetwork,
     "neural-gas": NeuralGas,
-    "prototypes": _make_prototypes,
+    "prototypes": lambda: GaussianMixture("auto", shrinkage="auto"),
 }
 
 

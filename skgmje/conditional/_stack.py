@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -22,12 +23,18 @@ from skgmje.conditional._base import ConditionalDensityMixin
 from skgmje.conditional._members import Samples
 from skgmje.conditional._models import copies, deal
 from skgmje.conditional._network_sources import MixtureNetwork
-from skgmje.conditional._stack_fit import FEWEST_ROWS, Plan, Stacking, check_members
-from skgmje.conditional._stack_model import StackedConditional
+from skgmje.conditional._stack_model import (
+    FEWEST_ROWS,
+    StackedConditional,
+    Stacking,
+    check_members,
+)
 from skgmje.gaussian._checks import check_layers
 from skgmje.metrics._scores import crps, interval_coverage
 
-# Of the interval whose coverage of held-out rows is told.
+_AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
+
+# Of the interval whose coverage of held-out samples is told.
 COVERAGE = 0.9
 
 
@@ -36,13 +43,12 @@ class StackingConditionalDensity(
 ):
     r"""Conditional density p(y|x) by networks that see what regressors say.
 
-    Regressors that are strong on tables, the members, predict each training sample
-    without having seen it. An ensemble of mixture density networks gets the
-    contexts and these predictions, starts from the members' best blend, and learns
-    what is left: how wide, how skewed, how many branches. A linear pool of
-    densities, chosen by held-out likelihood and CRPS, and one width, chosen by
-    held-out likelihood, end the fit. The prediction is one Gaussian mixture for
-    each sample.
+    The members, regressors that are strong on tables, predict each training sample
+    without having seen it. An ensemble of mixture density networks gets contexts and
+    predictions, starts from the members' best blend, and learns what is left: how wide,
+    how skewed, how many branches. The fit ends in a linear pool of densities and one
+    width, chosen by held-out samples. The prediction is one Gaussian mixture for each
+    sample.
 
     .. math:: p(y | x) = \sum_j v_j\, p_j(y | x, f_1(x), \dots, f_E(x)), \qquad
         v = \arg\min_v \Big[ -\frac1n \sum_i \log p^{(-i)}(y_i | x_i)
@@ -57,12 +63,11 @@ class StackingConditionalDensity(
         out by their samples. 'boosting': boosted trees, and 'network': mixture density
         networks on the contexts alone, held out by folds; up to four columns of
         contexts and targets, a 'joint' mixture pools with them. Regressors of your own
-        see the contexts as they came, with their names, and are held out by folds; all
-        columns must be numbers, though, for the networks see them, too. Those that tell
-        more than a mean, by ``predict_mixture(X)``, ``predict_quantiles(X, levels)``,
-        ``predict_bars(X)`` (edges and probabilities) or ``pred_dist(X)`` (an object
-        with ``ppf``), are asked for it, and so are scikit-learn's of a quantile.
-        Without a name they get that of their class, as in
+        see the contexts as they came, all of whose columns must be numbers, and are
+        held out by folds. Those that tell more than a mean, by ``predict_mixture(X)``,
+        ``predict_quantiles(X, levels)``, ``predict_bars(X)`` (edges and probabilities)
+        or ``pred_dist(X)`` (an object with ``ppf``), are asked for it, and so are
+        scikit-learn's of a quantile. Without a name they get that of their class, as in
         :func:`~sklearn.pipeline.make_pipeline`. Empty or None: networks on the contexts
         alone.
 
@@ -86,15 +91,14 @@ class StackingConditionalDensity(
         Smallest standard deviation of a network's component, in those of `y`.
 
     crps_weight : float, default=3.0
-        Weight of the CRPS beside the likelihood in the choice of the pool; zero
-        rates spikes highest.
+        Weight of the CRPS in the choice of the pool; zero rates spikes highest.
 
     recalibrate : bool, default=True
         Whether one factor of all widths is chosen by held-out likelihood.
 
     max_components : int, default=None
-        Largest number of components of a prediction: those that are alike are
-        merged, which keeps means and covariances. None keeps all, about a hundred.
+        Largest number of components of a prediction: like ones are merged, which keeps
+        means and covariances. None keeps all, about a hundred.
 
     n_folds : int, default=5
         Number of folds, fewer if there are fewer groups.
@@ -118,32 +122,31 @@ class StackingConditionalDensity(
         Number of targets.
 
     pool_weights_ : dict
-        Weight of each density in the pool; "stack" is that of the networks that
-        see the others' predictions.
+        Weight of each density; "stack" is that of the networks that see predictions.
 
     width_ : float
         The factor of all widths.
 
     oof_nll_ : float
         Mean negative log-likelihood of the training samples by models that have not
-        seen them, in nats and in the units of `y`. Weights and width were chosen
-        on these samples, so that it is a little too good.
+        seen them, in nats and in the units of `y`; a little too good, because weights
+        and width were chosen on them.
 
     oof_crps_ : float
-        Their mean CRPS, in the units of `y`; a mean over the targets.
+        Their CRPS, in the units of `y`; a mean over the targets.
 
     oof_coverage_ : float
         Share of them inside the central 90 % intervals.
 
     member_rmse_ : dict
-        Root mean squared error of each member on samples that it has not seen: a
-        float, or an array of shape (n_targets,).
+        Root mean squared error of each member on held-out samples, a float or
+        (n_targets,).
 
     tie_share_ : float
         Largest share of values of a target that repeat others.
 
     best_steps_ : dict
-        Of each ensemble of networks, after how many steps its members were best.
+        Steps after which the networks of each ensemble were best.
 
     fit_times_ : dict
         CPU seconds of each part of the fit.
@@ -151,11 +154,9 @@ class StackingConditionalDensity(
     n_iter_ : int
         Largest of these numbers of steps; 1 without networks.
 
-    n_features_in_ : int
-        Number of context features.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, if all are strings.
+    n_features_in_, feature_names_in_ : int and ndarray of str
+        Number and names of the features seen during :term:`fit`; the latter if all
+        names are strings.
 
     See Also
     --------
@@ -163,14 +164,14 @@ class StackingConditionalDensity(
 
     Notes
     -----
-    Samples are held out at random. Samples that belong together, such as those of one
-    recipe, patient or day, tell of each other: pass their `groups` to ``fit``. Equal
-    pairs of context and target are one sample of as large a weight, except in a table
-    of few contexts and few targets, whose samples are taken as independent.
+    Samples are held out at random. Those that belong together, such as of one patient
+    or day, tell of each other: pass their `groups` to ``fit``. Equal pairs of context
+    and target are one sample of as large a weight, except in a table of few contexts
+    and few targets, whose samples are taken as independent.
 
-    With fewer than 50 samples no networks are trained on top: a blend of the members
-    with Gaussian errors takes their place. ``score`` is a log-likelihood, not R
-    squared. Predictions need no torch.
+    With fewer than 50 samples a blend of the members with Gaussian errors takes the
+    place of the networks. ``score`` is a log-likelihood, not R squared. Predictions
+    need no torch.
 
     References
     ----------
@@ -212,15 +213,15 @@ class StackingConditionalDensity(
 
     _parameter_constraints: dict = {
         "estimators": [list, tuple, None],
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "n_components": [_AT_LEAST_ONE],
+        "n_members": [_AT_LEAST_ONE],
         "hidden_layer_sizes": ["array-like"],
         "covariance_type": [StrOptions({"full", "diag"})],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "max_iter": [_AT_LEAST_ONE, StrOptions({"auto"})],
         "min_scale": [Interval(Real, 0, None, closed="neither")],
         "crps_weight": [Interval(Real, 0, None, closed="left")],
         "recalibrate": ["boolean"],
-        "max_components": [Interval(Integral, 1, None, closed="left"), None],
+        "max_components": [_AT_LEAST_ONE, None],
         "n_folds": [Interval(Integral, 2, None, closed="left")],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
@@ -279,13 +280,13 @@ class StackingConditionalDensity(
             Targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples; samples of weight zero are as good as absent. The
-            process takes them as precisions. Regressors of your own that take no
+            Weights of the samples; those of weight zero are as good as absent. The
+            process takes them as precisions; regressors of your own that take no
             weights are fitted without.
 
         groups : array-like of shape (n_samples,), default=None
             Which samples belong together: no model predicts a sample if it has seen one
-            of its group. Fewer groups than folds are as many folds.
+            of its group.
 
         Returns
         -------
@@ -303,19 +304,18 @@ class StackingConditionalDensity(
         with FitTask(self, X, y, sample_weight, n_steps=None) as task:
             if groups is not None:
                 check_consistent_length(X, groups)
-                groups = _of_positive_weight(to_numpy(groups), sample_weight)
-            given, given_weight = X, sample_weight
-            X, Y, sample_weight, units = self._check_fit(X, y, sample_weight)
+            given = X
+            X, Y, sample_weight, units, kept = self._check_fit(X, y, sample_weight)
+            groups = None if groups is None else to_numpy(groups)[kept]
             self.tie_share_ = float(tie_shares(Y)[0].max())
             random_state = check_random_state(self.random_state)
-            raw = X.astype(np.float64)
             named = as_given(self, given, X)
-            if named is not X:
-                raw = _of_positive_weight(named, given_weight)
+            raw = X.astype(np.float64) if named is X else _safe_indexing(named, kept)
             rows = self._rows(raw, X, Y, sample_weight, groups, units, random_state)
-            plan = self._plan(rows, units[1], lambda: task.step("part"))
-            stacking = Stacking(rows, plan, random_state)
-            self._model = task.learn(StackedConditional, stacking.fit, units)
+            tell = partial(task.step, "part")
+            stacking = self._stacking(rows, units[1], random_state, tell)
+            choice = units, self.crps_weight, self.recalibrate
+            self._model = task.learn(StackedConditional, stacking.fit, *choice)
             task.end(self._record, stacking, rows)
         for name, reason in stacking.dropped.items():
             self._warn(f"the member {name!r} was dropped: {reason}.", UserWarning)
@@ -327,6 +327,7 @@ class StackingConditionalDensity(
         names, group = (), np.zeros(len(X), int)
         if groups is not None:
             names, group = np.unique(groups, return_inverse=True)
+            group = group.ravel()
         if len(names) == 1:
             self._warn(
                 "groups has one value only, so that nothing could be held out; samples "
@@ -334,8 +335,11 @@ class StackingConditionalDensity(
                 UserWarning,
             )
         X = X.astype(np.float64)
-        kept, weight, counts = _without_copies(X, Y, group.ravel(), sample_weight)
-        X, Y, group = X[kept], Y[kept], group.ravel()[kept]
+        first, copy = copies(X, Y, group)
+        kept = np.sort(first)
+        X, Y, group = X[kept], Y[kept], group[kept]
+        weights = np.bincount(copy, sample_weight), np.bincount(copy)
+        weight, counts = (each[np.argsort(first)] for each in weights)
         if len(names) < 2:
             group = np.arange(len(X))
         n_folds = min(self.n_folds, int(group.max()) + 1)
@@ -356,8 +360,8 @@ class StackingConditionalDensity(
             counts,
         )
 
-    def _plan(self, rows, y_units, tell):
-        """Return how the stack is fitted."""
+    def _stacking(self, rows, y_units, random_state, tell):
+        """Return the fit of a stack to be."""
         network = MixtureNetwork(
             self.n_components,
             hidden_layer_sizes=check_layers(self.hidden_layer_sizes),
@@ -370,15 +374,9 @@ class StackingConditionalDensity(
         fits = check_members(self.estimators, y_units, n_columns)
         if "network" in fits or len(rows.X) >= FEWEST_ROWS:
             check_torch(type(self).__name__)
-        return Plan(
-            fits,
-            network,
-            max(1, round(self.n_members / rows.n_folds)),
-            self.crps_weight,
-            self.recalibrate,
-            Runner(self.n_jobs, self.verbose, type(self).__name__),
-            tell,
-        )
+        n_repeats = max(1, round(self.n_members / rows.n_folds))
+        run = Runner(self.n_jobs, self.verbose, type(self).__name__)
+        return Stacking(rows, fits, network, n_repeats, random_state, run, tell)
 
     def _record(self, stacking, rows):
         """Store how the density was reached."""
@@ -416,18 +414,3 @@ class StackingConditionalDensity(
         if self.max_components is None:
             return mixture
         return mixture.reduce(min(self.max_components, mixture.n_components))
-
-
-def _without_copies(X, Y, group, weight):
-    """Return which samples stay, their weights, and of how many copies each is one."""
-    first, copy = copies(X, Y, group)
-    order = np.argsort(first)
-    weight, counts = (np.bincount(copy, each)[order] for each in (weight, None))
-    return first[order], weight.astype(np.float64), counts
-
-
-def _of_positive_weight(values, sample_weight):
-    """Return the values, or the samples of a frame, that count."""
-    if sample_weight is None or np.ndim(sample_weight) == 0:
-        return values
-    return _safe_indexing(values, np.flatnonzero(to_numpy(sample_weight) > 0))

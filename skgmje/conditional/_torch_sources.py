@@ -3,6 +3,7 @@
 import copy
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -64,8 +65,7 @@ class MemberRows(torch.utils.data.Dataset):
     """The samples of each member, all members' next to each other."""
 
     def __init__(self, tensors, index):
-        self.tensors = tensors
-        self.index = index
+        self.tensors, self.index = tensors, index
 
     def __len__(self):
         return self.index.shape[1]
@@ -81,19 +81,12 @@ class Members(nn.Module):
 
     remembered = ("fraction", "n_steps", "average", "best", "best_steps", "scores")
 
-    def __init__(self, network, judged_on, warmup=0.0, drop=None, patience=math.inf):
+    def __init__(self, network, judged_on, warmup, drop, patience):
         super().__init__()
-        self.network = network
-        self.judged_on = judged_on
-        self.warmup = warmup
-        self.drop = drop
-        self.patience = patience
-        self.fraction = 0.0
-        self.n_steps = 0
-        self.average = None
-        self.best = None
-        self.scores = None
-        self.best_steps = None
+        self.network, self.judged_on = network, judged_on
+        self.warmup, self.drop, self.patience = warmup, drop, patience
+        self.fraction, self.n_steps = 0.0, 0
+        self.average = self.best = self.scores = self.best_steps = None
 
     def forward(self, context):
         return self.network.heads(context, self.drop if self.training else None)
@@ -164,19 +157,11 @@ class Members(nn.Module):
             parameter.copy_(value)
 
 
-class Dropout:
-    """Leaves out hidden units, by its own source of randomness."""
-
-    def __init__(self, share, random_state):
-        self.share = share
-        self.random_state = random_state
-
-    def __call__(self, hidden):
-        # The same units of all members: they have different rows.
-        options = {"generator": self.random_state, "dtype": torch.float32}
-        draws = torch.rand(hidden.shape[1:], **options)
-        kept = (draws >= self.share).to(hidden)
-        return hidden * kept / (1 - self.share)
+def _drop(hidden, share, random_state):
+    """Leave out a share of the hidden units, by a source of randomness of its own."""
+    # The same units of all members: they have different samples.
+    draws = torch.rand(hidden.shape[1:], generator=random_state, dtype=torch.float32)
+    return hidden * (draws >= share).to(hidden) / (1 - share)
 
 
 def _make_network(n_context, n_targets, source, generator, start):
@@ -236,12 +221,11 @@ def _net_params(context, decay):
     n_samples, n_context = context.shape
     if decay == "auto":
         decay = np.clip(DECAY / (n_samples * n_context**2), *DECAY_RANGE)
+    matrices = "network.weights.*", {"weight_decay": float(decay)}
     return {
         "optimizer": torch.optim.AdamW,
         "optimizer__weight_decay": 0.0,
-        "optimizer__param_groups": [
-            ("network.weights.*", {"weight_decay": float(decay)})
-        ],
+        "optimizer__param_groups": [matrices],
     }
 
 
@@ -255,12 +239,9 @@ def _member_rows(chosen, random_state):
 def _layers(network):
     """Return what a :class:`NetworkConditional` keeps of a network."""
     network.cpu().requires_grad_(requires_grad=False)
-    weights, biases = network.weights, network.biases
-    return (
-        tuple(weight.numpy() for weight in weights),
-        tuple(bias.numpy() for bias in biases),
-        network.skip.numpy(),
-    )
+    layers = network.weights, network.biases
+    arrays = [tuple(part.numpy() for part in own) for own in layers]
+    return *arrays, network.skip.numpy()
 
 
 # More targets are memorized sooner, and by more components.
@@ -280,11 +261,16 @@ def fit_network(X, Y, source, settings, sample_weight=None, random_state=None):
 
     def describe(trained):
         model, unseen, training, _ = trained
-        info = {"loss_curve": training.loss_curve, "n_iter": len(training.loss_curve)}
-        return Fit(model, _held_out(model, X, Y, unseen), info, training.complaint)
+        held_out = _held_out(model, X, Y, unseen)
+        return Fit(model, held_out, _info(training), training.complaint)
 
     data = X, Y, fold, source, settings, sample_weight, random_state
     return learn_then(describe, tuple, train_network, *data)
+
+
+def _info(training):
+    """Return what a fit tells of its training."""
+    return {"loss_curve": training.loss_curve, "n_iter": len(training.loss_curve)}
 
 
 def train_network(
@@ -296,7 +282,9 @@ def train_network(
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
     generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
     network = _make_network(X.shape[1], Y.shape[1], source, generator, start)
-    drop = Dropout(settings.dropout, generator) if settings.dropout else None
+    drop = None
+    if settings.dropout:
+        drop = partial(_drop, share=settings.dropout, random_state=generator)
     device = settings.device or torch.device("cpu")
     data = clip_context(X), Y, weight / weight.mean()
     tensors = [torch.from_numpy(np.asarray(a, np.float32)).to(device) for a in data]
@@ -310,12 +298,12 @@ def train_network(
 
     def describe(training):
         members.finish()
-        steps = members.best_steps
-        if steps is None:
-            steps = torch.full((source.n_members,), members.n_steps)
-        n_components, layers = network.n_components, _layers(network)
-        model = NetworkConditional(*layers, n_components, Y.shape[1], source.min_scale)
-        return model, unseen, training, steps.cpu().numpy().astype(int)
+        steps = np.full(source.n_members, members.n_steps)
+        if members.best_steps is not None:
+            steps = members.best_steps.cpu().numpy().astype(int)
+        shape = network.n_components, Y.shape[1], source.min_scale
+        model = NetworkConditional(*_layers(network), *shape)
+        return model, unseen, training, steps
 
     plan = members, members.loss, shown, schedule, hooks, generator, device
     return learn_then(describe, Training, train, *plan)
@@ -350,12 +338,14 @@ def fit_module(X, Y, source, settings, sample_weight=None, random_state=None):
     """Train a module by gradient steps on the negative log-likelihood."""
     module = copy.deepcopy(source.module)
     n_context, n_targets = X.shape[1], Y.shape[1]
-    joint = _width(module, X) == n_context + n_targets
-    if not joint and _width(module, X) != n_targets:
+    with torch.no_grad():
+        width = module(_tensor(X[:2])).n_features
+    joint = width == n_context + n_targets
+    if not joint and width != n_targets:
         raise ValueError(
-            f"The module {type(module).__name__} makes mixtures of "
-            f"{_width(module, X)} features; they must be over the {n_targets} targets, "
-            f"or over contexts and targets, {n_context + n_targets} features."
+            f"The module {type(module).__name__} makes mixtures of {width} features; "
+            f"they must be over the {n_targets} targets, or over contexts and targets, "
+            f"{n_context + n_targets} features."
         )
     context = np.hstack([X, Y]) if joint else X
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
@@ -369,9 +359,7 @@ def fit_module(X, Y, source, settings, sample_weight=None, random_state=None):
         if joint:
             with torch.no_grad():
                 model = JointConditional(model.module().to_numpy(), n_context)
-        n_iter = len(training.loss_curve)
-        info = {"loss_curve": training.loss_curve, "n_iter": n_iter}
-        return Fit(model, None, info, training.complaint)
+        return Fit(model, None, _info(training), training.complaint)
 
     data = module, criterion, tensors, source, settings, random_state
     return learn_then(describe, Training, _train, *data)
@@ -383,17 +371,10 @@ def restore_module(model, module):
     return replace(model, module=_in_double(module, np.zeros((1, model.n_context))))
 
 
-def _width(module, X):
-    """Return the number of features of a module's mixtures."""
-    with torch.no_grad():
-        return module(_tensor(X[:2])).n_features
-
-
 def _train(module, criterion, tensors, source, settings, random_state):
     """Train a module in place."""
-    schedule = Schedule(
-        source.max_iter, source.batch_size, source.learning_rate, tol=NOISE
-    )
+    sizes = source.max_iter, source.batch_size, source.learning_rate
+    schedule = Schedule(*sizes, tol=NOISE)
     generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
     progress = Progress(PROGRESS, schedule.max_iter, settings.verbose)
     hooks = Hooks.of(read_trainer(source.trainer), progress, settings.on_epoch)

@@ -33,8 +33,8 @@ def given_folds(cv, X, groups):
             )
         if fold.all(axis=0).any():
             raise ValueError(
-                "cv gives a fold that holds out samples it is fitted on; weights would "
-                "be learned from what members remember. Use disjoint parts."
+                "cv gives a fold that holds out samples it is fitted on. Use disjoint "
+                "parts: weights would be learned from what members remember."
             )
         if groups is not None and np.isin(groups[fold[1]], groups[fold[0]]).any():
             raise ValueError(
@@ -66,13 +66,11 @@ def make_folds(n_rows, cv, random_state, *, groups=None, together=None):
         n_held_out = max(SMALLEST_HOLDOUT, n_units // HOLDOUT_SHARE)
         held_out = np.isin(unit, order[:n_held_out])
         return [(~held_out, held_out)]
-    wanted = (3 if n_units >= THREE_FOLDS_ROWS else 5) if cv is None else cv
-    if groups is not None and cv is None:
-        wanted = 3 if n_rows >= THREE_FOLDS_ROWS else 5
-    n_folds = min(wanted, n_units)
-    fold = np.empty(n_units, int)
-    fold[order] = np.arange(n_units) % n_folds
-    if groups is not None:
+    size = n_units if groups is None else n_rows
+    n_folds = min(cv or (3 if size >= THREE_FOLDS_ROWS else 5), n_units)
+    if groups is None:
+        fold = np.argsort(order) % n_folds
+    else:
         fold = _balanced(order, np.bincount(unit), n_folds)
     return [(fold[unit] != j, fold[unit] == j) for j in range(n_folds)]
 
@@ -89,8 +87,7 @@ def _balanced(order, sizes, n_folds):
 
 def distinct_rows(X, sample_weight, kinds=None):
     """Count copies of a sample as its weight, if they are of the same kind."""
-    keyed = X if kinds is None else np.column_stack([X, kinds])
-    first, copy = distinct(keyed)
+    first, copy = distinct(X if kinds is None else np.column_stack([X, kinds]))
     weight = np.bincount(copy, sample_weight).astype(np.float64)
     return first, None if (weight == 1).all() else weight
 
@@ -127,12 +124,6 @@ PSEUDO_COUNT = 0.05
 LEAST_WEIGHT, LEAST_SHARE = 0.01, 0.1
 
 
-def rounds(folds, enough_rows):
-    """Return after how many folds `enough_rows` samples have been held out."""
-    held_out = np.cumsum([len(test) for _, test in folds])
-    return min(int(np.searchsorted(held_out, enough_rows)) + 1, len(folds))
-
-
 class Table:
     """What is known of the candidates, fold by fold."""
 
@@ -140,12 +131,15 @@ class Table:
         self._names = [candidate.name for candidate in candidates]
         held_out = np.concatenate([test for _, test in folds])
         self._stops = np.cumsum([len(test) for _, test in folds])
-        self._weight = np.ones(len(held_out))
-        if sample_weight is not None:
-            self._weight = sample_weight[held_out]
+        weight = take(sample_weight, held_out)
+        self._weight = np.ones(len(held_out)) if weight is None else weight
         self._scores = np.full((len(held_out), len(candidates)), np.nan)
         self._n_known = 0
         self.failed = {}
+
+    def rounds(self, enough_rows):
+        """Return after how many folds so many samples have been held out."""
+        return int((self._stops[:-1] < enough_rows).sum()) + 1
 
     def alive(self):
         """Return the candidates that still may get a weight."""
@@ -162,7 +156,7 @@ class Table:
 
     def add(self, alive, scores):
         """Add log-densities of the next samples under some candidates."""
-        lengths = {len(s) for s in scores if not isinstance(s, Failure)}
+        lengths = [len(s) for s in scores if not isinstance(s, Failure)]
         rows = slice(self._n_known, self._n_known + max(lengths, default=0))
         for i, score in zip(alive, scores, strict=True):
             if isinstance(score, Failure):
@@ -209,8 +203,7 @@ class Table:
         known = ~np.isnan(self._scores[rows])
         total = known.T @ self._weight[rows]
         sums = np.where(known, self._scores[rows], 0.0).T @ self._weight[rows]
-        with np.errstate(invalid="ignore"):
-            return np.where(total > 0, sums / np.where(total > 0, total, 1), np.nan)
+        return np.where(total > 0, sums / np.where(total > 0, total, 1), np.nan)
 
 
 def warn_about_failures(failed, n_candidates):

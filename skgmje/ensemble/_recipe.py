@@ -16,7 +16,7 @@ from skgmje._sklearn import _safe_indexing
 from skgmje._validation import name_estimators
 from skgmje.compose._marginal_gaussianizer import MarginalGaussianizer
 from skgmje.compose._residual_coordinates import ResidualCoordinates
-from skgmje.compose._transformed import TransformedDensity, check_density
+from skgmje.compose._transformed import TransformedDensity
 from skgmje.em._em import make_prior
 from skgmje.em._select import count_distinct, shrinkage_grid
 from skgmje.em._start import fit_labels
@@ -60,38 +60,25 @@ class Effort(NamedTuple):
     max_iter: int
 
 
+# Of each: base and slope of the shrinkage by features, and whether it is annealed.
+_PLAIN = (2.0, 0.0, False), (2.0, 0.0, True)
 EFFORTS = {
-    "fast": Effort(1, 16, ((2.0, 0.0, False), (2.0, 0.0, True), (0.0, 2.0, True)), 30),
-    "thorough": Effort(
-        2,
-        32,
-        ((2.0, 0.0, False), (2.0, 0.0, True), (0.0, 1.5, True), (0.0, 4.0, False)),
-        40,
-    ),
+    "fast": Effort(1, 16, (*_PLAIN, (0.0, 2.0, True)), 30),
+    "thorough": Effort(2, 32, (*_PLAIN, (0.0, 1.5, True), (0.0, 4.0, False)), 40),
 }
-
-
-def _standardize(X, sample_weight, known):
-    """Fit a standard scaler."""
-    return StandardScaler().fit(X, sample_weight=sample_weight)
-
-
-def _gaussianise(X, sample_weight, known):
-    """Fit normal scores of the columns."""
-    return MarginalGaussianizer().fit(X, sample_weight=sample_weight)
-
-
-def _residuals(X, sample_weight, known):
-    """Fit residuals of normal scores, those that are known already."""
-    coordinates = ResidualCoordinates(gaussianize=True)
-    return coordinates._fit(X, sample_weight, known.get("marginal"))
 
 
 # Further settings where groups of samples differ from each other.
 SMOOTH = ((0.0, 10.0, True), (0.0, 100.0, True))
 
-# Coordinates by name: each fits its transformer, and may use those before it.
-SPACES = {"identity": _standardize, "marginal": _gaussianise, "residual": _residuals}
+# Coordinates by name: each fits its transformer, and may use those fitted before it.
+SPACES = {
+    "identity": lambda X, weight, known: StandardScaler().fit(X, sample_weight=weight),
+    "marginal": lambda X, weight, known: MarginalGaussianizer().fit(X, None, weight),
+    "residual": lambda X, weight, known: ResidualCoordinates(gaussianize=True)._fit(
+        X, weight, known.get("marginal")
+    ),
+}
 
 
 class Candidate(NamedTuple):
@@ -106,11 +93,9 @@ class Candidate(NamedTuple):
     @property
     def name(self):
         """What the member is called."""
-        parts = [self.space, f"{self.n_components}", f"s{self.shrinkage:g}"]
-        parts += ["annealed"] * self.annealed + ["diag"] * (
-            self.covariance_type == "diag"
-        )
-        return "-".join(parts)
+        name = f"{self.space}-{self.n_components}-s{self.shrinkage:g}"
+        is_diag = self.covariance_type == "diag"
+        return name + "-annealed" * self.annealed + "-diag" * is_diag
 
     def fit(self, Z, labels, sample_weight, max_iter):
         """Return the mixture of samples in the coordinates of the space."""
@@ -136,12 +121,11 @@ def make_candidates(n_rows, n_features, spaces, effort, *, shifted=False):
         found += [Candidate("identity", 1, covariance_type="diag")] * few
         return found
     sizes = _sizes(n_rows, n_features)
-    settings = [
+    # Few features may make two settings one.
+    settings = dict.fromkeys(
         (max(2.0, base + slope * n_features), annealed)
         for base, slope, annealed in (*effort.settings, *(SMOOTH if shifted else ()))
-    ]
-    # Few features may make two settings one.
-    settings = list(dict.fromkeys(settings))
+    )
     found = []
     for space in spaces:
         wanted, several = sizes, settings
@@ -239,9 +223,8 @@ class Recipe(Candidates):
         starts = [self._effort.n_seeds if c.n_components > 1 else 1 for c in candidates]
         weights = [take(weight, train) for train, _ in folds]
         tasks, owners = self._plan(found, weights, candidates, starts, place)
-        scores = [
-            [np.full(len(test), -np.inf) for _, test in folds] for _ in candidates
-        ]
+        nothing = [np.full(len(test), -np.inf) for _, test in folds]
+        scores = [[*nothing] for _ in candidates]
         failures = {
             i: coordinates
             for (_, space), coordinates in found.items()
@@ -254,8 +237,8 @@ class Recipe(Candidates):
                 if isinstance(result, Failure):
                     failures[i] = result
                 else:
-                    result = result - np.log(starts[i])
-                    scores[i][j] = np.logaddexp(scores[i][j], result)
+                    added = result - np.log(starts[i])
+                    scores[i][j] = np.logaddexp(scores[i][j], added)
         return [failures.get(i, np.concatenate(own)) for i, own in enumerate(scores)]
 
     def _plan(self, found, weights, candidates, starts, place):
@@ -264,7 +247,9 @@ class Recipe(Candidates):
         for (j, space), coordinates in found.items():
             if not isinstance(coordinates, Coordinates):
                 continue
-            for size, group in _by_size(candidates, space):
+            sizes = [c.n_components for c in candidates if c.space == space]
+            for size in dict.fromkeys(sizes):
+                group = [i for i, c in enumerate(candidates) if c[:2] == (space, size)]
                 for b in range(max(starts[i] for i in group)):
                     seed = task_seed(self._seed, place + j, len(space), size, b)
                     own = [i for i in group if b < starts[i]]
@@ -276,25 +261,22 @@ class Recipe(Candidates):
     def _coordinates(self, parts, candidates):
         """Return ``{(part, space): coordinates}`` of what the candidates need."""
         wanted = {candidate.space for candidate in candidates}
-        found = {}
+        found, known = {}, [{} for _ in parts]
         for space in (space for space in SPACES if space in wanted):
-            tasks = [
-                (space, *part, _transformers(found, j)) for j, part in enumerate(parts)
-            ]
+            tasks = [(space, *part, known[j]) for j, part in enumerate(parts)]
             results = self._run(_coordinates, tasks, f"{space} coordinates")
-            found |= {(j, space): result for j, result in enumerate(results)}
+            for j, result in enumerate(results):
+                found[j, space] = result
+                if isinstance(result, Coordinates):
+                    known[j][space] = result.transformer
         return found
 
     def fit(self, X, weight, candidates, weights):
         """Fit the candidates that were kept to all samples, from several starts."""
         found = self._coordinates([(X, weight, X[:0])], candidates)
-        starts = [
-            self._n_starts(c, w) for c, w in zip(candidates, weights, strict=True)
-        ]
+        starts = [*map(self._n_starts, candidates, weights)]
         tasks, owners = self._plan(found, [weight], candidates, starts, FINAL)
-        mixtures = [[] for _ in candidates]
-        reasons = {}
-        work = Work()
+        mixtures, reasons, work = [[] for _ in candidates], {}, Work()
         results = work.learn(list, self._run, _fits, tasks, "fit")
         # Of the last ones there are no results if Ctrl-C has come.
         for (_, group), fits in zip(owners, results, strict=False):
@@ -312,24 +294,6 @@ class Recipe(Candidates):
         return int(np.clip(wanted, self._effort.n_seeds, _MOST_STARTS))
 
 
-def _by_size(candidates, space):
-    """Group the indices of a space's candidates by their numbers of components."""
-    groups = {}
-    for i, candidate in enumerate(candidates):
-        if candidate.space == space:
-            groups.setdefault(candidate.n_components, []).append(i)
-    return groups.items()
-
-
-def _transformers(found, part):
-    """Return what was fitted to one part of the samples, by the names of spaces."""
-    return {
-        space: coordinates.transformer
-        for (j, space), coordinates in found.items()
-        if j == part and isinstance(coordinates, Coordinates)
-    }
-
-
 def _coordinates(space, X, weight, held_out, known):
     """Fit the coordinates of a space; None if they are the same as simpler ones."""
     try:
@@ -337,9 +301,9 @@ def _coordinates(space, X, weight, held_out, known):
         if "marginal" in known and getattr(transformer, "removed_", None) == []:
             return None
         if space == "identity":
-            log_det = np.full(len(held_out), -np.log(transformer.scale_).sum())
-            both = X, held_out
-            both = [(Z - transformer.mean_) / transformer.scale_ for Z in both]
+            loc, scale = transformer.mean_, transformer.scale_
+            log_det = np.full(len(held_out), -np.log(scale).sum())
+            both = [(Z - loc) / scale for Z in (X, held_out)]
             return Coordinates(transformer, *both, log_det)
         forward = getattr(transformer, "_forward_left_out", transformer._forward)
         Z, _ = forward(X)
@@ -353,8 +317,7 @@ def _coordinates(space, X, weight, held_out, known):
 
 def _fits(coordinates, weight, candidates, seed, max_iter):
     """Fit candidates of the same size from the same start."""
-    Z, results = coordinates.fitted, []
-    size = candidates[0].n_components
+    Z, size, results = coordinates.fitted, candidates[0].n_components, []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         labels = first_labels(Z, size, weight, seed)
@@ -379,20 +342,16 @@ def _score_fits(coordinates, weight, candidates, seed, max_iter):
 
 def _assemble(candidates, weights, mixtures, found, reasons):
     """Return the stack of all fits that succeeded."""
-    failed = {
-        candidate.name: reasons.get(i, "its coordinates are not found in all samples")
-        for i, candidate in enumerate(candidates)
-        if not mixtures[i]
-    }
-    alive = [i for i, fits in enumerate(mixtures) if fits]
-    kept = np.array([weights[i] for i in alive])
-    members = []
-    for i in alive:
-        equal = np.full(len(mixtures[i]), 1 / len(mixtures[i]))
-        mixture = pool(mixtures[i], equal)
-        transformer = found[0, candidates[i].space].transformer
-        members.append((candidates[i].name, _as_estimator(mixture, transformer)))
-    return Fitted(members, kept / max(kept.sum(), 1e-300), failed)
+    fits = []
+    for i, (candidate, own) in enumerate(zip(candidates, mixtures, strict=True)):
+        if own:
+            mixture = pool(own, np.full(len(own), 1 / len(own)))
+            transformer = found[0, candidate.space].transformer
+            fits.append(_as_estimator(mixture, transformer))
+        else:
+            unknown = "its coordinates are not found in all samples"
+            fits.append(Failure(reasons.get(i, unknown)))
+    return _gather(candidates, weights, fits)
 
 
 def _as_estimator(mixture, transformer):
@@ -409,6 +368,13 @@ def _as_estimator(mixture, transformer):
     return TransformedDensity.from_fitted(transformer, density)
 
 
+class _Named(NamedTuple):
+    """An estimator with its name."""
+
+    name: str
+    estimator: Any
+
+
 class GivenCandidates(Candidates):
     """Density estimators of the user's."""
 
@@ -419,21 +385,19 @@ class GivenCandidates(Candidates):
         return [_Named(*pair) for pair in name_estimators(self._estimators)]
 
     def held_out(self, X, weight, folds, candidates, place):
-        places = [(i, j) for i in range(len(candidates)) for j in range(len(folds))]
+        parts = [
+            (_safe_indexing(X, train), take(weight, train), _safe_indexing(X, test))
+            for train, test in folds
+        ]
         tasks = [
-            (
-                candidates[i].estimator,
-                _safe_indexing(X, folds[j][0]),
-                take(weight, folds[j][0]),
-                _safe_indexing(X, folds[j][1]),
-                task_seed(self._seed, place + j, i),
-            )
-            for i, j in places
+            (candidate.estimator, *part, task_seed(self._seed, place + j, i))
+            for i, candidate in enumerate(candidates)
+            for j, part in enumerate(parts)
         ]
         results = self._run(_score_estimator, tasks, "selection")
         columns = []
-        for i in range(len(candidates)):
-            own = results[i * len(folds) : (i + 1) * len(folds)]
+        for first in range(0, len(results), len(folds)):
+            own = results[first : first + len(folds)]
             failed = [result for result in own if isinstance(result, Failure)]
             columns.append(failed[0] if failed else np.concatenate(own))
         return columns
@@ -446,13 +410,6 @@ class GivenCandidates(Candidates):
         work = Work()
         fits = work.learn(list, self._run, _fit_estimator, tasks, "fit")
         return work.end(_gather, candidates, weights, fits)
-
-
-class _Named(NamedTuple):
-    """An estimator with its name."""
-
-    name: str
-    estimator: Any
 
 
 def _gather(candidates, weights, fits):
@@ -468,11 +425,12 @@ def _gather(candidates, weights, fits):
 def _fit_estimator(estimator, X, weight, seed):
     """Fit a clone, with a seed where it has none."""
     estimator = clone(estimator)
-    names = estimator.get_params()
-    seeds = [n for n in sorted(names) if n.split("__")[-1] == "random_state"]
-    estimator.set_params(
-        **{name: seed % 2**31 for name in seeds if names[name] is None}
-    )
+    seeds = {
+        name: seed % 2**31
+        for name, value in estimator.get_params().items()
+        if name.split("__")[-1] == "random_state" and value is None
+    }
+    estimator.set_params(**seeds)
     weights = {} if weight is None else {"sample_weight": weight}
     # Whatever an estimator of the user's raises, the others go on without it.
     return attempt(fit_whole, estimator, X, **weights)
@@ -484,14 +442,3 @@ def _score_estimator(estimator, X, weight, held_out, seed):
     if isinstance(fitted, Failure):
         return fitted
     return attempt(lambda: usable(fitted.score_samples(held_out)))
-
-
-def check_estimators(estimators, weight):
-    """Raise if something is no density estimator, by itself or in a named pair."""
-    if not len(estimators):
-        raise ValueError(
-            f"estimators={estimators!r} is empty. Give at least one density, or None "
-            "for the recipe."
-        )
-    for name, estimator in name_estimators(estimators):
-        check_density(estimator, f"estimators: {name!r}, {estimator!r},", weight)

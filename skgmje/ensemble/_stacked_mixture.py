@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,40 +26,12 @@ from skgmje.mixture._base import MixtureDensityMixin
 _LARGEST_SEED = 2**31 - 1
 
 
-class Part(ABC):
-    """A density with the weight that it has in a stack."""
-
-    @abstractmethod
-    def log_prob(self, X):
-        """Return log-densities of samples."""
-
-    @abstractmethod
-    def sample(self, n_samples, generator):
-        """Return rows."""
-
-    @abstractmethod
-    def as_mixture(self):
-        """Return the part as a Gaussian mixture of the samples as they are."""
-
-    @abstractmethod
-    def marginal(self, indices):
-        """Return the part for some of the columns."""
-
-    @abstractmethod
-    def condition(self, indices, values):
-        """Return the part for the other columns, given some."""
-
-
-class MixturePart(Part):
+class MixturePart:
     """A Gaussian mixture, or one behind a map."""
 
     def __init__(self, density):
-        self.density = density
-
-    @property
-    def map_(self):
-        """What comes before the mixture; None for nothing."""
-        return getattr(self.density, "map_", None)
+        # The map is None where there is nothing before the mixture.
+        self.density, self.map_ = density, getattr(density, "map_", None)
 
     def forward(self, X):
         """Return coordinates and log-determinants."""
@@ -99,7 +70,7 @@ class MixturePart(Part):
             )
 
 
-class EstimatorPart(Part):
+class EstimatorPart:
     """A fitted density estimator."""
 
     def __init__(self, estimator):
@@ -153,8 +124,8 @@ class StackedMixture(ClosedFormsMixin):
 
     Parameters
     ----------
-    parts : list of Part
-        The densities.
+    parts : list of MixturePart and EstimatorPart
+        The densities: mixtures, perhaps behind a map, and estimators of others.
 
     log_weights : ndarray of shape (n_parts,) or (n_parts, n)
         Logarithms of their weights, or of those for each of n given rows.
@@ -170,7 +141,9 @@ class StackedMixture(ClosedFormsMixin):
     (2,)
     """
 
-    def __init__(self, parts: list[Part], log_weights: NDArray[Any]) -> None:
+    def __init__(
+        self, parts: list[MixturePart | EstimatorPart], log_weights: NDArray[Any]
+    ) -> None:
         self.parts, self._log_weights = parts, log_weights
 
     @property
@@ -244,10 +217,9 @@ class StackedMixture(ClosedFormsMixin):
                 for part, count in zip(self.parts, counts, strict=True)
                 if count
             ]
+            part = np.repeat(range(len(counts)), counts)
             order = generator.permutation(n_samples)
-            return np.concatenate(rows)[order], np.repeat(range(len(counts)), counts)[
-                order
-            ]
+            return np.concatenate(rows)[order], part[order]
         levels = np.cumsum(weights, axis=0)[:-1, None]
         part = (generator.random((n_samples, weights.shape[1])) > levels).sum(axis=0)
         draws = np.stack([part.sample(n_samples, generator) for part in self.parts])
@@ -273,8 +245,7 @@ class StackedMixture(ClosedFormsMixin):
         logs = logs - logsumexp(logs, axis=0)
         parts = [part.condition(indices, rows) for part in self.parts]
         if values.ndim == 1 and len(parts) == 1 and parts[0].map_ is None:
-            first: Any = self.parts[0]
-            return first.density.condition(indices, values)
+            return self.parts[0].condition(indices, values).density
         return _simplest(parts, logs)
 
 
@@ -290,32 +261,30 @@ _MAPS = (MarginalGaussianizer, ResidualCoordinates)
 
 def group_members(members):
     """Number the coordinates that members are in, from 0."""
-    numbers = {}
+    keys = []
     for i, (_, member) in enumerate(members):
         mixture, map_ = _behind(member)
-        numbers[i] = ("alone", i) if mixture is None else ("map", id(map_))
-    known = list(dict.fromkeys(numbers.values()))
-    return [known.index(key) for key in numbers.values()]
+        keys.append(("alone", i) if mixture is None else ("map", id(map_)))
+    known = list(dict.fromkeys(keys))
+    return [known.index(key) for key in keys]
 
 
 def stack_members(members, weights, groups):
-    """Return the stack of fitted densities, one part for each group."""
-    mixtures = [_behind(member)[0] for _, member in members]
+    """Return the stack of fitted densities, a part for each group, and the mixtures."""
+    mixtures, maps = zip(*(_behind(member) for _, member in members), strict=True)
     parts, shares = [], []
     for group in range(max(groups) + 1):
         own = [i for i, number in enumerate(groups) if number == group]
-        share = weights[own]
+        first, share = own[0], weights[own]
         shares.append(share.sum())
-        member = members[own[0]][1]
-        if mixtures[own[0]] is None:
-            parts.append(EstimatorPart(member))
-        else:
-            pooled = pool([mixtures[i] for i in own], share / share.sum())
-            map_ = _behind(member)[1]
-            if map_ is not None:
-                columns = pooled.n_features
-                pooled = TransformedMixture(pooled, bijection(map_), columns)
-            parts.append(MixturePart(pooled))
+        if mixtures[first] is None:
+            parts.append(EstimatorPart(members[first][1]))
+            continue
+        density: Any = pool([mixtures[i] for i in own], share / share.sum())
+        if maps[first] is not None:
+            map_, n_features = bijection(maps[first]), density.n_features
+            density = TransformedMixture(density, map_, n_features)
+        parts.append(MixturePart(density))
     return StackedMixture(parts, np.log(shares)), mixtures
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from numbers import Integral
 from typing import Any, Literal
 
@@ -27,10 +28,12 @@ from skgmje._validation import (
     check_weights,
     column_numbers,
     like_rows,
+    name_estimators,
     tie_shares,
     warn_about_ties,
 )
 from skgmje._warnings import warn
+from skgmje.compose._transformed import check_density
 from skgmje.compose._transformed_mixture import ClosedFormsMixin
 from skgmje.ensemble._held_out import (
     Fitted,
@@ -39,21 +42,10 @@ from skgmje.ensemble._held_out import (
     given_folds,
     is_splitter,
     make_folds,
-    rounds,
     warn_about_failures,
 )
-from skgmje.ensemble._recipe import (
-    EFFORTS,
-    SPACES,
-    GivenCandidates,
-    Recipe,
-    check_estimators,
-)
-from skgmje.ensemble._stacked_mixture import (
-    MixturePart,
-    group_members,
-    stack_members,
-)
+from skgmje.ensemble._recipe import EFFORTS, SPACES, GivenCandidates, Recipe
+from skgmje.ensemble._stacked_mixture import MixturePart, group_members, stack_members
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import NoMixtureError
 
@@ -64,22 +56,7 @@ ATOM_SHARE = 0.01
 _LEAST_WIDTH = 0.01
 
 
-def warn_about_constants(atoms):
-    """Warn of columns in which a density has no bound but the regularisation."""
-    constant = np.flatnonzero(atoms == 1)
-    if len(constant):
-        warn(
-            f"StackingDensity: the columns {constant.tolist()} are constant; their "
-            "density is that of the regularisation, a Gaussian of a standard "
-            "deviation of 0.003 in their own units. Drop them."
-        )
-
-
-# What to do about columns that repeat.
-TIES_REMEDY = "Set dequantize=True, which spreads them, or drop these columns."
-
-
-def dequantize(X, ties, atoms, random_state):
+def _dequantize(X, ties, atoms, random_state):
     """Spread the values of columns with ties by uniform noise."""
     X = X.copy()
     wanted = ((ties > TIE_SHARE) | (atoms > max(ATOM_SHARE, 2 / len(X)))) & (atoms < 1)
@@ -108,14 +85,13 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
         a = \arg\max_{a \in \Delta} \sum_i \log \sum_m a_m\, p_m^{(-i)}(x_i)
 
     where :math:`p_m^{(-i)}` was fitted without the fold of sample i, transformers and
-    all. The weights lie on the simplex :math:`\Delta`, and members that are not
-    worth one are dropped; the others are fitted again to all rows.
+    all. The weights lie on the simplex :math:`\Delta`; members that are not worth one
+    are dropped, the others fitted again to all samples.
 
     By default the members are Gaussian mixtures of many sizes with shrunken
     covariances, with and without annealing, in three coordinate systems: as they
     are, in normal scores of each column, and with predictable columns replaced by
-    residuals. No setting is best everywhere, and averages of several are better
-    than any. With `estimators`, they are any densities of yours.
+    residuals. With `estimators`, they are any densities of yours.
 
     Parameters
     ----------
@@ -135,8 +111,7 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
     cv : int, splitter or iterable, default=None
         Which samples are held out. None means one split from 2500 samples on, three
         folds from 500 on, else five; with `groups`, three or five, as far as there are
-        groups. Copies of a sample are held out together, except by a splitter, which
-        decides alone.
+        groups. Copies of a sample are held out together, except by a splitter.
 
     dequantize : bool, default=False
         Whether columns with ties are spread by uniform noise, as wide as the median
@@ -155,16 +130,15 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
     Attributes
     ----------
     members_ : list of (str, estimator)
-        Names and fitted densities of what has a weight. Those of the recipe are
-        named by coordinates, components, shrinkage and annealing.
+        Names and fitted densities of what has a weight; of the recipe by coordinates,
+        components, shrinkage and annealing.
 
     weights_ : ndarray of shape (n_members,)
         Their weights, summing to one.
 
     cv_results_ : dict
-        Names, weights and held-out log-likelihoods of all candidates. Those that
-        were hopeless on the first folds have NaN for the others. None if there was
-        one candidate.
+        Names, weights and held-out log-likelihoods of all candidates, NaN for folds
+        after those that made them hopeless. None if there was one candidate.
 
     tie_share_ : ndarray of shape (`n_features_in_`,)
         Share of the values of each column that repeat others.
@@ -185,15 +159,14 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
     Notes
     -----
     Samples that are split at random are assumed to be independent. Where they come in
-    groups (several measurements of one thing) or in time, held-out samples have their
-    neighbours among those that were fitted, and weights go to members that remember
-    them: pass `groups`, or a splitter such as
+    groups (several measurements of one thing) or in time, weights go to members that
+    remember them: pass `groups`, or a splitter such as
     :class:`~sklearn.model_selection.TimeSeriesSplit` as `cv`.
 
     Fewer than 50 samples get one or two components in the columns as they are, fewer
-    than 12 a Gaussian. Where there are fewer than ten samples for each column, diagonal
-    covariances are tried too. A member that fails, or gives NaN or an infinite
-    density, is dropped with a warning that names it.
+    than 12 a Gaussian. Below ten samples for each column, diagonal covariances are
+    tried too. A member that fails, or gives NaN or an infinite density, is dropped with
+    a warning that names it.
 
     References
     ----------
@@ -210,14 +183,6 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
     >>> density = StackingDensity(random_state=0).fit(X)
     >>> density.score(X) > GaussianMixture(8, random_state=0).fit(X).score(X)
     True
-
-    Any densities, of others too:
-
-    >>> from sklearn.neighbors import KernelDensity
-    >>> members = [GaussianMixture(), ("kernels", KernelDensity(bandwidth=0.3))]
-    >>> stack = StackingDensity(members, random_state=0)
-    >>> stack.fit(X).weights_.round(1)
-    array([0., 1.])
     """
 
     members_: list[Any]
@@ -304,9 +269,8 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
             given = X
             X, weight, groups = self._check_fit(X, sample_weight, groups)
             random_state = check_random_state(self.random_state)
-            X, weight, find_folds = self._training_samples(
-                X, weight, groups, random_state, as_given(self, given, X)
-            )
+            data = X, weight, groups, random_state, as_given(self, given, X)
+            X, weight, find_folds = self._training_samples(*data)
             shifted = groups is not None or is_splitter(self.cv)
             library = self._library(random_state, shifted)
             candidates, weights = library.candidates(X), np.ones(1)
@@ -316,8 +280,7 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
                 found = self._select(library, X, weight, folds, candidates)
                 candidates, weights = found
             task.step("selection")
-            data = X, weight, candidates, weights
-            fitted = task.learn(Fitted, library.fit, *data)
+            fitted = task.learn(Fitted, library.fit, X, weight, candidates, weights)
             if not task.when:
                 warn_about_failures(fitted.failed, len(candidates))
             task.end(self._store, fitted)
@@ -341,7 +304,15 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
             check_consistent_length(X, groups)
             groups = np.unique(to_numpy(groups), return_inverse=True)[1].ravel()
         if self.estimators is not None:
-            check_estimators(self.estimators, weight)
+            if not len(self.estimators):
+                raise ValueError(
+                    f"estimators={self.estimators!r} is empty. Give at least one "
+                    "density, or None for the recipe."
+                )
+            for name, estimator in name_estimators(self.estimators):
+                check_density(
+                    estimator, f"estimators: {name!r}, {estimator!r},", weight
+                )
         return X.astype(np.float64, copy=False), weight, groups
 
     def _training_samples(self, X, weight, groups, random_state, given):
@@ -350,17 +321,16 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
         kinds = None if groups is None else groups[:, None]
         if folds is not None:
             kinds = np.concatenate(folds).T.astype(float)
-        counts = np.ones(len(X), bool) if weight is None else weight > 0
-        kept = np.flatnonzero(counts)
-        weight = drop_weightless(X, weight)[1]
+        kept = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
+        counted, weight = drop_weightless(X, weight)
         together = None
         if self.estimators is None and not self.dequantize:
             part = None if kinds is None else kinds[kept]
-            first, weight = distinct_rows(X[kept], weight, part)
+            first, weight = distinct_rows(counted, weight, part)
             kept = kept[first]
         else:
-            together = distinct(X[kept])[1]
-        rows = self._spread_ties(X[counts], X[kept], random_state)
+            together = distinct(counted)[1]
+        rows = self._spread_ties(counted, X[kept], random_state)
         if self.estimators is not None and given is not X:
             is_spread = bool(self.dequantized_columns_)
             rows = like_rows(rows, given) if is_spread else _safe_indexing(given, kept)
@@ -368,23 +338,27 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
             return rows, weight, lambda: [fold[:, kept] for fold in folds]
         if groups is not None:
             groups = np.unique(groups[kept], return_inverse=True)[1].ravel()
-        return (
-            rows,
-            weight,
-            lambda: make_folds(
-                len(kept), self.cv, random_state, groups=groups, together=together
-            ),
-        )
+        how = {"groups": groups, "together": together}
+        find = partial(make_folds, len(kept), self.cv, random_state, **how)
+        return rows, weight, find
 
     def _spread_ties(self, X, rows, random_state):
         """Look for ties in X, and spread those of `rows` if that is wanted."""
         ties, atoms = tie_shares(X)
         self.tie_share_, self.dequantized_columns_ = ties, []
-        if not self.dequantize:
-            warn_about_constants(atoms)
-            warn_about_ties(self, ties, atoms, "columns", TIES_REMEDY)
+        if self.dequantize:
+            spread = _dequantize(rows, ties, atoms, random_state)
+            rows, self.dequantized_columns_ = spread
             return rows
-        rows, self.dequantized_columns_ = dequantize(rows, ties, atoms, random_state)
+        constant = np.flatnonzero(atoms == 1).tolist()
+        if constant:
+            warn(
+                f"StackingDensity: the columns {constant} are constant; their density "
+                "is that of the regularisation, a Gaussian of a standard deviation of "
+                "0.003 in their own units. Drop them."
+            )
+        remedy = "Set dequantize=True, which spreads them, or drop these columns."
+        warn_about_ties(self, ties, atoms, "columns", remedy)
         return rows
 
     def _library(self, random_state, shifted):
@@ -396,8 +370,8 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
 
     def _select(self, library, X, weight, folds, candidates):
         """Return the candidates that are worth a weight, and the weights."""
-        n_first = rounds(folds, library.enough_rows)
         table = Table(candidates, folds, weight)
+        n_first = table.rounds(library.enough_rows)
         for part in (slice(0, n_first), slice(n_first, len(folds))):
             if not folds[part]:
                 break
@@ -442,16 +416,14 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
             part.forward(X) if isinstance(part, MixturePart) else None
             for part in self._stack.parts
         ]
-        joint = np.empty((len(X), len(self.members_)))
-        for m, (i, mixture) in enumerate(
-            zip(self._groups, self._mixtures, strict=True)
-        ):
+        columns = []
+        for i, mixture in zip(self._groups, self._mixtures, strict=True):
             if mixture is None:
-                joint[:, m] = self._stack.parts[i].log_prob(X)
+                columns.append(self._stack.parts[i].log_prob(X))
             else:
                 Z, log_det = known[i]
-                joint[:, m] = mixture.log_prob(Z) + log_det
-        joint += np.log(self.weights_)
+                columns.append(mixture.log_prob(Z) + log_det)
+        joint = np.stack(columns, axis=1) + np.log(self.weights_)
         # Where all densities are zero, weights are all that is known.
         joint[joint.max(axis=1) == -np.inf] = np.log(self.weights_)
         proba = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
@@ -491,16 +463,12 @@ class StackingDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator):
             The samples, in no particular order.
 
         y : ndarray of shape (n_samples,)
-            The coordinate system or estimator that each sample comes from: members
-            in the same coordinates have one number.
+            The coordinate system or estimator that each sample comes from.
 
         Raises
         ------
         TypeError
             If a member cannot sample with a seed.
-
-        ValueError
-            If `n_samples` is no positive integer.
         """
         check_is_fitted(self)
         check_count(n_samples=n_samples)

@@ -109,11 +109,15 @@ def test_all_answers_say_the_same(member, rows, exact):
         Crossing(),
         *(each(QuantileRegressor(alpha=0.0)) for each in WITHIN),
         pytest.param(
-            HistGradientBoostingRegressor(loss="quantile", quantile=0.5, max_iter=20),
+            HistGradientBoostingRegressor(
+                loss="quantile", quantile=0.5, learning_rate=0.5, max_iter=5
+            ),
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            GradientBoostingRegressor(loss="quantile", n_estimators=20),
+            GradientBoostingRegressor(
+                loss="quantile", learning_rate=0.5, n_estimators=5
+            ),
             marks=pytest.mark.slow,
         ),
     ],

@@ -444,17 +444,6 @@ def test_one_component_needs_no_gas():
     assert_allclose(mixture.means[0], np.hstack([X, Y]).mean(axis=0), atol=1e-6)
 
 
-@pytest.mark.parametrize("settings", [{}, {"n_components": 6, "shrinkage": 2.0}])
-def test_tensors_are_learned_from_on_their_device(settings):
-    X, Y = gas_crossing(600, 0)
-    weight = np.random.default_rng(0).random(600)
-    fit = gas_fit(torch.asarray(X), torch.asarray(Y), weight, **settings)
-    peer = gas_fit(X, Y, weight, **settings)
-    scores = [f.model.predict_mixture(X).log_prob(Y).mean() for f in (fit, peer)]
-    assert scores[0] == pytest.approx(scores[1], abs=0.1)
-    assert isinstance(fit.model.mixture.means, np.ndarray)
-
-
 # Linear pools of conditional densities ------------------------------------------------
 
 
@@ -481,7 +470,12 @@ def test_pool_is_the_weighted_mean_of_the_densities(rng, n_targets, types):
     mixture = pool.predict_mixture(X)
     assert mixture.n_components == 6
     assert_allclose(np.exp(mixture.log_prob(Y)), 0.3 * each[0] + 0.7 * each[1])
-    assert (pool.n_context, pool.n_targets) == (2, n_targets)
+
+
+def test_auto_is_a_pool_of_two_words():
+    auto, pool = source_of("auto"), source_of(["prototypes", "network"])
+    assert [*map(repr, auto.parts)] == [*map(repr, pool.parts)]
+    assert [part.name for part in auto.parts] == ["prototypes", "network"]
 
 
 def test_models_of_no_weight_are_not_asked(rng):

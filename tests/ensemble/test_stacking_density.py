@@ -385,6 +385,13 @@ def test_of_others_one_mixture_if_they_are_mixtures():
     assert_allclose(log_prob, stack.score_samples(MOONS), atol=1e-7)
 
 
+def test_one_kernel_density_has_conditionals_too():
+    stack = StackingDensity([KernelDensity(bandwidth=0.4)], random_state=0).fit(FEW)
+    one = stack.condition([0], FEW[0, :1])
+    many = stack.condition([0], FEW[:3, :1])
+    assert_allclose(one.log_prob(FEW[:1, 1:]), many.log_prob(FEW[:3, 1:])[:1])
+
+
 def test_no_mixture_elsewhere_but_a_way_to_compare(closed):
     with pytest.raises(TypeError, match="monte_carlo_kl"):
         as_mixture(closed)
