@@ -380,11 +380,11 @@ def _is_locked(array):
     return array is None
 
 
-def map_arrays(function, covariances):
-    """Apply `function` to the array, or to each array of the tuple."""
+def map_arrays(function, covariances, *others):
+    """Apply `function` to the array, or to each of the tuple, and those of others."""
     if isinstance(covariances, tuple):
-        return tuple(function(array) for array in covariances)
-    return function(covariances)
+        return tuple(map(function, covariances, *others))
+    return function(covariances, *(other for (other,) in others))
 
 
 def collapse(array, n_core):

@@ -589,8 +589,8 @@ def test_scoring_prepares_the_loops_once(make_mixture, monkeypatch, rng):
     mixture.log_prob(X)
     mixture.condition([0], X[:, :1])
     refuse = pytest.fail
-    monkeypatch.setattr("skgmje.gaussian._mixture.make_kernel", refuse)
-    monkeypatch.setattr("skgmje.gaussian._density._compute_maps", refuse)
+    monkeypatch.setattr("skgmje.gaussian._density.make_kernel", refuse)
+    monkeypatch.setattr("skgmje.gaussian._algebra._compute_maps", refuse)
     mixture.log_prob(X)
     mixture.condition([0], X[:, :1])
 
