@@ -204,6 +204,11 @@ def as_generator(random_state, name="random_state"):
         ) from error
 
 
+def slices(size, step, start=0):
+    """Return slices of at most `step` entries that cover those from `start` on."""
+    return [slice(i, min(i + step, size)) for i in range(start, size, step)]
+
+
 def detach(x):
     """Return `x` without its autograd history; a NumPy array is returned as is."""
     return x.detach() if is_torch_array(x) else x

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from scipy.linalg.blas import dgemm
 
-from skgmje._backend import is_torch, namespace
+from skgmje._backend import is_torch, namespace, slices
 from skgmje.gaussian._processor import CACHE_BYTES
 
 # exp(-700) is the smallest exponential that every vectorised exp computes at
@@ -323,11 +323,6 @@ class Kernel(ABC):
         # Where differences overflow, too, the density is zero.
         part[np.isnan(part) & np.isfinite(columns).all(axis=0)] = -np.inf
         joint[:, bad] = part
-
-
-def slices(size, step):
-    """Return slices of at most `step` entries that cover `size` of them."""
-    return [slice(i, min(i + step, size)) for i in range(0, size, step)]
 
 
 def buffer(work, name, shape):

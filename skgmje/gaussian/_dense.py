@@ -9,7 +9,14 @@ from typing import ClassVar
 import numpy as np
 from scipy.linalg.blas import dtrmm
 
-from skgmje._backend import LOG_2PI, cholesky, eye_like, namespace, solve_triangular
+from skgmje._backend import (
+    LOG_2PI,
+    cholesky,
+    eye_like,
+    namespace,
+    slices,
+    solve_triangular,
+)
 from skgmje.gaussian._covariance_type import (
     GROUP,
     CovarianceType,
@@ -21,7 +28,6 @@ from skgmje.gaussian._covariance_type import (
     flatten_pairs,
     is_shared,
     lost_correlation,
-    slices,
     take_components,
 )
 

@@ -11,6 +11,7 @@ from skgmje._backend import (
     is_torch,
     logsumexp,
     namespace,
+    slices,
     softmax,
     to_numpy,
     unmasked,
@@ -23,7 +24,7 @@ from skgmje.gaussian._checks import (
     patterns,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._covariance_type import collapse, is_shared, map_arrays, slices
+from skgmje.gaussian._covariance_type import collapse, is_shared, map_arrays
 
 # Entries of a temporary array: 4 MB of float64, so that memory stays bounded.
 BLOCK_SIZE = 2**19
