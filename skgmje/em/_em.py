@@ -688,7 +688,7 @@ def first_parameters(
     if not kind.needs_start:
         return _first_step(labelled, covariance_type, prior, means)
     borrowed = prior._replace(shrinkage=max(prior.shrinkage, float(X.shape[1])))
-    if kind.starts_from_rows and X.shape[1] > max(len(X), MOST_DENSE):
+    if X.shape[1] > max(len(X), MOST_DENSE):
         return _first_of_rows(labelled, covariance_type, borrowed, rank, means)
     full = _first_step(labelled, "full", borrowed, means)
     covariances = kind.first(full.covariances, rank, prior.reg_covar)

@@ -58,18 +58,16 @@ def check_layers(sizes, example=(64, 64), *, may_be_empty=True):
     """Return the sizes of hidden layers as a tuple of positive integers."""
     known = isinstance(sizes, Sequence | np.ndarray) and getattr(sizes, "ndim", 1) == 1
     known = known and (may_be_empty or len(sizes) > 0)
-    if not known or not all(_is_positive_integer(size) for size in sizes):
+    if not known or not all(
+        isinstance(size, Integral) and not isinstance(size, bool) and size > 0
+        for size in sizes
+    ):
         least = "" if may_be_empty else " and at least one"
         raise ValueError(
             f"hidden_layer_sizes={sizes!r} must hold positive integers, one "
             f"per layer{least}, for example {example}."
         )
     return tuple(map(int, sizes))
-
-
-def _is_positive_integer(value):
-    """Return whether a value is one, and no truth value."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
 
 
 def check_type(covariance_type):
@@ -209,7 +207,15 @@ def check_rows(X, mixture, name="X"):
             f"{means.shape[-1]} features of the mixture. Use `{name}.reshape(-1, "
             f"{means.shape[-1]})` or select columns."
         )
-    check_leading(X, mixture, name)
+    leading = tuple(means.shape[:-2])
+    try:
+        np.broadcast_shapes(tuple(X.shape[:-1]), leading)
+    except ValueError:
+        raise ValueError(
+            f"{name} has shape {tuple(X.shape)} but there is one mixture for each of "
+            f"{leading} samples: sample i goes with mixture i. Give as many samples as "
+            "mixtures; further axes before them broadcast."
+        ) from None
     xp = namespace(X)
     if is_checked(X) and not _all_finite(X) and bool(xp.any(xp.isinf(X))):
         raise ValueError(
@@ -226,28 +232,9 @@ def _all_finite(X):
         return bool(xp.isfinite(xp.sum(X)))
 
 
-def check_leading(X, mixture, name):
-    """Raise if samples and mixtures cannot be paired."""
-    leading = tuple(mixture.means.shape[:-2])
-    try:
-        fits = np.broadcast_shapes(tuple(X.shape[:-1]), leading)
-    except ValueError:
-        fits = None
-    if fits is None:
-        raise ValueError(
-            f"{name} has shape {tuple(X.shape)} but there is one mixture for each of "
-            f"{leading} samples: sample i goes with mixture i. Give as many samples as "
-            "mixtures; further axes before them broadcast."
-        )
-
-
-# What NaN means.
-MISSING = ("raise", "marginal")
-
-
 def check_missing(missing):
-    """Raise if `missing` says nothing about NaN."""
-    if missing not in MISSING:
+    """Raise if `missing` is not a word for what NaN means."""
+    if missing not in ("raise", "marginal"):
         raise ValueError(f"missing={missing!r}; choose 'raise' or 'marginal'.")
 
 

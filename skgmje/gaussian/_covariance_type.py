@@ -454,11 +454,9 @@ class CovarianceType(ABC):
     keeps_inverse: ClassVar[bool] = True
 
     #: Whether the M-step needs earlier covariances. A fit then begins with
-    #: :meth:`first`, and neural gases, which have none, do not offer the type.
+    #: :meth:`first`, of fewer samples than features with :meth:`first_of_rows`, and
+    #: neural gases, which have none, do not offer the type.
     needs_start: ClassVar[bool] = False
-
-    #: Whether a fit of fewer samples than features begins with :meth:`first_of_rows`.
-    starts_from_rows: ClassVar[bool] = False
 
     #: Name of this layout in scikit-learn, which gets full matrices if there is none.
     sklearn_name: ClassVar[str | None] = None
@@ -528,7 +526,7 @@ class CovarianceType(ABC):
     def first_of_rows(self, rows, variances, rank):
         """Return the first covariance of one component, without matrices (d, d).
 
-        Used if :attr:`starts_from_rows`: the covariance has `variances`, (d,), on
+        Used if :attr:`needs_start`: the covariance has `variances`, (d,), on
         its diagonal, and beside it the products of the columns of `rows`, (m, d).
         """
         raise NotImplementedError

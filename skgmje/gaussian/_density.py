@@ -294,7 +294,9 @@ def score_rows(mixture, X, missing, score, nothing):
     xp = namespace(X)
     leading = np.broadcast_shapes(X.shape[:-1], tuple(mixture.means.shape[:-2]))
     X = xp.reshape(xp.broadcast_to(X, (*leading, X.shape[-1])), (-1, X.shape[-1]))
-    owner = _owner(mixture, leading)
+    own = tuple(mixture.means.shape[:-2])
+    owner = np.arange(math.prod(own)).reshape(own)
+    owner = np.broadcast_to(owner, leading).reshape(-1)
     nothing = xp.reshape(nothing, (-1, mixture.n_components))
     order, parts = [], []
     for rows, observed in patterns(to_numpy(X)):
@@ -317,20 +319,13 @@ def _index(numbers, like):
     return numbers
 
 
-def _owner(mixture, leading):
-    """Return the number of the mixture that each flattened row goes with."""
-    own = tuple(mixture.means.shape[:-2])
-    number = np.arange(int(np.prod(own))).reshape(own)
-    return np.broadcast_to(number, leading).reshape(-1)
-
-
 def _take_mixtures(mixture, owner):
     """Return the mixtures of some rows; one that has no leading axis serves all."""
     n_leading = mixture.means.ndim - 2
     if not n_leading:
         return mixture
-    index = np.unravel_index(owner, tuple(mixture.means.shape[:-2]))
-    index = tuple(_index(axis, mixture.means) for axis in index)
+    axes = np.unravel_index(owner, tuple(mixture.means.shape[:-2]))
+    index = tuple(_index(axis, mixture.means) for axis in axes)
 
     def take(array):
         shared = collapse(array, array.ndim - n_leading)

@@ -208,7 +208,6 @@ class LowRank(CovarianceType):
     name = "low-rank"
     loops = LowRankKernel
     needs_start = True
-    starts_from_rows = True
     keeps_inverse = False
     few_shrinkages = (2.0, 20.0, 100.0, 1000.0)
     place = 3

@@ -13,7 +13,7 @@ from scipy.special import ndtr
 from skgmje._backend import as_generator, asarray_like, to_numpy
 from skgmje._typing import Array, NDArray
 from skgmje.gaussian._checks import as_batch, check_rows
-from skgmje.gaussian._density import block_rows
+from skgmje.gaussian._density import row_blocks
 
 # Where the density of one feature is looked at: within so many standard deviations of
 # each component, at about so many places in all, and so many of one component at least.
@@ -162,9 +162,7 @@ def _blocks(batch, n_entries=None):
     if n_entries is None:
         # As many as the density at all places has terms.
         n_entries = _count_places(n_components) * n_components**2
-    step = block_rows(n_entries)
-    for start in range(0, n, step):
-        rows = slice(start, min(start + step, n))
+    for rows in row_blocks(n, n_entries):
         yield batch.take(rows), rows
 
 
