@@ -90,18 +90,19 @@ class Kernel(ABC):
     centered mean for which the expanded square is used.
     """
 
-    #: Whether tensors can take the same passes on their device.
+    #: Whether tensors can take the same passes on their device, by a method
+    #: ``rows_features(xp, X)`` that computes the features of centered rows.
     on_device: ClassVar[bool] = False
 
     #: Whether the packed second moments are those of each component, so that they
-    #: can be scaled, divided and joined; else they are kept in full where that is done.
+    #: can be scaled, divided and joined.
     per_component: ClassVar[bool] = False
 
     #: Whether an M-step asks for the second moments of all components together.
     pools: bool = True
 
-    #: Parts of theta's columns whose features a block does not hold; a type that
-    #: has some computes them in ``features(part, block, work)``.
+    #: Parts of theta's columns whose features a block does not hold: a method
+    #: ``features(part, block, work)`` computes them.
     later: tuple = ()
 
     def __init__(self, weights, means, covariances, center, limit=EXPANSION_LIMIT):
@@ -124,17 +125,11 @@ class Kernel(ABC):
         self.apart = np.flatnonzero(~near) if self.expands else near[:0]
         self.expands_all = self.expands and near.all()
         self.origins = np.where(self.expands & near[:, None], center, means)
-        self.block_rows = self._count_block_rows()
-
-    def _count_block_rows(self):
-        """Return how many samples fit the cache, a multiple of the padding."""
+        # As many samples as fit the cache, a multiple of the padding.
         n_components = self.tiles[0].stop
-        rows = min(
-            MAX_ROWS,
-            BLOCK_BYTES // (8 * (self.n_held + n_components)),
-            JOINT_BYTES // (8 * min(n_components, TILE)),
-        )
-        return max(PADDING, rows - rows % PADDING)
+        features = BLOCK_BYTES // (8 * (self.n_held + n_components))
+        rows = min(MAX_ROWS, features, JOINT_BYTES // (8 * min(n_components, TILE)))
+        self.block_rows = max(PADDING, rows - rows % PADDING)
 
     @property
     def tiles(self):
@@ -169,7 +164,7 @@ class Kernel(ABC):
         self.drop = 0.5 * self.n_features - float(held.min())
 
     def block(self, n_rows, work):
-        """Return the array for a block's centered samples, as columns, and features."""
+        """Return the array for a block's centered columns and its features."""
         n_first = self.n_first if self.expands else self.n_features
         return buffer(work, "block", (n_first, n_rows))
 

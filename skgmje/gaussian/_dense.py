@@ -143,7 +143,6 @@ class FullKernel(Kernel):
         return sums, (scatter,)
 
     def rows_features(self, xp, X):
-        """Return the features of centered rows of any array library."""
         rows, columns = (i.tolist() for i in _triangle(self.n_features))
         return xp.concat(
             [X, xp.ones_like(X[:, :1]), X[:, rows] * X[:, columns]], axis=1

@@ -199,10 +199,10 @@ def _far_scores(mixture):
 
 def is_plain(mixture, X):
     """Return whether rows of one NumPy mixture are asked for, which has hot loops."""
-    if not isinstance(mixture.means, np.ndarray) or mixture.means.ndim != 2:
+    # The general path knows torch, and refuses the rest.
+    known = isinstance(mixture.means, np.ndarray) and mixture.means.ndim == 2
+    if not known or not isinstance(X, np.ndarray | list | tuple):
         return False
-    if not isinstance(X, np.ndarray | list | tuple):
-        return False  # the general path knows torch, and refuses the rest
     try:
         return np.ndim(X) == 2
     except ValueError:  # ragged: the general path says what is wrong

@@ -70,7 +70,6 @@ class DiagKernel(VarianceKernel):
         np.multiply(block[:d], block[:d], out=block[d + 1 :])
 
     def rows_features(self, xp, X):
-        """Return the features of centered rows of any array library."""
         return xp.concat([X, xp.ones_like(X[:, :1]), X * X], axis=1)
 
     def outer(self, delta, coefficients):
@@ -120,7 +119,6 @@ class SphericalKernel(VarianceKernel):
         return sums, (scatter.sum(axis=1),)
 
     def rows_features(self, xp, X):
-        """Return the features of centered rows of any array library."""
         squares = xp.sum(X * X, axis=1, keepdims=True)
         return xp.concat([X, xp.ones_like(X[:, :1]), squares], axis=1)
 

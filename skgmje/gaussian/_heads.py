@@ -1,6 +1,5 @@
 """Outputs of networks as mixtures."""
 
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -141,8 +140,6 @@ def _logsumexp(x):
 
 def _pair_maps(like):
     """Return 0-1 matrices that spread features over pairs j < i, and sum pairs."""
-    n_features = like.shape[-1]
-    pairs = sorted((i, j) for j, i in combinations(range(n_features), 2))
-    rows, columns = np.array(pairs).T
-    unit = np.eye(n_features)
+    unit = np.eye(like.shape[-1])
+    rows, columns = np.tril_indices(len(unit), -1)
     return asarray_like(unit[:, columns], like), asarray_like(unit[rows], like)

@@ -214,7 +214,7 @@ def _products_of_scales(rows, columns, blocks, row_logs, column_logs):
     # Half the log ratio of the arithmetic to the geometric mean: 0 if v = w.
     shift = np.log(sums / (2 * np.sqrt(v) * np.sqrt(w))) / 2
     log_shares = np.array(rows[1].log_shares) - X.shape[1] * shift
-    logs = [z if z is None else finite_logs(raw(z)) for z in (row_logs, column_logs)]
+    logs = [finite_logs(raw(z)) for z in (row_logs, column_logs)]
     powers = sums.max() / sums
     half = asarray_like(sums.max() / 2, X)
     ladder = _tiles.Ladder(tuple(powers.tolist()), tuple(log_shares.tolist()), *logs)
