@@ -47,8 +47,8 @@ def block_rows(row_size):
 
 
 def row_blocks(n_rows, row_size):
-    """Return slices of rows, each of which makes one block."""
-    return slices(n_rows, block_rows(row_size))
+    """Return slices of rows, each of which makes one block; at least one slice."""
+    return slices(n_rows, block_rows(row_size)) or [slice(0, 0)]
 
 
 def in_blocks(function, n_leading, row_size, *arrays):

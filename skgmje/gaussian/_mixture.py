@@ -418,7 +418,7 @@ class Mixture:
         -------
         conditional : Mixture
             Over the other features in ascending order, of the same covariance
-            type. The n mixtures share their covariances, which are not copied.
+            type. The n mixtures share their covariances.
         """
         return Mixture._of(*_algebra.condition(self, indices, values))
 
@@ -604,9 +604,8 @@ class Mixture:
         Parameters
         ----------
         y : float or array
-            Values, without an axis for the feature. If there is one mixture for
-            each sample, the last axes of an array are those of the samples:
-            value i goes with mixture i.
+            Values, without an axis for the feature. With one mixture per sample the
+            last axes of an array are those of the samples.
 
         Returns
         -------
@@ -632,9 +631,8 @@ class Mixture:
         Returns
         -------
         value : array of shape (*q.shape, ...)
-            The axes of `q`, then those of the mixtures: ``quantile([0.1, 0.9])``
-            of n mixtures has shape (2, n), as :func:`numpy.quantile` has. Without
-            gradients.
+            The axes of `q`, then those of the mixtures, as :func:`numpy.quantile` has
+            them. Without gradients.
 
         Raises
         ------
