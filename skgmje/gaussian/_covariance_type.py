@@ -445,7 +445,7 @@ class CovarianceType(ABC):
     #: Whether the features of a component are always uncorrelated.
     independent: ClassVar[bool] = False
 
-    #: Whether precisions are stored as covariances are, and not as matrices.
+    #: Whether precisions have the layout of the covariances, else they are matrices.
     keeps_inverse: ClassVar[bool] = True
 
     #: Whether the M-step needs earlier covariances. A fit then begins with
@@ -541,22 +541,17 @@ class CovarianceType(ABC):
 
     @abstractmethod
     def precisions_cholesky(self, covariances):
-        r"""Compute square roots of the precisions.
+        """Compute square roots of the precisions.
 
-        Full and tied: the upper triangle U with :math:`U U^T = \Sigma^{-1}`;
-        diagonal and spherical: inverse standard deviations; low-rank: a triple.
         Raises ``ValueError`` if a matrix is not positive definite.
         """
 
     @abstractmethod
     def square(self, precisions_cholesky):
-        """Return the precisions, in the layout of the covariances or as matrices.
-
-        See :attr:`keeps_inverse`.
-        """
+        """Return the precisions, as :attr:`keeps_inverse` says."""
 
     def precisions(self, covariances):
-        """Invert the covariances; the result is that of :meth:`square`."""
+        """Invert the covariances, as :attr:`keeps_inverse` says."""
         return self.square(self.precisions_cholesky(covariances))
 
     @abstractmethod

@@ -94,7 +94,7 @@ def component_log_prob(mixture, X, missing):
     """Compute the log-densities of components; see `Mixture.component_log_prob`."""
     nothing = namespace(mixture.weights).zeros_like(mixture.weights)
     if is_plain(mixture, X):
-        score, kernel = _passes.block_joint_log_prob, unweighted_kernel
+        score, kernel = _passes.block_joint_log_prob, _unweighted_kernel
         return score_plain(mixture, X, missing, score, nothing, kernel=kernel)
     return score_rows(mixture, X, missing, _of_components, nothing)
 
@@ -219,7 +219,7 @@ def make_kernel(mixture, weights):
     )
 
 
-def unweighted_kernel(mixture):
+def _unweighted_kernel(mixture):
     """Return the hot loops of the components alone."""
     return make_kernel(mixture, np.ones(mixture.n_components))
 
@@ -245,24 +245,20 @@ def score_plain(
     _passes.map_chunks(fill, *_passes.chunks_of(loops, X))
     # Rows are not searched for NaN and infinity beforehand: they show here.
     odd = np.flatnonzero(~np.isfinite(out if out.ndim == 1 else out[:, 0]))
-    if len(odd):
-        out[odd] = _score_odd(mixture, X[odd], out[odd], missing, nothing, far, rescore)
-    return out
-
-
-def _score_odd(mixture, X, scores, missing, nothing, far, rescore):
-    """Score rows with gaps; refuse infinite ones; let `far` score what is far away."""
-    X = check_rows(X, mixture)
+    if not len(odd):
+        return out
+    X = check_rows(X[odd], mixture)
     find_missing(X, missing)
     for rows, observed in patterns(X):
         seen = np.flatnonzero(observed)
         if not len(seen):
-            scores[rows] = nothing
+            out[odd[rows]] = nothing
         elif len(seen) < len(observed):
-            scores[rows] = rescore(mixture.marginal(seen), X[np.ix_(rows, seen)])
+            part = mixture.marginal(seen)
+            out[odd[rows]] = rescore(part, X[np.ix_(rows, seen)])
         elif far is not None:
-            scores[rows] = far(mixture, X[rows])
-    return scores
+            out[odd[rows]] = far(mixture, X[rows])
+    return out
 
 
 def is_large_on_device(mixture, X):

@@ -461,9 +461,8 @@ class Mixture:
         Returns
         -------
         mixture : Mixture
-            With the components of all, in their order. Its type is the narrowest
-            that holds them: spherical < diag < low-rank < full. Tied mixtures, each
-            with a matrix of its own, become full.
+            With the components of all, in their order; its type as in
+            :meth:`product`. Tied mixtures, each with a matrix of its own, become full.
 
         Raises
         ------
@@ -496,6 +495,29 @@ class Mixture:
         """
         return Mixture._of(*_algebra.select(self, indices))
 
+    def product(self, other: Mixture) -> Mixture:
+        r"""Return the density proportional to the product of two mixtures.
+
+        .. math::
+
+            \frac{p(x) q(x)}{\langle p, q \rangle} = \sum_{ij} w_{ij}
+            N(x; \mu_{ij}, \Sigma_{ij}), \qquad
+            \Sigma_{ij} = (\Sigma_i^{-1} + \Sigma_j'^{-1})^{-1}
+
+        Parameters
+        ----------
+        other : Mixture
+            A mixture over the same features, of any covariance type.
+
+        Returns
+        -------
+        product : Mixture
+            With K1 * K2 components, those of `other` running fastest. Its type is
+            the narrowest that holds both: spherical < diag < low-rank < full, tied <
+            full. The ranks of low-rank factors add.
+        """
+        return self._of(*_algebra.product(self, other))
+
     def convolve(self, other: Mixture) -> Mixture:
         r"""Return the density of the sum of two independent variables.
 
@@ -506,7 +528,7 @@ class Mixture:
         Parameters
         ----------
         other : Mixture
-            A mixture over the same features, of any covariance type.
+            As in :meth:`product`.
 
         Returns
         -------
@@ -687,30 +709,6 @@ class Mixture:
             Uniform if the samples are draws from the mixture.
         """
         return exceedance(self, X, n_samples, random_state)
-
-    def product(self, other: Mixture) -> Mixture:
-        r"""Return the density proportional to the product of two mixtures.
-
-        .. math::
-
-            \frac{p(x) q(x)}{\langle p, q \rangle} = \sum_{ij} w_{ij}
-            N(x; \mu_{ij}, \Sigma_{ij}), \qquad
-            \Sigma_{ij} = (\Sigma_i^{-1} + \Sigma_j'^{-1})^{-1}
-
-        Parameters
-        ----------
-        other : Mixture
-            A mixture over the same features, of any covariance type.
-
-        Returns
-        -------
-        product : Mixture
-            With K1 * K2 components, those of `other` running fastest. Its type
-            is that of the factors if both have the same, else the narrowest that
-            holds both: spherical < diag < low-rank < full, tied < full. The ranks
-            of low-rank factors add.
-        """
-        return self._of(*_algebra.product(self, other))
 
     def log_inner(self, other: Mixture) -> Array:
         r"""Compute the logarithm of the inner product with another mixture.

@@ -1,5 +1,7 @@
 """Gradients of sums and matrices of all pairs; imports torch, so import it late."""
 
+from functools import partial
+
 import torch
 from torch.autograd.function import Function, once_differentiable
 from torch.utils.checkpoint import checkpoint
@@ -92,13 +94,8 @@ def _gradients(ctx, of_rows, of_columns):
 
 def recomputed(function):
     """Return a function whose intermediate arrays are not kept for the gradient."""
-
-    def run(*arguments):
-        return checkpoint(
-            function, *arguments, use_reentrant=False, preserve_rng_state=False
-        )
-
-    return run
+    how = {"use_reentrant": False, "preserve_rng_state": False}
+    return partial(checkpoint, function, **how)
 
 
 def tensor(array):

@@ -68,10 +68,9 @@ def _moved_by_weights(mixture, X):
     with torch.enable_grad():
         places = X.detach().clone().requires_grad_()
         scores = _scores(mixture, mixture.weights.detach(), places)
-        each = range(mixture.n_features)
         rows = [
             torch.autograd.grad(scores[..., i].sum(), places, retain_graph=True)[0]
-            for i in each
+            for i in range(mixture.n_features)
         ]
     moved = _scores(mixture, mixture.weights, X.detach()) - scores.detach()
     slopes = torch.stack(rows, dim=-2)
