@@ -171,6 +171,12 @@ def solve_triangular(lower, right):
     return np.linalg.solve(lower, right)
 
 
+def invert_triangular(lower):
+    """Invert lower-triangular matrices, batched."""
+    identity = namespace(lower).broadcast_to(eye_like(lower), lower.shape)
+    return solve_triangular(lower, identity)
+
+
 def as_generator(random_state, name="random_state"):
     """Return a NumPy generator that owes nothing to the global random state."""
     if isinstance(random_state, np.random.Generator):

@@ -13,6 +13,7 @@ from skgmje._backend import (
     LOG_2PI,
     cholesky,
     eye_like,
+    invert_triangular,
     namespace,
     slices,
     solve_triangular,
@@ -305,9 +306,8 @@ class Matrices(CovarianceType):
     def precisions_cholesky(self, covariances):
         lower = cholesky(collapse(covariances, self.n_core), "covariances")
         xp = namespace(lower)
-        identity = xp.broadcast_to(eye_like(lower), lower.shape)
         # A batched solve leaves rounding below the diagonal.
-        return xp.triu(xp.matrix_transpose(solve_triangular(lower, identity)))
+        return xp.triu(xp.matrix_transpose(invert_triangular(lower)))
 
     def square(self, precisions_cholesky):
         xp = namespace(precisions_cholesky)
@@ -339,11 +339,9 @@ class Matrices(CovarianceType):
         """Return shifts and covariances of products, all of shape (..., I, J, d)."""
         lower = cholesky(first + second, "covariances")
         xp = namespace(lower)
-        shape = lower.shape
-        left = solve_triangular(lower, xp.broadcast_to(first, shape))
-        right = solve_triangular(lower, xp.broadcast_to(second, shape))
-        identity = xp.broadcast_to(eye_like(lower), shape)
-        white = solve_triangular(lower, identity) @ diff[..., None]
+        left = solve_triangular(lower, xp.broadcast_to(first, lower.shape))
+        right = solve_triangular(lower, xp.broadcast_to(second, lower.shape))
+        white = invert_triangular(lower) @ diff[..., None]
         shift = (xp.matrix_transpose(left) @ white)[..., 0]
         return shift, self.symmetrize(xp.matrix_transpose(left) @ right)
 
@@ -353,9 +351,7 @@ class Matrices(CovarianceType):
     def from_parameters(self, scales, lower):
         xp = namespace(lower)
         unit = xp.tril(lower, k=-1) + eye_like(lower)
-        factor = unit / scales[..., None]
-        identity = xp.broadcast_to(eye_like(lower), factor.shape)
-        root = solve_triangular(factor, identity)
+        root = invert_triangular(unit / scales[..., None])
         return root @ xp.matrix_transpose(root)
 
     def parameters(self, precisions_cholesky):
@@ -512,7 +508,6 @@ def _schur(matrices, given, rest):
     lower = cholesky(matrices[..., order, :][..., order], "covariances")
     xp = namespace(lower)
     first, below = lower[..., :n_given, :n_given], lower[..., n_given:, :n_given]
-    identity = xp.broadcast_to(eye_like(first), first.shape)
-    gain = below @ solve_triangular(first, identity)
+    gain = below @ invert_triangular(first)
     last = lower[..., n_given:, n_given:]
     return gain, last @ xp.matrix_transpose(last)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 
-from skgmje._backend import LOG_2PI, cholesky, eye_like, namespace, solve_triangular
+from skgmje._backend import LOG_2PI, cholesky, eye_like, invert_triangular, namespace
 from skgmje.gaussian._covariance_type import (
     CovarianceType,
     Kernel,
@@ -18,7 +18,7 @@ from skgmje.gaussian._covariance_type import (
     take_components,
 )
 from skgmje.gaussian._dense import each_times
-from skgmje.gaussian._diagonal import as_matrices
+from skgmje.gaussian._diagonal import DiagKernel, as_matrices
 
 # Axes beside those of a first covariance, and products with it that find them.
 EXTRA_AXES, POWERS = 8, 12
@@ -65,10 +65,7 @@ class LowRankKernel(Kernel):
         )
         return squares <= limit
 
-    def fill(self, block):
-        d = self.n_features
-        block[d] = 1.0
-        np.multiply(block[:d], block[:d], out=block[d + 1 :])
+    fill = DiagKernel.fill
 
     def expanded(self, block, work, tile=slice(None)):
         n_components, rank, d = self._maps.shape
@@ -403,9 +400,8 @@ def _inverse_root(scaled):
     """Return the inverse transposed Cholesky factor of ``I + scaled^T scaled``."""
     xp = namespace(scaled)
     gram = xp.matrix_transpose(scaled) @ scaled
-    identity = xp.broadcast_to(eye_like(gram), gram.shape)
-    lower = cholesky(gram + identity, "covariances")
-    return xp.matrix_transpose(solve_triangular(lower, identity))
+    lower = cholesky(gram + eye_like(gram), "covariances")
+    return xp.matrix_transpose(invert_triangular(lower))
 
 
 def _sides(first, second):
