@@ -158,6 +158,11 @@ def _cholesky_of_one(matrix, overwrite):
     return asarray_like(upper.T, matrix)
 
 
+def transpose(matrices):
+    """Swap the last two axes."""
+    return namespace(matrices).matrix_transpose(matrices)
+
+
 def solve_triangular(lower, right):
     """Solve ``lower @ x = right`` for lower-triangular matrices, batched."""
     if is_torch(lower):

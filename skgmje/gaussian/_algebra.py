@@ -5,7 +5,7 @@ from functools import reduce
 
 import numpy as np
 
-from skgmje._backend import eye_like, is_torch, logsumexp, namespace, softmax
+from skgmje._backend import eye_like, is_torch, logsumexp, namespace, softmax, transpose
 from skgmje.gaussian._checks import (
     check_indices,
     check_map,
@@ -105,8 +105,7 @@ def affine(mixture, A, b):
     kind = COVARIANCE_TYPES[mixture.covariance_type]
     change = (kind.scale, kind.stretch, kind.transform)[A.ndim]
     covariance_type, covariances = change(mixture.covariances, A)
-    xp = namespace(A)
-    means = mixture.means @ xp.matrix_transpose(A) if A.ndim == 2 else mixture.means * A
+    means = mixture.means @ transpose(A) if A.ndim == 2 else mixture.means * A
     means = means + (b[..., None, :] if b.ndim else b)
     return mixture.weights, means, covariances, covariance_type
 

@@ -17,6 +17,7 @@ from skgmje._backend import (
     namespace,
     slices,
     solve_triangular,
+    transpose,
 )
 from skgmje.gaussian._covariance_type import (
     GROUP,
@@ -291,7 +292,7 @@ class Matrices(CovarianceType):
 
     def check(self, covariances):
         xp = namespace(covariances)
-        gap = xp.max(xp.abs(covariances - xp.matrix_transpose(covariances)))
+        gap = xp.max(xp.abs(covariances - transpose(covariances)))
         largest = xp.max(xp.abs(covariances))
         if not bool(gap <= largest * xp.finfo(covariances.dtype).eps ** 0.5):
             raise ValueError(
@@ -300,40 +301,37 @@ class Matrices(CovarianceType):
             )
 
     def symmetrize(self, covariances):
-        transposed = namespace(covariances).matrix_transpose(covariances)
-        return 0.5 * (covariances + transposed)
+        return 0.5 * (covariances + transpose(covariances))
 
     def precisions_cholesky(self, covariances):
         lower = cholesky(collapse(covariances, self.n_core), "covariances")
         xp = namespace(lower)
         # A batched solve leaves rounding below the diagonal.
-        return xp.triu(xp.matrix_transpose(invert_triangular(lower)))
+        return xp.triu(transpose(invert_triangular(lower)))
 
     def square(self, precisions_cholesky):
-        xp = namespace(precisions_cholesky)
-        return precisions_cholesky @ xp.matrix_transpose(precisions_cholesky)
+        return precisions_cholesky @ transpose(precisions_cholesky)
 
     def whiten(self, diff, precisions_cholesky):
         return self.times(diff, precisions_cholesky)
 
     def solve(self, diff, precisions_cholesky):
-        xp = namespace(diff)
         white = self.times(diff, precisions_cholesky)
-        return self.times(white, xp.matrix_transpose(precisions_cholesky))
+        return self.times(white, transpose(precisions_cholesky))
 
     def marginal(self, covariances, indices):
         return covariances[..., indices, :][..., indices]
 
     def conditional(self, covariances, given, rest, diff):
         gain, covariances = _schur(collapse(covariances, self.n_core), given, rest)
-        return self.times(diff, namespace(gain).matrix_transpose(gain)), covariances
+        return self.times(diff, transpose(gain)), covariances
 
     def stretch(self, covariances, factors):
         return self.name, covariances * factors[:, None] * factors
 
     def transform(self, covariances, matrix):
-        transposed = namespace(matrix).matrix_transpose(matrix)
-        return self.name, self.symmetrize(matrix @ covariances @ transposed)
+        mapped = matrix @ covariances @ transpose(matrix)
+        return self.name, self.symmetrize(mapped)
 
     def multiply(self, first, second, diff):
         """Return shifts and covariances of products, all of shape (..., I, J, d)."""
@@ -342,8 +340,8 @@ class Matrices(CovarianceType):
         left = solve_triangular(lower, xp.broadcast_to(first, lower.shape))
         right = solve_triangular(lower, xp.broadcast_to(second, lower.shape))
         white = invert_triangular(lower) @ diff[..., None]
-        shift = (xp.matrix_transpose(left) @ white)[..., 0]
-        return shift, self.symmetrize(xp.matrix_transpose(left) @ right)
+        shift = (transpose(left) @ white)[..., 0]
+        return shift, self.symmetrize(transpose(left) @ right)
 
     def parameter_shapes(self, shape):
         return shape[:-1], shape
@@ -352,11 +350,11 @@ class Matrices(CovarianceType):
         xp = namespace(lower)
         unit = xp.tril(lower, k=-1) + eye_like(lower)
         root = invert_triangular(unit / scales[..., None])
-        return root @ xp.matrix_transpose(root)
+        return root @ transpose(root)
 
     def parameters(self, precisions_cholesky):
         xp = namespace(precisions_cholesky)
-        factor = xp.matrix_transpose(precisions_cholesky)
+        factor = transpose(precisions_cholesky)
         diagonal = _diagonal(factor)
         return 1 / diagonal, xp.tril(factor / diagonal[..., None], k=-1)
 
@@ -454,8 +452,7 @@ class Tied(Matrices):
         return cholesky(collapse(covariances, 2), "covariances")
 
     def noise(self, root, component, normals):
-        transposed = namespace(root).matrix_transpose(root)
-        return all_times(normals[..., None, :], transposed)[..., 0, :]
+        return all_times(normals[..., None, :], transpose(root))[..., 0, :]
 
     def select(self, covariances, components):
         return covariances
@@ -506,8 +503,7 @@ def _schur(matrices, given, rest):
     """Return the gains and the Schur complements, by blocks of one Cholesky factor."""
     order, n_given = [*given, *rest], len(given)
     lower = cholesky(matrices[..., order, :][..., order], "covariances")
-    xp = namespace(lower)
     first, below = lower[..., :n_given, :n_given], lower[..., n_given:, :n_given]
     gain = below @ invert_triangular(first)
     last = lower[..., n_given:, n_given:]
-    return gain, last @ xp.matrix_transpose(last)
+    return gain, last @ transpose(last)

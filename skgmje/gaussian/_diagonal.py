@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from skgmje._backend import LOG_2PI, eye_like, namespace
+from skgmje._backend import LOG_2PI, eye_like, namespace, transpose
 from skgmje.gaussian._covariance_type import (
     CovarianceType,
     Kernel,
@@ -248,7 +248,7 @@ class Diag(Variances):
 
     def transform(self, covariances, matrix):
         scaled = matrix * covariances[..., None, :]
-        return "full", scaled @ namespace(matrix).matrix_transpose(matrix)
+        return "full", scaled @ transpose(matrix)
 
 
 class Spherical(Variances):
@@ -290,7 +290,7 @@ class Spherical(Variances):
         return "diag", covariances[..., None] * factors**2
 
     def transform(self, covariances, matrix):
-        square = matrix @ namespace(matrix).matrix_transpose(matrix)
+        square = matrix @ transpose(matrix)
         return "full", covariances[..., None, None] * square
 
 

@@ -12,6 +12,7 @@ from skgmje._backend import (
     is_torch,
     logsumexp,
     namespace,
+    transpose,
 )
 from skgmje._settings import settle
 from skgmje.gaussian._mixture import Mixture
@@ -57,7 +58,7 @@ class Heads(NamedTuple):
         if self.lower is None:
             return Mixture(weights, self.means, scales * scales, "diag")
         root = self._inverse_triangle() * scales[..., None, :]
-        covariances = root @ xp.matrix_transpose(root)
+        covariances = root @ transpose(root)
         n_features = self.means.shape[-1]
         ridge = asarray_like(1 + _RIDGE * np.eye(n_features), covariances)
         return Mixture(weights, self.means, covariances * ridge)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 
-from skgmje._backend import LOG_2PI, cholesky, eye_like, invert_triangular, namespace
+from skgmje._backend import (
+    LOG_2PI,
+    cholesky,
+    eye_like,
+    invert_triangular,
+    namespace,
+    transpose,
+)
 from skgmje.gaussian._covariance_type import (
     CovarianceType,
     Kernel,
@@ -267,7 +274,7 @@ class LowRank(CovarianceType):
 
     def dense(self, covariances, n_components, n_features):
         factors, diagonal = covariances
-        return _square(factors) + as_matrices(diagonal)
+        return factors @ transpose(factors) + as_matrices(diagonal)
 
     def diagonal(self, covariances, n_components, n_features):
         factors, diagonal = covariances
@@ -278,11 +285,11 @@ class LowRank(CovarianceType):
         xp = namespace(factors)
         n_rows = factors.shape[-3] * factors.shape[-1]
         shape = (*weights.shape[:-1], n_rows, n_features)
-        rows = xp.reshape(xp.matrix_transpose(factors), shape)
+        rows = xp.reshape(transpose(factors), shape)
         weighted = factors * weights[..., None, None]
-        weighted = xp.reshape(xp.matrix_transpose(weighted), shape)
+        weighted = xp.reshape(transpose(weighted), shape)
         mean = (weights[..., None, :] @ diagonal)[..., 0, :]
-        return xp.matrix_transpose(weighted) @ rows + as_matrices(mean)
+        return transpose(weighted) @ rows + as_matrices(mean)
 
     def precisions_cholesky(self, covariances):
         factors, diagonal = _collapse(covariances)
@@ -302,21 +309,20 @@ class LowRank(CovarianceType):
         xp = namespace(diff)
         scaled = diff * inverse_std
         scores = each_times(scaled, loadings)
-        explained = each_times(scores, xp.matrix_transpose(loadings))
-        latent = each_times(scores, xp.matrix_transpose(upper))
+        explained = each_times(scores, transpose(loadings))
+        latent = each_times(scores, transpose(upper))
         return xp.concat([scaled - explained, latent], axis=-1)
 
     def square(self, precisions_cholesky):
         inverse_std, loadings, _ = precisions_cholesky
-        xp = namespace(inverse_std)
         explained = inverse_std[..., :, None] * loadings
-        return as_matrices(inverse_std**2) - explained @ xp.matrix_transpose(explained)
+        return as_matrices(inverse_std**2) - explained @ transpose(explained)
 
     def solve(self, diff, precisions_cholesky):
         inverse_std, loadings, _ = precisions_cholesky
         scaled = diff * inverse_std
         scores = each_times(scaled, loadings)
-        explained = each_times(scores, namespace(diff).matrix_transpose(loadings))
+        explained = each_times(scores, transpose(loadings))
         return (scaled - explained) * inverse_std
 
     def root(self, covariances):
@@ -342,13 +348,12 @@ class LowRank(CovarianceType):
 
     def conditional(self, covariances, given, rest, diff):
         factors, diagonal = _collapse(covariances)
-        xp = namespace(factors)
         inverse_std = diagonal[..., given] ** -0.5
         scaled = factors[..., given, :] * inverse_std[..., None]
         upper = _inverse_root(scaled)
         remaining = factors[..., rest, :] @ upper
         scores = each_times(diff * inverse_std, scaled @ upper)
-        shift = each_times(scores, xp.matrix_transpose(remaining))
+        shift = each_times(scores, transpose(remaining))
         return shift, (remaining, diagonal[..., rest])
 
     def scale(self, covariances, factor):
@@ -362,8 +367,9 @@ class LowRank(CovarianceType):
     def transform(self, covariances, matrix):
         factors, diagonal = covariances
         scaled = matrix * diagonal[..., None, :]
-        mapped = scaled @ namespace(matrix).matrix_transpose(matrix)
-        return "full", _square(matrix @ factors) + mapped
+        mapped = scaled @ transpose(matrix)
+        loadings = matrix @ factors
+        return "full", loadings @ transpose(loadings) + mapped
 
     def pair_sum(self, first, second):
         sides, diagonal = _sides(first, second)
@@ -382,7 +388,7 @@ class LowRank(CovarianceType):
         diagonal = share * other
         # Sigma_i (Sigma_i + Sigma'_j)^-1 = H M^-1 G^T (D + D')^-1 + D / (D + D')
         scores = each_times(diff / total, contrast @ upper)
-        shift = share * diff + each_times(scores, xp.matrix_transpose(factors))
+        shift = share * diff + each_times(scores, transpose(factors))
         return shift, (flatten_pairs(factors, 2), flatten_pairs(diagonal, 1))
 
 
@@ -391,17 +397,11 @@ def _collapse(covariances):
     return collapse(factors, 3), collapse(diagonal, 2)
 
 
-def _square(factors):
-    """Return factors times their transposes, (..., d, d)."""
-    return factors @ namespace(factors).matrix_transpose(factors)
-
-
 def _inverse_root(scaled):
     """Return the inverse transposed Cholesky factor of ``I + scaled^T scaled``."""
-    xp = namespace(scaled)
-    gram = xp.matrix_transpose(scaled) @ scaled
+    gram = transpose(scaled) @ scaled
     lower = cholesky(gram + eye_like(gram), "covariances")
-    return xp.matrix_transpose(invert_triangular(lower))
+    return transpose(invert_triangular(lower))
 
 
 def _sides(first, second):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from skgmje._backend import is_torch, namespace, to_numpy
+from skgmje._backend import is_torch, to_numpy, transpose
 from skgmje._settings import settle
 from skgmje._typing import Array, ArrayLike, Missing, RandomState
 from skgmje.gaussian import _algebra, _conversion, _density
@@ -597,7 +597,7 @@ class Mixture:
         """
         diff = self.means - self.mean[..., None, :]
         weighted = self.weights[..., None] * diff
-        return namespace(diff).matrix_transpose(weighted) @ diff
+        return transpose(weighted) @ diff
 
     def mode(self) -> Array:
         """Find the point of the highest density.

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import LOG_2PI, asarray_like, logsumexp, namespace
+from skgmje._backend import LOG_2PI, asarray_like, logsumexp, transpose
 from skgmje.gaussian._checks import as_batch, take_rows
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import map_arrays
@@ -146,7 +146,7 @@ def _look(terrain, points):
     gradient = (posterior[:, None, :] @ pulls)[:, 0]
     precision = terrain.pooled(terrain.precisions, posterior, points.shape[-1])
     precision = np.broadcast_to(precision, (len(points), *precision.shape[-2:]))
-    spread = namespace(pulls).matrix_transpose(posterior[..., None] * pulls) @ pulls
+    spread = transpose(posterior[..., None] * pulls) @ pulls
     curvature = precision - spread + gradient[:, :, None] * gradient[:, None, :]
     shift = _solve(precision, gradient)
     bound = 1e-3 * np.linalg.eigvalsh(precision)[:, :1]
