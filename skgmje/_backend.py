@@ -4,23 +4,14 @@ import math
 from importlib import import_module
 
 import numpy as np
-from array_api_compat import array_namespace, is_torch_array
+from array_api_compat import array_namespace as namespace
+from array_api_compat import is_torch_array as is_torch
 
 LOG_2PI = math.log(2 * math.pi)
 
 # The data types of computations; numbers of other types are converted.
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 _ARRAYS = (np.ndarray, np.generic)
-
-
-def namespace(*arrays):
-    """Return the array-API namespace shared by `arrays`."""
-    return array_namespace(*arrays)
-
-
-def is_torch(x):
-    """Return whether `x` is a torch tensor, without importing torch."""
-    return is_torch_array(x)
 
 
 def is_at_hand(x):
@@ -43,7 +34,7 @@ def check_torch(caller, packages=("torch", "skorch")):
 
 def to_numpy(x):
     """Return `x` as a NumPy array, detached from any autograd graph."""
-    if not is_torch_array(x):
+    if not is_torch(x):
         return np.asarray(x)
     x = x.detach()
     if x.is_floating_point() and x.element_size() < 4:
@@ -53,9 +44,9 @@ def to_numpy(x):
 
 def from_tensor(x):
     """Return tensors as arrays, masked entries as NaN, anything else as it is."""
-    if isinstance(x, tuple | list) and any(map(is_torch_array, x)):
+    if isinstance(x, tuple | list) and any(map(is_torch, x)):
         return type(x)(map(from_tensor, x))
-    return to_numpy(x) if is_torch_array(x) else unmasked(x)
+    return to_numpy(x) if is_torch(x) else unmasked(x)
 
 
 def unmasked(x):
@@ -68,7 +59,7 @@ def unmasked(x):
 
 def as_float(values):
     """Return numbers as an array of floats; arrays of floats stay as they are."""
-    if is_torch_array(values):
+    if is_torch(values):
         if values.is_floating_point() and values.element_size() in (4, 8):
             return values
         if values.is_complex():
@@ -97,7 +88,7 @@ def as_floats(*arrays):
 
 def asarray_like(values, like):
     """Return `values` as an array of the library, dtype and device of `like`."""
-    if is_torch_array(like):
+    if is_torch(like):
         if isinstance(values, np.ndarray) and not values.flags.writeable:
             values = values.copy()  # torch warns of memory that it may not write into
         return namespace(like).asarray(values, dtype=like.dtype, device=like.device)
@@ -113,10 +104,8 @@ def as_array_of(values, like):
 
 def eye_like(x):
     """Return the identity with the last dimension, dtype and device of `x`."""
-    xp = namespace(x)
-    if is_torch_array(x):
-        return xp.eye(x.shape[-1], dtype=x.dtype, device=x.device)
-    return np.eye(x.shape[-1], dtype=x.dtype)
+    device = {"device": x.device} if is_torch(x) else {}
+    return namespace(x).eye(x.shape[-1], dtype=x.dtype, **device)
 
 
 def logsumexp(x, axis):
@@ -125,7 +114,7 @@ def logsumexp(x, axis):
     top = xp.max(x, axis=axis, keepdims=True)
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
     total = xp.sum(xp.exp(x - top), axis=axis)
-    if is_torch_array(x):
+    if is_torch(x):
         return xp.squeeze(top, axis=axis) + xp.log(total)
     with np.errstate(divide="ignore"):
         return xp.squeeze(top, axis=axis) + xp.log(total)
@@ -141,7 +130,8 @@ def softmax(x, axis):
 def cholesky(matrices, name, *, overwrite=False):
     """Return the lower Cholesky factors of `matrices`, shape (..., d, d)."""
     try:
-        if _is_one_in_memory(matrices):
+        learned = getattr(matrices, "requires_grad", False)
+        if matrices.ndim == 2 and is_at_hand(matrices) and not learned:
             return _cholesky_of_one(matrices, overwrite)
         return namespace(matrices).linalg.cholesky(matrices)
     except RuntimeError as error:  # torch's LinAlgError is a RuntimeError
@@ -155,30 +145,27 @@ def cholesky(matrices, name, *, overwrite=False):
     ) from reason
 
 
-def _is_one_in_memory(matrices):
-    """Return whether there is one matrix, in the CPU's memory and without history."""
-    if is_torch_array(matrices) and matrices.device.type != "cpu":
-        return False
-    return matrices.ndim == 2 and not getattr(matrices, "requires_grad", False)
-
-
 def _cholesky_of_one(matrix, overwrite):
     """Factorise a matrix by SciPy: for large ones it takes half the time or less."""
     from scipy.linalg import cholesky as scipy_cholesky
 
     # The transpose is in Fortran's order, so that nothing need be copied.
-    upper = scipy_cholesky(
-        to_numpy(matrix).T, overwrite_a=overwrite, check_finite=False
-    )
+    rows = to_numpy(matrix).T
+    upper = scipy_cholesky(rows, overwrite_a=overwrite, check_finite=False)
     # What is no number anywhere ends up in the last pivot.
     if np.isnan(upper[-1:, -1:]).any():
         raise np.linalg.LinAlgError("There are entries that are not numbers.")
     return asarray_like(upper.T, matrix)
 
 
+def transpose(matrices):
+    """Swap the last two axes."""
+    return namespace(matrices).matrix_transpose(matrices)
+
+
 def solve_triangular(lower, right):
     """Solve ``lower @ x = right`` for lower-triangular matrices, batched."""
-    if is_torch_array(lower):
+    if is_torch(lower):
         import torch
 
         return torch.linalg.solve_triangular(lower, right, upper=False)
@@ -187,6 +174,12 @@ def solve_triangular(lower, right):
 
         return scipy_solve_triangular(lower, right, lower=True, check_finite=False)
     return np.linalg.solve(lower, right)
+
+
+def invert_triangular(lower):
+    """Invert lower-triangular matrices, batched."""
+    identity = namespace(lower).broadcast_to(eye_like(lower), lower.shape)
+    return solve_triangular(lower, identity)
 
 
 def as_generator(random_state, name="random_state"):
@@ -204,14 +197,19 @@ def as_generator(random_state, name="random_state"):
         ) from error
 
 
+def slices(size, step, start=0):
+    """Return slices of at most `step` entries that cover those from `start` on."""
+    return [slice(i, min(i + step, size)) for i in range(start, size, step)]
+
+
 def detach(x):
     """Return `x` without its autograd history; a NumPy array is returned as is."""
-    return x.detach() if is_torch_array(x) else x
+    return x.detach() if is_torch(x) else x
 
 
 def as_double(x):
     """Return `x` in double precision where its device has it (Apple's has not)."""
-    if not is_torch_array(x):
+    if not is_torch(x):
         return as_float(x).astype(np.float64)
     xp = namespace(x)
     single = x.device.type == "mps"

@@ -94,12 +94,8 @@ def as_mixtures(density):
         return density
     if isinstance(density, SklearnGaussianMixture | BayesianGaussianMixture):
         check_is_fitted(density)
-        return Mixture(
-            density.weights_,
-            density.means_,
-            density.covariances_,
-            density.covariance_type,
-        )
+        arrays = density.weights_, density.means_, density.covariances_
+        return Mixture(*arrays, density.covariance_type)
     if isinstance(density, KernelDensity):
         return _kernel_density_mixture(density)
     for names, read in READERS.items():
@@ -194,7 +190,7 @@ def _kernel_density_mixture(density):
     return Mixture(weights / weights.sum(), rows, variances, "spherical")
 
 
-def to_sklearn(mixture: Any) -> Any:
+def to_sklearn(mixture: Any) -> SklearnGaussianMixture:
     """Return a fitted scikit-learn `GaussianMixture` with the same density.
 
     Parameters
@@ -222,18 +218,14 @@ def to_sklearn(mixture: Any) -> Any:
     [-1.838]
     """
     mixture = as_mixture(mixture).to_numpy()
-    kind = COVARIANCE_TYPES[mixture.covariance_type].sklearn_name
-    covariances = mixture.covariances
-    if kind is None:
-        covariances, kind = widen(mixture, "full"), "full"
-    estimator = SklearnGaussianMixture(mixture.n_components, covariance_type=kind)
+    name = COVARIANCE_TYPES[mixture.covariance_type].sklearn_name or "full"
+    covariances, kind = widen(mixture, name), COVARIANCE_TYPES[name]
+    estimator = SklearnGaussianMixture(mixture.n_components, covariance_type=name)
     # scikit-learn's estimators may be written into.
     estimator.weights_, estimator.means_ = mixture.weights.copy(), mixture.means.copy()
     estimator.covariances_ = np.array(covariances)
-    estimator.precisions_cholesky_ = COVARIANCE_TYPES[kind].precisions_cholesky(
-        covariances
-    )
-    estimator.precisions_ = COVARIANCE_TYPES[kind].precisions(covariances)
+    estimator.precisions_cholesky_ = kind.precisions_cholesky(covariances)
+    estimator.precisions_ = kind.precisions(covariances)
     estimator.converged_, estimator.n_iter_ = True, 0
     estimator.lower_bound_, estimator.lower_bounds_ = -np.inf, []
     estimator.n_features_in_ = mixture.n_features

@@ -49,6 +49,7 @@ SHARED = {
     "em._start_pool": "the starts of an automatic fit",
     "em._student": "mixtures of t distributions, without a package",
     "em._stepwise": "statistics of blocks and of streams",
+    "gaussian._algebra": "inner products of all pairs, which divergences average",
     "gaussian._checks": "samples and indices in one form, as a mixture takes them",
     "gaussian._covariance": "the registry, without the value",
     "gaussian._covariance_type": "the contract of hot loops, which EM runs",

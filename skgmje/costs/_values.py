@@ -11,7 +11,7 @@ from skgmje._backend import (
     asarray_like,
     cholesky,
     detach,
-    eye_like,
+    invert_triangular,
     is_at_hand,
     is_torch,
     logsumexp,
@@ -296,7 +296,7 @@ def unit_optimum(grams, jitter):
     b, log_scale = projections(grams)
     factor = center_factor(grams, jitter)
     half = solve_triangular(factor, xp.astype(b, factor.dtype)[:, None])
-    inverse = solve_triangular(factor, eye_like(factor))
+    inverse = invert_triangular(factor)
     return inverse.T @ half[:, 0], log_scale
 
 

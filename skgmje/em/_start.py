@@ -131,7 +131,7 @@ def start_mixture(
     if not kind.needs_start:
         return as_mixture(_first_step(labelled, layout, prior, means), layout)
     prior = prior._replace(shrinkage=max(prior.shrinkage, float(X.shape[1])))
-    if kind.starts_from_rows and X.shape[1] > max(len(X), MOST_DENSE):
+    if X.shape[1] > max(len(X), MOST_DENSE):
         return _start_of_rows(labelled, layout, prior, rank, means)
     full = _first_step(labelled, "full", prior, means)
     covariances = kind.first(full.covariances, rank, prior.reg_covar)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -57,18 +58,16 @@ def check_layers(sizes, example=(64, 64), *, may_be_empty=True):
     """Return the sizes of hidden layers as a tuple of positive integers."""
     known = isinstance(sizes, Sequence | np.ndarray) and getattr(sizes, "ndim", 1) == 1
     known = known and (may_be_empty or len(sizes) > 0)
-    if not known or not all(_is_positive_integer(size) for size in sizes):
+    if not known or not all(
+        isinstance(size, Integral) and not isinstance(size, bool) and size > 0
+        for size in sizes
+    ):
         least = "" if may_be_empty else " and at least one"
         raise ValueError(
             f"hidden_layer_sizes={sizes!r} must hold positive integers, one "
             f"per layer{least}, for example {example}."
         )
     return tuple(map(int, sizes))
-
-
-def _is_positive_integer(value):
-    """Return whether a value is one, and no truth value."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
 
 
 def check_type(covariance_type):
@@ -83,7 +82,7 @@ def check_type(covariance_type):
 def check_parameters(weights, means, covariances, covariance_type):
     """Return the four parameters of a mixture as arrays that fit together."""
     check_type(covariance_type)
-    means = _floating(means)
+    means = as_float(means) if is_torch(means) else _as_numbers(means, "means")
     if means.ndim < 2:
         raise ValueError(
             f"means has shape {tuple(means.shape)}; expected (n_components, "
@@ -92,25 +91,15 @@ def check_parameters(weights, means, covariances, covariance_type):
     weights = convert(weights, means, "weights")
     covariances = _check_structure(covariances, covariance_type)
     covariances = map_arrays(lambda c: convert(c, means, "covariances"), covariances)
-    means, weights = own(means), own(weights)
     covariances = map_arrays(own, covariances)
-    _check_shapes(weights, means, covariances, covariance_type)
+    means, weights = own(means), own(weights)
+    shapes = _core_shapes(means, covariances, covariance_type)
+    spread = partial(_spread, means, covariance_type)
+    weights = spread("weights", weights, (means.shape[-2],))
+    covariances = map_arrays(partial(spread, "covariances"), covariances, shapes)
     if is_checked(means) and is_checked(weights):
-        # What all mixtures share is looked at once.
-        n_leading = means.ndim - 2
-        once = map_arrays(
-            lambda c: collapse(c, max(0, c.ndim - n_leading)) if n_leading else c,
-            covariances,
-        )
-        _check_values(weights, means, once, covariance_type)
-    return _spread(weights, means, covariances, covariance_type)
-
-
-def _floating(means):
-    """Return means in floating point."""
-    if is_torch(means):
-        return as_float(means)
-    return _as_numbers(means, "means")
+        _check_values(weights, means, covariances, covariance_type)
+    return weights, means, covariances
 
 
 def _core_shapes(means, covariances, covariance_type):
@@ -122,13 +111,7 @@ def _core_shapes(means, covariances, covariance_type):
             f"covariances has an array of shape {tuple(first.shape)} without entries. "
             "Use at least one factor, or covariance_type='diag'."
         )
-    shape = COVARIANCE_TYPES[covariance_type].shape(*means.shape[-2:], rank)
-    return shape if _is_nested(shape) else (shape,)
-
-
-def _is_nested(shape):
-    """Return whether a shape is one of several arrays."""
-    return isinstance(shape[0], tuple)
+    return COVARIANCE_TYPES[covariance_type].shapes(*means.shape[-2:], rank)
 
 
 def _arrays(covariances):
@@ -138,13 +121,13 @@ def _arrays(covariances):
 
 def _check_structure(covariances, covariance_type):
     """Return `covariances` as one array, or as a tuple of them."""
-    shape = COVARIANCE_TYPES[covariance_type].shape(1, 1)
-    if not _is_nested(shape) and not isinstance(covariances, tuple):
+    n_arrays = len(COVARIANCE_TYPES[covariance_type].shapes(1, 1))
+    if n_arrays == 1 and not isinstance(covariances, tuple):
         return covariances
-    if _is_nested(shape) and isinstance(covariances, (tuple, list)):
-        if len(covariances) == len(shape):
-            return tuple(covariances)
-    expected = f"{len(shape)} arrays" if _is_nested(shape) else "one array"
+    several = n_arrays > 1 and isinstance(covariances, tuple | list)
+    if several and len(covariances) == n_arrays:
+        return tuple(covariances)
+    expected = f"{n_arrays} arrays" if n_arrays > 1 else "one array"
     raise ValueError(
         f"covariances must be {expected} for covariance_type={covariance_type!r}; "
         f"got {type(covariances).__name__}. A low-rank type takes the pair (factors, "
@@ -152,22 +135,19 @@ def _check_structure(covariances, covariance_type):
     )
 
 
-def _check_shapes(weights, means, covariances, covariance_type):
-    """Check that the parameters have the shapes of their type."""
-    leading = tuple(means.shape[:-2])
-    shapes = _core_shapes(means, covariances, covariance_type)
-    named = [("weights", weights, (means.shape[-2],))]
-    named += [
-        ("covariances", array, shape)
-        for array, shape in zip(_arrays(covariances), shapes, strict=True)
-    ]
-    for name, array, shape in named:
-        if not spreads(tuple(array.shape), leading + shape, len(shape)):
-            raise ValueError(
-                f"{name} has shape {tuple(array.shape)}; with means of shape "
-                f"{tuple(means.shape)} and covariance_type={covariance_type!r} it "
-                f"must be {leading + shape}. Reshape it or change covariance_type."
-            )
+def _spread(means, covariance_type, name, array, shape):
+    """Check the shape of an array; give what the mixtures share their leading axes."""
+    target = tuple(means.shape[:-2]) + shape
+    if not spreads(tuple(array.shape), target, len(shape)):
+        raise ValueError(
+            f"{name} has shape {tuple(array.shape)}; with means of shape "
+            f"{tuple(means.shape)} and covariance_type={covariance_type!r} it "
+            f"must be {target}. Reshape it or change covariance_type."
+        )
+    # NumPy's views are read-only, so none is made without need.
+    if tuple(array.shape) == target:
+        return array
+    return namespace(array).broadcast_to(array, target)
 
 
 def spreads(shape, target, n_core):
@@ -182,7 +162,13 @@ def spreads(shape, target, n_core):
 
 def _check_values(weights, means, covariances, covariance_type):
     """Check that the parameters are finite and those of a mixture."""
-    xp = namespace(means)
+    xp, n_leading = namespace(means), means.ndim - 2
+
+    # What all mixtures share is looked at once.
+    def once(array):
+        return collapse(array, array.ndim - n_leading)
+
+    weights, covariances = once(weights), map_arrays(once, covariances)
     for name, arrays in (("means", (means,)), ("covariances", _arrays(covariances))):
         if not all(bool(xp.all(xp.isfinite(array))) for array in arrays):
             raise ValueError(
@@ -202,34 +188,13 @@ def _check_values(weights, means, covariances, covariance_type):
             f"weights has an entry of {float(xp.min(weights)):g}; weights must be "
             "non-negative numbers. Use a softmax, or clip and divide by the sum."
         )
-    gap = xp.max(xp.abs(xp.sum(weights, axis=-1) - 1))
-    if not bool(gap <= (1e-5 if xp.finfo(weights.dtype).eps < 1e-10 else 1e-3)):
+    gaps = xp.abs(xp.sum(weights, axis=-1) - 1)
+    limit = 1e-5 if xp.finfo(weights.dtype).eps < 1e-10 else 1e-3
+    if not bool(xp.all(gaps <= limit)):
         raise ValueError(
             f"weights must sum to one over the components; they are off by "
-            f"{float(gap):g}. Divide them by their sum."
+            f"{float(xp.max(gaps)):g}. Divide them by their sum."
         )
-
-
-def _spread(weights, means, covariances, covariance_type):
-    """Give what the mixtures share their leading axes, as views."""
-    leading = tuple(means.shape[:-2])
-    if leading:
-        shapes = _core_shapes(means, covariances, covariance_type)
-        spread = tuple(
-            _broadcast(array, leading + shape)
-            for array, shape in zip(_arrays(covariances), shapes, strict=True)
-        )
-        covariances = spread if isinstance(covariances, tuple) else spread[0]
-        weights = _broadcast(weights, (*leading, means.shape[-2]))
-    return weights, means, covariances
-
-
-def _broadcast(array, shape):
-    """Return an array in a shape, itself where it has it."""
-    # NumPy's views are read-only, so none is made without need.
-    if tuple(array.shape) == shape:
-        return array
-    return namespace(array).broadcast_to(array, shape)
 
 
 def check_rows(X, mixture, name="X"):
@@ -242,7 +207,15 @@ def check_rows(X, mixture, name="X"):
             f"{means.shape[-1]} features of the mixture. Use `{name}.reshape(-1, "
             f"{means.shape[-1]})` or select columns."
         )
-    check_leading(X, mixture, name)
+    leading = tuple(means.shape[:-2])
+    try:
+        np.broadcast_shapes(tuple(X.shape[:-1]), leading)
+    except ValueError:
+        raise ValueError(
+            f"{name} has shape {tuple(X.shape)} but there is one mixture for each of "
+            f"{leading} samples: sample i goes with mixture i. Give as many samples as "
+            "mixtures; further axes before them broadcast."
+        ) from None
     xp = namespace(X)
     if is_checked(X) and not _all_finite(X) and bool(xp.any(xp.isinf(X))):
         raise ValueError(
@@ -259,28 +232,9 @@ def _all_finite(X):
         return bool(xp.isfinite(xp.sum(X)))
 
 
-def check_leading(X, mixture, name):
-    """Raise if samples and mixtures cannot be paired."""
-    leading = tuple(mixture.means.shape[:-2])
-    try:
-        fits = np.broadcast_shapes(tuple(X.shape[:-1]), leading)
-    except ValueError:
-        fits = None
-    if fits is None:
-        raise ValueError(
-            f"{name} has shape {tuple(X.shape)} but there is one mixture for each of "
-            f"{leading} samples: sample i goes with mixture i. Give as many samples as "
-            "mixtures; further axes before them broadcast."
-        )
-
-
-# What NaN means.
-MISSING = ("raise", "marginal")
-
-
 def check_missing(missing):
-    """Raise if `missing` says nothing about NaN."""
-    if missing not in MISSING:
+    """Raise if `missing` is not a word for what NaN means."""
+    if missing not in ("raise", "marginal"):
         raise ValueError(f"missing={missing!r}; choose 'raise' or 'marginal'.")
 
 

@@ -9,8 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from scipy.linalg.blas import dgemm
 
-from skgmje._backend import is_torch, namespace
-from skgmje._typing import Array
+from skgmje._backend import is_torch, namespace, slices
 from skgmje.gaussian._processor import CACHE_BYTES
 
 # exp(-700) is the smallest exponential that every vectorised exp computes at
@@ -85,39 +84,25 @@ class Kernel(ABC):
     """Precomputed linear maps of one mixture, evaluated a block at a time.
 
     Arrays of a block are component-major, shape (n_components, n_rows): the
-    reductions over components are then additions of contiguous vectors.
-
-    Parameters
-    ----------
-    weights : ndarray of shape (n_components,)
-        Weights of the components.
-
-    means : ndarray of shape (n_components, n_features)
-        Means of the components.
-
-    covariances : ndarray or tuple of ndarray
-        Shape given by the covariance type.
-
-    center : ndarray of shape (n_features,)
-        Point near the middle of the data; subtracted before squares are taken.
-
-    limit : float
-        Largest squared Mahalanobis norm of a centered mean for which the
-        expanded square is used.
+    reductions over components are then additions of contiguous vectors. `center`,
+    shape (n_features,), is a point near the middle of the data, which is subtracted
+    before squares are taken; `limit` is the largest squared Mahalanobis norm of a
+    centered mean for which the expanded square is used.
     """
 
-    #: Whether tensors can take the same passes on their device.
+    #: Whether tensors can take the same passes on their device, by a method
+    #: ``rows_features(xp, X)`` that computes the features of centered rows.
     on_device: ClassVar[bool] = False
 
     #: Whether the packed second moments are those of each component, so that they
-    #: can be scaled, divided and joined; else they are kept in full where that is done.
+    #: can be scaled, divided and joined.
     per_component: ClassVar[bool] = False
 
     #: Whether an M-step asks for the second moments of all components together.
     pools: bool = True
 
-    #: Parts of theta's columns whose features a block does not hold; a type that
-    #: has some computes them in ``features(part, block, work)``.
+    #: Parts of theta's columns whose features a block does not hold: a method
+    #: ``features(part, block, work)`` computes them.
     later: tuple = ()
 
     def __init__(self, weights, means, covariances, center, limit=EXPANSION_LIMIT):
@@ -131,6 +116,7 @@ class Kernel(ABC):
         self.center = center
         self.limit = limit
         self.n_components, self.n_features = means.shape
+        self.centered = means - center
         near = np.broadcast_to(self._prepare(limit), len(means))
         # Up to half of the components may need differences: their rows of the
         # products are written again.
@@ -139,25 +125,17 @@ class Kernel(ABC):
         self.apart = np.flatnonzero(~near) if self.expands else near[:0]
         self.expands_all = self.expands and near.all()
         self.origins = np.where(self.expands & near[:, None], center, means)
-        self.block_rows = self._count_block_rows()
-
-    def _count_block_rows(self):
-        """Return how many samples fit the cache, a multiple of the padding."""
+        # As many samples as fit the cache, a multiple of the padding.
         n_components = self.tiles[0].stop
-        rows = min(
-            MAX_ROWS,
-            BLOCK_BYTES // (8 * (self.n_held + n_components)),
-            JOINT_BYTES // (8 * min(n_components, TILE)),
-        )
-        return max(PADDING, rows - rows % PADDING)
+        features = BLOCK_BYTES // (8 * (self.n_held + n_components))
+        rows = min(MAX_ROWS, features, JOINT_BYTES // (8 * min(n_components, TILE)))
+        self.block_rows = max(PADDING, rows - rows % PADDING)
 
     @property
     def tiles(self):
         """Slices of components of nearly equal size whose densities fit the cache."""
         count = -(-self.n_components // TILE) if self.expands else 1
-        step = -(-self.n_components // count)
-        starts = range(0, self.n_components, step)
-        return [slice(i, min(i + step, self.n_components)) for i in starts]
+        return slices(self.n_components, -(-self.n_components // count))
 
     @property
     @abstractmethod
@@ -186,7 +164,7 @@ class Kernel(ABC):
         self.drop = 0.5 * self.n_features - float(held.min())
 
     def block(self, n_rows, work):
-        """Return the array for a block's centered samples, as columns, and features."""
+        """Return the array for a block's centered columns and its features."""
         n_first = self.n_first if self.expands else self.n_features
         return buffer(work, "block", (n_first, n_rows))
 
@@ -196,8 +174,7 @@ class Kernel(ABC):
 
     def groups(self, block, work):
         """Yield ``(part, features)``: a slice of theta's columns and its factors."""
-        for start in range(0, len(block), GROUP):
-            part = slice(start, min(start + GROUP, len(block)))
+        for part in slices(len(block), GROUP):
             yield part, block[part]
         for part in self.later:
             yield part, self.features(part, block, work)
@@ -211,24 +188,24 @@ class Kernel(ABC):
                 # Faster than the same routine of SciPy, which can add in place.
                 np.matmul(theta[:, part], features, out=joint)
                 continue
-            dgemm(
-                1.0,
-                features.T,
-                theta[:, part].T,
-                beta=float(part.start > 0),
-                c=joint.T,
-                overwrite_c=1,
-            )
+            pair, beta = (features.T, theta[:, part].T), float(part.start > 0)
+            dgemm(1.0, *pair, beta=beta, c=joint.T, overwrite_c=1)
         if len(self.apart):
             numbers = range(*tile.indices(self.n_components))
             joint_of = dict(zip(numbers, joint, strict=True))
-            rows = [(k, joint_of[k]) for k in self.apart.tolist() if k in joint_of]
+            rows = {k: joint_of[k] for k in self.apart.tolist() if k in joint_of}
             self._direct(block[: self.n_features], rows, work)
         return joint
 
+    def differences(self, columns, components, work):
+        """Yield components and the differences from their means, in one buffer."""
+        diff = buffer(work, "diff", columns.shape)
+        for k in components:
+            yield k, np.subtract(columns, self.centered[k][:, None], out=diff)
+
     @abstractmethod
     def _direct(self, columns, joint, work):
-        """Write joint log-densities by differences; `joint`: pairs (component, out)."""
+        """Write joint log-densities by differences into `joint`, {component: row}."""
 
     def _from_white(self, k, white, joint):
         """Write joint log-densities of a component, given whitened differences."""
@@ -289,6 +266,13 @@ class Kernel(ABC):
     def estimate(self, stats, prior):
         """Return the covariances that maximise the posterior given `stats`."""
 
+    def shrunk(self, scatter, stats, prior):
+        """Return second moments (k, ...) with the pseudo-counts of the prior."""
+        pool = scatter.sum(axis=0) / stats.weight
+        target = prior.target(scatter, stats.counts, stats.means, pool)
+        count = (stats.counts + prior.shrinkage).reshape(-1, *[1] * pool.ndim)
+        return (scatter + prior.shrinkage * target) / count
+
     @staticmethod
     @abstractmethod
     def unit(n_components, n_features):
@@ -305,18 +289,9 @@ class Kernel(ABC):
     def log_joint(self, block, work):
         """Compute ``log w_k + log N_k(x)`` less the peak of the components.
 
-        Parameters
-        ----------
-        block : ndarray of shape (n_first, n_rows)
-            Centered samples as columns, and their features.
-
-        work : dict
-            Buffers, reused from block to block.
-
-        Returns
-        -------
-        joint : ndarray of shape (n_components, n_rows)
-            A buffer: valid until the next call.
+        `block`, shape (n_first, n_rows), holds centered samples as columns, and their
+        features; `work` holds buffers, reused from block to block. The result, shape
+        (n_components, n_rows), is one of them: valid until the next call.
         """
         compute = self.expanded if self.expands else self._all_direct
         joint = compute(block, work)
@@ -329,7 +304,7 @@ class Kernel(ABC):
     def _all_direct(self, columns, work):
         """Return the joint log-densities of all components by differences."""
         joint = buffer(work, "joint", (self.n_components, columns.shape[1]))
-        self._direct(columns, list(enumerate(joint)), work)
+        self._direct(columns, dict(enumerate(joint)), work)
         return joint
 
     def _mend(self, columns, joint):
@@ -395,11 +370,11 @@ def _is_locked(array):
     return array is None
 
 
-def map_arrays(function, covariances):
-    """Apply `function` to the array, or to each array of the tuple."""
+def map_arrays(function, covariances, *others):
+    """Apply `function` to the array, or to each of the tuple, and those of others."""
     if isinstance(covariances, tuple):
-        return tuple(function(array) for array in covariances)
-    return function(covariances)
+        return tuple(map(function, covariances, *others))
+    return function(covariances, *(other for (other,) in others))
 
 
 def collapse(array, n_core):
@@ -426,6 +401,12 @@ def take_components(array, component):
     return array[(*grid, component)]
 
 
+def as_pairs(first, second, n_core):
+    """Give two arrays axes for all pairs of components, the first of `n_core` axes."""
+    xp = namespace(first)
+    return xp.expand_dims(first, axis=-n_core), xp.expand_dims(second, axis=-1 - n_core)
+
+
 def flatten_pairs(array, n_core):
     """Merge the last two axes before the `n_core` last ones."""
     shape, cut = array.shape, array.ndim - n_core
@@ -436,11 +417,9 @@ def flatten_pairs(array, n_core):
 class CovarianceType(ABC):
     r"""How the covariances of a mixture are stored and used.
 
-    An instance holds nothing: each method takes the arrays it works on. To add
-    a type, write a subclass in a file of its own, with its :attr:`loops`, and one
-    line in :data:`COVARIANCE_TYPES`: every estimator then offers the type, and the
-    law tests over that dictionary check it. What is abstract has to be written;
-    the attributes and the other methods have defaults that are right for most types.
+    An instance holds nothing: each method takes the arrays it works on. What is
+    abstract has to be written; the attributes and the other methods have defaults
+    that are right for most types. See "Extending" in the documentation.
 
     The words of the methods below, where K is the number of components, d that
     of features, and ... stands for leading axes, one mixture for each entry:
@@ -457,9 +436,8 @@ class CovarianceType(ABC):
     #: Key of this type in :data:`COVARIANCE_TYPES`.
     name: ClassVar[str]
 
-    #: Class of the hot loops that score and fit mixtures of NumPy arrays, a
-    #: subclass of :class:`skgmje.gaussian._covariance_type.Kernel`.
-    loops: ClassVar[Any]
+    #: Class of the hot loops that score and fit mixtures of NumPy arrays.
+    loops: ClassVar[type[Kernel]]
 
     #: Names of the other types that can hold the same matrices, narrowest first.
     wider: ClassVar[tuple] = ("full",)
@@ -467,15 +445,13 @@ class CovarianceType(ABC):
     #: Whether the features of a component are always uncorrelated.
     independent: ClassVar[bool] = False
 
-    #: Whether precisions are stored as covariances are, and not as matrices.
+    #: Whether precisions have the layout of the covariances, else they are matrices.
     keeps_inverse: ClassVar[bool] = True
 
     #: Whether the M-step needs earlier covariances. A fit then begins with
-    #: :meth:`first`, and neural gases, which have none, do not offer the type.
+    #: :meth:`first`, of fewer samples than features with :meth:`first_of_rows`, and
+    #: neural gases, which have none, do not offer the type.
     needs_start: ClassVar[bool] = False
-
-    #: Whether a fit of fewer samples than features begins with :meth:`first_of_rows`.
-    starts_from_rows: ClassVar[bool] = False
 
     #: Name of this layout in scikit-learn, which gets full matrices if there is none.
     sklearn_name: ClassVar[str | None] = None
@@ -494,44 +470,47 @@ class CovarianceType(ABC):
     place: ClassVar[int] = 2
 
     @abstractmethod
-    def shape(self, n_components: int, n_features: int, rank: int = 1) -> Any:
+    def shape(self, n_components, n_features, rank=1):
         """Return the shape of the covariances, a tuple of shapes for a tuple."""
 
+    def shapes(self, n_components, n_features, rank=1):
+        """Return the shapes of all arrays of the covariances, one or several."""
+        shape = self.shape(n_components, n_features, rank)
+        return shape if isinstance(shape[0], tuple) else (shape,)
+
     @property
-    def shared(self) -> Array:
+    def shared(self):
         """Whether one covariance serves all components."""
         return self.shape(1, 2) == self.shape(2, 2)
 
-    def rank(self, covariances: Array) -> Array:
+    def rank(self, covariances):
         """Return the number of factors if :meth:`shape` depends on it, else None."""
         return None
 
-    def n_parameters(self, n_components: int, n_features: int, rank: int = 1) -> Array:
+    def n_parameters(self, n_components, n_features, rank=1):
         """Count the free parameters of the covariances, as scikit-learn does."""
         return math.prod(self.shape(n_components, n_features, rank))
 
-    def variances(self, covariances: Array) -> Array:
+    def variances(self, covariances):
         """Return the entries that have to be positive, in any shape."""
         return covariances
 
-    def check(self, covariances: Array) -> None:
+    def check(self, covariances):
         """Raise ValueError if finite covariances of positive variances are invalid."""
         return
 
-    def symmetrize(self, covariances: Array) -> Array:
+    def symmetrize(self, covariances):
         """Mend rounding that has made matrices asymmetric."""
         return covariances
 
     @abstractmethod
-    def convert(
-        self, kind: Any, covariances: Array, n_components: int, n_features: int
-    ) -> Array:
+    def convert(self, kind, covariances, n_components, n_features):
         """Return covariances of another type `kind` in the layout of this one.
 
         They are the same matrices if this type is wider, else an approximation.
         """
 
-    def first(self, covariances: Array, rank: int, reg_covar: float) -> Array:
+    def first(self, covariances, rank, reg_covar):
         """Turn full covariances (K, d, d) into those a fit begins with.
 
         Used if :attr:`needs_start`; `reg_covar`, shape (d,), is to be added to the
@@ -539,53 +518,48 @@ class CovarianceType(ABC):
         """
         raise NotImplementedError
 
-    def first_of_rows(self, rows: Array, variances: Array, rank: int) -> Array:
+    def first_of_rows(self, rows, variances, rank):
         """Return the first covariance of one component, without matrices (d, d).
 
-        Used if :attr:`starts_from_rows`: the covariance has `variances`, (d,), on
+        Used if :attr:`needs_start`: the covariance has `variances`, (d,), on
         its diagonal, and beside it the products of the columns of `rows`, (m, d).
         """
         raise NotImplementedError
 
     @abstractmethod
-    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
+    def dense(self, covariances, n_components, n_features):
         """Return the covariances as matrices, shape (..., K, d, d)."""
 
-    def diagonal(self, covariances: Array, n_components: int, n_features: int) -> Array:
+    def diagonal(self, covariances, n_components, n_features):
         """Return the variances of the features, shape (..., K, d)."""
         matrices = self.dense(covariances, n_components, n_features)
         return namespace(matrices).linalg.diagonal(matrices)
 
     @abstractmethod
-    def pooled(self, covariances: Array, weights: Array, n_features: int) -> Array:
+    def pooled(self, covariances, weights, n_features):
         r"""Compute :math:`\sum_k w_k \Sigma_k`, shape (..., d, d)."""
 
     @abstractmethod
-    def precisions_cholesky(self, covariances: Array) -> Array:
-        r"""Compute square roots of the precisions.
+    def precisions_cholesky(self, covariances):
+        """Compute square roots of the precisions.
 
-        Full and tied: the upper triangle U with :math:`U U^T = \Sigma^{-1}`;
-        diagonal and spherical: inverse standard deviations; low-rank: a triple.
         Raises ``ValueError`` if a matrix is not positive definite.
         """
 
     @abstractmethod
-    def square(self, precisions_cholesky: Array) -> Array:
-        """Return the precisions, in the layout of the covariances or as matrices.
+    def square(self, precisions_cholesky):
+        """Return the precisions, as :attr:`keeps_inverse` says."""
 
-        See :attr:`keeps_inverse`.
-        """
-
-    def precisions(self, covariances: Array) -> Array:
-        """Invert the covariances; the result is that of :meth:`square`."""
+    def precisions(self, covariances):
+        """Invert the covariances, as :attr:`keeps_inverse` says."""
         return self.square(self.precisions_cholesky(covariances))
 
     @abstractmethod
-    def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
+    def log_det(self, precisions_cholesky, n_features):
         r"""Compute :math:`-\tfrac12 \log |\Sigma_k|`, shape (..., K) or (..., 1)."""
 
     @abstractmethod
-    def whiten(self, diff: Array, precisions_cholesky: Array) -> Array:
+    def whiten(self, diff, precisions_cholesky):
         r"""Map `diff` to vectors whose length is the Mahalanobis distance.
 
         The map is linear, :math:`|y|^2 = \delta_k^T \Sigma_k^{-1} \delta_k`; the
@@ -593,36 +567,34 @@ class CovarianceType(ABC):
         """
 
     @abstractmethod
-    def solve(self, diff: Array, precisions_cholesky: Array) -> Array:
+    def solve(self, diff, precisions_cholesky):
         r"""Compute :math:`\Sigma_k^{-1} \delta_k`, shape (..., K, d)."""
 
     @abstractmethod
-    def root(self, covariances: Array) -> Array:
+    def root(self, covariances):
         """Return square roots of the covariances, for :meth:`noise`."""
 
-    def n_normals(self, covariances: Array, n_features: int) -> Array:
+    def n_normals(self, covariances, n_features):
         """Count the standard normals that one sample consumes."""
         return n_features
 
     @abstractmethod
-    def noise(self, root: Array, component: Array, normals: Array) -> Array:
+    def noise(self, root, component, normals):
         """Colour standard normals (n, ..., n_normals) to noise (n, ..., d).
 
         `component`, shape (n, ...), tells whose covariance each sample has.
         """
 
     @abstractmethod
-    def select(self, covariances: Array, components: Array) -> Array:
+    def select(self, covariances, components):
         """Keep some components, a slice or list."""
 
     @abstractmethod
-    def marginal(self, covariances: Array, indices: Array) -> Array:
+    def marginal(self, covariances, indices):
         """Keep some features, a list."""
 
     @abstractmethod
-    def conditional(
-        self, covariances: Array, given: Array, rest: Array, diff: Array
-    ) -> Array:
+    def conditional(self, covariances, given, rest, diff):
         r"""Condition on the features `given` (c); describe the `rest` (t).
 
         Returns the shifts :math:`\Sigma_{tc} \Sigma_{cc}^{-1} \delta_c` of the
@@ -631,27 +603,27 @@ class CovarianceType(ABC):
         not depend on the values.
         """
 
-    @abstractmethod
-    def scale(self, covariances: Array, factor: Array) -> Array:
+    def scale(self, covariances, factor):
         """Return type's name and covariances of ``factor * x``, for a scalar."""
+        return self.name, covariances * factor**2
 
     @abstractmethod
-    def stretch(self, covariances: Array, factors: Array) -> Array:
-        """Return type's name and covariances of ``factors * x``, for factors (d,)."""
+    def stretch(self, covariances, factors):
+        """Return the same of ``factors * x``, for factors (d,)."""
 
     @abstractmethod
-    def transform(self, covariances: Array, matrix: Array) -> Array:
-        """Return type's name and covariances of ``matrix @ x``, for matrices (m, d)."""
+    def transform(self, covariances, matrix):
+        """Return the same of ``matrix @ x``, for matrices (m, d)."""
 
     @abstractmethod
-    def pair_sum(self, first: Array, second: Array) -> Array:
+    def pair_sum(self, first, second):
         r"""Add the covariances of all pairs, :math:`\Sigma_i + \Sigma'_j`.
 
         The result has a leading axis more, over the components of `first`.
         """
 
     @abstractmethod
-    def product(self, first: Array, second: Array, diff: Array) -> Array:
+    def product(self, first, second, diff):
         r"""Multiply the Gaussians of all pairs (i, j).
 
         .. math::
@@ -663,7 +635,7 @@ class CovarianceType(ABC):
         shape (..., I, J, d), and the covariances of I * J components.
         """
 
-    def parameter_shapes(self, shape: tuple[int, ...]) -> Array:
+    def parameter_shapes(self, shape):
         """Return the shapes of two arrays that gradients can learn without bounds.
 
         They are the standard deviations of the features, given those before them,
@@ -673,10 +645,10 @@ class CovarianceType(ABC):
         """
         return None
 
-    def from_parameters(self, scales: Array, lower: Array) -> Array:
+    def from_parameters(self, scales, lower):
         """Return the covariances that have these parameters."""
         raise NotImplementedError
 
-    def parameters(self, precisions_cholesky: Array) -> Array:
+    def parameters(self, precisions_cholesky):
         """Return the parameters, the inverse of :meth:`from_parameters`."""
         raise NotImplementedError

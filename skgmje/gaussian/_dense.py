@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.linalg.blas import dtrmm
 
-from skgmje._backend import LOG_2PI, cholesky, eye_like, namespace, solve_triangular
-from skgmje._typing import Array
+from skgmje._backend import (
+    LOG_2PI,
+    cholesky,
+    eye_like,
+    invert_triangular,
+    namespace,
+    slices,
+    solve_triangular,
+    transpose,
+)
 from skgmje.gaussian._covariance_type import (
     GROUP,
     CovarianceType,
     Kernel,
+    as_pairs,
     buffer,
     collapse,
     decorrelate,
@@ -81,7 +90,7 @@ class FullKernel(Kernel):
         self._whitener = np.linalg.solve(lower, np.broadcast_to(np.eye(d), lower.shape))
         log_det = np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
         self._normalise(self.log_weights - log_det - 0.5 * d * LOG_2PI)
-        means = self.means - self.center
+        means = self.centered
         white = np.einsum("kij,kj->ki", self._whitener, means)
         squares = (white**2).sum(axis=1)
         pays = d <= max(FEW_FEATURES, FEATURES_PER_COMPONENT * self.n_components)
@@ -95,13 +104,11 @@ class FullKernel(Kernel):
         self.theta = np.empty((self.n_components, (d + 1) * (d + 2) // 2))
         self.theta[:, d] = self._log_norm - 0.5 * squares
         rows, columns = _triangle(d)
-        for start in range(0, self.n_components, AT_A_TIME):
-            tile = slice(start, start + AT_A_TIME)
+        for tile in slices(self.n_components, AT_A_TIME):
             whitener = self._whitener[tile]
             precisions = whitener.transpose(0, 2, 1) @ whitener
-            terms = np.einsum(
-                "kij,ki,kj->k", np.abs(precisions), size[tile], size[tile]
-            )
+            factors = np.abs(precisions), size[tile], size[tile]
+            terms = np.einsum("kij,ki,kj->k", *factors)
             near[tile] &= terms <= CANCELLATION * limit
             self.theta[tile, :d] = np.einsum("kij,kj->ki", precisions, means[tile])
             quadratic = precisions[:, rows, columns]
@@ -121,34 +128,26 @@ class FullKernel(Kernel):
         return products
 
     def _direct(self, columns, joint, work):
-        diff = buffer(work, "diff", columns.shape)
-        means = self.means - self.center
-        for k, own in joint:
-            np.subtract(columns, means[k][:, None], out=diff)
+        for k, diff in self.differences(columns, joint, work):
             # In place, diff := whitener @ diff, at half the cost of a full product.
             dtrmm(1.0, self._whitener[k].T, diff.T, side=1, overwrite_b=1)
-            self._from_white(k, diff, own)
+            self._from_white(k, diff, joint[k])
 
     def _direct_moments(self, columns, resp, work, components):
         triangle = _triangle(self.n_features)
-        diff = buffer(work, "diff", columns.shape)
         weighted = buffer(work, "white", columns.shape)
         sums = np.empty((len(components), self.n_features))
         scatter = np.empty((len(components), len(triangle[0])))
-        means = self.means - self.center
-        for i, k in enumerate(components):
-            np.subtract(columns, means[k][:, None], out=diff)
+        for i, (k, diff) in enumerate(self.differences(columns, components, work)):
             np.multiply(diff, resp[k], out=weighted)
             sums[i] = weighted.sum(axis=1)
             scatter[i] = (weighted @ diff.T)[triangle]
         return sums, (scatter,)
 
     def rows_features(self, xp, X):
-        """Return the features of centered rows of any array library."""
-        rows, columns = _triangle(self.n_features)
-        ones = xp.ones_like(X[:, :1])
+        rows, columns = (i.tolist() for i in _triangle(self.n_features))
         return xp.concat(
-            [X, ones, X[:, rows.tolist()] * X[:, columns.tolist()]], axis=1
+            [X, xp.ones_like(X[:, :1]), X[:, rows] * X[:, columns]], axis=1
         )
 
     def outer(self, delta, coefficients):
@@ -169,10 +168,7 @@ class FullKernel(Kernel):
 
     def estimate(self, stats, prior):
         scatter = unpack_symmetric(stats.scatter[0], self.n_features)
-        pool = scatter.sum(axis=0) / stats.weight
-        target = prior.target(scatter, stats.counts, stats.means, pool)
-        count = (stats.counts + prior.shrinkage)[:, None, None]
-        covariances = (scatter + prior.shrinkage * target) / count
+        covariances = self.shrunk(scatter, stats, prior)
         share = lost_correlation(stats.weight, self.n_features, prior.shrinkage)
         decorrelate(covariances, share)
         diagonal = np.arange(self.n_features)
@@ -226,15 +222,10 @@ class TiedKernel(Kernel):
         self._whitener = np.linalg.solve(lower, np.eye(d))
         log_det = np.log(np.diagonal(lower)).sum()
         self._normalise(self.log_weights - log_det - 0.5 * d * LOG_2PI)
-        self._white_means = (self.means - self.center) @ self._whitener.T
+        self._white_means = self.centered @ self._whitener.T
         squares = (self._white_means**2).sum(axis=1)
-        self.theta = np.column_stack(
-            [
-                self._white_means,
-                self._log_norm - 0.5 * squares,
-                np.full(self.n_components, -0.5),
-            ]
-        )
+        constant, halves = self._log_norm - 0.5 * squares, np.full(len(squares), -0.5)
+        self.theta = np.column_stack([self._white_means, constant, halves])
         return squares <= limit
 
     def fill(self, block):
@@ -250,7 +241,7 @@ class TiedKernel(Kernel):
     def _direct(self, columns, joint, work):
         diff = buffer(work, "diff", columns.shape)
         white = self._whitener @ columns
-        for k, own in joint:
+        for k, own in joint.items():
             np.subtract(white, self._white_means[k][:, None], out=diff)
             self._from_white(k, diff, own)
 
@@ -261,12 +252,9 @@ class TiedKernel(Kernel):
         return resp @ columns.T, (weighted @ columns.T,)
 
     def _direct_moments(self, columns, resp, work, components):
-        diff = buffer(work, "diff", columns.shape)
         sums = np.empty((self.n_components, self.n_features))
         scatter = np.zeros((self.n_features, self.n_features))
-        means = self.means - self.center
-        for k in components:
-            np.subtract(columns, means[k][:, None], out=diff)
+        for k, diff in self.differences(columns, components, work):
             weighted = diff * resp[k]
             sums[k] = weighted.sum(axis=1)
             scatter += weighted @ diff.T
@@ -296,15 +284,15 @@ class Matrices(CovarianceType):
     n_core: ClassVar[int]
 
     @abstractmethod
-    def times(self, rows: Array, matrices: Array) -> Array:
+    def times(self, rows, matrices):
         """Multiply rows (..., K, p) by the matrices (p, q) of their components."""
 
-    def variances(self, covariances: Array) -> Array:
+    def variances(self, covariances):
         return _diagonal(covariances)
 
-    def check(self, covariances: Array) -> None:
+    def check(self, covariances):
         xp = namespace(covariances)
-        gap = xp.max(xp.abs(covariances - xp.matrix_transpose(covariances)))
+        gap = xp.max(xp.abs(covariances - transpose(covariances)))
         largest = xp.max(xp.abs(covariances))
         if not bool(gap <= largest * xp.finfo(covariances.dtype).eps ** 0.5):
             raise ValueError(
@@ -312,76 +300,61 @@ class Matrices(CovarianceType):
                 "Pass 0.5 * (covariances + its transpose)."
             )
 
-    def symmetrize(self, covariances: Array) -> Array:
-        transposed = namespace(covariances).matrix_transpose(covariances)
-        return 0.5 * (covariances + transposed)
+    def symmetrize(self, covariances):
+        return 0.5 * (covariances + transpose(covariances))
 
-    def precisions_cholesky(self, covariances: Array) -> Array:
+    def precisions_cholesky(self, covariances):
         lower = cholesky(collapse(covariances, self.n_core), "covariances")
         xp = namespace(lower)
-        identity = xp.broadcast_to(eye_like(lower), lower.shape)
         # A batched solve leaves rounding below the diagonal.
-        return xp.triu(xp.matrix_transpose(solve_triangular(lower, identity)))
+        return xp.triu(transpose(invert_triangular(lower)))
 
-    def square(self, precisions_cholesky: Array) -> Array:
-        transposed = namespace(precisions_cholesky).matrix_transpose(
-            precisions_cholesky
-        )
-        return precisions_cholesky @ transposed
+    def square(self, precisions_cholesky):
+        return precisions_cholesky @ transpose(precisions_cholesky)
 
-    def whiten(self, diff: Array, precisions_cholesky: Array) -> Array:
+    def whiten(self, diff, precisions_cholesky):
         return self.times(diff, precisions_cholesky)
 
-    def solve(self, diff: Array, precisions_cholesky: Array) -> Array:
-        xp = namespace(diff)
+    def solve(self, diff, precisions_cholesky):
         white = self.times(diff, precisions_cholesky)
-        return self.times(white, xp.matrix_transpose(precisions_cholesky))
+        return self.times(white, transpose(precisions_cholesky))
 
-    def marginal(self, covariances: Array, indices: Array) -> Array:
+    def marginal(self, covariances, indices):
         return covariances[..., indices, :][..., indices]
 
-    def conditional(
-        self, covariances: Array, given: Array, rest: Array, diff: Array
-    ) -> Array:
+    def conditional(self, covariances, given, rest, diff):
         gain, covariances = _schur(collapse(covariances, self.n_core), given, rest)
-        return self.times(diff, namespace(gain).matrix_transpose(gain)), covariances
+        return self.times(diff, transpose(gain)), covariances
 
-    def scale(self, covariances: Array, factor: Array) -> Array:
-        return self.name, covariances * factor**2
-
-    def stretch(self, covariances: Array, factors: Array) -> Array:
+    def stretch(self, covariances, factors):
         return self.name, covariances * factors[:, None] * factors
 
-    def transform(self, covariances: Array, matrix: Array) -> Array:
-        transposed = namespace(matrix).matrix_transpose(matrix)
-        return self.name, self.symmetrize(matrix @ covariances @ transposed)
+    def transform(self, covariances, matrix):
+        mapped = matrix @ covariances @ transpose(matrix)
+        return self.name, self.symmetrize(mapped)
 
-    def multiply(self, first: Array, second: Array, diff: Array) -> Array:
+    def multiply(self, first, second, diff):
         """Return shifts and covariances of products, all of shape (..., I, J, d)."""
         lower = cholesky(first + second, "covariances")
         xp = namespace(lower)
-        shape = lower.shape
-        left = solve_triangular(lower, xp.broadcast_to(first, shape))
-        right = solve_triangular(lower, xp.broadcast_to(second, shape))
-        identity = xp.broadcast_to(eye_like(lower), shape)
-        white = solve_triangular(lower, identity) @ diff[..., None]
-        shift = (xp.matrix_transpose(left) @ white)[..., 0]
-        return shift, self.symmetrize(xp.matrix_transpose(left) @ right)
+        left = solve_triangular(lower, xp.broadcast_to(first, lower.shape))
+        right = solve_triangular(lower, xp.broadcast_to(second, lower.shape))
+        white = invert_triangular(lower) @ diff[..., None]
+        shift = (transpose(left) @ white)[..., 0]
+        return shift, self.symmetrize(transpose(left) @ right)
 
-    def parameter_shapes(self, shape: tuple[int, ...]) -> Array:
+    def parameter_shapes(self, shape):
         return shape[:-1], shape
 
-    def from_parameters(self, scales: Array, lower: Array) -> Array:
+    def from_parameters(self, scales, lower):
         xp = namespace(lower)
         unit = xp.tril(lower, k=-1) + eye_like(lower)
-        factor = unit / scales[..., None]
-        identity = xp.broadcast_to(eye_like(lower), factor.shape)
-        root = solve_triangular(factor, identity)
-        return root @ xp.matrix_transpose(root)
+        root = invert_triangular(unit / scales[..., None])
+        return root @ transpose(root)
 
-    def parameters(self, precisions_cholesky: Array) -> Array:
+    def parameters(self, precisions_cholesky):
         xp = namespace(precisions_cholesky)
-        factor = xp.matrix_transpose(precisions_cholesky)
+        factor = transpose(precisions_cholesky)
         diagonal = _diagonal(factor)
         return 1 / diagonal, xp.tril(factor / diagonal[..., None], k=-1)
 
@@ -398,49 +371,47 @@ class Full(Matrices):
     place = 4
     n_core = 3
 
-    def shape(self, n_components: int, n_features: int, rank: int = 1) -> Any:
+    def shape(self, n_components, n_features, rank=1):
         return (n_components, n_features, n_features)
 
-    def n_parameters(self, n_components: int, n_features: int, rank: int = 1) -> Array:
+    def n_parameters(self, n_components, n_features, rank=1):
         return n_components * n_features * (n_features + 1) // 2
 
-    def convert(
-        self, kind: Any, covariances: Array, n_components: int, n_features: int
-    ) -> Array:
+    def convert(self, kind, covariances, n_components, n_features):
         return kind.dense(covariances, n_components, n_features)
 
-    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
+    def dense(self, covariances, n_components, n_features):
         return covariances
 
-    def pooled(self, covariances: Array, weights: Array, n_features: int) -> Array:
+    def pooled(self, covariances, weights, n_features):
         xp = namespace(covariances)
         leading = weights.shape[:-1]
         covariances = collapse(covariances, 3)
         flat = xp.reshape(covariances, (*covariances.shape[:-2], n_features**2))
         return xp.reshape(weights[..., None, :] @ flat, (*leading, *(n_features,) * 2))
 
-    def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
+    def log_det(self, precisions_cholesky, n_features):
         return _log_det(precisions_cholesky)
 
-    def times(self, rows: Array, matrices: Array) -> Array:
+    def times(self, rows, matrices):
         return each_times(rows, matrices)
 
-    def root(self, covariances: Array) -> Array:
+    def root(self, covariances):
         lower = cholesky(collapse(covariances, 3), "covariances")
         return namespace(lower).broadcast_to(lower, covariances.shape)
 
-    def noise(self, root: Array, component: Array, normals: Array) -> Array:
+    def noise(self, root, component, normals):
         return (take_components(root, component) @ normals[..., None])[..., 0]
 
-    def select(self, covariances: Array, components: Array) -> Array:
+    def select(self, covariances, components):
         return covariances[..., components, :, :]
 
-    def pair_sum(self, first: Array, second: Array) -> Array:
-        return first[..., :, None, :, :] + second[..., None, :, :, :]
+    def pair_sum(self, first, second):
+        first, second = as_pairs(first, second, 3)
+        return first + second
 
-    def product(self, first: Array, second: Array, diff: Array) -> Array:
-        first, second = first[..., :, None, :, :], second[..., None, :, :, :]
-        shift, covariances = self.multiply(first, second, diff)
+    def product(self, first, second, diff):
+        shift, covariances = self.multiply(*as_pairs(first, second, 3), diff)
         return shift, flatten_pairs(covariances, 2)
 
 
@@ -454,46 +425,42 @@ class Tied(Matrices):
     few_shrinkages = (0.0, 2.0, 20.0, 1000.0)
     n_core = 2
 
-    def shape(self, n_components: int, n_features: int, rank: int = 1) -> Any:
+    def shape(self, n_components, n_features, rank=1):
         return (n_features, n_features)
 
-    def n_parameters(self, n_components: int, n_features: int, rank: int = 1) -> Array:
+    def n_parameters(self, n_components, n_features, rank=1):
         return n_features * (n_features + 1) // 2
 
-    def convert(
-        self, kind: Any, covariances: Array, n_components: int, n_features: int
-    ) -> Array:
+    def convert(self, kind, covariances, n_components, n_features):
         matrices = kind.dense(covariances, n_components, n_features)
         return namespace(matrices).mean(matrices, axis=-3)
 
-    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
+    def dense(self, covariances, n_components, n_features):
         shape = (*covariances.shape[:-2], n_components, n_features, n_features)
         return namespace(covariances).broadcast_to(covariances[..., None, :, :], shape)
 
-    def pooled(self, covariances: Array, weights: Array, n_features: int) -> Array:
+    def pooled(self, covariances, weights, n_features):
         return covariances
 
-    def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
+    def log_det(self, precisions_cholesky, n_features):
         return _log_det(precisions_cholesky)[..., None]
 
-    def times(self, rows: Array, matrices: Array) -> Array:
+    def times(self, rows, matrices):
         return all_times(rows, matrices)
 
-    def root(self, covariances: Array) -> Array:
+    def root(self, covariances):
         return cholesky(collapse(covariances, 2), "covariances")
 
-    def noise(self, root: Array, component: Array, normals: Array) -> Array:
-        return all_times(normals[..., None, :], namespace(root).matrix_transpose(root))[
-            ..., 0, :
-        ]
+    def noise(self, root, component, normals):
+        return all_times(normals[..., None, :], transpose(root))[..., 0, :]
 
-    def select(self, covariances: Array, components: Array) -> Array:
+    def select(self, covariances, components):
         return covariances
 
-    def pair_sum(self, first: Array, second: Array) -> Array:
+    def pair_sum(self, first, second):
         return (first + second)[..., None, :, :]
 
-    def product(self, first: Array, second: Array, diff: Array) -> Array:
+    def product(self, first, second, diff):
         first, second = first[..., None, None, :, :], second[..., None, None, :, :]
         shift, covariances = self.multiply(first, second, diff)
         return shift, covariances[..., 0, 0, :, :]
@@ -536,9 +503,7 @@ def _schur(matrices, given, rest):
     """Return the gains and the Schur complements, by blocks of one Cholesky factor."""
     order, n_given = [*given, *rest], len(given)
     lower = cholesky(matrices[..., order, :][..., order], "covariances")
-    xp = namespace(lower)
     first, below = lower[..., :n_given, :n_given], lower[..., n_given:, :n_given]
-    identity = xp.broadcast_to(eye_like(first), first.shape)
-    gain = below @ solve_triangular(first, identity)
+    gain = below @ invert_triangular(first)
     last = lower[..., n_given:, n_given:]
-    return gain, last @ xp.matrix_transpose(last)
+    return gain, last @ transpose(last)

@@ -54,14 +54,11 @@ class Bandwidths:
         {\sqrt{N(0; 2 v_{p,s}) N(0; 2 v_{q,s})}}, \qquad
         h = \prod_s N(0; 2 v_s)^{w_s / 2},
 
-    of equal bandwidths :math:`h^2 \sum_s w_s \exp(-\|x - y\|^2 / 4 v_s)`. A sum of
-    positive definite kernels is one again, and a closed form: every value, bound
-    and cost keeps its meaning, the divergence of two densities becoming that of
-    their embeddings under the sum. Kernels of one *height* are summed, not
-    densities, whose heights in many dimensions differ by so many powers that the
-    narrowest alone would count; weights proportional to :math:`N(0; 2 v_s)` give
-    the sum of densities back. The constants h cancel from the costs; with them,
-    equal bandwidths are the one bandwidth that they are.
+    which is :math:`h^2 \sum_s w_s \exp(-\|x - y\|^2 / 4 v_s)` where data and model
+    have equal bandwidths. Kernels of one height are summed, not densities, of which
+    the narrowest alone would count in many dimensions; weights proportional to
+    :math:`N(0; 2 v_s)` give the sum of densities back. The constants h cancel from
+    the costs.
 
     Parameters
     ----------
@@ -135,11 +132,9 @@ class Bandwidths:
 class Grams:
     """Gram matrices of the kernels around n data points and k centers, in logs.
 
-    The data density is a mixture of kernels around the samples of `X`, the model a
-    mixture of kernels around the `centers`; entry (i, j) of a Gram matrix
-    is the logarithm of the inner product of two kernels, the integral of their
-    product. Built by :func:`grams`, which says more. A matrix is computed when
-    first asked for, and kept with its autograd history: each gradient step asks
+    Built by :func:`grams`, which says more: entry (i, j) of a Gram matrix is the
+    logarithm of the inner product of two kernels. A matrix is computed when first
+    asked for, and kept with its autograd history: each gradient step asks
     :func:`grams` or :meth:`with_centers` for new ones.
 
     Parameters
@@ -156,8 +151,7 @@ class Grams:
         logarithms of their shares.
 
     model_variance : array of shape () or (k,)
-        Variance of the kernels around the centers; with `blocks` of shape (),
-        (T,) or (k, T). Of several bandwidths as for the data.
+        The same of the kernels around the centers.
 
     blocks : tuple of T arrays of column indices, default=None
         Blocks of the product kernel.
@@ -175,26 +169,23 @@ class Grams:
     ((3, 3), (3, 2), (2, 2))
     """
 
-    X: Any
-    centers: Any
-    data_variance: Any
-    model_variance: Any
-    blocks: Any = None
-    log_data_weights: Any = None
+    X: Array
+    centers: Array
+    data_variance: Array
+    model_variance: Array
+    blocks: tuple[Array, ...] | None = None
+    log_data_weights: Array = None
 
     def __post_init__(self):
         X, centers = as_points(self.X, self.centers)
-        of_points = partial(as_array_of, like=X)
-        values = {
-            "X": X,
-            "centers": centers,
-            "data_variance": each_scale(of_points, self.data_variance),
-            "model_variance": each_scale(of_points, self.model_variance),
-        }
-        if self.log_data_weights is not None:
-            values["log_data_weights"] = as_array_of(self.log_data_weights, X)
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        of_points, logs = partial(as_array_of, like=X), self.log_data_weights
+        vars(self).update(
+            X=X,
+            centers=centers,
+            data_variance=each_scale(of_points, self.data_variance),
+            model_variance=each_scale(of_points, self.model_variance),
+            log_data_weights=None if logs is None else of_points(logs),
+        )
 
     @cached_property
     def log_xx(self) -> Array:
@@ -266,8 +257,7 @@ class Grams:
     ) -> Grams:
         """Return the Gram matrices of the same data and other centers.
 
-        What is known about the data alone is shared: a loop over steps on the
-        same samples pays for it once.
+        What is known about the data alone is shared.
 
         Parameters
         ----------
@@ -320,11 +310,9 @@ def split_row_masses(grams):
 def _log_squared_norms(points, variance, blocks):
     """Return the log inner product of each kernel with itself, (n,)."""
     if isinstance(variance, Scales):
-        of_scales = zip(*variance, strict=True)
-        norms = (
-            math.exp(w) * _log_squared_norms(points, v, blocks) for v, w in of_scales
-        )
-        return sum(norms)
+        pairs = zip(*variance, strict=True)
+        norms = ((_log_squared_norms(points, v, blocks), w) for v, w in pairs)
+        return sum(norm * math.exp(w) for norm, w in norms)
     xp = namespace(points)
     logs = -(LOG_2PI + xp.log(2 * variance)) / 2
     return sum_over_columns(logs, points, blocks) + xp.zeros_like(points[:, 0])
@@ -360,12 +348,11 @@ def grams(
         Centers, of the same array library as `X`.
 
     bandwidth : float, array, tuple (data, model) of them, or Bandwidths
-        Standard deviation, the root of v. A tuple holds that of the data and
-        that of the model; anything else serves both. In a tuple each may be an
-        array with one entry per sample of `X`, per center. It may be a
-        tensor that is learned. With `blocks` a one-dimensional bandwidth has
-        one entry per block, a two-dimensional one a row per point. Several at
-        once, whose kernels are added up, are a :class:`Bandwidths`.
+        Standard deviation, the root of v; it may be a tensor that is learned. In a
+        tuple each may be an array with one entry per sample of `X`, per center. With
+        `blocks` a one-dimensional bandwidth has one entry per block, a
+        two-dimensional one a row per point. Several at once, whose kernels are added
+        up, are a :class:`Bandwidths`.
 
     blocks : sequence of T arrays of column indices, default=None
         Disjoint blocks of columns for the product kernel
@@ -406,8 +393,7 @@ def grams(
     _check_points(X, centers)
     _check_data(X)
     if log_data_weights is not None:
-        log_data_weights = as_array_of(log_data_weights, X)
-    _check_log_weights(log_data_weights, X)
+        log_data_weights = _check_log_weights(log_data_weights, X)
     blocks = None if blocks is None else _check_blocks(blocks, X.shape[1])
     several = isinstance(bandwidth, Bandwidths)
     scales = bandwidth.values if several else [bandwidth]
@@ -418,8 +404,6 @@ def grams(
         one = len(variances) == 1
         both.append(variances[0] if one else Scales(variances, bandwidth.log_shares))
         _check_shape(both[-1], points, blocks, name)
-    if log_data_weights is not None:
-        log_data_weights = log_data_weights - logsumexp(log_data_weights, axis=0)
     return Grams(X, centers, *both, blocks, log_data_weights)
 
 
@@ -445,12 +429,14 @@ def _check_data(X):
 
 
 def _check_log_weights(log_data_weights, X):
-    """Check that there is one weight for each sample."""
-    if log_data_weights is not None and log_data_weights.shape != X.shape[:1]:
+    """Return one weight for each sample, of sum one, in logs."""
+    logs = as_array_of(log_data_weights, X)
+    if logs.shape != X.shape[:1]:
         raise ValueError(
             f"log_data_weights must have one entry for each of the {X.shape[0]} "
-            f"samples of X, got shape {tuple(log_data_weights.shape)}."
+            f"samples of X, got shape {tuple(logs.shape)}."
         )
+    return logs - logsumexp(logs, axis=0)
 
 
 def _check_blocks(blocks, n_features):

@@ -1,6 +1,5 @@
 """Outputs of networks as mixtures."""
 
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from skgmje._backend import (
     is_torch,
     logsumexp,
     namespace,
+    transpose,
 )
 from skgmje._settings import settle
 from skgmje.gaussian._mixture import Mixture
@@ -58,7 +58,7 @@ class Heads(NamedTuple):
         if self.lower is None:
             return Mixture(weights, self.means, scales * scales, "diag")
         root = self._inverse_triangle() * scales[..., None, :]
-        covariances = root @ xp.matrix_transpose(root)
+        covariances = root @ transpose(root)
         n_features = self.means.shape[-1]
         ridge = asarray_like(1 + _RIDGE * np.eye(n_features), covariances)
         return Mixture(weights, self.means, covariances * ridge)
@@ -141,8 +141,6 @@ def _logsumexp(x):
 
 def _pair_maps(like):
     """Return 0-1 matrices that spread features over pairs j < i, and sum pairs."""
-    n_features = like.shape[-1]
-    pairs = sorted((i, j) for j, i in combinations(range(n_features), 2))
-    rows, columns = np.array(pairs).T
-    unit = np.eye(n_features)
+    unit = np.eye(like.shape[-1])
+    rows, columns = np.tril_indices(len(unit), -1)
     return asarray_like(unit[:, columns], like), asarray_like(unit[rows], like)

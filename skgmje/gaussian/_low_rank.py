@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.linalg
 
-from skgmje._backend import LOG_2PI, cholesky, eye_like, namespace, solve_triangular
-from skgmje._typing import Array
+from skgmje._backend import (
+    LOG_2PI,
+    cholesky,
+    eye_like,
+    invert_triangular,
+    namespace,
+    transpose,
+)
 from skgmje.gaussian._covariance_type import (
     CovarianceType,
     Kernel,
+    as_pairs,
     buffer,
     check_positive,
     collapse,
@@ -20,7 +25,7 @@ from skgmje.gaussian._covariance_type import (
     take_components,
 )
 from skgmje.gaussian._dense import each_times
-from skgmje.gaussian._diagonal import as_matrices
+from skgmje.gaussian._diagonal import DiagKernel, as_matrices
 
 # Axes beside those of a first covariance, and products with it that find them.
 EXTRA_AXES, POWERS = 8, 12
@@ -59,7 +64,7 @@ class LowRankKernel(Kernel):
         log_det += np.log(np.diagonal(self._lower, axis1=1, axis2=2)).sum(axis=1)
         self._normalise(self.log_weights - log_det - 0.5 * d * LOG_2PI)
         self._inverse_std = diagonal**-0.5
-        means = self.means - self.center
+        means = self.centered
         squares = ((means * self._inverse_std) ** 2).sum(axis=1)
         self._offsets = np.einsum("krd,kd->kr", self._maps, means)
         self.theta = np.column_stack(
@@ -67,10 +72,7 @@ class LowRankKernel(Kernel):
         )
         return squares <= limit
 
-    def fill(self, block):
-        d = self.n_features
-        block[d] = 1.0
-        np.multiply(block[:d], block[:d], out=block[d + 1 :])
+    fill = DiagKernel.fill
 
     def expanded(self, block, work, tile=slice(None)):
         n_components, rank, d = self._maps.shape
@@ -85,9 +87,8 @@ class LowRankKernel(Kernel):
         return joint
 
     def _direct(self, X, joint, work):
-        means = self.means - self.center
-        for k, own in joint:
-            diff = X - means[k][:, None]
+        for k, own in joint.items():
+            diff = X - self.centered[k][:, None]
             latent = self._maps[k] @ diff
             diff *= self._inverse_std[k][:, None]
             explained = np.einsum("ij,ij->j", latent, latent)
@@ -103,8 +104,7 @@ class LowRankKernel(Kernel):
         columns = block[:d]
         if np.count_nonzero(resp > LOST * resp.max(initial=0.0)) < 0.25 * resp.size:
             # Of many features most samples belong to one component.
-            everyone = range(n_components)
-            return self._direct_moments(columns, resp, work, everyone)
+            return self._direct_moments(columns, resp, work, range(n_components))
         latent = self._maps.reshape(-1, d) @ columns
         pooled = np.zeros(self._maps.shape)
         if self.pools:
@@ -131,11 +131,9 @@ class LowRankKernel(Kernel):
             sums[k] = weighted.sum(axis=1)
             squares[k] = np.einsum("ij,ij->i", weighted, diff)
             cross[k] = weighted @ (self._maps[k] @ diff).T
-        pooled = (
-            self._pool_about(means, X, resp)
-            if self.pools
-            else np.zeros(self._maps.shape)
-        )
+        pooled = np.zeros(self._maps.shape)
+        if self.pools:
+            pooled = self._pool_about(means, X, resp)
         return sums, (cross, squares, self._split(pooled))
 
     def _pool_about(self, means, X, resp):
@@ -169,7 +167,6 @@ class LowRankKernel(Kernel):
         return np.zeros((*shape, 1)), np.ones(shape)
 
     def restate(self, stats):
-        """Return `stats` with the moments by maps of this kernel's model."""
         factors, diagonal = self.covariances
         maps = self._maps.transpose(0, 2, 1)
         implied = factors @ (factors.transpose(0, 2, 1) @ maps)
@@ -201,10 +198,9 @@ class LowRankKernel(Kernel):
         latent = second @ inverse
         precision = inverse.transpose(0, 2, 1) @ inverse
         moment = precision + inverse.transpose(0, 2, 1) @ (self._maps @ latent)
-        factors = np.linalg.solve(
-            moment.transpose(0, 2, 1), latent.transpose(0, 2, 1)
-        ).transpose(0, 2, 1)
-        noise = diagonal - np.einsum("kdr,kdr->kd", factors, latent)
+        moment, latent = moment.transpose(0, 2, 1), latent.transpose(0, 2, 1)
+        factors = np.linalg.solve(moment, latent).transpose(0, 2, 1)
+        noise = diagonal - np.einsum("kdr,krd->kd", factors, latent)
         # The fixed point keeps the diagonal of the second moment; rounding of
         # a perfectly explained feature may take it below zero.
         return factors, np.maximum(noise, 0.0) + prior.reg_covar
@@ -216,33 +212,30 @@ class LowRank(CovarianceType):
     name = "low-rank"
     loops = LowRankKernel
     needs_start = True
-    starts_from_rows = True
     keeps_inverse = False
     few_shrinkages = (2.0, 20.0, 100.0, 1000.0)
     place = 3
 
-    def shape(self, n_components: int, n_features: int, rank: int = 1) -> Any:
+    def shape(self, n_components, n_features, rank=1):
         return (n_components, n_features, rank), (n_components, n_features)
 
-    def rank(self, covariances: Array) -> Array:
+    def rank(self, covariances):
         return covariances[0].shape[-1]
 
-    def n_parameters(self, n_components: int, n_features: int, rank: int = 1) -> Array:
+    def n_parameters(self, n_components, n_features, rank=1):
         # F and F Q give the same matrix for any rotation Q.
         rank = min(rank, n_features)
         low = n_features * (rank + 1) - rank * (rank - 1) // 2
         return n_components * min(low, n_features * (n_features + 1) // 2)
 
-    def variances(self, covariances: Array) -> Array:
+    def variances(self, covariances):
         return covariances[1]
 
-    def convert(
-        self, kind: Any, covariances: Array, n_components: int, n_features: int
-    ) -> Array:
+    def convert(self, kind, covariances, n_components, n_features):
         diagonal = kind.diagonal(covariances, n_components, n_features)
         return namespace(diagonal).zeros_like(diagonal)[..., None][..., :0], diagonal
 
-    def first(self, covariances: Array, rank: int, reg_covar: float) -> Array:
+    def first(self, covariances, rank, reg_covar):
         """Return the principal axes of each component, and what they leave."""
         n_components, n_features, _ = covariances.shape
         rank = min(rank, n_features)
@@ -258,7 +251,7 @@ class LowRank(CovarianceType):
             diagonal[k] = np.maximum(unexplained, 1e-2 * floor) + reg_covar
         return factors, diagonal
 
-    def first_of_rows(self, rows: Array, variances: Array, rank: int) -> Array:
+    def first_of_rows(self, rows, variances, rank):
         """Return what :meth:`first` does of one covariance, by its largest axes."""
         rest = np.maximum(variances - (rows**2).sum(axis=0), 0.0)[:, None]
         rank = min(rank, rows.shape[1])
@@ -279,127 +272,123 @@ class LowRank(CovarianceType):
         floor = max(left, 1e-3 * variances.mean())
         return factors, np.maximum(unexplained, 1e-2 * floor)
 
-    def dense(self, covariances: Array, n_components: int, n_features: int) -> Array:
+    def dense(self, covariances, n_components, n_features):
         factors, diagonal = covariances
-        return _square(factors) + as_matrices(diagonal)
+        return factors @ transpose(factors) + as_matrices(diagonal)
 
-    def diagonal(self, covariances: Array, n_components: int, n_features: int) -> Array:
+    def diagonal(self, covariances, n_components, n_features):
         factors, diagonal = covariances
         return namespace(factors).sum(factors**2, axis=-1) + diagonal
 
-    def pooled(self, covariances: Array, weights: Array, n_features: int) -> Array:
+    def pooled(self, covariances, weights, n_features):
         factors, diagonal = covariances
         xp = namespace(factors)
         n_rows = factors.shape[-3] * factors.shape[-1]
         shape = (*weights.shape[:-1], n_rows, n_features)
-        rows = xp.reshape(xp.matrix_transpose(factors), shape)
+        rows = xp.reshape(transpose(factors), shape)
         weighted = factors * weights[..., None, None]
-        weighted = xp.reshape(xp.matrix_transpose(weighted), shape)
+        weighted = xp.reshape(transpose(weighted), shape)
         mean = (weights[..., None, :] @ diagonal)[..., 0, :]
-        return xp.matrix_transpose(weighted) @ rows + as_matrices(mean)
+        return transpose(weighted) @ rows + as_matrices(mean)
 
-    def precisions_cholesky(self, covariances: Array) -> Array:
+    def precisions_cholesky(self, covariances):
         factors, diagonal = _collapse(covariances)
         inverse_std = diagonal**-0.5
         scaled = factors * inverse_std[..., None]
         upper = _inverse_root(scaled)
         return inverse_std, scaled @ upper, upper
 
-    def log_det(self, precisions_cholesky: Array, n_features: int) -> Array:
+    def log_det(self, precisions_cholesky, n_features):
         inverse_std, _, upper = precisions_cholesky
         xp = namespace(inverse_std)
         triangle = xp.log(xp.linalg.diagonal(upper))
         return xp.sum(xp.log(inverse_std), axis=-1) + xp.sum(triangle, axis=-1)
 
-    def whiten(self, diff: Array, precisions_cholesky: Array) -> Array:
+    def whiten(self, diff, precisions_cholesky):
         inverse_std, loadings, upper = precisions_cholesky
         xp = namespace(diff)
         scaled = diff * inverse_std
         scores = each_times(scaled, loadings)
-        explained = each_times(scores, xp.matrix_transpose(loadings))
-        latent = each_times(scores, xp.matrix_transpose(upper))
+        explained = each_times(scores, transpose(loadings))
+        latent = each_times(scores, transpose(upper))
         return xp.concat([scaled - explained, latent], axis=-1)
 
-    def square(self, precisions_cholesky: Array) -> Array:
+    def square(self, precisions_cholesky):
         inverse_std, loadings, _ = precisions_cholesky
-        xp = namespace(inverse_std)
         explained = inverse_std[..., :, None] * loadings
-        return as_matrices(inverse_std**2) - explained @ xp.matrix_transpose(explained)
+        return as_matrices(inverse_std**2) - explained @ transpose(explained)
 
-    def solve(self, diff: Array, precisions_cholesky: Array) -> Array:
+    def solve(self, diff, precisions_cholesky):
         inverse_std, loadings, _ = precisions_cholesky
         scaled = diff * inverse_std
         scores = each_times(scaled, loadings)
-        explained = each_times(scores, namespace(diff).matrix_transpose(loadings))
+        explained = each_times(scores, transpose(loadings))
         return (scaled - explained) * inverse_std
 
-    def root(self, covariances: Array) -> Array:
+    def root(self, covariances):
         factors, diagonal = covariances
         return factors, diagonal**0.5
 
-    def n_normals(self, covariances: Array, n_features: int) -> Array:
+    def n_normals(self, covariances, n_features):
         return n_features + covariances[0].shape[-1]
 
-    def noise(self, root: Array, component: Array, normals: Array) -> Array:
+    def noise(self, root, component, normals):
         factors, std = (take_components(array, component) for array in root)
         rank = factors.shape[-1]
         common = (factors @ normals[..., :rank, None])[..., 0]
         return common + std * normals[..., rank:]
 
-    def select(self, covariances: Array, components: Array) -> Array:
+    def select(self, covariances, components):
         factors, diagonal = covariances
         return factors[..., components, :, :], diagonal[..., components, :]
 
-    def marginal(self, covariances: Array, indices: Array) -> Array:
+    def marginal(self, covariances, indices):
         factors, diagonal = covariances
         return factors[..., indices, :], diagonal[..., indices]
 
-    def conditional(
-        self, covariances: Array, given: Array, rest: Array, diff: Array
-    ) -> Array:
+    def conditional(self, covariances, given, rest, diff):
         factors, diagonal = _collapse(covariances)
-        xp = namespace(factors)
         inverse_std = diagonal[..., given] ** -0.5
         scaled = factors[..., given, :] * inverse_std[..., None]
         upper = _inverse_root(scaled)
         remaining = factors[..., rest, :] @ upper
         scores = each_times(diff * inverse_std, scaled @ upper)
-        shift = each_times(scores, xp.matrix_transpose(remaining))
+        shift = each_times(scores, transpose(remaining))
         return shift, (remaining, diagonal[..., rest])
 
-    def scale(self, covariances: Array, factor: Array) -> Array:
+    def scale(self, covariances, factor):
         factors, diagonal = covariances
-        return "low-rank", (factors * factor, diagonal * factor**2)
+        return self.name, (factors * factor, diagonal * factor**2)
 
-    def stretch(self, covariances: Array, factors: Array) -> Array:
+    def stretch(self, covariances, factors):
         loadings, diagonal = covariances
-        return "low-rank", (loadings * factors[:, None], diagonal * factors**2)
+        return self.name, (loadings * factors[:, None], diagonal * factors**2)
 
-    def transform(self, covariances: Array, matrix: Array) -> Array:
+    def transform(self, covariances, matrix):
         factors, diagonal = covariances
         scaled = matrix * diagonal[..., None, :]
-        mapped = scaled @ namespace(matrix).matrix_transpose(matrix)
-        return "full", _square(matrix @ factors) + mapped
+        mapped = scaled @ transpose(matrix)
+        loadings = matrix @ factors
+        return "full", loadings @ transpose(loadings) + mapped
 
-    def pair_sum(self, first: Array, second: Array) -> Array:
+    def pair_sum(self, first, second):
         sides, diagonal = _sides(first, second)
         return namespace(diagonal).concat(sides, axis=-1), diagonal
 
-    def product(self, first: Array, second: Array, diff: Array) -> Array:
+    def product(self, first, second, diff):
         (left, right), total = _sides(first, second)
         xp = namespace(total)
-        share = first[1][..., :, None, :] / total
+        own, other = as_pairs(first[1], second[1], 2)
+        share = own / total
         # H (I + G^T (D + D')^-1 G)^-1 H^T + D D' / (D + D'), without cancellation.
         contrast = xp.concat([left, -right], axis=-1)
-        mixed = xp.concat(
-            [left * (1 - share)[..., None], right * share[..., None]], axis=-1
-        )
+        mixed = [left * (1 - share)[..., None], right * share[..., None]]
         upper = _inverse_root(contrast * total[..., None] ** -0.5)
-        factors = mixed @ upper
-        diagonal = share * second[1][..., None, :, :]
+        factors = xp.concat(mixed, axis=-1) @ upper
+        diagonal = share * other
         # Sigma_i (Sigma_i + Sigma'_j)^-1 = H M^-1 G^T (D + D')^-1 + D / (D + D')
         scores = each_times(diff / total, contrast @ upper)
-        shift = share * diff + each_times(scores, xp.matrix_transpose(factors))
+        shift = share * diff + each_times(scores, transpose(factors))
         return shift, (flatten_pairs(factors, 2), flatten_pairs(diagonal, 1))
 
 
@@ -408,27 +397,17 @@ def _collapse(covariances):
     return collapse(factors, 3), collapse(diagonal, 2)
 
 
-def _square(factors):
-    """Return factors times their transposes, (..., d, d)."""
-    return factors @ namespace(factors).matrix_transpose(factors)
-
-
 def _inverse_root(scaled):
     """Return the inverse transposed Cholesky factor of ``I + scaled^T scaled``."""
-    xp = namespace(scaled)
-    gram = xp.matrix_transpose(scaled) @ scaled
-    identity = xp.broadcast_to(eye_like(gram), gram.shape)
-    lower = cholesky(gram + identity, "covariances")
-    return xp.matrix_transpose(solve_triangular(lower, identity))
+    gram = transpose(scaled) @ scaled
+    lower = cholesky(gram + eye_like(gram), "covariances")
+    return transpose(invert_triangular(lower))
 
 
 def _sides(first, second):
     """Return both sides' factors for all pairs, and the sums of the diagonals."""
-    left, right = first[0][..., :, None, :, :], second[0][..., None, :, :, :]
-    diagonal = first[1][..., :, None, :] + second[1][..., None, :, :]
-    xp = namespace(diagonal)
-    sides = [
-        xp.broadcast_to(side, (*diagonal.shape, side.shape[-1]))
-        for side in (left, right)
-    ]
-    return sides, diagonal
+    own, other = as_pairs(first[1], second[1], 2)
+    diagonal, xp = own + other, namespace(own)
+    sides = as_pairs(first[0], second[0], 3)
+    shapes = ((*diagonal.shape, side.shape[-1]) for side in sides)
+    return [*map(xp.broadcast_to, sides, shapes)], diagonal

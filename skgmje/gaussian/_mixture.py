@@ -5,46 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from skgmje._backend import is_torch, logsumexp, namespace, to_numpy
+from skgmje._backend import is_torch, to_numpy, transpose
 from skgmje._settings import settle
 from skgmje._typing import Array, ArrayLike, Missing, RandomState
-from skgmje.gaussian import _conversion, _density
-from skgmje.gaussian._checks import check_parameters, check_rows, find_missing
+from skgmje.gaussian import _algebra, _conversion, _density
+from skgmje.gaussian._checks import check_parameters
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import lock, map_arrays
-from skgmje.gaussian._density import (
-    component_log_prob,
-    device_log_prob,
-    grad_log_prob,
-    is_large_on_device,
-    is_plain,
-    joint_log_prob,
-    log_weights,
-    make_kernel,
-    responsibilities,
-    score_plain,
-    score_rows,
-    unweighted_kernel,
-)
-from skgmje.gaussian._inner_products import InnerProducts
 from skgmje.gaussian._modes import find_mode
-from skgmje.gaussian._passes import (
-    block_joint_log_prob,
-    block_log_prob,
-    block_responsibilities,
-)
 from skgmje.gaussian._quantiles import cdf, quantile
 from skgmje.gaussian._reduction import reduce
-from skgmje.gaussian._regions import exceedance, region
+from skgmje.gaussian._regions import Region, exceedance, region
 from skgmje.gaussian._sampling import sample
+
+if TYPE_CHECKING:
+    from torch.distributions import MixtureSameFamily
 
 
 @settle
 @dataclass(frozen=True, eq=False, repr=False)
-class Mixture(InnerProducts):
+class Mixture:
     r"""A Gaussian mixture, or one per sample, as a value.
 
     .. math::
@@ -91,9 +73,9 @@ class Mixture(InnerProducts):
     Raises
     ------
     ValueError
-        If shapes do not fit together, weights are no weights, variances are not
-        positive or an entry is not finite. A matrix that is not positive
-        definite raises when it is first used.
+        If shapes do not fit together, weights are negative or do not sum to one,
+        variances are not positive or an entry is not finite. A matrix that is not
+        positive definite raises when it is first used.
 
     Examples
     --------
@@ -113,18 +95,20 @@ class Mixture(InnerProducts):
     (array([0.02, 0.98]), array([0.96]))
     """
 
-    weights: Any
-    means: Any
-    covariances: Any
+    weights: Array
+    means: Array
+    covariances: Array
     covariance_type: str = "full"
 
     def __post_init__(self):
-        names = ("weights", "means", "covariances")
-        arrays = check_parameters(
-            self.weights, self.means, self.covariances, self.covariance_type
-        )
-        for name, array in zip(names, arrays, strict=True):
-            object.__setattr__(self, name, array)
+        arrays = check_parameters(*self._arrays, self.covariance_type)
+        # The dataclass is frozen.
+        vars(self).update(zip(("weights", "means", "covariances"), arrays, strict=True))
+
+    @property
+    def _arrays(self):
+        """Weights, means and covariances."""
+        return self.weights, self.means, self.covariances
 
     def __repr__(self):
         leading = tuple(self.means.shape[:-2])
@@ -141,8 +125,11 @@ class Mixture(InnerProducts):
                 f"{self!r} cannot be indexed by {samples!r}: of several mixtures, one "
                 "for each sample, mixture[i] is that of sample i; one has no samples."
             )
-        arrays = self.weights, self.means, self.covariances
-        parts = (map_arrays(lambda array: array[samples], array) for array in arrays)
+        return self._map(lambda array: array[samples])
+
+    def _map(self, function):
+        """Return a mixture of changed arrays."""
+        parts = (map_arrays(function, array) for array in self._arrays)
         return Mixture(*parts, self.covariance_type)
 
     @classmethod
@@ -158,7 +145,7 @@ class Mixture(InnerProducts):
     def __setstate__(self, state):
         vars(self).update(state)
         # What was copied or read from a file may be written into.
-        for array in (self.weights, self.means, self.covariances):
+        for array in self._arrays:
             map_arrays(lock, array)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -181,8 +168,7 @@ class Mixture(InnerProducts):
     def _kernel(self):
         """Hot loops of a NumPy mixture, prepared once."""
         if "_loops" not in vars(self):
-            # The dataclass is frozen; this is no field but a memory of one.
-            vars(self)["_loops"] = make_kernel(self, self.weights)
+            vars(self)["_loops"] = _density.make_kernel(self, self.weights)
         return vars(self)["_loops"]
 
     def to_numpy(self) -> Mixture:
@@ -193,13 +179,9 @@ class Mixture(InnerProducts):
         mixture : Mixture
             Without gradients; itself if it holds NumPy arrays.
         """
-        if not is_torch(self.means):
-            return self
-        arrays = self.weights, self.means, self.covariances
-        parts = (map_arrays(to_numpy, array) for array in arrays)
-        return Mixture(*parts, self.covariance_type)
+        return self._map(to_numpy) if is_torch(self.means) else self
 
-    def to_torch(self) -> Any:
+    def to_torch(self) -> MixtureSameFamily:
         """Return the mixture as a distribution of torch.
 
         Returns
@@ -224,17 +206,9 @@ class Mixture(InnerProducts):
         Returns
         -------
         mixture : Mixture
-            With a component for each gap between quantiles and one for each tail, as
-            wide as that of a Gaussian through the last two. The weights solve
-            :math:`F(q_i) = a_i`; if one is negative, all components of that mixture
-            are made narrower by tenths until none is.
-
-        Examples
-        --------
-        >>> from skgmje import Mixture
-        >>> mixture = Mixture.from_quantiles([0.1, 0.5, 0.9], [0.0, 1.0, 5.0])
-        >>> mixture.quantile([0.1, 0.5, 0.9]).round(6)
-        array([0., 1., 5.])
+            With a component for each gap between quantiles and one for each tail. The
+            weights solve :math:`F(q_i) = a_i`; if one is negative, all components of
+            that mixture are made narrower by tenths until none is.
         """
         return cls._of(*_conversion.from_quantiles(levels, values))
 
@@ -255,22 +229,12 @@ class Mixture(InnerProducts):
         mixture : Mixture
             With standard deviations of 0.36 widths, which leave the least CRPS between
             mixture and histogram.
-
-        Examples
-        --------
-        >>> from skgmje import Mixture
-        >>> Mixture.from_histogram([0.0, 1.0, 2.0], [3, 1]).mean
-        array([0.75])
         """
         return cls._of(*_conversion.from_histogram(edges, probabilities))
 
     @classmethod
     def from_samples(
-        cls,
-        X: Array,
-        *,
-        sample_weight: Array | None = None,
-        bandwidth: float | None = None,
+        cls, X: Array, *, sample_weight: Array = None, bandwidth: float | None = None
     ) -> Mixture:
         """Return the kernel density estimate of samples.
 
@@ -318,7 +282,7 @@ class Mixture(InnerProducts):
         Parameters
         ----------
         X : array of shape (..., n_features)
-            Rows.
+            Samples.
 
         missing : {'raise', 'marginal'}, default='raise'
             What NaN means: an error, or a missing value. A sample with missing
@@ -330,13 +294,7 @@ class Mixture(InnerProducts):
         log_prob : array of shape (...,)
             Log-densities; -inf where the squared distance overflows.
         """
-        if is_plain(self, X):
-            return score_plain(self, X, missing, block_log_prob, 0.0)
-        if missing == "raise" and is_large_on_device(self, X):
-            return device_log_prob(self, X)
-        nothing = log_weights(self.weights)
-        joint = score_rows(self, X, missing, joint_log_prob, nothing)
-        return logsumexp(joint, axis=-1)
+        return _density.log_prob(self, X, missing)
 
     def component_log_prob(self, X: Array, missing: Missing = "raise") -> Array:
         r"""Compute :math:`\log N(x; \mu_k, \Sigma_k)`, without the weights.
@@ -344,7 +302,7 @@ class Mixture(InnerProducts):
         Parameters
         ----------
         X : array of shape (..., n_features)
-            Rows.
+            Samples.
 
         missing : {'raise', 'marginal'}, default='raise'
             What NaN means, see :meth:`log_prob`.
@@ -354,11 +312,7 @@ class Mixture(InnerProducts):
         log_prob : array of shape (..., n_components)
             Log-density of each component.
         """
-        nothing = namespace(self.weights).zeros_like(self.weights)
-        if is_plain(self, X):
-            score, kernel = block_joint_log_prob, unweighted_kernel
-            return score_plain(self, X, missing, score, nothing, kernel=kernel)
-        return score_rows(self, X, missing, component_log_prob, nothing)
+        return _density.component_log_prob(self, X, missing)
 
     def responsibilities(self, X: Array, missing: Missing = "raise") -> Array:
         r"""Compute the posterior weights :math:`w_k N_k(x) / p(x)`.
@@ -366,7 +320,7 @@ class Mixture(InnerProducts):
         Parameters
         ----------
         X : array of shape (..., n_features)
-            Rows. However far away, they get the limit of their direction.
+            Samples. However far away, they get the limit of their direction.
 
         missing : {'raise', 'marginal'}, default='raise'
             What NaN means, see :meth:`log_prob`.
@@ -376,11 +330,7 @@ class Mixture(InnerProducts):
         responsibilities : array of shape (..., n_components)
             Not negative, summing to one over the components.
         """
-        if is_plain(self, X):
-            score = partial(block_responsibilities, mark_far=True)
-            nothing, far = self.weights, responsibilities
-            return score_plain(self, X, missing, score, nothing, far=far)
-        return score_rows(self, X, missing, responsibilities, self.weights)
+        return _density.responsibilities(self, X, missing)
 
     def grad_log_prob(self, X: Array) -> Array:
         r"""Compute the gradient of the log-density.
@@ -399,9 +349,7 @@ class Mixture(InnerProducts):
         gradient : array of shape (..., n_features)
             In closed form, so NumPy has it too.
         """
-        X = check_rows(X, self)
-        find_missing(X, "raise")
-        return grad_log_prob(self, X)
+        return _density.grad_log_prob(self, X)
 
     def sample(
         self, n_samples: int = 1, random_state: RandomState = None
@@ -422,10 +370,7 @@ class Mixture(InnerProducts):
         X : array of shape (n_samples, ..., n_features)
             Independent samples, in no order. In torch they carry the gradient of
             means and covariances and, by that of :meth:`cdf`, of the weights [1]_:
-            first derivatives only, and those of a weight of zero are zero. Their mean
-            is exact, but its variance grows without bound as components part. Beyond
-            some ten features, or with centers more than six standard deviations apart,
-            take :meth:`log_prob` with a score-function gradient.
+            first derivatives only, and those of a weight of zero are zero.
 
         component : integer array of shape (n_samples, ...)
             The component each sample comes from.
@@ -450,7 +395,7 @@ class Mixture(InnerProducts):
         marginal : Mixture
             Of the same covariance type.
         """
-        return Mixture._of(*_density.marginal(self, indices), self.covariance_type)
+        return Mixture._of(*_algebra.marginal(self, indices))
 
     def condition(self, indices: int | slice | Sequence[int], values: Array) -> Mixture:
         r"""Return the density of the other features, given some.
@@ -473,11 +418,9 @@ class Mixture(InnerProducts):
         -------
         conditional : Mixture
             Over the other features in ascending order, of the same covariance
-            type. The n mixtures share their covariances, which are not copied.
+            type. The n mixtures share their covariances.
         """
-        return Mixture._of(
-            *_density.condition(self, indices, values), self.covariance_type
-        )
+        return Mixture._of(*_algebra.condition(self, indices, values))
 
     def affine(self, A: float | Array, b: float | Array = 0.0) -> Mixture:
         """Return the density of ``A x + b``.
@@ -497,7 +440,7 @@ class Mixture(InnerProducts):
             spherical into diag, and a matrix turns diag, spherical and low-rank
             into full.
         """
-        return Mixture._of(*_density.affine(self, A, b))
+        return Mixture._of(*_algebra.affine(self, A, b))
 
     @classmethod
     def mix(cls, mixtures: Sequence[Mixture], weights: Array) -> Mixture:
@@ -518,14 +461,14 @@ class Mixture(InnerProducts):
         Returns
         -------
         mixture : Mixture
-            With the components of all, in their order. Its type is the narrowest
-            that holds them: spherical < diag < low-rank < full. Tied mixtures, each
-            with a matrix of its own, become full.
+            With the components of all, in their order; its type as in
+            :meth:`product`. Tied mixtures, each with a matrix of its own, become full.
 
         Raises
         ------
         ValueError
-            If there is no mixture, shapes do not fit or weights are no weights.
+            If there is no mixture, shapes do not fit, or weights are negative or do
+            not sum to one.
 
         Examples
         --------
@@ -535,7 +478,7 @@ class Mixture(InnerProducts):
         >>> mixed.weights, mixed.covariances
         (array([0.75, 0.25]), array([1., 9.]))
         """
-        return cls._of(*_density.mix(cls, mixtures, weights))
+        return cls._of(*_algebra.mix(cls, mixtures, weights))
 
     def select(self, indices: int | slice | Sequence[int]) -> Mixture:
         """Return the density of some components, of the same covariance type.
@@ -549,15 +492,31 @@ class Mixture(InnerProducts):
         -------
         mixture : Mixture
             With their weights, rescaled to sum to one.
-
-        Examples
-        --------
-        >>> from skgmje import Mixture
-        >>> mixture = Mixture([0.2, 0.2, 0.6], [[0.0], [1.0], [2.0]], [[1.0]], "tied")
-        >>> mixture.select([0, 1]).weights
-        array([0.5, 0.5])
         """
-        return Mixture._of(*_density.select(self, indices), self.covariance_type)
+        return Mixture._of(*_algebra.select(self, indices))
+
+    def product(self, other: Mixture) -> Mixture:
+        r"""Return the density proportional to the product of two mixtures.
+
+        .. math::
+
+            \frac{p(x) q(x)}{\langle p, q \rangle} = \sum_{ij} w_{ij}
+            N(x; \mu_{ij}, \Sigma_{ij}), \qquad
+            \Sigma_{ij} = (\Sigma_i^{-1} + \Sigma_j'^{-1})^{-1}
+
+        Parameters
+        ----------
+        other : Mixture
+            A mixture over the same features, of any covariance type.
+
+        Returns
+        -------
+        product : Mixture
+            With K1 * K2 components, those of `other` running fastest. Its type is
+            the narrowest that holds both: spherical < diag < low-rank < full, tied <
+            full. The ranks of low-rank factors add.
+        """
+        return self._of(*_algebra.product(self, other))
 
     def convolve(self, other: Mixture) -> Mixture:
         r"""Return the density of the sum of two independent variables.
@@ -569,7 +528,7 @@ class Mixture(InnerProducts):
         Parameters
         ----------
         other : Mixture
-            A mixture over the same features, of any covariance type.
+            As in :meth:`product`.
 
         Returns
         -------
@@ -577,7 +536,7 @@ class Mixture(InnerProducts):
             With K1 * K2 components, those of `other` running fastest; its type as
             in :meth:`product`.
         """
-        return self._of(*_density.convolve(self, other))
+        return self._of(*_algebra.convolve(self, other))
 
     def reduce(
         self, n_components: int, *, method: Literal["runnalls", "l2"] = "runnalls"
@@ -597,20 +556,13 @@ class Mixture(InnerProducts):
         Returns
         -------
         mixture : Mixture
-            With full covariances, of one feature diag, and without gradients. All pairs
-            of components are compared: K^2 d^3 operations, and K^2 numbers in memory.
+            With full covariances, of one feature diag, and without gradients. It takes
+            K^2 d^3 operations and K^2 numbers in memory.
 
         References
         ----------
         .. [1] A. R. Runnalls (2007). Kullback-Leibler approach to Gaussian mixture
            reduction. IEEE Transactions on Aerospace and Electronic Systems 43(3).
-
-        Examples
-        --------
-        >>> from skgmje import Mixture
-        >>> mixture = Mixture([0.6, 0.2, 0.2], [[0.0], [9.0], [9.2]], [[1.0]], "tied")
-        >>> mixture.reduce(2).means.ravel()
-        array([0. , 9.1])
         """
         return Mixture._of(*reduce(self, n_components, method))
 
@@ -621,19 +573,18 @@ class Mixture(InnerProducts):
 
     @property
     def covariance(self) -> Array:
-        r"""Covariance by the law of total variance, (..., n_features, n_features).
+        """Covariance, (..., n_features, n_features), by the law of total variance.
 
-        It is :math:`\sum_k w_k (\Sigma_k + (\mu_k - \mu)(\mu_k - \mu)^T)`, the sum
-        of :attr:`within_covariance` and :attr:`between_covariance`.
+        The sum of :attr:`within_covariance` and :attr:`between_covariance`.
         """
         return self.within_covariance + self.between_covariance
 
     @property
     def within_covariance(self) -> Array:
-        r"""Mean covariance of the components, (..., n_features, n_features).
+        r"""Mean covariance :math:`\sum_k w_k \Sigma_k`, (..., n_features, n_features).
 
-        Of a conditional density :math:`\sum_k w_k \Sigma_k` is the noise that
-        stays if one knows which component is meant (aleatoric).
+        Of a conditional density the noise that stays if one knows which component
+        is meant (aleatoric).
         """
         kind = COVARIANCE_TYPES[self.covariance_type]
         return kind.pooled(self.covariances, self.weights, self.n_features)
@@ -642,31 +593,22 @@ class Mixture(InnerProducts):
     def between_covariance(self) -> Array:
         r"""Covariance of the components' means, (..., n_features, n_features).
 
-        It is :math:`\sum_k w_k (\mu_k - \mu)(\mu_k - \mu)^T`, zero for one
-        component.
+        It is :math:`\sum_k w_k (\mu_k - \mu)(\mu_k - \mu)^T`.
         """
         diff = self.means - self.mean[..., None, :]
         weighted = self.weights[..., None] * diff
-        return namespace(diff).matrix_transpose(weighted) @ diff
+        return transpose(weighted) @ diff
 
     def mode(self) -> Array:
-        r"""Find the point of the highest density.
+        """Find the point of the highest density.
 
-        The means with the highest density are followed uphill by
-
-        .. math::
-
-            x \leftarrow \Bigl(\sum_k r_k(x) \Sigma_k^{-1}\Bigr)^{-1}
-            \sum_k r_k(x) \Sigma_k^{-1} \mu_k
-
-        and by Newton's steps where the density curves down [1]_; the highest
-        point that was reached is the answer. It is at least as high as every
-        mean. Of points of equal density one is returned.
+        The means with the highest density are followed uphill by fixed-point iterations
+        and Newton's method [1]_; the highest point that was reached is returned.
 
         Returns
         -------
         mode : array of shape (..., n_features)
-            Without gradients.
+            At least as high as every mean; without gradients.
 
         References
         ----------
@@ -684,9 +626,8 @@ class Mixture(InnerProducts):
         Parameters
         ----------
         y : float or array
-            Values, without an axis for the feature. If there is one mixture for
-            each sample, the last axes of an array are those of the samples:
-            value i goes with mixture i.
+            Values, without an axis for the feature. With one mixture per sample the
+            last axes of an array are those of the samples.
 
         Returns
         -------
@@ -712,9 +653,8 @@ class Mixture(InnerProducts):
         Returns
         -------
         value : array of shape (*q.shape, ...)
-            The axes of `q`, then those of the mixtures: ``quantile([0.1, 0.9])``
-            of n mixtures has shape (2, n), as :func:`numpy.quantile` has. Without
-            gradients.
+            The axes of `q`, then those of the mixtures, as :func:`numpy.quantile` has
+            them. Without gradients.
 
         Raises
         ------
@@ -726,7 +666,7 @@ class Mixture(InnerProducts):
 
     def region(
         self, level: float, *, n_samples: int = 10_000, random_state: RandomState = None
-    ) -> Any:
+    ) -> Region:
         """Find where the density is highest: the smallest set of a probability.
 
         Parameters
@@ -743,7 +683,7 @@ class Mixture(InnerProducts):
         Returns
         -------
         region : Region
-            With ``contains(X)``, ``log_threshold`` and ``intervals`` of one feature.
+            One for all mixtures.
         """
         return region(self, level, n_samples, random_state)
 
@@ -770,14 +710,13 @@ class Mixture(InnerProducts):
         """
         return exceedance(self, X, n_samples, random_state)
 
-    def product(self, other: Mixture) -> Mixture:
-        r"""Return the density proportional to the product of two mixtures.
+    def log_inner(self, other: Mixture) -> Array:
+        r"""Compute the logarithm of the inner product with another mixture.
 
         .. math::
 
-            \frac{p(x) q(x)}{\langle p, q \rangle} = \sum_{ij} w_{ij}
-            N(x; \mu_{ij}, \Sigma_{ij}), \qquad
-            \Sigma_{ij} = (\Sigma_i^{-1} + \Sigma_j'^{-1})^{-1}
+            \langle p, q \rangle = \int p(x) q(x) \, dx = \sum_{ij} w_i w'_j
+            N(\mu_i - \mu'_j; \Sigma_i + \Sigma'_j)
 
         Parameters
         ----------
@@ -786,10 +725,67 @@ class Mixture(InnerProducts):
 
         Returns
         -------
-        product : Mixture
-            With K1 * K2 components, those of `other` running fastest. Its type
-            is that of the factors if both have the same, else the narrowest that
-            holds both: spherical < diag < low-rank < full, tied < full. The ranks
-            of low-rank factors add.
+        log_inner : array of shape (...,)
+            Finite where the inner product itself would underflow.
         """
-        return self._of(*_density.product(self, other))
+        return _algebra.log_inner(self, other)
+
+    def inner(self, other: Mixture) -> Array:
+        r"""Compute the inner product :math:`\int p(x) q(x) \, dx`.
+
+        Parameters
+        ----------
+        other : Mixture
+            As in :meth:`log_inner`.
+
+        Returns
+        -------
+        inner : array of shape (...,)
+            May under- or overflow in many dimensions, :meth:`log_inner` does not.
+        """
+        return _algebra.exp(self.log_inner(other))
+
+    def norm(self) -> Array:
+        r"""Compute the norm :math:`\langle p, p \rangle^{1/2}`.
+
+        Returns
+        -------
+        norm : array of shape (...,)
+            Square root of the inner product with itself.
+        """
+        return _algebra.exp(0.5 * self.log_inner(self))
+
+    def l2_distance(self, other: Mixture) -> Array:
+        r"""Compute the distance :math:`(\int (p(x) - q(x))^2 \, dx)^{1/2}`.
+
+        Parameters
+        ----------
+        other : Mixture
+            As in :meth:`log_inner`.
+
+        Returns
+        -------
+        distance : array of shape (...,)
+            Not negative. Distances below 1e-8 of the norm are lost in rounding.
+        """
+        return _algebra.l2_distance(self, other)
+
+    def cauchy_schwarz_divergence(self, other: Mixture) -> Array:
+        r"""Compute the Cauchy-Schwarz divergence.
+
+        .. math::
+
+            D(p, q) = \log \langle p, p \rangle + \log \langle q, q \rangle
+            - 2 \log \langle p, q \rangle \ge 0
+
+        Parameters
+        ----------
+        other : Mixture
+            As in :meth:`log_inner`.
+
+        Returns
+        -------
+        divergence : array of shape (...,)
+            0 where the densities are equal; symmetric.
+        """
+        return _algebra.cauchy_schwarz_divergence(self, other)

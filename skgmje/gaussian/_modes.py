@@ -4,11 +4,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import LOG_2PI, asarray_like, logsumexp, namespace
+from skgmje._backend import LOG_2PI, asarray_like, logsumexp, transpose
 from skgmje.gaussian._checks import as_batch, take_rows
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import map_arrays
-from skgmje.gaussian._density import block_rows, log_weights
+from skgmje.gaussian._density import log_weights, row_blocks
 
 # Starts of each mixture that are followed to the top. With 6 of them 2 of 18,000
 # random mixtures of up to 60 components missed the highest top, by 0.05 nats.
@@ -84,10 +84,9 @@ def _prepare(batch):
 def _choose_starts(terrain):
     """Return the means with the highest density, (n_starts, n, d)."""
     n, n_components, n_features = terrain.means.shape
-    step = block_rows(n_components * n_components * n_features)
     blocks = []
-    for start in range(0, n, step):
-        part = terrain.take(slice(start, start + step))
+    for rows in row_blocks(n, n_components * n_components * n_features):
+        part = terrain.take(rows)
         means = np.moveaxis(part.means, 1, 0)
         height = logsumexp(part.joint(means), axis=-1)
         height = np.where(np.isnan(height), -np.inf, height)
@@ -130,10 +129,9 @@ def _finish(terrain, points):
 def _look_in_blocks(terrain, rows, points):
     """Look at the points of terrains, in blocks of bounded memory."""
     n_components, n_features = terrain.means.shape[1:]
-    step = block_rows(4 * n_components * n_features**2)
     blocks = [
-        _look(terrain.take(rows[i : i + step]), points[i : i + step])
-        for i in range(0, len(points), step)
+        _look(terrain.take(rows[block]), points[block])
+        for block in row_blocks(len(points), 4 * n_components * n_features**2)
     ]
     return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
 
@@ -148,7 +146,7 @@ def _look(terrain, points):
     gradient = (posterior[:, None, :] @ pulls)[:, 0]
     precision = terrain.pooled(terrain.precisions, posterior, points.shape[-1])
     precision = np.broadcast_to(precision, (len(points), *precision.shape[-2:]))
-    spread = namespace(pulls).matrix_transpose(posterior[..., None] * pulls) @ pulls
+    spread = transpose(posterior[..., None] * pulls) @ pulls
     curvature = precision - spread + gradient[:, :, None] * gradient[:, None, :]
     shift = _solve(precision, gradient)
     bound = 1e-3 * np.linalg.eigvalsh(precision)[:, :1]

@@ -1,5 +1,7 @@
 """Gradients of sums and matrices of all pairs; imports torch, so import it late."""
 
+from functools import partial
+
 import torch
 from torch.autograd.function import Function, once_differentiable
 from torch.utils.checkpoint import checkpoint
@@ -39,45 +41,17 @@ class ColumnSums(Function):
 
 
 class Exponentials(Function):
-    """Exponentials of all pairs, relative to the largest of a row or of all."""
-
-    @staticmethod
-    def forward(ctx, products, by_row, *arrays):
-        """Return the matrix, shape (n, k), and the logarithms of its scales."""
-        ctx.products, ctx.arrays = products, [_like(array) for array in arrays]
-        dtype = raw(arrays[0]).dtype
-        P, scale = _tiles.exponentials(*products.features, dtype, by_row=by_row)
-        P, scale = tensor(P), tensor(scale)
-        ctx.save_for_backward(P)
-        ctx.mark_non_differentiable(scale)
-        return P, scale
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient, _):
-        """Return the gradients by the arrays."""
-        rows, columns = ctx.products.needed(ctx.needs_input_grad[2:])
-        weights = raw(gradient), raw(ctx.saved_tensors[0])
-        both = _tiles.product_moments(
-            *ctx.products.features, weights, rows=rows, columns=columns
-        )
-        return None, None, *_gradients(ctx, *both)
-
-
-class SumsOfPowers(Function):
-    """Sums of several kernels of all pairs, relative to the largest."""
+    """Exponentials of all pairs, or sums of their powers, relative to the largest."""
 
     @staticmethod
     def forward(ctx, products, by_row, *arrays):
         """Return the matrix, shape (n, k), and the logarithms of its scales."""
         ctx.products, ctx.arrays = products, [_like(array) for array in arrays]
         ctx.needed = products.needed(ctx.needs_input_grad[2:])
-        dtype, ladder = raw(arrays[0]).dtype, products.ladder
-        P, scale, S = _tiles.sums_of_powers(
-            *products.features, dtype, ladder, by_row=by_row, slopes=any(ctx.needed)
-        )
+        some = *products.features, raw(arrays[0]).dtype, products.ladder
+        P, scale, S = _tiles.exponentials(*some, by_row=by_row, slopes=any(ctx.needed))
         P, scale = tensor(P), tensor(scale)
-        ctx.save_for_backward(P, *([] if S is None else [tensor(S)]))
+        ctx.save_for_backward(P, P if S is None else tensor(S))
         ctx.mark_non_differentiable(scale)
         return P, scale
 
@@ -85,19 +59,20 @@ class SumsOfPowers(Function):
     @once_differentiable
     def backward(ctx, gradient, _):
         """Return the gradients by the arrays."""
-        rows, columns = ctx.needed
         F, G = ctx.products.features
+        wanted = dict(zip(("rows", "columns"), ctx.needed, strict=True))
         gradient = raw(gradient)
         P, S = map(raw, ctx.saved_tensors)
-        both = _tiles.product_moments(F, G, (gradient, S), rows=rows, columns=columns)
-        xp = ctx.products.units.xp
-        pair = F[-1:], xp.ones_like(G[:1])  # the last feature of the rows is 1
-        ones = _tiles.product_moments(*pair, (gradient, P), rows=rows, columns=columns)
-        of_rows, of_columns = (
-            None if z is None else xp.concat([z, own], axis=0)
-            for z, own in zip(both, ones, strict=True)
-        )
-        return None, None, *_gradients(ctx, of_rows, of_columns)
+        both = _tiles.product_moments(F, G, (gradient, S), **wanted)
+        if ctx.products.ladder:
+            xp = ctx.products.units.xp
+            pair = F[-1:], xp.ones_like(G[:1])  # the last feature of the rows is 1
+            ones = _tiles.product_moments(*pair, (gradient, P), **wanted)
+            both = (
+                None if z is None else xp.concat([z, own], axis=0)
+                for z, own in zip(both, ones, strict=True)
+            )
+        return None, None, *_gradients(ctx, *both)
 
 
 def _like(array):
@@ -119,13 +94,8 @@ def _gradients(ctx, of_rows, of_columns):
 
 def recomputed(function):
     """Return a function whose intermediate arrays are not kept for the gradient."""
-
-    def run(*arguments):
-        return checkpoint(
-            function, *arguments, use_reentrant=False, preserve_rng_state=False
-        )
-
-    return run
+    how = {"use_reentrant": False, "preserve_rng_state": False}
+    return partial(checkpoint, function, **how)
 
 
 def tensor(array):

@@ -204,7 +204,7 @@ def _products_of_scales(rows, columns, blocks, row_logs, column_logs):
     """Return products where several kernels are powers of the widest, else None."""
     # They have no gradients by bandwidths: where one is asked for, each has its own.
     (X, v), (Y, w) = rows, columns
-    if not isinstance(v, Scales) or blocks is not None or not is_at_hand(X):
+    if blocks is not None or not is_at_hand(X):
         return None
     variances = [*v.variances, *w.variances]
     if any(z.ndim or getattr(z, "requires_grad", False) for z in variances):
@@ -214,7 +214,7 @@ def _products_of_scales(rows, columns, blocks, row_logs, column_logs):
     # Half the log ratio of the arithmetic to the geometric mean: 0 if v = w.
     shift = np.log(sums / (2 * np.sqrt(v) * np.sqrt(w))) / 2
     log_shares = np.array(rows[1].log_shares) - X.shape[1] * shift
-    logs = [z if z is None else finite_logs(raw(z)) for z in (row_logs, column_logs)]
+    logs = [finite_logs(raw(z)) for z in (row_logs, column_logs)]
     powers = sums.max() / sums
     half = asarray_like(sums.max() / 2, X)
     ladder = _tiles.Ladder(tuple(powers.tolist()), tuple(log_shares.tolist()), *logs)
@@ -249,35 +249,22 @@ def log_correlation(rows, columns, blocks=None):
 @own_errors
 def column_sums(rows, columns, blocks=None, row_logs=None, column_logs=None):
     """Sum the correlations of two sets of kernels over the first, with weights."""
-    if products := _products_of_scales(rows, columns, blocks, row_logs, column_logs):
-        return _sums_of_columns(products, rows, columns, row_logs, column_logs)
-    if pairs := _pairs_of_scales(rows, columns):
-        logs = blocks, row_logs, column_logs
-        parts = [column_sums(*pair, *logs) for pair in pairs]
-        sums, scale = _sum_of_scales(parts, rows[1].log_shares)
-        return sums, scale
-    arrays = *rows, *columns, row_logs, column_logs
-    products = Products.of(arrays, blocks)
+    logs = row_logs, column_logs
+    products = _products(rows, columns, blocks, *logs)
+    if products is None and (pairs := _pairs_of_scales(rows, columns)):
+        parts = [column_sums(*pair, blocks, *logs) for pair in pairs]
+        return _sum_of_scales(parts, rows[1].log_shares)
     if products is None:
-        return _sums_in_parts(rows, columns, blocks, row_logs, column_logs)
-    return _sums_of_columns(products, rows, columns, row_logs, column_logs)
-
-
-def _sums_of_columns(products, rows, columns, row_logs, column_logs):
-    """Sum products of pairs tile by tile."""
+        return _sums_in_parts(rows, columns, blocks, *logs)
     symmetric = rows[0] is columns[0] and rows[1] is columns[1]
     symmetric = symmetric and row_logs is column_logs
     if is_torch(rows[0]):
         from skgmje.gaussian._pair_gradients import ColumnSums
 
-        arrays = rows[0], None, columns[0], None, row_logs, column_logs
-        if not products.ladder:
-            arrays = *rows, *columns, row_logs, column_logs
-        return ColumnSums.apply(products, symmetric, *arrays)
-    ladder = products.ladder
-    scale, sums = _tiles.column_sums(
-        *products.features, moments=False, symmetric=symmetric, ladder=ladder
-    )
+        arrays = _learned(products, rows, columns)
+        return ColumnSums.apply(products, symmetric, *arrays, *logs)
+    how = {"symmetric": symmetric, "ladder": products.ladder}
+    scale, sums = _tiles.column_sums(*products.features, moments=False, **how)
     return sums[-1], scale
 
 
@@ -285,30 +272,37 @@ def correlations(
     rows, columns, blocks=None, row_logs=None, column_logs=None, *, by_row=False
 ):
     """Compute the weighted correlations of two sets of kernels, not in logs."""
-    if products := _products_of_scales(rows, columns, blocks, row_logs, column_logs):
-        if is_torch(rows[0]):
-            from skgmje.gaussian._pair_gradients import SumsOfPowers
-
-            arrays = rows[0], None, columns[0], None, row_logs, column_logs
-            return SumsOfPowers.apply(products, by_row, *arrays)
-        some = *products.features, rows[0].dtype, products.ladder
-        return _tiles.sums_of_powers(*some, by_row=by_row, slopes=False)[:2]
-    if pairs := _pairs_of_scales(rows, columns):
-        logs = blocks, row_logs, column_logs
-        parts = [correlations(*pair, *logs, by_row=by_row) for pair in pairs]
+    logs = row_logs, column_logs
+    (n, d), k, products = rows[0].shape, columns[0].shape[0], None
+    if n * k * d > _FEW or isinstance(rows[1], Scales):
+        products = _products(rows, columns, blocks, *logs)
+    if products is None and (pairs := _pairs_of_scales(rows, columns)):
+        parts = [correlations(*pair, blocks, *logs, by_row=by_row) for pair in pairs]
         return _sum_of_scales(parts, rows[1].log_shares)
-    arrays = *rows, *columns, row_logs, column_logs
-    (n, d), k = rows[0].shape, columns[0].shape[0]
-    products = Products.of(arrays, blocks) if n * k * d > _FEW else None
     if products is None:
-        logs = _weighted(rows, columns, blocks, row_logs, column_logs)
-        return _scaled(logs, axis=1 if by_row else (0, 1))
-    dtype = rows[0].dtype
+        weighted = _weighted(rows, columns, blocks, *logs)
+        return _scaled(weighted, axis=1 if by_row else (0, 1))
     if is_torch(rows[0]):
         from skgmje.gaussian._pair_gradients import Exponentials
 
-        return Exponentials.apply(products, by_row, *arrays)
-    return _tiles.exponentials(*products.features, dtype, by_row=by_row)
+        arrays = _learned(products, rows, columns)
+        return Exponentials.apply(products, by_row, *arrays, *logs)
+    some = *products.features, rows[0].dtype, products.ladder
+    return _tiles.exponentials(*some, by_row=by_row)[:2]
+
+
+def _products(rows, columns, blocks, row_logs, column_logs):
+    """Return the products of one kernel, or of several that are powers, or None."""
+    if isinstance(rows[1], Scales):
+        return _products_of_scales(rows, columns, blocks, row_logs, column_logs)
+    return Products.of((*rows, *columns, row_logs, column_logs), blocks)
+
+
+def _learned(products, rows, columns):
+    """Return points and variances; None for those of which there is no gradient."""
+    if products.ladder:
+        return rows[0], None, columns[0], None
+    return *rows, *columns
 
 
 def _weighted(rows, columns, blocks, row_logs, column_logs):

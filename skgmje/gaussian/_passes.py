@@ -4,12 +4,12 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from skgmje._backend import namespace
+from skgmje._backend import namespace, slices
 from skgmje.gaussian._covariance_type import EXP_FLOOR, PADDING, Statistics
 from skgmje.gaussian._processor import exp_in_place
 
@@ -113,8 +113,8 @@ def block_joint_log_prob(kernel, block, work, n_rows):
 def block_stats(kernel, X, sample_weight=None, temper=1.0):
     """Take the E-step and its sufficient statistics in one pass."""
 
-    def gather(chunk):
-        work, totals = {}, None
+    def parts(chunk):
+        work = {}
         for rows, block in blocks(kernel, X, work, chunk):
             resp, log_norm, total = normalised(kernel, block, work, temper)
             n_rows = rows.stop - rows.start
@@ -123,14 +123,11 @@ def block_stats(kernel, X, sample_weight=None, temper=1.0):
             log_likelihood = log_norm @ row_weight
             row_weight /= total
             resp *= row_weight
-            part = _moments(kernel, block, resp, work)
-            totals = _added(totals, [log_likelihood, *part])
-        return totals
+            yield [log_likelihood, *_moments(kernel, block, resp, work)]
 
-    log_likelihood, *totals = _sum_chunks(kernel, X, gather)
-    log_likelihood = float(log_likelihood)
+    log_likelihood, *totals = _sum_chunks(kernel, X, parts)
     weight = len(X) if sample_weight is None else float(sample_weight.sum(dtype=float))
-    return from_sums(kernel, totals, log_likelihood, weight)
+    return from_sums(kernel, totals, float(log_likelihood), weight)
 
 
 def assigned_stats(kernel, X, resp, sample_weight=None):
@@ -138,21 +135,21 @@ def assigned_stats(kernel, X, resp, sample_weight=None):
     components = np.arange(kernel.n_components)[:, None]
     alone = resp.ndim == 1 and kernel.per_component and not kernel.expands
 
-    def gather(chunk):
+    def parts(chunk):
         if alone:
             weight = None if sample_weight is None else sample_weight[chunk]
-            return _moments_of_labels(kernel, X[chunk], resp[chunk], weight)
-        work, totals = {}, None
+            yield _moments_of_labels(kernel, X[chunk], resp[chunk], weight)
+            return
+        work = {}
         for rows, block in blocks(kernel, X, work, chunk):
             part = resp[rows].T if resp.ndim == 2 else components == resp[rows]
             shares = np.zeros((kernel.n_components, block.shape[1]))
             shares[:, : part.shape[1]] = part
             if sample_weight is not None:
                 shares[:, : part.shape[1]] *= sample_weight[rows]
-            totals = _added(totals, _moments(kernel, block, shares, work))
-        return totals
+            yield _moments(kernel, block, shares, work)
 
-    totals = _sum_chunks(kernel, X, gather)
+    totals = _sum_chunks(kernel, X, parts)
     weight = len(X) if sample_weight is None else float(sample_weight.sum(dtype=float))
     return from_sums(kernel, totals, 0.0, weight)
 
@@ -173,13 +170,11 @@ def merge_stats(kernel, first, second):
     safe = np.where(counts > 0, counts, 1.0)
     delta = second.means - first.means
     between = kernel.outer(delta, first.counts * second.counts / safe)
+    scatter = zip(first.scatter, second.scatter, between, strict=True)
     return Statistics(
         counts,
         first.means + delta * (second.counts / safe)[:, None],
-        tuple(
-            a + b + c
-            for a, b, c in zip(first.scatter, second.scatter, between, strict=True)
-        ),
+        tuple(a + b + c for a, b, c in scatter),
         first.log_likelihood + second.log_likelihood,
         first.weight + second.weight,
         first.background + second.background,
@@ -196,27 +191,24 @@ def m_step(kernel, stats, prior):
 
 def chunks_of(kernel, X):
     """Return chunks of a fixed number of blocks, as slices, and the work in all."""
-    step = BLOCKS_PER_CHUNK * kernel.block_rows
-    chunks = [
-        slice(start, min(start + step, len(X))) for start in range(0, len(X), step)
-    ]
+    chunks = slices(len(X), BLOCKS_PER_CHUNK * kernel.block_rows)
     return chunks, float(len(X)) * kernel.n_components * (kernel.n_forms + EXP_COST)
 
 
-def _sum_chunks(kernel, X, function):
-    """Add the results of chunks in their order, whoever computed them."""
-    totals = None
-    for part in map_chunks(function, *chunks_of(kernel, X)):
-        totals = _added(totals, part)
-    return totals
+def _sum_chunks(kernel, X, parts):
+    """Add the parts of each chunk, then those sums in the order of the chunks."""
+    return _total(map_chunks(lambda chunk: _total(parts(chunk)), *chunks_of(kernel, X)))
+
+
+def _total(parts):
+    """Add up lists of arrays, in their order."""
+    return reduce(lambda a, b: [x + y for x, y in zip(a, b, strict=True)], parts)
 
 
 def blocks(kernel, X, work, chunk):
     """Yield ``(rows, block)``: centered rows as padded columns, then features."""
-    step, d = kernel.block_rows, kernel.n_features
-    center = kernel.center[:, None]
-    for start in range(chunk.start, chunk.stop, step):
-        rows = slice(start, min(start + step, chunk.stop))
+    d, center = kernel.n_features, kernel.center[:, None]
+    for rows in slices(chunk.stop, kernel.block_rows, chunk.start):
         n_rows = rows.stop - rows.start
         block = kernel.block(padded(n_rows), work)
         np.subtract(X[rows].T, center, out=block[:d, :n_rows])
@@ -277,19 +269,12 @@ def _moments_of_labels(kernel, X, labels, sample_weight):
     return totals
 
 
-def _added(totals, part):
-    """Return the sums of two lists of arrays; None counts as zeros."""
-    if totals is None:
-        return part
-    return [a + b for a, b in zip(totals, part, strict=True)]
-
-
 def _nearest(kernel, columns):
     """Return joint log-weights of rows so far away that all densities underflow."""
     out = np.empty((kernel.n_components, columns.shape[1]))
     for i, column in enumerate(columns.T):
         scale = np.abs(column).max()
-        means = kernel.center + (kernel.means - kernel.center) / scale
+        means = kernel.center + kernel.centered / scale
         local = type(kernel)(
             np.exp(kernel.log_weights), means, kernel.covariances, kernel.center
         )
@@ -341,8 +326,7 @@ def _device_blocks(kernel, X):
     center = xp.asarray(kernel.center, device=X.device)
     theta = xp.asarray(kernel.theta.T, device=X.device)
     step = max(1, DEVICE_BLOCK_ENTRIES // (kernel.n_forms + 2 * kernel.n_components))
-    for start in range(0, X.shape[0], step):
-        rows = slice(start, start + step)
+    for rows in slices(X.shape[0], step):
         features = kernel.rows_features(xp, X[rows] - center)
         yield rows, features, features @ theta
 

@@ -48,12 +48,6 @@ _A = (1 + _HALF_STEP**2 / 8) / math.log(2)
 _B = 2 / math.log(2) ** 2 - _A**2
 
 
-def _table():
-    """Return the powers 2^(n/N) of one octave, without the bits that n itself adds."""
-    powers = np.exp2(np.arange(_STEPS) / _STEPS) / (_A * _A + _B)
-    return (powers.view(np.int64) - (np.arange(_STEPS) << (52 - _BITS))).view(float)
-
-
 class Exponential:
     """Exponentials of doubles by a table and elementary steps, a piece at a time.
 
@@ -62,7 +56,10 @@ class Exponential:
     """
 
     def __init__(self):
-        self.table = _table()
+        # The powers 2^(n/N) of one octave, without the bits that n itself adds.
+        n = np.arange(_STEPS)
+        powers = np.exp2(n / _STEPS) / (_A * _A + _B)
+        self.table = (powers.view(np.int64) - (n << (52 - _BITS))).view(float)
         self.size = CACHE_BYTES // 32
 
     def __call__(self, x, work):

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from skgmje._backend import as_double, asarray_like, is_at_hand, is_torch, namespace
+from skgmje._backend import (
+    as_double,
+    asarray_like,
+    detach,
+    is_at_hand,
+    is_torch,
+    namespace,
+)
 
 # An exponent from a product loses about ten units of the last place of
 # (radius / bandwidth)^2; that must not show.
@@ -21,7 +28,7 @@ class Products:
         if not is_at_hand(arrays[0]):
             # Each tile would have to be waited for.
             return None
-        X, v, Y, w, row_logs, column_logs = (z if z is None else raw(z) for z in arrays)
+        X, v, Y, w, *logs = map(raw, arrays)
         n_shared = 0 if blocks is None else 1
         if v.ndim > n_shared and w.ndim > n_shared:
             return None
@@ -35,28 +42,26 @@ class Products:
         radius = float(xp.sum(radius)) * (max(ladder.powers) if ladder else 1)
         if not radius <= _LIMITS[64]:
             return None
-        arrays = [x, xx, v, y, yy, w, row_logs, column_logs]
         if not radius <= _LIMITS[xp.finfo(X.dtype).bits]:
-            x, y = as_double(x), as_double(y)
+            x, v, y, w = map(as_double, (x, v, y, w))
             xx, yy = units.per_block(x * x), units.per_block(y * y)
-            arrays = [x, xx, v, y, yy, w, row_logs, column_logs]
-            arrays = [z if z is None else as_double(z) for z in arrays]
-        return cls(units, arrays, ladder)
+            logs = [z if z is None else as_double(z) for z in logs]
+        return cls(units, (x, xx, v), (y, yy, w), *map(finite_logs, logs), ladder)
 
-    def __init__(self, units, arrays, ladder=None):
+    def __init__(self, units, rows, columns, row_logs, column_logs, ladder=None):
         xp, self.ladder = units.xp, ladder
-        *pair, row_logs, column_logs = arrays
-        row_logs, column_logs = finite_logs(row_logs), finite_logs(column_logs)
-        self.units, self.rows, self.columns = units, pair[:3], pair[3:]
-        self.by_rows = pair[2].shape[1] > 1
+        self.units, self.rows, self.columns = units, rows, columns
+        self.by_rows = rows[2].shape[1] > 1
         equal = ladder is not None
         self.has_row_logs = self.by_rows or row_logs is not None
         if self.by_rows:
             of_rows, own = units.carrier(*self.rows, self.columns[2], equal=equal)
-            of_columns, row_logs = self.columns[:2], _plus(own, row_logs)
+            of_columns = self.columns[:2]
+            row_logs = own if row_logs is None else own + row_logs
         else:
             of_columns, own = units.carrier(*self.columns, self.rows[2], equal=equal)
-            of_rows, column_logs = self.rows[:2], _plus(own, column_logs)
+            of_rows = self.rows[:2]
+            column_logs = own if column_logs is None else own + column_logs
         ones = [xp.ones_like(z[:1]) for z in (of_rows[0], of_columns[0])]
         if column_logs is None:
             column_logs = xp.zeros_like(ones[1][0])
@@ -193,19 +198,10 @@ class _Units:
 
 def finite_logs(logs):
     """Return logarithms with a finite one of zero."""
-    if logs is None:
-        return None
-    return np.maximum(logs, _LEAST)
-
-
-def _plus(own, logs):
-    """Return the sum; None counts as zero."""
-    return own if logs is None else own + logs
+    return logs if logs is None else np.maximum(logs, _LEAST)
 
 
 def raw(array):
     """Return a tensor of the CPU as a NumPy array, whose loops are faster there."""
-    if not is_torch(array):
-        return array
-    array = array.detach()
-    return array.numpy() if array.device.type == "cpu" else array
+    array = detach(array)
+    return array.numpy() if is_torch(array) and is_at_hand(array) else array

@@ -8,7 +8,7 @@ from scipy.special import ndtr, ndtri
 from skgmje._backend import asarray_like, is_torch, namespace
 from skgmje.gaussian._checks import as_batch, convert, find_missing, take_rows
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._density import block_rows
+from skgmje.gaussian._density import row_blocks
 
 # What Newton leaves of the standard score, a few roundings of it.
 TOLERANCE = 1e-14
@@ -27,10 +27,9 @@ def cdf(mixture, y):
     scales = kind.diagonal(mixture.covariances, *shape)[..., 0] ** 0.5
     means, weights = mixture.means[..., 0], mixture.weights
     flat = xp.reshape(y, (-1, *mixture.means.shape[:-2])) if y.ndim else y[None]
-    step = block_rows(math.prod(means.shape))
     blocks = []
-    for start in range(0, flat.shape[0], step):
-        diff = flat[start : start + step, ..., None] - means
+    for rows in row_blocks(flat.shape[0], math.prod(means.shape)):
+        diff = flat[rows, ..., None] - means
         with np.errstate(over="ignore"):
             below = _ndtr(diff / scales)
         blocks.append(xp.sum(weights * below, axis=-1) / xp.sum(weights, axis=-1))
@@ -56,9 +55,8 @@ def quantile(mixture, q):
     n, n_components = batch.means.shape[:2]
     scales = batch.scales()[..., 0]
     values = np.empty(levels.size * n)
-    step = block_rows(n_components)
-    for start in range(0, len(values), step):
-        pair = np.arange(start, min(start + step, len(values)))
+    for block in row_blocks(len(values), n_components):
+        pair = np.arange(block.start, block.stop)
         rows = pair % n
         values[pair] = _invert(
             levels.ravel()[pair // n],

@@ -5,7 +5,7 @@ from numbers import Integral
 import numpy as np
 from scipy.optimize import minimize
 
-from skgmje._backend import asarray_like
+from skgmje._backend import asarray_like, slices
 from skgmje.gaussian._checks import as_batch
 
 # Entries of the table of all pairs that exist at a time, over the mixtures.
@@ -20,11 +20,10 @@ _REACH = 5.0
 
 def runnalls(weights, means, covariances, n_components):
     """Merge the pairs that cost least in n mixtures (n, K), (n, K, d), (n, K, d, d)."""
-    step = max(1, _PAIRS // means.shape[1] ** 2)
     arrays = weights, means, covariances
     parts = [
-        _merge_all(*(a[i : i + step].copy() for a in arrays), n_components)
-        for i in range(0, len(means), step)
+        _merge_all(*(array[rows].copy() for array in arrays), n_components)
+        for rows in slices(len(means), max(1, _PAIRS // means.shape[1] ** 2))
     ]
     return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
 
-from skgmje._backend import as_generator, asarray_like, to_numpy
+from skgmje._backend import as_generator, asarray_like, slices, to_numpy
 from skgmje._typing import Array, NDArray
 from skgmje.gaussian._checks import as_batch, check_rows
 from skgmje.gaussian._density import block_rows
+
+if TYPE_CHECKING:
+    from skgmje.gaussian._mixture import Mixture
 
 # Where the density of one feature is looked at: within so many standard deviations of
 # each component, at about so many places in all, and so many of one component at least.
@@ -53,8 +56,8 @@ class Region:
     """
 
     level: float
-    log_threshold: Any
-    mixture: Any
+    log_threshold: Array
+    mixture: Mixture
 
     def contains(self, X: Array) -> Array:
         """Return which samples lie inside.
@@ -73,10 +76,7 @@ class Region:
 
     @property
     def intervals(self) -> list[NDArray[Any]]:
-        """The intervals, if there is one feature: a list of arrays (n_intervals, 2).
-
-        One array for each mixture, in ascending order.
-        """
+        """Intervals of one feature, ascending: for each mixture (n_intervals, 2)."""
         if self.mixture.n_features != 1:
             raise ValueError(
                 f"A region of {self.mixture.n_features} features has no intervals. "
@@ -126,7 +126,8 @@ def exceedance(mixture, X, n_samples, random_state):
     flat = own.reshape(-1, math.prod(mixture.means.shape[:-2]))
     above = np.empty(flat.shape)
     for parts, rows in _all_parts(mixture, n_samples, random_state):
-        above[:, rows] = [parts.above(logs) for logs in flat[:, rows]]
+        for row, logs in zip(above, flat, strict=True):
+            row[rows] = parts.above(logs[rows])
     return asarray_like(above.reshape(own.shape), mixture.means)
 
 
@@ -162,9 +163,7 @@ def _blocks(batch, n_entries=None):
     if n_entries is None:
         # As many as the density at all places has terms.
         n_entries = _count_places(n_components) * n_components**2
-    step = block_rows(n_entries)
-    for start in range(0, n, step):
-        rows = slice(start, min(start + step, n))
+    for rows in slices(n, block_rows(n_entries)):
         yield batch.take(rows), rows
 
 

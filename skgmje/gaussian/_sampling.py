@@ -15,7 +15,7 @@ from skgmje._backend import (
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, widen
 from skgmje.gaussian._covariance_type import take_components
-from skgmje.gaussian._density import block_rows, log_weights
+from skgmje.gaussian._density import log_weights, row_blocks
 
 
 def sample(mixture, n_samples, random_state):
@@ -38,8 +38,8 @@ def sample(mixture, n_samples, random_state):
         component = namespace(means).asarray(component, device=means.device)
     root = kind.root(mixture.covariances)
     # A full type gathers one matrix for each sample.
-    step = block_rows(math.prod(leading) * mixture.n_features * n_normals)
-    blocks = [slice(i, i + step) for i in range(0, n_samples, step)]
+    size = math.prod(leading) * mixture.n_features * n_normals
+    blocks = row_blocks(n_samples, size)
     noise = [kind.noise(root, component[rows], normals[rows]) for rows in blocks]
     X = take_components(means, component) + namespace(means).concat(noise, axis=0)
     if is_torch(means) and mixture.weights.requires_grad:
@@ -68,10 +68,9 @@ def _moved_by_weights(mixture, X):
     with torch.enable_grad():
         places = X.detach().clone().requires_grad_()
         scores = _scores(mixture, mixture.weights.detach(), places)
-        each = range(mixture.n_features)
         rows = [
             torch.autograd.grad(scores[..., i].sum(), places, retain_graph=True)[0]
-            for i in each
+            for i in range(mixture.n_features)
         ]
     moved = _scores(mixture, mixture.weights, X.detach()) - scores.detach()
     slopes = torch.stack(rows, dim=-2)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import namespace
+from skgmje._backend import namespace, slices
 from skgmje.gaussian._processor import exp_in_place
 
 # Pairs of a tile, small enough to stay near a core.
@@ -67,24 +67,19 @@ def _weighted(weights, ones, E, S):
 def column_sums(F, G, *, moments, symmetric=False, ladder=None):
     """Sum the exponentials of each column, relative to a scale of all."""
     n, k = F.shape[1], G.shape[1]
-    width, height = tile_shape(k)
     weights = F if moments else F[-1:]
-    n_sums = len(weights) + (1 if moments and ladder else 0)
-    sums = np.zeros((n_sums, k))
+    sums = np.zeros((len(weights) + (1 if moments and ladder else 0), k))
     scale = -math.inf
-    height = max(1, height // _BUFFERS) if ladder else height
-    tiles = _Tiles(F, G, width * height, ladder)
-    for start in range(0, k, width):
-        columns = slice(start, min(start + width, k))
-        for first in range(start if symmetric else 0, n, height):
-            rows = slice(first, min(first + height, n))
+    tiles = _Tiles(F, G, ladder)
+    for columns in slices(k, tiles.width):
+        for rows in slices(n, tiles.height, columns.start if symmetric else 0):
             A, highest = tiles.exponents(rows, columns)
             if highest > scale + _SLACK:
                 sums *= math.exp(scale - highest)
                 scale = highest
             E, S = tiles.exponentials(A, scale, rows, columns, slopes=moments)
             sums[:, columns] += _weighted(weights[:, rows], F[-1:, rows], E, S)
-            if symmetric and first >= columns.stop:
+            if symmetric and rows.start >= columns.stop:
                 S = None if S is None else S.T
                 some = weights[:, columns], F[-1:, columns]
                 sums[:, rows] += _weighted(*some, E.T, S)
@@ -94,18 +89,14 @@ def column_sums(F, G, *, moments, symmetric=False, ladder=None):
 def row_moments(F, G, column_weights, scale, ladder=None):
     """Sum the features of the columns, weighted, for each row, shape (D, n)."""
     n, k = F.shape[1], G.shape[1]
-    width, height = tile_shape(k)
     xp = namespace(F)
     column_weights = xp.astype(column_weights, G.dtype, copy=False)
     weighted = G * column_weights
     moments = xp.zeros_like(F)
     moments = xp.concat([moments, moments[:1]], axis=0) if ladder else moments
-    height = max(1, height // _BUFFERS) if ladder else height
-    tiles = _Tiles(F, G, width * height, ladder)
-    for first in range(0, n, height):
-        rows = slice(first, min(first + height, n))
-        for start in range(0, k, width):
-            columns = slice(start, min(start + width, k))
+    tiles = _Tiles(F, G, ladder)
+    for rows in slices(n, tiles.height):
+        for columns in slices(k, tiles.width):
             A, _ = tiles.exponents(rows, columns)
             E, S = tiles.exponentials(A, scale, rows, columns, slopes=True)
             S = None if S is None else S.T
@@ -114,8 +105,10 @@ def row_moments(F, G, column_weights, scale, ladder=None):
     return moments
 
 
-def exponentials(F, G, dtype, *, by_row):
-    """Compute the exponentials of all pairs, relative to a scale."""
+def exponentials(F, G, dtype, ladder=None, *, by_row, slopes=False):
+    """Compute all exponentials relative to a scale, it, and slopes if they differ."""
+    if ladder:
+        return _sums_of_powers(F, G, dtype, ladder, by_row=by_row, slopes=slopes)
     xp = namespace(F)
     P = xp.matmul(F.T, G)
     floor = _FLOORS[xp.finfo(dtype).bits]
@@ -131,10 +124,10 @@ def exponentials(F, G, dtype, *, by_row):
     P, scale = (xp.astype(z, dtype, copy=False) for z in (P, scale))
     if not least >= floor:
         P = xp.clip(P, floor)
-    return _exp(P), scale
+    return _exp(P), scale, None
 
 
-def sums_of_powers(F, G, dtype, ladder, *, by_row, slopes):
+def _sums_of_powers(F, G, dtype, ladder, *, by_row, slopes):
     """Compute the sums of all kernels relative to a scale, it, and the slopes."""
     xp, every = namespace(F), slice(None)
     P = xp.matmul(F.T, G)
@@ -142,9 +135,7 @@ def sums_of_powers(F, G, dtype, ladder, *, by_row, slopes):
     scale = tops if by_row else xp.max(tops)[None, None]
     P = xp.astype(P, dtype, copy=False)
     S = xp.empty_like(P) if slopes else None
-    height = max(1, math.prod(tile_shape(P.shape[1])) // P.shape[1])
-    for first in range(0, P.shape[0], height):
-        rows = slice(first, first + height)
+    for rows in _strips(P.shape):
         own = scale[rows] if by_row else scale
         P[rows], slope = ladder.sums(P[rows], own, rows, slopes=slopes)
         if slopes:
@@ -154,18 +145,16 @@ def sums_of_powers(F, G, dtype, ladder, *, by_row, slopes):
 
 def product_moments(F, G, weights, *, rows, columns):
     """Sum the features of the rows and of the columns with weights of all pairs."""
-    xp, n = namespace(F), F.shape[1]
+    xp = namespace(F)
     of_rows = xp.empty_like(F) if rows else None
     of_columns = xp.zeros_like(G) if columns else None
-    height = max(1, math.prod(tile_shape(G.shape[1])) // G.shape[1])
-    for first in range(0, n, height):
-        block = slice(first, min(first + height, n))
-        w = math.prod(factor[block] for factor in weights)
+    for strip in _strips((F.shape[1], G.shape[1])):
+        w = math.prod(factor[strip] for factor in weights)
         w = xp.astype(w, F.dtype, copy=False)
         if rows:
-            of_rows[:, block] = G @ w.T
+            of_rows[:, strip] = G @ w.T
         if columns:
-            of_columns += F[:, block] @ w
+            of_columns += F[:, strip] @ w
     return of_rows, of_columns
 
 
@@ -175,12 +164,19 @@ def tile_shape(n_columns):
     return width, max(1, _PAIRS // width)
 
 
+def _strips(shape):
+    """Return slices of rows with about as many pairs as a tile."""
+    return slices(shape[0], max(1, math.prod(tile_shape(shape[1])) // shape[1]))
+
+
 class _Tiles:
     """Tiles of exponents in one piece of memory, which the next one overwrites."""
 
-    def __init__(self, F, G, n_pairs, ladder=None):
+    def __init__(self, F, G, ladder=None):
         self.F, self.G, self.xp, self.ladder = F, G, namespace(F), ladder
-        n_pairs = min(n_pairs, F.shape[1] * G.shape[1])
+        self.width, height = tile_shape(G.shape[1])
+        self.height = max(1, height // _BUFFERS) if ladder else height
+        n_pairs = min(self.width * self.height, F.shape[1] * G.shape[1])
         self.memory = np.empty(n_pairs, F.dtype)
         self.floor = _FLOORS[self.xp.finfo(F.dtype).bits]
         self.work = {}

@@ -11,9 +11,10 @@ from skgmje._backend import logsumexp, namespace, to_numpy
 from skgmje._bridges import as_mixture
 from skgmje._settings import own_errors
 from skgmje._typing import RandomState
+from skgmje.gaussian._algebra import flat_pairs
 from skgmje.gaussian._checks import check_partner
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, simplest_type, widen
-from skgmje.gaussian._density import flat_pairs, gaussian_log_prob
+from skgmje.gaussian._density import gaussian_log_prob
 from skgmje.metrics._monte_carlo import check_draws, mean_estimate, monte_carlo_kl
 
 # A divergence of components that overflows counts as the first, so that differences

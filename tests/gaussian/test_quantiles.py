@@ -101,6 +101,14 @@ def test_blocks_change_nothing(make_mixture, monkeypatch):
         assert_array_equal(one, other)
 
 
+def test_of_no_values_and_no_samples(make_mixture):
+    mixture = make_mixture("diag", n_features=1)
+    none = np.zeros((0, 1))
+    scores = mixture.log_prob(none), mixture.exceedance(none)
+    for answer in (mixture.cdf(none[:, 0]), mixture.quantile(none[:, 0]), *scores):
+        assert answer.shape == (0,)
+
+
 def test_distribution_has_the_density_as_gradient(make_mixture):
     mixture = make_mixture("full", n_features=1, leading=(4,), xp=torch)
     y = torch.linspace(-1, 1, 4, dtype=torch.float64).requires_grad_()
