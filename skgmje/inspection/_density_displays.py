@@ -177,8 +177,7 @@ class DensityDisplay(Display):
             Colours of the log-density of two features.
 
         show_data : bool, default=True
-            Whether to show a histogram or points of the data. Of more than 2000
-            points some, evenly spread, are shown.
+            Whether to show a histogram of the data, or at most 2000 points.
 
         show_colorbar : bool, default=True
             Whether to show what the colours mean.
@@ -400,8 +399,7 @@ class ConditionalDensityDisplay(Display):
             Whether to draw the conditional mean.
 
         show_data : bool, default=True
-            Whether to show the data, if there are any. Of more than 2000 points
-            some, evenly spread, are shown.
+            Whether to show the data, if there are any: at most 2000 points.
 
         show_colorbar : bool, default=True
             Whether to show what the colours mean.
@@ -580,8 +578,7 @@ class RegionDisplay(Display):
             Colour of the regions.
 
         show_data : bool, default=True
-            Whether to show the data, if there are any. Of more than 2000 points
-            some, evenly spread, are shown.
+            Whether to show the data, if there are any: at most 2000 points.
 
         Returns
         -------
