@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike as ArrayLike
+from numpy.typing import NDArray as NDArray
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self as Self
 else:
     Self = Any
 
@@ -20,14 +21,3 @@ Array = Any
 # What a NaN means.
 Missing = Literal["raise", "marginal"]
 RandomState = int | np.random.RandomState | np.random.Generator | None
-
-__all__ = [
-    "Array",
-    "ArrayLike",
-    "Class",
-    "Function",
-    "Missing",
-    "NDArray",
-    "RandomState",
-    "Self",
-]

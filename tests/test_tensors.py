@@ -116,13 +116,17 @@ def told(estimator, convert):
 
 def check(estimator, kinds):
     """Fit and ask with tensors and with arrays of the same numbers."""
+    known = {}
     for kind in kinds:
         convert, dtype = KINDS[kind]
 
         def as_array(values, convert=convert, dtype=dtype):
             return to_array(convert(values)).astype(dtype)
 
-        expected, actual = told(estimator, as_array), told(estimator, convert)
+        numbers = as_array(X).tobytes() + as_array(Y).tobytes()
+        if numbers not in known:
+            known[numbers] = told(estimator, as_array)
+        expected, actual = known[numbers], told(estimator, convert)
         assert expected.keys() == actual.keys()
         for name, values in expected.items():
             for one, other in zip(values, actual[name], strict=True):

@@ -17,8 +17,7 @@ _CHUNK_ROWS = 2**16
 class Checkpoint:
     """A file that a fit writes, and that the same fit finds when it starts again.
 
-    The fingerprint distinguishes this fit from all others; a process that does not
-    write only reads.
+    The fingerprint distinguishes this fit from all others.
     """
 
     def __init__(self, folder, name, fingerprint, *, writes=True):
@@ -26,12 +25,8 @@ class Checkpoint:
         self.name = name
         self.fingerprint = fingerprint
         self.writes = writes
+        self.path = os.path.join(self.folder, f"{name}.checkpoint")
         os.makedirs(self.folder, exist_ok=True)
-
-    @property
-    def path(self):
-        """The file."""
-        return os.path.join(self.folder, f"{self.name}.checkpoint")
 
     def read(self):
         """Return what was written last, or None; raise if it is of another fit."""
@@ -88,19 +83,14 @@ def fingerprint(estimator, arrays):
     from skgmje import __version__
 
     encoder = _Content()
-    params = estimator.get_params(deep=False)
-    nodes = [
-        [name, encoder.param(params[name], name)]
-        for name in sorted(set(params) - set(_SILENT))
-    ]
+    params = sorted(estimator.get_params(deep=False).items())
+    nodes = [[k, encoder.param(v, k)] for k, v in params if k not in _SILENT]
     known = [type(estimator).__qualname__, __version__, nodes]
     total = hashlib.sha256(json.dumps(known).encode())
     arrays = [part for array in arrays for part in _parts(array)]
     for array in (*encoder.arrays.values(), *arrays):
         total.update(f"{getattr(array, 'dtype', None)} {np.shape(array)}".encode())
-        if array is None:
-            continue
-        rows = array.reshape(-1, 1) if array.ndim < 2 else array
+        rows = () if array is None else np.atleast_1d(array)
         for start in range(0, len(rows), _CHUNK_ROWS):
             total.update(np.ascontiguousarray(rows[start : start + _CHUNK_ROWS]))
     return total.hexdigest()

@@ -34,9 +34,8 @@ class Encoder:
 
     def encode(self, value, path=""):
         """Return the node of a value; raise NotStorable if it has none."""
-        for kinds, method in _BY_TYPE:
-            if type(value) in kinds:
-                return method(self, value, path)
+        if type(value) in _BY_TYPE:
+            return _BY_TYPE[type(value)](self, value, path)
         if isinstance(value, np.generic):
             return self._scalar(value)
         if isinstance(value, np.ndarray):
@@ -107,8 +106,7 @@ class Encoder:
         return name
 
     def _module(self, value, path):
-        state = {name: part for name, part in value.state_dict().items()}
-        return {"module": self._dict(state, path)}
+        return {"module": self._dict(value.state_dict(), path)}
 
     def _random_state(self, value, path):
         name, keys, *rest = value.get_state(legacy=True)
@@ -127,7 +125,8 @@ class Encoder:
         else:
             state = _fields(value)
         node["state"] = [
-            [name, self._attribute(item, name, path)] for name, item in state.items()
+            [name, self._attribute(name, item, _below(path, name))]
+            for name, item in state.items()
         ]
         return node
 
@@ -146,14 +145,13 @@ class Encoder:
         self.custom.append(path)
         return self._once(value, path, lambda *_: {"custom": path})
 
-    def _attribute(self, value, name, path):
-        node = self.encode(value, _below(path, name))
-        if name not in REPORTS and not _has_numbers(node, self.arrays):
+    def _attribute(self, name, value, path):
+        if not _is_finite(name, value):
             raise ValueError(
-                f"The attribute {_below(path, name)} has NaN or infinite entries, so "
-                "the model cannot be used. Fit it again."
+                f"The attribute {path} has NaN or infinite entries, so the model "
+                "cannot be used. Fit it again."
             )
-        return node
+        return self.encode(value, path)
 
 
 def _fields(value):
@@ -177,22 +175,28 @@ def _below(path, name):
     return f"{path}.{name}" if path else str(name)
 
 
-def _has_numbers(node, arrays):
-    """Return whether an attribute that is one array is finite."""
-    if not (isinstance(node, dict) and "array" in node):
-        return True
-    return bool(np.isfinite(arrays[node["array"][0]]).all())
+def _is_finite(name, value):
+    """Return whether an attribute's arrays are finite and no number NaN; or reports."""
+    parts = value if isinstance(value, tuple | list) else (value,)
+    return name in REPORTS or not any(map(_is_broken, parts))
 
 
-_BY_TYPE = (
-    ((type(None), bool, int, str), Encoder._plain),
-    ((float,), Encoder._float),
-    ((list,), Encoder._list),
-    ((tuple,), Encoder._tuple),
-    ((dict,), Encoder._dict),
-    ((slice,), Encoder._slice),
-    ((np.random.RandomState,), Encoder._random_state),
-)
+def _is_broken(part):
+    """Return whether a value is NaN, or an array of floats that are not all finite."""
+    if isinstance(part, np.ndarray) and part.dtype.kind == "f":
+        return not np.isfinite(part).all()
+    return isinstance(part, float) and np.isnan(part)
+
+
+_BY_TYPE = {
+    **dict.fromkeys((type(None), bool, int, str), Encoder._plain),
+    float: Encoder._float,
+    list: Encoder._list,
+    tuple: Encoder._tuple,
+    dict: Encoder._dict,
+    slice: Encoder._slice,
+    np.random.RandomState: Encoder._random_state,
+}
 
 # No model is nested so deeply.
 _DEEPEST = 60
@@ -229,7 +233,7 @@ class Decoder:
             self._depth -= 1
 
     def _float(self, text):
-        return {"inf": np.inf, "-inf": -np.inf, "nan": np.nan}[text] * 1.0
+        return {"inf": np.inf, "-inf": -np.inf, "nan": np.nan}[text]
 
     def _tuple(self, nodes):
         return tuple(map(self.decode, nodes))
@@ -286,13 +290,15 @@ class Decoder:
         params = distinct((k, self.decode(v)) for k, v in node["params"])
         known = set(cls._get_param_names())
         if not set(params) <= known:
+            library = sys.modules[cls.__module__.partition(".")[0]]
+            name = {"sklearn": "scikit-learn"}.get(library.__name__, library.__name__)
             raise ValueError(
                 f"it has the parameters {sorted(set(params) - known)}, which "
-                f"{cls.__name__} of this version does not have; use a later skgmje"
+                f"{cls.__name__} of {name} {library.__version__} does not have; use a "
+                f"later {name}"
             )
         value = cls(**params)
-        for name, item in state.items():
-            _check_attribute(cls, known, name, item)
+        _check_state(state, cls, known)
         value.__setstate__(state)
         # A part that is a parameter has not been fitted.
         return _complete(value) if state else value
@@ -303,13 +309,11 @@ def _make_value(cls, state):
     if hasattr(cls, "_fields") or dataclasses.is_dataclass(cls):
         # Nobody else holds a file's arrays, so that a mixture need not copy them.
         value = getattr(cls, "_of", cls)(**state)
+        _check_finite(state)
     else:
         value = cls.__new__(cls)
-        for name, item in state.items():
-            _check_attribute(cls, (), name, item)
+        _check_state(state, cls)
         vars(value).update(state)
-    for name, item in state.items():
-        _check_finite(name, item)
     return _complete(value)
 
 
@@ -320,24 +324,19 @@ def _complete(value):
     return value
 
 
-def _check_attribute(cls, params, name, value):
+def _check_state(state, cls, params=()):
     """Raise if an attribute would hide what the class itself has, or is no number."""
-    if not name.isidentifier() or name in params or hasattr(cls, name):
-        raise ValueError(f"{cls.__name__} has no attribute {name!r} to be set")
-    _check_finite(name, value)
+    for name in state:
+        if not name.isidentifier() or name in params or hasattr(cls, name):
+            raise ValueError(f"{cls.__name__} has no attribute {name!r} to be set")
+    _check_finite(state)
 
 
-def _check_finite(name, value):
-    """Refuse an attribute with numbers that are not finite, reports aside."""
-    if name in REPORTS:
-        return
-    parts = value if isinstance(value, tuple | list) else (value,)
-    for part in parts:
-        if isinstance(part, np.ndarray) and part.dtype.kind == "f":
-            if not np.isfinite(part).all():
-                raise ValueError(f"{name} has NaN or infinite entries")
-        if isinstance(part, float) and np.isnan(part):
-            raise ValueError(f"{name} is NaN")
+def _check_finite(state):
+    """Raise if an attribute has numbers that are not finite, reports aside."""
+    for name, value in state.items():
+        if not _is_finite(name, value):
+            raise ValueError(f"{name} has NaN or infinite entries")
 
 
 _BY_TAG = {

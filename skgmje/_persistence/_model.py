@@ -30,12 +30,8 @@ def save(value, path):
             f"estimators of known classes: {error}. Use skops.io.dump, which asks "
             "whom to trust, or pickle, for files that only you read."
         ) from error
-    names = getattr(value, "feature_names_in_", ())
-    labels = {
-        "class": name,
-        "feature_names": list(names),
-        "versions": _versions(),
-    }
+    names = list(getattr(value, "feature_names_in_", ()))
+    labels = {"class": name, "feature_names": names, "versions": _versions()}
     document = {"model": node, "custom": encoder.custom}
     write_file(path, pack(document, encoder.arrays, **labels))
 
@@ -132,5 +128,5 @@ def _blamed_on(path):
     except Exception as error:
         raise ValueError(
             f"{os.fspath(path)} cannot be loaded: {error or type(error).__name__}. "
-            "Get it anew from where it was saved."
+            "If it was damaged, get it anew from where it was saved."
         ) from error

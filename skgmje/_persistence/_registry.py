@@ -22,7 +22,7 @@ CLASSES = {
     "MarginalGaussianizer": (
         "skgmje.compose._marginal_gaussianizer.MarginalGaussianizer"
     ),
-    "ResidualCoordinates": ("skgmje.compose._residual_coordinates.ResidualCoordinates"),
+    "ResidualCoordinates": "skgmje.compose._residual_coordinates.ResidualCoordinates",
     "StackingConditionalDensity": (
         "skgmje.conditional._stack.StackingConditionalDensity"
     ),

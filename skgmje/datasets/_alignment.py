@@ -123,10 +123,6 @@ class MixtureTask(AlignmentTask):
     """A task whose conditional density is a Gaussian mixture."""
 
     @abstractmethod
-    def _contexts(self, n_samples, generator):
-        """Draw contexts (n, n_context)."""
-
-    @abstractmethod
     def _mixture(self, X):
         """Return the mixtures of the targets for checked contexts."""
 
@@ -135,7 +131,11 @@ class MixtureTask(AlignmentTask):
         return self._mixture(self._check_contexts(X))
 
     def _draw(self, n_samples, generator):
-        X = self._contexts(n_samples, generator)
+        shape = n_samples, self.n_context
+        if np.isinf(self.domain).any():
+            X = generator.standard_normal(shape)
+        else:
+            X = generator.uniform(*self.domain, shape)
         return X, self._mixture(X).sample(1, generator)[0][0]
 
     def _log_prob(self, X, Y):
@@ -154,9 +154,6 @@ class Sqrt(MixtureTask):
 
     domain = (0.0, 1.0)
 
-    def _contexts(self, n_samples, generator):
-        return generator.random((n_samples, 1))
-
     def _mixture(self, X):
         root = np.sqrt(X)
         return _branches([0.5, 0.5], [root, -root], NOISE)
@@ -167,9 +164,6 @@ class Cross(MixtureTask):
 
     domain = (-1.0, 1.0)
 
-    def _contexts(self, n_samples, generator):
-        return generator.uniform(-1, 1, (n_samples, 1))
-
     def _mixture(self, X):
         return _branches([0.5, 0.5], [X, -X], NOISE)
 
@@ -179,9 +173,6 @@ class Branch(MixtureTask):
 
     domain = (-1.0, 1.0)
 
-    def _contexts(self, n_samples, generator):
-        return generator.uniform(-1, 1, (n_samples, 1))
-
     def _mixture(self, X):
         wave = np.sin(3 * X)
         return _branches([0.5, 0.3, 0.2], [wave, wave + 2, -1 - X], 0.08 + 0.05 * X)
@@ -189,9 +180,6 @@ class Branch(MixtureTask):
 
 class Heteroscedastic(MixtureTask):
     r"""One branch, :math:`y = 0.8 x + 0.2 e^{x / 2} \epsilon`: the control."""
-
-    def _contexts(self, n_samples, generator):
-        return generator.standard_normal((n_samples, 1))
 
     def _mixture(self, X):
         return _branches([1.0], [0.8 * X], 0.2 * np.exp(0.5 * X))
@@ -202,9 +190,6 @@ class High5(MixtureTask):
 
     n_context = 5
     n_targets = 2
-
-    def _contexts(self, n_samples, generator):
-        return generator.standard_normal((n_samples, 5))
 
     def _mixture(self, X):
         W = np.array([[1, 0.5, 0, -0.5, 0], [0, 1, -1, 0, 0.5]])

@@ -1,11 +1,16 @@
-"""Pictures of fitted densities, in the form of scikit-learn's displays."""
+"""Pictures of fitted densities, in the form of scikit-learn's displays.
+
+They need matplotlib: ``pip install "skgmje[plot]"``.
+"""
 
 from skgmje.inspection._cluster_displays import ClassificationDisplay, SelectionDisplay
-from skgmje.inspection._conditional_display import ConditionalDensityDisplay
-from skgmje.inspection._density_display import DensityDisplay
+from skgmje.inspection._density_displays import (
+    ConditionalDensityDisplay,
+    DensityDisplay,
+    RegionDisplay,
+)
 from skgmje.inspection._fit_displays import CalibrationDisplay, LossCurveDisplay
 from skgmje.inspection._mixture_display import GraphDisplay, MixtureDisplay
-from skgmje.inspection._region_display import RegionDisplay
 
 __all__ = [
     "CalibrationDisplay",

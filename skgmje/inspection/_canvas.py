@@ -33,6 +33,31 @@ def check_matplotlib(caller):
         ) from error
 
 
+class Display:
+    """What displays do alike: they take axes, name them, and show the data."""
+
+    ax_: Any
+    figure_: Any
+    data_: Any
+
+    def _start(self, ax):
+        """Take axes, or make them."""
+        self.ax_ = make_axes(ax, f"{type(self).__name__}.plot")
+        self.figure_ = self.ax_.figure
+
+    def _name_axes(self, *names):
+        """Give the axes the display's names, or these if it has none."""
+        names = self.names or names
+        self.ax_.set(xlabel=names[0], ylabel=names[1])
+
+    def _show_data(self, show_data, **style):
+        """Draw points of the data, beneath what is fitted, if wanted and given."""
+        self.data_ = None
+        if show_data and self.data is not None:
+            style = {"s": 7, "color": GREY, "linewidths": 0, "zorder": 0.5, **style}
+            self.data_ = self.ax_.scatter(*thin_out(to_numpy(self.data)).T, **style)
+
+
 def make_axes(ax, caller):
     """Return the axes to draw on, those of a new figure if there are none."""
     check_matplotlib(caller)
@@ -135,7 +160,7 @@ def make_grid(values, resolution, share=0.1):
 
 
 def thin_out(rows):
-    """Return some samples, evenly spread, if there are many."""
+    """Return at most `SHOWN_ROWS` samples, evenly spread."""
     return rows[:: -(-len(rows) // SHOWN_ROWS)] if len(rows) else rows
 
 
@@ -157,18 +182,16 @@ def slice_contexts(X, y, feature, target, resolution):
     targets, target_names = read_targets(y)
     check_consistent_length(rows, targets)
     i, j = find_column(feature, names), find_column(target, target_names)
-    x_grid, y_grid = (
-        make_grid(values, resolution, share)
-        for values, share in ((rows[:, i], 0.0), (targets[:, j], 0.1))
-    )
+    x_grid = make_grid(rows[:, i], resolution, share=0.0)
+    y_grid = make_grid(targets[:, j], resolution)
     contexts = np.tile(np.nanmedian(rows, axis=0), (resolution, 1))
     contexts[:, i] = x_grid
     alone = rows.shape[1] == 1
     name = names[i] if alone else f"{names[i]} (others at their medians)"
     data = np.stack([rows[:, i], targets[:, j]], axis=1) if alone else None
-    contexts = like_rows(contexts, X)
-    shape = j, targets.shape[1]
-    return Slice(x_grid, y_grid, contexts, *shape, data, [name, target_names[j]])
+    contexts, n_targets = like_rows(contexts, X), targets.shape[1]
+    names = [name, target_names[j]]
+    return Slice(x_grid, y_grid, contexts, j, n_targets, data, names)
 
 
 def conditional_mixtures(estimator, X, n_targets):
@@ -218,9 +241,3 @@ def add_colorbar(surface, ax, label):
     ticks = ticks[(ticks >= low) & (ticks <= high)]
     bar = ax.figure.colorbar(surface, ax=ax, ticks=ticks)
     bar.set_label(label)
-
-
-def show_points(ax, points, **kwargs):
-    """Draw at most `SHOWN_ROWS` points of the data, beneath what is fitted."""
-    style = {"s": 7, "color": GREY, "linewidths": 0, "zorder": 0.5, **kwargs}
-    return ax.scatter(*thin_out(to_numpy(points)).T, **style)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -13,10 +14,10 @@ from skgmje._typing import NDArray, Self
 from skgmje.inspection._canvas import (
     COLORS,
     GREY,
+    Display,
     check_matplotlib,
     choose_features,
     line_style,
-    make_axes,
     read_columns,
     thin_out,
 )
@@ -28,7 +29,8 @@ CRITERIA = {"bic": True, "icl": True, "stability": False, "mean_test_score": Fal
 SURE, UNSURE = 8.0, 60.0
 
 
-class SelectionDisplay:
+@dataclass(eq=False, repr=False)
+class SelectionDisplay(Display):
     """Criterion over the number of components, a curve for each model.
 
     Fits whose components are spikes are left out of the curves, as in the search.
@@ -73,25 +75,12 @@ class SelectionDisplay:
     2
     """
 
-    ax_: Any
-    figure_: Any
-    lines_: Any
-    best_: Any
-
-    def __init__(
-        self,
-        n_components: NDArray[Any],
-        models: list[str],
-        values: NDArray[Any],
-        *,
-        sound: NDArray[Any] | None = None,
-        criterion: str = "bic",
-    ) -> None:
-        self.n_components = n_components
-        self.models = models
-        self.values = values
-        self.sound = sound
-        self.criterion = criterion
+    n_components: NDArray[Any]
+    models: list[str]
+    values: NDArray[Any]
+    _: KW_ONLY
+    sound: NDArray[Any] | None = None
+    criterion: str = "bic"
 
     @classmethod
     def from_estimator(
@@ -125,9 +114,6 @@ class SelectionDisplay:
 
         Raises
         ------
-        ImportError
-            If matplotlib is not installed.
-
         TypeError
             If nothing was chosen in the fit.
 
@@ -179,30 +165,26 @@ class SelectionDisplay:
         self : SelectionDisplay
             With the artists as attributes.
         """
-        self.ax_ = make_axes(ax, f"{type(self).__name__}.plot")
-        self.figure_ = self.ax_.figure
+        self._start(ax)
         from matplotlib.ticker import MaxNLocator
 
         models = np.asarray(self.models)
-        sound = np.ones(len(models), bool) if self.sound is None else self.sound
-        sound = sound if np.any(sound) else np.ones(len(models), bool)
+        n_components, values = np.asarray(self.n_components), np.asarray(self.values)
+        sound = np.ones(len(models), bool)
+        if self.sound is not None and np.any(self.sound):
+            sound = np.asarray(self.sound, bool)
         self.lines_ = {}
         for i, model in enumerate(dict.fromkeys(self.models)):
-            chosen = np.flatnonzero((models == model) & sound)
+            chosen = (models == model) & sound
             # Of several pseudo-counts the best.
-            sizes = np.unique(self.n_components[chosen])
-            best = [
-                self._best(self.values[chosen[self.n_components[chosen] == size]])
-                for size in sizes
-            ]
+            sizes = np.unique(n_components[chosen])
+            best = [self._best(values[chosen & (n_components == n)]) for n in sizes]
             style = {"label": model, "marker": ".", **line_style(i), **kwargs}
             (self.lines_[model],) = self.ax_.plot(sizes, best, **style)
-        counted = np.flatnonzero(sound)
-        values = self.values[counted]
-        place = counted[np.flatnonzero(values == self._best(values))[0]]
+        (place, *_) = np.flatnonzero(sound & (values == self._best(values[sound])))
         (self.best_,) = self.ax_.plot(
-            self.n_components[place],
-            self.values[place],
+            n_components[place],
+            values[place],
             marker="o",
             markersize=11,
             markerfacecolor="none",
@@ -220,7 +202,8 @@ class SelectionDisplay:
         return values.min() if CRITERIA.get(self.criterion) else values.max()
 
 
-class ClassificationDisplay:
+@dataclass(eq=False, repr=False)
+class ClassificationDisplay(Display):
     """Samples in the colors of their clusters, the larger the less sure.
 
     Parameters
@@ -262,22 +245,11 @@ class ClassificationDisplay:
     True
     """
 
-    ax_: Any
-    figure_: Any
-    points_: Any
-
-    def __init__(
-        self,
-        data: NDArray[Any],
-        labels: NDArray[Any],
-        uncertainty: NDArray[Any],
-        *,
-        names: list[str] | None = None,
-    ) -> None:
-        self.data = data
-        self.labels = labels
-        self.uncertainty = uncertainty
-        self.names = names
+    data: NDArray[Any]
+    labels: NDArray[Any]
+    uncertainty: NDArray[Any]
+    _: KW_ONLY
+    names: list[str] | None = None
 
     @classmethod
     def from_estimator(
@@ -316,9 +288,6 @@ class ClassificationDisplay:
 
         Raises
         ------
-        ImportError
-            If matplotlib is not installed.
-
         TypeError
             If the estimator has no clusters.
 
@@ -356,8 +325,7 @@ class ClassificationDisplay:
         self : ClassificationDisplay
             With the artists as attributes.
         """
-        self.ax_ = make_axes(ax, f"{type(self).__name__}.plot")
-        self.figure_ = self.ax_.figure
+        self._start(ax)
         labels = thin_out(np.asarray(self.labels))
         _, numbers = np.unique(labels, return_inverse=True)
         outside = labels == -1 if labels.dtype.kind in "iu" else np.zeros(0, bool)
@@ -370,6 +338,6 @@ class ClassificationDisplay:
         style = {"c": colors, "s": SURE + (UNSURE - SURE) * share, "linewidths": 0}
         style |= {"alpha": 0.7, **kwargs}
         self.points_ = self.ax_.scatter(*thin_out(self.data).T, **style)
-        if self.names is not None:
-            self.ax_.set(xlabel=self.names[0], ylabel=self.names[1])
+        if self.names:
+            self._name_axes()
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from skgmje.costs import COSTS
 from skgmje.inspection._canvas import (
     BLACK,
     COLORS,
+    Display,
     check_matplotlib,
     conditional_mixtures,
     line_style,
-    make_axes,
     read_rows,
     read_targets,
 )
@@ -29,7 +30,8 @@ BAND = 1.96
 _CURVE, _BOUND = "loss curve", "bound"
 
 
-class CalibrationDisplay:
+@dataclass(eq=False, repr=False)
+class CalibrationDisplay(Display):
     r"""Histogram of the probability integral transform, and the coverage curve.
 
     The transform of a target is the probability that it had of being lower. Under
@@ -76,14 +78,9 @@ class CalibrationDisplay:
     0.5
     """
 
-    ax_: Any
-    figure_: Any
-    histograms_: list[Any]
-    curves_: list[Any]
-
-    def __init__(self, levels: NDArray[Any], *, names: list[str] | None = None) -> None:
-        self.levels = levels
-        self.names = names
+    levels: NDArray[Any]
+    _: KW_ONLY
+    names: list[str] | None = None
 
     @classmethod
     def from_estimator(
@@ -123,9 +120,6 @@ class CalibrationDisplay:
 
         Raises
         ------
-        ImportError
-            If matplotlib is not installed.
-
         TypeError
             If the estimator has no density that is a mixture.
 
@@ -247,7 +241,8 @@ def _two_axes(ax, caller):
     return place.subgridspec(1, 2).subplots()
 
 
-class LossCurveDisplay:
+@dataclass(eq=False, repr=False)
+class LossCurveDisplay(Display):
     """Loss of each training step, and the bound that it cannot go below.
 
     Parameters
@@ -287,23 +282,11 @@ class LossCurveDisplay:
     (0.0, True)
     """
 
-    ax_: Any
-    figure_: Any
-    line_: Any
-    bound_line_: Any
-
-    def __init__(
-        self,
-        loss_curve: NDArray[Any],
-        *,
-        bound: float | None = None,
-        name: str | None = None,
-        ylabel: str = "loss",
-    ) -> None:
-        self.loss_curve = loss_curve
-        self.bound = bound
-        self.name = name
-        self.ylabel = ylabel
+    loss_curve: NDArray[Any]
+    _: KW_ONLY
+    bound: float | None = None
+    name: str | None = None
+    ylabel: str = "loss"
 
     @classmethod
     def from_estimator(
@@ -336,9 +319,6 @@ class LossCurveDisplay:
 
         Raises
         ------
-        ImportError
-            If matplotlib is not installed.
-
         TypeError
             If the estimator keeps no loss curve.
         """
@@ -373,8 +353,7 @@ class LossCurveDisplay:
         self : LossCurveDisplay
             With the artists as attributes.
         """
-        self.ax_ = make_axes(ax, f"{type(self).__name__}.plot")
-        self.figure_ = self.ax_.figure
+        self._start(ax)
         from matplotlib.ticker import MaxNLocator
 
         curves = [line for line in self.ax_.lines if line.get_gid() == _CURVE]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,18 @@ from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.inspection._canvas import (
     BLUE,
     COLORS,
+    Display,
     check_matplotlib,
     choose_features,
-    make_axes,
     number_columns,
     read_columns,
-    show_points,
 )
 
 # Corners of the polygon that stands for an ellipse.
 N_CORNERS = 100
 
 
-class PlaneDisplay(ABC):
+class PlaneDisplay(Display, ABC):
     """A display of two features; a subclass says how it reads and draws them."""
 
     @classmethod
@@ -70,9 +70,6 @@ class PlaneDisplay(ABC):
 
         Raises
         ------
-        ImportError
-            If matplotlib is not installed.
-
         TypeError
             If the estimator is not of the kind that is drawn.
 
@@ -90,17 +87,8 @@ class PlaneDisplay(ABC):
         )
         return display.plot(ax=ax, **kwargs)  # type: ignore[attr-defined]
 
-    def _start(self, ax, *, show_data, **style):
-        """Name the axes, and show the data on them if that is wanted."""
-        self.ax_ = make_axes(ax, f"{type(self).__name__}.plot")
-        self.figure_ = self.ax_.figure
-        self.data_ = None
-        if show_data and self.data is not None:
-            self.data_ = show_points(self.ax_, self.data, **style)
-        names = self.names or number_columns(2)
-        self.ax_.set(xlabel=names[0], ylabel=names[1])
 
-
+@dataclass(eq=False, repr=False)
 class MixtureDisplay(PlaneDisplay):
     """Ellipses that hold a given share of each component of a mixture.
 
@@ -153,26 +141,12 @@ class MixtureDisplay(PlaneDisplay):
     (2, 2)
     """
 
-    ax_: Any
-    figure_: Any
-    ellipses_: list[Any]
-    centers_: Any
-    data_: Any
-
-    def __init__(
-        self,
-        weights: NDArray[Any],
-        means: NDArray[Any],
-        covariances: NDArray[Any],
-        *,
-        data: NDArray[Any] | None = None,
-        names: list[str] | None = None,
-    ) -> None:
-        self.weights = weights
-        self.means = means
-        self.covariances = covariances
-        self.data = data
-        self.names = names
+    weights: NDArray[Any]
+    means: NDArray[Any]
+    covariances: NDArray[Any]
+    _: KW_ONLY
+    data: NDArray[Any] | None = None
+    names: list[str] | None = None
 
     @classmethod
     def _read(cls, estimator):
@@ -228,7 +202,9 @@ class MixtureDisplay(PlaneDisplay):
                 f"coverage={coverage!r} must lie strictly between 0 and 1, such as "
                 "(0.5, 0.9)."
             )
-        self._start(ax, show_data=show_data)
+        self._start(ax)
+        self._show_data(show_data)
+        self._name_axes(*number_columns(2))
         shares = sorted(coverage, reverse=True)
         self.ellipses_ = [self._plot_ellipses(share, color) for share in shares]
         strength = self.weights / self.weights.max()
@@ -259,6 +235,7 @@ class MixtureDisplay(PlaneDisplay):
         return self.ax_.add_collection(ellipses)
 
 
+@dataclass(eq=False, repr=False)
 class GraphDisplay(PlaneDisplay):
     """The graph that a growing neural gas has learned.
 
@@ -309,26 +286,12 @@ class GraphDisplay(PlaneDisplay):
     True
     """
 
-    ax_: Any
-    figure_: Any
-    nodes_: Any
-    edges_: Any
-    data_: Any
-
-    def __init__(
-        self,
-        nodes: NDArray[Any],
-        edges: NDArray[Any],
-        *,
-        labels: NDArray[Any] | None = None,
-        data: NDArray[Any] | None = None,
-        names: list[str] | None = None,
-    ) -> None:
-        self.nodes = nodes
-        self.edges = edges
-        self.labels = labels
-        self.data = data
-        self.names = names
+    nodes: NDArray[Any]
+    edges: NDArray[Any]
+    _: KW_ONLY
+    labels: NDArray[Any] | None = None
+    data: NDArray[Any] | None = None
+    names: list[str] | None = None
 
     @classmethod
     def _read(cls, estimator):
@@ -366,7 +329,9 @@ class GraphDisplay(PlaneDisplay):
         self : GraphDisplay
             With the artists as attributes.
         """
-        self._start(ax, show_data=show_data, color="0.8")
+        self._start(ax)
+        self._show_data(show_data, color="0.8")
+        self._name_axes(*number_columns(2))
         from matplotlib.collections import LineCollection
 
         n_nodes = len(self.nodes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin, clone
@@ -61,11 +61,12 @@ def threshold(scores, weight, contamination):
     return float(score - rounding(score))
 
 
-class Marginals(NamedTuple):
-    """Log-densities of columns, where the density is a Gaussian mixture somewhere."""
+class Marginals:
+    """Log-densities of the columns of a density that is a Gaussian mixture."""
 
-    columns: list
-    to_mixture: object
+    def __init__(self, density, mixture):
+        self.density = density
+        self.columns = [mixture.marginal([j]) for j in range(mixture.n_features)]
 
     def log_prob(self, X):
         """Return log-densities of columns (n, d), and what is missing (n,)."""
@@ -73,56 +74,41 @@ class Marginals(NamedTuple):
         parts = [p.log_prob(Z[:, [j]]) for j, p in enumerate(self.columns)]
         return np.stack(parts, axis=1) + log_slope, rest + np.zeros(len(Z))
 
-
-class _Union:
-    """Samples of a `UnionDensity`: each column has its own slope."""
-
-    def __init__(self, density):
-        self.mixture = density.mixture
-        self._coordinates = density.coordinates
-
-    def __call__(self, X):
-        return *self._coordinates.forward(X), 0.0
+    def to_mixture(self, X):
+        """Return samples of the mixture, log-slopes of columns, and of all of them."""
+        return X.astype(np.float64, copy=False), 0.0, 0.0
 
 
-class _Transformed:
-    """Samples of a `TransformedDensity`: one log-determinant for all columns."""
+class UnionMarginals(Marginals):
+    """Those of a `UnionDensity`: each column has its own slope."""
 
-    def __init__(self, density):
-        self.mixture = mixture_or_none(density.density_)
-        self._bijection = density._bijection
-        self._log_mass = np.log(density.image_mass_)
+    def to_mixture(self, X):
+        return *self.density.coordinates.forward(X), 0.0
 
-    def __call__(self, X):
+
+class TransformedMarginals(Marginals):
+    """Those of a `TransformedDensity`: one log-determinant for all columns."""
+
+    def to_mixture(self, X):
         with np.errstate(all="ignore"):
-            Z, log_det = self._bijection.forward(X)
+            Z, log_det = self.density._bijection.forward(X)
         inside = np.isfinite(log_det) & np.isfinite(Z).all(axis=1)
         Z = np.where(inside[:, None], Z, 0.0).astype(np.float64)
-        return Z, 0.0, np.where(inside, log_det - self._log_mass, -np.inf)
-
-
-class _Plain:
-    """Samples of anything else stay what they are."""
-
-    def __init__(self, density):
-        self.mixture = mixture_or_none(density)
-
-    def __call__(self, X):
-        return X.astype(np.float64, copy=False), 0.0, 0.0
+        log_mass = np.log(self.density.image_mass_)
+        return Z, 0.0, np.where(inside, log_det - log_mass, -np.inf)
 
 
 def find_marginals(density):
     """Return the marginals of a fitted density, or None if it has no mixture."""
     density = find_estimator(density)
-    to_mixture = MAPS.get(type(density), _Plain)(density)
-    mixture = to_mixture.mixture
+    if isinstance(density, UnionDensity):
+        return UnionMarginals(density, density.mixture)
+    is_transformed = type(density) is TransformedDensity
+    mixture = mixture_or_none(density.density_ if is_transformed else density)
     if mixture is None:
         return None
-    columns = [mixture.marginal([j]) for j in range(mixture.n_features)]
-    return Marginals(columns, to_mixture)
+    return (TransformedMarginals if is_transformed else Marginals)(density, mixture)
 
-
-MAPS = {UnionDensity: _Union, TransformedDensity: _Transformed}
 
 # Samples whose columns' densities exist at a time.
 CHUNK_ROWS = 2**13
@@ -282,16 +268,14 @@ class DensityOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
             rows = check_rows(self, X, reset=True, min_samples=2)
             weight = check_weights(sample_weight, rows)
             if self.density is None:
-                X = rows
-            else:
-                X, given = as_given(self, X, rows), f"density={self.density!r}"
-                check_density(self.density, given, weight, takes_pipelines=True)
-            X, weight = drop_weightless(X, weight)
-            if self.density is None:
+                X, weight = drop_weightless(rows, weight)
                 random_state = check_random_state(self.random_state)
                 self.density_ = fit_union(X, weight, self.max_samples, random_state)
                 task.step("fit-density")
             else:
+                X, given = as_given(self, X, rows), f"density={self.density!r}"
+                check_density(self.density, given, weight, takes_pipelines=True)
+                X, weight = drop_weightless(X, weight)
                 weights = {} if sample_weight is None else {"sample_weight": weight}
                 density = clone(self.density)
                 with task.part(density, "fit-density"):

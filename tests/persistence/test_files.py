@@ -340,6 +340,20 @@ def test_forged_model_is_refused(hostile_path, forge):
         skgmje.load(hostile_path)
 
 
+def test_a_parameter_of_a_later_library_is_told(hostile_path, monkeypatch):
+    document, arrays = unpack(hostile_path.read_bytes())
+    add_parameter(document, arrays)
+    hostile_path.write_bytes(pack(document, arrays))
+    with pytest.raises(ValueError, match=r"GaussianMixture of skgmje .* later skgmje"):
+        skgmje.load(hostile_path)
+    density = TransformedDensity(StandardScaler(), GaussianMixture())
+    density.fit(HOSTILE_X).save(hostile_path)
+    monkeypatch.setattr(StandardScaler, "_get_param_names", lambda: ["copy"])
+    told = r"StandardScaler of scikit-learn \d.*; use a later scikit-learn\."
+    with pytest.raises(ValueError, match=told):
+        skgmje.load(hostile_path)
+
+
 def rewrite(known):
     """Return a safetensors file that says `known` of itself."""
     return safetensors.numpy.save({"0": np.zeros(2)}, {"skgmje": known})
