@@ -5,7 +5,6 @@ import importlib.util
 import inspect
 import pkgutil
 import re
-from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 
@@ -173,21 +172,6 @@ def test_every_example_has_a_title_and_a_claim():
 
 def test_every_example_has_its_subject_in_the_gallery():
     assert sorted(_load("_gallery").ORDER) == [path.stem for path in EXAMPLES]
-
-
-@pytest.mark.parametrize(
-    ("told", "ink", "fault"),
-    [("sphx-glr-script-out", 0.5, None), ("", 0.5, "prints"), ("", 1.0, "blank")],
-)
-def test_examples_of_the_gallery_print_and_draw(told, ink, fault, tmp_path):
-    plt = pytest.importorskip("matplotlib.pyplot")
-    (tmp_path / "images").mkdir()
-    (tmp_path / "plot_x.rst").write_text(told)
-    picture = tmp_path / "images" / "sphx_glr_plot_x_001.png"
-    plt.imsave(picture, [[[ink] * 3] * 500] * 300)
-    expected = pytest.raises(ValueError, match=fault) if fault else nullcontext()
-    with expected:
-        _load("_gallery").check_example("plot_x", tmp_path)
 
 
 def test_registries_are_described():
