@@ -40,8 +40,7 @@ class ConditionalMixtureDensity(ConditionalDensityMixin, RegressorMixin, BaseEst
 
     Parameters
     ----------
-    source : {'auto', 'prototypes', 'network', 'neural-gas', 'memory-bank'}, object \
-            or list, default='auto'
+    source : str, Source, MixtureModule or list, default='auto'
         Source of the components, a word for one with its defaults, or an object:
 
         - 'prototypes', ``GaussianMixture("auto", shrinkage="auto")``: a joint mixture

@@ -56,18 +56,18 @@ class StackingConditionalDensity(
 
     Parameters
     ----------
-    estimators : sequence of str, regressor or (str, regressor), \
-            default=('gp', 'trees', 'boosting', 'network')
-        The members. 'gp': a Gaussian process, held out in closed form; for skewed
-        targets also one of their logarithm. 'trees': extremely randomised trees, held
-        out by their samples. 'boosting': boosted trees, and 'network': mixture density
-        networks on the contexts alone, held out by folds; up to four columns of
-        contexts and targets, a 'joint' mixture pools with them. Regressors of your own
-        see the contexts as they came, all of whose columns must be numbers, and are
-        held out by folds. Those that tell more than a mean, by ``predict_mixture(X)``,
-        ``predict_quantiles(X, levels)``, ``predict_bars(X)`` (edges and probabilities)
-        or ``pred_dist(X)`` (an object with ``ppf``), are asked for it, and so are
-        scikit-learn's of a quantile. Without a name they get that of their class, as in
+    estimators : sequence of str, regressor or (str, regressor), default=four words
+        The members, by default all that have a word. 'gp': a Gaussian process, held out
+        in closed form; for skewed targets also one of their logarithm. 'trees':
+        extremely randomised trees, held out by their samples. 'boosting': boosted
+        trees, and 'network': mixture density networks on the contexts alone, held out
+        by folds; up to four columns of contexts and targets, a 'joint' mixture pools
+        with them. Regressors of your own see the contexts as they came, all of whose
+        columns must be numbers, and are held out by folds. Those that tell more than a
+        mean, by ``predict_mixture(X)``, ``predict_quantiles(X, levels)``,
+        ``predict_bars(X)`` (edges and probabilities) or ``pred_dist(X)`` (an object
+        with ``ppf``), are asked for it, and so are scikit-learn's of a quantile.
+        Without a name they get that of their class, as in
         :func:`~sklearn.pipeline.make_pipeline`. Empty or None: networks on the contexts
         alone.
 

@@ -379,11 +379,11 @@ def expectation_maximization(
     background : Background, default=None
         A constant density over a box, whose share is learned, too.
 
-    noise : ndarray of shape (n_samples, n_features), \
-            (n_samples, n_features, n_features), or RowBlocks, default=None
-        Variances or covariances of the measurement error of each sample: the mixture
-        is the density of what was measured, without it. Of blocks it is the samples
-        with columns of their noise, see :meth:`RowBlocks.beside`.
+    noise : ndarray or RowBlocks, default=None
+        Variances, (n_samples, n_features), or covariances of the measurement error of
+        each sample: the mixture is the density of what was measured, without it. Of
+        blocks it is the samples with columns of their noise, see
+        :meth:`RowBlocks.beside`.
 
     tol : float, default=1e-3
         Stop when the mean log-likelihood gains less, in nats.

@@ -66,9 +66,9 @@ class Mixture:
 
         A low-rank pair (factors F, diagonal D) means :math:`F F^T + D`.
 
-    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank'}, \
-            default='full'
-        Key of :data:`COVARIANCE_TYPES`.
+    covariance_type : str, default='full'
+        Key of :data:`COVARIANCE_TYPES`: 'full', 'tied', 'diag', 'spherical' or
+        'low-rank'.
 
     Raises
     ------

@@ -267,9 +267,9 @@ def crps(
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
 
-    multioutput : {'raw_values', 'uniform_average'} or array-like of shape \
-            (n_targets,), default='uniform_average'
-        How the scores of several targets are combined.
+    multioutput : str or array-like of shape (n_targets,), default='uniform_average'
+        How the scores of several targets are combined: 'uniform_average', not at all
+        ('raw_values'), or by weights.
 
     Returns
     -------

@@ -474,9 +474,9 @@ class NoisyDensityMixin(MixtureDensityMixin):
         X : array-like of shape (n_samples, n_features)
             The samples.
 
-        noise : array-like of shape (n_samples, n_features) or \
-                (n_samples, n_features, n_features), default=None
-            Variances or covariances :math:`E_i` of the measurement errors of the
+        noise : array-like, default=None
+            Variances, of the shape of `X`, or covariances, (n_samples, n_features,
+            n_features), :math:`E_i` of the measurement errors of the
             samples: their density is that of :math:`v + e, e \sim N(0, E_i)`, for v
             of the fitted one.
 

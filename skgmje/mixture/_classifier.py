@@ -60,9 +60,9 @@ class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
     n_components_per_class : int or 'auto', default=1
         Number of components of each class.
 
-    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'} or \
-            model, default='auto'
-        Shape of the covariances, or a model of three letters as for
+    covariance_type : str, default='auto'
+        Shape of the covariances: 'full', 'tied', 'diag', 'spherical', 'low-rank',
+        'auto', or a model of three letters as for
         :class:`GaussianMixture`, such as 'VEV'. One component per class and 'tied' is
         linear discriminant analysis, 'full' the quadratic one, 'diag' naive Bayes.
 

@@ -82,14 +82,13 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
     n_components : int or 'auto', default=1
         Number of components.
 
-    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'} or \
-            one of fourteen models, default='full'
-        Shape of the covariances; 'low-rank' is `rank` factors plus a diagonal. A
-        model says by three letters whether the components' volumes, shapes and
-        orientations are Equal, Variable, or those of the Identity: 'EII', 'VII'
-        ('spherical'), 'EEI', 'VEI', 'EVI', 'VVI' ('diag'), 'EEE' ('tied'), 'VEE',
-        'EVE', 'VVE', 'EEV', 'VEV', 'EVV' and 'VVV' ('full'). 'tied-diag' is 'EEI',
-        'tied-spherical' 'EII'.
+    covariance_type : str, default='full'
+        Shape of the covariances: 'full', 'tied', 'diag', 'spherical', 'low-rank'
+        (`rank` factors plus a diagonal), 'auto', or one of fourteen models. A model
+        says by three letters whether the components' volumes, shapes and orientations
+        are Equal, Variable, or those of the Identity: 'EII', 'VII' ('spherical'),
+        'EEI', 'VEI', 'EVI', 'VVI' ('diag'), 'EEE' ('tied'), 'VEE', 'EVE', 'VVE', 'EEV',
+        'VEV', 'EVV' and 'VVV' ('full'). 'tied-diag' is 'EEI', 'tied-spherical' 'EII'.
 
     tol : float, default=1e-3
         Stop when the mean log-likelihood gains less, in nats.
@@ -105,9 +104,9 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         Number of starts; the best likelihood is kept, of those of a pool the best
         whose components are no spikes.
 
-    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data', 'auto'} or \
-            callable, default='kmeans'
-        First responsibilities. 'auto' is a pool: k-means and Ward's agglomeration of
+    init_params : str or callable, default='kmeans'
+        First responsibilities: 'kmeans', 'k-means++', 'random', 'random_from_data',
+        or 'auto'. The last is a pool: k-means and Ward's agglomeration of
         the features as they are, standardized and whitened get a few steps of EM
         each, on at most 2000 samples or 64 per component; the `n_init` best go on.
         It takes the place of 'kmeans' where a setting is 'auto', too. A callable
@@ -369,9 +368,9 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; a weight of 2 counts as two copies.
 
-        noise : array-like of shape (n_samples, n_features) or \
-                (n_samples, n_features, n_features), default=None
-            Variances or covariances of the measurement errors of the samples, in
+        noise : array-like, default=None
+            Variances, of the shape of `X`, or covariances, (n_samples, n_features,
+            n_features), of the measurement errors of the samples, in
             squared units of `X`: the mixture is the density without them. Where
             an entry is NaN its noise plays no role. It does not go with
             ``background=True``, nor what is 'auto' with another `criterion` or Dask.

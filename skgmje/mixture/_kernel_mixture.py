@@ -94,47 +94,44 @@ class KernelMixtureDensity(
         Number of components; 'auto' is chosen by held-out likelihood, together
         with `covariance_type` and `shrinkage` where they are 'auto'.
 
-    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank', 'auto'}, \
-            default='auto'
-        Shape of the covariances with ``refine="covariances"`` or ``"em"``; with
-        ``"weights"`` and None they are spherical. Spheres of standardized features
-        are diagonal in the units of `X`.
+    covariance_type : str, default='auto'
+        Shape of the covariances ('full', 'tied', 'diag', 'spherical', 'low-rank') with
+        ``refine="covariances"`` or ``"em"``; with ``"weights"`` and None they are
+        spherical. Spheres of standardized features are diagonal in the units of `X`.
 
     shrinkage : float or 'auto', default='auto'
         Pseudo-count, in samples, of the pooled covariance in the refinements
         'covariances' and 'em'.
 
-    cost : {'auto', 'scalar', 'vector-matrix', 'matrix-matrix', 'svd', 'likelihood'} \
-            or callable, default='auto'
-        Key of :data:`skgmje.costs.COSTS`, minus the log-likelihood, or a
-        function of :class:`skgmje.gaussian.Grams` that returns a tensor. 'auto':
-        'svd' for codes, 'scalar' for noise. The latter, with 'multiscale', of 256
-        fresh centers as draws of a distribution: no pair of a center with itself
-        counts, it is the sum in the units of `X` and in those of each feature's
-        deviation, and `loss_curve_` lacks a constant, so that it may be negative.
+    cost : str or callable, default='auto'
+        'scalar', 'vector-matrix', 'matrix-matrix', 'svd' (:data:`skgmje.costs.COSTS`),
+        'likelihood' (minus the log-likelihood), 'auto', or a function of
+        :class:`skgmje.gaussian.Grams` that returns a tensor. 'auto': 'svd' for codes,
+        'scalar' for noise. The latter, with 'multiscale', of 256 fresh centers as draws
+        of a distribution: no pair of a center with itself counts, it is the sum in the
+        units of `X` and in those of each feature's deviation, and `loss_curve_` lacks a
+        constant, so that it may be negative.
 
-    generator : {'codes', 'noise'}, Codes, Noise, torch.nn.Module or callable, \
-            default='codes'
+    generator : str, Codes, Noise, torch.nn.Module or callable, default='codes'
         'codes': one learned code per component. 'noise': fresh noise in every
         step, and `n_components` draws of it in the end. :class:`Codes` and
         :class:`Noise` say more: where codes start, layers. A module, or a callable
         that builds one, stands for ``Noise(network=...)``.
 
-    bandwidth : float, sequence of floats, Bandwidths or \
-            {'auto', 'cell', 'loo', 'multiscale'}, default='auto'
-        Standard deviation of the kernels, in standard deviations of the features
-        if `standardize`. Of several, kernels are added up, each one for all features,
-        so that none need be right; :class:`skgmje.gaussian.Bandwidths` weighs them.
-        The likelihood takes one, and so does ``refine=None``, whose model has one
-        variance. 'cell': half the mean squared distance of a sample to the
-        nearest k-means center, as a variance. 'loo': the kernel density
-        estimate that predicts best. 'multiscale': five or more, with 1/4, 1, 4, 16, 64
-        ... times the variance of 'cell', up to that of the data. 'auto': 'loo' for
-        the density of a cost as it stands, a feature's standard deviation within the
-        cells for 'likelihood', 'multiscale' for noise, else 'cell'.
+    bandwidth : float, sequence of floats, Bandwidths or str, default='auto'
+        Standard deviation of the kernels ('auto', 'cell', 'loo', 'multiscale'), in
+        standard deviations of the features if `standardize`. Of several, kernels are
+        added up, each one for all features, so that none need be right;
+        :class:`skgmje.gaussian.Bandwidths` weighs them. The likelihood takes one, and
+        so does ``refine=None``, whose model has one variance. 'cell': half the mean
+        squared distance of a sample to the nearest k-means center, as a variance.
+        'loo': the kernel density estimate that predicts best. 'multiscale': five or
+        more, with 1/4, 1, 4, 16, 64 ... times the variance of 'cell', up to that of the
+        data. 'auto': 'loo' for the density of a cost as it stands, a feature's standard
+        deviation within the cells for 'likelihood', 'multiscale' for noise, else
+        'cell'.
 
-    refine : {'covariances', 'em', 'weights', None} or GaussianMixture, \
-            default='covariances'
+    refine : str, None or GaussianMixture, default='covariances'
         What follows by likelihood. 'covariances': weights and covariances, by
         maximum a posteriori EM; the means stay at the centers. 'em': the means,
         too. 'weights': weights and one variance, that of samples left out; the means

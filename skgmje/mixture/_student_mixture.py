@@ -37,14 +37,13 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
     n_components : int, default=1
         Number of components.
 
-    covariance_type : {'full', 'tied', 'diag', 'spherical', 'low-rank'}, \
-            default='full'
-        Shape of the scale matrices :math:`\Sigma_k`.
+    covariance_type : str, default='full'
+        Shape of the scale matrices :math:`\Sigma_k`: 'full', 'tied', 'diag',
+        'spherical' or 'low-rank'.
 
-    dof : {'shared', 'each'}, float or array-like of shape (n_components,), \
-            default='shared'
+    dof : {'shared', 'each'}, float or array-like, default='shared'
         Degrees of freedom :math:`\nu`: learned, one for all components or one for
-        each, between 0.5 and 200; or given.
+        each, between 0.5 and 200; or given, of each as (n_components,).
 
     tol : float, default=1e-4
         Stop when the mean log-likelihood gains less, in nats.
