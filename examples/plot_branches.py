@@ -9,7 +9,7 @@ that of one Gaussian. A mixture for each x finds the branches.
 
 Three tasks whose conditional density is known: y is plus or minus the root of x,
 plus or minus x, or on a ring around it. scikit-learn's network is compared with
-:class:`~skgmje.ConditionalMixtureDensity` on 2000 rows, both with their defaults.
+:class:`~skgmje.ConditionalMixtureDensity` on 2000 samples, both with their defaults.
 
 References
 ----------

@@ -4,13 +4,13 @@ Augmentations of images and what they teach
 ===========================================
 
 Claim: views decide what an embedding knows. Digits that are mirrored or turned are
-other digits, and a network that is told to ignore it knows them less well than one that
-is told to ignore light and noise. Pairs of neighbours need no such knowledge and add
-something of their own.
+other digits, and a network that learns to ignore it classifies them less well than one
+that learns to ignore light and noise. Pairs of neighbours need no such knowledge and
+are better still.
 
 Every network is a :class:`skgmje.GJEEmbedder` of the same size and seed, trained
 without labels. Its hidden layer is judged by a logistic regression of five labels of
-each digit; the control is the network before training, and the bar are the pixels.
+each digit. The control is the network before training, the baseline are the pixels.
 """
 
 from pathlib import Path
@@ -101,7 +101,7 @@ ax.barh(list(reached), means, color=colors)
 for row, mean in enumerate(means):
     ax.text(mean - 0.01, row, f"{mean:.3f}", ha="right", va="center", color="white")
 ax.invert_yaxis()
-ax.set(xlim=(0.5, 1.0), title="accuracy of five labels of each digit")
+ax.set(xlim=(0, 1), title="accuracy from five labels per digit")
 ax.title.set_fontsize("medium")
 OUT.mkdir(exist_ok=True)
 fig.savefig(OUT / "image_views.png", dpi=150)

@@ -82,7 +82,7 @@ figure, axes = plt.subplots(
     1, 3, figsize=(12, 4.4), sharex=True, sharey=True, layout="constrained"
 )
 places = np.array([[0.6, 0.6], [1.1, 0.6], [0.9, 1.1]])
-# One arm per row, instead of scikit-learn's one per column.
+# One arm per sample, instead of scikit-learn's one per column.
 draws = density.sample_y(places, 30, random_state=0).swapaxes(1, 2)
 for axis, place, arms in zip(axes, places, draws, strict=True):
     answer = network.predict(place[None])

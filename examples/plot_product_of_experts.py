@@ -1,7 +1,7 @@
 """
-===============================
-A product of experts kept small
-===============================
+======================================
+Sensor fusion by a product of mixtures
+======================================
 
 Claim: six sensors that each see part of a position are fused by the product of their
 mixtures, whose 4096 components are reduced to at most eight after every factor: the
@@ -64,8 +64,8 @@ for name, density in [("one expert", experts[0]), ("product", small)]:
     print(f"90 % of {name} lie on an area of {area:.3f}")
 
 # %%
-# Where 90 % are
-# --------------
+# The region of 90 %
+# ------------------
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
 corners = np.array([[-3.0, -3.0], [3.0, 3.0]]) + truth

@@ -99,7 +99,7 @@ for name, rows in points.items():
 decoder = KernelDecoder(8, hidden_layer_sizes=(256, 128), max_iter=400, random_state=0)
 decoder.fit(train.reshape(len(train), -1))
 drawn, _ = decoder.sample(N_SIDE**2)
-sheets["what a decoder draws:\ndigits that nobody wrote"] = drawn
+sheets["draws of a decoder:\nnew digits"] = drawn
 
 
 def tile(images):
