@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer
 
 from skgmje import ConditionalMixtureDensity, Mixture
+from skgmje.conditional import MixtureNetwork
 from skgmje.metrics import crps, interval_coverage, probability_integral_transform
 
 OUT = Path(__file__).parent / "out"
@@ -33,8 +34,8 @@ def draw(n_samples, seed):
     return x[:, None], np.sin(6 * x) + rng.normal(size=n_samples) * (0.05 + 0.45 * x)
 
 
-X, y = draw(1500, seed=0)
-X_test, y_test = draw(10_000, seed=1)
+X, y = draw(1000, seed=0)
+X_test, y_test = draw(5000, seed=1)
 
 # %%
 # Two models with error bars
@@ -43,7 +44,9 @@ X_test, y_test = draw(10_000, seed=1)
 # standard deviation per sample, is a mixture with one component per sample.
 
 spline = make_pipeline(SplineTransformer(10), BayesianRidge()).fit(X, y)
-density = ConditionalMixtureDensity(random_state=0).fit(X, y)
+# The default, with two short networks in place of five, for speed.
+source = ["prototypes", MixtureNetwork(n_members=2, max_iter=300)]
+density = ConditionalMixtureDensity(source, random_state=0).fit(X, y)
 
 
 def one_error_bar(rows):

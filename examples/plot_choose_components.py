@@ -28,7 +28,7 @@ from skgmje import GaussianMixture
 
 OUT = Path(__file__).parent / "out"
 BIC, HELD_OUT, NEW = "#E69F00", "#0072B2", "0.3"
-SIZES = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24])
+SIZES = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20])
 FOLDS = KFold(5, shuffle=True, random_state=0)
 
 # %%

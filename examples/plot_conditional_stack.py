@@ -49,9 +49,9 @@ X_test, y_test = draw(2000, seed=1)
 # -------------------------------------------------------------------
 
 start = time.process_time()
-stack = StackingConditionalDensity(random_state=0).fit(X, y)
+stack = StackingConditionalDensity(n_members=3, random_state=0).fit(X, y)
 print(f"stack: fit in {time.process_time() - start:.1f} CPU seconds")
-networks = StackingConditionalDensity(None, n_members=5, random_state=0).fit(X, y)
+networks = StackingConditionalDensity(None, n_members=3, random_state=0).fit(X, y)
 kernel = ConstantKernel() * RBF(np.ones(8), (1e-2, 1e10)) + WhiteKernel()
 process = GaussianProcessRegressor(kernel, normalize_y=True).fit(X[:300], y[:300])
 mean, std = process.predict(X_test, return_std=True)

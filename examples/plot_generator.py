@@ -59,7 +59,7 @@ def draw_network(**params):
         64,
         refine="weights",
         standardize=False,  # distances in units of a pixel
-        max_iter=500,
+        max_iter=300,
         tol=3e-4,
         random_state=0,
         **{"generator": Noise(code_dim=16), **params},

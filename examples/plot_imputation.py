@@ -115,6 +115,9 @@ for height, (name, (coefficient, half)) in enumerate(answers.items()):
     right.errorbar(coefficient, -height, xerr=half, fmt="o", color=color, capsize=4)
 right.axvline(answers["nothing missing"][0], color="0.7", lw=1, zorder=0)
 right.set_yticks(-np.arange(len(answers)), [*answers])
-right.set(title="regression of progression on body-mass index", xlabel="coefficient, 95 % interval")
+right.set(
+    title="regression of progression on body-mass index",
+    xlabel="coefficient, 95 % interval",
+)
 OUT.mkdir(exist_ok=True)
 figure.savefig(OUT / "imputation.png", dpi=110)
