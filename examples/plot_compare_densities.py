@@ -78,10 +78,10 @@ print(f"Kullback-Leibler: no closed form, Monte Carlo {value:.3f} +- {error:.3f}
 # Is it more than chance?
 # -----------------------
 # A hundred pairs of samples, each tested for one density at the level 5 %. A test of
-# densities permutes the samples, to see how large the distance is by chance. The default
-# bandwidth is the median distance of samples, which is wider than the hole of the ring;
-# 0.3 standard deviations are not. The means are tested too, both columns, by twice the
-# smaller p-value.
+# densities permutes the samples, to see how large the distance is by chance. The
+# default bandwidth is the median distance of samples, which is wider than the hole of
+# the ring; 0.3 standard deviations are not. The means are tested too, both columns, by
+# twice the smaller p-value.
 
 
 def p_of_means(first, second):
