@@ -31,6 +31,8 @@ from skgmje.metrics import crps, interval_coverage
 
 OUT = Path(__file__).parent / "out"
 COLORS = {"Gaussian process": "#999999", "networks": "#D55E00", "stack": "#0072B2"}
+# Fewer and shorter networks than by default, for speed.
+SETTINGS = {"n_members": 3, "max_iter": 200, "random_state": 0}
 
 
 def draw(n, seed):
@@ -49,9 +51,9 @@ X_test, y_test = draw(2000, seed=1)
 # -------------------------------------------------------------------
 
 start = time.process_time()
-stack = StackingConditionalDensity(n_members=3, random_state=0).fit(X, y)
+stack = StackingConditionalDensity(**SETTINGS).fit(X, y)
 print(f"stack: fit in {time.process_time() - start:.1f} CPU seconds")
-networks = StackingConditionalDensity(None, n_members=3, random_state=0).fit(X, y)
+networks = StackingConditionalDensity(None, **SETTINGS).fit(X, y)
 kernel = ConstantKernel() * RBF(np.ones(8), (1e-2, 1e10)) + WhiteKernel()
 process = GaussianProcessRegressor(kernel, normalize_y=True).fit(X[:300], y[:300])
 mean, std = process.predict(X_test, return_std=True)

@@ -22,7 +22,7 @@ from sklearn.model_selection import train_test_split
 from skgmje.embedding import IsotropicKernel, KernelDecoder
 
 OUT = Path(__file__).parent / "out"
-SETTINGS = {"hidden_layer_sizes": (256, 128), "max_iter": 300, "random_state": 0}
+SETTINGS = {"hidden_layer_sizes": (256, 128), "max_iter": 200, "random_state": 0}
 # The code of the second decoder is shown on this grid of quantiles.
 QUANTILES = (0.1, 0.5, 0.9)
 

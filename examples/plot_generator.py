@@ -104,7 +104,7 @@ def tile(images):
     return tiles.swapaxes(1, 2).reshape(80, 50)
 
 
-figure, axes = plt.subplots(1, 6, figsize=(12, 3.9), layout="constrained")
+figure, axes = plt.subplots(1, 6, figsize=(12, 4.2), layout="compressed")
 for axis, (title, sheet) in zip(axes, sheets.items(), strict=True):
     axis.imshow(tile(basis.inverse_transform(sheet)), cmap="gray_r", vmin=0, vmax=16)
     axis.set(title=title, xticks=[], yticks=[])

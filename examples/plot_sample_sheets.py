@@ -96,7 +96,7 @@ for name, rows in points.items():
 # ---------
 # It learns codes and the way back together, and draws from a mixture of its codes.
 
-decoder = KernelDecoder(8, hidden_layer_sizes=(256, 128), max_iter=300, random_state=0)
+decoder = KernelDecoder(8, hidden_layer_sizes=(256, 128), max_iter=200, random_state=0)
 decoder.fit(train.reshape(len(train), -1))
 drawn, _ = decoder.sample(N_SIDE**2)
 sheets["draws of a decoder:\nnew digits"] = drawn
