@@ -96,7 +96,7 @@ for axis, (name, density) in zip(axes[1:], densities.items(), strict=True):
     log_density = density.score_samples(points).reshape(90, 90)
     display = DensityDisplay([grid, grid], log_density, data=chunk)
     display.plot(ax=axis, depth=6, show_colorbar=False)
-    axis.set(title=name, ylabel="", aspect="equal")
+    axis.set(title=name, xlabel="feature 0", ylabel="", aspect="equal")
 axes[1].set_ylabel("feature 1")
 OUT.mkdir(exist_ok=True)
 figure.savefig(OUT / "streaming.png", dpi=110)
