@@ -63,7 +63,7 @@ def few_labels(Z, Z_test):
     return np.array(found)
 
 
-settings = {"output": "hidden", "max_iter": 60, "random_state": 0}
+settings = {"output": "hidden", "max_iter": 100, "random_state": 0}
 reached = {"pixels": few_labels(X.reshape(len(X), -1), X_test.reshape(len(X_test), -1))}
 for name, params in networks.items():
     embedder = GJEEmbedder(32, **{**settings, **params}).fit(X)
