@@ -78,6 +78,7 @@ THUMBNAILS = {
     "plot_one_line_swap": 2,
     "plot_out_of_distribution": 8,
     "plot_sample_sheets": 2,
+    "plot_transformed_density": 1,
     "plot_trap": 1,
 }
 

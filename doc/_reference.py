@@ -138,10 +138,28 @@ def link_outside(app, env, node, contnode):
     return None
 
 
+def keep_initials(text):
+    """Escape an initial at the head of a reference, which would begin a list "C."."""
+    return re.sub(r"(?m)^(\s*\.\. \[\w+(?:-\w+)?\] )(?=[A-Z]\. )", r"\1\\", text)
+
+
+def keep_initials_of_page(app, docname, source):
+    """Do so in a page."""
+    source[0] = keep_initials(source[0])
+
+
+def keep_initials_of_docstring(app, what, name, obj, options, lines):
+    """Do so in a docstring."""
+    lines[:] = keep_initials("\n".join(lines)).split("\n")
+
+
 def setup(app):
     """Register all of it."""
     # Before numpydoc, which reads the lines at priority 500.
     app.connect("autodoc-process-docstring", tidy_types, priority=100)
     app.connect("autodoc-process-docstring", describe_registry, priority=100)
+    # After numpydoc, which names the references.
+    app.connect("autodoc-process-docstring", keep_initials_of_docstring, priority=900)
+    app.connect("source-read", keep_initials_of_page)
     app.connect("missing-reference", link_outside)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -81,7 +81,7 @@ def plot_densities(problem, fits, references):
     figure, axes = plt.subplots(
         2,
         7,
-        figsize=(15, 5),
+        figsize=(13, 5),
         sharex=True,
         sharey=True,
         layout="constrained",
@@ -91,7 +91,7 @@ def plot_densities(problem, fits, references):
         axis = axes[row, column]
         filled = axis.contourf(x, y, log, levels, cmap="Blues", extend="min")
         axis.scatter(*_draw(pipeline, 200).T, s=4, color="#E69F00", linewidths=0)
-        axis.set_title(name, fontsize=11)
+        axis.set_title(name.replace(" ", "\n"), fontsize=10)
     for axis, stage in zip(axes[:, 0], STAGES, strict=True):
         axis.set_ylabel(f"$\\bf{{{stage.replace(' ', '~')}}}$\nfeature 2")
     for axis in axes[1]:
@@ -143,12 +143,12 @@ def plot_digits(problem, fits, references):
     }
     names = [name for name in references if name.startswith("sklearn")]
     panels |= {name: _draw(references[name], n * n) for name in names}
-    figure, axes = plt.subplots(1, len(panels), figsize=(15, 3.1), layout="constrained")
+    figure, axes = plt.subplots(1, len(panels), figsize=(13, 3.1), layout="constrained")
     for axis, (title, images) in zip(axes, panels.items(), strict=True):
         tiles = np.pad(images.reshape(n, n, 8, 8), [(0, 0), (0, 0), (1, 1), (1, 1)])
         image = tiles.swapaxes(1, 2).reshape(n * 10, n * 10)
         axis.imshow(image, cmap="gray_r", vmin=0, vmax=16)
-        axis.set(title=title, xticks=[], yticks=[])
+        axis.set(title=title.replace("sklearn ", "sklearn\n"), xticks=[], yticks=[])
     figure.suptitle("Digits: real ones, and draws from four densities")
     _save(figure, "digits")
 

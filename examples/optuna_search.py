@@ -5,7 +5,7 @@ Search the settings with Optuna
 
 Estimators have the parameters of scikit-learn, so that any tool that searches those
 can search ours. Optuna proposes settings one after the other, and learns from the
-scores: the mean log-likelihood of held-out rows, which all settings share.
+scores: the mean log-likelihood of held-out samples, which all settings share.
 """
 
 from sklearn.datasets import make_moons

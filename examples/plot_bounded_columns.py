@@ -1,7 +1,7 @@
 """
-=================
-Prices and shares
-=================
+==================================
+Bounded columns: prices and shares
+==================================
 
 Claim: a density of prices and of shares that knows their bounds is closer to the truth
 at the edges than a plain mixture, which puts a part of its mass where nothing can be;
@@ -85,6 +85,7 @@ for j, (axis, low, high, name) in enumerate(
     axis.set(
         title=f"density of the {name}", xlabel=name, ylim=(0, 4.5 - 3.6 * (j == 0))
     )
+axes[0].set_ylabel("density")
 axes[0].legend()
 share = np.linspace(0.002, 0.998, 400)
 for price, style in ((0.3, ":"), (1.0, "--"), (3.0, "-")):

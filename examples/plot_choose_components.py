@@ -28,7 +28,7 @@ from skgmje import GaussianMixture
 
 OUT = Path(__file__).parent / "out"
 BIC, HELD_OUT, NEW = "#E69F00", "#0072B2", "0.3"
-SIZES = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24])
+SIZES = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20])
 FOLDS = KFold(5, shuffle=True, random_state=0)
 
 # %%
@@ -52,7 +52,7 @@ def two_circles(n_rows, seed):
 
 
 def judge(make_rows):
-    """Return BIC, held-out and new-row scores of each number of components."""
+    """Return BIC, held-out and new-sample scores of each number of components."""
     rows, new_rows = make_rows(500, 0), make_rows(20_000, 1)
     columns = {"bic": [], "held-out": [], "new samples": []}
     for size in SIZES:
@@ -72,7 +72,7 @@ results = {name: judge(make_rows) for name, make_rows in results.items()}
 # Four criteria of a search
 # -------------------------
 # One word chooses the criterion. ICL adds to BIC what it costs that clusters overlap;
-# stability asks how alike fits to parts of the rows cluster all of them.
+# stability asks how alike fits to parts of the samples cluster all of them.
 
 rows = five_gaussians(500, 0)
 for criterion in ("held-out", "bic", "icl", "stability"):

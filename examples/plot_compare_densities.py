@@ -8,7 +8,7 @@ Carlo within its error and needs no draws; a permutation test tells samples apar
 means and variances are equal, if its bandwidth is as fine as the difference.
 
 A ring has the mean and the covariance of the Gaussian blob beside it, so that what
-looks at moments sees nothing. Densities of both are compared, and their rows.
+looks at moments sees nothing. Densities of both are compared, and their samples.
 """
 
 from pathlib import Path
@@ -78,9 +78,9 @@ print(f"Kullback-Leibler: no closed form, Monte Carlo {value:.3f} +- {error:.3f}
 # Is it more than chance?
 # -----------------------
 # A hundred pairs of samples, each tested for one density at the level 5 %. A test of
-# densities deals the rows out anew, to see how large the distance is by chance. The
-# default bandwidth is the median distance of rows, which is wider than the hole of the
-# ring; 0.3 standard deviations are not. The means are tested too, both columns, by
+# densities permutes the samples, to see how large the distance is by chance. The
+# default bandwidth is the median distance of samples, which is wider than the hole of
+# the ring; 0.3 standard deviations are not. The means are tested too, both columns, by
 # twice the smaller p-value.
 
 

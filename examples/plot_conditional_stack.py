@@ -8,8 +8,8 @@ Gaussian process, trees and boosting predict better than the same networks witho
 them, and better than the process; and their intervals are as wide as they should be.
 
 The target depends on five of eight features [1]_, smoothly; its noise grows with
-another feature, and one row in ten is far off to one side. 500 rows to learn from,
-2000 to judge.
+another feature, and one sample in ten is far off to one side. 500 samples are for
+training, 2000 for testing.
 
 References
 ----------
@@ -31,6 +31,8 @@ from skgmje.metrics import crps, interval_coverage
 
 OUT = Path(__file__).parent / "out"
 COLORS = {"Gaussian process": "#999999", "networks": "#D55E00", "stack": "#0072B2"}
+# Fewer and shorter networks than by default, for speed.
+SETTINGS = {"n_members": 3, "max_iter": 200, "random_state": 0}
 
 
 def draw(n, seed):
@@ -49,9 +51,9 @@ X_test, y_test = draw(2000, seed=1)
 # -------------------------------------------------------------------
 
 start = time.process_time()
-stack = StackingConditionalDensity(random_state=0).fit(X, y)
+stack = StackingConditionalDensity(**SETTINGS).fit(X, y)
 print(f"stack: fit in {time.process_time() - start:.1f} CPU seconds")
-networks = StackingConditionalDensity(None, n_members=5, random_state=0).fit(X, y)
+networks = StackingConditionalDensity(None, **SETTINGS).fit(X, y)
 kernel = ConstantKernel() * RBF(np.ones(8), (1e-2, 1e10)) + WhiteKernel()
 process = GaussianProcessRegressor(kernel, normalize_y=True).fit(X[:300], y[:300])
 mean, std = process.predict(X_test, return_std=True)
@@ -74,10 +76,10 @@ print(f"90 % interval {stack.oof_coverage_:.1%}")
 print("RMSE held out:", {k: round(v, 2) for k, v in stack.member_rmse_.items()})
 
 # %%
-# Scores, and intervals from the quietest to the noisiest rows
-# ------------------------------------------------------------
-# The rows are sorted by the feature that sets the noise. The intervals widen with it,
-# and reach further up than down, where the far branch is.
+# Scores, and intervals from the least to the most noisy samples
+# --------------------------------------------------------------
+# The samples are sorted by the feature that sets the noise. The intervals widen with
+# it, and reach further up than down, where the far branch is.
 
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(11, 4.2), width_ratios=[1, 1.6], layout="constrained"
@@ -108,7 +110,7 @@ right.set(
     ylabel="target less predicted median",
     title="90 % intervals of the stack",
 )
-right.legend(loc="upper left", frameon=False)
+right.legend(loc="upper left", framealpha=0.9)
 right.spines[["top", "right"]].set_visible(False)
 OUT.mkdir(exist_ok=True)
 figure.savefig(OUT / "conditional_stack.png", dpi=120)

@@ -8,8 +8,8 @@ truth than one: with two numbers for a digit, the best of four decoded images is
 to new digits than the one image of an autoencoder. With eight numbers one answer will
 do, and what is drawn from a mixture of the codes looks like digits.
 
-A :class:`skgmje.embedding.KernelDecoder` with one centre minimises the squared error;
-with four, a kernel cost whose norm term keeps the centres apart.
+A :class:`skgmje.embedding.KernelDecoder` with one center minimises the squared error;
+with four, a kernel cost whose norm term keeps the centers apart.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ from sklearn.model_selection import train_test_split
 from skgmje.embedding import IsotropicKernel, KernelDecoder
 
 OUT = Path(__file__).parent / "out"
-SETTINGS = {"hidden_layer_sizes": (256, 128), "max_iter": 400, "random_state": 0}
+SETTINGS = {"hidden_layer_sizes": (256, 128), "max_iter": 200, "random_state": 0}
 # The code of the second decoder is shown on this grid of quantiles.
 QUANTILES = (0.1, 0.5, 0.9)
 
@@ -31,8 +31,8 @@ train, test = train_test_split(load_digits().data, test_size=0.3, random_state=0
 # %%
 # Three decoders
 # --------------
-# Errors are of new digits, per pixel, on the scale of 0 to 16. With several centres
-# the nearest one has been chosen by looking, so their mean is told too.
+# Errors are of new digits, per pixel, on the scale of 0 to 16. With several centers
+# the nearest one has been chosen by the error itself, so their mean is printed too.
 
 decoders = {
     "8 numbers, one answer": KernelDecoder(8, **SETTINGS),
@@ -45,7 +45,7 @@ for name, decoder in decoders.items():
     decoder.fit(train)
     nearest = np.mean((decoder.reconstruct(test) - test) ** 2)
     print(
-        f"{name}: squared error {nearest:.2f} at the nearest centre, "
+        f"{name}: squared error {nearest:.2f} at the nearest center, "
         f"{-decoder.score(test):.2f} at the mean"
     )
 wide, _, several = decoders.values()
@@ -55,7 +55,7 @@ wide, _, several = decoders.values()
 # ----------------------------------
 # Left, new digits and what eight numbers keep of them. In the middle, draws from the
 # mixture of codes, decoded. Right, all answers to one code of two numbers, a row for
-# each code: some codes are sure of their digit, others are not.
+# each code: some codes determine their digit, others do not.
 
 
 def tile(images):

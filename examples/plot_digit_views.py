@@ -5,7 +5,7 @@ Self-supervised embedding of digits
 
 Claim: from two views of each digit, without labels, an embedder finds a space in which
 a few labels go further than among the pixels; the mixture in that space is its
-density, so its components can be drawn on the map and its rarest rows shown.
+density, so its components can be drawn on the map and its rarest samples shown.
 
 The views are the upper and the lower half of the images: what one tells of the other
 is what kind of digit it is.

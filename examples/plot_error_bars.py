@@ -1,11 +1,11 @@
 """
-=====================
-Stars with error bars
-=====================
+=========================================
+Measurement errors: stars with error bars
+=========================================
 
-Claim: where each sample has an error bar of its own, a mixture that is told of them
-finds the density without errors. One that is not told is blurred, and one of the
-precise samples alone knows less.
+Claim: where each sample has an error bar of its own, a mixture that is fitted with them
+finds the density without errors. One that ignores them is blurred, and one of the
+precise samples alone has less to learn from.
 
 Two colors of stars lie on a narrow line with a bend. Colors are differences of
 magnitudes, which are measured well for bright stars and badly for faint ones; two
@@ -109,9 +109,9 @@ for axis, name in zip(axes[1], ("without error bars", "with error bars"), strict
     axis.set(title=f"density {name}")
 axes[1, 1].legend(loc="upper left")
 for axis in axes[1]:
-    axis.set(xlabel="first color")
+    axis.set(xlabel="first color (magnitudes)")
 for axis in axes[:, 0]:
-    axis.set(ylabel="second color")
+    axis.set(ylabel="second color (magnitudes)")
 axes[0, 0].set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
 figure.tight_layout()
 OUT.mkdir(exist_ok=True)

@@ -3,15 +3,15 @@
 Kernel costs as errors: landmarks, compressed densities
 =======================================================
 
-Claim: what a kernel cost measures is what its job loses. Landmarks that the
+Claim: a kernel cost is the error of a known approximation. Landmarks that the
 matrix-matrix cost has learned leave less of a kernel matrix unexplained than random
 ones, those of k-means and those of a pivoted Cholesky factor. And in place of 1400
 samples of two moons, 35 kernels predict as well and are scored far sooner.
 
-The first job is the Nystroem approximation, and its trace error is the matrix-matrix
+The first problem is the Nystroem approximation, whose trace error is the matrix-matrix
 cost. The second has two solutions: the density nearest to that of all samples, by the
 scalar cost, and the likeliest one around the centers of k-means. Where kernels are too
-few, near is not likely.
+few, the nearest density has a low likelihood.
 """
 
 import time

@@ -66,5 +66,7 @@ left.scatter(*X[known].T, c=COLORS[y[known]], s=110, marker="*", edgecolors="bla
 left.set_title("stars have labels, colours are predicted")
 right.scatter(*rows.T, c=COLORS[found], s=9)
 right.set_title("grey: background")
+left.set(xlabel="feature 0", ylabel="feature 1")
+right.set(xlabel="feature 0")
 OUT.mkdir(exist_ok=True)
 figure.savefig(OUT / "few_labels.png", dpi=100)

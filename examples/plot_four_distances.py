@@ -1,7 +1,7 @@
 """
-===========================
-Two data sets, in four ways
-===========================
+====================================
+Four distances between two data sets
+====================================
 
 Claim: four questions about two data sets have four answers, all from one mixture for
 each: how surprised one is by the other (Kullback-Leibler, which depends on the

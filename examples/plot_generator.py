@@ -3,14 +3,15 @@
 Generating digits from noise by kernel costs
 ============================================
 
-Claim: a network that turns noise into rows of 32 features learns by the SVD cost with
-wide kernels, where the scalar cost leaves its rows near one place. With several
-bandwidths the scalar cost learns too, and nearest come the draws of the default, whose
-start is the cells of the data, and of a plain mixture of twenty Gaussians.
+Claim: a network that turns noise into samples of 32 features learns by the SVD cost
+with wide kernels, where the scalar cost leaves its samples near one place. With several
+bandwidths the scalar cost learns too. Nearest to the data are the draws of the default,
+which starts at the cells of the data, and of a plain mixture of twenty Gaussians.
 
 A :class:`skgmje.mixture.KernelMixtureDensity` with ``generator="noise"`` draws new
 noise in each step, and a kernel cost [1]_ compares where the network puts it with the
-rows. ``Noise(code_dim=16)`` is the network of the paper, which learns all from noise.
+samples. ``Noise(code_dim=16)`` is the network of the paper, which learns all from
+noise.
 
 References
 ----------
@@ -41,7 +42,7 @@ train, test = np.split(basis.transform(rows), [1200])
 # Two costs, one bandwidth and several, the default and a mixture
 # ---------------------------------------------------------------
 # The energy distance compares what is drawn with digits that were held out; that of
-# training rows is as near as chance allows.
+# training samples is as near as chance allows.
 
 
 def energy_distance(first, second):
@@ -58,7 +59,7 @@ def draw_network(**params):
         64,
         refine="weights",
         standardize=False,  # distances in units of a pixel
-        max_iter=500,
+        max_iter=300,
         tol=3e-4,
         random_state=0,
         **{"generator": Noise(code_dim=16), **params},
@@ -67,7 +68,7 @@ def draw_network(**params):
 
 
 def draw_mixture():
-    """Fit twenty Gaussians; return rows drawn from them."""
+    """Fit twenty Gaussians; return samples drawn from them."""
     mixture = GaussianMixture(20, shrinkage=20, random_state=0).fit(train)
     return mixture.sample(len(test))[0]
 
@@ -103,7 +104,7 @@ def tile(images):
     return tiles.swapaxes(1, 2).reshape(80, 50)
 
 
-figure, axes = plt.subplots(1, 6, figsize=(12, 4.3), layout="constrained")
+figure, axes = plt.subplots(1, 6, figsize=(12, 4.2), layout="compressed")
 for axis, (title, sheet) in zip(axes, sheets.items(), strict=True):
     axis.imshow(tile(basis.inverse_transform(sheet)), cmap="gray_r", vmin=0, vmax=16)
     axis.set(title=title, xticks=[], yticks=[])

@@ -7,7 +7,7 @@ Claim: after a long wait a geyser's eruption is either short or long. A network 
 on squared errors predicts a length in between, which hardly ever occurs; a
 conditional density says both, with their probabilities.
 
-The rows are generated, after the well known record of Old Faithful [1]_: a short
+The samples are generated, after the well known record of Old Faithful [1]_: a short
 eruption is followed by a short wait and then by a long eruption; a long one by a long
 wait, after which anything may come. The waiting time is given, the duration of the
 next eruption is asked for.

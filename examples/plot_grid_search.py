@@ -55,6 +55,7 @@ for name, value in best.items():
 # %%
 # Look at all of them
 # -------------------
+# Points are the three folds, lines their means.
 
 names = {
     "covariances": "weights and covariances, by EM",
@@ -87,10 +88,10 @@ for axis, (refine, title) in zip(axes, names.items(), strict=True):
                 colour,
                 lw=2,
             )
-    axis.set_xticks(range(4), COSTS)
+    axis.set_xticks(range(4), [cost.replace("-", "-\n") for cost in COSTS])
     axis.set_title(title)
     axis.grid(axis="y", alpha=0.3)
-axes[0].set_ylabel("held-out nats per sample, three folds and their mean")
+axes[0].set_ylabel("held-out nats per sample")
 for marker, face, kind in (
     ("o", "white", "StandardScaler"),
     ("D", "0.3", "PowerTransformer"),

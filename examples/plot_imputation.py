@@ -1,7 +1,7 @@
 """
-======================================
-A table filled in with its uncertainty
-======================================
+==============================
+Multiple imputation of a table
+==============================
 
 Claim: where values are missing more often in some samples than in others, a regression
 on the complete samples alone, or on a table filled in once, by column means or by
@@ -47,18 +47,18 @@ holes = np.where(hidden, np.nan, table)
 print(f"missing: {hidden[:, [0, 3]].mean():.0%} of two columns")
 
 # %%
-# Fill in, and say how well
-# -------------------------
+# Imputation and its uncertainty
+# ------------------------------
 
 imputer = MixtureImputer(random_state=0).fit(holes)
 filled, std = imputer.transform(holes), imputer.uncertainty(holes)
 errors = (filled - table)[hidden]
 print(f"error {np.sqrt(np.mean(errors**2)):.2f} standard deviations, ", end="")
-print(f"told beforehand {np.sqrt(np.mean(std[hidden] ** 2)):.2f}")
+print(f"predicted error {np.sqrt(np.mean(std[hidden] ** 2)):.2f}")
 
 # %%
-# A regression on it
-# ------------------
+# A regression on the imputed table
+# ---------------------------------
 
 
 def regress(rows):
@@ -102,11 +102,11 @@ place = np.arange(len(rows))
 left.errorbar(
     place, filled[rows, 0], 1.645 * std[rows, 0], fmt="none", color="#56B4E9", lw=3
 )
-left.plot(place, filled[rows, 0], "_", color="#0072B2", ms=6, label="filled in, 90 %")
-left.plot(place, table[rows, 0], ".", color="#D55E00", ms=5, label="what it was")
+left.plot(place, filled[rows, 0], "_", color="#0072B2", ms=6, label="imputed, 90 %")
+left.plot(place, table[rows, 0], ".", color="#D55E00", ms=5, label="true value")
 left.set(
     title="body-mass index of 60 patients",
-    xlabel="patients, by what was filled in",
+    xlabel="patients, by imputed value",
     ylabel="standard deviations",
 )
 left.legend(loc="upper left")
@@ -115,6 +115,9 @@ for height, (name, (coefficient, half)) in enumerate(answers.items()):
     right.errorbar(coefficient, -height, xerr=half, fmt="o", color=color, capsize=4)
 right.axvline(answers["nothing missing"][0], color="0.7", lw=1, zorder=0)
 right.set_yticks(-np.arange(len(answers)), [*answers])
-right.set(title="what body-mass index adds to progression", xlabel="coefficient, 95 %")
+right.set(
+    title="regression of progression on body-mass index",
+    xlabel="coefficient, 95 % interval",
+)
 OUT.mkdir(exist_ok=True)
 figure.savefig(OUT / "imputation.png", dpi=110)

@@ -50,7 +50,7 @@ def move(n_poses, seed):
     return place, angles + rng.normal(0, 0.03, angles.shape)
 
 
-X, Y = move(1500, seed=0)
+X, Y = move(1000, seed=0)
 X_new, Y_new = move(500, seed=1)
 
 # %%
@@ -58,7 +58,9 @@ X_new, Y_new = move(500, seed=1)
 # --------------------------------
 # The miss is the distance of hand and place, in lengths of a link.
 
-density = ConditionalMixtureDensity(MixtureNetwork(n_members=2), random_state=0)
+density = ConditionalMixtureDensity(
+    MixtureNetwork(n_members=2, max_iter=300), random_state=0
+)
 density.fit(X, Y)
 network = MLPRegressor(hidden_layer_sizes=(64, 64), max_iter=500, random_state=0).fit(
     X, Y
@@ -82,7 +84,7 @@ figure, axes = plt.subplots(
     1, 3, figsize=(12, 4.4), sharex=True, sharey=True, layout="constrained"
 )
 places = np.array([[0.6, 0.6], [1.1, 0.6], [0.9, 1.1]])
-# One arm per row, instead of scikit-learn's one per column.
+# One arm per sample, instead of scikit-learn's one per column.
 draws = density.sample_y(places, 30, random_state=0).swapaxes(1, 2)
 for axis, place, arms in zip(axes, places, draws, strict=True):
     answer = network.predict(place[None])

@@ -30,7 +30,7 @@ N_SIDE = 7
 # %%
 # Codes, and one mixture after the other
 # --------------------------------------
-# Shrinkage lends the components a common shape; with 40 rows each for 20 dimensions
+# Shrinkage lends the components a common shape; with 40 samples each for 20 dimensions
 # they need it. A support vector machine learns to tell draws from codes that the
 # mixture has not seen, as many of each: one half is chance, and the best answer.
 

@@ -62,6 +62,7 @@ print(f"BIC chooses {len(best.weights_)} clusters of the model {best.model_}")
 # %%
 # The clusters, and the search
 # ----------------------------
+# The larger a point, the less certain its label.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
 for axis, (start, mixture) in zip(axes, starts.items(), strict=False):

@@ -3,14 +3,14 @@
 Missing values
 ==============
 
-Claim: a mixture can be fitted to incomplete rows as they are. Where a tenth of the
-entries or more is missing, that gives a better density than dropping rows, filling in
-means, or filling in regressions, and the more is missing, the more so.
+Claim: a mixture can be fitted to incomplete samples as they are. Where a tenth of the
+entries or more is missing, that gives a better density than dropping samples, filling
+in means, or filling in regressions, and the more is missing, the more so.
 
-EM for incomplete rows takes the expectation over what is missing [1]_: every entry that
-is there counts, and none is invented. What a regression fills in lies on a plane, and a
-density of such rows is too sure of itself. Entries of the training rows are hidden at
-random; the densities are judged on complete new samples.
+EM for incomplete samples takes the expectation over what is missing [1]_: every entry
+that is there counts, and none is invented. What a regression fills in lies on a plane,
+and a density of such samples is too narrow. Entries of the training samples are hidden
+at random; the densities are judged on complete new samples.
 
 References
 ----------
@@ -65,7 +65,8 @@ preparations = {
 # Hide entries, fit, judge
 # ------------------------
 # An error is the root mean square of what an entry was filled with minus what it was,
-# in standard deviations. Dropped rows have none, and too few rows give no density.
+# in standard deviations. Dropped samples have none, and too few samples give no
+# density.
 
 nats = {name: [] for name in STYLES}
 errors = {name: [] for name in STYLES}

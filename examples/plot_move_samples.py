@@ -1,7 +1,7 @@
 """
-==================================
-A map from one data set to another
-==================================
+==============================================
+Optimal transport from one data set to another
+==============================================
 
 Claim: the map between two mixtures turns samples of one data set into samples of the
 other at the least cost: the energy distance that is left is below a tenth of what it
@@ -68,7 +68,7 @@ axes[0].set_title("samples of a ring")
 axes[1].scatter(*moved.T, **style)
 axes[1].set_title("moved: colours are those of the ring")
 axes[2].scatter(*new.T, s=9, color="0.5")
-axes[2].set_title("moons that nobody has moved")
+axes[2].set_title("moons, for comparison")
 for axis in axes:
     axis.set(xlabel="feature 0", ylabel="feature 1", aspect="equal")
 OUT.mkdir(exist_ok=True)

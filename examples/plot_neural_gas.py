@@ -6,11 +6,11 @@ Growing neural gas: clusters, graph and density
 Claim: one graph that grows finds clusters of any shape and a density, and goes on
 doing so when the data move.
 
-A growing neural gas [1]_ is a graph. Its nodes go where the rows are, its edges
-link nodes that share rows, and where it is still bad it grows. Three things come
-of it at once: the connected components are *clusters* of any shape, the rows
+A growing neural gas [1]_ is a graph. Its nodes go where the samples are, its edges
+link nodes that share samples, and where it is still bad it grows. Three things come
+of it at once: the connected components are *clusters* of any shape, the samples
 around the nodes start EM, which gives a *density*, and both follow a *stream*,
-because nodes that became useless move to where the rows went [2]_.
+because nodes that became useless move to where the samples went [2]_.
 
 Everything runs on data that ships with scikit-learn. The pictures go to
 ``examples/out/``.
@@ -39,7 +39,7 @@ COLORS = np.array(["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4
 
 
 def draw_graph(axis, gas, rows, plane=lambda positions: positions):
-    """Draw rows, nodes and edges, coloured by connected component."""
+    """Draw samples, nodes and edges, coloured by connected component."""
     labels = gas.predict(rows)
     # Large components keep their colour from one picture to the next.
     rank = np.argsort(np.argsort(-np.bincount(labels), kind="stable"))
@@ -89,9 +89,9 @@ figure.savefig(OUT / "neural_gas.png", dpi=120)
 # %%
 # A stream that moves
 # -------------------
-# Chunks of 250 rows come one after the other: first the moons, then, without a
-# word, the circles. Above each picture stands the mean log-likelihood of rows that
-# the mixture has not seen; the last one before the move would be hopeless after it.
+# Chunks of 250 samples come one after the other: first the moons, then, without notice,
+# the circles. Above each picture is the mean held-out log-likelihood; the last mixture
+# before the move is useless after it.
 
 rng = np.random.default_rng(0)
 stream = GrowingNeuralGasMixture(40, growth=GasGrowth(utility_threshold=20.0))

@@ -5,7 +5,7 @@ From scikit-learn's GaussianMixture in one line
 
 Claim: change the import of a script that uses scikit-learn's ``GaussianMixture`` and
 it prints the same numbers; then it can also tell some columns from the others, take
-rows with gaps, and choose its own settings.
+samples with gaps, and choose its own settings.
 
 The measurements of 150 irises; nothing else is needed.
 """
@@ -50,7 +50,7 @@ print("petal length and width, given sepals 5.0 and 3.4:", petals.mean.round(2))
 print("standard deviations:", np.sqrt(np.diagonal(petals.covariance)).round(2))
 
 # %%
-# Rows with gaps, in fitting and in scoring:
+# Samples with gaps, in fitting and in scoring:
 
 gaps = X.copy()
 gaps[np.random.default_rng(0).random(X.shape) < 0.2] = np.nan
@@ -60,7 +60,7 @@ print(
 )
 
 # %%
-# And settings that held-out rows have chosen:
+# And settings that held-out samples have chosen:
 
 chosen = GaussianMixture(
     "auto", covariance_type="auto", shrinkage="auto", random_state=0

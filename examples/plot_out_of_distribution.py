@@ -49,7 +49,7 @@ embed = make_pipeline(
         views="neighbors",
         augmentation=ImageAugmentation(gamma=0.5, contrast=0.3, noise=0.3),
         output="hidden",
-        max_iter=100,
+        max_iter=60,
         random_state=0,
     ),
     PCA(16, random_state=0),

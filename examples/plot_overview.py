@@ -3,9 +3,8 @@
 Overview in one figure
 ======================
 
-Claim: one kind of value, the Gaussian mixture, answers four kinds of question: how
-likely is a row, which values may follow from another, which rows hang together, and
-what would more of them look like.
+Claim: Gaussian mixtures serve four tasks: the density of samples, the conditional
+density of a target, clusters, and new samples.
 
 Everything runs on data that ships with scikit-learn. The picture goes to
 ``examples/out/``.
@@ -35,9 +34,9 @@ from skgmje.inspection import (
 OUT = Path(__file__).parent / "out"
 
 # %%
-# How likely is a row?
-# --------------------
-# A network places the centres by a kernel cost, and likelihood makes a density of
+# Density
+# -------
+# A network places the centers by a kernel cost, and likelihood makes a density of
 # them.
 
 moons, _ = make_moons(600, noise=0.08, random_state=0)
@@ -45,8 +44,8 @@ density = KernelMixtureDensity(12, covariance_type="full", random_state=0).fit(m
 print(f"moons: {density.score(moons):.2f} nats per sample")
 
 # %%
-# Which values may follow?
-# ------------------------
+# Conditional density
+# -------------------
 # Each x has a mixture of y, whose mean is between the two branches.
 
 X, Y = ALIGNMENT_TASKS["cross"].sample(1000, random_state=0)
@@ -55,18 +54,18 @@ low, high = regressor.predict_quantile([[1.0]], [0.25, 0.75]).ravel()
 print(f"at x = 1 half of the values lie below {low:.2f} or above {high:.2f}")
 
 # %%
-# Which rows hang together?
-# -------------------------
-# A graph grows where the rows are; its connected components are clusters.
+# Clusters
+# --------
+# A graph grows where the samples are; its connected components are clusters.
 
 circles, _ = make_circles(1500, noise=0.05, factor=0.5, random_state=0)
 gas = GrowingNeuralGasMixture(60, random_state=0).fit(circles)
 print(f"circles: {gas.node_labels_.max() + 1} connected components")
 
 # %%
-# What would more of them look like?
-# ----------------------------------
-# Digits that nobody wrote: samples of a mixture of their principal components.
+# New samples
+# -----------
+# Samples of a mixture of the principal components of digits.
 
 digits = load_digits().data
 pca = PCA(24, whiten=True, random_state=0).fit(digits)
@@ -85,19 +84,19 @@ DensityDisplay.from_estimator(
     density, moons, ax=likely, show_data=False, show_colorbar=False
 )
 MixtureDisplay.from_estimator(density, ax=likely, color="#E69F00")
-likely.set_title("KernelMixtureDensity: how likely?")
+likely.set_title("density: KernelMixtureDensity")
 
 ConditionalDensityDisplay.from_estimator(
     regressor, X, Y.ravel(), ax=follows, show_colorbar=False
 )
-follows.set_title("ConditionalMixtureDensity: what follows?")
+follows.set_title("prediction: ConditionalMixtureDensity")
 
 GraphDisplay.from_estimator(gas, circles, ax=together)
-together.set_title("GrowingNeuralGasMixture: what hangs together?")
+together.set_title("clusters: GrowingNeuralGasMixture")
 
 tiles = np.pad(rows.reshape(6, 8, 8, 8), [(0, 0), (0, 0), (1, 1), (1, 1)])
 more.imshow(tiles.swapaxes(1, 2).reshape(60, 80), cmap="gray_r")
-more.set(xticks=[], yticks=[], title="GaussianMixture: what would more look like?")
+more.set(xticks=[], yticks=[], title="new samples: GaussianMixture")
 
 OUT.mkdir(exist_ok=True)
 figure.savefig(OUT / "overview.png", dpi=100)

@@ -1,7 +1,7 @@
 """
-===============================
-A product of experts kept small
-===============================
+======================================
+Sensor fusion by a product of mixtures
+======================================
 
 Claim: six sensors that each see part of a position are fused by the product of their
 mixtures, whose 4096 components are reduced to at most eight after every factor: the
@@ -64,19 +64,21 @@ for name, density in [("one expert", experts[0]), ("product", small)]:
     print(f"90 % of {name} lie on an area of {area:.3f}")
 
 # %%
-# Where 90 % are
-# --------------
+# The region of 90 %
+# ------------------
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
 corners = np.array([[-3.0, -3.0], [3.0, 3.0]]) + truth
 for axis, title, density in zip(
     axes,
-    ("one of six experts", "product of three", "product of six, kept small"),
+    ("one of six experts", "product of three", "product of six, reduced"),
     (experts[0], experts[0].product(experts[1]).product(experts[2]), small),
     strict=True,
 ):
     display = RegionDisplay.from_estimator(density, corners, ax=axis, show_data=False)
     axis.plot(*truth, "x", color="#D55E00", ms=9, mew=2)
     axis.set(title=title, aspect="equal")
+    if axis is not axes[-1]:  # one legend, where nothing is
+        axis.get_legend().remove()
 OUT.mkdir(exist_ok=True)
 figure.savefig(OUT / "product_of_experts.png", dpi=110)

@@ -84,6 +84,8 @@ class Problem:
             self.n_components,
             covariance_type="full",
             shrinkage=self.shrinkage,
+            max_iter=150,
+            tol=1e-3,
             random_state=0,
         )
         return self.pipeline(density.set_params(**params))
@@ -234,8 +236,9 @@ svd_fits = [fit_first_fold(images, ["svd"], refine=how) for how in REFINEMENTS]
 plot_digits(images, svd_fits, fitted["digits"])
 random = Codes("random_from_data")
 poor = {"generator": random, "bandwidth": 0.3, "refine": "weights"}
+poor |= {"max_iter": 300}
 plot_loss_curves(
-    {k: fit_first_fold(toy, COSTS, n_components=k, **poor) for k in (4, 16, 64)}
+    {k: fit_first_fold(toy, COSTS, n_components=k, **poor) for k in (4, 16)}
 )
 
 # %%

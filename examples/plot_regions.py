@@ -1,7 +1,7 @@
 """
-==================
-Where the 90 % are
-==================
+==============================================
+Highest-density regions and conformal coverage
+==============================================
 
 Claim: where the target lies on one of several branches, the smallest region that has
 90 % of it is less than half as long as the central interval, and covers as often; after

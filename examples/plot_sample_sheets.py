@@ -47,7 +47,7 @@ embed = make_pipeline(
         views="neighbors",
         augmentation=ImageAugmentation(gamma=0.5, contrast=0.3, noise=0.3),
         output="hidden",
-        max_iter=100,
+        max_iter=60,
         random_state=0,
     ),
     PCA(16, random_state=0),
@@ -96,10 +96,10 @@ for name, rows in points.items():
 # ---------
 # It learns codes and the way back together, and draws from a mixture of its codes.
 
-decoder = KernelDecoder(8, hidden_layer_sizes=(256, 128), max_iter=400, random_state=0)
+decoder = KernelDecoder(8, hidden_layer_sizes=(256, 128), max_iter=200, random_state=0)
 decoder.fit(train.reshape(len(train), -1))
 drawn, _ = decoder.sample(N_SIDE**2)
-sheets["what a decoder draws:\ndigits that nobody wrote"] = drawn
+sheets["draws of a decoder:\nnew digits"] = drawn
 
 
 def tile(images):

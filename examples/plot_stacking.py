@@ -63,7 +63,7 @@ MAKERS = {"blobs": blobs, "edges": edges, "wave": wave}
 
 def fit(make):
     """Return the stack over all systems, and four scores of new samples."""
-    X, new = make(200, np.random.default_rng(0)), make(5000, np.random.default_rng(1))
+    X, new = make(200, np.random.default_rng(0)), make(2000, np.random.default_rng(1))
     scores = {}
     for spaces in (*((space,) for space in SPACES), SPACES):
         stack = StackingDensity(spaces=spaces, cv=2, random_state=0).fit(X)

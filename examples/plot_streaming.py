@@ -7,9 +7,9 @@ Claim: where the data move, a density that takes one chunk after the other and f
 stays good; one that was fitted once becomes useless, and one that is fitted again to
 all that was ever seen blurs.
 
-A growing neural gas places nodes where rows are, and moves those that have become
-useless [1]_. Its ``partial_fit`` sees each row once. Here two blobs go a quarter of a
-turn around each other.
+A growing neural gas places nodes where samples are, and moves those that have become
+useless [1]_. Its ``partial_fit`` sees each sample once. Here two blobs go a quarter of
+a turn around each other.
 
 References
 ----------
@@ -37,7 +37,7 @@ N_CHUNKS, CHUNK = 80, 200
 
 
 def draw(time, n_rows, rng):
-    """Draw rows from the two blobs, as they are at a time between 0 and 1."""
+    """Draw samples from the two blobs, as they are at a time between 0 and 1."""
     angle = np.pi * (time / 2 + rng.integers(2, size=n_rows))
     places = 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return places + rng.normal(0, 0.4, (n_rows, 2))
@@ -96,6 +96,7 @@ for axis, (name, density) in zip(axes[1:], densities.items(), strict=True):
     log_density = density.score_samples(points).reshape(90, 90)
     display = DensityDisplay([grid, grid], log_density, data=chunk)
     display.plot(ax=axis, depth=6, show_colorbar=False)
-    axis.set(title=name, xlabel="", ylabel="", aspect="equal")
+    axis.set(title=name, xlabel="feature 0", ylabel="", aspect="equal")
+axes[1].set_ylabel("feature 1")
 OUT.mkdir(exist_ok=True)
 figure.savefig(OUT / "streaming.png", dpi=110)

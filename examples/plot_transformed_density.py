@@ -3,9 +3,9 @@
 Log-densities through a pipeline and the Jacobian
 =================================================
 
-Claim: the log-density that a ``Pipeline`` reports is that of the transformed rows, so
-two pipelines cannot be compared; :class:`~skgmje.compose.TransformedDensity` adds the
-log-Jacobian, and then they can.
+Claim: the log-density that a ``Pipeline`` reports is that of the transformed samples,
+so two pipelines cannot be compared; :class:`~skgmje.compose.TransformedDensity` adds
+the log-Jacobian, and then they can.
 
 If z = T(x), the density of x is
 

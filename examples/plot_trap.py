@@ -11,8 +11,8 @@ log-determinants are the remedy [1]_.
     C = \tfrac1n \sum_i z_i z_i^T
 
 The first term is half the number of dimensions, whatever the embeddings. The gradient
-has only the second to follow, and the likelihood rises without end while all rows end
-up at one point. A covariance that is fixed is no remedy either.
+has only the second to follow, and the likelihood rises without bound while all samples
+end up at one point. A covariance that is fixed is no remedy either.
 
 References
 ----------
@@ -45,8 +45,8 @@ COLORS = {"naive": "#D55E00", "fixed covariance": "#E69F00", "remedy": "#0072B2"
 DASHES = {"naive": "-", "fixed covariance": "--", "remedy": "-"}
 
 # %%
-# The data term pulls at nothing
-# ------------------------------
+# The data term is constant
+# -------------------------
 
 z = torch.from_numpy(np.random.default_rng(0).normal(size=(256, 16)))
 z.requires_grad_()

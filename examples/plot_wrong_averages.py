@@ -1,7 +1,7 @@
 """
-===============================
-Three ways to a wrong average
-===============================
+=======================================
+Averages of columns with missing values
+=======================================
 
 Claim: where the values that are missing depend on other columns, the average of those
 that are there is wrong, so is that of a column filled in with means, and so is that of
