@@ -12,11 +12,19 @@ import numpy as np
 HERE = Path(__file__).parent
 CASES = (
     *(f"gaussian-{kind}" for kind in ("full", "tied", "diag", "spherical", "low-rank")),
-    *("gaussian-auto", "kernel", "kernel-noise", "gas", "gas-distances"),
+    *("gaussian-auto", "gaussian-background", "student", "classifier", "imputer"),
+    *("kernel", "kernel-noise", "decoder", "gas", "gas-distances", "outliers"),
     *("conditional-auto", "conditional-network", "conditional-prototypes"),
-    *("conditional-neural-gas", "gje", "gje-ema", "gje-pair", "gmje", "gmje-network"),
-    *("transformed", "transformed-power", "transformed-quantile"),
-    *("transformed-columns", "transformed-pipeline"),
+    *("conditional-neural-gas", "conditional-memory-bank", "stack-process"),
+    *("gje", "gje-ema", "gje-pair", "gmje", "gmje-network"),
+    *("transformed", "transformed-power", "transformed-quantile", "transformed-bounds"),
+    *(
+        "transformed-columns",
+        "transformed-pipeline",
+        "copula",
+        "residuals",
+        "stack-given",
+    ),
 )
 # Drawing depends on NumPy's generators, which may change.
 METHODS = ("score_samples", "predict", "predict_proba", "transform")

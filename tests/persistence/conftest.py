@@ -227,6 +227,7 @@ CASES = {
             ["gp", "trees", "boosting", "network"], **NETWORKS, max_components=4
         ),
     ),
+    "stack-process": (StackingConditionalDensity(["gp"], **NETWORKS),),
     "stack": (StackingDensity(effort="fast", **SEED),),
     "stack-given": (
         StackingDensity(
