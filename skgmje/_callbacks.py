@@ -54,6 +54,11 @@ class EstimatorMixin(CallbackSupportMixin):
         -------
         self : object
             This estimator.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or if `name` is a word instead of an object.
         """
         check_nested(self, params)
         return super().set_params(**params)
@@ -77,6 +82,9 @@ class EstimatorMixin(CallbackSupportMixin):
         ------
         TypeError
             If a fitted part is of a class of others that files do not know.
+
+        sklearn.exceptions.NotFittedError
+            If the estimator has not been fitted.
         """
         from skgmje._persistence._model import save
 

@@ -229,7 +229,7 @@ def test_schedulers_take_the_place_of_the_cosine(name):
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_checkpoints_hold_the_parameters(name, tmp_path):
-    best = Checkpoint("train_loss_best", dirname=tmp_path, f_optimizer=None)
+    best = Checkpoint("train_loss_best", dirname=tmp_path, load_best=True)
     trained_by(name, callbacks=[best]).fit(X, y)
     state = torch.load(tmp_path / "params.pt", weights_only=True)
     assert state

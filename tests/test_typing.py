@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,8 @@ def test_all_parameters_and_results_have_types(name):
         first = next(iter(inspect.signature(function).parameters), None)
         asked -= {first} if part and first not in hints else set()
         assert asked | {"return"} <= hints, f"{name}{part}: {asked - hints}"
+        # They can be read at run time, too.
+        assert typing.get_type_hints(function)
 
 
 @pytest.mark.slow

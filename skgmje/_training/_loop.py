@@ -235,6 +235,17 @@ class RunRecord:
             )
 
 
+class _Criterion(nn.Module):
+    """A function of the mixture and the batch, as checkpoints of skorch want it."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, mixture, X, *others):
+        return self.function(mixture, X, *others)
+
+
 def _reads_batches(callback):
     """Return whether a skorch callback wants to hear of single batches."""
     events = ("on_batch_begin", "on_batch_end", "on_grad_computed")
@@ -489,7 +500,8 @@ def _make_net(module, criterion, n_rows, schedule, hooks, random_state, device):
     settings.setdefault("optimizer__param_groups", groups)
     net = _MixtureNet(
         module,
-        criterion=lambda: criterion,
+        criterion=_Criterion,
+        criterion__function=criterion,
         schedule=schedule,
         hooks=hooks,
         random_state=random_state,

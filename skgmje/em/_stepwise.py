@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from skgmje._backend import as_floats, from_tensor
+from skgmje._backend import as_floats, from_tensor, is_torch
 from skgmje._settings import own_errors
 from skgmje._typing import NDArray
 from skgmje.em._em import Samples, e_step, make_kernel
@@ -80,7 +80,7 @@ def block_stats(
     array([[3.]])
     """
     X, sample_weight, center = as_floats(X, sample_weight, center)
-    if not missing and has_missing(X):
+    if not missing and not is_torch(X) and has_missing(X):
         raise ValueError(
             "X has missing values (NaN). Set missing=True, of all blocks, or remove "
             "such samples."

@@ -524,7 +524,10 @@ class CovarianceType(ABC):
         Used if :attr:`needs_start`: the covariance has `variances`, (d,), on
         its diagonal, and beside it the products of the columns of `rows`, (m, d).
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} starts from matrices alone: define first_of_rows, "
+            "or reduce the number of features."
+        )
 
     @abstractmethod
     def dense(self, covariances, n_components, n_features):

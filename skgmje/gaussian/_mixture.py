@@ -22,6 +22,8 @@ from skgmje.gaussian._sampling import sample
 
 if TYPE_CHECKING:
     from torch.distributions import MixtureSameFamily
+else:
+    MixtureSameFamily = object
 
 
 @settle
@@ -370,7 +372,8 @@ class Mixture:
         X : array of shape (n_samples, ..., n_features)
             Independent samples, in no order. In torch they carry the gradient of
             means and covariances and, by that of :meth:`cdf`, of the weights [1]_:
-            first derivatives only, and those of a weight of zero are zero.
+            first derivatives only, and those of a weight of zero are zero. The gradient
+            of the weights varies without bound as components part.
 
         component : integer array of shape (n_samples, ...)
             The component each sample comes from.
@@ -627,7 +630,7 @@ class Mixture:
         ----------
         y : float or array
             Values, without an axis for the feature. With one mixture per sample the
-            last axes of an array are those of the samples.
+            last axes of an array are those of the samples: value i goes with mixture i.
 
         Returns
         -------

@@ -17,6 +17,8 @@ from skgmje.gaussian._density import block_rows
 
 if TYPE_CHECKING:
     from skgmje.gaussian._mixture import Mixture
+else:
+    Mixture = Any
 
 # Where the density of one feature is looked at: within so many standard deviations of
 # each component, at about so many places in all, and so many of one component at least.

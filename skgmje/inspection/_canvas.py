@@ -47,7 +47,7 @@ class Display:
 
     def _name_axes(self, *names):
         """Give the axes the display's names, or these if it has none."""
-        names = self.names or names
+        names = names if self.names is None else self.names
         self.ax_.set(xlabel=names[0], ylabel=names[1])
 
     def _show_data(self, show_data, **style):

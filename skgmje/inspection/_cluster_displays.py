@@ -338,6 +338,6 @@ class ClassificationDisplay(Display):
         style = {"c": colors, "s": SURE + (UNSURE - SURE) * share, "linewidths": 0}
         style |= {"alpha": 0.7, **kwargs}
         self.points_ = self.ax_.scatter(*thin_out(self.data).T, **style)
-        if self.names:
+        if self.names is not None:
             self._name_axes()
         return self

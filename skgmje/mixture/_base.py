@@ -457,12 +457,20 @@ class NoisyDensityMixin(MixtureDensityMixin):
     def _responsibilities(self, rows, noise=None):
         if noise is None:
             return super()._responsibilities(rows)
-        return noisy_responsibilities(self.mixture_, rows, noise)
+        return noisy_responsibilities(self._of_noise(), rows, noise)
 
     def _log_prob(self, rows, noise=None):
         if noise is None:
             return super()._log_prob(rows)
-        return noisy_log_prob(self.mixture_, rows, noise)
+        return noisy_log_prob(self._of_noise(), rows, noise)
+
+    def _of_noise(self):
+        """Return the mixture, or raise TypeError where a background keeps its noise."""
+        if self._has_background:
+            raise TypeError(
+                "noise does not go with background=True. Fit with background=False."
+            )
+        return self.mixture_
 
     def score_samples(
         self, X: ArrayLike, noise: ArrayLike | None = None
@@ -591,7 +599,7 @@ class NoisyDensityMixin(MixtureDensityMixin):
         TypeError
             If the fit has a background: it is no Gaussian mixture.
         """
-        mixture = self.mixture_
+        mixture = self._of_noise()
         d = mixture.n_features
         found = partial(denoise, mixture, return_cov=return_cov)
         out = self._each_chunk(X, found, (1 + return_cov * d, d), noise=noise)

@@ -33,7 +33,7 @@ from skgmje.em._labelled import (
     select_classes,
 )
 from skgmje.em._missing import missing_moments
-from skgmje.mixture._base import AMOUNT, AUTO, COUNT, MixtureDensityMixin
+from skgmje.mixture._base import AMOUNT, AUTO, COUNT, NoisyDensityMixin
 from skgmje.mixture._few_samples import least_count
 from skgmje.mixture._fit_rows import regularisation
 
@@ -44,7 +44,7 @@ SETTINGS = ("n_components_per_class", *ClassSetting._fields[1:])
 ROUNDING = 1e-6
 
 
-class MixtureClassifier(ClassifierMixin, MixtureDensityMixin, BaseEstimator):
+class MixtureClassifier(ClassifierMixin, NoisyDensityMixin, BaseEstimator):
     r"""Classification by a Gaussian mixture of each class; labels may be missing.
 
     Mixture discriminant analysis [1]_, and its semi-supervised form in one: the density

@@ -34,7 +34,7 @@ from skgmje.em._em import EMResult, expectation_maximization
 from skgmje.em._select import part_of
 from skgmje.em._stepwise import blend
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.mixture._base import AMOUNT, AUTO, MixtureDensityMixin, check_goes_on
+from skgmje.mixture._base import AMOUNT, AUTO, NoisyDensityMixin, check_goes_on
 from skgmje.mixture._gas_fit import (
     check_nodes,
     follow_nodes,
@@ -88,7 +88,7 @@ class GrowingNeuralGasMixture(
     ClusterMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    MixtureDensityMixin,
+    NoisyDensityMixin,
     BaseEstimator,
 ):
     r"""Gaussian mixture that grows with the topology of the data.
@@ -495,6 +495,21 @@ class GrowingNeuralGasMixture(
             returns.
         """
         return super().predict_proba(X)
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Find the most probable cluster of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            Clusters, from 0: the largest entries of :meth:`predict_proba`.
+        """
+        return super().predict(X)
 
     def predict_node(self, X: ArrayLike) -> NDArray[Any]:
         """Find the nearest node of each sample.

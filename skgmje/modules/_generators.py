@@ -356,8 +356,11 @@ class NoiseGenerator(_CenterGenerator):
         The map from noise of shape (n, code_dim) to centers of shape
         (n, n_features). None is a perceptron.
 
-    code_dim, hidden_layer_sizes, learn_variance, dtype : default=8, (128, 128), False
-        As those of :class:`CodeGenerator`, of noise in place of codes.
+    code_dim : int, default=8
+        Width of the noise.
+
+    hidden_layer_sizes, learn_variance, dtype : sequence of int, bool and torch.dtype
+        As those of :class:`CodeGenerator`, of the perceptron.
 
     References
     ----------

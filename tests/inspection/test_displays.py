@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from skgmje import inspection
@@ -56,7 +57,9 @@ def _selection(ax=None):
 def _classification(ax=None):
     X = np.random.default_rng(0).normal(size=(60, 2))
     estimator = GaussianMixture(2, random_state=0).fit(X)
-    return inspection.ClassificationDisplay.from_estimator(estimator, X, ax=ax)
+    display = inspection.ClassificationDisplay.from_estimator(estimator, X, ax=ax)
+    display.names = pd.Index(["a", "b"])  # as a frame has them
+    return display.plot(ax=ax)
 
 
 def _region(ax=None):

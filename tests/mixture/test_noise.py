@@ -18,7 +18,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skgmje import GaussianMixture, StudentMixture
+from skgmje import (
+    GaussianMixture,
+    GrowingNeuralGasMixture,
+    MixtureClassifier,
+    StudentMixture,
+)
 from skgmje.em import RowBlocks
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
 
@@ -539,3 +544,8 @@ def test_any_mixture_scores_samples_with_errors():
     Z = np.linspace(-3, 6, 20)[:, None]
     found = fit.score_samples(Z, noise=np.full((20, 1), 0.5))
     assert_allclose(found, wide.log_prob(Z))
+    y = (X[:, 0] > X[:, 0].mean()).astype(int)
+    for fit in (MixtureClassifier().fit(X, y), GrowingNeuralGasMixture().fit(X)):
+        found = fit.score_samples(X, noise=0 * X)
+        assert_allclose(found, fit.score_samples(X), atol=1e-9)
+        assert_allclose(fit.denoise(X, 0 * X), X, atol=1e-9)
