@@ -468,7 +468,8 @@ class NoisyDensityMixin(MixtureDensityMixin):
         """Return the mixture, or raise TypeError where a background keeps its noise."""
         if self._has_background:
             raise TypeError(
-                "noise does not go with background=True. Fit with background=False."
+                "noise does not go with background=True: the density of such samples "
+                "has no closed form. Fit with background=False."
             )
         return self.mixture_
 

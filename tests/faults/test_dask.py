@@ -45,6 +45,7 @@ made = os.listdir(sys.argv[1] + "/alone")
 deaths = ("3-4", f"5-{sum(name.startswith('made-5') for name in made)}")
 with cluster(2) as two, Client(two) as client:
     print(answer(rows(sys.argv[1] + "/killed", deaths)))
+    client.wait_for_workers(2, timeout=60)  # the second death is just over
     print(len(client.scheduler_info()["workers"]))
 """
 
