@@ -110,7 +110,8 @@ def likelihood():
             if is_sound(Mixture(peer.weights_, peer.means_, peer.covariances_), X):
                 best, n_sound = max(best, peer.score(X)), n_sound + 1
         sound = "yes" if is_sound(pool.mixture_, X) else "no"
-        rows.append((name, size, pool.score(X), best, pool.score(X) - best, n_sound))
+        own = float(pool.score(X))
+        rows.append((name, size, own, float(best), own - float(best), n_sound))
         rows[-1] = (*rows[-1], sound)
     cells = [
         (name, size, f"{own:.4f}", f"{best:.4f}", f"{gap:+.4f}", n_sound, sound)
@@ -118,7 +119,7 @@ def likelihood():
     ]
     header = ("Set", "K", 'init_params="auto"', f"best of {N_PEER_STARTS} starts")
     header = (*header, "difference", "its sound fits", "ours is sound")
-    publish(__file__, "clusters-likelihood", rows, markdown(header, cells))
+    publish(__file__, "clusters-likelihood", {"rows": rows}, markdown(header, cells))
 
 
 def sets():
