@@ -132,10 +132,10 @@ def _excused(value):
 
 def _check(name, *, also=()):
     wanted = {*CHECKS, *also} - _excused(OBJECTS.get(name))
-    errors = validate(name)["errors"]
-    faults = [f"{code}: {text}" for code, text in errors if code in wanted]
+    found = validate(name)
+    faults = [f"{code}: {text}" for code, text in found["errors"] if code in wanted]
     # In a raw docstring the next line would be taken for the description.
-    types = [line for line in validate(name)["docstring"].splitlines() if " : " in line]
+    types = [line for line in found["docstring"].splitlines() if " : " in line]
     faults += [f"goes on: {line}" for line in types if line.endswith("\\")]
     assert not faults, "\n".join([name, *faults])
 

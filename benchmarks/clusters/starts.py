@@ -111,8 +111,7 @@ def likelihood():
                 best, n_sound = max(best, peer.score(X)), n_sound + 1
         sound = "yes" if is_sound(pool.mixture_, X) else "no"
         own = float(pool.score(X))
-        rows.append((name, size, own, float(best), own - float(best), n_sound))
-        rows[-1] = (*rows[-1], sound)
+        rows.append((name, size, own, float(best), own - float(best), n_sound, sound))
     cells = [
         (name, size, f"{own:.4f}", f"{best:.4f}", f"{gap:+.4f}", n_sound, sound)
         for name, size, own, best, gap, n_sound, sound in rows
