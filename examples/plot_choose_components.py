@@ -77,7 +77,7 @@ results = {name: judge(make_rows) for name, make_rows in results.items()}
 rows = five_gaussians(500, 0)
 for criterion in ("held-out", "bic", "icl", "stability"):
     search = GaussianMixture("auto", criterion=criterion, random_state=0).fit(rows)
-    print(f"five Gaussians: {criterion} chooses {len(search.weights_)}")
+    print(f"five Gaussians: {criterion} chooses {search.n_components_}")
 
 # %%
 # What each criterion chooses, and what the choice is worth

@@ -57,7 +57,7 @@ searches = [
     for model in ("EII", "EEI", "EEE", "VVV")
 ]
 best = min((search.fit(X) for search in searches), key=lambda each: each.bic(X))
-print(f"BIC chooses {len(best.weights_)} clusters of the model {best.model_}")
+print(f"BIC chooses {best.n_components_} clusters of the model {best.model_}")
 
 # %%
 # The clusters, and the search

@@ -32,6 +32,14 @@ MODELS = {
         {"code_dim": 2, "n_centers": 4, "kernel": IsotropicKernel(kappa=0.1)},
         12,
     ),
+    "code 8, 1 centre, five bandwidths": (
+        {"code_dim": 8, "kernel": IsotropicKernel("multiscale")},
+        20,
+    ),
+    "code 2, 4 centres, five bandwidths": (
+        {"code_dim": 2, "n_centers": 4, "kernel": IsotropicKernel("multiscale")},
+        12,
+    ),
     "code 8, 4 centres, one bound, variance 1": (
         {
             "code_dim": 8,

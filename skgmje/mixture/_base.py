@@ -382,6 +382,11 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         )
 
     @property
+    def n_components_(self) -> int:
+        """Number of components, as given or chosen."""
+        return len(self.weights_)
+
+    @property
     def mixture_(self) -> Mixture:
         """The fitted density as a :class:`skgmje.gaussian.Mixture`."""
         if self._has_background:

@@ -98,7 +98,7 @@ class MixtureClassifier(ClassifierMixin, NoisyDensityMixin, BaseEstimator):
     component_classes_ : ndarray of shape (n_components,)
         Index of the class in `classes_` that each component belongs to.
 
-    weights_, means_, covariances_, covariance_type_, shrinkage_
+    n_components_, weights_, means_, covariances_, covariance_type_, shrinkage_
         The components, as those of :class:`GaussianMixture`; weights of a class add up
         to its share.
 

@@ -172,6 +172,9 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
 
     Attributes
     ----------
+    n_components_ : int
+        Number of components, chosen if `n_components` was 'auto'.
+
     weights_ : ndarray of shape (n_components,)
         Weights of the components.
 

@@ -184,7 +184,7 @@ class KernelMixtureDensity(
 
     Attributes
     ----------
-    weights_, means_, covariances_, covariance_type_, mixture_
+    n_components_, weights_, means_, covariances_, covariance_type_, mixture_
         The components, as those of :class:`GaussianMixture`.
 
     centers_ : ndarray of shape (n_components, n_features)

@@ -185,9 +185,10 @@ class GrowingNeuralGasMixture(
     topographic_error_ : float
         Share of these samples whose two nearest nodes are not linked.
 
-    weights_, means_, covariances_, covariance_type_, shrinkage_, mixture_
-        The components, as those of :class:`GaussianMixture`; `precisions_` and
-        `precisions_cholesky_`, too. Nodes with less than five samples may have none.
+    n_components_, weights_, means_, covariances_, covariance_type_, mixture_
+        The components, as those of :class:`GaussianMixture`; `shrinkage_`,
+        `precisions_` and `precisions_cholesky_`, too. Nodes with less than five samples
+        may have none.
 
     n_iter_ : int
         Number of M-steps.

@@ -69,6 +69,9 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
 
     Attributes
     ----------
+    n_components_ : int
+        Number of components.
+
     weights_ : ndarray of shape (n_components,)
         Weights of the components.
 

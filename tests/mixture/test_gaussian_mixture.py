@@ -100,7 +100,7 @@ def test_automatic_settings_find_the_blobs():
         random_state=0,
     ).fit(BLOBS)
     table = model.cv_results_
-    assert len(model.weights_) == 3
+    assert model.n_components_ == len(model.weights_) == 3
     assert model.covariance_type_ in {"full", "tied", "diag", "spherical"}
     best = int(np.argmin(table["rank_test_score"]))
     assert table["mean_test_score"][best] == table["mean_test_score"].max()
