@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from scipy.linalg.blas import dgemm
 
-from skgmje._backend import is_torch, namespace, slices
+from skgmje._backend import is_torch, namespace, slices, to_numpy, transpose
 from skgmje.gaussian._processor import CACHE_BYTES
 
 # exp(-700) is the smallest exponential that every vectorised exp computes at
@@ -399,6 +399,24 @@ def take_components(array, component):
         for axis, n in enumerate(leading)
     ]
     return array[(*grid, component)]
+
+
+# Matrices of fewer entries, or of fewer vectors each, are copied faster than sorted.
+LEAST_ENTRIES, LEAST_VECTORS = 512, 16
+
+
+def take_times(matrices, component, vectors):
+    """Return the product of each vector and the matrix of its component."""
+    is_small = math.prod(matrices.shape[-2:]) < LEAST_ENTRIES
+    if component.ndim > 1 or is_small or len(vectors) < LEAST_VECTORS * len(matrices):
+        return (take_components(matrices, component) @ vectors[..., None])[..., 0]
+    # A matrix product for each component, in place of a matrix for each vector.
+    numbers = to_numpy(component)
+    order = np.argsort(numbers, kind="stable")
+    stops = np.cumsum(np.bincount(numbers, minlength=len(matrices)))
+    groups = np.split(order, stops[:-1])
+    parts = [vectors[i] @ transpose(matrices[k]) for k, i in enumerate(groups)]
+    return namespace(matrices).concat(parts, axis=0)[np.argsort(order)]
 
 
 def as_pairs(first, second, n_core):

@@ -30,7 +30,7 @@ from skgmje.gaussian._covariance_type import (
     flatten_pairs,
     is_shared,
     lost_correlation,
-    take_components,
+    take_times,
 )
 
 # The products x_i x_j of a row are written once and read by every component:
@@ -401,7 +401,7 @@ class Full(Matrices):
         return namespace(lower).broadcast_to(lower, covariances.shape)
 
     def noise(self, root, component, normals):
-        return (take_components(root, component) @ normals[..., None])[..., 0]
+        return take_times(root, component, normals)
 
     def select(self, covariances, components):
         return covariances[..., components, :, :]

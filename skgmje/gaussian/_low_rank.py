@@ -23,6 +23,7 @@ from skgmje.gaussian._covariance_type import (
     flatten_pairs,
     lost_correlation,
     take_components,
+    take_times,
 )
 from skgmje.gaussian._dense import each_times
 from skgmje.gaussian._diagonal import DiagKernel, as_matrices
@@ -333,10 +334,10 @@ class LowRank(CovarianceType):
         return n_features + covariances[0].shape[-1]
 
     def noise(self, root, component, normals):
-        factors, std = (take_components(array, component) for array in root)
+        factors, std = root
         rank = factors.shape[-1]
-        common = (factors @ normals[..., :rank, None])[..., 0]
-        return common + std * normals[..., rank:]
+        common = take_times(factors, component, normals[..., :rank])
+        return common + take_components(std, component) * normals[..., rank:]
 
     def select(self, covariances, components):
         factors, diagonal = covariances

@@ -37,8 +37,8 @@ def sample(mixture, n_samples, random_state):
     if is_torch(means):
         component = namespace(means).asarray(component, device=means.device)
     root = kind.root(mixture.covariances)
-    # A full type gathers one matrix for each sample.
-    size = math.prod(leading) * mixture.n_features * n_normals
+    # Of several mixtures a full type gathers one matrix for each sample.
+    size = math.prod(leading) * mixture.n_features * (n_normals if leading else 1)
     blocks = row_blocks(n_samples, size)
     noise = [kind.noise(root, component[rows], normals[rows]) for rows in blocks]
     X = take_components(means, component) + namespace(means).concat(noise, axis=0)
