@@ -61,7 +61,7 @@ class SharedNoise(WhiteKernel):
         super().__init__(noise_level)
         self.weight = weight
 
-    def __call__(self, X, Y=None, eval_gradient=False):
+    def __call__(self, X, Y=None, *, eval_gradient=False):
         if Y is not None:
             return super().__call__(X, Y)
         noise = np.diag(self.noise_level / self.weight)
