@@ -16,13 +16,13 @@ from sklearn.utils.validation import check_is_fitted
 from skgmje._interrupt import Interrupted, Work
 from skgmje._options import check_nested, refuse_classes
 from skgmje._settings import own_settings, settle
-from skgmje._sklearn import CallbackSupportMixin
+from skgmje._sklearn import CallbackSupport
 from skgmje._typing import ArrayLike, NDArray, Self
 from skgmje._validation import mean_score
 from skgmje.em._blocks import RowBlocks
 
 
-class EstimatorMixin(CallbackSupportMixin):
+class EstimatorMixin(CallbackSupport):
     """A public estimator: its page in the documentation, and callbacks of its fits.
 
     ``fit`` happens in a :class:`FitTask`, which reports its steps, and ends. No method

@@ -30,7 +30,7 @@ else:
     from sklearn.utils.metaestimators import available_if
 
 __all__ = [
-    "CallbackSupportMixin",
+    "CallbackSupport",
     "Interval",
     "StrOptions",
     "_check_sample_weight",
@@ -51,10 +51,10 @@ def boosted_nodes(model):
 
 
 try:
-    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import CallbackSupportMixin as CallbackSupport
 except ImportError:  # before scikit-learn 1.9
 
-    class CallbackSupportMixin:  # type: ignore[no-redef]
+    class CallbackSupport:  # type: ignore[no-redef]
         """Stand-in: there are no callbacks to support."""
 
         def _init_callback_context(self, **kwargs):

@@ -11,7 +11,7 @@ CLASSES = {
     "GJEEmbedder": "skgmje.embedding._gmje.GJEEmbedder",
     "GMJEEmbedder": "skgmje.embedding._gmje.GMJEEmbedder",
     "GaussianMixture": "skgmje.mixture._gaussian_mixture.GaussianMixture",
-    "GaussianMixtureCopula": "skgmje.compose._copula.GaussianMixtureCopula",
+    "GaussianMixtureCopula": "skgmje.compose._transformed.GaussianMixtureCopula",
     "GrowingNeuralGasMixture": (
         "skgmje.mixture._neural_gas_mixture.GrowingNeuralGasMixture"
     ),
@@ -59,7 +59,7 @@ CLASSES = {
     "StackedConditional": "skgmje.conditional._stack_model.StackedConditional",
     "TargetLogarithm": "skgmje.conditional._member_process.Logarithm",
     "TreeNodes": "skgmje.conditional._member_trees.Nodes",
-    "AutomaticMixture": "skgmje.impute._automatic.AutomaticMixture",
+    "AutomaticMixture": "skgmje.impute._imputer.AutomaticMixture",
     "AugmentedViews": "skgmje.embedding._views.AugmentedViews",
     "Coordinates": "skgmje.outlier._union.Coordinates",
     "ColumnDensity": "skgmje.compose._marginal_gaussianizer.ColumnDensity",

@@ -104,15 +104,14 @@ def _pool(fits, X, sample_weight, random_state):
     return Fit(PooledConditional(weights, models), log_prob, info, complaint)
 
 
-# What is a source, beside a GaussianMixture.
-KINDS = (MemoryBank, MixtureNetwork, NeuralGas, TrainedModule)
+# What is a source, beside a GaussianMixture: those that have a name, and any module.
+NAMED = (MemoryBank, MixtureNetwork, NeuralGas)
+KINDS = (*NAMED, TrainedModule)
 
 # Sources by name: the only place that lists them.
 SOURCES = {
     "auto": lambda: read_source(["prototypes", "network"]),
-    "memory-bank": MemoryBank,
-    "network": MixtureNetwork,
-    "neural-gas": NeuralGas,
+    **{kind.name: kind for kind in NAMED},
     "prototypes": lambda: GaussianMixture("auto", shrinkage="auto"),
 }
 

@@ -98,6 +98,9 @@ class Kernel(ABC):
     #: can be scaled, divided and joined.
     per_component: ClassVar[bool] = False
 
+    #: Whether the densities of some components cost less than those of all.
+    is_tiled: bool = True
+
     #: Whether an M-step asks for the second moments of all components together.
     pools: bool = True
 
@@ -125,17 +128,18 @@ class Kernel(ABC):
         self.apart = np.flatnonzero(~near) if self.expands else near[:0]
         self.expands_all = self.expands and near.all()
         self.origins = np.where(self.expands & near[:, None], center, means)
+        # Components of which a block's densities are summed at a time, nearly as many.
+        count = -(-self.n_components // TILE) if self.expands and self.is_tiled else 1
+        self.tiles = slices(self.n_components, -(-self.n_components // count))
+        if self.expands:
+            # Columns of theta whose features a block holds.
+            stop = self.later[0].start if self.later else self.theta.shape[1]
+            self.held = slices(stop, GROUP)
         # As many samples as fit the cache, a multiple of the padding.
         n_components = self.tiles[0].stop
         features = BLOCK_BYTES // (8 * (self.n_held + n_components))
         rows = min(MAX_ROWS, features, JOINT_BYTES // (8 * min(n_components, TILE)))
         self.block_rows = max(PADDING, rows - rows % PADDING)
-
-    @property
-    def tiles(self):
-        """Slices of components of nearly equal size whose densities fit the cache."""
-        count = -(-self.n_components // TILE) if self.expands else 1
-        return slices(self.n_components, -(-self.n_components // count))
 
     @property
     @abstractmethod
@@ -174,7 +178,7 @@ class Kernel(ABC):
 
     def groups(self, block, work):
         """Yield ``(part, features)``: a slice of theta's columns and its factors."""
-        for part in slices(len(block), GROUP):
+        for part in self.held:
             yield part, block[part]
         for part in self.later:
             yield part, self.features(part, block, work)
@@ -214,16 +218,18 @@ class Kernel(ABC):
         joint += self._log_norm[k]
 
     def moments(self, block, resp, work):
-        """Return ``(sums, scatter)`` of a block's columns about the origins."""
+        """Return counts, sums and scatter of a block's columns about the origins."""
         if not self.expands:
-            return self._direct_moments(block, resp, work, range(self.n_components))
-        sums, scatter = self._expanded_moments(block, resp, work)
+            every = range(self.n_components)
+            sums, scatter = self._direct_moments(block, resp, work, every)
+        else:
+            sums, scatter = self._expanded_moments(block, resp, work)
         if len(self.apart):
             columns, i = block[: self.n_features], self.apart
             sums[i], own = self._direct_moments(columns, resp, work, i)
             for part, values in zip(scatter, own, strict=True):
                 part[i] = values
-        return sums, scatter
+        return [resp.sum(axis=1), sums, *scatter]
 
     def _expanded_moments(self, block, resp, work):
         """Return ``(sums, scatter)`` about the center from sums of features."""

@@ -79,10 +79,9 @@ class FullKernel(Kernel):
         return self._runs[0][1].stop
 
     @property
-    def tiles(self):
+    def is_tiled(self):
         # Products that are not held would be computed again for every tile.
-        held = self.n_forms <= MAX_HELD
-        return super().tiles if held else [slice(0, self.n_components)]
+        return self.n_forms <= MAX_HELD
 
     def _prepare(self, limit):
         d = self.n_features

@@ -235,7 +235,7 @@ def score_plain(
     def rescore(mixture, X):
         return score_plain(mixture, X, missing, score, nothing, far=far, kernel=kernel)
 
-    if X.dtype.kind != "f" or X.shape[1] != mixture.n_features:
+    if X.dtype.kind != "f" or X.shape[1] != mixture.means.shape[1]:
         blocks = slices(max(1, len(X)), max(1024, block_rows(X.shape[1])))
         parts = [rescore(mixture, check_rows(X[rows], mixture)) for rows in blocks]
         return np.concatenate(parts)

@@ -38,6 +38,8 @@ LOST = 1e-30
 class LowRankKernel(Kernel):
     """Hot loops of ``covariance_type='low-rank'``."""
 
+    is_tiled = False
+
     @property
     def n_forms(self):
         rank = self.covariances[0].shape[-1]
@@ -46,10 +48,6 @@ class LowRankKernel(Kernel):
     @property
     def n_first(self):
         return 2 * self.n_features + 1
-
-    @property
-    def tiles(self):
-        return [slice(0, self.n_components)]
 
     def _prepare(self, limit):
         factors, diagonal = self.covariances

@@ -123,7 +123,7 @@ def block_stats(kernel, X, sample_weight=None, temper=1.0):
             log_likelihood = log_norm @ row_weight
             row_weight /= total
             resp *= row_weight
-            yield [log_likelihood, *_moments(kernel, block, resp, work)]
+            yield [log_likelihood, *kernel.moments(block, resp, work)]
 
     log_likelihood, *totals = _sum_chunks(kernel, X, parts)
     weight = len(X) if sample_weight is None else float(sample_weight.sum(dtype=float))
@@ -147,7 +147,7 @@ def assigned_stats(kernel, X, resp, sample_weight=None):
             shares[:, : part.shape[1]] = part
             if sample_weight is not None:
                 shares[:, : part.shape[1]] *= sample_weight[rows]
-            yield _moments(kernel, block, shares, work)
+            yield kernel.moments(block, shares, work)
 
     totals = _sum_chunks(kernel, X, parts)
     weight = len(X) if sample_weight is None else float(sample_weight.sum(dtype=float))
@@ -197,12 +197,16 @@ def chunks_of(kernel, X):
 
 def _sum_chunks(kernel, X, parts):
     """Add the parts of each chunk, then those sums in the order of the chunks."""
-    return _total(map_chunks(lambda chunk: _total(parts(chunk)), *chunks_of(kernel, X)))
+
+    def total(chunk):
+        return reduce(_add, parts(chunk))
+
+    return reduce(_add, map_chunks(total, *chunks_of(kernel, X)))
 
 
-def _total(parts):
-    """Add up lists of arrays, in their order."""
-    return reduce(lambda a, b: [x + y for x, y in zip(a, b, strict=True)], parts)
+def _add(first, second):
+    """Add lists of arrays."""
+    return [a + b for a, b in zip(first, second, strict=True)]
 
 
 def blocks(kernel, X, work, chunk):
@@ -242,12 +246,6 @@ def normalised(kernel, block, work, temper=1.0):
     if far is not None:
         log_norm[far] = -np.inf
     return joint, log_norm, total
-
-
-def _moments(kernel, block, resp, work):
-    """Return counts, sums and scatter of a block."""
-    sums, scatter = kernel.moments(block, resp, work)
-    return [resp.sum(axis=1), sums, *scatter]
 
 
 def _moments_of_labels(kernel, X, labels, sample_weight):

@@ -16,7 +16,6 @@ from skgmje._sklearn import Interval, StrOptions
 from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import (
     as_blocks,
-    as_scores,
     check_rows,
     check_weights,
     column_numbers,
@@ -107,7 +106,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
     def _density(self):
         """What scores and samples are of: the mixture, and what stands beside it."""
         if not self._has_background:
-            return self.mixture_
+            return self._gaussians
         background = Background(*self.background_box_, self.background_weight_)
         return BackgroundMixture(self._gaussians, background)
 
@@ -118,14 +117,24 @@ class MixtureDensityMixin(DensityEstimatorMixin):
     def _count_parameters(self):
         return self._density.n_parameters
 
-    def _responsibilities(self, rows):
+    def _responsibilities(self, rows, noise=None):
+        if noise is not None:
+            return noisy_responsibilities(self._of_noise(), rows, noise)
         return self._density.responsibilities(rows, missing=self._missing)
 
-    def _log_prob(self, rows):
+    def _log_prob(self, rows, noise=None):
+        if noise is not None:
+            return noisy_log_prob(self._of_noise(), rows, noise)
         return self._density.log_prob(rows, missing=self._missing)
 
-    def _scores(self, rows, *noise):
-        return as_scores(self._log_prob(rows, *noise), rows)
+    def _of_noise(self):
+        """Return the mixture, or raise TypeError where a background keeps its noise."""
+        if self._has_background:
+            raise TypeError(
+                "noise does not go with background=True: the density of such samples "
+                "has no closed form. Fit with background=False."
+            )
+        return self.mixture_
 
     def _each_chunk(self, X, function, shape=(), dtype=None, noise=None):
         """Check `X` and apply `function` to some samples at a time, (n, *shape)."""
@@ -138,14 +147,18 @@ class MixtureDensityMixin(DensityEstimatorMixin):
                 answer = partial(_answer_joined, answer, self.n_features_in_)
             return blocks.map(answer, shape, dtype)
         X = self._check_predict(X)
-        noise = read_noise(self, noise, X)
+        if noise is not None:
+            noise = read_noise(self, noise, X)
         return self._in_chunks(X, function, shape, dtype, noise)
 
     def _in_chunks(self, X, function, shape=(), dtype=None, noise=None):
         """Apply `function` to some of the checked samples at a time, (n, *shape)."""
         out = np.empty((len(X), *shape), dtype or X.dtype)
         for rows, *chunk in _chunks(X, noise):
-            out[rows] = function(*chunk)
+            answer = function(*chunk)
+            # What single precision cannot hold of a log-density is -inf.
+            with np.errstate(over="ignore"):
+                out[rows] = answer
         return out
 
     def _clusters(self, rows, *noise):
@@ -196,7 +209,7 @@ class MixtureDensityMixin(DensityEstimatorMixin):
         return total
 
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
-        return self._each_chunk(X, self._scores)
+        return self._each_chunk(X, self._log_prob)
 
     def score(
         self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
@@ -459,25 +472,6 @@ class MixtureDensityMixin(DensityEstimatorMixin):
 class NoisyDensityMixin(MixtureDensityMixin):
     """Prediction methods of a Gaussian mixture, for samples with errors, too."""
 
-    def _responsibilities(self, rows, noise=None):
-        if noise is None:
-            return super()._responsibilities(rows)
-        return noisy_responsibilities(self._of_noise(), rows, noise)
-
-    def _log_prob(self, rows, noise=None):
-        if noise is None:
-            return super()._log_prob(rows)
-        return noisy_log_prob(self._of_noise(), rows, noise)
-
-    def _of_noise(self):
-        """Return the mixture, or raise TypeError where a background keeps its noise."""
-        if self._has_background:
-            raise TypeError(
-                "noise does not go with background=True: the density of such samples "
-                "has no closed form. Fit with background=False."
-            )
-        return self.mixture_
-
     def score_samples(
         self, X: ArrayLike, noise: ArrayLike | None = None
     ) -> NDArray[Any]:
@@ -499,7 +493,7 @@ class NoisyDensityMixin(MixtureDensityMixin):
         log_prob : ndarray of shape (n_samples,)
             Log-density of each sample, in nats, in the units of `X`.
         """
-        return self._each_chunk(X, self._scores, noise=noise)
+        return self._each_chunk(X, self._log_prob, noise=noise)
 
     def score(
         self,

@@ -20,8 +20,8 @@ from skgmje._training._loop import (
 )
 from skgmje._training._schedule import Hooks, Plateau, Progress, Training
 from skgmje.costs import effective_rank, pair_ess
+from skgmje.costs._autograd import FreshScalarCost
 from skgmje.costs._costs import as_cost
-from skgmje.costs._fresh import FreshScalarCost
 from skgmje.em._bandwidth import Kernels
 from skgmje.gaussian import Mixture, grams
 from skgmje.mixture._kernel_generators import read_generator

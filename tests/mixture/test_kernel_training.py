@@ -10,7 +10,7 @@ from sklearn.neighbors import KernelDensity
 from skgmje.costs import COSTS, optimal_weights, scalar_cost
 
 # Inside: bandwidth, start and objective are chosen inside of a fit.
-from skgmje.costs._fresh import FreshScalarCost
+from skgmje.costs._autograd import FreshScalarCost
 from skgmje.em._bandwidth import (
     Kernels,
     cell_spread,
