@@ -182,6 +182,9 @@ SHRINKAGE_TARGETS = {"pooled": pooled_target, "neighbors": neighbors_target}
 # Iterations over which annealing raises the power of the densities to one.
 ANNEALING_ITERATIONS = 20
 
+# Variance of what rounding does to means, in squares of the largest.
+ROUNDING = 16 * np.finfo(float).eps ** 2
+
 # Tenfold increases of the diagonal before the M-step gives up.
 MAX_REPAIRS = 12
 
@@ -207,7 +210,7 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
         prior = prior._replace(shrinkage=max(prior.shrinkage, LEAST_SHRINKAGE))
     # Rounding of the means is a variance, too; without it, repeated samples would
     # get a density without bound.
-    rounding = 16 * np.finfo(float).eps ** 2 * (stats.means**2).max(initial=0.0)
+    rounding = ROUNDING * (stats.means**2).max(initial=0.0)
     reg_covar, extra = prior.reg_covar + rounding, 0.0
     kind, alive = COVARIANCE_TYPES[covariance_type], living_components(stats, drop=drop)
     for _ in range(MAX_REPAIRS):
