@@ -14,6 +14,7 @@ from skgmje.em._missing import (
     completed,
     expected_stats,
     has_missing,
+    own_overflow,
     row_mean,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -115,6 +116,7 @@ class Student(NamedTuple):
         return Mixture.mix(parts, np.concatenate(weights))
 
 
+@own_overflow
 def _observed_distances(mixture, X):
     """Return the :class:`Distances` of samples with missing entries."""
     squares, log_det = np.empty((2, mixture.n_components, len(X)))
