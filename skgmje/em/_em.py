@@ -182,6 +182,9 @@ SHRINKAGE_TARGETS = {"pooled": pooled_target, "neighbors": neighbors_target}
 # Iterations over which annealing raises the power of the densities to one.
 ANNEALING_ITERATIONS = 20
 
+# Variance of what rounding does to means, in squares of the largest.
+ROUNDING = 16 * np.finfo(float).eps ** 2
+
 # Tenfold increases of the diagonal before the M-step gives up.
 MAX_REPAIRS = 12
 
@@ -207,17 +210,18 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
         prior = prior._replace(shrinkage=max(prior.shrinkage, LEAST_SHRINKAGE))
     # Rounding of the means is a variance, too; without it, repeated samples would
     # get a density without bound.
-    rounding = 16 * np.finfo(float).eps ** 2 * (stats.means**2).max(initial=0.0)
-    prior = prior._replace(reg_covar=prior.reg_covar + rounding)
-    extra = 0.0
+    rounding = ROUNDING * (stats.means**2).max(initial=0.0)
+    reg_covar, extra = prior.reg_covar + rounding, 0.0
     kind, alive = COVARIANCE_TYPES[covariance_type], living_components(stats, drop=drop)
     for _ in range(MAX_REPAIRS):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             weights, means, covariances = m_step(
-                kernel, stats, prior._replace(reg_covar=prior.reg_covar + extra)
+                kernel, stats, prior._replace(reg_covar=reg_covar + extra)
             )
-        covariances = kind.select(covariances, np.flatnonzero(alive))
-        weights, means = weights[alive] / weights[alive].sum(), means[alive]
+        if not alive.all():
+            covariances = kind.select(covariances, np.flatnonzero(alive))
+            weights, means = weights[alive], means[alive]
+        weights = weights / weights.sum()
         try:
             arrays = covariances if isinstance(covariances, tuple) else (covariances,)
             if not all(np.isfinite(array).all() for array in (weights, means, *arrays)):
@@ -493,7 +497,7 @@ def _iterate(samples, kernel, prior, plan, callback, *, least=None, means=None):
         yield _State(kernel, bounds, added, converged, stats, background)
     for n_iter in range(1, max_iter + 1):
         temper = _temper(annealing, n_iter, max_iter)
-        stats = e_step(kernel, samples._replace(background=background), temper)
+        stats = e_step(kernel, samples, temper)
         living = living_stats(stats, least)
         kernel, extra = maximise(kernel, living, prior, kind, means=means)
         added = max(added, extra)
@@ -502,6 +506,7 @@ def _iterate(samples, kernel, prior, plan, callback, *, least=None, means=None):
         bounds = [*bounds, stats.log_likelihood / total]
         if background is not None:
             background = background._replace(share=stats.background / total)
+            samples = samples._replace(background=background)
         stop = callback and callback(n_iter, bounds[-1], as_mixture(kernel, kind))
         gain = np.inf if before is None else bounds[-1] - before
         converged = temper == 1.0 and abs(gain) < tol

@@ -157,14 +157,28 @@ class Conditionals(NamedTuple):
     pattern: Any
 
 
-def conditionals(mixture, X):
-    """Yield :class:`Conditionals` of some samples in double precision at a time."""
+class Completed(NamedTuple):
+    """Samples with what each component expects in place of missing entries."""
+
+    rows: Any
+    #: Of what is observed, (n, k), under the components.
+    squares: Any
+    # All features (n, k, d): those that are there have their values.
+    means: Any
+    pattern: Any
+    #: Of patterns: what is missing (p, d), matrices as :func:`_sweep` returns them
+    #: (p, k, d, d), and log-determinants of what is observed (p, k).
+    missing: Any
+    swept: Any
+    log_det: Any
+
+
+def completed(mixture, X):
+    """Yield :class:`Completed` of some samples at a time."""
     d, means = X.shape[1], np.asarray(mixture.means, np.float64)
     kind = COVARIANCE_TYPES[mixture.covariance_type]
     matrices = np.asarray(kind.dense(mixture.covariances, *means.shape), np.float64)
     matrices = np.broadcast_to(matrices, (len(means), d, d))
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(mixture.weights)
     masks, inverse = np.unique(np.isnan(X), axis=0, return_inverse=True)
     order = np.argsort(inverse.ravel(), kind="stable")
     ranked = inverse.ravel()[order]
@@ -173,26 +187,53 @@ def conditionals(mixture, X):
     for begin in range(0, len(masks), step):
         missing = masks[begin : begin + step]
         swept, log_det = factorise(matrices, ~missing)
-        both = (missing[:, :, None] & missing[:, None])[:, None]
-        covariances = np.where(both, swept, np.eye(d))
         first, last = np.searchsorted(ranked, [begin, begin + step])
         for start in range(first, last, step):
             rows = order[start : min(start + step, last)]
             pattern = inverse.ravel()[rows] - begin
+            some = slice(pattern[0], pattern[-1] + 1)
             lacks = missing[pattern][:, None]
             diff = np.where(lacks, 0.0, X[rows][:, None] - means)
             known = (swept[pattern] @ diff[..., None])[..., 0]
             # Of observed features `known` is minus the precision times the difference.
             with np.errstate(over="ignore", invalid="ignore"):
-                square = (diff * known).sum(axis=2)
-                joint = log_weights + 0.5 * (square - log_det[pattern])
-                weights = softmax(joint, axis=1)
-            far = ~(joint.max(axis=1) > -FAR)
-            if far.any():
-                samples = X[rows[far]]
-                weights[far] = mixture.responsibilities(samples, missing="marginal")
+                squares = -(diff * known).sum(axis=2)
             complete = np.where(lacks, means + known, X[rows][:, None])
-            yield Conditionals(rows, weights, complete, covariances, pattern)
+            found = missing[some], swept[some], log_det[some]
+            yield Completed(rows, squares, complete, pattern - some.start, *found)
+
+
+def conditionals(mixture, X):
+    """Yield :class:`Conditionals` of some samples in double precision at a time."""
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(mixture.weights)
+    for part in completed(mixture, X):
+        both = (part.missing[:, :, None] & part.missing[:, None])[:, None]
+        covariances = np.where(both, part.swept, np.eye(X.shape[1]))
+        with np.errstate(over="ignore", invalid="ignore"):
+            joint = log_weights - 0.5 * (part.squares + part.log_det[part.pattern])
+            weights = softmax(joint, axis=1)
+        far = ~(joint.max(axis=1) > -FAR)
+        if far.any():
+            samples = X[part.rows[far]]
+            weights[far] = mixture.responsibilities(samples, missing="marginal")
+        yield Conditionals(part.rows, weights, part.means, covariances, part.pattern)
+
+
+def expected_stats(kernel, mixture, X, pulled, resp, reg_covar):
+    """Return statistics by shares (K, n) of samples, and of what they lack."""
+    second = np.zeros((*kernel.means.shape, X.shape[1]))
+    sums = np.zeros_like(kernel.means)
+    for part in completed(mixture, X):
+        diff = (part.means - kernel.means).transpose(1, 0, 2)
+        weighted = diff * pulled[:, part.rows, None]
+        sums += weighted.sum(axis=1)
+        second += weighted.transpose(0, 2, 1) @ diff
+        share = _by_pattern(resp[:, part.rows].T, part.pattern)
+        second += _spread(share, part.swept, ~part.missing, kernel.added(reg_covar))
+    counts = pulled.sum(axis=1)
+    totals = [counts, sums, *kernel.pack(second)]
+    return from_sums(kernel, totals, 0.0, float(counts.sum()))
 
 
 def fill(mixture, X, answer):

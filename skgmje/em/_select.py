@@ -4,6 +4,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn import config_context
 from sklearn.cluster import KMeans, kmeans_plusplus
 from threadpoolctl import ThreadpoolController
 
@@ -111,8 +112,10 @@ def _kmeans(X, n_clusters, sample_weight, random_state, scale):
         sample_weight = sample_weight / sample_weight.max()
     n_clusters = min(n_clusters, count_distinct(X, n_clusters))
     kmeans = KMeans(n_clusters, n_init=1, random_state=random_state)
-    # The order in which threads add partial sums is not the same in every run.
-    with _openmp().limit(limits=1, user_api="openmp"):
+    # The order in which threads add partial sums is not the same in every run. To check
+    # parameters and samples again would take as long as k-means of few.
+    checked = config_context(assume_finite=True, skip_parameter_validation=True)
+    with _openmp().limit(limits=1, user_api="openmp"), checked:
         kmeans.fit(X, sample_weight=sample_weight)
     return kmeans.labels_, kmeans.cluster_centers_
 
@@ -132,9 +135,15 @@ def count_distinct(X, enough):
     return int(number_distinct(X).max()) + 1
 
 
+@lru_cache(maxsize=16)
+def _directions(n_features):
+    """Return two random directions, the same ones in every call."""
+    return np.random.RandomState(0).standard_normal((2, n_features))
+
+
 def number_distinct(X):
     """Number the distinct samples from 0 by a random projection, shape (n_samples,)."""
-    directions = np.random.RandomState(0).standard_normal((2, X.shape[1]))
+    directions = _directions(X.shape[1])
     missing = np.isnan(X)
     finite = np.where(missing, 0.0, X)
     scale = max(float(finite.max()), -float(finite.min())) or 1.0

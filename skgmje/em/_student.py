@@ -9,7 +9,14 @@ from scipy.stats import gamma
 
 from skgmje._backend import as_generator, logsumexp
 from skgmje.em._em import living_components, make_kernel, make_prior, maximise
-from skgmje.em._missing import row_mean
+from skgmje.em._missing import (
+    PASS_LIMIT,
+    completed,
+    expected_stats,
+    has_missing,
+    own_overflow,
+    row_mean,
+)
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._passes import assigned_stats
@@ -26,6 +33,17 @@ FIRST_DOF = 10.0
 LEFT_OUT, STEP = 1e-9, 0.8
 
 
+class Distances(NamedTuple):
+    """What densities of samples, of which entries may be missing, are made of."""
+
+    #: Squared Mahalanobis distances of what is observed, (K, n).
+    squares: Any
+    #: Minus half the log-determinants of its scale matrices, (K, 1) or (K, n).
+    log_det: Any
+    #: How many features that are, or (n,).
+    n_features: Any
+
+
 class Student(NamedTuple):
     """A mixture of t distributions: centers and scales of Gaussians, and dof (K,)."""
 
@@ -38,37 +56,41 @@ class Student(NamedTuple):
         """Number of free parameters: those of the mixture, and learned degrees."""
         return self.mixture.n_parameters + self.n_learned
 
-    def log_joint(self, squares):
-        """Return ``log w_k t_k(x)`` of squared distances (K, n)."""
-        mixture, dof, d = self.mixture, self.dof[:, None], self.mixture.n_features
+    def log_joint(self, distances):
+        """Return ``log w_k t_k(x)`` of samples by their :class:`Distances`, (K, n)."""
+        squares, log_det, d = distances
+        with np.errstate(divide="ignore"):
+            offset = np.log(self.mixture.weights)[:, None] + log_det
+        offset = offset - 0.5 * d * np.log(np.pi)
+        return offset + _log_radial(squares, self.dof[:, None], d)
+
+    def distances(self, X, center=None):
+        """Return the :class:`Distances` of samples; NaN means missing."""
+        mixture, X = self.mixture, np.asarray(X, np.float64)
+        if has_missing(X):
+            return _observed_distances(mixture, X)
+        center = mixture.mean if center is None else center
+        kernel = make_kernel(mixture, center)
+        with np.errstate(over="ignore"):
+            squares = kernel.squared_distances(X.T - center[:, None])
         kind = COVARIANCE_TYPES[mixture.covariance_type]
         root = kind.precisions_cholesky(mixture.covariances)
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(mixture.weights)
-        offset = (log_weights + kind.log_det(root, d))[:, None]
-        return offset - 0.5 * d * np.log(np.pi) + _log_radial(squares, dof, d)
-
-    def squares(self, X, center=None):
-        """Return squared Mahalanobis distances of samples, (K, n)."""
-        center = self.mixture.mean if center is None else center
-        kernel = make_kernel(self.mixture, center)
-        with np.errstate(over="ignore"):
-            columns = np.asarray(X, np.float64).T - center[:, None]
-            return kernel.squared_distances(columns)
+        log_det = kind.log_det(root, X.shape[1])[:, None]
+        return Distances(squares, log_det, X.shape[1])
 
     def log_prob(self, X, missing="raise"):
         """Return log-densities of samples, (n,)."""
-        return logsumexp(self.log_joint(self.squares(X)), axis=0)
+        return logsumexp(self.log_joint(self.distances(X)), axis=0)
 
     def responsibilities(self, X, missing="raise"):
         """Return posterior weights of the components, (n, K)."""
-        joint = self.log_joint(self.squares(X))
+        joint = self.log_joint(self.distances(X))
         total = logsumexp(joint, axis=0)
         with np.errstate(invalid="ignore"):
             resp = np.exp(joint - total).T
         far = ~np.isfinite(total)
         if far.any():
-            resp[far] = self.mixture.responsibilities(X[far])
+            resp[far] = self.mixture.responsibilities(X[far], missing=missing)
         return resp
 
     def sample(self, n_samples, random_state):
@@ -92,6 +114,18 @@ class Student(NamedTuple):
                 parts.append(Mixture([1.0], mixture.means[k : k + 1], scaled, name))
             weights.append(mixture.weights[k] * shares)
         return Mixture.mix(parts, np.concatenate(weights))
+
+
+@own_overflow
+def _observed_distances(mixture, X):
+    """Return the :class:`Distances` of samples with missing entries."""
+    squares, log_det = np.empty((2, mixture.n_components, len(X)))
+    for part in completed(mixture, X):
+        squares[:, part.rows] = part.squares.T
+        log_det[:, part.rows] = -0.5 * part.log_det[part.pattern].T
+    # The parameters are finite, so NaN is an overflow.
+    squares[np.isnan(squares)] = np.inf
+    return Distances(squares, log_det, (~np.isnan(X)).sum(axis=1))
 
 
 def _log_radial(squares, dof, d):
@@ -137,19 +171,25 @@ def fit_student(
     kind, center = start.mixture.covariance_type, row_mean(X, weight)
     prior = make_prior(X.shape[1], shrinkage, "pooled", reg_covar)
     weight = np.ones(len(X)) if weight is None else weight
+    lacks = has_missing(X)
     density, bounds, converged, added = start, [], False, 0.0
     for n_iter in range(1, max_iter + 1):
-        squares = density.squares(X, center)
-        resp, bound = _shares(density, squares, weight)
+        seen = density.distances(X, center)
+        resp, bound = _shares(density, seen, weight)
         if learns is not None:
-            density = density._replace(dof=learns(squares, resp, X.shape[1]))
-            resp, bound = _shares(density, squares, weight)
+            density = density._replace(dof=learns(seen.squares, resp, seen.n_features))
+            resp, bound = _shares(density, seen, weight)
         bounds.append(bound)
         # Weights of far samples are small; the scale of all of them is free.
         dof = density.dof[:, None]
-        pulled = resp * (dof + X.shape[1]) / (dof + squares)
-        kernel = make_kernel(density.mixture, center)
-        stats = assigned_stats(kernel, X, pulled.T)
+        pulled = resp * (dof + seen.n_features) / (dof + seen.squares)
+        kernel = make_kernel(density.mixture, center, -1.0 if lacks else PASS_LIMIT)
+        if lacks:
+            # The scale of what is missing, given its u, is divided by u: times u it is
+            # counted by responsibilities alone.
+            stats = expected_stats(kernel, density.mixture, X, pulled, resp, reg_covar)
+        else:
+            stats = assigned_stats(kernel, X, pulled.T)
         stats = stats._replace(weight=float(stats.counts.sum()))
         kernel, extra = maximise(kernel, stats, prior, kind)
         alive, added = living_components(stats), max(added, extra)
@@ -163,9 +203,9 @@ def fit_student(
     return StudentFit(density, bounds, bool(converged), added)
 
 
-def _shares(density, squares, weight):
+def _shares(density, distances, weight):
     """Return weighted responsibilities (K, n), and the mean log-likelihood."""
-    joint = density.log_joint(squares)
+    joint = density.log_joint(distances)
     total = logsumexp(joint, axis=0)
     return np.exp(joint - total) * weight, float(weight @ total / weight.sum())
 

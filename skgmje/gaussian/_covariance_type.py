@@ -109,10 +109,12 @@ class Kernel(ABC):
     later: tuple = ()
 
     def __init__(self, weights, means, covariances, center, limit=EXPANSION_LIMIT):
+        self.weightless = None if weights.all() else weights == 0
         with np.errstate(divide="ignore"):
-            # -1e300 instead of -inf keeps matrix products free of NaN.
-            self.log_weights = np.maximum(np.log(weights), -1e300)
-        self.weightless = None if np.all(weights) else weights == 0
+            self.log_weights = np.log(weights)
+        if self.weightless is not None:
+            # Instead of -inf it keeps matrix products free of NaN.
+            self.log_weights[self.weightless] = -1e300
         self.weights = weights
         self.means = means
         self.covariances = covariances
@@ -120,13 +122,13 @@ class Kernel(ABC):
         self.limit = limit
         self.n_components, self.n_features = means.shape
         self.centered = means - center
-        near = np.broadcast_to(self._prepare(limit), len(means))
+        near = self._prepare(limit) & np.ones(len(means), bool)
+        n_apart = len(means) - np.count_nonzero(near)
         # Up to half of the components may need differences: their rows of the
         # products are written again.
-        some = near.mean() >= 0.5 if self.per_component else near.all()
-        self.expands = bool(some)
-        self.apart = np.flatnonzero(~near) if self.expands else near[:0]
-        self.expands_all = self.expands and near.all()
+        self.expands = 2 * n_apart <= len(means) if self.per_component else not n_apart
+        self.expands_all = not n_apart
+        self.apart = np.flatnonzero(~near) if self.expands and n_apart else near[:0]
         self.origins = np.where(self.expands & near[:, None], center, means)
         # Components of which a block's densities are summed at a time, nearly as many.
         count = -(-self.n_components // TILE) if self.expands and self.is_tiled else 1
@@ -164,8 +166,13 @@ class Kernel(ABC):
         """Keep what the components add to minus half a squared distance."""
         self.peak = float(log_norm.max())
         self._log_norm = log_norm - self.peak
-        held = self._log_norm[self.log_weights > -1e300]
-        self.drop = 0.5 * self.n_features - float(held.min())
+
+    @property
+    def drop(self):
+        """By how much typical densities of components are below the peak."""
+        held = self._log_norm
+        held = held if self.weightless is None else held[~self.weightless]
+        return 0.5 * self.n_features - float(held.min())
 
     def block(self, n_rows, work):
         """Return the array for a block's centered columns and its features."""
@@ -274,9 +281,11 @@ class Kernel(ABC):
 
     def shrunk(self, scatter, stats, prior):
         """Return second moments (k, ...) with the pseudo-counts of the prior."""
+        count = (stats.counts + prior.shrinkage).reshape(-1, *[1] * (scatter.ndim - 1))
+        if not prior.shrinkage:
+            return scatter / count
         pool = scatter.sum(axis=0) / stats.weight
         target = prior.target(scatter, stats.counts, stats.means, pool)
-        count = (stats.counts + prior.shrinkage).reshape(-1, *[1] * pool.ndim)
         return (scatter + prior.shrinkage * target) / count
 
     @staticmethod

@@ -59,9 +59,9 @@ class DiagKernel(VarianceKernel):
         self._inverse_std = variances**-0.5
         means = self.centered
         squares = ((means * self._inverse_std) ** 2).sum(axis=1)
-        self.theta = np.column_stack(
-            [means / variances, self._log_norm - 0.5 * squares, -0.5 / variances]
-        )
+        constant = (self._log_norm - 0.5 * squares)[:, None]
+        parts = means / variances, constant, -0.5 / variances
+        self.theta = np.concatenate(parts, axis=1)
         return squares <= limit
 
     def fill(self, block):

@@ -1,5 +1,6 @@
 """Passes over the samples: log-densities and sufficient statistics, block by block."""
 
+import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -229,7 +230,7 @@ def normalised(kernel, block, work, temper=1.0):
         joint *= temper
     top = joint.max(axis=0)
     far = None
-    if not np.isfinite(top.min()):
+    if not math.isfinite(top.min()):
         far = top == -np.inf
         joint[:, far] = _nearest(kernel, block[: kernel.n_features, far])
         top[far] = 0.0
@@ -353,18 +354,22 @@ def _start_anew():
 
 def map_chunks(function, chunks, work):
     """Apply `function` to each chunk, in threads where the work is large."""
-    # What overflows, rows far away, is found and computed again.
-    function = np.errstate(over="ignore", invalid="ignore", divide="ignore")(function)
+
+    def apply(chunk):
+        # What overflows, rows far away, is found and computed again.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return function(chunk)
+
     if work < NOTICEABLE:
-        return [function(chunk) for chunk in chunks]
+        return [apply(chunk) for chunk in chunks]
     with _library.held_at_one() as n_threads:
         n_threads = min(len(chunks), n_threads)
         alone = n_threads > 1 and work >= WORTHWHILE
         if not alone or not _one_caller.acquire(blocking=False):
-            return [function(chunk) for chunk in chunks]
+            return [apply(chunk) for chunk in chunks]
         try:
             with ThreadPoolExecutor(n_threads) as pool:
-                return list(pool.map(function, chunks))
+                return list(pool.map(apply, chunks))
         finally:
             _one_caller.release()
 

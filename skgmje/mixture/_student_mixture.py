@@ -12,13 +12,14 @@ from sklearn.utils import check_random_state
 from skgmje._callbacks import FitTask
 from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._typing import ArrayLike, NDArray, RandomState, Self
-from skgmje._validation import TypeOptions, check_rows, check_weights
+from skgmje._validation import TypeOptions, refuse_blocks
 from skgmje.em._background import without_noise
+from skgmje.em._missing import missing_moments
 from skgmje.em._select import draw_start
 from skgmje.em._student import FIRST_DOF, LEARNED_DOF, Student, fit_student
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._base import AMOUNT, AUTO, COUNT, MixtureDensityMixin
-from skgmje.mixture._fit_rows import check_size, regularisation
+from skgmje.mixture._fit_rows import fit_rows, regularisation
 from skgmje.mixture._settled import warn_about
 
 
@@ -30,7 +31,10 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
         \mathrm{Gamma}(u; \nu / 2, \nu / 2)\, du
 
     A sample far out has a small u, and pulls little at mean and scale. Fitted by EM
-    with a free scale of u and a likelihood step for :math:`\nu` [1]_.
+    with a free scale of u and a likelihood step for :math:`\nu` [1]_. Of samples with
+    missing entries (NaN) the likelihood is that of what is observed: u is expected to
+    be :math:`(\nu + d_o) / (\nu + \delta_o)`, of so many features and their squared
+    Mahalanobis distance [2]_.
 
     Parameters
     ----------
@@ -125,6 +129,8 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
     True
     """
 
+    _missing = "marginal"
+
     dof_: NDArray[Any]
     converged_: bool
     n_iter_: int
@@ -183,7 +189,8 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The samples, complete.
+            The samples; NaN means missing. A feature without any value raises
+            ValueError, a sample without any is as good as absent.
 
         y : Ignored
             Not used, present for API consistency by convention.
@@ -198,11 +205,9 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
         """
         n_steps = self.n_init * self.max_iter
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
-            X = check_rows(self, X, reset=True, min_samples=2)
-            weight = check_weights(sample_weight, X)
-            if weight is not None:
-                X, weight = X[weight > 0], weight[weight > 0].astype(np.float64)
-            check_size(self, X)
+            refuse_blocks(self, X)
+            X, weight, _ = fit_rows(self, X, sample_weight)
+            weight = None if weight is None else weight.astype(np.float64)
             random_state = check_random_state(self.random_state)
             best = self._fit_starts(X, weight, random_state, task)
             task.end(self._store, best)
@@ -215,6 +220,8 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
         how = {"reg_covar": regularisation(self.reg_covar, X, weight)}
         how["shrinkage"] = float(self.shrinkage)
         first = {"covariance_type": self.covariance_type, "rank": self.rank, **how}
+        # Of all samples: a part may lack all values of a feature.
+        first["moments"] = missing_moments(X, weight)
         # What is far out would have centers of its own.
         clean = without_noise(X, weight, random_state)
         best = None

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import multivariate_t, t
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
@@ -12,6 +12,9 @@ from skgmje.gaussian import COVARIANCE_TYPES
 
 SHAPE = np.array([[2.0, 0.5], [0.5, 1.0]])
 BLOBS, LABELS = make_blobs(400, 3, centers=3, random_state=2)
+TAILS = BLOBS[:200] + np.random.default_rng(1).standard_t(3, (200, 3))
+HOLES = np.where(np.random.default_rng(0).random(TAILS.shape) < 0.2, np.nan, TAILS)
+TO_THE_END = {"reg_covar": 0, "tol": 1e-10, "max_iter": 3000, "random_state": 0}
 
 
 def draw(dof, n, seed=0):
@@ -124,3 +127,122 @@ def test_ugly_samples():
     same = np.zeros((20, 2))
     with pytest.warns(ConvergenceWarning):
         assert np.isfinite(StudentMixture(2).fit(same).score(same))
+
+
+def log_density_of_what_is_seen(X, weights, means, scales, dof):
+    """Return the log-densities of samples by SciPy, pattern by pattern."""
+    total = np.zeros(len(X))
+    for missing in np.unique(np.isnan(X), axis=0):
+        rows = (np.isnan(X) == missing).all(axis=1)
+        o = np.flatnonzero(~missing)
+        parts = zip(weights, means, scales, dof, strict=True)
+        if len(o):
+            total[rows] = np.log(
+                sum(
+                    w * multivariate_t(m[o], s[np.ix_(o, o)], v).pdf(X[rows][:, o])
+                    for w, m, s, v in parts
+                )
+            )
+    return total
+
+
+def test_scores_of_gaps_are_those_of_scipy():
+    model = StudentMixture(2, dof=[2.0, 7.0], random_state=0).fit(HOLES)
+    parts = model.weights_, model.means_, model.covariances_, model.dof_
+    X = np.vstack([HOLES[:60], np.full(3, np.nan)])
+    expected = log_density_of_what_is_seen(X, *parts)
+    assert_allclose(model.score_samples(X), expected, rtol=1e-9, atol=1e-12)
+    assert_allclose(model.predict_proba(X)[-1], model.weights_)
+    # Whole samples beside others are scored as they are alone.
+    alone = model.score_samples(TAILS[:5])
+    assert_allclose(model.score_samples([*TAILS[:5], *X])[:5], alone, rtol=1e-10)
+    far = model.predict_proba([[1e200, np.nan, 1e300], [np.nan, -1e307, 1e307]])
+    assert_allclose(far.sum(axis=1), 1)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("dof", ["shared", "each", 4.0])
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES)
+def test_likelihood_of_gaps_rises(kind, dof):
+    how = TO_THE_END | {"covariance_type": kind, "rank": 1, "dof": dof, "max_iter": 40}
+    model = StudentMixture(3, **how).fit(HOLES)
+    seen = HOLES[~np.isnan(HOLES).all(axis=1)]
+    assert np.diff(model.lower_bounds_).min() > -1e-9
+    assert 0 <= model.score(seen) - model.lower_bounds_[-1] < 1e-3
+
+
+def test_likelihood_of_gaps_is_at_a_maximum():
+    X = np.vstack([draw(2, 30), draw(2, 30, seed=1) + 10])
+    X[np.random.default_rng(0).random(X.shape) < 0.2] = np.nan
+    model = StudentMixture(2, **TO_THE_END).fit(X)
+    roots = np.linalg.cholesky(model.covariances_)
+    lower = np.tril_indices(2)
+    found = np.concatenate(
+        [
+            np.log(model.weights_),
+            model.means_.ravel(),
+            roots[:, lower[0], lower[1]].ravel(),
+            np.log(model.dof_[:1]),
+        ]
+    )
+
+    def score(theta):
+        logs, means, entries, log_dof = np.split(theta, [2, 6, 12])
+        roots = np.zeros((2, 2, 2))
+        roots[:, lower[0], lower[1]] = entries.reshape(2, 3)
+        weights = np.exp(logs) / np.exp(logs).sum()
+        scales = roots @ roots.transpose(0, 2, 1)
+        parts = weights, means.reshape(2, 2), scales, np.exp([*log_dof] * 2)
+        return log_density_of_what_is_seen(X, *parts).mean()
+
+    def slope(theta, i, step=1e-4):
+        move = step * (np.arange(len(theta)) == i)
+        return (score(theta + move) - score(theta - move)) / (2 * step)
+
+    assert model.dof_.max() < 100
+    assert max(abs(slope(found, i)) for i in range(13)) < 2e-4
+    # Elsewhere it is steep: the test could fail.
+    assert max(abs(slope(found + 0.05, i)) for i in range(13)) > 1e-2
+
+
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES)
+def test_gaps_that_weigh_nothing_change_nothing(kind):
+    how = {"covariance_type": kind, "rank": 1, "dof": 5.0, "random_state": 0}
+    model = StudentMixture(3, tol=1e-6, max_iter=1000, **how)
+    whole = model.fit(BLOBS).score_samples(BLOBS)
+    empty = model.fit([*BLOBS, *np.full((9, 3), np.nan)]).score_samples(BLOBS)
+    assert_array_equal(empty, whole)
+    # By the steps of missing entries.
+    light = [*np.ones(400), 1e-9]
+    model.fit([*BLOBS, [np.nan, 0, 0]], sample_weight=light)
+    assert_allclose(model.score_samples(BLOBS), whole, atol=1e-2)
+
+
+def test_order_of_samples_with_gaps_changes_nothing():
+    order = np.random.default_rng(2).permutation(200)
+    how = {"tol": 1e-9, "max_iter": 1000}
+    one, two = (StudentMixture(**how).fit(X) for X in (HOLES, HOLES[order]))
+    assert_allclose(one.means_, two.means_, rtol=1e-6)
+    assert_array_equal(one.score_samples(HOLES)[order], one.score_samples(HOLES[order]))
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in COVARIANCE_TYPES if kind != "low-rank"]
+)
+def test_many_degrees_with_gaps_are_gaussian(kind):
+    X = np.where(np.random.default_rng(0).random(BLOBS.shape) < 0.2, np.nan, BLOBS)
+    how = {"covariance_type": kind, "tol": 1e-7, "max_iter": 300, "random_state": 0}
+    gauss, student = GaussianMixture(3, **how), StudentMixture(3, dof=1e7, **how)
+    gap = student.fit(X).score_samples(X) - gauss.fit(X).score_samples(X)
+    assert abs(gap).max() < 1e-2
+
+
+def test_counts_of_samples_with_gaps_are_copies():
+    counts = np.random.default_rng(1).integers(0, 3, 200)
+    how = {"tol": 1e-9, "max_iter": 1000}
+    weighted = StudentMixture(**how).fit(HOLES, sample_weight=counts)
+    copied = StudentMixture(**how).fit(np.repeat(HOLES, counts, axis=0))
+    assert_allclose(weighted.dof_, copied.dof_, rtol=1e-4)
+    assert_allclose(weighted.covariances_, copied.covariances_, rtol=1e-4)
+    with pytest.raises(ValueError, match="no value in column 1"):
+        StudentMixture().fit(np.where([0, 1, 0], np.nan, TAILS))
