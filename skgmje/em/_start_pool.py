@@ -27,7 +27,7 @@ MAX_AGGLOMERATED = 1000
 # Partitions that are tried, for each component at most so many, since few components
 # have few ways to lie; of many each takes long. A search has much else to do.
 MIN_DRAWS, MAX_DRAWS, DRAWS_PER_COMPONENT = 3, 20, 4
-WORK_IF_GIVEN, WORK_IF_SEARCHED = 240, 60
+WORK_IF_GIVEN, WORK_IF_SEARCHED = 240, 100
 
 # Steps of EM of all partitions, and of the best in each of the following rounds; one
 # that is alone has no rival.
