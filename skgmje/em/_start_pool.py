@@ -8,10 +8,11 @@ from scipy.cluster.hierarchy import fcluster, ward
 from skgmje.em._bandwidth import nearest_centers
 from skgmje.em._covariance_models import layout_of
 from skgmje.em._em import expectation_maximization
-from skgmje.em._noise import noisy_log_prob
 from skgmje.em._select import (
+    QUICK_ITERATIONS,
     START_SAMPLES,
     complete,
+    joint_log_prob,
     kmeans_labels,
     some_rows,
     split_params,
@@ -77,13 +78,16 @@ class StartPool:
 
     @cached_property
     def _trees(self):
-        """Ward's trees of the samples as they are, and whitened, with their leaves."""
-        views = [view for view in self._views[::2] if view.shape[1]]
-        parts = [view[self._agglomerated] for view in views if len(view) > 1]
-        return [
-            (ward(part), nearest_centers(view, part)[0])
-            for view, part in zip(views, parts, strict=False)
-        ]
+        """Ward's trees of the samples as they are, and whitened, with all leaves."""
+        rows, trees = self._agglomerated, []
+        for view in self._views[::2] if len(self.X) > 1 else ():
+            if view.shape[1]:
+                leaf = np.empty(len(view), np.intp)
+                leaf[rows] = np.arange(len(rows))
+                others = np.delete(np.arange(len(view)), rows)
+                leaf[others] = nearest_centers(view[others], view[rows])[0]
+                trees.append((ward(view[rows]), leaf))
+        return trees
 
     def partitions(self, n_components, random_state, n_draws=None):
         """Return the different labels (n_samples,) of so many draws."""
@@ -99,6 +103,7 @@ class StartPool:
         ]
         for i in range(n_draws - len(found) if n_components > 1 else 0):
             how = {"sample_weight": self.weight, "random_state": random_state}
+            how["max_iter"] = QUICK_ITERATIONS
             view = views[i % len(views)] if views else self._views[0]
             found.append(kmeans_labels(view, n_components, **how))
         found = {_in_order(labels).tobytes(): _in_order(labels) for labels in found}
@@ -149,10 +154,7 @@ class StartPool:
 
     def _loss(self, mixture):
         """Return minus the mean log-likelihood of the samples."""
-        if self.noise is None:
-            log_prob = mixture.log_prob(self.X, missing="marginal")
-        else:
-            log_prob = noisy_log_prob(mixture, self.X, self.noise)
+        log_prob = joint_log_prob(mixture, self.X, self.noise)
         return -np.average(log_prob, weights=self.weight)
 
     def rank(self, n_components, result):
