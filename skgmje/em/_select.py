@@ -86,18 +86,22 @@ def params_results(params, scores):
 LARGEST_SQUARED = 1e15
 
 
-def kmeans_labels(X, n_clusters, *, sample_weight=None, random_state=None, scale=False):
+# Where many starts are tried EM ends what k-means has begun.
+QUICK_ITERATIONS = 20
+
+
+def kmeans_labels(X, n_clusters, *, sample_weight=None, random_state=None, **how):
     """Return k-means labels (n,); missing entries count as feature means."""
-    labels = _kmeans(X, n_clusters, sample_weight, random_state, scale)[0]
+    labels = _kmeans(X, n_clusters, sample_weight, random_state, **how)[0]
     return np.unique(labels, return_inverse=True)[1].ravel()
 
 
 def kmeans_centers(X, n_clusters, *, sample_weight=None, random_state=None):
     """Return k-means centers, shape (n_clusters, n_features)."""
-    return _kmeans(X, n_clusters, sample_weight, random_state, scale=False)[1]
+    return _kmeans(X, n_clusters, sample_weight, random_state)[1]
 
 
-def _kmeans(X, n_clusters, sample_weight, random_state, scale):
+def _kmeans(X, n_clusters, sample_weight, random_state, *, scale=False, max_iter=300):
     """Return labels (n,) and centers (k, d) of one run of k-means."""
     if np.isnan(X).any() or scale:
         mean = np.nan_to_num(row_mean(X, sample_weight))
@@ -111,7 +115,8 @@ def _kmeans(X, n_clusters, sample_weight, random_state, scale):
     if sample_weight is not None:
         sample_weight = sample_weight / sample_weight.max()
     n_clusters = min(n_clusters, count_distinct(X, n_clusters))
-    kmeans = KMeans(n_clusters, n_init=1, random_state=random_state)
+    how = {"max_iter": max_iter, "random_state": random_state}
+    kmeans = KMeans(n_clusters, n_init=1, **how)
     # The order in which threads add partial sums is not the same in every run. To check
     # parameters and samples again would take as long as k-means of few.
     checked = config_context(assume_finite=True, skip_parameter_validation=True)
@@ -456,7 +461,8 @@ def joint_log_prob(density, X, noise=None):
 
 def first_labels_of(X, n_clusters, sample_weight, seed):
     """Return k-means labels of standardized samples, (n,)."""
-    how = {"sample_weight": sample_weight, "random_state": seed, "scale": True}
+    how = {"sample_weight": sample_weight, "random_state": seed}
+    how |= {"scale": True, "max_iter": QUICK_ITERATIONS}
     return kmeans_labels(X, n_clusters, **how)
 
 

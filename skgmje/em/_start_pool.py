@@ -5,12 +5,14 @@ from functools import cached_property, partial
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, ward
 
+from skgmje.em._bandwidth import nearest_centers
 from skgmje.em._covariance_models import layout_of
 from skgmje.em._em import expectation_maximization
-from skgmje.em._noise import noisy_log_prob
 from skgmje.em._select import (
+    QUICK_ITERATIONS,
     START_SAMPLES,
     complete,
+    joint_log_prob,
     kmeans_labels,
     some_rows,
     split_params,
@@ -19,14 +21,18 @@ from skgmje.em._start import start_mixture
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
 # Samples that the pool looks at, or as many as each component needs for its start;
-# agglomeration takes the square of their number.
+# agglomeration takes the square of their number, and the others follow the nearest.
 POOL_ROWS = 2000
-MAX_AGGLOMERATED = 4000
+MAX_AGGLOMERATED = 1000
 
-# Partitions that are tried, the steps of EM that each gets, and those that the best,
-# so many, get before one goes on.
-POOL_SIZE, FIRST_STEPS = 12, 8
-N_FINALISTS, FINAL_STEPS = 4, 100
+# Partitions that are tried, for each component at most so many, since few components
+# have few ways to lie; of many each takes long. A search has much else to do.
+MIN_DRAWS, MAX_DRAWS, DRAWS_PER_COMPONENT = 3, 20, 4
+WORK_IF_GIVEN, WORK_IF_SEARCHED = 240, 100
+
+# Steps of EM of all partitions, and of the best in each of the following rounds; one
+# that is alone has no rival.
+ROUNDS = ((1.0, 8), (0.6, 24), (0.3, 76))
 
 # Elongated clusters come apart slowly at first.
 TRIAL_TOL = 1e-5
@@ -50,6 +56,8 @@ class StartPool:
         size = max(POOL_ROWS, START_SAMPLES * n_components)
         given = X, sample_weight, noise
         self.X, self.weight, self.noise = some_rows(size, random_state, *given)
+        rows = np.arange(len(self.X))
+        (self._agglomerated,) = some_rows(MAX_AGGLOMERATED, random_state, rows)
         self._partitions, self._waiting = {}, None
 
     @cached_property
@@ -70,22 +78,32 @@ class StartPool:
 
     @cached_property
     def _trees(self):
-        """Ward's trees of the samples as they are, and whitened."""
-        if not 1 < len(self.X) <= MAX_AGGLOMERATED:
-            return []
-        return [ward(view) for view in self._views[::2] if view.shape[1]]
+        """Ward's trees of the samples as they are, and whitened, with all leaves."""
+        rows, trees = self._agglomerated, []
+        for view in self._views[::2] if len(self.X) > 1 else ():
+            if view.shape[1]:
+                leaf = np.empty(len(view), np.intp)
+                leaf[rows] = np.arange(len(rows))
+                others = np.delete(np.arange(len(view)), rows)
+                leaf[others] = nearest_centers(view[others], view[rows])[0]
+                trees.append((ward(view[rows]), leaf))
+        return trees
 
-    def partitions(self, n_components, random_state, n_draws=POOL_SIZE):
+    def partitions(self, n_components, random_state, n_draws=None):
         """Return the different labels (n_samples,) of so many draws."""
         if n_components in self._partitions:
             return self._partitions[n_components]
-        views = [view for view in self._views if view.shape[1]]
+        if n_draws is None:
+            n_draws = count_draws(n_components, WORK_IF_SEARCHED)
+        # The whitened first: a search has begun at the standardized.
+        views = [view for view in self._views[::-1] if view.shape[1]]
         found = [
-            fcluster(tree, n_components, criterion="maxclust") - 1
-            for tree in self._trees
+            fcluster(tree, n_components, criterion="maxclust")[leaf]
+            for tree, leaf in self._trees
         ]
         for i in range(n_draws - len(found) if n_components > 1 else 0):
             how = {"sample_weight": self.weight, "random_state": random_state}
+            how["max_iter"] = QUICK_ITERATIONS
             view = views[i % len(views)] if views else self._views[0]
             found.append(kmeans_labels(view, n_components, **how))
         found = {_in_order(labels).tobytes(): _in_order(labels) for labels in found}
@@ -105,9 +123,10 @@ class StartPool:
             start_mixture(self.X, labels, covariance_type, **first)
             for labels in partitions
         ]
-        for n_best, n_steps in ((None, FIRST_STEPS), (N_FINALISTS, FINAL_STEPS)):
+        for share, n_steps in ROUNDS:
+            n_best = int(share * len(partitions))
             # With missing entries a step takes as long as all the others together.
-            if len(starts) == 1 or (n_best and first["moments"] is not None):
+            if n_best < 2 or (share < 1 and first["moments"] is not None):
                 break
             tried = [
                 expectation_maximization(self.X, start, max_iter=n_steps, **steps)
@@ -121,7 +140,9 @@ class StartPool:
         """Return the next best start, or None if there are no more."""
         size, kind = selection[:2]
         if self._waiting is None:
-            n_draws = max(POOL_SIZE, n_init)
+            given = selection.cv_results is None
+            work = WORK_IF_GIVEN if given else WORK_IF_SEARCHED
+            n_draws = max(count_draws(size, work), n_init)
             labels = self.partitions(size, random_state, n_draws)
             starts = self.starts(labels, size, kind, **params)
             proven = selection.start
@@ -133,10 +154,7 @@ class StartPool:
 
     def _loss(self, mixture):
         """Return minus the mean log-likelihood of the samples."""
-        if self.noise is None:
-            log_prob = mixture.log_prob(self.X, missing="marginal")
-        else:
-            log_prob = noisy_log_prob(mixture, self.X, self.noise)
+        log_prob = joint_log_prob(mixture, self.X, self.noise)
         return -np.average(log_prob, weights=self.weight)
 
     def rank(self, n_components, result):
@@ -158,6 +176,12 @@ class StartPool:
         dense = kind.dense(mixture.covariances, *mixture.means.shape)
         white = self._basis.T @ dense @ self._basis
         return bool(np.linalg.eigvalsh(white).min() >= LEAST_VARIANCE)
+
+
+def count_draws(n_components, work):
+    """Return how many partitions of so many components are tried."""
+    most = min(MAX_DRAWS, DRAWS_PER_COMPONENT * n_components)
+    return min(most, max(MIN_DRAWS, work // n_components))
 
 
 def _in_order(labels):
