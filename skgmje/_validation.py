@@ -51,6 +51,22 @@ class TypeOptions(StrOptions):
         """Ignore the options that the base class sets."""
 
 
+class TypeLists(TypeOptions):
+    """Lists of covariance types, and of other names."""
+
+    def __init__(self, names):
+        super().__init__(is_free=False)
+        self.words = set(names)
+
+    def is_satisfied_by(self, val):
+        """Return whether a value is a list of one or more names."""
+        one_of = super().is_satisfied_by
+        return isinstance(val, list | tuple) and len(val) > 0 and all(map(one_of, val))
+
+    def __str__(self):
+        return f"a list of {super().__str__()}"
+
+
 def as_blocks(X, sample_weight=None):
     """Return samples that an engine holds as :class:`RowBlocks`, None for others."""
     if isinstance(X, RowBlocks):

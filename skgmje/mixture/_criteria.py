@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
-from skgmje._parallel import Failure, Runner, attempt
+from skgmje._parallel import Failure, attempt
 from skgmje._warnings import warn
-from skgmje.em._covariance_models import MODELS, count_parameters, kind_of
+from skgmje.em._covariance_models import count_parameters, kind_of, types_of
 from skgmje.em._em import expectation_maximization
-from skgmje.em._select import Selection, count_distinct, some_rows
+from skgmje.em._select import Selection, count_distinct, mean_and_error, some_rows
 from skgmje.em._start_pool import StartPool
 from skgmje.mixture._few_samples import copies
 
@@ -51,22 +51,16 @@ def search(
     shrinkage,
     sample_weight,
     random_state,
-    n_jobs=None,
-    verbose=0,
+    run,
     **em_params,
 ):
     """Choose what is 'auto' by a criterion; return a :class:`Selection`."""
-    # Processes get copies without gaps, whose sums have other last digits.
-    X, weight = some_rows(
-        SEARCH_ROWS, random_state, np.ascontiguousarray(X), sample_weight
-    )
-    models = [covariance_type]
-    if covariance_type == "auto":
-        models = [*MODELS] if X.shape[1] > 1 else ["EII", "VII"]
+    X, weight = some_rows(SEARCH_ROWS, random_state, X, sample_weight)
+    asked = "models" if covariance_type == "auto" else covariance_type
+    models = types_of(asked, X.shape[1])
     em_params.pop("annealing", None)
     params = {**em_params, "shrinkage": float(shrinkage)}
     pool = StartPool(X, weight, N_CLUSTERS, random_state)
-    run = Runner(n_jobs, verbose, "GaussianMixture")
 
     def fit_all(sizes, models, word):
         labels = {size: pool.partitions(size, random_state) for size in sizes}
@@ -77,16 +71,13 @@ def search(
         found = run(attempt, tasks, word)
         return [each for each in found if not isinstance(each, Failure)]
 
-    try:
-        found = fit_all(_sizes(X, n_components), models, "models")
-        if n_components == "auto" and criterion != "stability":
-            found += _go_on(X, found, criterion, fit_all)
-        stability = {}
-        if criterion == "stability":
-            stability = _stability(X, weight, found, params, run, random_state)
-    except KeyboardInterrupt as stop:
-        # No settings have been chosen, so that nothing has been learned.
-        raise KeyboardInterrupt(*stop.args) from stop
+    found = fit_all(_sizes(X, n_components), models, "models")
+    if n_components == "auto" and criterion != "stability":
+        found += _go_on(X, found, criterion, fit_all)
+    parts, stability = {}, {}
+    if criterion == "stability":
+        parts = _fit_parts(X, weight, found, params, run, random_state)
+        stability = {size: _alike(size, fits) for (size, _), fits in parts.items()}
     if not found:
         raise ValueError(
             f"No model of criterion={criterion!r} could be fitted: X is singular in "
@@ -102,6 +93,8 @@ def search(
             "others, or set shrinkage." + copies(weight, len(X))
         )
     table = _results(found, order, criterion, stability, params["shrinkage"])
+    if parts:
+        table |= _held_out(weight, found, parts)
     return Selection(best.size, best.model, params["shrinkage"], table, best.mixture)
 
 
@@ -188,37 +181,57 @@ def _order(found, criterion, stability):
     return sorted(range(len(keys)), key=keys.__getitem__)
 
 
-def _stability(X, weight, found, params, run, random_state):
-    """Return for each size how alike each two fits to parts of the samples cluster."""
+def _fit_parts(X, weight, found, params, run, random_state):
+    """Return the fits to parts of the samples of the best model of each size."""
     models = {}
     for i in reversed(_order(found, "bic", {})):
         models[found[i].size] = found[i].model
-    # One cluster is always found again, which says nothing for it.
-    sizes = sorted({*models} - {1})
-    tasks = []
+    leading, tasks = sorted(models.items()), []
     for _ in range(N_PARTS):
         n_rows = max(1, int(PART * len(X)))
         rows = np.sort(random_state.choice(len(X), n_rows, replace=False))
-        part = None if weight is None else weight[rows]
         seed = int(random_state.randint(2**31 - 1))
-        tasks += [(X, rows, part, k, models[k], params, seed) for k in sizes]
-    labels = run(_label, tasks, "parts")
-    alike = {1: np.zeros(1)}
-    for place, size in enumerate(sizes):
-        own = combinations(labels[place :: len(sizes)], 2)
-        alike[size] = np.array([adjusted_rand_score(*pair) for pair in own])
-    return alike
+        tasks += [(X, weight, rows, *each, params, seed) for each in leading]
+    fits = run(_fit_part, tasks, "parts")
+    return {each: fits[i :: len(leading)] for i, each in enumerate(leading)}
 
 
-def _label(X, rows, weight, size, model, params, seed):
-    """Return the labels of all samples by a fit to a part of them."""
-    random_state = np.random.RandomState(seed)
-    pool = StartPool(X[rows], weight, size, random_state)
+def _fit_part(X, weight, rows, size, model, params, seed):
+    """Return labels by a fit to a part, and log-densities, NaN of the part."""
+    random_state, log_prob = np.random.RandomState(seed), np.full(len(X), np.nan)
+    part = None if weight is None else weight[rows]
+    pool = StartPool(X[rows], part, size, random_state)
     labels = pool.partitions(size, random_state)
-    found = attempt(_fit, X[rows], weight, pool, labels, size, model, params)
+    found = attempt(_fit, X[rows], part, pool, labels, size, model, params)
     if isinstance(found, Failure):
-        return np.zeros(len(X), np.intp)
-    return found.mixture.responsibilities(X, missing="marginal").argmax(axis=1)
+        return np.zeros(len(X), np.intp), log_prob
+    rest = np.delete(np.arange(len(X)), rows)
+    log_prob[rest] = found.mixture.log_prob(X[rest], missing="marginal")
+    resp = found.mixture.responsibilities(X, missing="marginal")
+    return resp.argmax(axis=1), log_prob
+
+
+def _alike(size, fits):
+    """Return how alike each two fits to parts of the samples cluster all of them."""
+    if size == 1:
+        # One cluster is always found again, which says nothing for it.
+        return np.zeros(1)
+    pairs = combinations([labels for labels, _ in fits], 2)
+    return np.array([adjusted_rand_score(*pair) for pair in pairs])
+
+
+def _held_out(weight, found, parts):
+    """Return the columns of what parts say of the rest, NaN for other models."""
+    columns = np.full((2, len(found)), np.nan)
+    for i, each in enumerate(found):
+        fits = parts.get((each.size, each.model), ())
+        values = np.array([log_prob for _, log_prob in fits])
+        left_out = ~np.isnan(values).all(axis=0)
+        if left_out.any():
+            values = np.nanmean(values[:, left_out], axis=0)
+            known = None if weight is None else weight[left_out]
+            columns[:, i] = mean_and_error(values, known)
+    return dict(zip(("held_out", "held_out_error"), columns, strict=True))
 
 
 def _results(found, order, criterion, stability, shrinkage):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -13,14 +13,16 @@ from sklearn.utils import check_random_state
 
 from skgmje._backend import from_tensor
 from skgmje._callbacks import Change, FitTask
+from skgmje._parallel import Runner
 from skgmje._sklearn import Interval, StrOptions, _fit_context, available_if
 from skgmje._typing import ArrayLike, NDArray, RandomState, Self
-from skgmje._validation import TypeOptions, as_blocks
+from skgmje._validation import TypeLists, TypeOptions, as_blocks
 from skgmje._warnings import warn
 from skgmje.em._covariance_models import (
     MODELS,
     SYNONYMS,
     count_parameters,
+    is_open,
     layout_of,
     model_name,
 )
@@ -272,7 +274,11 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "n_components": [COUNT, AUTO],
-        "covariance_type": [TypeOptions(), StrOptions({*MODELS, *SYNONYMS})],
+        "covariance_type": [
+            TypeOptions(),
+            StrOptions({*MODELS, *SYNONYMS, "models"}),
+            TypeLists({*MODELS, *SYNONYMS}),
+        ],
         "tol": [AMOUNT],
         "reg_covar": [AMOUNT, AUTO],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
@@ -298,7 +304,7 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         self,
         n_components: int | Literal["auto"] = 1,
         *,
-        covariance_type: str = "full",
+        covariance_type: str | Sequence[str] = "full",
         tol: float = 1e-3,
         reg_covar: float | Literal["auto"] = 1e-6,
         max_iter: int = 100,
@@ -384,10 +390,10 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
             X, weight, noise = fit_rows(self, X, sample_weight, noise)
             settings = self.n_components, self.covariance_type, self._asked_shrinkage(X)
-            automatic, goes_on = "auto" in settings, self._goes_on()
+            automatic, goes_on = any(map(is_open, settings)), self._goes_on()
             if noise is not None:
                 check_takes_noise(self, X, automatic)
-            select = self._search if self._is_searched(automatic) else None
+            searched = self._is_searched(automatic)
             random_state = check_random_state(self.random_state)
             starts = Starts(self, X, weight, noise, random_state, automatic=automatic)
             last_bound = self._last_bound() if goes_on else None
@@ -400,8 +406,8 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
                 part=starts.part,
                 draw=starts.draw,
                 n_init=1 if goes_on else max(self.n_init, 3 if self.background else 1),
-                proven=select is not None and not goes_on,
-                select=select or partial(select_mixture, start_weight=starts.clean[1]),
+                proven=searched and not goes_on,
+                select=partial(self._select, searched, starts.clean[1]),
                 key=starts.rank,
                 background=starts.background,
                 noise=noise,
@@ -461,10 +467,20 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
             how = self._reg_covar, selection.held_out, noise
             warn_of_few_samples(self, X, weight, *how)
 
-    def _search(self, X, **settings):
+    def _select(self, searched, start_weight, X, **settings):
         """Choose settings by the criterion."""
-        how = {name: getattr(self, name) for name in ("criterion", "n_jobs", "verbose")}
-        return search(X, **how, **settings)
+        # The large fits of folds keep their threads.
+        limits = None if self.n_jobs is None and not searched else 1
+        settings["run"] = Runner(self.n_jobs, self.verbose, "GaussianMixture", limits)
+        # Processes get copies without gaps, whose sums have other last digits.
+        X = np.ascontiguousarray(X)
+        try:
+            if searched:
+                return search(X, criterion=self.criterion, **settings)
+            return select_mixture(X, start_weight=start_weight, **settings)
+        except KeyboardInterrupt as stop:
+            # No settings have been chosen, so that nothing has been learned.
+            raise KeyboardInterrupt(*stop.args) from stop
 
     def _asked_shrinkage(self, X):
         """Return `shrinkage`, or 'auto' where so few samples need some."""
@@ -484,7 +500,7 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         """Return whether no samples, however few, choose the shrinkage."""
         automatic = self.n_components, self.covariance_type, self.reg_covar
         if self.shrinkage == 0:
-            return "auto" not in automatic
+            return not any(map(is_open, automatic))
         return self.shrinkage != "auto"
 
     def _goes_on(self):
@@ -525,6 +541,8 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         own_size, own_kind = vars(self).get("_asked", own)
         rank = COVARIANCE_TYPES[mixture.covariance_type].rank(mixture.covariances)
         kind = self.covariance_type if kind is None else kind
+        kind = "auto" if kind == "models" else kind
+        kinds = (kind,) if isinstance(kind, str) else tuple(kind)
         known = {
             "n_components": own_size,
             "covariance_type": own_kind,
@@ -534,7 +552,7 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         asked = {
             "n_components": self.n_components if size is None else size,
             "covariance_type": (
-                own_kind if model_name(kind) == model_name(own_kind) else kind
+                own_kind if model_name(own_kind) in map(model_name, kinds) else kind
             ),
             "n_features": n_features,
             "rank": rank and min(self.rank, n_features),
