@@ -51,20 +51,23 @@ class TypeOptions(StrOptions):
         """Ignore the options that the base class sets."""
 
 
-class TypeLists(TypeOptions):
-    """Lists of covariance types, and of other names."""
+class ListOf(StrOptions):
+    """Lists of one or more names that other constraints allow."""
 
-    def __init__(self, names):
-        super().__init__(is_free=False)
-        self.words = set(names)
+    def __init__(self, *constraints):
+        super().__init__(set())
+        self.constraints = constraints
 
     def is_satisfied_by(self, val):
         """Return whether a value is a list of one or more names."""
-        one_of = super().is_satisfied_by
-        return isinstance(val, list | tuple) and len(val) > 0 and all(map(one_of, val))
+        known = isinstance(val, list | tuple) and len(val) > 0
+        return known and all(
+            any(constraint.is_satisfied_by(name) for constraint in self.constraints)
+            for name in val
+        )
 
     def __str__(self):
-        return f"a list of {super().__str__()}"
+        return "a list of such names"
 
 
 def as_blocks(X, sample_weight=None):

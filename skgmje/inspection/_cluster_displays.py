@@ -141,8 +141,9 @@ class SelectionDisplay(Display):
             )
         known = [name for name in CRITERIA if name in table]
         if criterion is None:
-            asked = getattr(estimator, "criterion", "held-out").replace("-", "_")
-            criterion = asked if asked in table else "mean_test_score"
+            asked = getattr(estimator, "criterion", "held-out")
+            asked = asked if isinstance(asked, str) else asked[0]
+            criterion = asked if asked.replace("-", "_") in table else "mean_test_score"
         criterion = criterion.replace("-", "_")
         if criterion not in known:
             raise ValueError(

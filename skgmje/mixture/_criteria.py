@@ -10,7 +10,7 @@ from skgmje._parallel import Failure, attempt
 from skgmje._warnings import warn
 from skgmje.em._covariance_models import count_parameters, kind_of, types_of
 from skgmje.em._em import expectation_maximization
-from skgmje.em._select import Selection, count_distinct, mean_and_error, some_rows
+from skgmje.em._select import Selection, count_distinct, select_mixture, some_rows
 from skgmje.em._start_pool import StartPool
 from skgmje.mixture._few_samples import copies
 
@@ -40,6 +40,35 @@ class Candidate(NamedTuple):
     bic: float
     icl: float
     sound: bool
+
+
+def is_searched(estimator, automatic):
+    """Return whether a criterion of all samples chooses; raise if it cannot."""
+    criterion = estimator.criterion
+    if criterion == "held-out":
+        return False
+    if not automatic:
+        warn(
+            f"criterion={criterion!r} chooses nothing, because nothing is 'auto': "
+            f"n_components={estimator.n_components!r}, covariance_type="
+            f"{estimator.covariance_type!r}. Set n_components='auto', or leave "
+            "criterion out."
+        )
+        return False
+    unused = []
+    if not estimator._goes_on():
+        names = "weights_init", "means_init", "precisions_init"
+        unused = [name for name in names if getattr(estimator, name) is not None]
+        if estimator.init_params not in ("auto", "kmeans"):
+            unused.append(f"init_params={estimator.init_params!r}")
+    unused += ["background=True"] if estimator.background else []
+    if unused:
+        raise ValueError(
+            f"{unused[0]} does not go with criterion={criterion!r}, which has starts "
+            "of its own, of components only. Set criterion='held-out', or nothing to "
+            "'auto', or leave it out."
+        )
+    return True
 
 
 def search(
@@ -72,19 +101,21 @@ def search(
         return [each for each in found if not isinstance(each, Failure)]
 
     found = fit_all(_sizes(X, n_components), models, "models")
-    if n_components == "auto" and criterion != "stability":
-        found += _go_on(X, found, criterion, fit_all)
-    parts, stability = {}, {}
-    if criterion == "stability":
-        parts = _fit_parts(X, weight, found, params, run, random_state)
-        stability = {size: _alike(size, fits) for (size, _), fits in parts.items()}
     if not found:
         raise ValueError(
             f"No model of criterion={criterion!r} could be fitted: X is singular in "
             "all. Set reg_covar='auto' or a larger number, or remove constant features."
         )
-    order = _order(found, criterion, stability)
-    best = found[order[0]]
+    criteria = [criterion] if isinstance(criterion, str) else criterion
+    if n_components == "auto" and criteria[0] in ("bic", "icl"):
+        found += _go_on(X, found, criteria[0], fit_all)
+    stability, held_out = {}, {}
+    if "stability" in criteria:
+        stability = _stability(X, weight, found, params, run, random_state)
+    if "held-out" in criteria:
+        held_out = _held_out(X, weight, found, params, run, random_state)
+    order = _order(found, criteria[0], stability, **held_out)
+    best, shrinkage = found[order[0]], params["shrinkage"]
     if not (best.sound or kind_of(best.model).independent):
         warn(
             f"Each of the {len(found)} models that were tried has components of fewer "
@@ -92,10 +123,8 @@ def search(
             "their criteria say little. Add samples, remove features that repeat "
             "others, or set shrinkage." + copies(weight, len(X))
         )
-    table = _results(found, order, criterion, stability, params["shrinkage"])
-    if parts:
-        table |= _held_out(weight, found, parts)
-    return Selection(best.size, best.model, params["shrinkage"], table, best.mixture)
+    table = _results(found, order, criteria[0], stability, held_out, shrinkage)
+    return Selection(best.size, best.model, shrinkage, table, best.mixture)
 
 
 def _sizes(X, n_components):
@@ -145,7 +174,7 @@ def _go_on(X, found, criterion, fit_all):
     more = []
     while True:
         known = found + more
-        order = _order(known, criterion, {})
+        order = _order(known, criterion)
         best, largest = known[order[0]], max(each.size for each in known)
         enough = largest + 1 > min(MAX_CLUSTERS, len(X) // (X.shape[1] + 1))
         if best.size < largest or largest < N_CLUSTERS or enough:
@@ -159,21 +188,22 @@ def _go_on(X, found, criterion, fit_all):
             return more
 
 
-def _order(found, criterion, stability):
+def _order(found, criterion, stability=None, held_out=(), held_out_error=()):
     """Return the indices of candidates, the best first: the sound before the others."""
-    level = np.inf
-    if stability:
+    if criterion == "stability":
         # From there on sizes are as good as the best: BIC decides.
         best = max(stability.values(), key=np.mean)
         level = best.mean() - best.std()
+        values = [
+            (-min(stability[each.size].mean(), level), each.bic) for each in found
+        ]
+    elif criterion == "held-out":
+        values = [(value,) for value in np.nan_to_num(-held_out, nan=np.inf)]
+    else:
+        values = [(getattr(each, criterion),) for each in found]
     keys = [
-        (
-            not each.sound,
-            -min(stability[each.size].mean(), level) if stability else 0.0,
-            each.bic if stability else getattr(each, criterion),
-            each.n_parameters,
-        )
-        for each in found
+        (not each.sound, *value, each.n_parameters)
+        for each, value in zip(found, values, strict=True)
     ]
     if all(key[0] for key in keys):
         # Of fits to spikes the simplest is the best guess.
@@ -181,60 +211,64 @@ def _order(found, criterion, stability):
     return sorted(range(len(keys)), key=keys.__getitem__)
 
 
-def _fit_parts(X, weight, found, params, run, random_state):
-    """Return the fits to parts of the samples of the best model of each size."""
+def _stability(X, weight, found, params, run, random_state):
+    """Return for each size how alike each two fits to parts of the samples cluster."""
     models = {}
-    for i in reversed(_order(found, "bic", {})):
+    for i in reversed(_order(found, "bic")):
         models[found[i].size] = found[i].model
-    leading, tasks = sorted(models.items()), []
+    # One cluster is always found again, which says nothing for it.
+    sizes = sorted({*models} - {1})
+    tasks = []
     for _ in range(N_PARTS):
         n_rows = max(1, int(PART * len(X)))
         rows = np.sort(random_state.choice(len(X), n_rows, replace=False))
+        part = None if weight is None else weight[rows]
         seed = int(random_state.randint(2**31 - 1))
-        tasks += [(X, weight, rows, *each, params, seed) for each in leading]
-    fits = run(_fit_part, tasks, "parts")
-    return {each: fits[i :: len(leading)] for i, each in enumerate(leading)}
+        tasks += [(X, rows, part, k, models[k], params, seed) for k in sizes]
+    labels = run(_label, tasks, "parts")
+    alike = {1: np.zeros(1)}
+    for place, size in enumerate(sizes):
+        own = combinations(labels[place :: len(sizes)], 2)
+        alike[size] = np.array([adjusted_rand_score(*pair) for pair in own])
+    return alike
 
 
-def _fit_part(X, weight, rows, size, model, params, seed):
-    """Return labels by a fit to a part, and log-densities, NaN of the part."""
-    random_state, log_prob = np.random.RandomState(seed), np.full(len(X), np.nan)
-    part = None if weight is None else weight[rows]
-    pool = StartPool(X[rows], part, size, random_state)
+def _label(X, rows, weight, size, model, params, seed):
+    """Return the labels of all samples by a fit to a part of them."""
+    random_state = np.random.RandomState(seed)
+    pool = StartPool(X[rows], weight, size, random_state)
     labels = pool.partitions(size, random_state)
-    found = attempt(_fit, X[rows], part, pool, labels, size, model, params)
+    found = attempt(_fit, X[rows], weight, pool, labels, size, model, params)
     if isinstance(found, Failure):
-        return np.zeros(len(X), np.intp), log_prob
-    rest = np.delete(np.arange(len(X)), rows)
-    log_prob[rest] = found.mixture.log_prob(X[rest], missing="marginal")
-    resp = found.mixture.responsibilities(X, missing="marginal")
-    return resp.argmax(axis=1), log_prob
+        return np.zeros(len(X), np.intp)
+    return found.mixture.responsibilities(X, missing="marginal").argmax(axis=1)
 
 
-def _alike(size, fits):
-    """Return how alike each two fits to parts of the samples cluster all of them."""
-    if size == 1:
-        # One cluster is always found again, which says nothing for it.
-        return np.zeros(1)
-    pairs = combinations([labels for labels, _ in fits], 2)
-    return np.array([adjusted_rand_score(*pair) for pair in pairs])
+def _held_out(X, weight, found, params, run, random_state):
+    """Return mean log-likelihoods of samples held out, and standard errors."""
+    names, known, seed = ("held_out", "held_out_error"), {}, random_state.randint(2**31)
+    for size in dict.fromkeys(each.size for each in found):
+        selection = select_mixture(
+            X,
+            n_components=size,
+            covariance_type=[each.model for each in found if each.size == size],
+            sample_weight=weight,
+            # The same folds for all.
+            random_state=np.random.RandomState(seed),
+            run=run,
+            **params,
+        )
+        if selection.held_out is not None:
+            table = selection.cv_results
+            rows = zip(*(table[name] for name in names), strict=True)
+            models = [(size, model) for model in table["param_covariance_type"]]
+            known |= zip(models, rows, strict=True)
+    # Of fewer than five distinct samples none are held out.
+    rows = [known.get((each.size, each.model), (np.nan, np.nan)) for each in found]
+    return dict(zip(names, np.array(rows).T, strict=True))
 
 
-def _held_out(weight, found, parts):
-    """Return the columns of what parts say of the rest, NaN for other models."""
-    columns = np.full((2, len(found)), np.nan)
-    for i, each in enumerate(found):
-        fits = parts.get((each.size, each.model), ())
-        values = np.array([log_prob for _, log_prob in fits])
-        left_out = ~np.isnan(values).all(axis=0)
-        if left_out.any():
-            values = np.nanmean(values[:, left_out], axis=0)
-            known = None if weight is None else weight[left_out]
-            columns[:, i] = mean_and_error(values, known)
-    return dict(zip(("held_out", "held_out_error"), columns, strict=True))
-
-
-def _results(found, order, criterion, stability, shrinkage):
+def _results(found, order, criterion, stability, held_out, shrinkage):
     """Return the table of all candidates and criteria, as a search has it."""
     rank = np.empty(len(found), int)
     rank[order] = np.arange(1, len(found) + 1)
@@ -245,10 +279,11 @@ def _results(found, order, criterion, stability, shrinkage):
     table = {
         name: np.array([getattr(each, name) for each in found]) for name in columns
     }
+    table |= held_out
     if stability:
         table["stability"] = np.array([stability[each.size].mean() for each in found])
-    sign = 1.0 if stability else -1.0
-    table["mean_test_score"] = sign * table[criterion]
+    sign = -1.0 if criterion in ("bic", "icl") else 1.0
+    table["mean_test_score"] = sign * table[criterion.replace("-", "_")]
     table["rank_test_score"] = rank
     for name in names:
         table[f"param_{name}"] = [candidate[name] for candidate in params]
