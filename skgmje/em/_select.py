@@ -82,9 +82,18 @@ def params_results(params, scores, **more):
     """Return the table of candidates that are dicts of the same parameters."""
     mean, more = scores.mean(axis=1), {"std_test_score": scores.std(axis=1), **more}
     results = held_out_results({"params": params}, scores, mean, more)
-    for name in params[0]:
-        results[f"param_{name}"] = [candidate[name] for candidate in params]
-    return results
+    return results | param_columns(params)
+
+
+def param_columns(params):
+    """Return the columns of candidates that are dicts of the same parameters."""
+    return {f"param_{name}": [each[name] for each in params] for name in params[0]}
+
+
+def settings_of(keys):
+    """Return settings of mixtures as dicts of parameters."""
+    names = ("n_components", "covariance_type", "shrinkage")
+    return [dict(zip(names, key, strict=True)) for key in keys]
 
 
 # Squares of much larger numbers, or their inverses, overflow in single precision.
@@ -382,8 +391,7 @@ def fit_selected(
     data = {"sample_weight": weight, "random_state": random_state}
     selection = Selection(*settings, cv_results=None)
     if any(map(is_open, settings)) or selecting is not None:
-        names = ("n_components", "covariance_type", "shrinkage")
-        params = em_params | (selecting or {}) | dict(zip(names, settings, strict=True))
+        params = em_params | (selecting or {}) | settings_of([settings])[0]
         selection = (select or select_mixture)(part, **data, **params)
     em_params |= {"sample_weight": sample_weight, "shrinkage": selection.shrinkage}
     first, steps = split_params(em_params, selection.covariance_type)
@@ -556,6 +564,7 @@ class _HeldOut(NamedTuple):
 
     score: float
     error: float
+    n_parameters: int
     mixture: Any
     log_prob: Any
 
@@ -573,8 +582,7 @@ class _Candidate(NamedTuple):
 
     def row(self):
         """Return scores, the standard error of their mean, and free parameters."""
-        scores, errors, mixtures, _ = zip(*self.fits, strict=True)
-        counts = [count_parameters(mixture, self.key[1]) for mixture in mixtures]
+        scores, errors, counts, *_ = zip(*self.fits, strict=True)
         return scores, np.linalg.norm(errors) / len(errors), max(counts)
 
     def is_better(self, other, doubtful):
@@ -615,15 +623,11 @@ class _Tried:
         # One split tries one start of each candidate: the best has proved itself.
         start = self.best.fits[0].mixture if len(folds) == 1 else None
         held_out = _gather(X, folds, self.best.fits)
-        return Selection(*self.best.key, self.results(), start, held_out)
-
-    def results(self):
-        """Return the table of all candidates."""
-        names = ("n_components", "covariance_type", "shrinkage")
-        params = [dict(zip(names, key, strict=True)) for key in self.rows]
         scores, error, count = map(np.array, zip(*self.rows.values(), strict=True))
         more = {"held_out": scores.mean(axis=1), "held_out_error": error}
-        return params_results(params, scores, **more, n_parameters=count)
+        more["n_parameters"] = count
+        table = params_results(settings_of(self.rows), scores, **more)
+        return Selection(*self.best.key, table, start, held_out)
 
 
 def _held_out(X, weights, judge, em_params, train, labels, covariance_type, shrinkage):
@@ -639,11 +643,13 @@ def _held_out(X, weights, judge, em_params, train, labels, covariance_type, shri
         steps["noise"], given = noise[train], (noise[test],)
     result = expectation_maximization(X[train], start, **steps)
     log_prob = judge(result.density, X[test], *given)
-    score = mean_and_error(log_prob, _rows(sample_weight, test))
-    return _HeldOut(*score, result.mixture, log_prob)
+    score = _mean_and_error(log_prob, _rows(sample_weight, test))
+    n_parameters = count_parameters(result.mixture, covariance_type)
+    n_parameters += result.background is not None
+    return _HeldOut(*score, n_parameters, result.mixture, log_prob)
 
 
-def mean_and_error(values, weight=None):
+def _mean_and_error(values, weight=None):
     """Return the weighted mean of values and its standard error."""
     mean = np.average(values, weights=weight)
     share = 1 / len(values) if weight is None else weight / weight.sum()

@@ -10,7 +10,14 @@ from skgmje._parallel import Failure, attempt
 from skgmje._warnings import warn
 from skgmje.em._covariance_models import count_parameters, kind_of, types_of
 from skgmje.em._em import expectation_maximization
-from skgmje.em._select import Selection, count_distinct, select_mixture, some_rows
+from skgmje.em._select import (
+    Selection,
+    count_distinct,
+    param_columns,
+    select_mixture,
+    settings_of,
+    some_rows,
+)
 from skgmje.em._start_pool import StartPool
 from skgmje.mixture._few_samples import copies
 
@@ -85,8 +92,8 @@ def search(
 ):
     """Choose what is 'auto' by a criterion; return a :class:`Selection`."""
     X, weight = some_rows(SEARCH_ROWS, random_state, X, sample_weight)
-    asked = "models" if covariance_type == "auto" else covariance_type
-    models = types_of(asked, X.shape[1])
+    kinds = "models" if covariance_type == "auto" else covariance_type
+    models = types_of(kinds, X.shape[1])
     em_params.pop("annealing", None)
     params = {**em_params, "shrinkage": float(shrinkage)}
     pool = StartPool(X, weight, N_CLUSTERS, random_state)
@@ -177,15 +184,15 @@ def _go_on(X, found, criterion, fit_all):
         order = _order(known, criterion)
         best, largest = known[order[0]], max(each.size for each in known)
         enough = largest + 1 > min(MAX_CLUSTERS, len(X) // (X.shape[1] + 1))
+        enough = enough or count_distinct(X, largest + 1) <= largest
         if best.size < largest or largest < N_CLUSTERS or enough:
-            return more
-        if count_distinct(X, largest + 1) <= largest:
             return more
         leading = [known[i].model for i in order if known[i].size == largest]
         word = f"models of {largest + 1} clusters"
-        more += fit_all([largest + 1], leading[:N_LEADING], word)
-        if max(each.size for each in found + more) == largest:
+        fits = fit_all([largest + 1], leading[:N_LEADING], word)
+        if not fits:
             return more
+        more += fits
 
 
 def _order(found, criterion, stability=None, held_out=(), held_out_error=()):
@@ -272,9 +279,7 @@ def _results(found, order, criterion, stability, held_out, shrinkage):
     """Return the table of all candidates and criteria, as a search has it."""
     rank = np.empty(len(found), int)
     rank[order] = np.arange(1, len(found) + 1)
-    names = ("n_components", "covariance_type", "shrinkage")
-    settings = [(each.size, each.model, shrinkage) for each in found]
-    params = [dict(zip(names, setting, strict=True)) for setting in settings]
+    params = settings_of((each.size, each.model, shrinkage) for each in found)
     columns = ("log_likelihood", "n_parameters", "bic", "icl", "sound")
     table = {
         name: np.array([getattr(each, name) for each in found]) for name in columns
@@ -285,6 +290,4 @@ def _results(found, order, criterion, stability, held_out, shrinkage):
     sign = -1.0 if criterion in ("bic", "icl") else 1.0
     table["mean_test_score"] = sign * table[criterion.replace("-", "_")]
     table["rank_test_score"] = rank
-    for name in names:
-        table[f"param_{name}"] = [candidate[name] for candidate in params]
-    return {"params": params, **table}
+    return {"params": params, **table, **param_columns(params)}
