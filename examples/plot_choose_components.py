@@ -25,6 +25,7 @@ from sklearn.datasets import make_circles
 from sklearn.model_selection import KFold, cross_val_score
 
 from skgmje import GaussianMixture
+from skgmje.inspection import SelectionDisplay
 
 OUT = Path(__file__).parent / "out"
 BIC, HELD_OUT, NEW = "#E69F00", "#0072B2", "0.3"
@@ -71,13 +72,22 @@ results = {name: judge(make_rows) for name, make_rows in results.items()}
 # %%
 # Four criteria of a search
 # -------------------------
-# One word chooses the criterion. ICL adds to BIC what it costs that clusters overlap;
-# stability asks how alike fits to parts of the samples cluster all of them.
+# ICL adds to BIC what it costs that clusters overlap; stability asks how alike fits to
+# parts of the samples cluster all of them. A search has all that it is asked for in one
+# table, here of two models: one covariance for all components, and one for each. Bars
+# are standard errors.
 
-rows = five_gaussians(500, 0)
-for criterion in ("held-out", "bic", "icl", "stability"):
-    search = GaussianMixture("auto", criterion=criterion, random_state=0).fit(rows)
-    print(f"five Gaussians: {criterion} chooses {search.n_components_}")
+CRITERIA = ["bic", "icl", "held-out", "stability"]
+search = GaussianMixture(
+    "auto", covariance_type=["EEE", "VVV"], criterion=CRITERIA, random_state=0
+).fit(five_gaussians(500, 0))
+panels, axes = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
+for axis, criterion in zip(axes.ravel(), CRITERIA, strict=True):
+    display = SelectionDisplay.from_estimator(search, criterion=criterion, ax=axis)
+    best = int(display.best_.get_xdata()[0])
+    print(f"five Gaussians: {criterion} prefers {best}")
+OUT.mkdir(exist_ok=True)
+panels.savefig(OUT / "criteria.png", dpi=110)
 
 # %%
 # What each criterion chooses, and what the choice is worth
@@ -122,5 +132,4 @@ for axis, (name, columns) in zip(axes, results.items(), strict=True):
         axis.plot(SIZES[chosen], values[chosen], marker, color=color, ms=11, mfc="none")
     axis.set(title=name, xlabel="number of components", ylabel="nats per sample")
 axes[0].legend(title="rings mark the choice")
-OUT.mkdir(exist_ok=True)
 figure.savefig(OUT / "choose_components.png", dpi=110)

@@ -16,8 +16,10 @@ from skgmje._training._schedule import Progress
 class Runner:
     """Run tasks and say how far they are."""
 
-    def __init__(self, n_jobs, verbose, name):
+    def __init__(self, n_jobs, verbose, name, limits=1):
         self._n_jobs, self._verbose, self._name = n_jobs, verbose, name
+        # Threads of each task; None leaves them as they are.
+        self._limits = limits
 
     def __call__(self, function, tasks, word="tasks"):
         """Return ``function(*task)`` of each task, in their order."""
@@ -32,10 +34,11 @@ class Runner:
         # worker there are threads all the same, and joblib's settings have their say.
         parallel = Parallel(self._n_jobs, prefer="processes", return_as="generator")
         with_torch = "torch" in sys.modules
-        calls = (delayed(_on_one_thread)(function, task, with_torch) for task in tasks)
+        limits = self._limits, with_torch
+        calls = (delayed(_on_threads)(limits, function, task) for task in tasks)
         results = []
         try:
-            with _libraries(with_torch).limit(limits=1):
+            with _libraries(with_torch).limit(limits=self._limits):
                 for result in parallel(calls):
                     results.append(result)
                     if report is not None:
@@ -51,13 +54,14 @@ class Runner:
         return results
 
 
-def _on_one_thread(function, task, with_torch):
-    """Call a function in a worker process, on one thread."""
+def _on_threads(limits, function, task):
+    """Call a function in a worker process, on so many threads."""
+    limits, with_torch = limits
     if with_torch:
         # Its libraries are not limited before they are there.
         import_module("torch")
     # In a worker process the limit of the caller is not known.
-    with _libraries(with_torch).limit(limits=1):
+    with _libraries(with_torch).limit(limits=limits):
         return function(*task)
 
 

@@ -51,6 +51,25 @@ class TypeOptions(StrOptions):
         """Ignore the options that the base class sets."""
 
 
+class ListOf(StrOptions):
+    """Lists of one or more names that other constraints allow."""
+
+    def __init__(self, *constraints):
+        super().__init__(set())
+        self.constraints = constraints
+
+    def is_satisfied_by(self, val):
+        """Return whether a value is a list of one or more names."""
+        known = isinstance(val, list | tuple) and len(val) > 0
+        return known and all(
+            any(constraint.is_satisfied_by(name) for constraint in self.constraints)
+            for name in val
+        )
+
+    def __str__(self):
+        return "a list of such names"
+
+
 def as_blocks(X, sample_weight=None):
     """Return samples that an engine holds as :class:`RowBlocks`, None for others."""
     if isinstance(X, RowBlocks):

@@ -235,6 +235,19 @@ SYNONYMS = {
 }
 
 
+def is_open(setting):
+    """Return whether a setting is to be chosen, among all or some."""
+    return isinstance(setting, list | tuple) or setting in ("auto", "models")
+
+
+def types_of(covariance_type, n_features):
+    """Return the names of a type, of a list of them, or of 'models', which are all."""
+    if covariance_type == "models":
+        return [*MODELS] if n_features > 1 else ["EII", "VII"]
+    one = isinstance(covariance_type, str)
+    return [covariance_type] if one else [*dict.fromkeys(covariance_type)]
+
+
 def model_name(covariance_type):
     """Return the three letters of a model; of a type that is none its own name."""
     return SYNONYMS.get(covariance_type, covariance_type)

@@ -1,6 +1,7 @@
 """Starts, and selection by held-out log-likelihood: settings and weights of pools."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,12 @@ from threadpoolctl import ThreadpoolController
 from skgmje._interrupt import Work
 from skgmje.em._bandwidth import nearest_centers
 from skgmje.em._blocks import RowBlocks
-from skgmje.em._covariance_models import kind_of
+from skgmje.em._covariance_models import (
+    count_parameters,
+    is_open,
+    kind_of,
+    types_of,
+)
 from skgmje.em._em import EMResult, expectation_maximization, make_kernel
 from skgmje.em._missing import has_missing, missing_log_prob, missing_moments, row_mean
 from skgmje.em._noise import noisy_log_prob
@@ -73,13 +79,22 @@ def held_out_results(candidates, scores, mean, more):
     }
 
 
-def params_results(params, scores):
+def params_results(params, scores, **more):
     """Return the table of candidates that are dicts of the same parameters."""
-    mean, more = scores.mean(axis=1), {"std_test_score": scores.std(axis=1)}
+    mean, more = scores.mean(axis=1), {"std_test_score": scores.std(axis=1), **more}
     results = held_out_results({"params": params}, scores, mean, more)
-    for name in params[0]:
-        results[f"param_{name}"] = [candidate[name] for candidate in params]
-    return results
+    return results | param_columns(params)
+
+
+def param_columns(params):
+    """Return the columns of candidates that are dicts of the same parameters."""
+    return {f"param_{name}": [each[name] for each in params] for name in params[0]}
+
+
+def settings_of(keys):
+    """Return settings of mixtures as dicts of parameters."""
+    names = ("n_components", "covariance_type", "shrinkage")
+    return [dict(zip(names, key, strict=True)) for key in keys]
 
 
 # Squares of much larger numbers, or their inverses, overflow in single precision.
@@ -304,7 +319,7 @@ def _least_shrinkage(covariance_type, n_rows, n_features):
 
 def candidate_settings(covariance_type, shrinkage, n_rows, n_features):
     """List pairs of a covariance type and a pseudo-count that are to be tried."""
-    types = (covariance_type,)
+    types = types_of(covariance_type, n_features)
     if covariance_type == "auto":
         types = ("full",)
         if n_features > 1:
@@ -387,41 +402,50 @@ def fit_selected(
 ):
     """Choose what is 'auto' of the settings, or all if `selecting`, and run EM."""
     part, weight = (X, sample_weight) if part is None else part
+    data = {"sample_weight": weight, "random_state": random_state}
     selection = Selection(*settings, cv_results=None)
-    if "auto" in settings or selecting is not None:
-        names = ("n_components", "covariance_type", "shrinkage")
-        params = em_params | (selecting or {}) | dict(zip(names, settings, strict=True))
-        data = {"sample_weight": weight, "random_state": random_state}
+    if any(map(is_open, settings)) or selecting is not None:
+        params = em_params | (selecting or {}) | settings_of([settings])[0]
         selection = (select or select_mixture)(part, **data, **params)
     em_params |= {"sample_weight": sample_weight, "shrinkage": selection.shrinkage}
     first, steps = split_params(em_params, selection.covariance_type)
-    first["sample_weight"] = weight
+    if draw is None:
+        first["sample_weight"] = weight
+        draw = partial(_draw_from_kmeans, part, first, random_state, scaled)
+    starts = _starts(selection, draw, n_init, proven)
+    steps |= {"callback": callback, "last_bound": last_bound}
+    task = Work() if work is None else work
+    best = _best_of(X, starts, n_init, task, _bound if key is None else key, steps)
+    fit = SelectedFit(selection, best)
+    return task.end(lambda: fit) if work is None else fit
 
-    def draw_from_kmeans(selection):
-        n_components, kind = selection[:2]
-        seed = random_state.randint(2**31 - 1)
-        how = {"sample_weight": weight, "random_state": seed, "scale": scaled}
-        labels = kmeans_labels(part, n_components, **how)
-        return start_mixture(part, labels, kind, **first)
 
-    draw = draw_from_kmeans if draw is None else draw
-    task, best = Work() if work is None else work, None
-    key = _bound if key is None else key
+def _draw_from_kmeans(X, first, random_state, scaled, selection):
+    """Return a start from k-means labels."""
+    n_components, kind = selection[:2]
+    seed = random_state.randint(2**31 - 1)
+    how = {"sample_weight": first["sample_weight"], "random_state": seed}
+    labels = kmeans_labels(X, n_components, scale=scaled, **how)
+    return start_mixture(X, labels, kind, **first)
+
+
+def _starts(selection, draw, n_init, proven):
+    """Yield the mixtures that EM begins at, first the one that has proved itself."""
+    for i in range(n_init):
+        known = selection.start if proven and not i else None
+        start = draw(selection) if known is None else known
+        if start is None:
+            return
+        yield start
+
+
+def _best_of(X, starts, n_init, task, key, steps):
+    """Return the best result of EM from some starts, or of those before Ctrl-C."""
+    best = None
     try:
-        for i in range(n_init):
-            known = selection.start if proven and not i else None
-            start = draw(selection) if known is None else known
-            if start is None:
-                break
-            result = task.learn(
-                EMResult,
-                expectation_maximization,
-                X,
-                start,
-                callback=callback,
-                last_bound=last_bound,
-                **steps,
-            )
+        for start in starts:
+            run = partial(expectation_maximization, X, start, **steps)
+            result = task.learn(EMResult, run)
             if best is None or key(result) > key(best):
                 best = result
             if task.when:
@@ -430,8 +454,7 @@ def fit_selected(
         if best is None:
             raise
         task.when = f"before EM had begun at another of n_init={n_init} starts"
-    fit = SelectedFit(selection, best)
-    return task.end(lambda: fit) if work is None else fit
+    return best
 
 
 def split_params(params, covariance_type):
@@ -466,6 +489,11 @@ def first_labels_of(X, n_clusters, sample_weight, seed):
     return kmeans_labels(X, n_clusters, **how)
 
 
+def in_turn(function, tasks, word):
+    """Return ``function(*task)`` of each task."""
+    return [function(*task) for task in tasks]
+
+
 def select_mixture(
     X,
     *,
@@ -478,11 +506,11 @@ def select_mixture(
     judge=joint_log_prob,
     first_labels=first_labels_of,
     start_weight=None,
+    run=in_turn,
     **em_params,
 ):
     """Choose the settings of a mixture by held-out log-likelihood."""
     start_weight = sample_weight if start_weight is None else start_weight
-    weights = sample_weight, start_weight
     seed = np.random.RandomState() if random_state is None else random_state
     if em_params.get("moments") is None:
         # A fold may lack all values of a feature, though all samples have some.
@@ -490,42 +518,25 @@ def select_mixture(
     folds, n_train = find_folds(X, seed)
     sizes = _sizes(n_components, n_components_grid, n_train)
     settings = candidate_settings(covariance_type, shrinkage, n_train, X.shape[1])
-    several = isinstance(n_components, tuple)
-    # Beside a background a component more may be one of noise.
-    wary = several or em_params.get("background") is not None
     few = n_train < FEW_ROWS_PER_FEATURE * X.shape[1]
     if few:
         sizes, settings = _of_few_rows(X, folds, sizes, settings)
-    table, best = {}, None
-    alive = {setting: [] for setting in settings}
+    several = isinstance(n_components, tuple)
+    # Beside a background a component more may be one of noise.
+    wary = several or em_params.get("background") is not None
+    tried = _Tried(settings, few, wary)
+    data = X, (sample_weight, start_weight), judge, em_params
     for size in sizes:
         if few and size > 1 and shrinkage == "auto":
-            alive = {key: found for key, found in alive.items() if not _spikes(*key)}
-        starts = [
-            first_labels(
-                X[train], size, _rows(start_weight, train), seed.randint(2**31 - 1)
-            )
-            for train in folds
-        ]
-        for setting in list(alive):
-            fits = [
-                _held_out(X, weights, train, labels, *setting, judge, em_params)
-                for train, labels in zip(folds, starts, strict=True)
-            ]
-            scores = [fit.score for fit in fits]
-            table[(size, *setting)] = scores
-            mean = float(np.mean(scores))
-            alive[setting].append(mean)
-            candidate = _Candidate((size, *setting), mean, fits)
-            doubtful = few or (wary and best and size > best.key[0])
-            if best is None or candidate.is_better(best, doubtful):
-                best = candidate
-            if _is_hopeless(alive[setting]):
-                del alive[setting]
-    # One split tries one start of each candidate: the best has proved itself.
-    start = best.fits[0].mixture if len(folds) == 1 else None
-    held_out = _gather(X, folds, best.fits)
-    chosen = Selection(*best.key, _results(table), start, held_out)
+            tried.leave_out_spikes()
+        parts = [(X[train], size, _rows(start_weight, train)) for train in folds]
+        labels = [first_labels(*part, seed.randint(2**31 - 1)) for part in parts]
+        pairs = [*zip(folds, labels, strict=True)]
+        tasks = [(*data, *pair, *key) for key in tried.alive for pair in pairs]
+        found = iter(run(_held_out, tasks, f"settings of n_components={size}"))
+        for setting in [*tried.alive]:
+            tried.add((size, *setting), [*islice(found, len(folds))])
+    chosen = tried.choose(X, folds)
     if several or n_components in ("auto", chosen.n_components):
         return chosen
     # A fold has fewer samples than all: it may have had to do with fewer components.
@@ -567,6 +578,8 @@ class _HeldOut(NamedTuple):
     """One candidate's fit to one part of the samples, judged on the rest."""
 
     score: float
+    error: float
+    n_parameters: int
     mixture: Any
     log_prob: Any
 
@@ -575,8 +588,17 @@ class _Candidate(NamedTuple):
     """A setting with its fits to all folds."""
 
     key: tuple
-    mean: float
     fits: list
+
+    @property
+    def mean(self):
+        """Mean held-out log-likelihood of the folds."""
+        return float(np.mean([fit.score for fit in self.fits]))
+
+    def row(self):
+        """Return scores, the standard error of their mean, and free parameters."""
+        scores, errors, counts, *_ = zip(*self.fits, strict=True)
+        return scores, np.linalg.norm(errors) / len(errors), max(counts)
 
     def is_better(self, other, doubtful):
         """Return whether held-out samples prefer it; where few, by a standard error."""
@@ -588,7 +610,42 @@ class _Candidate(NamedTuple):
         return gain > gains.std() / np.sqrt(len(gains))
 
 
-def _held_out(X, weights, train, labels, covariance_type, shrinkage, judge, em_params):
+class _Tried:
+    """Settings that were tried: their scores, which of them go on, and the best."""
+
+    def __init__(self, settings, few, wary):
+        self.alive = {setting: [] for setting in settings}
+        self.few, self.wary, self.best, self.rows = few, wary, None, {}
+
+    def leave_out_spikes(self):
+        """Go on without settings whose components may be spikes."""
+        known = self.alive.items()
+        self.alive = {key: found for key, found in known if not _spikes(*key)}
+
+    def add(self, key, fits):
+        """Take the fits of a setting to all folds."""
+        candidate, best, setting = _Candidate(key, fits), self.best, key[1:]
+        self.rows[key] = candidate.row()
+        self.alive[setting].append(candidate.mean)
+        doubtful = self.few or (self.wary and best and key[0] > best.key[0])
+        if best is None or candidate.is_better(best, doubtful):
+            self.best = candidate
+        if _is_hopeless(self.alive[setting]):
+            del self.alive[setting]
+
+    def choose(self, X, folds):
+        """Return the best, with the table of all."""
+        # One split tries one start of each candidate: the best has proved itself.
+        start = self.best.fits[0].mixture if len(folds) == 1 else None
+        held_out = _gather(X, folds, self.best.fits)
+        scores, error, count = map(np.array, zip(*self.rows.values(), strict=True))
+        more = {"held_out": scores.mean(axis=1), "held_out_error": error}
+        more["n_parameters"] = count
+        table = params_results(settings_of(self.rows), scores, **more)
+        return Selection(*self.best.key, table, start, held_out)
+
+
+def _held_out(X, weights, judge, em_params, train, labels, covariance_type, shrinkage):
     """Return the :class:`_HeldOut` of a setting and a fold."""
     # What is noise has no weight in a start.
     sample_weight, start_weight = weights
@@ -601,8 +658,20 @@ def _held_out(X, weights, train, labels, covariance_type, shrinkage, judge, em_p
         steps["noise"], given = noise[train], (noise[test],)
     result = expectation_maximization(X[train], start, **steps)
     log_prob = judge(result.density, X[test], *given)
-    score = np.average(log_prob, weights=_rows(sample_weight, test))
-    return _HeldOut(float(score), result.mixture, log_prob)
+    score = _mean_and_error(log_prob, _rows(sample_weight, test))
+    n_parameters = count_parameters(result.mixture, covariance_type)
+    n_parameters += result.background is not None
+    return _HeldOut(*score, n_parameters, result.mixture, log_prob)
+
+
+def _mean_and_error(values, weight=None):
+    """Return the weighted mean of values and its standard error."""
+    mean = np.average(values, weights=weight)
+    share = 1 / len(values) if weight is None else weight / weight.sum()
+    with np.errstate(invalid="ignore"):
+        error = np.linalg.norm(share * (values - mean))
+    # Of values that are infinite nothing is known.
+    return float(mean), float(np.nan_to_num(error, nan=np.inf))
 
 
 def _test_rows(train):
@@ -639,10 +708,3 @@ def _spikes(covariance_type, shrinkage):
 def _is_hopeless(scores):
     """Return whether the last two scores are far below the best."""
     return len(scores) > 2 and max(scores[-2:]) < max(scores) - HOPELESS
-
-
-def _results(table):
-    """Return the table of all candidates."""
-    names = ("n_components", "covariance_type", "shrinkage")
-    params = [dict(zip(names, key, strict=True)) for key in table]
-    return params_results(params, np.array([*table.values()]))

@@ -22,8 +22,8 @@ from skgmje.inspection._canvas import (
     thin_out,
 )
 
-# Of a table with several criteria, and whether the lowest is the best.
-CRITERIA = {"bic": True, "icl": True, "stability": False, "mean_test_score": False}
+# Columns that a table may have, and the sign that makes the largest the best.
+CRITERIA = {"bic": -1, "icl": -1, "stability": 1, "held_out": 1, "mean_test_score": 1}
 
 # Sizes of points, those of sure labels and those of tossed coins.
 SURE, UNSURE = 8.0, 60.0
@@ -51,6 +51,9 @@ class SelectionDisplay(Display):
 
     criterion : str, default='bic'
         Name of the criterion: of 'bic' and 'icl' the lowest is marked.
+
+    errors : ndarray of shape (n_candidates,), default=None
+        Standard errors of `values`, drawn as bars; None draws none.
 
     Attributes
     ----------
@@ -81,13 +84,15 @@ class SelectionDisplay(Display):
     _: KW_ONLY
     sound: NDArray[Any] | None = None
     criterion: str = "bic"
+    errors: NDArray[Any] | None = None
 
     @classmethod
     def from_estimator(
         cls,
         estimator: Any,
         *,
-        criterion: Literal["bic", "icl", "stability", "mean_test_score"] | None = None,
+        criterion: Literal["bic", "icl", "stability", "held-out", "mean_test_score"]
+        | None = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> SelectionDisplay:
@@ -96,10 +101,13 @@ class SelectionDisplay(Display):
         Parameters
         ----------
         estimator : fitted GaussianMixture, or a search or pipeline of one
-            With ``n_components="auto"`` or ``covariance_type="auto"``.
+            That has chosen its n_components or covariance_type.
 
-        criterion : {'bic', 'icl', 'stability', 'mean_test_score'}, default=None
-            A column of `cv_results_`; None means that of the estimator.
+        criterion : {'bic', 'icl', 'stability', 'held-out', 'mean_test_score'}, \
+                default=None
+            A column of `cv_results_`; None means that of the estimator. Of 'held-out'
+            the standard errors are drawn, too. They are those of one model: models
+            are held out on the same samples, so that their differences err less.
 
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
@@ -133,8 +141,10 @@ class SelectionDisplay(Display):
             )
         known = [name for name in CRITERIA if name in table]
         if criterion is None:
-            asked = getattr(estimator, "criterion", None)
-            criterion = asked if asked in table else "mean_test_score"
+            asked = getattr(estimator, "criterion", "held-out")
+            asked = asked if isinstance(asked, str) else asked[0]
+            criterion = asked if asked.replace("-", "_") in table else "mean_test_score"
+        criterion = criterion.replace("-", "_")
         if criterion not in known:
             raise ValueError(
                 f"criterion={criterion!r} is not in cv_results_, which has {known}. "
@@ -146,6 +156,7 @@ class SelectionDisplay(Display):
             np.asarray(table[criterion], np.float64),
             sound=table.get("sound"),
             criterion=criterion,
+            errors=table.get(f"{criterion}_error"),
         )
         return display.plot(ax=ax, **kwargs)
 
@@ -168,20 +179,24 @@ class SelectionDisplay(Display):
         self._start(ax)
         from matplotlib.ticker import MaxNLocator
 
-        models = np.asarray(self.models)
-        n_components, values = np.asarray(self.n_components), np.asarray(self.values)
-        sound = np.ones(len(models), bool)
-        if self.sound is not None and np.any(self.sound):
-            sound = np.asarray(self.sound, bool)
+        models, values = np.asarray(self.models), np.asarray(self.values)
+        n_components, known = np.asarray(self.n_components), np.isfinite(values)
+        if self.sound is not None and np.any(self.sound & known):
+            known &= self.sound
         self.lines_ = {}
-        for i, model in enumerate(dict.fromkeys(self.models)):
-            chosen = (models == model) & sound
+        for i, model in enumerate(dict.fromkeys(models[known].tolist())):
+            chosen = known & (models == model)
             # Of several pseudo-counts the best.
             sizes = np.unique(n_components[chosen])
-            best = [self._best(values[chosen & (n_components == n)]) for n in sizes]
+            best = [self._best(chosen & (n_components == size)) for size in sizes]
             style = {"label": model, "marker": ".", **line_style(i), **kwargs}
-            (self.lines_[model],) = self.ax_.plot(sizes, best, **style)
-        (place, *_) = np.flatnonzero(sound & (values == self._best(values[sound])))
+            (self.lines_[model],) = self.ax_.plot(sizes, values[best], **style)
+            if self.errors is not None:
+                bars = {"ecolor": self.lines_[model].get_color(), "alpha": 0.4}
+                bars |= {"fmt": "none", "capsize": 2, "label": "_bars"}
+                error = np.asarray(self.errors)[best]
+                self.ax_.errorbar(sizes, values[best], error, **bars)
+        place = self._best(known)
         (self.best_,) = self.ax_.plot(
             n_components[place],
             values[place],
@@ -197,9 +212,11 @@ class SelectionDisplay(Display):
         self.ax_.legend(ncols=2, fontsize="small")
         return self
 
-    def _best(self, values):
-        """Return the best of some values of the criterion."""
-        return values.min() if CRITERIA.get(self.criterion) else values.max()
+    def _best(self, chosen):
+        """Return the place of the best of some candidates."""
+        places = np.flatnonzero(chosen)
+        sign = CRITERIA.get(self.criterion, 1)
+        return places[np.argmax(sign * np.asarray(self.values)[places])]
 
 
 @dataclass(eq=False, repr=False)

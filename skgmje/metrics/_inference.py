@@ -14,6 +14,7 @@ from skgmje._typing import ArrayLike, RandomState
 from skgmje._validation import check_count, check_numbers, check_rows
 from skgmje._warnings import warn
 from skgmje.em import expectation_maximization
+from skgmje.em._covariance_models import is_open
 from skgmje.em._select import fit_selected
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.mixture._gaussian_mixture import GaussianMixture, regularisation
@@ -282,12 +283,12 @@ def likelihood_ratio_test(
         )
     names = "n_components", "covariance_type", "shrinkage"
     setting = tuple(getattr(estimator, name) for name in names)
-    free = [n for n, value in zip(names, setting, strict=True) if value == "auto"]
-    if free:
-        raise ValueError(
-            f"{free[0]}='auto' is no hypothesis to test. Set it to a value, for "
-            "example that of a fit."
-        )
+    for name, value in zip(names, setting, strict=True):
+        if is_open(value):
+            raise ValueError(
+                f"{name}={value!r} is no hypothesis to test. Set it to a value, for "
+                "example that of a fit."
+            )
     how = {"ensure_min_samples": setting[0] + 1, "ensure_all_finite": "allow-nan"}
     X = check_numbers(X, "X", **how)
     if np.isnan(X).any():

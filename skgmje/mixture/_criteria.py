@@ -6,11 +6,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
-from skgmje._parallel import Failure, Runner, attempt
+from skgmje._parallel import Failure, attempt
 from skgmje._warnings import warn
-from skgmje.em._covariance_models import MODELS, count_parameters, kind_of
+from skgmje.em._covariance_models import count_parameters, kind_of, types_of
 from skgmje.em._em import expectation_maximization
-from skgmje.em._select import Selection, count_distinct, some_rows
+from skgmje.em._select import (
+    Selection,
+    count_distinct,
+    param_columns,
+    select_mixture,
+    settings_of,
+    some_rows,
+)
 from skgmje.em._start_pool import StartPool
 from skgmje.mixture._few_samples import copies
 
@@ -42,6 +49,35 @@ class Candidate(NamedTuple):
     sound: bool
 
 
+def is_searched(estimator, automatic):
+    """Return whether a criterion of all samples chooses; raise if it cannot."""
+    criterion = estimator.criterion
+    if criterion == "held-out":
+        return False
+    if not automatic:
+        warn(
+            f"criterion={criterion!r} chooses nothing, because nothing is 'auto': "
+            f"n_components={estimator.n_components!r}, covariance_type="
+            f"{estimator.covariance_type!r}. Set n_components='auto', or leave "
+            "criterion out."
+        )
+        return False
+    unused = []
+    if not estimator._goes_on():
+        names = "weights_init", "means_init", "precisions_init"
+        unused = [name for name in names if getattr(estimator, name) is not None]
+        if estimator.init_params not in ("auto", "kmeans"):
+            unused.append(f"init_params={estimator.init_params!r}")
+    unused += ["background=True"] if estimator.background else []
+    if unused:
+        raise ValueError(
+            f"{unused[0]} does not go with criterion={criterion!r}, which has starts "
+            "of its own, of components only. Set criterion='held-out', or nothing to "
+            "'auto', or leave it out."
+        )
+    return True
+
+
 def search(
     X,
     *,
@@ -51,22 +87,16 @@ def search(
     shrinkage,
     sample_weight,
     random_state,
-    n_jobs=None,
-    verbose=0,
+    run,
     **em_params,
 ):
     """Choose what is 'auto' by a criterion; return a :class:`Selection`."""
-    # Processes get copies without gaps, whose sums have other last digits.
-    X, weight = some_rows(
-        SEARCH_ROWS, random_state, np.ascontiguousarray(X), sample_weight
-    )
-    models = [covariance_type]
-    if covariance_type == "auto":
-        models = [*MODELS] if X.shape[1] > 1 else ["EII", "VII"]
+    X, weight = some_rows(SEARCH_ROWS, random_state, X, sample_weight)
+    kinds = "models" if covariance_type == "auto" else covariance_type
+    models = types_of(kinds, X.shape[1])
     em_params.pop("annealing", None)
     params = {**em_params, "shrinkage": float(shrinkage)}
     pool = StartPool(X, weight, N_CLUSTERS, random_state)
-    run = Runner(n_jobs, verbose, "GaussianMixture")
 
     def fit_all(sizes, models, word):
         labels = {size: pool.partitions(size, random_state) for size in sizes}
@@ -77,23 +107,22 @@ def search(
         found = run(attempt, tasks, word)
         return [each for each in found if not isinstance(each, Failure)]
 
-    try:
-        found = fit_all(_sizes(X, n_components), models, "models")
-        if n_components == "auto" and criterion != "stability":
-            found += _go_on(X, found, criterion, fit_all)
-        stability = {}
-        if criterion == "stability":
-            stability = _stability(X, weight, found, params, run, random_state)
-    except KeyboardInterrupt as stop:
-        # No settings have been chosen, so that nothing has been learned.
-        raise KeyboardInterrupt(*stop.args) from stop
+    found = fit_all(_sizes(X, n_components), models, "models")
     if not found:
         raise ValueError(
             f"No model of criterion={criterion!r} could be fitted: X is singular in "
             "all. Set reg_covar='auto' or a larger number, or remove constant features."
         )
-    order = _order(found, criterion, stability)
-    best = found[order[0]]
+    criteria = [criterion] if isinstance(criterion, str) else criterion
+    if n_components == "auto" and criteria[0] in ("bic", "icl"):
+        found += _go_on(X, found, criteria[0], fit_all)
+    stability, held_out = {}, {}
+    if "stability" in criteria:
+        stability = _stability(X, weight, found, params, run, random_state)
+    if "held-out" in criteria:
+        held_out = _held_out(X, weight, found, params, run, random_state)
+    order = _order(found, criteria[0], stability, **held_out)
+    best, shrinkage = found[order[0]], params["shrinkage"]
     if not (best.sound or kind_of(best.model).independent):
         warn(
             f"Each of the {len(found)} models that were tried has components of fewer "
@@ -101,8 +130,8 @@ def search(
             "their criteria say little. Add samples, remove features that repeat "
             "others, or set shrinkage." + copies(weight, len(X))
         )
-    table = _results(found, order, criterion, stability, params["shrinkage"])
-    return Selection(best.size, best.model, params["shrinkage"], table, best.mixture)
+    table = _results(found, order, criteria[0], stability, held_out, shrinkage)
+    return Selection(best.size, best.model, shrinkage, table, best.mixture)
 
 
 def _sizes(X, n_components):
@@ -152,35 +181,36 @@ def _go_on(X, found, criterion, fit_all):
     more = []
     while True:
         known = found + more
-        order = _order(known, criterion, {})
+        order = _order(known, criterion)
         best, largest = known[order[0]], max(each.size for each in known)
         enough = largest + 1 > min(MAX_CLUSTERS, len(X) // (X.shape[1] + 1))
+        enough = enough or count_distinct(X, largest + 1) <= largest
         if best.size < largest or largest < N_CLUSTERS or enough:
-            return more
-        if count_distinct(X, largest + 1) <= largest:
             return more
         leading = [known[i].model for i in order if known[i].size == largest]
         word = f"models of {largest + 1} clusters"
-        more += fit_all([largest + 1], leading[:N_LEADING], word)
-        if max(each.size for each in found + more) == largest:
+        fits = fit_all([largest + 1], leading[:N_LEADING], word)
+        if not fits:
             return more
+        more += fits
 
 
-def _order(found, criterion, stability):
+def _order(found, criterion, stability=None, held_out=(), held_out_error=()):
     """Return the indices of candidates, the best first: the sound before the others."""
-    level = np.inf
-    if stability:
+    if criterion == "stability":
         # From there on sizes are as good as the best: BIC decides.
         best = max(stability.values(), key=np.mean)
         level = best.mean() - best.std()
+        values = [
+            (-min(stability[each.size].mean(), level), each.bic) for each in found
+        ]
+    elif criterion == "held-out":
+        values = [(value,) for value in np.nan_to_num(-held_out, nan=np.inf)]
+    else:
+        values = [(getattr(each, criterion),) for each in found]
     keys = [
-        (
-            not each.sound,
-            -min(stability[each.size].mean(), level) if stability else 0.0,
-            each.bic if stability else getattr(each, criterion),
-            each.n_parameters,
-        )
-        for each in found
+        (not each.sound, *value, each.n_parameters)
+        for each, value in zip(found, values, strict=True)
     ]
     if all(key[0] for key in keys):
         # Of fits to spikes the simplest is the best guess.
@@ -191,7 +221,7 @@ def _order(found, criterion, stability):
 def _stability(X, weight, found, params, run, random_state):
     """Return for each size how alike each two fits to parts of the samples cluster."""
     models = {}
-    for i in reversed(_order(found, "bic", {})):
+    for i in reversed(_order(found, "bic")):
         models[found[i].size] = found[i].model
     # One cluster is always found again, which says nothing for it.
     sizes = sorted({*models} - {1})
@@ -221,22 +251,43 @@ def _label(X, rows, weight, size, model, params, seed):
     return found.mixture.responsibilities(X, missing="marginal").argmax(axis=1)
 
 
-def _results(found, order, criterion, stability, shrinkage):
+def _held_out(X, weight, found, params, run, random_state):
+    """Return mean log-likelihoods of samples held out, and standard errors."""
+    names, known, seed = ("held_out", "held_out_error"), {}, random_state.randint(2**31)
+    for size in dict.fromkeys(each.size for each in found):
+        selection = select_mixture(
+            X,
+            n_components=size,
+            covariance_type=[each.model for each in found if each.size == size],
+            sample_weight=weight,
+            # The same folds for all.
+            random_state=np.random.RandomState(seed),
+            run=run,
+            **params,
+        )
+        if selection.held_out is not None:
+            table = selection.cv_results
+            rows = zip(*(table[name] for name in names), strict=True)
+            models = [(size, model) for model in table["param_covariance_type"]]
+            known |= zip(models, rows, strict=True)
+    # Of fewer than five distinct samples none are held out.
+    rows = [known.get((each.size, each.model), (np.nan, np.nan)) for each in found]
+    return dict(zip(names, np.array(rows).T, strict=True))
+
+
+def _results(found, order, criterion, stability, held_out, shrinkage):
     """Return the table of all candidates and criteria, as a search has it."""
     rank = np.empty(len(found), int)
     rank[order] = np.arange(1, len(found) + 1)
-    names = ("n_components", "covariance_type", "shrinkage")
-    settings = [(each.size, each.model, shrinkage) for each in found]
-    params = [dict(zip(names, setting, strict=True)) for setting in settings]
+    params = settings_of((each.size, each.model, shrinkage) for each in found)
     columns = ("log_likelihood", "n_parameters", "bic", "icl", "sound")
     table = {
         name: np.array([getattr(each, name) for each in found]) for name in columns
     }
+    table |= held_out
     if stability:
         table["stability"] = np.array([stability[each.size].mean() for each in found])
-    sign = 1.0 if stability else -1.0
-    table["mean_test_score"] = sign * table[criterion]
+    sign = -1.0 if criterion in ("bic", "icl") else 1.0
+    table["mean_test_score"] = sign * table[criterion.replace("-", "_")]
     table["rank_test_score"] = rank
-    for name in names:
-        table[f"param_{name}"] = [candidate[name] for candidate in params]
-    return {"params": params, **table}
+    return {"params": params, **table, **param_columns(params)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -13,16 +13,18 @@ from sklearn.utils import check_random_state
 
 from skgmje._backend import from_tensor
 from skgmje._callbacks import Change, FitTask
+from skgmje._parallel import Runner
 from skgmje._sklearn import Interval, StrOptions, _fit_context, available_if
 from skgmje._typing import ArrayLike, NDArray, RandomState, Self
-from skgmje._validation import TypeOptions, as_blocks
-from skgmje._warnings import warn
+from skgmje._validation import ListOf, TypeOptions, as_blocks
 from skgmje.em._covariance_models import (
     MODELS,
     SYNONYMS,
     count_parameters,
+    is_open,
     layout_of,
     model_name,
+    types_of,
 )
 from skgmje.em._em import (
     SHRINKAGE_TARGETS,
@@ -48,7 +50,7 @@ from skgmje.mixture._base import (
     check_goes_on,
     mixture_attributes,
 )
-from skgmje.mixture._criteria import search
+from skgmje.mixture._criteria import is_searched, search
 from skgmje.mixture._few_samples import (
     warn_of_few_expected,
     warn_of_few_samples,
@@ -62,6 +64,8 @@ from skgmje.mixture._fit_rows import (
 )
 from skgmje.mixture._settled import warn_about
 from skgmje.mixture._starts import Starts, given_start, override
+
+CRITERION = StrOptions({"held-out", "bic", "icl", "stability"})
 
 
 class GaussianMixture(NoisyDensityMixin, BaseEstimator):
@@ -82,9 +86,10 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
     n_components : int or 'auto', default=1
         Number of components.
 
-    covariance_type : str, default='full'
+    covariance_type : str or list of str, default='full'
         Shape of the covariances: 'full', 'tied', 'diag', 'spherical', 'low-rank'
-        (`rank` factors plus a diagonal), 'auto', or one of fourteen models. A model
+        (`rank` factors plus a diagonal), or one of fourteen models; a list of these,
+        'models' (all fourteen) or 'auto' is what `criterion` chooses from. A model
         says by three letters whether the components' volumes, shapes and orientations
         are Equal, Variable, or those of the Identity: 'EII', 'VII' ('spherical'),
         'EEI', 'VEI', 'EVI', 'VVI' ('diag'), 'EEE' ('tied'), 'VEE', 'EVE', 'VVE', 'EEV',
@@ -129,7 +134,8 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         that calls of one iteration converge, too.
 
     verbose : int, default=0
-        Print the likelihood every `verbose_interval` iterations, and at the end.
+        Print the likelihood every `verbose_interval` iterations, and at the end; and
+        how far a search is.
 
     verbose_interval : int, default=10
         Iterations between two lines.
@@ -158,17 +164,19 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         no :meth:`marginal` and no :meth:`impute`. Outside the box there are components
         only.
 
-    criterion : {'held-out', 'bic', 'icl', 'stability'}, default='held-out'
-        What chooses the settings that are 'auto': the log-likelihood of samples held
-        out, for densities; for clusters :meth:`bic` or :meth:`icl` of all samples, or
-        how alike (adjusted Rand index) fits to parts of the samples cluster all: BIC
-        chooses the models, and among numbers as stable. The latter three try
-        the fourteen models from the pool of `init_params`, on at most 5000 samples,
-        and pass over fits with spikes: components of no more than n_features samples
-        or a nearly singular covariance.
+    criterion : {'held-out', 'bic', 'icl', 'stability'} or list, default='held-out'
+        What chooses the settings that are 'auto', or lists: the log-likelihood of
+        samples held out, for densities; for clusters :meth:`bic` or :meth:`icl` of all
+        samples, or how alike (adjusted Rand index) fits to parts of the samples
+        cluster all: BIC chooses the models, and among numbers as stable. The latter
+        three, and lists, of which the first chooses and the others are columns of
+        `cv_results_`, take 'auto' for all models; they begin at the pool of
+        `init_params`, on at most 5000 samples, and pass over fits with spikes:
+        components of no more than n_features samples or a nearly singular covariance.
+        With 'held-out' it is 'full', 'tied', 'diag' and, of ten samples, 'spherical'.
 
     n_jobs : int, default=None
-        Number of processes that search by 'bic', 'icl' or 'stability'.
+        Number of processes of a search.
 
     Attributes
     ----------
@@ -226,8 +234,11 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         The same for each iteration.
 
     cv_results_ : dict
-        Table of the candidates, if a setting was 'auto': their held-out
-        log-likelihoods, or their criteria; larger `mean_test_score` are better.
+        Table of the candidates, if settings were chosen: larger `mean_test_score` are
+        better. It always has `n_parameters`, those that are free; `held_out` and its
+        standard error `held_out_error`, or `stability`, if `criterion` names them (NaN
+        where fewer than five distinct samples leave none to hold out); and `bic`,
+        `icl`, `log_likelihood` and `sound` (no spikes) unless that is 'held-out'.
 
     n_features_in_, feature_names_in_ : int and ndarray of str
         Number and names of the features seen during :term:`fit`; the latter if all
@@ -275,7 +286,11 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "n_components": [COUNT, AUTO],
-        "covariance_type": [TypeOptions(), StrOptions({*MODELS, *SYNONYMS})],
+        "covariance_type": [
+            TypeOptions(),
+            StrOptions({*MODELS, *SYNONYMS, "models"}),
+            ListOf(TypeOptions(is_free=False), StrOptions({*MODELS, *SYNONYMS})),
+        ],
         "tol": [AMOUNT],
         "reg_covar": [AMOUNT, AUTO],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
@@ -293,7 +308,7 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         "annealing": [Interval(Real, 0, 1, closed="neither"), None],
         "rank": [COUNT],
         "background": ["boolean"],
-        "criterion": [StrOptions({"held-out", "bic", "icl", "stability"})],
+        "criterion": [CRITERION, ListOf(CRITERION)],
         "n_jobs": [None, Integral],
     }
 
@@ -301,7 +316,7 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         self,
         n_components: int | Literal["auto"] = 1,
         *,
-        covariance_type: str = "full",
+        covariance_type: str | Sequence[str] = "full",
         tol: float = 1e-3,
         reg_covar: float | Literal["auto"] = 1e-6,
         max_iter: int = 100,
@@ -322,7 +337,8 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         annealing: float | None = None,
         rank: int = 4,
         background: bool = False,
-        criterion: Literal["held-out", "bic", "icl", "stability"] = "held-out",
+        criterion: Literal["held-out", "bic", "icl", "stability"]
+        | Sequence[str] = "held-out",
         n_jobs: int | None = None,
     ) -> None:
         self.n_components = n_components
@@ -387,10 +403,10 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         with FitTask(self, X, y, sample_weight, n_steps=n_steps) as task:
             X, weight, noise = fit_rows(self, X, sample_weight, noise)
             settings = self.n_components, self.covariance_type, self._asked_shrinkage(X)
-            automatic, goes_on = "auto" in settings, self._goes_on()
+            automatic, goes_on = any(map(is_open, settings)), self._goes_on()
             if noise is not None:
                 check_takes_noise(self, X, automatic)
-            select = self._search if self._is_searched(automatic) else None
+            searched = is_searched(self, automatic)
             random_state = check_random_state(self.random_state)
             starts = Starts(self, X, weight, noise, random_state, automatic=automatic)
             last_bound = self._last_bound() if goes_on else None
@@ -403,8 +419,8 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
                 part=starts.part,
                 draw=starts.draw,
                 n_init=1 if goes_on else max(self.n_init, 3 if self.background else 1),
-                proven=select is not None and not goes_on,
-                select=select or partial(select_mixture, start_weight=starts.clean[1]),
+                proven=searched and not goes_on,
+                select=partial(self._select, searched, starts.clean[1]),
                 key=starts.rank,
                 background=starts.background,
                 noise=noise,
@@ -464,10 +480,20 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
             how = self._reg_covar, selection.held_out, noise
             warn_of_few_samples(self, X, weight, *how)
 
-    def _search(self, X, **settings):
+    def _select(self, searched, start_weight, X, **settings):
         """Choose settings by the criterion."""
-        how = {name: getattr(self, name) for name in ("criterion", "n_jobs", "verbose")}
-        return search(X, **how, **settings)
+        # The large fits of folds keep their threads.
+        limits = None if self.n_jobs is None and not searched else 1
+        settings["run"] = Runner(self.n_jobs, self.verbose, "GaussianMixture", limits)
+        # Processes get copies without gaps, whose sums have other last digits.
+        X = np.ascontiguousarray(X)
+        try:
+            if searched:
+                return search(X, criterion=self.criterion, **settings)
+            return select_mixture(X, start_weight=start_weight, **settings)
+        except KeyboardInterrupt as stop:
+            # No settings have been chosen, so that nothing has been learned.
+            raise KeyboardInterrupt(*stop.args) from stop
 
     def _asked_shrinkage(self, X):
         """Return `shrinkage`, or 'auto' where so few samples need some."""
@@ -487,38 +513,12 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         """Return whether no samples, however few, choose the shrinkage."""
         automatic = self.n_components, self.covariance_type, self.reg_covar
         if self.shrinkage == 0:
-            return "auto" not in automatic
+            return not any(map(is_open, automatic))
         return self.shrinkage != "auto"
 
     def _goes_on(self):
         """Return whether the fit begins at the last solution."""
         return self.warm_start and hasattr(self, "means_")
-
-    def _is_searched(self, automatic):
-        """Return whether a criterion of all samples chooses; raise if it cannot."""
-        if self.criterion == "held-out":
-            return False
-        if not automatic:
-            warn(
-                f"criterion={self.criterion!r} chooses nothing, because nothing is "
-                f"'auto': n_components={self.n_components!r}, covariance_type="
-                f"{self.covariance_type!r}. Set n_components='auto', or leave "
-                "criterion out."
-            )
-            return False
-        names = "weights_init", "means_init", "precisions_init"
-        unused = [name for name in names if getattr(self, name) is not None]
-        if self.init_params not in ("auto", "kmeans"):
-            unused.append(f"init_params={self.init_params!r}")
-        unused = [] if self._goes_on() else unused
-        unused += ["background=True"] if self.background else []
-        if unused:
-            raise ValueError(
-                f"{unused[0]} does not go with criterion={self.criterion!r}, which "
-                "has starts of its own, of components only. Set criterion='held-out', "
-                "or nothing to 'auto', or leave it out."
-            )
-        return True
 
     def _last_solution(self, call, remedy, n_features, size=None, kind=None):
         """Return the mixture to go on from, if it is of the settings asked for."""
@@ -528,6 +528,7 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         own_size, own_kind = vars(self).get("_asked", own)
         rank = COVARIANCE_TYPES[mixture.covariance_type].rank(mixture.covariances)
         kind = self.covariance_type if kind is None else kind
+        kinds = map(model_name, types_of(kind, n_features))
         known = {
             "n_components": own_size,
             "covariance_type": own_kind,
@@ -536,9 +537,7 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         }
         asked = {
             "n_components": self.n_components if size is None else size,
-            "covariance_type": (
-                own_kind if model_name(kind) == model_name(own_kind) else kind
-            ),
+            "covariance_type": own_kind if model_name(own_kind) in kinds else kind,
             "n_features": n_features,
             "rank": rank and min(self.rank, n_features),
         }
@@ -570,7 +569,7 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
     def _model(self, mixture):
         """Return the name of the model that a mixture of this estimator is of."""
         for name in (vars(self).get("model_"), self.covariance_type):
-            if name is not None and layout_of(name) == mixture.covariance_type:
+            if isinstance(name, str) and layout_of(name) == mixture.covariance_type:
                 return name
         # By hand, as scikit-learn allows.
         return mixture.covariance_type

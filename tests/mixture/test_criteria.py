@@ -10,6 +10,7 @@ from skgmje import GaussianMixture
 
 IRIS, SPECIES = load_iris(return_X_y=True)
 BLOBS, LABELS = make_blobs(120, 2, centers=3, cluster_std=0.8, random_state=4)
+TYPE = "covariance_type"
 CRITERIA = ["bic", "icl", pytest.param("stability", marks=pytest.mark.slow)]
 
 
@@ -64,14 +65,100 @@ def test_all_models():
 
 
 @pytest.mark.slow
-def test_two_processes():
+@pytest.mark.parametrize("criterion", ["held-out", ["bic", "held-out", "stability"]])
+def test_two_processes(criterion):
     one, two = (
-        search(BLOBS[::2], covariance_type="auto", n_components=2, n_jobs=n_jobs)
+        search(BLOBS[::2], criterion, "models", 2, n_jobs=n_jobs)
         for n_jobs in (None, 2)
     )
-    assert_allclose(one.cv_results_["bic"], two.cv_results_["bic"])
+    assert one.cv_results_.keys() == two.cv_results_.keys()
+    for name, column in one.cv_results_.items():
+        assert_array_equal(column, two.cv_results_[name])
     assert one.model_ == two.model_
     assert_array_equal(one.means_, two.means_)
+
+
+def test_held_out_likelihood_chooses_among_models():
+    several = search(BLOBS, "held-out", "models", 3)
+    table = several.cv_results_
+    assert len(table["params"]) == 14
+    assert several.model_ == table["params"][table["held_out"].argmax()][TYPE]
+    for model in ("EII", "VVE"):
+        own = search(BLOBS, "held-out", [model], 3)
+        (place,) = np.flatnonzero(np.array(table[f"param_{TYPE}"]) == model)
+        for name in ("held_out", "held_out_error", "n_parameters", "split1_test_score"):
+            assert_array_equal(own.cv_results_[name], table[name][place])
+        penalty = own.bic(BLOBS) + 2 * own.score(BLOBS) * len(BLOBS)
+        n_parameters = own.cv_results_["n_parameters"][0]
+        assert penalty == pytest.approx(n_parameters * np.log(len(BLOBS)))
+
+
+def test_error_of_held_out_likelihood():
+    single = search(BLOBS, "held-out", ["EEE"], 1)
+    spread = single.score_samples(BLOBS).std() / np.sqrt(len(BLOBS))
+    assert single.cv_results_["held_out_error"] == pytest.approx(spread, rel=0.1)
+    # In other units densities differ by a constant, and weights in all by a factor.
+    other = GaussianMixture(1, covariance_type=["EEE"], reg_covar=0, random_state=0)
+    other.fit(8 * BLOBS, sample_weight=np.full(len(BLOBS), 3.0))
+    (error,) = other.cv_results_["held_out_error"]
+    assert error == pytest.approx(single.cv_results_["held_out_error"][0], rel=1e-3)
+
+
+def test_first_of_several_criteria_chooses():
+    params = {"covariance_type": ["EII", "VVV"], "n_components": 3}
+    mixture = search(BLOBS, ["held-out", "icl", "stability"], **params)
+    table = mixture.cv_results_
+    assert_array_equal(table["mean_test_score"], table["held_out"])
+    assert table["rank_test_score"].argmin() == table["held_out"].argmax()
+    assert mixture.model_ == table[f"param_{TYPE}"][table["held_out"].argmax()]
+    alone = search(BLOBS, "icl", **params).cv_results_
+    for name in ("log_likelihood", "n_parameters", "bic", "icl", "sound"):
+        assert_array_equal(table[name], alone[name])
+    assert np.isfinite([table["stability"], table["held_out_error"]]).all()
+    assert "held_out" not in alone
+
+
+def test_several_criteria_of_few_distinct_samples():
+    """Below five distinct samples nothing is held out."""
+    X = np.repeat(IRIS[[0, 60, 120], :2], 4, axis=0)
+    mixture = search(X, ["held-out", "bic"], ["EII", "EEI"], reg_covar="auto")
+    assert np.isnan(mixture.cv_results_["held_out"]).all()
+    assert np.isfinite(mixture.score(X))
+
+
+def test_models_of_one_feature_are_two():
+    for criterion in ("held-out", "bic"):
+        table = search(BLOBS[:, :1], criterion, "models", 2).cv_results_
+        assert table[f"param_{TYPE}"] == ["EII", "VII"]
+
+
+def test_fits_go_on_with_the_model_that_was_chosen():
+    mixture = search(BLOBS, "held-out", ["EEE", "VVV"], 3)
+    chosen = mixture.model_
+    assert mixture.partial_fit(BLOBS[:50]).model_ == chosen
+    with pytest.raises(ValueError, match=r"but covariance_type=\['VEV'\] is asked"):
+        mixture.set_params(covariance_type=["VEV"]).partial_fit(BLOBS)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"covariance_type": []},
+        {"covariance_type": ["VEV", "auto"]},
+        {"covariance_type": [["VEV"]]},
+        {"criterion": []},
+        {"criterion": ["bic", "aic"]},
+    ],
+)
+def test_wrong_lists_are_told(wrong):
+    with pytest.raises(ValueError, match="or a list of such names"):
+        GaussianMixture(2, **wrong).fit(BLOBS)
+
+
+def test_search_tells_how_far_it_is(capsys):
+    search(BLOBS, "held-out", ["EII", "EEE"], 3, verbose=2)
+    told = capsys.readouterr().out
+    assert "[GaussianMixture: settings of n_components=3] step 10/10" in told
 
 
 def test_more_clusters_than_nine_are_found():
