@@ -274,7 +274,7 @@ class KernelMixtureDensity(
         "generator": [StrOptions(GENERATORS.keys()), Codes, Noise, callable],
         "bandwidth": [
             Interval(Real, 0, None, closed="neither"),
-            StrOptions({"auto", "cell", "loo", "multiscale"}),
+            StrOptions({"auto", "cell", "loo", "multiscale", "neighbor"}),
             "array-like",
             Bandwidths,
         ],
