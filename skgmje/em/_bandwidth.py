@@ -272,7 +272,7 @@ def _half_square(X, centers, weights):
 
 def neighbor_variance(data, centers, random_state=None):
     """Return a quarter of the squared distance to the second-nearest center."""
-    # Next to it lie cells that touch; a gap says nothing of the cells.
+    # Far more than of cells that touch is the width of a gap.
     widest = _WIDEST_NEIGHBOR * cell_variance(data, centers)
     if len(centers) == 1:
         return widest
@@ -283,7 +283,7 @@ def neighbor_variance(data, centers, random_state=None):
     return _not_a_point(min(float(median) / 4, widest), data)
 
 
-# Of samples on a line, evenly cut, it is 3.5 times that of the cells.
+# In units of the variance of the cells; on a line that is cut evenly 3.4 are reached.
 _WIDEST_NEIGHBOR = 4.0
 
 
