@@ -81,8 +81,9 @@ class Cost:
     optimal_weights : callable or None, default=None
         Best weights for given Gram matrices, once the training is over.
 
-    bandwidth : {'cell', 'loo', 'multiscale', 'residual', 'wide'} or None, default=None
-        What ``bandwidth="auto"`` means; None: it depends on the other settings.
+    bandwidth : str or None, default=None
+        What ``bandwidth="auto"`` means ('cell', 'neighbor', 'loo', 'multiscale',
+        'residual', 'wide'); None: it depends on the other settings.
 
     identity : callable or None, default=None
         Approximation of the identity for :func:`approximate_identity`.

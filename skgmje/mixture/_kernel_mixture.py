@@ -119,17 +119,18 @@ class KernelMixtureDensity(
         that builds one, stands for ``Noise(network=...)``.
 
     bandwidth : float, sequence of floats, Bandwidths or str, default='auto'
-        Standard deviation of the kernels ('auto', 'cell', 'loo', 'multiscale'), in
-        standard deviations of the features if `standardize`. Of several, kernels are
-        added up, each one for all features, so that none need be right;
-        :class:`skgmje.gaussian.Bandwidths` weighs them. The likelihood takes one, and
-        so does ``refine=None``, whose model has one variance. 'cell': half the mean
-        squared distance of a sample to the nearest k-means center, as a variance.
-        'loo': the kernel density estimate that predicts best. 'multiscale': five or
-        more, with 1/4, 1, 4, 16, 64 ... times the variance of 'cell', up to that of the
-        data. 'auto': 'loo' for the density of a cost as it stands, a feature's standard
-        deviation within the cells for 'likelihood', 'multiscale' for noise, else
-        'cell'.
+        Standard deviation of the kernels, in standard deviations of the features if
+        `standardize`, or a rule. Of several, kernels are added up, each one for all
+        features, so that none need be right; :class:`skgmje.gaussian.Bandwidths` weighs
+        them. The likelihood takes one, and so does ``refine=None``, whose model has one
+        variance. 'cell': half the mean squared distance of a sample to the nearest
+        k-means center, as a variance. 'neighbor': a quarter of the median squared
+        distance to the second-nearest, at most four times 'cell'. 'loo': the kernel
+        density estimate that predicts best. 'multiscale': five or more, with 1/4, 1,
+        4, 16, 64 ... times the variance of 'cell', up to that of the data. 'auto':
+        'neighbor' for codes, 'multiscale' for noise, a feature's standard deviation
+        within the cells for 'likelihood'; with ``refine=None`` 'loo' for the density of
+        a cost, else 'cell'.
 
     refine : str, None or GaussianMixture, default='covariances'
         What follows by likelihood. 'covariances': weights and covariances, by
@@ -274,7 +275,7 @@ class KernelMixtureDensity(
         "generator": [StrOptions(GENERATORS.keys()), Codes, Noise, callable],
         "bandwidth": [
             Interval(Real, 0, None, closed="neither"),
-            StrOptions({"auto", "cell", "loo", "multiscale"}),
+            StrOptions({"auto", "cell", "neighbor", "loo", "multiscale"}),
             "array-like",
             Bandwidths,
         ],
@@ -306,7 +307,7 @@ class KernelMixtureDensity(
         bandwidth: float
         | Sequence[float]
         | Bandwidths
-        | Literal["auto", "cell", "loo", "multiscale"] = "auto",
+        | Literal["auto", "cell", "neighbor", "loo", "multiscale"] = "auto",
         refine: Literal["covariances", "em", "weights"]
         | GaussianMixture
         | None = "covariances",
@@ -443,7 +444,7 @@ class KernelMixtureDensity(
             warn(
                 f"Only {self.pair_ess_:.3g} of {n_pairs} pairs of a sample and a "
                 f"center count at bandwidth {bandwidths}, so most samples have no "
-                "gradient. Increase bandwidth, or use bandwidth='cell'."
+                "gradient. Increase bandwidth, or use bandwidth='neighbor'."
             )
         if self.refine is None and is_density is False:
             warn(

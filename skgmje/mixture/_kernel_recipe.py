@@ -22,6 +22,7 @@ from skgmje.em._bandwidth import (
     cell_variance,
     loo_variance,
     multiscale_variances,
+    neighbor_variance,
     residual_variance,
     total_variance,
     wide_variance,
@@ -123,14 +124,19 @@ def read_bandwidth(estimator, generator, cost, unit):
     if not isinstance(rule, str):
         rule = _given_bandwidths(rule, unit)
     elif rule == "auto":
-        has_one = estimator.refine is None or cost.learns_variance
-        of_noise = generator._draws_noise and not has_one
-        of_density = "loo" if estimator.refine is None and cost.is_density else "cell"
-        rule = cost.bandwidth or ("multiscale" if of_noise else of_density)
+        rule = cost.bandwidth or _bandwidth_rule(estimator, generator, cost)
     several = rule == "multiscale" if isinstance(rule, str) else len(rule.values) > 1
     if several:
         _check_one_variance(estimator, cost)
     return rule
+
+
+def _bandwidth_rule(estimator, generator, cost):
+    """Return the word that 'auto' stands for."""
+    if estimator.refine is None:
+        return "loo" if cost.is_density else "cell"
+    several = generator._draws_noise and not cost.learns_variance
+    return "multiscale" if several else "neighbor"
 
 
 def _given_bandwidths(bandwidth, unit):
@@ -264,11 +270,12 @@ VARIANCES = {
     "cell": cell_variance,
     "loo": loo_variance,
     "multiscale": multiscale_variances,
+    "neighbor": neighbor_variance,
     "residual": residual_variance,
     "wide": wide_variance,
 }
 
-CELL_RULES = ("cell", "multiscale", "residual", "wide")
+CELL_RULES = ("cell", "multiscale", "neighbor", "residual", "wide")
 
 
 def _draw_samples(data, cells, n_centers, random_state):

@@ -142,7 +142,7 @@ def test_a_cost_cannot_be_made_without_saying_what_it_is():
 
 @ignoring(UNSETTLED)
 def test_noise_starts_without_rows_and_ends_near_them():
-    fitted = density(12, **FROM_NOISE, max_iter=200).fit(X)
+    fitted = density(12, **FROM_NOISE, bandwidth="cell", max_iter=200).fit(X)
     assert fitted.loss_curve_[0] < fitted.loss_curve_[-1]  # the bumps were wide
     assert fitted.score(X) > density(12).fit(X).score(X) - 0.1
 

@@ -79,6 +79,17 @@ def test_the_cost_decides_where_the_means_are():
         assert kept[cost].score(X) > GaussianMixture().fit(X).score(X) + 0.2
 
 
+def test_means_that_stay_cost_little():
+    rows, test = (make_moons(n, noise=0.08, random_state=n)[0] for n in (1000, 3000))
+    plain = {**FIXED, "random_state": 0}
+    stay, move, narrow = (
+        KernelMixtureDensity(12, **plain, **params).fit(rows).score(test)
+        for params in ({}, {"refine": "em"}, {"bandwidth": "cell"})
+    )
+    assert stay > move - 0.015
+    assert stay > narrow + 0.01
+
+
 def test_selection_holds_the_means():
     kept, moved = (
         density("auto", refine=word, **FIXED).fit(X).cv_results_

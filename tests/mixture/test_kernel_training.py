@@ -16,6 +16,7 @@ from skgmje.em._bandwidth import (
     cell_spread,
     cell_variance,
     loo_variance,
+    neighbor_variance,
     total_variance,
 )
 from skgmje.gaussian import Bandwidths, Mixture, grams
@@ -142,18 +143,44 @@ def test_a_typical_row_has_a_kernel_value_of_one_over_root_e():
     assert np.exp(-squares.mean() / (4 * variance)) == pytest.approx(np.exp(-0.5))
 
 
-def test_weights_count_as_copies():
+def test_half_of_the_rows_see_the_next_center_by_one_over_e():
+    rows = np.random.default_rng(0).uniform(size=(9001, 2))
+    centers = KMeans(12, n_init=1, random_state=0).fit(rows).cluster_centers_
+    squares = np.sort(((rows[:, None] - centers) ** 2).sum(axis=-1), axis=1)[:, 1]
+    kernels = np.exp(-squares / (4 * neighbor_variance(data(rows), centers)))
+    assert np.median(kernels) == pytest.approx(np.exp(-1))
+
+
+@pytest.mark.parametrize("gap", [0.0, 2.0])
+def test_neighbors_across_a_gap_do_not_count(gap):
+    line = np.linspace(0, 20, 4000, endpoint=False)
+    rows = (line + gap * np.floor(line))[:, None]
+    centers = np.arange(20)[:, None] * (1 + gap) + 0.5
+    cells = cell_variance(data(rows), centers)
+    times = neighbor_variance(data(rows), centers) / cells
+    # Half of the rows are less than three quarters of a cell from the next center.
+    assert times == pytest.approx(4 if gap else 0.75**2 / 4 * 24, rel=0.05)
+    assert neighbor_variance(data(rows), centers[:1]) > cells
+
+
+RULES = pytest.mark.parametrize("rule", [cell_variance, neighbor_variance])
+
+
+@RULES
+def test_weights_count_as_copies(rule):
     counts = np.arange(len(BANDWIDTH_X)) % 3 + 1
     copies = np.repeat(BANDWIDTH_X, counts, axis=0)
-    expected = cell_variance(data(copies), BANDWIDTH_X[:6])
-    weighted = cell_variance(data(BANDWIDTH_X, counts.astype(float)), BANDWIDTH_X[:6])
+    expected = rule(data(copies), BANDWIDTH_X[:6])
+    weighted = rule(data(BANDWIDTH_X, counts.astype(float)), BANDWIDTH_X[:6])
     assert weighted == pytest.approx(expected)
 
 
-def test_rows_that_are_centres_keep_a_width():
+@RULES
+def test_rows_that_are_centres_keep_a_width(rule):
     floor = 1e-4 * total_variance(BANDWIDTH_X, ONES)
-    assert cell_variance(data(BANDWIDTH_X), BANDWIDTH_X) == pytest.approx(floor)
-    assert cell_variance(data(BANDWIDTH_X, resolution=0.5), BANDWIDTH_X) == 0.5
+    centers = np.repeat(BANDWIDTH_X, 2, axis=0)
+    assert rule(data(BANDWIDTH_X), centers) == pytest.approx(floor)
+    assert rule(data(BANDWIDTH_X, resolution=0.5), centers) == 0.5
 
 
 def test_loo_predicts_best():
