@@ -30,13 +30,16 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 export SCIPY_ARRAY_API = 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-floors test-slow test-all environments lint doc linkcheck \
-	wheel-check bench clean
+.PHONY: demo test test-floors test-slow test-all run-quick run-all environments lint \
+	doc linkcheck wheel-check bench clean
 
 demo: $(READY)
 	$(BIN)/python examples/plot_quickstart.py
 
-test: lint
+# With `make -j` lint, which keeps one core busy, runs beside the tests.
+test: lint run-quick
+
+run-quick: $(READY)
 	$(PYTEST) -m "not slow"
 
 # The oldest supported versions, in an environment of their own.
@@ -47,10 +50,12 @@ test-floors: $(FLOORS)/.ready
 test-slow: $(READY)
 	$(PYTEST) -m slow
 
-test-all: lint
+test-all: lint run-all
+
+run-all: $(READY)
 	$(PYTEST)
 
-# Both at once with `make -j 2 environments`: each keeps one core busy.
+# That of the oldest versions takes long to fetch and few CPU seconds.
 environments: $(READY) $(FLOORS)/.ready
 
 lint: $(READY)

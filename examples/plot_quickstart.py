@@ -84,17 +84,17 @@ class Problem:
             self.n_components,
             covariance_type="full",
             shrinkage=self.shrinkage,
-            max_iter=150,
+            max_iter=100,
             tol=1e-3,
             random_state=0,
         )
         return self.pipeline(density.set_params(**params))
 
 
-moons = make_moons(600, noise=0.08, random_state=0)[0]
+moons = make_moons(400, noise=0.08, random_state=0)[0]
 wine = load_wine(as_frame=True).data
 cancer = load_breast_cancer(as_frame=True).data
-digits = load_digits(as_frame=True).data[:900]
+digits = load_digits(as_frame=True).data[:500]
 PROBLEMS = [
     Problem("moons", moons, StandardScaler(), n_components=12, shrinkage=2),
     Problem("wine", wine, StandardScaler(), n_components=3, shrinkage=20),
@@ -236,7 +236,7 @@ svd_fits = [fit_first_fold(images, ["svd"], refine=how) for how in REFINEMENTS]
 plot_digits(images, svd_fits, fitted["digits"])
 random = Codes("random_from_data")
 poor = {"generator": random, "bandwidth": 0.3, "refine": "weights"}
-poor |= {"max_iter": 300}
+poor |= {"max_iter": 200}
 plot_loss_curves(
     {k: fit_first_fold(toy, COSTS, n_components=k, **poor) for k in (4, 16)}
 )

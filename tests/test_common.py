@@ -1,5 +1,7 @@
 """scikit-learn's own checks, on every public estimator in several settings."""
 
+from functools import cache
+
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import Ridge
@@ -300,11 +302,6 @@ pytestmark = [
 ]
 
 
-@parametrize_with_checks(FIRST, expected_failed_checks=expected_failures)
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
-
-
 # What the class decides, or the reading of its input, before any setting is asked. The
 # first setting of a class has all checks, the others and its defaults all but these.
 OF_CLASSES = {
@@ -333,19 +330,24 @@ def may_depend_on_settings(check):
     return name not in OF_CLASSES and not again
 
 
-def without_those_of_classes(mark):
-    """Return the parametrization without the checks that settings do not change."""
+def by_checks(estimators, wanted=lambda check: True):
+    """Return the parametrization by those of scikit-learn's checks that are wanted."""
+    mark = parametrize_with_checks(estimators, expected_failed_checks=expected_failures)
     names, cases = mark.args
     # A case that is expected to fail has its values in an attribute.
     pairs = [(case, getattr(case, "values", case)[1]) for case in cases]
-    chosen = [case for case, check in pairs if may_depend_on_settings(check)]
-    return pytest.mark.parametrize(names, chosen, **mark.kwargs)
+    chosen = [case for case, check in pairs if wanted(check)]
+    # The name of an estimator takes longer to make than many a check.
+    return pytest.mark.parametrize(names, chosen, ids=cache(mark.kwargs["ids"]))
+
+
+@by_checks(FIRST)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
 
 
 @pytest.mark.slow
-@without_those_of_classes(
-    parametrize_with_checks(OTHERS, expected_failed_checks=expected_failures)
-)
+@by_checks(OTHERS, may_depend_on_settings)
 def test_scikit_learn_checks_of_other_settings(estimator, check):
     check(estimator)
 
@@ -362,9 +364,7 @@ DEFAULTS = [estimator for estimator in DEFAULTS if repr(estimator) not in CHECKE
 
 
 @pytest.mark.slow
-@without_those_of_classes(
-    parametrize_with_checks(DEFAULTS, expected_failed_checks=expected_failures)
-)
+@by_checks(DEFAULTS, may_depend_on_settings)
 def test_scikit_learn_checks_of_default_settings(estimator, check):
     check(estimator)
 

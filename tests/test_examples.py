@@ -1,19 +1,16 @@
 """Every example says what it claims, runs from beginning to end, and draws it."""
 
 import ast
-import os
 import re
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").rglob("plot_*.py"))
-# The longest takes fifty seconds of an idle core; this only ends what hangs.
-SECONDS = 400
 # The figure of an example has its name; the quick start has several.
 FIGURES = {"quickstart": "scores"}
 # What needs the network, or data that do not come with scikit-learn.
@@ -41,29 +38,23 @@ def test_example_needs_no_data_of_others(path):
     assert not FORBIDDEN_MODULES & set(imports)
 
 
+# In this process, as the gallery runs them: what they import is loaded once.
 @pytest.mark.slow
-def test_example_runs_and_draws_its_figure(path):
+@pytest.mark.filterwarnings("default")
+def test_example_runs_and_draws_its_figure(path, capsys, monkeypatch):
     name = path.stem.removeprefix("plot_")
     figure = path.parent / "out" / f"{FIGURES.get(name, name)}.png"
     figure.unlink(missing_ok=True)
-    answer = subprocess.run(
-        [sys.executable, path],
-        cwd=ROOT,
-        env={**os.environ, "MPLBACKEND": "Agg"},
-        timeout=SECONDS,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stdout, "print the figures that the claim rests on"
+    monkeypatch.syspath_prepend(path.parent)
+    with plt.rc_context():
+        runpy.run_path(str(path), run_name="__main__")
+    plt.close("all")
+    assert capsys.readouterr().out, "print the figures that the claim rests on"
     assert_not_blank(figure)
 
 
 def assert_not_blank(figure):
-    from matplotlib.image import imread
-
-    pixels = imread(figure)[..., :3]
+    pixels = plt.imread(figure)[..., :3]
     assert pixels.shape[0] > 200
     assert pixels.shape[1] > 400
     assert np.mean(pixels < 0.9) > 0.005

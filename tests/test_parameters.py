@@ -166,7 +166,7 @@ CONDITIONAL_CASES = [
         ConditionalMixtureDensity(network(), **SEED),
         (CONTEXT, BRANCHES),
         {
-            "source": ["prototypes", "neural-gas", "memory-bank", "auto"],
+            "source": ["prototypes", "neural-gas", "memory-bank"],
             "random_state": [1],
             "verbose": [1],
             "source__n_components": [2],
@@ -636,8 +636,8 @@ def told(estimator, data):
         fitted = clone(estimator).fit(X, *targets)
         names = [name for name in sorted(vars(fitted)) if _is_told(name)]
         learned = [vars(fitted)[name] for name in names]
-        y = targets[0] if targets else None
-        answers = [ask(fitted, name, X, y) for name in methods_of(fitted)]
+        asked, y = X[::3], targets[0][::3] if targets else None
+        answers = [ask(fitted, name, asked, y) for name in methods_of(fitted)]
         scores = [fitted.score(X, *targets)] if hasattr(fitted, "score") else []
     parts = [*learned, *answers, *scores]
     return printed.getvalue(), [bytes_of(part) for part in parts]

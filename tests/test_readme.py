@@ -34,7 +34,7 @@ def test_snippet_runs(snippet, capsys, tmp_path, monkeypatch):
 def _names():
     """Return the values that the lines of the table speak of, and all public names."""
     X, labels = load_iris(return_X_y=True)
-    X, labels = X[::2], labels[::2]
+    X, labels = X[::4], labels[::4]
     missing = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
     density = skgmje.GaussianMixture(2, random_state=0).fit(X)
     p = density.mixture_

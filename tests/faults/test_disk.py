@@ -43,7 +43,7 @@ FULL_CHECKPOINT = """
 import resource
 from skgmje import KernelMixtureDensity
 folder = sys.argv[1]
-shared = dict(max_iter=60, tol=0, random_state=0)
+shared = dict(max_iter=20, tol=0, random_state=0)
 expected = KernelMixtureDensity(6, **shared).fit(X).means_
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,21 +1,22 @@
 """kill -9 at any moment of a fit; the same fit goes on to the same bits."""
 
-import os
+import json
 import signal
 
 FITS = """
+import json
 from pathlib import Path
 from skgmje import *
 from skgmje.conditional import MixtureNetwork
 from skgmje.embedding import MLP
 from skgmje._persistence import Checkpoint
 from skgmje.mixture import Codes
-SMALL = dict(max_iter=60, hidden_layer_sizes=(8,))
+SMALL = dict(max_iter=20, hidden_layer_sizes=(8,))
 FITS = {
     "network of centres": lambda trainer: KernelMixtureDensity(
         6,
         generator=Codes(hidden_layer_sizes=(8,)),
-        max_iter=60,
+        max_iter=20,
         batch_size=64,
         tol=0,
         random_state=0,
@@ -28,7 +29,7 @@ FITS = {
         2,
         encoder=MLP((8,)),
         batch_size=64,
-        max_iter=60,
+        max_iter=20,
         trainer=trainer,
         random_state=0,
     ).fit(X),
@@ -66,7 +67,7 @@ def arm(moment):
             replace(source, target)
         os.replace = torn
 
-for folder in map(Path, sys.argv[1:]):
+def killed(folder):
     process = os.fork()
     if not process:
         try:
@@ -74,16 +75,23 @@ for folder in map(Path, sys.argv[1:]):
             fit(folder)
         finally:
             os._exit(0)
-    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    return status, sorted(os.listdir(folder))
 """
 
+# This process has not been killed, and begins to train when all others have been.
 END = """
-for folder in map(Path, sys.argv[1:]):
+def answer(folder):
     fitted = fit(folder)
-    answer = "transform" if folder.parent.name == "embedder" else "predict"
+    method = "transform" if folder.parent.name == "embedder" else "predict"
     score = "score_samples" if hasattr(fitted, "score_samples") else "predict"
     curve = getattr(fitted, "loss_curve_", [])
-    print(sha(getattr(fitted, answer)(X), getattr(fitted, score)(X), curve))
+    found = sha(getattr(fitted, method)(X), getattr(fitted, score)(X), curve)
+    return found, os.listdir(folder)
+
+folders = [Path(folder) for folder in sys.argv[1:]]
+print(json.dumps([killed(folder) for folder in folders if folder.name != "calm"]))
+print(json.dumps([answer(folder) for folder in folders]))
 """
 
 MOMENTS = ("before the first state", "in the middle", "while a state is written")
@@ -96,23 +104,25 @@ MOMENTS_OF = {
 
 
 def test_killed_fits_go_on_to_the_same_bits(tmp_path, answer_of, record):
-    calm = [tmp_path / name / "undisturbed" for name in MOMENTS_OF]
-    answers = answer_of(FITS + END, *calm).split()
-    undisturbed = dict(zip(MOMENTS_OF, answers, strict=True))
-    assert [os.listdir(folder) for folder in calm] == [[]] * 3
-    killed = [tmp_path / name / m for name, ms in MOMENTS_OF.items() for m in ms]
+    folders = [
+        tmp_path / name / moment
+        for name, moments in MOMENTS_OF.items()
+        for moment in ("calm", *moments)
+    ]
+    said = answer_of(FITS + KILLS + END, *folders).splitlines()
+    killed, answers = map(json.loads, said)
+    at = [folder.name for folder in folders if folder.name != "calm"]
     # The fault did happen, and left what it should leave.
-    statuses = answer_of(FITS + KILLS, *killed).split()
-    assert statuses == [str(-signal.SIGKILL)] * len(killed)
-    for folder in killed:
-        states = [f for f in os.listdir(folder) if f.endswith(".checkpoint")]
-        parts = [f for f in os.listdir(folder) if f.endswith(".part")]
-        assert bool(states) == (folder.name != MOMENTS[0])
-        assert bool(parts) == (folder.name == MOMENTS[2])
-    again = answer_of(FITS + END, *killed).split()
-    assert [os.listdir(folder) for folder in killed] == [[]] * len(killed)
+    for moment, (status, left) in zip(at, killed, strict=True):
+        assert status == -signal.SIGKILL
+        ends = {name.rpartition(".")[2] for name in left}
+        assert ("checkpoint" in ends) == (moment != MOMENTS[0])
+        assert ("part" in ends) == (moment == MOMENTS[2])
+    assert all(left == [] for _, left in answers)
+    found = {f: told for f, (told, _) in zip(folders, answers, strict=True)}
     for name, moments in MOMENTS_OF.items():
-        same = [again.pop(0) == undisturbed[name] for _ in moments]
+        calm = found[tmp_path / name / "calm"]
+        same = [found[tmp_path / name / moment] == calm for moment in moments]
         record(f"kill -9, {name}", len(same), sum(same), all(same))
         assert all(same), name
 
@@ -126,7 +136,7 @@ def stop(self, state):
     raise RuntimeError("stop")
 Checkpoint.write = stop
 trainer = {"checkpoint_dir": sys.argv[1]}
-shared = dict(max_iter=60, tol=0, random_state=0, trainer=trainer)
+shared = dict(max_iter=20, tol=0, random_state=0, trainer=trainer)
 try:
     KernelMixtureDensity(3, **shared).fit(X)
 except RuntimeError:

@@ -1,13 +1,12 @@
 """Nothing is sent or opened: no socket by import, fit, save or load."""
 
-CODE = """
+WATCH = """
 events = []
 sys.addaudithook(
     lambda event, args: event.startswith("socket.") and events.append(event)
 )
-if sys.argv[2] == "open one":
-    import socket
-    socket.socket().close()
+"""
+CODE = """
 import skgmje
 from skgmje.conditional import MixtureNetwork
 from skgmje.utils import all_estimators
@@ -34,12 +33,12 @@ print(len(fits), len(events), sorted(set(events)))
 
 
 def test_no_socket_is_opened(tmp_path, answer_of, record):
-    said = answer_of(CODE, tmp_path / "model", "none")
+    said = answer_of(WATCH + CODE, tmp_path / "model")
     tried, n_events, events = said.split(maxsplit=2)
     record("socket by import, fit, save and load", int(tried), int(tried))
     assert (n_events, events) == ("0", "[]")
 
 
-def test_the_watch_sees_sockets(tmp_path, answer_of):
-    said = answer_of(CODE, tmp_path / "model", "open one")
+def test_the_watch_sees_sockets(answer_of):
+    said = answer_of(WATCH + "import socket; socket.socket().close(); print(events)")
     assert "socket.__new__" in said
