@@ -21,9 +21,9 @@ from skgmje.em._select import (
 from skgmje.em._start_pool import StartPool
 from skgmje.mixture._few_samples import copies
 
-# Numbers of clusters that "auto" tries; from the last on one more as long as it helps,
-# of the models that were best so far.
-N_CLUSTERS, MAX_CLUSTERS, N_LEADING = 9, 30, 3
+# Numbers of clusters that "auto" tries; from the last on one more, of the models that
+# would be the best within so many if each gained as much as the last.
+N_CLUSTERS, MAX_CLUSTERS, AHEAD = 9, 30, 9
 
 # A search looks at no more samples, and its fits end at smaller gains than others:
 # criteria of models are to be compared.
@@ -177,22 +177,31 @@ def _judge(X, weight, result, size, model, sound):
 
 
 def _go_on(X, found, criterion, fit_all):
-    """Return fits of more clusters than the largest number, while they are better."""
-    more = []
-    while True:
-        known = found + more
-        order = _order(known, criterion)
-        best, largest = known[order[0]], max(each.size for each in known)
-        enough = largest + 1 > min(MAX_CLUSTERS, len(X) // (X.shape[1] + 1))
-        enough = enough or count_distinct(X, largest + 1) <= largest
-        if best.size < largest or largest < N_CLUSTERS or enough:
-            return more
-        leading = [known[i].model for i in order if known[i].size == largest]
-        word = f"models of {largest + 1} clusters"
-        fits = fit_all([largest + 1], leading[:N_LEADING], word)
+    """Return fits of more clusters than the largest number, while a model may win."""
+    size, more = max(each.size for each in found), []
+    most = min(MAX_CLUSTERS, len(X) // (X.shape[1] + 1))
+    while N_CLUSTERS <= size < most and count_distinct(X, size + 1) > size:
+        models = _rising(found + more, criterion, size)
+        word = f"models of {size + 1} clusters"
+        fits = fit_all([size + 1], models, word) if models else []
         if not fits:
-            return more
-        more += fits
+            break
+        more, size = more + fits, size + 1
+    return more
+
+
+def _rising(found, criterion, size):
+    """Return the models that win with some more clusters if these gain as the last."""
+    sound = [each for each in found if each.sound]
+    values = {(each.size, each.model): getattr(each, criterion) for each in sound}
+    best = min(values.values(), default=np.inf)
+    models = [each.model for each in sound if each.size == size]
+    before = {name: values.get((size - 1, name), np.inf) for name in models}
+    return [
+        name
+        for name in models
+        if values[size, name] - AHEAD * (before[name] - values[size, name]) < best
+    ]
 
 
 def _order(found, criterion, stability=None, held_out=(), held_out_error=()):

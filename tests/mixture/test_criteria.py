@@ -168,6 +168,17 @@ def test_more_clusters_than_nine_are_found():
     assert len(search(X, covariance_type="EII").weights_) == 12
 
 
+def test_model_that_is_behind_at_nine_clusters_may_win():
+    X, _ = make_blobs(600, 6, centers=12, cluster_std=0.5, random_state=0)
+    model = GaussianMixture(
+        "auto", covariance_type=["EII", "EVE"], criterion="bic", random_state=0
+    ).fit(X)
+    table = model.cv_results_
+    nine = [params["n_components"] == 9 for params in table["params"]]
+    assert np.argmin(table["bic"][nine]) == 1
+    assert (model.n_components_, model.model_) == (12, "EII")
+
+
 def test_spikes_are_passed_over():
     """Pairs of equal samples give a likelihood without bound, and no clusters."""
     rng = np.random.default_rng(0)
