@@ -244,9 +244,10 @@ def score_plain(
     fill = partial(_passes.fill_scores, loops, X, out, score)
     _passes.map_chunks(fill, *_passes.chunks_of(loops, X))
     # Rows are not searched for NaN and infinity beforehand: they show here.
-    odd = np.flatnonzero(~np.isfinite(out if out.ndim == 1 else out[:, 0]))
-    if not len(odd):
+    finite = np.isfinite(out if out.ndim == 1 else out[:, 0])
+    if finite.all():
         return out
+    odd = np.flatnonzero(~finite)
     X = check_rows(X[odd], mixture)
     find_missing(X, missing)
     for rows, observed in patterns(X):

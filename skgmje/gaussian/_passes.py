@@ -342,6 +342,9 @@ def _device_normalise(xp, joint):
 # linear algebra library would start, and wait for each other more than they work.
 WORTHWHILE = 5e7
 NOTICEABLE = 1e5
+
+# What overflows, rows far away, is found and computed again.
+OVERFLOWS = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
 _one_caller = threading.Lock()
 
 
@@ -354,24 +357,20 @@ def _start_anew():
 
 def map_chunks(function, chunks, work):
     """Apply `function` to each chunk, in threads where the work is large."""
-
-    def apply(chunk):
-        # What overflows, rows far away, is found and computed again.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return function(chunk)
-
-    if work < NOTICEABLE:
-        return [apply(chunk) for chunk in chunks]
-    with _library.held_at_one() as n_threads:
-        n_threads = min(len(chunks), n_threads)
-        alone = n_threads > 1 and work >= WORTHWHILE
-        if not alone or not _one_caller.acquire(blocking=False):
-            return [apply(chunk) for chunk in chunks]
-        try:
-            with ThreadPoolExecutor(n_threads) as pool:
-                return list(pool.map(apply, chunks))
-        finally:
-            _one_caller.release()
+    with np.errstate(**OVERFLOWS):
+        if work < NOTICEABLE:
+            return [function(chunk) for chunk in chunks]
+        with _library.held_at_one() as n_threads:
+            n_threads = min(len(chunks), n_threads)
+            alone = n_threads > 1 and work >= WORTHWHILE
+            if not alone or not _one_caller.acquire(blocking=False):
+                return [function(chunk) for chunk in chunks]
+            try:
+                with ThreadPoolExecutor(n_threads) as pool:
+                    # Threads have settings of their own.
+                    return list(pool.map(np.errstate(**OVERFLOWS)(function), chunks))
+            finally:
+                _one_caller.release()
 
 
 class _Library:
