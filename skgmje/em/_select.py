@@ -102,7 +102,7 @@ LARGEST_SQUARED = 1e15
 
 
 # Where many starts are tried EM ends what k-means has begun.
-QUICK_ITERATIONS = 20
+QUICK_ITERATIONS = 10
 
 
 def kmeans_labels(X, n_clusters, *, sample_weight=None, random_state=None, **how):

@@ -112,10 +112,11 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
     init_params : str or callable, default='kmeans'
         First responsibilities: 'kmeans', 'k-means++', 'random', 'random_from_data',
         or 'auto'. The last is a pool: k-means and Ward's agglomeration of
-        the features as they are, standardized and whitened get a few steps of EM
-        each, on at most 2000 samples or 64 per component; the `n_init` best go on.
-        It takes the place of 'kmeans' where a setting is 'auto', too. A callable
-        gets `X`, with its NaN, and returns labels or responsibilities.
+        the features as they are, standardized and whitened give up to 20 partitions,
+        which get a few steps of EM each, on at most 2000 samples or 64 per component,
+        the better ones more; the `n_init` best go on. It takes the place of 'kmeans'
+        where a setting is 'auto', too. A callable gets `X`, with its NaN, and returns
+        labels or responsibilities.
 
     weights_init : array-like of shape (n_components,), default=None
         First weights.
