@@ -287,8 +287,6 @@ def _hold_out(X, weight, candidate, params, seed):
 
 def _results(found, order, criterion, stability, held_out, shrinkage):
     """Return the table of all candidates and criteria, as a search has it."""
-    rank = np.empty(len(found), int)
-    rank[order] = np.arange(1, len(found) + 1)
     params = settings_of((each.size, each.model, shrinkage) for each in found)
     columns = ("log_likelihood", "n_parameters", "bic", "icl", "sound")
     table = {
@@ -299,5 +297,5 @@ def _results(found, order, criterion, stability, held_out, shrinkage):
         table["stability"] = np.array([stability[each.size].mean() for each in found])
     sign = -1.0 if criterion in ("bic", "icl") else 1.0
     table["mean_test_score"] = sign * table[criterion.replace("-", "_")]
-    table["rank_test_score"] = rank
+    table["rank_test_score"] = np.argsort(order) + 1
     return {"params": params, **table, **param_columns(params)}
