@@ -74,7 +74,7 @@ MIXTURES = [
     GaussianMixture(2, init_params="k-means++", n_init=2),
     GaussianMixture(2, background=True),
     GaussianMixture(2, init_params="auto", shrinkage=2),
-    GaussianMixture("auto", covariance_type="EII", criterion="icl"),
+    GaussianMixture("auto", covariance_type=["EII"], criterion=["icl", "held-out"]),
 ]
 STUDENTS = [
     StudentMixture(),

@@ -262,32 +262,40 @@ def _label(X, rows, weight, size, model, params, seed):
 
 def _held_out(X, weight, found, params, run, random_state):
     """Return mean log-likelihoods of samples held out, and standard errors."""
-    names, known, seed = ("held_out", "held_out_error"), {}, random_state.randint(2**31)
-    for size in dict.fromkeys(each.size for each in found):
-        selection = select_mixture(
-            X,
-            n_components=size,
-            covariance_type=[each.model for each in found if each.size == size],
-            sample_weight=weight,
-            # The same folds for all.
-            random_state=np.random.RandomState(seed),
-            run=run,
-            **params,
-        )
-        if selection.held_out is not None:
-            table = selection.cv_results
-            rows = zip(*(table[name] for name in names), strict=True)
-            models = [(size, model) for model in table["param_covariance_type"]]
-            known |= zip(models, rows, strict=True)
-    # Of fewer than five distinct samples none are held out.
-    rows = [known.get((each.size, each.model), (np.nan, np.nan)) for each in found]
-    return dict(zip(names, np.array(rows).T, strict=True))
+    seed = random_state.randint(2**31 - 1)
+    tasks = [(_hold_out, X, weight, each, params, seed) for each in found]
+    nothing = np.nan, np.nan
+    rows = run(attempt, tasks, "models without folds")
+    rows = [nothing if isinstance(row, Failure) else row for row in rows]
+    return dict(zip(("held_out", "held_out_error"), np.array(rows).T, strict=True))
+
+
+def _hold_out(X, weight, candidate, params, seed):
+    """Return the held-out log-likelihood of fits that begin at a candidate's labels."""
+
+    def first_labels(X, size, weight, seed):
+        resp = candidate.mixture.responsibilities(X, missing="marginal")
+        return np.unique(resp.argmax(axis=1), return_inverse=True)[1].ravel()
+
+    selection = select_mixture(
+        X,
+        n_components=candidate.size,
+        covariance_type=candidate.model,
+        sample_weight=weight,
+        # The same folds for all.
+        random_state=np.random.RandomState(seed),
+        first_labels=first_labels,
+        **params,
+    )
+    if selection.held_out is None:
+        # Of fewer than five distinct samples none are held out.
+        return np.nan, np.nan
+    (mean,), (error,) = map(selection.cv_results.get, ("held_out", "held_out_error"))
+    return mean, error
 
 
 def _results(found, order, criterion, stability, held_out, shrinkage):
     """Return the table of all candidates and criteria, as a search has it."""
-    rank = np.empty(len(found), int)
-    rank[order] = np.arange(1, len(found) + 1)
     params = settings_of((each.size, each.model, shrinkage) for each in found)
     columns = ("log_likelihood", "n_parameters", "bic", "icl", "sound")
     table = {
@@ -298,5 +306,5 @@ def _results(found, order, criterion, stability, held_out, shrinkage):
         table["stability"] = np.array([stability[each.size].mean() for each in found])
     sign = -1.0 if criterion in ("bic", "icl") else 1.0
     table["mean_test_score"] = sign * table[criterion.replace("-", "_")]
-    table["rank_test_score"] = rank
+    table["rank_test_score"] = np.argsort(order) + 1
     return {"params": params, **table, **param_columns(params)}
