@@ -1,9 +1,9 @@
 """The frame of all fault tests: a process of its own, a limit, and a record.
 
 Every test here is slow. A fault that may end or block a process is done to a child,
-which must finish within its limit; the test asserts that the fault really happened, and records how
-many were tried and survived. ``benchmarks/library/faults.py`` makes a table of the
-records.
+which must finish within its limit; the test asserts that the fault really happened, and
+records how many were tried and survived. ``benchmarks/library/faults.py`` makes a table
+of the records.
 """
 
 import json
