@@ -35,8 +35,8 @@ from skgmje.mixture import Noise
 OUT = Path(__file__).parent / "out"
 
 rows = np.random.default_rng(0).permutation(load_digits().data)
-basis = PCA(32, random_state=0).fit(rows[:1200])
-train, test = np.split(basis.transform(rows), [1200])
+basis = PCA(32, random_state=0).fit(rows[:800])
+train, test = np.split(basis.transform(rows), [800])
 
 # %%
 # Two costs, one bandwidth and several, the default and a mixture

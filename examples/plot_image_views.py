@@ -32,7 +32,7 @@ OUT = Path(__file__).parent / "out"
 N_DRAWS = 5
 
 X, X_test, y, y_test = train_test_split(
-    *(load_digits().images, load_digits().target), test_size=0.3, random_state=0
+    *(load_digits().images, load_digits().target), train_size=800, random_state=0
 )
 
 # %%
@@ -63,7 +63,7 @@ def few_labels(Z, Z_test):
     return np.array(found)
 
 
-settings = {"output": "hidden", "max_iter": 100, "random_state": 0}
+settings = {"output": "hidden", "max_iter": 80, "random_state": 0}
 reached = {"pixels": few_labels(X.reshape(len(X), -1), X_test.reshape(len(X_test), -1))}
 for name, params in networks.items():
     embedder = GJEEmbedder(32, **{**settings, **params}).fit(X)

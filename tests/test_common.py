@@ -310,6 +310,7 @@ OF_CLASSES = {
     complex_data do_not_raise_errors_in_init_or_set_params dtype_object
     estimator_sparse_array estimator_sparse_matrix estimator_sparse_tag
     estimator_tags_renamed estimators_empty_data_messages estimators_fit_returns_self
+    estimators_partial_fit_n_features regressors_no_decision_function
     estimators_unfitted fit1d fit2d_predict1d fit_check_is_fitted fit_score_takes_y
     mixin_order n_features_in n_features_in_after_fitting no_attributes_set_in_init
     parameters_default_constructible positive_only_tag_during_fit

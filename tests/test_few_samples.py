@@ -127,10 +127,13 @@ def test_no_automatic_choice_is_far_below_a_diagonal_gaussian(name, kind, reques
 
 # Small samples differ most from seed to seed.
 SEEDS = {(5, 2): 6, (8, 5): 6, (12, 12): 6, (30, 6): 6, (20, 50): 2, (60, 20): 2}
+# Where a diagonal Gaussian is hard to beat. It is easy where features are correlated,
+# which the quick test has, and `test_stacks` has the other table.
+HARD_KINDS = ("normal", "heavy-tailed", "breast cancer", "digits")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", HARD_KINDS)
 @pytest.mark.parametrize("name", ["shrinkage", "n_components", "all auto", "gas"])
 def test_the_bar_over_many_seeds(name, kind):
     for (n, d), n_seeds in SEEDS.items():

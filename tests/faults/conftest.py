@@ -1,15 +1,16 @@
 """The frame of all fault tests: a process of its own, a limit, and a record.
 
-Every test here is slow. A fault is done to a child process, which must finish
-within its limit; the test asserts that the fault really happened, and records how
-many were tried and survived. ``benchmarks/library/faults.py`` makes a table of the
-records.
+Every test here is slow. A fault that may end or block a process is done to a child,
+which must finish within its limit; the test asserts that the fault really happened, and
+records how many were tried and survived. ``benchmarks/library/faults.py`` makes a table
+of the records.
 """
 
 import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,19 @@ def answer_of(run_child):
         child = run_child(code, *args, **kwargs)
         assert child.returncode == 0, child.stderr[-3000:]
         return child.stdout.strip()
+
+    return run
+
+
+@pytest.fixture
+def answer_here(capsys, monkeypatch):
+    """Run code that harms no process in this one; return what it has printed."""
+
+    def run(code, *args):
+        monkeypatch.setattr(sys, "argv", ["-c", *map(str, args)])
+        with warnings.catch_warnings():
+            exec(PRELUDE + code, {})
+        return capsys.readouterr().out.strip()
 
     return run
 

@@ -81,8 +81,8 @@ for share in (0.0, 0.001, 0.1, 0.5, 0.9, 0.999):
 """
 
 
-def test_torn_files_are_refused(tmp_path, answer_of, record):
-    said = answer_of(TORN, tmp_path / "model").split()
+def test_torn_files_are_refused(tmp_path, answer_here, record):
+    said = answer_here(TORN, tmp_path / "model").split()
     record("torn file", 6, said.count("refused"))
     assert said == ["refused"] * 6
 
@@ -102,7 +102,7 @@ print(sorted(os.listdir(sys.argv[1])))
 """
 
 
-def test_places_that_take_no_file(tmp_path, answer_of, record):
-    said = answer_of(NO_FOLDER, tmp_path).splitlines()
+def test_places_that_take_no_file(tmp_path, answer_here, record):
+    said = answer_here(NO_FOLDER, tmp_path).splitlines()
     record("no such folder", 3, said.count("refused"))
     assert said == ["refused"] * 3 + ["['file', 'folder']"]

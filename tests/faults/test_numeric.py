@@ -36,9 +36,9 @@ for at in map(int, sys.argv[1:]):
 """
 
 
-def test_a_poisoned_batch_costs_no_more_than_its_epoch(answer_of, record):
+def test_a_poisoned_batch_costs_no_more_than_its_epoch(answer_here, record):
     # After 1: the very first parameters are all that is left.
-    said = answer_of(POISON, 1, 20, 200).splitlines()
+    said = answer_here(POISON, 1, 20, 200).splitlines()
     survived = said.count("fitted True True")
     record("gradient that is no number", 3, survived)
     assert len(said) == survived == 3
@@ -54,8 +54,8 @@ print(any("learning_rate" in str(w.message) for w in caught))
 """
 
 
-def test_huge_steps_end_at_the_best_parameters(answer_of, record):
-    said = answer_of(HUGE_STEPS).split()
+def test_huge_steps_end_at_the_best_parameters(answer_here, record):
+    said = answer_here(HUGE_STEPS).split()
     record("learning rate of 1e6", 1, int(said == ["True"] * 2))
     assert said == ["True"] * 2
 
@@ -81,8 +81,8 @@ for kind in ("full", "tied", "diag", "spherical", "low-rank"):
 """
 
 
-def test_singular_matrices(answer_of, record):
-    said = answer_of(SINGULAR).splitlines()
+def test_singular_matrices(answer_here, record):
+    said = answer_here(SINGULAR).splitlines()
     survived = said.count("finite") + said.count("refused")
     record("singular covariance", len(said), survived)
     assert len(said) == 15
@@ -101,8 +101,8 @@ for kind in ("full", "diag", "spherical", "low-rank"):
 """
 
 
-def test_784_features_in_single_precision(answer_of, record):
-    said = answer_of(MANY_FEATURES).split()
+def test_784_features_in_single_precision(answer_here, record):
+    said = answer_here(MANY_FEATURES).split()
     record("784 features", len(said), said.count("True"))
     assert said == ["True"] * 8
 
@@ -121,7 +121,7 @@ for kind in ("full", "tied", "diag", "spherical", "low-rank"):
 """
 
 
-def test_rows_far_away(answer_of, record):
-    said = answer_of(FAR).split()
+def test_rows_far_away(answer_here, record):
+    said = answer_here(FAR).split()
     record("row at 1e20 to 1e300", len(said), said.count("True"))
     assert said == ["True"] * 20
