@@ -6,7 +6,8 @@ for all costs. With ``refine="covariances"`` the means stay where the cost put t
 with ``"em"`` they move. Part `folds`: ten folds of the training samples of the first
 seed, to say which differences of the four costs are more than chance. Part `tenth`:
 ``refine="weights"`` with a tenth of the samples as centers, a compressed kernel density
-estimate, beside scikit-learn's of all samples with a cross-validated bandwidth.
+estimate, beside scikit-learn's of all samples with a cross-validated bandwidth, and
+beside centers that likelihood places for kernels of one variance.
 
 Run ``python -m benchmarks.density.refinements`` (ten minutes), or name some parts.
 """
@@ -75,7 +76,7 @@ def measure_tenth(name, seed):
     whole = fit_kde(train)
     figures, seconds = {}, {}
     densities = {"all": whole}
-    for cost in COSTS:
+    for cost in PLACED_BY:
         few = KernelMixtureDensity(
             len(train) // 10, cost=cost, refine="weights", random_state=0
         )
@@ -167,9 +168,9 @@ def _tenth_table(tenth):
     """Return one line for each set: all samples, a tenth by each cost, and how fast."""
     lines = []
     for name, result in tenth.items():
-        means = [f"{np.mean(result[label]):.3f}" for label in ("all", *COSTS)]
+        means = [f"{np.mean(result[label]):.3f}" for label in ("all", *PLACED_BY)]
         lines.append([name, *means, f"{np.mean(result['ratio']):.1f}"])
-    return markdown(["data", "KernelDensity", *COSTS, "times as fast"], lines)
+    return markdown(["data", "KernelDensity", *PLACED_BY, "times as fast"], lines)
 
 
 if __name__ == "__main__":
