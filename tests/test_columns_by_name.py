@@ -124,10 +124,11 @@ def test_names_are_as_good_as_numbers(name, frame, data):
         options.append({"groups": np.arange(80) // 8})
     for option in options:
         named = fit(HOLDERS[name](list(names)), given, y, **option)
-        if (name, *option) not in KNOWN:
+        case = (name, *option)
+        if case not in KNOWN:
             numbered = fit(HOLDERS[name]([0, 1, 2]), X, y, **option)
-            KNOWN[name, *option] = answers(numbered, held)
-        found, expected = answers(named, FRAMES[frame](held)), KNOWN[name, *option]
+            KNOWN[case] = answers(numbered, held)
+        found, expected = answers(named, FRAMES[frame](held)), KNOWN[case]
         assert found
         # The order in memory decides the last digits, and an optimiser's are many.
         for values, others in zip(found, expected, strict=True):
