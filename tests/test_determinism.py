@@ -57,6 +57,7 @@ def test_other_seed_differs():
     assert answer(one) != answer(two)
 
 
+@pytest.mark.slow
 def test_eight_threads_at_once(estimator, fitted):
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(answer, [estimator] * 8)) == {told(fitted)}

@@ -114,7 +114,9 @@ def gap(make, kind, n, d, seed):
 QUICK_SIZES, QUICK_SEEDS = ((5, 2), (9, 4), (30, 10)), 2
 
 
-@pytest.mark.parametrize("kind", ["correlated", "digits"])
+@pytest.mark.parametrize(
+    "kind", ["correlated", pytest.param("digits", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", DENSITIES)
 def test_no_automatic_choice_is_far_below_a_diagonal_gaussian(name, kind, request):
     if (name, kind) == ("residual", "digits"):

@@ -166,6 +166,7 @@ def test_bound_of_several_variances_is_that_of_the_formula(X):
     assert_allclose(pickle.loads(pickle.dumps(decoder)).kernel_variance_, values)
 
 
+@pytest.mark.slow
 def test_several_variances_need_no_kappa(X):
     """The bound of a batch leaves samples out where the only kernel is narrow."""
     found = {}

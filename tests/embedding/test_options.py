@@ -116,6 +116,7 @@ def test_objects_are_parameters(cls):
     ],
     ids=["embedder", "decoder"],
 )
+@pytest.mark.slow
 def test_grids_take_words_and_objects(estimator, grid):
     search = GridSearchCV(estimator, grid, cv=2, error_score="raise").fit(ROWS)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()

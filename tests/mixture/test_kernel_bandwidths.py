@@ -77,7 +77,7 @@ def test_order_does_not_count(cost, generator):
 @pytest.mark.parametrize("cost", COSTS)
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_each_bandwidth_and_each_weight_counts(cost, generator):
-    params = {"cost": cost, "generator": generator}
+    params = {"cost": cost, "generator": generator, "max_iter": 4}
     plain = density(**params).fit(X).centers_
     for i in range(len(THREE)):
         values, weights = list(THREE), [1.0, 1.0, 1.0]
@@ -243,6 +243,7 @@ def test_grid():
 
 
 @quick
+@pytest.mark.slow
 @pytest.mark.parametrize("cost", COSTS)
 def test_noise_follows_two_moons_without_a_bandwidth_to_choose(cost):
     draws = [make_moons(500, noise=0.08, random_state=i)[0] for i in (0, 1)]

@@ -64,7 +64,7 @@ def test_pool_looks_at_a_part_of_many_samples(rng):
     assert many.score(X) > few.score(X) - 1e-3
 
 
-@pytest.mark.parametrize("scale", [1e-120, 1.0, 1e120])
+@pytest.mark.parametrize("scale", [1e-120, 1e120])
 @pytest.mark.parametrize(
     "rows",
     [
