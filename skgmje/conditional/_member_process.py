@@ -4,10 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_solve
+from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
 from skgmje.conditional._members import Member, MemberFit, Prediction, log_std
 from skgmje.gaussian._mixture import Mixture
@@ -22,9 +20,11 @@ START = (np.log(0.7), np.log(0.3), np.log(0.1))
 BOUNDS = ((-9.0, 5.0), (-9.0, 5.0), (-11.0, 1.0))
 LENGTH_BOUNDS = (-2.5, 5.0)
 
-# One length for each feature needs this many rows for each, and time: of more features
-# than these there is one length.
-ROWS_PER_LENGTH, MOST_LENGTHS = 8, 30
+# Lengths drift out of sight where the likelihood is flat.
+PULL, LENGTH_CENTER = 1e-3, 1.0
+
+# One length for each feature needs this many rows for each.
+ROWS_PER_LENGTH = 8
 
 # Samples of larger groups are left out by folds instead.
 LARGEST_GROUP = 20
@@ -54,20 +54,6 @@ class Logarithm:
         return self.sign * (raised + self.least)
 
 
-class SharedNoise(WhiteKernel):
-    """Noise whose variance is divided by the weight of each training sample."""
-
-    def __init__(self, noise_level, weight):
-        super().__init__(noise_level)
-        self.weight = weight
-
-    def __call__(self, X, Y=None, *, eval_gradient=False):
-        if Y is not None:
-            return super().__call__(X, Y)
-        noise = np.diag(self.noise_level / self.weight)
-        return (noise, noise[..., None]) if eval_gradient else noise
-
-
 @dataclass(frozen=True)
 class Process:
     """A Gaussian process of one target, given samples that it remembers."""
@@ -80,19 +66,18 @@ class Process:
     logarithm: Any = None
 
     def __getstate__(self):
-        # What it holds is large, and quickly made again.
-        return {k: v for k, v in vars(self).items() if k != "_regressor"}
+        # The factor is large, and quickly made again.
+        return {k: v for k, v in vars(self).items() if k != "_factor"}
 
-    def regressor(self):
-        """Return scikit-learn's process: a smooth kernel, a rough one, and noise."""
-        if "_regressor" not in vars(self):
-            smooth, rough, noise, *lengths = np.exp(self.params)
-            kernel = ConstantKernel(smooth) * RBF(lengths)
-            kernel += ConstantKernel(rough) * Matern(lengths, nu=1.5)
-            kernel += SharedNoise(noise, self.weight)
-            known = GaussianProcessRegressor(kernel, alpha=JITTER, optimizer=None)
-            vars(self)["_regressor"] = known.fit(self.X, self.t)
-        return vars(self)["_regressor"]
+    def factor(self):
+        """Return the Cholesky factor of the covariance and the solved targets."""
+        if "_factor" not in vars(self):
+            covariance = _kernel(self.params, self.X, self.X)
+            diagonal = np.diag_indices_from(covariance)
+            covariance[diagonal] += np.exp(self.params[2]) / self.weight + JITTER
+            lower = cho_factor(covariance, lower=True)
+            vars(self)["_factor"] = lower, cho_solve(lower, self.t)
+        return vars(self)["_factor"]
 
     def predict(self, X):
         """Return means and standard deviations, noise included."""
@@ -101,14 +86,22 @@ class Process:
         blocks = filled.reshape(-1, BLOCK_ROWS, X.shape[1])
         found = np.empty((2, len(blocks), BLOCK_ROWS))
         for i, block in enumerate(blocks):
-            found[:, i] = self.regressor().predict(block, return_std=True)
-        mean, std = found.reshape(2, -1)[:, : len(X)]
-        return self.in_units(mean, std**2 + JITTER)
+            found[:, i] = self._moments(block)
+        return self.in_units(*found.reshape(2, -1)[:, : len(X)])
+
+    def _moments(self, X):
+        """Return means and variances of few samples, in the units of `t`."""
+        lower, solved = self.factor()
+        cross = _kernel(self.params, X, self.X)
+        half = solve_triangular(lower[0], cross.T, lower=True, check_finite=False)
+        prior = np.exp(self.params[:3]).sum() + JITTER
+        variance = prior - np.einsum("ij,ij->j", half, half)
+        return np.einsum("ij,j->i", cross, solved), variance
 
     def held_out(self, group):
         """Predict the remembered samples, each without its group."""
-        solved = self.regressor().alpha_
-        inverse = cho_solve((self.regressor().L_, True), np.eye(len(self.t)))
+        lower, solved = self.factor()
+        inverse = cho_solve(lower, np.eye(len(self.t)))
         variance = 1 / np.diagonal(inverse)
         mean = self.t - solved * variance
         order = np.argsort(group, kind="stable")
@@ -193,24 +186,11 @@ def _learn(rows, y, learned, logarithm=None):
     X, t = rows.X[learned], (t[learned] - loc) / scale
     weight = rows.weight[learned]
     # As many lengths as the samples can tell.
-    n, d = X.shape
-    n_lengths = d if d <= min(MOST_LENGTHS, n / ROWS_PER_LENGTH) else 1
-    start = np.array([*START, *[0.5 * np.log(max(1, d))] * n_lengths])
+    n_lengths = X.shape[1] if len(X) >= ROWS_PER_LENGTH * X.shape[1] else 1
+    start = [*START, *[0.5 * np.log(max(1, X.shape[1]))] * n_lengths]
     bounds = [*BOUNDS, *[LENGTH_BOUNDS] * n_lengths]
-    regressor = Process(start, X, t, weight, (loc, scale)).regressor()
-    # Both kernels of the regressor have lengths, which are the same here.
-    lengths = np.arange(3, len(start))
-    place = np.r_[0, lengths, 1, lengths, 2]
-
-    def loss(params):
-        given = {"eval_gradient": True, "clone_kernel": False}
-        value, slope = regressor.log_marginal_likelihood(params[place], **given)
-        return -value / n, -np.bincount(place, slope) / n
-
-    options = {"maxiter": MAX_ITER}
-    found = minimize(
-        loss, start, method="L-BFGS-B", jac=True, bounds=bounds, options=options
-    )
+    how = {"method": "L-BFGS-B", "jac": True, "options": {"maxiter": MAX_ITER}}
+    found = minimize(_loss, start, (X, t, weight), bounds=bounds, **how)
     return Process(found.x, X, t, weight, (loc, scale), logarithm)
 
 
@@ -241,3 +221,44 @@ def _condition(process, rows, y, known):
     t = y if process.logarithm is None else process.logarithm.forward(y)
     t = (t[known] - loc) / scale
     return replace(process, X=rows.X[known], t=t, weight=rows.weight[known])
+
+
+def _kernels(params, A, B):
+    """Return the smooth kernel, the rough one, and its distances, (n_A, n_B) each."""
+    squares = (A * A).sum(1)[:, None] + (B * B).sum(1) - 2 * A @ B.T
+    squares = np.maximum(squares, 0.0)
+    root = np.sqrt(3 * squares)
+    return np.exp(params[0] - 0.5 * squares), np.exp(params[1] - root), root
+
+
+def _kernel(params, A, B):
+    """Return the noise-free covariances, shape (n_A, n_B)."""
+    lengths = np.exp(params[3:])
+    smooth, rough, root = _kernels(params, A / lengths, B / lengths)
+    return smooth + rough * (1 + root)
+
+
+def _loss(params, X, t, weight):
+    """Return the negative log-likelihood per sample, and its gradient."""
+    n, scaled, diagonal = len(X), X / np.exp(params[3:]), np.diag_indices(len(X))
+    smooth, rough, root = _kernels(params, scaled, scaled)
+    noise = np.exp(params[2]) / weight
+    covariance = smooth + rough * (1 + root)
+    covariance[diagonal] += noise + JITTER
+    factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
+    inverse = cho_solve((factor, True), np.eye(n), check_finite=False)
+    solved = inverse @ t
+    pull = params[3:] - LENGTH_CENTER
+    loss = 0.5 * t @ solved + np.log(np.diagonal(factor)).sum()
+    # d loss = sum of `slope` times d covariance.
+    slope = 0.5 * (inverse - np.outer(solved, solved))
+    # What a squared distance adds, by -1/2.
+    pairs = slope * (smooth + 3 * rough)
+    moment = pairs.sum(axis=1) @ (scaled * scaled)
+    by_length = 2 * (moment - (scaled * (pairs @ scaled)).sum(axis=0))
+    if len(pull) == 1:
+        by_length = by_length.sum(keepdims=True)
+    by_size = (slope * smooth).sum(), (slope * rough * (1 + root)).sum()
+    gradient = np.array([*by_size, slope[diagonal] @ noise, *by_length]) / n
+    gradient[3:] += 2 * PULL * pull / len(pull)
+    return loss / n + PULL * np.mean(pull**2), gradient
