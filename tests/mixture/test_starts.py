@@ -53,6 +53,15 @@ def test_more_starts_are_never_worse():
     assert three.lower_bound_ >= one.lower_bound_
 
 
+def test_pool_finds_many_clusters_of_many_samples(rng):
+    """Agglomeration sees a part of the samples; the others follow the nearest."""
+    centers, labels = 4 * rng.normal(size=(30, 8)), rng.integers(30, size=3000)
+    X = centers[labels] + rng.normal(size=(3000, 8))
+    how = {"covariance_type": "spherical", "init_params": "auto", "random_state": 0}
+    found = GaussianMixture(30, **how).fit_predict(X)
+    assert adjusted_rand_score(labels, found) > 0.98
+
+
 def test_pool_looks_at_a_part_of_many_samples(rng):
     """The result on many copies is that of EM over all of them."""
     X = np.repeat(IRIS, 100, axis=0)
