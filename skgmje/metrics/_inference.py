@@ -153,9 +153,7 @@ def bootstrap_mixture(
     settings = _settings(estimator, X)
     settings |= {"shrinkage": estimator.shrinkage_, "model": estimator.model_}
     seed = check_random_state(random_state).randint(2**31 - 1)
-    resp = start.responsibilities(X, missing="marginal")
-    seeds = [task_seed(seed, i) for i in range(n_resamples)]
-    tasks = [(X, start, resp, settings, own) for own in seeds]
+    tasks = [(X, start, settings, task_seed(seed, i)) for i in range(n_resamples)]
     run = Runner(n_jobs, verbose, "bootstrap_mixture")
     fits = [fit for fit in run(_resample, tasks, "resamples") if fit is not None]
     if len(fits) < n_resamples:
@@ -186,7 +184,7 @@ def _settings(estimator, X):
     }
 
 
-def _resample(X, start, resp, settings, seed):
+def _resample(X, start, settings, seed):
     """Return weights, means and covariances of a resample; None if one has died."""
     shares = np.full(len(X), 1 / len(X))
     counts = np.random.default_rng(seed).multinomial(len(X), shares)
@@ -195,8 +193,8 @@ def _resample(X, start, resp, settings, seed):
     mixture = expectation_maximization(X[kept], start, **given).mixture
     if mixture.n_components < start.n_components:
         return None
-    both = resp.T @ mixture.responsibilities(X, missing="marginal")
-    order = linear_sum_assignment(both, maximize=True)[1]
+    resp = [m.responsibilities(X, missing="marginal") for m in (start, mixture)]
+    order = linear_sum_assignment(resp[0].T @ resp[1], maximize=True)[1]
     kind, shape = COVARIANCE_TYPES[mixture.covariance_type], mixture.means.shape
     dense = np.broadcast_to(kind.dense(mixture.covariances, *shape), (*shape, shape[1]))
     return mixture.weights[order], mixture.means[order], dense[order]
@@ -223,15 +221,13 @@ def likelihood_ratio_test(
 
     The likelihood ratio has no known distribution here, so it is simulated: samples
     are drawn from the mixture fitted with fewer components, and both numbers are
-    fitted to them [1]_. The fit of K components begins at the mixture that the samples
-    are drawn from; that of K + 1, which has no such start, at k-means, as do both fits
-    to `X`. All end at the optimum.
+    fitted to them [1]_.
 
     Parameters
     ----------
     estimator : GaussianMixture
         Settings of the fits: `n_components`, a number, is the hypothesis K, against
-        K + 1. Of several `n_init` starts by k-means the best counts.
+        K + 1. Of several `n_init` starts the best counts.
 
     X : array-like of shape (n_samples, n_features)
         The samples, complete.
@@ -311,17 +307,13 @@ def likelihood_ratio_test(
     return LikelihoodRatioTest(statistic, float(p_value), simulated)
 
 
-def _likelihood_ratio(X, setting, how, seed, null=None):
+def _likelihood_ratio(X, setting, how, seed):
     """Return twice the gain by one component more, and the mixture without it."""
     n_components, *rest = setting
-    more = n_components + 1, *rest
-    first = how
-    if null is not None:
-        # Where the samples come from is near the optimum.
-        first = how | {"draw": lambda _: null, "n_init": 1, "annealing": None}
     totals, mixtures = [], []
-    for own, given in ((setting, first), (more, how)):
-        found = fit_selected(X, own, np.random.RandomState(seed), **given)
+    for size in (n_components, n_components + 1):
+        random_state = np.random.RandomState(seed)
+        found = fit_selected(X, (size, *rest), random_state, **how)
         mixtures.append(found.result.mixture)
         totals.append(float(mixtures[-1].log_prob(X).sum()))
     return 2 * (totals[1] - totals[0]), mixtures[0]
@@ -330,4 +322,4 @@ def _likelihood_ratio(X, setting, how, seed, null=None):
 def _simulate(null, n_samples, setting, how, seed):
     """Return the statistic of samples drawn from the mixture without a component."""
     X = null.sample(n_samples, np.random.default_rng(seed))[0]
-    return _likelihood_ratio(X, setting, how, seed, null)[0]
+    return _likelihood_ratio(X, setting, how, seed)[0]
