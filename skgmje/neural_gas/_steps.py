@@ -7,7 +7,7 @@ import numpy as np
 from array_api_compat import device
 
 from skgmje._backend import as_double, as_float, asarray_like, is_torch, namespace
-from skgmje.neural_gas._edges import Edges
+from skgmje.neural_gas._edges import make_edges
 
 # Samples per node in a block that moves the nodes at once: more of them would tie
 # and blur what single samples keep apart.
@@ -63,7 +63,9 @@ class Gas:
         self.all_errors, self.all_utilities, self.all_hits, self.all_ids = (
             self._places(part, n_places) for part in (*squares, state.hits, state.ids)
         )
-        self.edges = Edges(state.edges, state.ages, state.nodes)
+        self.edges = make_edges(
+            state.edges, state.ages, self.n_nodes, n_places, state.nodes
+        )
         self.n_seen, self.n_born = int(state.n_seen), int(state.n_born)
         self.fades = ()
 

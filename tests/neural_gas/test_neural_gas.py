@@ -112,6 +112,22 @@ def test_single_rows_may_come_in_any_chunks(stream, options):
         assert_array_equal(one, other)
 
 
+@given(streams, rules)
+def test_a_list_of_edges_and_a_matrix_say_the_same(stream, options):
+    first, *chunks = _stream(**stream)
+    dense = adapt_gas(start_gas(first), np.concatenate(chunks), **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("skgmje.neural_gas._edges.MAX_DENSE_NODES", 0)
+        listed = adapt_gas(start_gas(first), np.concatenate(chunks), **options)
+    # Sums over neighbours differ by rounding, which may decide between equals.
+    if stream["n_distinct"] == 400 or options["mode"] == "sequential":
+        assert_array_equal(dense.edges, listed.edges)
+        assert_array_equal(dense.ages, listed.ages)
+        assert_allclose(
+            dense.nodes, listed.nodes, rtol=1e-7, atol=1e-7 * stream["scale"]
+        )
+
+
 class Fritzke:
     """The algorithm as its paper has it, with dictionaries."""
 
