@@ -29,8 +29,8 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 export SCIPY_ARRAY_API = 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-floors test-slow test-all run-quick run-all environments lint \
-	doc linkcheck wheel-check bench clean
+.PHONY: demo test test-floors test-slow test-all run-quick run-all ready \
+	environments lint doc linkcheck wheel-check bench clean
 
 demo: $(READY)
 	$(BIN)/python examples/plot_quickstart.py
@@ -53,6 +53,8 @@ test-all: lint run-all
 
 run-all: $(READY)
 	$(PYTEST)
+
+ready: $(READY)
 
 # That of the oldest versions takes long to fetch and few CPU seconds.
 environments: $(READY) $(FLOORS)/.ready

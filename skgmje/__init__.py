@@ -3,33 +3,26 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
-# What type checkers read in place of __getattr__; "as" says that it is public.
+# What type checkers read in place of __getattr__.
 if TYPE_CHECKING:
-    from skgmje._bridges import as_mixture as as_mixture
-    from skgmje._bridges import to_sklearn as to_sklearn
-    from skgmje._persistence import load as load
-    from skgmje.compose import GaussianMixtureCopula as GaussianMixtureCopula
-    from skgmje.compose import TransformedDensity as TransformedDensity
-    from skgmje.conditional import (
-        ConditionalMixtureDensity as ConditionalMixtureDensity,
+    from skgmje._bridges import as_mixture, to_sklearn
+    from skgmje._persistence import load
+    from skgmje.compose import GaussianMixtureCopula, TransformedDensity
+    from skgmje.conditional import ConditionalMixtureDensity, StackingConditionalDensity
+    from skgmje.embedding import GJEEmbedder, GMJEEmbedder, KernelDecoder
+    from skgmje.ensemble import StackingDensity
+    from skgmje.gaussian import Mixture
+    from skgmje.impute import MixtureImputer
+    from skgmje.mixture import (
+        GaussianMixture,
+        GrowingNeuralGasMixture,
+        KernelMixtureDensity,
+        MixtureClassifier,
+        StudentMixture,
     )
-    from skgmje.conditional import (
-        StackingConditionalDensity as StackingConditionalDensity,
-    )
-    from skgmje.embedding import GJEEmbedder as GJEEmbedder
-    from skgmje.embedding import GMJEEmbedder as GMJEEmbedder
-    from skgmje.embedding import KernelDecoder as KernelDecoder
-    from skgmje.ensemble import StackingDensity as StackingDensity
-    from skgmje.gaussian import Mixture as Mixture
-    from skgmje.impute import MixtureImputer as MixtureImputer
-    from skgmje.mixture import GaussianMixture as GaussianMixture
-    from skgmje.mixture import GrowingNeuralGasMixture as GrowingNeuralGasMixture
-    from skgmje.mixture import KernelMixtureDensity as KernelMixtureDensity
-    from skgmje.mixture import MixtureClassifier as MixtureClassifier
-    from skgmje.mixture import StudentMixture as StudentMixture
-    from skgmje.outlier import DensityOutlierDetector as DensityOutlierDetector
+    from skgmje.outlier import DensityOutlierDetector
 
 # Loaded on first use (PEP 562): importing skgmje must not import torch.
 _HOME = {
@@ -54,7 +47,27 @@ _HOME = {
     "to_sklearn": "skgmje._bridges",
 }
 
-__all__ = [*_HOME]
+__all__ = [
+    "ConditionalMixtureDensity",
+    "DensityOutlierDetector",
+    "GJEEmbedder",
+    "GMJEEmbedder",
+    "GaussianMixture",
+    "GaussianMixtureCopula",
+    "GrowingNeuralGasMixture",
+    "KernelDecoder",
+    "KernelMixtureDensity",
+    "Mixture",
+    "MixtureClassifier",
+    "MixtureImputer",
+    "StackingConditionalDensity",
+    "StackingDensity",
+    "StudentMixture",
+    "TransformedDensity",
+    "as_mixture",
+    "load",
+    "to_sklearn",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import faulthandler
 import importlib
 
 import hypothesis
@@ -40,3 +41,11 @@ def seed_torch():
 def rng():
     """A NumPy generator, the same in every test."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def time_limit():
+    """End this process where a test hangs that has none of its own."""
+    faulthandler.dump_traceback_later(400, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()

@@ -41,7 +41,7 @@ def test_example_needs_no_data_of_others(path):
 # In this process, as the gallery runs them: what they import is loaded once.
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_example_runs_and_draws_its_figure(path, capsys, monkeypatch):
+def test_example_runs_and_draws_its_figure(path, capsys, monkeypatch, time_limit):
     name = path.stem.removeprefix("plot_")
     figure = path.parent / "out" / f"{FIGURES.get(name, name)}.png"
     figure.unlink(missing_ok=True)

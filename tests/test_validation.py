@@ -279,7 +279,7 @@ def _load(name, module):
 def test_before_callbacks_existed_nobody_listens(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.callback", None)
     old_names = _load("old_names", _sklearn)
-    assert old_names.CallbackSupportMixin.__module__ == "old_names"
+    assert old_names.CallbackSupport.__module__ == "old_names"
     monkeypatch.setitem(sys.modules, "skgmje._sklearn", old_names)
     old = _load("old", _callbacks)
     estimator = old.EstimatorMixin()

@@ -135,6 +135,8 @@ def without_noise(X, weight, random_state):
     if len(Z) > MAX_NEIGHBORHOOD:
         some = random_state.choice(len(Z), MAX_NEIGHBORHOOD, replace=False)
     k = min(N_NEAREST, len(Z[some]) - 1)
+    if k == 0:
+        return weight
     distance = cKDTree(Z[some]).query(Z, [k + 1])[0][:, 0]
     volume = (distance / (distance.max() or 1.0)) ** Z.shape[1]
     noise = (volume > np.median(volume)).astype(np.float64)

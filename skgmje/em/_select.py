@@ -640,6 +640,8 @@ class _Tried:
         held_out = _gather(X, folds, self.best.fits)
         scores, error, count = map(np.array, zip(*self.rows.values(), strict=True))
         more = {"held_out": scores.mean(axis=1), "held_out_error": error}
+        if held_out is None:
+            more = {name: np.full(len(count), np.nan) for name in more}
         more["n_parameters"] = count
         table = params_results(settings_of(self.rows), scores, **more)
         return Selection(*self.best.key, table, start, held_out)

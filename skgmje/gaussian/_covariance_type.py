@@ -416,15 +416,22 @@ def take_components(array, component):
     return array[(*grid, component)]
 
 
-# Matrices of fewer entries, or of fewer vectors each, are copied faster than sorted.
-LEAST_ENTRIES, LEAST_VECTORS = 512, 16
+# Matrices of fewer entries, or of fewer for each component, are copied faster than
+# vectors are sorted; so many entries are copied at once.
+SMALL, FEW, COPIED = 2**9, 2**14, 2**19
 
 
 def take_times(matrices, component, vectors):
     """Return the product of each vector and the matrix of its component."""
-    is_small = math.prod(matrices.shape[-2:]) < LEAST_ENTRIES
-    if component.ndim > 1 or is_small or len(vectors) < LEAST_VECTORS * len(matrices):
-        return (take_components(matrices, component) @ vectors[..., None])[..., 0]
+    size = math.prod(matrices.shape[-2:])
+    is_few = size < SMALL or size * len(vectors) < FEW * len(matrices)
+    if component.ndim > 1 or is_few:
+        length = max(1, COPIED // (size * math.prod(component.shape[1:])))
+        parts = [
+            (take_components(matrices, component[rows]) @ vectors[rows][..., None])
+            for rows in slices(len(vectors), length) or [slice(0)]
+        ]
+        return namespace(matrices).concat(parts, axis=0)[..., 0]
     # A matrix product for each component, in place of a matrix for each vector.
     numbers = to_numpy(component)
     order = np.argsort(numbers, kind="stable")

@@ -1,6 +1,5 @@
 """Samples of mixtures, and how they move with the weights."""
 
-import math
 from numbers import Integral
 
 import numpy as np
@@ -15,7 +14,7 @@ from skgmje._backend import (
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, widen
 from skgmje.gaussian._covariance_type import take_components
-from skgmje.gaussian._density import log_weights, row_blocks
+from skgmje.gaussian._density import log_weights
 
 
 def sample(mixture, n_samples, random_state):
@@ -37,11 +36,7 @@ def sample(mixture, n_samples, random_state):
     if is_torch(means):
         component = namespace(means).asarray(component, device=means.device)
     root = kind.root(mixture.covariances)
-    # Of several mixtures a full type gathers one matrix for each sample.
-    size = math.prod(leading) * mixture.n_features * (n_normals if leading else 1)
-    blocks = row_blocks(n_samples, size)
-    noise = [kind.noise(root, component[rows], normals[rows]) for rows in blocks]
-    X = take_components(means, component) + namespace(means).concat(noise, axis=0)
+    X = take_components(means, component) + kind.noise(root, component, normals)
     if is_torch(means) and mixture.weights.requires_grad:
         X = _moved_by_weights(mixture, X)
     return X, component

@@ -176,11 +176,17 @@ class SelectionDisplay(Display):
         self : SelectionDisplay
             With the artists as attributes.
         """
+        models, values = np.asarray(self.models), np.asarray(self.values)
+        n_components, known = np.asarray(self.n_components), np.isfinite(values)
+        if not known.any():
+            raise ValueError(
+                f"No candidate has a finite {self.criterion!r}: held-out likelihood "
+                "and stability want at least five distinct samples. Name another "
+                "criterion."
+            )
         self._start(ax)
         from matplotlib.ticker import MaxNLocator
 
-        models, values = np.asarray(self.models), np.asarray(self.values)
-        n_components, known = np.asarray(self.n_components), np.isfinite(values)
         if self.sound is not None and np.any(self.sound & known):
             known &= self.sound
         self.lines_ = {}

@@ -114,8 +114,10 @@ def search(
             "all. Set reg_covar='auto' or a larger number, or remove constant features."
         )
     criteria = [criterion] if isinstance(criterion, str) else criterion
-    if n_components == "auto" and criteria[0] in ("bic", "icl"):
-        found += _go_on(X, found, criteria[0], fit_all)
+    if n_components == "auto" and criteria[0] != "stability":
+        # Where held-out likelihood chooses, BIC says whether more may be better.
+        by = "icl" if criteria[0] == "icl" else "bic"
+        found += _go_on(X, found, by, fit_all)
     stability, held_out = {}, {}
     if "stability" in criteria:
         stability = _stability(X, weight, found, params, run, random_state)

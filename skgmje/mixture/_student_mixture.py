@@ -220,10 +220,10 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
         how = {"reg_covar": regularisation(self.reg_covar, X, weight)}
         how["shrinkage"] = float(self.shrinkage)
         first = {"covariance_type": self.covariance_type, "rank": self.rank, **how}
-        # Of all samples: a part may lack all values of a feature.
-        first["moments"] = missing_moments(X, weight)
-        # What is far out would have centers of its own.
+        # What is far out would have centers of its own, and fill the gaps of others.
         clean = without_noise(X, weight, random_state)
+        # Of all samples: a part may lack all values of a feature.
+        first["moments"] = missing_moments(X, clean)
         best = None
         for _ in range(self.n_init):
             given = X, clean, self.n_components, "kmeans", random_state

@@ -1,4 +1,4 @@
-"""The frame of all fault tests: a process of its own, a limit, and a record.
+"""The frame of all fault tests: a limit, a record, and where it pays a process.
 
 Every test here is slow. A fault that may end or block a process is done to a child,
 which must finish within its limit; the test asserts that the fault really happened, and
@@ -83,7 +83,7 @@ def answer_of(run_child):
 
 
 @pytest.fixture
-def answer_here(capsys, monkeypatch):
+def answer_here(capsys, monkeypatch, time_limit):
     """Run code that harms no process in this one; return what it has printed."""
 
     def run(code, *args):

@@ -711,7 +711,7 @@ def test_outside_of_a_training_nothing_is_sent(group):
 
 def test_a_group_of_one_changes_no_bit(tmp_path, group):
     params = {"max_iter": 10, "batch_size": 20, "random_state": 0}
-    estimator = KernelMixtureDensity(3, shrinkage=2, **params)
+    estimator = KernelMixtureDensity(3, bandwidth="cell", shrinkage=2, **params)
     together = estimator.fit(GROUP_X).means_
     distributed.destroy_process_group()
     alone = estimator.fit(GROUP_X).means_
