@@ -243,13 +243,14 @@ def test_batch_may_share_weights_and_covariances(
 
 
 @TYPES
+@pytest.mark.parametrize("n_samples", [2, 90])
 def test_batch_of_one_draws_the_same_samples(
-    covariance_type, make_mixture, map_mixture, xp
+    covariance_type, n_samples, make_mixture, map_mixture, xp
 ):
     mixture = make_mixture(covariance_type, n_features=30, xp=xp)
     batch = map_mixture(lambda array: array[None], mixture)
-    X, component = mixture.sample(90, random_state=0)
-    batch_X, batch_component = batch.sample(90, random_state=0)
+    X, component = mixture.sample(n_samples, random_state=0)
+    batch_X, batch_component = batch.sample(n_samples, random_state=0)
     assert_array_equal(batch_component[:, 0], component)
     assert_allclose(batch_X[:, 0], X, rtol=1e-9, atol=1e-12)
 

@@ -7,6 +7,7 @@ from sklearn.datasets import load_iris, make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from skgmje import GaussianMixture
+from skgmje.inspection import SelectionDisplay
 
 IRIS, SPECIES = load_iris(return_X_y=True)
 BLOBS, LABELS = make_blobs(120, 2, centers=3, cluster_std=0.8, random_state=4)
@@ -123,6 +124,10 @@ def test_several_criteria_of_few_distinct_samples():
     X = np.repeat(IRIS[[0, 60, 120], :2], 4, axis=0)
     mixture = search(X, ["held-out", "bic"], ["EII", "EEI"], reg_covar="auto")
     assert np.isnan(mixture.cv_results_["held_out"]).all()
+    alone = search(X, "held-out", ["EII", "EEI"], reg_covar="auto")
+    assert np.isnan(alone.cv_results_["held_out"]).all()
+    with pytest.raises(ValueError, match="No candidate has a finite 'held_out'"):
+        SelectionDisplay.from_estimator(mixture)
     assert np.isfinite(mixture.score(X))
 
 
@@ -177,6 +182,14 @@ def test_model_that_is_behind_at_nine_clusters_may_win():
     nine = [params["n_components"] == 9 for params in table["params"]]
     assert np.argmin(table["bic"][nine]) == 1
     assert (model.n_components_, model.model_) == (12, "EII")
+
+
+def test_lists_go_beyond_nine_clusters_whatever_chooses():
+    X, _ = make_blobs(600, 6, centers=12, cluster_std=0.5, random_state=0)
+    model = GaussianMixture(
+        "auto", covariance_type=["EII"], criterion=["held-out", "bic"], random_state=0
+    ).fit(X)
+    assert model.n_components_ >= 12
 
 
 def test_spikes_are_passed_over():

@@ -129,6 +129,22 @@ def test_ugly_samples():
         assert np.isfinite(StudentMixture(2).fit(same).score(same))
 
 
+def test_starts_with_gaps_ignore_what_is_far_out():
+    rng = np.random.default_rng(0)
+    X = np.vstack([rng.standard_t(4, (200, 3)), 5 + rng.standard_t(4, (200, 3))])
+    X[rng.random(X.shape) < 0.3] = np.nan
+    X[0] = 1e8, np.nan, 1
+    means = StudentMixture(2, random_state=0).fit(X).means_
+    assert_allclose(np.sort(means[:, 0]), [0, 5], atol=0.5)
+
+
+def test_one_sample_that_counts():
+    X = np.array([[np.nan, np.nan], [1.0, 2.0]])
+    with pytest.warns(UserWarning, match="single value in columns 0, 1"):
+        model = StudentMixture(1, random_state=0).fit(X)
+    assert_allclose(model.means_, [[1, 2]])
+
+
 def log_density_of_what_is_seen(X, weights, means, scales, dof):
     """Return the log-densities of samples by SciPy, pattern by pattern."""
     total = np.zeros(len(X))
