@@ -222,8 +222,12 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
         first = {"covariance_type": self.covariance_type, "rank": self.rank, **how}
         # What is far out would have centers of its own, and fill the gaps of others.
         clean = without_noise(X, weight, random_state)
-        # Of all samples: a part may lack all values of a feature.
-        first["moments"] = missing_moments(X, clean)
+        first["moments"] = missing_moments(X, weight)
+        if first["moments"] is not None:
+            # What is clean may lack all values of a feature.
+            of_clean = missing_moments(X, clean)
+            pairs = zip(of_clean, first["moments"], strict=True)
+            first["moments"] = [np.where(of_clean[1] > 0, *pair) for pair in pairs]
         best = None
         for _ in range(self.n_init):
             given = X, clean, self.n_components, "kmeans", random_state
