@@ -9,6 +9,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import faulthandler
 import importlib
+import sys
 
 import hypothesis
 import numpy as np
@@ -46,6 +47,6 @@ def rng():
 @pytest.fixture
 def time_limit():
     """End this process where a test hangs that has none of its own."""
-    faulthandler.dump_traceback_later(400, exit=True)
+    faulthandler.dump_traceback_later(400, exit=True, file=sys.__stderr__)
     yield
     faulthandler.cancel_dump_traceback_later()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -65,7 +65,8 @@ from skgmje.mixture._fit_rows import (
 from skgmje.mixture._settled import warn_about
 from skgmje.mixture._starts import Starts, given_start, override
 
-CRITERION = StrOptions({"held-out", "bic", "icl", "stability"})
+Criterion = Literal["held-out", "bic", "icl", "stability"]
+CRITERION = StrOptions(set(get_args(Criterion)))
 
 
 class GaussianMixture(NoisyDensityMixin, BaseEstimator):
@@ -338,8 +339,7 @@ class GaussianMixture(NoisyDensityMixin, BaseEstimator):
         annealing: float | None = None,
         rank: int = 4,
         background: bool = False,
-        criterion: Literal["held-out", "bic", "icl", "stability"]
-        | Sequence[str] = "held-out",
+        criterion: Criterion | Sequence[Criterion] = "held-out",
         n_jobs: int | None = None,
     ) -> None:
         self.n_components = n_components
