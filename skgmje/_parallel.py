@@ -34,8 +34,8 @@ class Runner:
         # worker there are threads all the same, and joblib's settings have their say.
         parallel = Parallel(self._n_jobs, prefer="processes", return_as="generator")
         with_torch = "torch" in sys.modules
-        limits = self._limits, with_torch
-        calls = (delayed(_on_threads)(limits, function, task) for task in tasks)
+        how = self._limits, with_torch
+        calls = (delayed(_on_threads)(function, task, *how) for task in tasks)
         results = []
         try:
             with _libraries(with_torch).limit(limits=self._limits):
@@ -54,9 +54,8 @@ class Runner:
         return results
 
 
-def _on_threads(limits, function, task):
+def _on_threads(function, task, limits, with_torch):
     """Call a function in a worker process, on so many threads."""
-    limits, with_torch = limits
     if with_torch:
         # Its libraries are not limited before they are there.
         import_module("torch")

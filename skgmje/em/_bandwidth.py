@@ -222,12 +222,17 @@ def total_variance(X, sample_weight):
     return float(total) if total > _SMALLEST else 1.0
 
 
+def _square_blocks(X, centers):
+    """Yield slices of samples, and their squared distances to all centers."""
+    for start in range(0, len(X), 4096):
+        rows = slice(start, start + 4096)
+        yield rows, cdist(X[rows], centers, "sqeuclidean")
+
+
 def nearest_centers(X, centers):
     """Return the nearest center of each sample and the squared distance, (n,) each."""
     labels, squares = np.empty(len(X), np.intp), np.empty(len(X))
-    for start in range(0, len(X), 4096):
-        rows = slice(start, start + 4096)
-        distances = cdist(X[rows], centers, "sqeuclidean")
+    for rows, distances in _square_blocks(X, centers):
         labels[rows] = distances.argmin(axis=1)
         squares[rows] = distances.min(axis=1)
     return labels, squares
@@ -289,9 +294,8 @@ _WIDEST_NEIGHBOR = 4.0
 
 def _second_squares(X, centers):
     """Return the squared distance of each sample to the second-nearest center."""
-    rows = (X[start : start + 4096] for start in range(0, len(X), 4096))
-    squares = (cdist(block, centers, "sqeuclidean") for block in rows)
-    return np.concatenate([np.partition(each, 1)[:, 1] for each in squares])
+    blocks = _square_blocks(X, centers)
+    return np.concatenate([np.partition(squares, 1)[:, 1] for _, squares in blocks])
 
 
 def residual_variance(data, centers, random_state=None):

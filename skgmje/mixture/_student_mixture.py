@@ -14,7 +14,7 @@ from skgmje._sklearn import Interval, StrOptions, _fit_context
 from skgmje._typing import ArrayLike, NDArray, RandomState, Self
 from skgmje._validation import TypeOptions, refuse_blocks
 from skgmje.em._background import without_noise
-from skgmje.em._missing import missing_moments
+from skgmje.em._missing import missing_moments, observed_moments
 from skgmje.em._select import draw_start
 from skgmje.em._student import FIRST_DOF, LEARNED_DOF, Student, fit_student
 from skgmje.gaussian._mixture import Mixture
@@ -225,7 +225,7 @@ class StudentMixture(MixtureDensityMixin, BaseEstimator):
         first["moments"] = missing_moments(X, weight)
         if first["moments"] is not None:
             # What is clean may lack all values of a feature.
-            of_clean = missing_moments(X, clean)
+            of_clean = observed_moments(X, clean)
             pairs = zip(of_clean, first["moments"], strict=True)
             first["moments"] = [np.where(of_clean[1] > 0, *pair) for pair in pairs]
         best = None
