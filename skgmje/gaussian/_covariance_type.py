@@ -137,11 +137,13 @@ class Kernel(ABC):
             # Columns of theta whose features a block holds.
             stop = self.later[0].start if self.later else self.theta.shape[1]
             self.held = slices(stop, GROUP)
-        # As many samples as fit the cache, a multiple of the padding.
+        # As many samples as fit the cache, an odd multiple of the padding: columns of
+        # arrays whose rows are multiples of 4096 bytes share few places of a cache.
         n_components = self.tiles[0].stop
         features = BLOCK_BYTES // (8 * (self.n_held + n_components))
         rows = min(MAX_ROWS, features, JOINT_BYTES // (8 * min(n_components, TILE)))
-        self.block_rows = max(PADDING, rows - rows % PADDING)
+        rows -= PADDING
+        self.block_rows = PADDING + max(0, rows - rows % (2 * PADDING))
 
     @property
     @abstractmethod
