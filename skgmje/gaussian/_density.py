@@ -211,12 +211,15 @@ def is_plain(mixture, X):
 
 def make_kernel(mixture, weights):
     """Return the hot loops of one NumPy mixture, in double precision."""
-    return COVARIANCE_TYPES[mixture.covariance_type].loops(
-        np.asarray(weights, np.float64),
-        np.asarray(mixture.means, np.float64),
-        map_arrays(lambda part: np.asarray(part, np.float64), mixture.covariances),
-        np.asarray(mixture.mean, np.float64),
-    )
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    means = np.asarray(mixture.means, np.float64)
+    covariances = map_arrays(partial(np.asarray, dtype=np.float64), mixture.covariances)
+    # Near the narrow ones of each feature, so that all are few deviations away.
+    alive = mixture.weights > 0
+    variances = kind.diagonal(covariances, *means.shape)[alive]
+    shares = mixture.weights[alive, None] * (variances.min(axis=0) / variances)
+    center = (shares * means[alive]).sum(axis=0) / shares.sum(axis=0)
+    return kind.loops(np.asarray(weights, np.float64), means, covariances, center)
 
 
 def _unweighted_kernel(mixture):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 from sklearn.datasets import make_blobs
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
@@ -248,6 +248,25 @@ def test_variance_of_zero_is_refused(kind, rng):
         COVARIANCE_TYPES[kind].loops(
             np.full(K, 1 / K), np.zeros((K, D)), covariances, np.zeros(D)
         )
+
+
+@pytest.mark.parametrize("covariance_type", ["diag", "full"])
+def test_features_constant_in_some_components_take_products(covariance_type, rng):
+    # Pixels that are zero in some digits: the middle of all means would be thousands
+    # of their deviations away, and leave only the slow path.
+    means, variances = rng.normal(8.0, 2.0, (8, 6)), rng.uniform(1.0, 9.0, (8, 6))
+    constant = np.arange(6) % 4 == np.arange(8)[:, None] % 4
+    means[constant], variances[constant] = 0.0, 1e-6
+    covariances = variances[:, :, None] * np.eye(6)
+    if covariance_type == "diag":
+        covariances = variances
+    weights = np.append(np.full(7, 1 / 7), 0.0)
+    mixture = Mixture(weights, means, covariances, covariance_type)
+    assert mixture._kernel.expands_all
+    X = means[:7] + np.sqrt(variances[:7]) * rng.normal(size=(7, 6))
+    of_features = norm(means[:7], variances[:7] ** 0.5).logpdf(X[:, None])
+    expected = logsumexp(np.log(weights[:7]) + of_features.sum(axis=2), axis=1)
+    assert_allclose(mixture.log_prob(X), expected, atol=1e-11)
 
 
 def test_collinear_features_are_not_expanded(rng):
