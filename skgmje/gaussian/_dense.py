@@ -36,7 +36,7 @@ from skgmje.gaussian._covariance_type import (
 # The products x_i x_j of a row are written once and read by every component:
 # for many features and few components, differences are cheaper.
 MAX_EXPANDED_FEATURES = 256
-FEATURES_PER_COMPONENT = 2
+FEATURES_PER_COMPONENT = 3
 FEW_FEATURES = 8
 
 # So many products and features are held for a block; more are computed in groups.
