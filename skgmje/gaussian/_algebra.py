@@ -16,15 +16,20 @@ from skgmje.gaussian._checks import (
     is_checked,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type, widen
-from skgmje.gaussian._covariance_type import map_arrays
+from skgmje.gaussian._covariance_type import map_arrays, once
 from skgmje.gaussian._density import gaussian_log_prob, log_weights, row_blocks
+
+
+def _shared(mixture):
+    """Return the covariances, those of all mixtures of a batch once."""
+    return once(mixture.covariances, mixture.means.ndim - 2)
 
 
 def marginal(mixture, indices):
     """Return the parameters of the density of some features."""
     indices = check_indices(indices, mixture.n_features)
     kind = COVARIANCE_TYPES[mixture.covariance_type]
-    covariances = kind.marginal(mixture.covariances, indices)
+    covariances = kind.marginal(_shared(mixture), indices)
     means = mixture.means[..., indices]
     return mixture.weights, means, covariances, mixture.covariance_type
 
@@ -104,7 +109,7 @@ def affine(mixture, A, b):
     A, b = check_map(A, b, mixture)
     kind = COVARIANCE_TYPES[mixture.covariance_type]
     change = (kind.scale, kind.stretch, kind.transform)[A.ndim]
-    covariance_type, covariances = change(mixture.covariances, A)
+    covariance_type, covariances = change(_shared(mixture), A)
     means = mixture.means @ transpose(A) if A.ndim == 2 else mixture.means * A
     means = means + (b[..., None, :] if b.ndim else b)
     return mixture.weights, means, covariances, covariance_type
@@ -151,7 +156,7 @@ def select(mixture, indices):
             "weights of zero cannot be rescaled."
         )
     kind = COVARIANCE_TYPES[mixture.covariance_type]
-    covariances = kind.select(mixture.covariances, chosen)
+    covariances = kind.select(_shared(mixture), chosen)
     means = mixture.means[..., chosen, :]
     return weights / total, means, covariances, mixture.covariance_type
 

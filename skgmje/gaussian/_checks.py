@@ -18,7 +18,7 @@ from skgmje._backend import (
     unmasked,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._covariance_type import collapse, is_shared, map_arrays, own
+from skgmje.gaussian._covariance_type import collapse, is_shared, map_arrays, once, own
 
 
 def is_checked(array):
@@ -162,13 +162,9 @@ def spreads(shape, target, n_core):
 
 def _check_values(weights, means, covariances, covariance_type):
     """Check that the parameters are finite and those of a mixture."""
-    xp, n_leading = namespace(means), means.ndim - 2
-
+    xp = namespace(means)
     # What all mixtures share is looked at once.
-    def once(array):
-        return collapse(array, array.ndim - n_leading)
-
-    weights, covariances = once(weights), map_arrays(once, covariances)
+    weights, covariances = (once(a, means.ndim - 2) for a in (weights, covariances))
     for name, arrays in (("means", (means,)), ("covariances", _arrays(covariances))):
         if not all(bool(xp.all(xp.isfinite(array))) for array in arrays):
             raise ValueError(

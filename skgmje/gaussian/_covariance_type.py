@@ -401,6 +401,11 @@ def collapse(array, n_core):
     return array[tuple(slice(0, 1) if s == 0 else slice(None) for s in leading)]
 
 
+def once(covariances, n_leading):
+    """Return covariances that mixtures share, or parts of them, once for all."""
+    return map_arrays(lambda a: collapse(a, a.ndim - n_leading), covariances)
+
+
 def is_shared(array, n_core):
     """Return whether all leading axes of `array` have length one."""
     return all(length == 1 for length in array.shape[: array.ndim - n_core])

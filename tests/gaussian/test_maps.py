@@ -65,6 +65,31 @@ def test_conditioning_does_not_copy_covariances(covariance_type, make_mixture, r
         assert array.strides[0] == 0
 
 
+@TYPES
+@pytest.mark.parametrize("change", ["marginal", "select", "affine", "scaled"])
+def test_what_conditionals_share_stays_shared(
+    change, covariance_type, make_mixture, xp
+):
+    changes = {
+        "marginal": lambda m: m.marginal([1, 0]),
+        "select": lambda m: m.select([0, 2]),
+        "affine": lambda m: m.affine(xp.asarray(np.eye(2, 3) + 1.0), xp.zeros(2)),
+        "scaled": lambda m: m.affine(xp.asarray([1.0, 2.0, 3.0]), xp.ones(3)),
+    }
+    mixture = make_mixture(covariance_type, n_features=4, xp=xp)
+    conditional = mixture.condition([0], xp.asarray(np.linspace(-1.0, 1.0, 9)[:, None]))
+    changed, own = (changes[change](m) for m in (conditional, conditional[5]))
+    arrays, alone = (
+        m.covariances if isinstance(m.covariances, tuple) else (m.covariances,)
+        for m in (changed, own)
+    )
+    for array, expected in zip(arrays, alone, strict=True):
+        assert_array_equal(array[5], expected)
+        assert np.asarray(array).strides[0] == 0
+    assert_allclose(changed.means[5], own.means)
+    assert_allclose(changed.weights[5], own.weights)
+
+
 def test_shared_covariances_are_factored_once(make_mixture):
     conditional = make_mixture("full", n_features=40).condition(
         [0], np.zeros((2000, 1))
