@@ -24,7 +24,12 @@ from skgmje.gaussian._checks import (
     patterns,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._covariance_type import collapse, is_shared, map_arrays
+from skgmje.gaussian._covariance_type import (
+    EXPANSION_LIMIT,
+    collapse,
+    is_shared,
+    map_arrays,
+)
 
 # Entries of a temporary array: 4 MB of float64, so that memory stays bounded.
 BLOCK_SIZE = 2**19
@@ -214,12 +219,20 @@ def make_kernel(mixture, weights):
     kind = COVARIANCE_TYPES[mixture.covariance_type]
     means = np.asarray(mixture.means, np.float64)
     covariances = map_arrays(partial(np.asarray, dtype=np.float64), mixture.covariances)
-    # Near the narrow ones of each feature, so that all are few deviations away.
-    alive = mixture.weights > 0
-    variances = kind.diagonal(covariances, *means.shape)[alive]
-    shares = mixture.weights[alive, None] * (variances.min(axis=0) / variances)
-    center = (shares * means[alive]).sum(axis=0) / shares.sum(axis=0)
+    center = _middle(mixture.weights, means, kind.diagonal(covariances, *means.shape))
     return kind.loops(np.asarray(weights, np.float64), means, covariances, center)
+
+
+def _middle(weights, means, variances):
+    """Return the mean, or what fewer components are too many deviations away from."""
+    alive = weights > 0
+    weights, means, variances = weights[alive, None], means[alive], variances[alive]
+    # Near the components that are narrow in a feature, as where it is constant.
+    precise = weights * (variances.min(axis=0) / variances)
+    centers = [(w * means).sum(axis=0) / w.sum(axis=0) for w in (weights, precise)]
+    squares = (((means - c) ** 2 / variances).sum(axis=1) for c in centers)
+    n_far = [np.count_nonzero(square > EXPANSION_LIMIT) for square in squares]
+    return centers[int(n_far[1] < n_far[0])]
 
 
 def _unweighted_kernel(mixture):

@@ -269,6 +269,14 @@ def test_features_constant_in_some_components_take_products(covariance_type, rng
     assert_allclose(mixture.log_prob(X), expected, atol=1e-11)
 
 
+def test_a_value_that_stands_for_no_value_does_not_move_the_middle(rng):
+    # Its component is narrow, and a thousand deviations of the others away.
+    means = np.append(rng.normal(size=(9, 2)), [[-999.0, -999.0]], axis=0)
+    variances = np.append(np.ones((9, 2)), [[1e-6, 1e-6]], axis=0)
+    weights = np.append(np.full(9, 0.11), 0.01)
+    assert_array_equal(Mixture(weights, means, variances, "diag")._kernel.apart, [9])
+
+
 def test_collinear_features_are_not_expanded(rng):
     # Terms of 1e8 that cancel to 1 would lose eight digits more.
     rotation = np.linalg.qr(rng.normal(size=(4, 4)))[0]
