@@ -256,11 +256,11 @@ class Recipe(Candidates):
         for spaces in (simple, dear):
             fits, owners = self._plan(found, spaces, parts, candidates, starts, place)
             tasks = [*maps, *((function, *fit) for fit in fits)]
-            results = work.learn(list, self._run, _call, tasks, word)
-            for known, more in zip(found, results[: len(maps)], strict=False):
-                known |= more or {}
-            for (j, group), own in zip(owners, results[len(maps) :], strict=True):
-                # Ctrl-C leaves some out.
+            results = iter(work.learn(list, self._run, _call, tasks, word))
+            # Ctrl-C leaves some out.
+            for j in range(len(maps)):
+                found[j] |= next(results) or {}
+            for (j, group), own in zip(owners, results, strict=True):
                 outcomes += zip(group, repeat(j), own or (), strict=False)
             if work.when:
                 break
