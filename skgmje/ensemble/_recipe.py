@@ -246,25 +246,26 @@ class Recipe(Candidates):
     def _learn(self, function, parts, candidates, starts, place, word):
         """Return coordinates, and ``(candidate, part, result)`` of all fits.
 
-        Fits in simple coordinates do not wait for those that are dear to find.
+        The coordinates of a space are found while those before are fitted in.
         """
         wanted = {candidate.space for candidate in candidates}
         simple, dear = wanted & SIMPLE, [s for s in SPACES if s in wanted - SIMPLE]
-        found = [_coordinates(simple, *part) for part in parts]
-        maps = [(_coordinates, dear, *part) for part in parts] if dear else []
+        found = [{s: _coordinates(s, *part, {}) for s in simple} for part in parts]
         outcomes, work = [], Work()
-        for spaces in (simple, dear):
+        ready = [simple, *([space] for space in dear)]
+        for spaces, space in zip(ready, [*dear, None], strict=True):
+            pairs = zip(parts, found, strict=True) if space else ()
+            maps = [(_coordinates, space, *part, own) for part, own in pairs]
             fits, owners = self._plan(found, spaces, parts, candidates, starts, place)
             tasks = [*maps, *((function, *fit) for fit in fits)]
             results = iter(work.learn(list, self._run, _call, tasks, word))
-            # Ctrl-C leaves some out.
-            for j in range(len(maps)):
-                found[j] |= next(results) or {}
+            for own in found[: len(maps)]:
+                own[space] = next(results)
             for (j, group), own in zip(owners, results, strict=True):
+                # Ctrl-C leaves some out.
                 outcomes += zip(group, repeat(j), own or (), strict=False)
             if work.when:
                 break
-            maps = []
         if work.when and not outcomes:
             raise KeyboardInterrupt(work.when)
         return work.end(lambda: (found, outcomes))
@@ -313,18 +314,10 @@ def _call(function, *args):
     return function(*args)
 
 
-def _coordinates(spaces, X, weight, held_out):
-    """Return the coordinates of each space; those of one may use the ones before."""
-    found, known = {}, {}
-    for space in spaces:
-        found[space] = _coordinates_of(space, X, weight, held_out, known)
-        if isinstance(found[space], Coordinates):
-            known[space] = found[space].transformer
-    return found
-
-
-def _coordinates_of(space, X, weight, held_out, known):
+def _coordinates(space, X, weight, held_out, found):
     """Return the coordinates of a space; None if they are those of a simpler one."""
+    known = found.items()
+    known = {s: c.transformer for s, c in known if isinstance(c, Coordinates)}
     try:
         transformer = SPACES[space](X, weight, known)
         if "marginal" in known and getattr(transformer, "removed_", None) == []:
