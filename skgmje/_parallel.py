@@ -23,11 +23,7 @@ class Runner:
         self._limits = limits
 
     def __call__(self, function, tasks, word="tasks", costs=None):
-        """Return ``function(*task)`` of each task, in their order.
-
-        In processes those that cost most begin first. Ctrl-C leaves None where there is
-        no result.
-        """
+        """Return ``function(*task)`` of each task; None where Ctrl-C came before."""
         if not tasks:
             return []
         report = None
@@ -37,6 +33,7 @@ class Runner:
             )
         # For one task a process gains nothing.
         n_jobs = effective_n_jobs(self._n_jobs) if len(tasks) > 1 else 1
+        # Of several at a time those that cost most begin first.
         order = range(len(tasks))
         if costs is not None and n_jobs > 1:
             order = sorted(order, key=lambda i: -costs[i])

@@ -244,10 +244,8 @@ class Recipe(Candidates):
         return [failures.get(i, np.concatenate(own)) for i, own in enumerate(scores)]
 
     def _learn(self, function, parts, candidates, starts, place, word):
-        """Return coordinates, and ``(candidate, part, result)`` of all fits.
-
-        The coordinates of a space are found while those before are fitted in.
-        """
+        """Return coordinates, and ``(candidate, part, result)`` of all fits."""
+        # The coordinates of a space are found while those before are fitted in.
         wanted = {candidate.space for candidate in candidates}
         simple, dear = wanted & SIMPLE, [s for s in SPACES if s in wanted - SIMPLE]
         found = [{s: _coordinates(s, *part, {}) for s in simple} for part in parts]
