@@ -31,16 +31,15 @@ class Runner:
             report = Progress(
                 f"{self._name}: {word}", len(tasks), self._verbose, "task"
             )
-        # For one task a process gains nothing.
+        # One task needs no other process; of several the longest begin first.
         n_jobs = effective_n_jobs(self._n_jobs) if len(tasks) > 1 else 1
-        # Of several at a time those that cost most begin first.
         order = range(len(tasks))
         if costs is not None and n_jobs > 1:
             order = sorted(order, key=lambda i: -costs[i])
         # Steps on small arrays hold the interpreter's lock: threads gain little. In a
         # worker there are threads all the same, and joblib's settings have their say.
-        how = {"prefer": "processes", "return_as": "generator_unordered"}
-        parallel = Parallel(n_jobs, **how)
+        kind = {"prefer": "processes", "return_as": "generator_unordered"}
+        parallel = Parallel(n_jobs, **kind)
         with_torch = "torch" in sys.modules
         how = self._limits, with_torch
         calls = (delayed(_on_threads)(i, function, tasks[i], *how) for i in order)

@@ -256,7 +256,11 @@ class Recipe(Candidates):
             maps = [(_coordinates, space, *part, own) for part, own in pairs]
             fits, owners = self._plan(found, spaces, parts, candidates, starts, place)
             tasks = [*maps, *((function, *fit) for fit in fits)]
-            results = iter(work.learn(list, self._run, _call, tasks, word))
+            try:
+                results = iter(work.learn(list, self._run, _call, tasks, word))
+            except KeyboardInterrupt:
+                results = repeat(None, len(tasks))
+                work.when = f"before one of {len(tasks)} tasks of {word} was done"
             for own in found[: len(maps)]:
                 own[space] = next(results)
             for (j, group), own in zip(owners, results, strict=True):
@@ -308,8 +312,11 @@ class Recipe(Candidates):
 
 
 def _call(function, *args):
-    """Call a function of a task of its own."""
-    return function(*args)
+    """Call a function; of what Ctrl-C interrupts nothing counts."""
+    try:
+        return function(*args)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(*stop.args) from stop
 
 
 def _coordinates(space, X, weight, held_out, found):
