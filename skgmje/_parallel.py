@@ -38,8 +38,8 @@ class Runner:
             order = sorted(order, key=lambda i: -costs[i])
         # Steps on small arrays hold the interpreter's lock: threads gain little. In a
         # worker there are threads all the same, and joblib's settings have their say.
-        kind = {"prefer": "processes", "return_as": "generator_unordered"}
-        parallel = Parallel(n_jobs, **kind)
+        as_done = "generator_unordered"
+        parallel = Parallel(n_jobs, prefer="processes", return_as=as_done)
         with_torch = "torch" in sys.modules
         how = self._limits, with_torch
         calls = (delayed(_on_threads)(i, function, tasks[i], *how) for i in order)

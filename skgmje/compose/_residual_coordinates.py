@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -54,12 +53,11 @@ def fit_kernel_ridge(X, y, landmarks, sample_weight=None, bandwidths=BANDWIDTHS)
     best = None
     for factor in bandwidths:
         bandwidth = factor * np.sqrt(X.shape[1])
-        # Of many samples features are computed twice rather than kept.
-        features = [partial(_features, x, landmarks, bandwidth) for x in _chunks(X)]
-        if len(features) == 1:
-            features = [cache(features[0])]
-        values, basis = _diagonalise(weight, landmarks, bandwidth, features)
-        design = np.concatenate([part() @ basis for part in features])
+        parts = [_features(x, landmarks, bandwidth) for x in _chunks(X)]
+        values, basis = _diagonalise(parts, weight, landmarks, bandwidth)
+        for i, part in enumerate(parts):
+            parts[i] = part @ basis
+        design = np.concatenate(parts)
         moments = (weight * y) @ design
         shrunk = 1 / (values[:, None] + np.array(RIDGES))
         fitted = design @ (moments[:, None] * shrunk)
@@ -75,7 +73,7 @@ def fit_kernel_ridge(X, y, landmarks, sample_weight=None, bandwidths=BANDWIDTHS)
     return best
 
 
-def _diagonalise(weight, landmarks, bandwidth, features):
+def _diagonalise(parts, weight, landmarks, bandwidth):
     """Return the basis in which prior and data are both diagonal."""
     n_landmarks, n_features = landmarks.shape
     prior = np.diag(np.full(n_landmarks + n_features + 1, _SLOPES))
@@ -83,9 +81,8 @@ def _diagonalise(weight, landmarks, bandwidth, features):
     kernel = _features(landmarks, landmarks, bandwidth)[:, :n_landmarks]
     prior[:n_landmarks, :n_landmarks] = kernel + _JITTER * np.eye(n_landmarks)
     gram = 0.0
-    for part, share in zip(features, _chunks(weight), strict=True):
-        rows = part()
-        gram = gram + (rows.T * share) @ rows
+    for part, share in zip(parts, _chunks(weight), strict=True):
+        gram = gram + (part.T * share) @ part
     inverse = np.linalg.inv(np.linalg.cholesky(prior))
     values, vectors = np.linalg.eigh(inverse @ gram @ inverse.T)
     return np.maximum(values, 0.0), inverse.T @ vectors

@@ -307,11 +307,9 @@ class Stacking:
         tasks = [(fit, *given, next(self._seeds)) for fit in self.fits.values()]
         costs = [COSTS.get(name, UNKNOWN_COST) for name in self.fits]
         outcomes = work.learn(list, self.run, _timed_fit, tasks, "members", costs)
-        for name, outcome in zip(self.fits, outcomes, strict=True):
-            if outcome is None:
-                # Ctrl-C has come before.
-                continue
-            fit, seconds = outcome
+        # Ctrl-C leaves some out.
+        done = [pair for pair in zip(self.fits, outcomes, strict=True) if pair[1]]
+        for name, (fit, seconds) in done:
             self.seconds[name] = seconds
             self.tell()
             if isinstance(fit, Failure):
@@ -352,7 +350,6 @@ class Stacking:
                 raise
             work.when = "before a network was done"
             return work.finish(self._fit_blend)
-        # If Ctrl-C has come, some are missing.
         parts, seconds = zip(*filter(None, results), strict=True)
         models, unseen, trainings, steps = zip(*parts, strict=True)
         self.seconds[STACK] = sum(seconds)

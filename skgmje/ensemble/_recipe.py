@@ -229,11 +229,9 @@ class Recipe(Candidates):
         nothing = [np.full(len(test), -np.inf) for _, test in folds]
         scores = [[*nothing] for _ in candidates]
         failures = {
-            i: coordinates
-            for own in found
-            for space, coordinates in own.items()
-            for i, candidate in enumerate(candidates)
-            if candidate.space == space and isinstance(coordinates, Failure)
+            i: own[candidate.space]
+            for own, (i, candidate) in product(found, enumerate(candidates))
+            if isinstance(own[candidate.space], Failure)
         }
         for i, j, result in outcomes:
             if isinstance(result, Failure):
@@ -268,7 +266,7 @@ class Recipe(Candidates):
                 outcomes += zip(group, repeat(j), own or (), strict=False)
             if work.when:
                 break
-        if work.when and not outcomes:
+        if not outcomes and work.when:
             raise KeyboardInterrupt(work.when)
         return work.end(lambda: (found, outcomes))
 
@@ -321,8 +319,8 @@ def _call(function, *args):
 
 def _coordinates(space, X, weight, held_out, found):
     """Return the coordinates of a space; None if they are those of a simpler one."""
-    known = found.items()
-    known = {s: c.transformer for s, c in known if isinstance(c, Coordinates)}
+    pairs = found.items()
+    known = {s: c.transformer for s, c in pairs if isinstance(c, Coordinates)}
     try:
         transformer = SPACES[space](X, weight, known)
         if "marginal" in known and getattr(transformer, "removed_", None) == []:
