@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import ThreadpoolController
 
@@ -21,8 +22,8 @@ class Runner:
         # Threads of each task; None leaves them as they are.
         self._limits = limits
 
-    def __call__(self, function, tasks, word="tasks"):
-        """Return ``function(*task)`` of each task, in their order."""
+    def __call__(self, function, tasks, word="tasks", costs=None):
+        """Return ``function(*task)`` of each task; None where Ctrl-C came before."""
         if not tasks:
             return []
         report = None
@@ -30,38 +31,46 @@ class Runner:
             report = Progress(
                 f"{self._name}: {word}", len(tasks), self._verbose, "task"
             )
+        # One task needs no other process; of several the longest begin first.
+        n_jobs = effective_n_jobs(self._n_jobs) if len(tasks) > 1 else 1
+        order = range(len(tasks))
+        if costs is not None and n_jobs > 1:
+            order = sorted(order, key=lambda i: -costs[i])
         # Steps on small arrays hold the interpreter's lock: threads gain little. In a
         # worker there are threads all the same, and joblib's settings have their say.
-        parallel = Parallel(self._n_jobs, prefer="processes", return_as="generator")
+        as_done = "generator_unordered"
+        parallel = Parallel(n_jobs, prefer="processes", return_as=as_done)
         with_torch = "torch" in sys.modules
         how = self._limits, with_torch
-        calls = (delayed(_on_threads)(function, task, *how) for task in tasks)
-        results = []
+        calls = (delayed(_on_threads)(i, function, tasks[i], *how) for i in order)
+        results, n_done = [None] * len(tasks), 0
         try:
             with _libraries(with_torch).limit(limits=self._limits):
-                for result in parallel(calls):
-                    results.append(result)
+                for i, result in parallel(calls):
+                    results[i], n_done = result, n_done + 1
                     if report is not None:
-                        report([len(results)])
+                        report([n_done])
         except KeyboardInterrupt as stop:
-            n_done = len(results)
-            if not results:
+            if not n_done:
                 if not isinstance(stop, Interrupted):
                     raise
-                results = [stop.result]
+                i, results[i] = stop.result
             when = f"with {n_done} of {len(tasks)} tasks of {word} done"
             raise Interrupted(when, results) from stop
         return results
 
 
-def _on_threads(function, task, limits, with_torch):
-    """Call a function in a worker process, on so many threads."""
+def _on_threads(i, function, task, limits, with_torch):
+    """Call a function in a worker process, on so many threads; return its number."""
     if with_torch:
         # Its libraries are not limited before they are there.
         import_module("torch")
     # In a worker process the limit of the caller is not known.
     with _libraries(with_torch).limit(limits=limits):
-        return function(*task)
+        try:
+            return i, function(*task)
+        except Interrupted as stop:
+            raise Interrupted(*stop.args, (i, stop.result)) from stop
 
 
 @cache

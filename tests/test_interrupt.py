@@ -3,6 +3,8 @@
 import pickle
 import signal
 import sys
+import threading
+import time
 import warnings
 from functools import partial
 
@@ -13,6 +15,7 @@ from joblib import parallel_config
 from numpy.testing import assert_array_equal
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -348,6 +351,50 @@ def test_a_stack_keeps_its_whole_members(monkeypatch, n_jobs):
             fit(stack)
     check_kept(stack)
     assert stack.member_names_ == ["gp"]
+
+
+class Stopped(Ridge):
+    """A regressor that Ctrl-C finds at work when the process is done."""
+
+    done = threading.Event()
+
+    def fit(self, X, y):
+        assert self.done.wait(60)
+        # Until the result of the process has arrived.
+        time.sleep(0.3)
+        raise KeyboardInterrupt
+
+
+def test_whole_members_are_kept_whichever_began_first(monkeypatch):
+    Stopped.done.clear()
+
+    def fit_processes(*args, known=_stack_model.MEMBERS["gp"]):
+        found = known(*args)
+        Stopped.done.set()
+        return found
+
+    monkeypatch.setitem(_stack_model.MEMBERS, "gp", fit_processes)
+    stack = clone(ALL["StackingConditionalDensity"])
+    stack.set_params(estimators=[("stopped", Stopped()), "gp"], n_jobs=2)
+    with parallel_config("threading"):
+        with pytest.raises(KeyboardInterrupt, match="1 of 2 tasks of members"):
+            fit(stack)
+    check_kept(stack)
+    assert stack.member_names_ == ["gp"]
+
+
+def test_members_in_the_coordinates_before_are_kept(monkeypatch):
+    stack = StackingDensity(spaces=("identity", "marginal"), random_state=0)
+    with monkeypatch.context() as patch:
+        count = Interrupter.of(patch, _recipe, "_fits", -1)
+        members = fit(clone(stack), X[:60]).members_
+    n_marginal = len({name for name, _ in members if name.startswith("marginal")})
+    Interrupter.of(monkeypatch, _recipe, "_fits", count.n_calls - n_marginal + 1)
+    with pytest.raises(KeyboardInterrupt, match=r"before one of 2 tasks.*is kept"):
+        fit(stack, X[:60])
+    check_kept(stack)
+    assert n_marginal == 2
+    assert [n for n, _ in stack.members_] == [n for n, _ in members if "ident" in n]
 
 
 def test_an_error_of_what_was_cut_short_is_no_reason_to_go_on(monkeypatch):

@@ -53,8 +53,10 @@ def fit_kernel_ridge(X, y, landmarks, sample_weight=None, bandwidths=BANDWIDTHS)
     best = None
     for factor in bandwidths:
         bandwidth = factor * np.sqrt(X.shape[1])
-        values, basis = _diagonalise(X, weight, landmarks, bandwidth)
-        parts = [_features(x, landmarks, bandwidth) @ basis for x in _chunks(X)]
+        parts = [_features(x, landmarks, bandwidth) for x in _chunks(X)]
+        values, basis = _diagonalise(parts, weight, landmarks, bandwidth)
+        for i, part in enumerate(parts):
+            parts[i] = part @ basis
         design = np.concatenate(parts)
         moments = (weight * y) @ design
         shrunk = 1 / (values[:, None] + np.array(RIDGES))
@@ -71,7 +73,7 @@ def fit_kernel_ridge(X, y, landmarks, sample_weight=None, bandwidths=BANDWIDTHS)
     return best
 
 
-def _diagonalise(X, weight, landmarks, bandwidth):
+def _diagonalise(parts, weight, landmarks, bandwidth):
     """Return the basis in which prior and data are both diagonal."""
     n_landmarks, n_features = landmarks.shape
     prior = np.diag(np.full(n_landmarks + n_features + 1, _SLOPES))
@@ -79,9 +81,8 @@ def _diagonalise(X, weight, landmarks, bandwidth):
     kernel = _features(landmarks, landmarks, bandwidth)[:, :n_landmarks]
     prior[:n_landmarks, :n_landmarks] = kernel + _JITTER * np.eye(n_landmarks)
     gram = 0.0
-    for rows, share in zip(_chunks(X), _chunks(weight), strict=True):
-        features = _features(rows, landmarks, bandwidth)
-        gram = gram + (features.T * share) @ features
+    for part, share in zip(parts, _chunks(weight), strict=True):
+        gram = gram + (part.T * share) @ part
     inverse = np.linalg.inv(np.linalg.cholesky(prior))
     values, vectors = np.linalg.eigh(inverse @ gram @ inverse.T)
     return np.maximum(values, 0.0), inverse.T @ vectors
@@ -109,7 +110,7 @@ def _chunks(X):
 
 
 # Screening looks at so many samples, landmarks and bandwidths.
-_SCREENED_ROWS, _SCREENED_LANDMARKS, _SCREENED_BANDWIDTH = 1500, 150, (1.4,)
+_SCREENED_ROWS, _SCREENED_LANDMARKS, _SCREENED_BANDWIDTH = 1500, 150, 1.4
 
 # A copy of another column has no residual, only rounding.
 _LEAST_SCALE = 1e-3
@@ -286,17 +287,19 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
             linear = _linear_error(Z[np.ix_(some, others)], target, weight[some])
             X = inputs[np.ix_(some, others)]
             data = X, target, X[:n_landmarks], weight[some]
-            error = fit_kernel_ridge(*data, _SCREENED_BANDWIDTH).error + _LEAST_SCALE**2
-            gain = 0.5 * np.log((linear + _LEAST_SCALE**2) / error)
+            found = fit_kernel_ridge(*data, (_SCREENED_BANDWIDTH,))
+            ratio = (linear + _LEAST_SCALE**2) / (found.error + _LEAST_SCALE**2)
+            gain = 0.5 * np.log(ratio)
             if gain >= best_gain:
-                best_gain, best = gain, (column, others, data)
+                best_gain, best = gain, (column, others, data, found)
         if best is None:
             return None
-        column, others, data = best
-        bandwidth = fit_kernel_ridge(*data).bandwidth
+        column, others, data, found = best
+        rest = [factor for factor in BANDWIDTHS if factor != _SCREENED_BANDWIDTH]
+        found = min(found, fit_kernel_ridge(*data, rest), key=lambda fit: fit.error)
         X = inputs[:, others]
         landmarks = X[order[: max(1, min(self.n_landmarks, len(X) // 2))]]
-        factor = bandwidth / np.sqrt(len(others))
+        factor = found.bandwidth / np.sqrt(len(others))
         regression = fit_kernel_ridge(X, Z[:, column], landmarks, weight, (factor,))
         scale = max(np.sqrt(regression.error), _LEAST_SCALE)
         return RemovedColumn(column, others, regression, float(scale), float(best_gain))
@@ -319,22 +322,23 @@ class ResidualCoordinates(CoordinatesMixin, BaseEstimator):
             return self._columns.inverse_transform(scores)
         return self._units.inverse(scores)
 
-    def _forward(self, X):
+    def _forward(self, X, residuals=None):
         """Return coordinates and log-determinants of checked samples."""
         rows = X.astype(np.float64, copy=False)
         Z, log_det = self._first(rows)
-        inputs = self._units.forward(rows)
-        for step in self._steps:
-            guess = step.regression.predict(inputs[:, step.inputs])
-            Z[:, step.column] = (Z[:, step.column] - guess) / step.scale
+        if residuals is None:
+            inputs = self._units.forward(rows)
+            for step in self._steps:
+                guess = step.regression.predict(inputs[:, step.inputs])
+                Z[:, step.column] = (Z[:, step.column] - guess) / step.scale
+        else:
+            Z[:, self.removed_] = residuals
         log_det = log_det - sum(np.log(step.scale) for step in self._steps)
         return Z.astype(X.dtype, copy=False), log_det
 
     def _forward_left_out(self, X):
         """Return the leave-one-out coordinates of the training samples."""
-        Z, log_det = self._forward(X)
-        Z[:, self.removed_] = self.residuals_
-        return Z, log_det
+        return self._forward(X, self.residuals_)
 
 
 def _linear_error(X, y, weight):

@@ -88,10 +88,10 @@ class Forest:
     leaves: tuple
     y: Any
 
-    def bins(self, X, used=None):
+    def bins(self, X, used=None, leaves=None):
         """Split the neighbours of samples into bins of the same weight."""
         parts = []
-        for rows, leaf in self.nodes.leaves(X):
+        for rows, leaf in leaves or self.nodes.leaves(X):
             asked = np.ones(leaf.shape) if used is None else used[rows] * 1.0
             parts.append(_bins(self._neighbours(leaf, asked), self.y))
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
@@ -130,9 +130,9 @@ def fit_forests(rows, network, seed):
     random_state = np.random.RandomState(seed)
     forests, found = [], []
     for y in rows.Y.T:
-        forest, counts = _grow(rows, y, random_state)
+        forest, leaves, counts = _grow(rows, y, random_state)
         forests.append(forest)
-        found.append(forest.bins(rows.X, counts == 0))
+        found.append(forest.bins(rows.X, counts == 0, leaves))
     n, y = len(rows.X), rows.Y[:, :1]
     scores = [
         np.average(_mixture(*found[0], h, n).log_prob(y), weights=rows.weight)
@@ -165,7 +165,7 @@ def _mixture(means, variances, bandwidth, n_samples):
 
 
 def _grow(rows, y, random_state):
-    """Return a forest, and how often trees have each sample, (n_samples, n_trees)."""
+    """Return a forest, the samples' leaves, and how often trees have each sample."""
     n, n_groups = len(y), rows.group.max() + 1
     n_trees = int(np.clip(MOST_LEAVES // n, FEWEST_TREES, MOST_TREES))
     counts, trees = np.empty((n, n_trees), np.int32), []
@@ -184,19 +184,21 @@ def _grow(rows, y, random_state):
         below = nodes.children_left, nodes.children_right
         trees.append((nodes.feature, nodes.threshold, *below, nodes.feature < 0))
     nodes = join_trees(trees, np.float32)
-    return Forest(nodes, _leaves(nodes, rows, y, counts), np.sort(y)), counts
+    leaves = [*nodes.leaves(rows.X)]
+    forest = Forest(nodes, _shares(nodes, leaves, rows, y, counts), np.sort(y))
+    return forest, leaves, counts
 
 
-def _leaves(nodes, rows, y, counts):
+def _shares(nodes, leaves, rows, y, counts):
     """Return the shares of the training samples in each node."""
     order = np.argsort(y, kind="stable")
-    leaf = np.concatenate([leaf for _, leaf in nodes.leaves(rows.X[order])])
+    leaf = np.concatenate([leaf for _, leaf in leaves])[order]
     share = counts[order] * rows.weight[order, None]
     inside = share > 0
     leaf, share, row = leaf[inside], share[inside], np.nonzero(inside)[0]
     share = (share / np.bincount(leaf, share)[leaf]).astype(np.float32)
-    leaves = sparse.csr_matrix((share, (leaf, row)), (len(nodes.right), len(y)))
-    return leaves.data, leaves.indices, leaves.indptr
+    shares = sparse.csr_matrix((share, (leaf, row)), (len(nodes.right), len(y)))
+    return shares.data, shares.indices, shares.indptr
 
 
 def _bins(weights, y):

@@ -230,6 +230,9 @@ MEMBERS = {
     "trees": fit_forests,
 }
 
+# How long they take, relative to each other, and others: which begin first.
+COSTS, UNKNOWN_COST = {"network": 3, "gp": 2, JOINT: 2, "trees": 1, "boosting": 1}, 4
+
 # Fewer samples are too few for networks.
 FEWEST_ROWS = 50
 
@@ -302,9 +305,11 @@ class Stacking:
     def _fit_members(self, work):
         given = self.rows, self.network
         tasks = [(fit, *given, next(self._seeds)) for fit in self.fits.values()]
-        outcomes = work.learn(list, self.run, _timed_fit, tasks, "members")
-        # Of the last ones there are no outcomes if Ctrl-C has come.
-        for name, (fit, seconds) in zip(self.fits, outcomes, strict=False):
+        costs = [COSTS.get(name, UNKNOWN_COST) for name in self.fits]
+        outcomes = work.learn(list, self.run, _timed_fit, tasks, "members", costs)
+        # Ctrl-C leaves some out.
+        done = [pair for pair in zip(self.fits, outcomes, strict=True) if pair[1]]
+        for name, (fit, seconds) in done:
             self.seconds[name] = seconds
             self.tell()
             if isinstance(fit, Failure):
@@ -345,7 +350,7 @@ class Stacking:
                 raise
             work.when = "before a network was done"
             return work.finish(self._fit_blend)
-        parts, seconds = zip(*results, strict=True)
+        parts, seconds = zip(*filter(None, results), strict=True)
         models, unseen, trainings, steps = zip(*parts, strict=True)
         self.seconds[STACK] = sum(seconds)
         self.best_steps[STACK] = np.concatenate(steps)

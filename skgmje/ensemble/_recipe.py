@@ -2,6 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from itertools import product, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,6 +80,9 @@ SPACES = {
         X, weight, known.get("marginal")
     ),
 }
+
+# Coordinates that are found at once: a process would not pay.
+SIMPLE = {"identity"}
 
 
 class Candidate(NamedTuple):
@@ -218,73 +222,84 @@ class Recipe(Candidates):
 
     def held_out(self, X, weight, folds, candidates, place):
         parts = [(X[train], take(weight, train), X[test]) for train, test in folds]
-        found = self._coordinates(parts, candidates)
         # One component needs no start.
         starts = [self._effort.n_seeds if c.n_components > 1 else 1 for c in candidates]
-        weights = [take(weight, train) for train, _ in folds]
-        tasks, owners = self._plan(found, weights, candidates, starts, place)
+        given = parts, candidates, starts, place
+        found, outcomes = self._learn(_score_fits, *given, "selection")
         nothing = [np.full(len(test), -np.inf) for _, test in folds]
         scores = [[*nothing] for _ in candidates]
         failures = {
-            i: coordinates
-            for (_, space), coordinates in found.items()
-            for i, candidate in enumerate(candidates)
-            if candidate.space == space and isinstance(coordinates, Failure)
+            i: own[candidate.space]
+            for own, (i, candidate) in product(found, enumerate(candidates))
+            if isinstance(own[candidate.space], Failure)
         }
-        scored = self._run(_score_fits, tasks, "selection")
-        for (j, group), results in zip(owners, scored, strict=True):
-            for i, result in zip(group, results, strict=True):
-                if isinstance(result, Failure):
-                    failures[i] = result
-                else:
-                    added = result - np.log(starts[i])
-                    scores[i][j] = np.logaddexp(scores[i][j], added)
+        for i, j, result in outcomes:
+            if isinstance(result, Failure):
+                failures[i] = result
+            else:
+                added = result - np.log(starts[i])
+                scores[i][j] = np.logaddexp(scores[i][j], added)
         return [failures.get(i, np.concatenate(own)) for i, own in enumerate(scores)]
 
-    def _plan(self, found, weights, candidates, starts, place):
+    def _learn(self, function, parts, candidates, starts, place, word):
+        """Return coordinates, and ``(candidate, part, result)`` of all fits."""
+        # The coordinates of a space are found while those before are fitted in.
+        wanted = {candidate.space for candidate in candidates}
+        simple, dear = wanted & SIMPLE, [s for s in SPACES if s in wanted - SIMPLE]
+        found = [{s: _coordinates(s, *part, {}) for s in simple} for part in parts]
+        outcomes, work = [], Work()
+        ready = [simple, *([space] for space in dear)]
+        for spaces, space in zip(ready, [*dear, None], strict=True):
+            pairs = zip(parts, found, strict=True) if space else ()
+            maps = [(_coordinates, space, *part, own) for part, own in pairs]
+            fits, owners = self._plan(found, spaces, parts, candidates, starts, place)
+            tasks = [*maps, *((function, *fit) for fit in fits)]
+            try:
+                results = iter(work.learn(list, self._run, _call, tasks, word))
+            except KeyboardInterrupt:
+                results = repeat(None, len(tasks))
+                work.when = f"before one of {len(tasks)} tasks of {word} was done"
+            for own in found[: len(maps)]:
+                own[space] = next(results)
+            for (j, group), own in zip(owners, results, strict=True):
+                # Ctrl-C leaves some out.
+                outcomes += zip(group, repeat(j), own or (), strict=False)
+            if work.when:
+                break
+        if not outcomes and work.when:
+            raise KeyboardInterrupt(work.when)
+        return work.end(lambda: (found, outcomes))
+
+    def _plan(self, found, spaces, parts, candidates, starts, place):
         """Return fits from all starts, and of each the part and the candidates."""
         tasks, owners = [], []
-        for (j, space), coordinates in found.items():
-            if not isinstance(coordinates, Coordinates):
+        kinds = dict.fromkeys(c[:2] for c in candidates if c.space in spaces)
+        # The candidates of the most components come first, and take longest.
+        for (space, size), j in product(kinds, range(len(parts))):
+            if not isinstance(found[j][space], Coordinates):
                 continue
-            sizes = [c.n_components for c in candidates if c.space == space]
-            for size in dict.fromkeys(sizes):
-                group = [i for i, c in enumerate(candidates) if c[:2] == (space, size)]
-                for b in range(max(starts[i] for i in group)):
-                    seed = task_seed(self._seed, place + j, len(space), size, b)
-                    own = [i for i in group if b < starts[i]]
-                    some, steps = [candidates[i] for i in own], self._effort.max_iter
-                    tasks.append((coordinates, weights[j], some, seed, steps))
-                    owners.append((j, own))
+            group = [i for i, c in enumerate(candidates) if c[:2] == (space, size)]
+            # Which a fit has no use for.
+            coordinates = found[j][space]._replace(transformer=None)
+            for b in range(max(starts[i] for i in group)):
+                seed = task_seed(self._seed, place + j, len(space), size, b)
+                own = [i for i in group if b < starts[i]]
+                some, steps = [candidates[i] for i in own], self._effort.max_iter
+                tasks.append((coordinates, parts[j][1], some, seed, steps))
+                owners.append((j, own))
         return tasks, owners
-
-    def _coordinates(self, parts, candidates):
-        """Return ``{(part, space): coordinates}`` of what the candidates need."""
-        wanted = {candidate.space for candidate in candidates}
-        found, known = {}, [{} for _ in parts]
-        for space in (space for space in SPACES if space in wanted):
-            tasks = [(space, *part, known[j]) for j, part in enumerate(parts)]
-            results = self._run(_coordinates, tasks, f"{space} coordinates")
-            for j, result in enumerate(results):
-                found[j, space] = result
-                if isinstance(result, Coordinates):
-                    known[j][space] = result.transformer
-        return found
 
     def fit(self, X, weight, candidates, weights):
         """Fit the candidates that were kept to all samples, from several starts."""
-        found = self._coordinates([(X, weight, X[:0])], candidates)
         starts = [*map(self._n_starts, candidates, weights)]
-        tasks, owners = self._plan(found, [weight], candidates, starts, FINAL)
+        given = [(X, weight, X[:0])], candidates, starts, FINAL
         mixtures, reasons, work = [[] for _ in candidates], {}, Work()
-        results = work.learn(list, self._run, _fits, tasks, "fit")
-        # Of the last ones there are no results if Ctrl-C has come.
-        for (_, group), fits in zip(owners, results, strict=False):
-            for i, fit in zip(group, fits, strict=True):
-                if isinstance(fit, Failure):
-                    reasons[i] = fit.reason
-                else:
-                    mixtures[i].append(fit)
+        found, outcomes = work.learn(tuple, self._learn, _fits, *given, "fit")
+        for i, _, fit in outcomes:
+            if isinstance(fit, Failure):
+                reasons[i] = fit.reason
+            else:
+                mixtures[i].append(fit)
         return work.end(_assemble, candidates, weights, mixtures, found, reasons)
 
     def _n_starts(self, candidate, weight):
@@ -294,8 +309,18 @@ class Recipe(Candidates):
         return int(np.clip(wanted, self._effort.n_seeds, _MOST_STARTS))
 
 
-def _coordinates(space, X, weight, held_out, known):
-    """Fit the coordinates of a space; None if they are the same as simpler ones."""
+def _call(function, *args):
+    """Call a function; of what Ctrl-C interrupts nothing counts."""
+    try:
+        return function(*args)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(*stop.args) from stop
+
+
+def _coordinates(space, X, weight, held_out, found):
+    """Return the coordinates of a space; None if they are those of a simpler one."""
+    pairs = found.items()
+    known = {s: c.transformer for s, c in pairs if isinstance(c, Coordinates)}
     try:
         transformer = SPACES[space](X, weight, known)
         if "marginal" in known and getattr(transformer, "removed_", None) == []:
@@ -346,7 +371,7 @@ def _assemble(candidates, weights, mixtures, found, reasons):
     for i, (candidate, own) in enumerate(zip(candidates, mixtures, strict=True)):
         if own:
             mixture = pool(own, np.full(len(own), 1 / len(own)))
-            transformer = found[0, candidate.space].transformer
+            transformer = found[0][candidate.space].transformer
             fits.append(_as_estimator(mixture, transformer))
         else:
             unknown = "its coordinates are not found in all samples"
@@ -413,8 +438,9 @@ class GivenCandidates(Candidates):
 
 
 def _gather(candidates, weights, fits):
-    """Return the stack of all fits that succeeded; the last ones may be missing."""
-    rows = [*zip(candidates, weights, fits, strict=False)]
+    """Return the stack of all fits that succeeded; some may be missing."""
+    rows = [*zip(candidates, weights, fits, strict=True)]
+    rows = [row for row in rows if row[2] is not None]
     failed = {c.name: fit.reason for c, _, fit in rows if isinstance(fit, Failure)}
     alive = [row for row in rows if not isinstance(row[2], Failure)]
     kept = np.array([weight for _, weight, _ in alive])
