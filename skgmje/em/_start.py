@@ -25,7 +25,7 @@ from skgmje.em._em import (
 from skgmje.em._missing import has_missing, observed_moments, row_mean
 from skgmje.gaussian._checks import check_type
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._covariance_type import lost_correlation
+from skgmje.gaussian._covariance_type import largest_axes, lost_correlation
 from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._passes import assigned_stats
 
@@ -130,8 +130,11 @@ def start_mixture(
     prior, kind = make_prior(X.shape[1], *rules), COVARIANCE_TYPES[layout]
     if not kind.needs_start:
         return as_mixture(_first_step(labelled, layout, prior, means), layout)
-    prior = prior._replace(shrinkage=max(prior.shrinkage, float(X.shape[1])))
-    if X.shape[1] > max(len(X), MOST_DENSE):
+    few = X.shape[1] > max(len(X), MOST_DENSE)
+    # Some factors need few samples of a component's own, a matrix as many as features.
+    least = rank + 1.0 if few else float(X.shape[1])
+    prior = prior._replace(shrinkage=max(prior.shrinkage, least))
+    if few:
         return _start_of_rows(labelled, layout, prior, rank, means)
     full = _first_step(labelled, "full", prior, means)
     covariances = kind.first(full.covariances, rank, prior.reg_covar)
@@ -210,6 +213,7 @@ def _start_of_rows(labelled, covariance_type, prior, rank, means):
     if sample_weight is not None:
         resp = resp * sample_weight[:, None]
     pool = _pooled_rows(X, resp, stats.means if means is None else means)
+    pool = largest_axes(pool, rank)
     pool *= np.sqrt(prior.shrinkage / stats.weight)
     kept = 1 - lost_correlation(stats.weight, X.shape[1], prior.shrinkage)
     parts = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 
 from skgmje._backend import (
     LOG_2PI,
@@ -21,6 +20,7 @@ from skgmje.gaussian._covariance_type import (
     check_positive,
     collapse,
     flatten_pairs,
+    largest_axes,
     lost_correlation,
     take_components,
     take_times,
@@ -28,11 +28,11 @@ from skgmje.gaussian._covariance_type import (
 from skgmje.gaussian._dense import each_times
 from skgmje.gaussian._diagonal import DiagKernel, as_matrices
 
-# Axes beside those of a first covariance, and products with it that find them.
-EXTRA_AXES, POWERS = 8, 12
-
 # Shares of a component's largest responsibility that are lost in rounding.
 LOST = 1e-30
+
+# Share of their trace by which rounding may leave products indefinite.
+ROUNDING = 1e-14
 
 
 class LowRankKernel(Kernel):
@@ -183,6 +183,7 @@ class LowRankKernel(Kernel):
         # No matrix (d, d) is formed: features may be far more than samples.
         cross, squares, pooled = stats.scatter
         count = stats.counts + prior.shrinkage
+        count = np.where(count > 0, count, 1.0)
         share = prior.shrinkage / stats.weight
         second = (cross + share * pooled) / count[:, None, None]
         diagonal = squares + share * squares.sum(axis=0)
@@ -192,16 +193,16 @@ class LowRankKernel(Kernel):
             # Of the second moments, so that variances are kept at the fixed point.
             maps = self._maps.transpose(0, 2, 1)
             second = (1 - share) * second + share * diagonal[..., None] * maps
-        # latent mean of a row x is L^-T W'(x - m); shapes (k, d, r), (k, r, r)
-        inverse = np.linalg.inv(self._lower)
-        latent = second @ inverse
-        precision = inverse.transpose(0, 2, 1) @ inverse
-        moment = precision + inverse.transpose(0, 2, 1) @ (self._maps @ latent)
-        moment, latent = moment.transpose(0, 2, 1), latent.transpose(0, 2, 1)
-        factors = np.linalg.solve(moment, latent).transpose(0, 2, 1)
-        noise = diagonal - np.einsum("kdr,krd->kd", factors, latent)
-        # The fixed point keeps the diagonal of the second moment; rounding of
-        # a perfectly explained feature may take it below zero.
+        # Latent variables of any covariance, which factors then take over (Liu, Rubin
+        # and Wu 1998): F F' = S W (I + W'S W)^-1 W'S. Else their scale would creep.
+        gram = self._maps @ second
+        rounding = ROUNDING * np.trace(gram, axis1=1, axis2=2)
+        gram += (1.0 + rounding)[:, None, None] * np.eye(gram.shape[-1])
+        lower = np.linalg.cholesky(gram)
+        factors = np.linalg.solve(lower, second.transpose(0, 2, 1)).transpose(0, 2, 1)
+        # The diagonal of the second moment is kept; rounding of a perfectly explained
+        # feature may take the noise below zero.
+        noise = diagonal - (factors**2).sum(axis=2)
         return factors, np.maximum(noise, 0.0) + prior.reg_covar
 
 
@@ -251,22 +252,17 @@ class LowRank(CovarianceType):
         return factors, diagonal
 
     def first_of_rows(self, rows, variances, rank):
-        """Return what :meth:`first` does of one covariance, by its largest axes."""
-        rest = np.maximum(variances - (rows**2).sum(axis=0), 0.0)[:, None]
+        """Return what :meth:`first` does of one covariance, by the axes of rows."""
         rank = min(rank, rows.shape[1])
-        n_axes = min(rank + EXTRA_AXES, *rows.shape)
-        which = [len(rows) - n_axes, len(rows) - 1]
-        axes = rows.T @ scipy.linalg.eigh(rows @ rows.T, subset_by_index=which)[1]
-        for _ in range(POWERS):
-            axes = np.linalg.qr(axes)[0]
-            mapped = rows.T @ (rows @ axes) + rest * axes
-            values, turn = np.linalg.eigh(axes.T @ mapped)
-            # The largest last, as those that are kept.
-            kept, axes = axes @ turn[:, -rank:], mapped
-        values = values[-rank:]
+        axes = largest_axes(rows, rank)
+        values = np.linalg.norm(axes, axis=1)
+        axes /= np.where(values > 0, values, 1.0)[:, None]
+        rest = np.maximum(variances - (rows**2).sum(axis=0), 0.0)
+        values = values**2 + axes**2 @ rest
         left = (variances.sum() - values.sum()) / max(1, len(variances) - len(values))
         factors = np.zeros((len(variances), rank))
-        factors[:, rank - len(values) :] = kept * np.sqrt(np.maximum(values - left, 0))
+        scale = np.sqrt(np.maximum(values - left, 0.0))
+        factors[:, rank - len(values) :] = axes.T * scale
         unexplained = variances - (factors**2).sum(axis=1)
         floor = max(left, 1e-3 * variances.mean())
         return factors, np.maximum(unexplained, 1e-2 * floor)

@@ -466,7 +466,6 @@ def test_low_rank_of_few_samples_forms_no_matrix_of_the_features():
     # The start keeps the variances, and finds what is common.
     kind = COVARIANCE_TYPES["low-rank"]
     own = kind.diagonal(start.covariances, 2, n_features)
-    wide = {**settings, "shrinkage": float(n_features)}
-    diag = start_mixture(X, np.arange(30) % 2, "diag", **wide)
+    diag = start_mixture(X, np.arange(30) % 2, "diag", **settings)
     assert_allclose(own, diag.covariances, rtol=1e-6)
     assert mixture.log_prob(X).mean() > start.log_prob(X).mean()
