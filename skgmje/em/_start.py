@@ -32,6 +32,10 @@ from skgmje.gaussian._passes import assigned_stats
 # Matrices of so many features cost less than products of samples, and are exact.
 MOST_DENSE = 128
 
+# Fewest samples of all components that one begins with, for each sample that it has on
+# average, where samples are fewer than features.
+POOLED = 0.25
+
 # EM from labels ends when the mean log-likelihood gains less, in nats.
 TOL = 1e-3
 
@@ -130,12 +134,9 @@ def start_mixture(
     prior, kind = make_prior(X.shape[1], *rules), COVARIANCE_TYPES[layout]
     if not kind.needs_start:
         return as_mixture(_first_step(labelled, layout, prior, means), layout)
-    few = X.shape[1] > max(len(X), MOST_DENSE)
-    # Some factors need few samples of a component's own, a matrix as many as features.
-    least = rank + 1.0 if few else float(X.shape[1])
-    prior = prior._replace(shrinkage=max(prior.shrinkage, least))
-    if few:
+    if X.shape[1] > max(len(X), MOST_DENSE):
         return _start_of_rows(labelled, layout, prior, rank, means)
+    prior = prior._replace(shrinkage=max(prior.shrinkage, float(X.shape[1])))
     full = _first_step(labelled, "full", prior, means)
     covariances = kind.first(full.covariances, rank, prior.reg_covar)
     return Mixture(full.weights, full.means, covariances, layout)
@@ -204,8 +205,10 @@ def _start_of_rows(labelled, covariance_type, prior, rank, means):
     """Return the first mixture of fewer samples than features, by their products."""
     X, resp, n_components, sample_weight, _ = labelled
     kind = COVARIANCE_TYPES[covariance_type]
-    prior = prior._replace(target=pooled_target)
     kernel, stats = _take(labelled, "diag")
+    # Factors need few samples: most of a component of middling size are its own.
+    least = POOLED * stats.weight / n_components
+    prior = prior._replace(shrinkage=max(prior.shrinkage, least), target=pooled_target)
     found = maximise(kernel, stats, prior, "diag", means=means)[0]
     alive = np.flatnonzero(living_components(stats, drop=means is None))
     if resp.ndim == 1:
