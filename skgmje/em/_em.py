@@ -344,7 +344,9 @@ def expectation_maximization(
     .. math:: \Sigma_k = (S_k + s T_k) / (N_k + s) + \epsilon I,
 
     which is maximum likelihood for s = 0 and tied for infinite s. Annealing
-    begins with a power below one of joint densities: components pass each other.
+    begins with a power below one of joint densities: components pass each other. Of
+    low-rank covariances the latent one is free and then part of the factors [2]_: else
+    their length would change little in a step where noise is small.
 
     Parameters
     ----------
@@ -421,6 +423,8 @@ def expectation_maximization(
     ----------
     .. [1] C. Fraley and A. E. Raftery, "Bayesian Regularization for Normal
        Mixture Estimation and Model-Based Clustering", 2007.
+    .. [2] C. Liu, D. B. Rubin and Y. N. Wu, "Parameter expansion to accelerate EM: the
+       PX-EM algorithm", Biometrika 85, 1998.
 
     Examples
     --------
@@ -492,6 +496,7 @@ def _iterate(samples, kernel, prior, plan, callback, *, least=None, means=None):
     annealing, tol, max_iter, last_bound = plan
     kind, background = samples.covariance_type, samples.background
     bounds, added, converged = [], 0.0, False
+    kernel.pools = prior.shrinkage > 0 or means is not None
     if max_iter == 0:
         stats = e_step(kernel, samples)
         yield _State(kernel, bounds, added, converged, stats, background)

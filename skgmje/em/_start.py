@@ -215,32 +215,20 @@ def _start_of_rows(labelled, covariance_type, prior, rank, means):
         resp = (resp[:, None] == np.arange(n_components)).astype(float)
     if sample_weight is not None:
         resp = resp * sample_weight[:, None]
-    pool = _pooled_rows(X, resp, stats.means if means is None else means)
-    pool = largest_axes(pool, rank)
-    pool *= np.sqrt(prior.shrinkage / stats.weight)
+    shares, own = resp.T[alive], []
+    for center, share in zip(found.means, shares, strict=True):
+        some = share > 0
+        rows = np.sqrt(share[some])[:, None] * (X[some] - center)
+        own.append(largest_axes(rows, rank))
+    pool = np.sqrt(prior.shrinkage / stats.weight) * largest_axes(np.vstack(own), rank)
     kept = 1 - lost_correlation(stats.weight, X.shape[1], prior.shrinkage)
-    parts = []
-    for center, variances, share in zip(
-        found.means, found.covariances, resp.T[alive], strict=True
-    ):
-        own = share > 0
-        rows = np.sqrt(share[own])[:, None] * (X[own] - center)
-        rows = np.vstack([rows, pool])
-        rows *= np.sqrt(kept / (share.sum() + prior.shrinkage))
-        parts.append(kind.first_of_rows(rows, variances, rank))
+    scales = np.sqrt(kept / (shares.sum(axis=1) + prior.shrinkage))
+    parts = [
+        kind.first_of_rows(scale * np.vstack([axes, pool]), variances, rank)
+        for axes, variances, scale in zip(own, found.covariances, scales, strict=True)
+    ]
     covariances = tuple(map(np.stack, zip(*parts, strict=True)))
     return Mixture(found.weights, found.means, covariances, covariance_type)
-
-
-def _pooled_rows(X, resp, means):
-    """Return rows whose products are the sum of all components' second moments."""
-    total = resp.sum(axis=1, keepdims=True)
-    share = resp / np.where(total > 0, total, 1.0)
-    both = resp.T @ share
-    np.fill_diagonal(both, 0.0)
-    values, vectors = np.linalg.eigh(np.diag(both.sum(axis=1)) - both)
-    between = np.sqrt(np.maximum(values, 0.0))[:, None] * (vectors.T @ means)
-    return np.vstack([np.sqrt(total) * (X - share @ means), between])
 
 
 def fit_labels(

@@ -31,8 +31,11 @@ from skgmje.gaussian._diagonal import DiagKernel, as_matrices
 # Shares of a component's largest responsibility that are lost in rounding.
 LOST = 1e-30
 
-# Share of their trace by which rounding may leave products indefinite.
+# Share of their diagonal by which rounding may leave products indefinite.
 ROUNDING = 1e-14
+
+# Second moments of all components, where nothing asks for them.
+NOT_POOLED = np.zeros((1, 1, 1))
 
 
 class LowRankKernel(Kernel):
@@ -56,11 +59,11 @@ class LowRankKernel(Kernel):
         scaled = factors / diagonal[..., None]
         rank = factors.shape[-1]
         inner = factors.transpose(0, 2, 1) @ scaled + np.eye(rank)
-        self._lower = cholesky(inner, "covariances")
+        lower = cholesky(inner, "covariances")
         # W' = L^-1 F' D^-1, shape (k, r, d)
-        self._maps = np.linalg.solve(self._lower, scaled.transpose(0, 2, 1))
+        self._maps = invert_triangular(lower) @ scaled.transpose(0, 2, 1)
         log_det = 0.5 * np.log(diagonal).sum(axis=1)
-        log_det += np.log(np.diagonal(self._lower, axis1=1, axis2=2)).sum(axis=1)
+        log_det += np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
         self._normalise(self.log_weights - log_det - 0.5 * d * LOG_2PI)
         self._inverse_std = diagonal**-0.5
         means = self.centered
@@ -105,13 +108,13 @@ class LowRankKernel(Kernel):
             # Of many features most samples belong to one component.
             return self._direct_moments(columns, resp, work, range(n_components))
         latent = self._maps.reshape(-1, d) @ columns
-        pooled = np.zeros(self._maps.shape)
+        pooled = NOT_POOLED
         if self.pools:
-            pooled = latent * resp.sum(axis=0) @ columns.T
+            pooled = self._split(latent * resp.sum(axis=0) @ columns.T)
         latent = latent.reshape(n_components, rank, -1) * resp[:, None]
         cross = latent.reshape(n_components * rank, -1) @ columns.T
         squares = resp @ block[d + 1 :].T
-        return resp @ columns.T, (self._split(cross), squares, self._split(pooled))
+        return resp @ columns.T, (self._split(cross), squares, pooled)
 
     def _split(self, products):
         """Return products of all maps, (k * r, d), by components, (k, d, r)."""
@@ -130,10 +133,8 @@ class LowRankKernel(Kernel):
             sums[k] = weighted.sum(axis=1)
             squares[k] = np.einsum("ij,ij->i", weighted, diff)
             cross[k] = weighted @ (self._maps[k] @ diff).T
-        pooled = np.zeros(self._maps.shape)
-        if self.pools:
-            pooled = self._pool_about(means, X, resp)
-        return sums, (cross, squares, self._split(pooled))
+        pooled = self._pool_about(means, X, resp) if self.pools else NOT_POOLED
+        return sums, (cross, squares, pooled)
 
     def _pool_about(self, means, X, resp):
         """Return the second moments of all components about their means, by maps."""
@@ -146,7 +147,7 @@ class LowRankKernel(Kernel):
         np.fill_diagonal(both, 0.0)
         both = np.diag(both.sum(axis=1)) - both
         pooled = (maps @ diff * weight) @ diff.T
-        return pooled + (maps @ means.T) @ (both @ means)
+        return self._split(pooled + (maps @ means.T) @ (both @ means))
 
     def outer(self, delta, coefficients):
         weighted = coefficients[:, None] * delta
@@ -195,11 +196,10 @@ class LowRankKernel(Kernel):
             second = (1 - share) * second + share * diagonal[..., None] * maps
         # Latent variables of any covariance, which factors then take over (Liu, Rubin
         # and Wu 1998): F F' = S W (I + W'S W)^-1 W'S. Else their scale would creep.
-        gram = self._maps @ second
-        rounding = ROUNDING * np.trace(gram, axis1=1, axis2=2)
-        gram += (1.0 + rounding)[:, None, None] * np.eye(gram.shape[-1])
-        lower = np.linalg.cholesky(gram)
-        factors = np.linalg.solve(lower, second.transpose(0, 2, 1)).transpose(0, 2, 1)
+        gram, i = self._maps @ second, np.arange(second.shape[2])
+        gram[:, i, i] += 1.0 + ROUNDING * gram[:, i, i]
+        inverse = invert_triangular(cholesky(gram, "covariances"))
+        factors = second @ transpose(inverse)
         # The diagonal of the second moment is kept; rounding of a perfectly explained
         # feature may take the noise below zero.
         noise = diagonal - (factors**2).sum(axis=2)

@@ -29,7 +29,7 @@ FAR_PER_FEATURE, FAR = 0.1, 5.0
 MAX_FOLDED = 500
 
 # Folds end if no warning is due by so many standard errors of so many samples.
-CERTAIN, ENOUGH = 3.0, 20
+CERTAIN, ENOUGH = 6.0, 20
 
 # Share of samples that is nearly all, and that of a variance which blurs clusters.
 NEARLY_ALL, BLURRING = 0.95, 0.5
@@ -186,7 +186,8 @@ def _leave_folds_out(X, weight, held_out, setting, rules):
     """Return the same of folds left out, own by fits unless `held_out` knows them."""
     n_components, *kind = setting
     # The same folds for all, and none of the caller's draws.
-    folds, n_train = find_folds(X, np.random.RandomState(0))
+    random_state = np.random.RandomState(0)
+    folds, n_train = find_folds(X, random_state)
     if folds[0].all():
         return np.nan, np.nan
     # Gains far below what is looked for tell nothing.
@@ -199,7 +200,7 @@ def _leave_folds_out(X, weight, held_out, setting, rules):
             own[test] = held_out[test]
         else:
             part = X[train], min(n_components, n_train), rows_of(weight, train)
-            labels = first_labels_of(*part, 0)
+            labels = first_labels_of(*part, random_state.randint(2**31 - 1))
             own[test] = held_out_fit(*data, train, labels, *kind).log_prob
         labels = np.zeros(train.sum(), np.intp)
         diagonal[test] = held_out_fit(*data, train, labels, "diag", 0.0).log_prob
