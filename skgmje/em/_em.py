@@ -202,8 +202,10 @@ def make_prior(n_features, shrinkage, shrinkage_target, reg_covar, model=None):
     return Prior(float(shrinkage), target, reg_covar, model)
 
 
-def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
+def maximise(kernel, stats, prior, kind, *, drop=True, means=None, extra=0.0):
     """Return the kernel of the next E-step, and what its diagonals needed more."""
+    # They begin with the `extra` of earlier steps: without it the likelihood would fall
+    # whenever they need it again.
     if means is not None:
         drop, moved = False, kernel.outer(stats.means - means, stats.counts)
         stats = add_scatter(stats, moved)._replace(means=means)
@@ -211,8 +213,8 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
     # Rounding of the means is a variance, too; without it, repeated samples would
     # get a density without bound.
     rounding = ROUNDING * (stats.means**2).max(initial=0.0)
-    reg_covar, extra = prior.reg_covar + rounding, 0.0
-    kind, alive = COVARIANCE_TYPES[covariance_type], living_components(stats, drop=drop)
+    reg_covar = prior.reg_covar + rounding
+    kind, alive = COVARIANCE_TYPES[kind], living_components(stats, drop=drop)
     for _ in range(MAX_REPAIRS):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             weights, means, covariances = m_step(
@@ -504,8 +506,8 @@ def _iterate(samples, kernel, prior, plan, callback, *, least=None, means=None):
         temper = _temper(annealing, n_iter, max_iter)
         stats = e_step(kernel, samples, temper)
         living = living_stats(stats, least)
-        kernel, extra = maximise(kernel, living, prior, kind, means=means)
-        added = max(added, extra)
+        rules = {"means": means, "extra": added}
+        kernel, added = maximise(kernel, living, prior, kind, **rules)
         before = bounds[-1] if bounds else last_bound
         total = stats.weight + stats.background
         bounds = [*bounds, stats.log_likelihood / total]

@@ -31,8 +31,9 @@ from skgmje.gaussian._diagonal import DiagKernel, as_matrices
 # Shares of a component's largest responsibility that are lost in rounding.
 LOST = 1e-30
 
-# Share of their diagonal by which rounding may leave products indefinite.
-ROUNDING = 1e-14
+# Share of their diagonal by which rounding may leave products indefinite, and that of
+# a variance which is all rounding.
+ROUNDING, NO_NOISE = 1e-14, 1e-13
 
 # Second moments of all components, where nothing asks for them.
 NOT_POOLED = np.zeros((1, 1, 1))
@@ -200,10 +201,11 @@ class LowRankKernel(Kernel):
         gram[:, i, i] += 1.0 + ROUNDING * gram[:, i, i]
         inverse = invert_triangular(cholesky(gram, "covariances"))
         factors = second @ transpose(inverse)
-        # The diagonal of the second moment is kept; rounding of a perfectly explained
-        # feature may take the noise below zero.
-        noise = diagonal - (factors**2).sum(axis=2)
-        return factors, np.maximum(noise, 0.0) + prior.reg_covar
+        # The diagonal of the second moment is kept.
+        noise = np.maximum(diagonal - (factors**2).sum(axis=2), 0.0) + prior.reg_covar
+        # What rounding leaves of a perfectly explained feature is no variance.
+        noise[noise < NO_NOISE * diagonal] = 0.0
+        return factors, noise
 
 
 class LowRank(CovarianceType):
