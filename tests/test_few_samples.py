@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -184,6 +185,21 @@ def test_all_plain_covariances_warn(kind, missing):
     X[0, 0] = np.nan if missing else 0.0
     with pytest.warns(UserWarning, match="n_samples=20 are few"):
         GaussianMixture(covariance_type=kind).fit(X)
+
+
+@pytest.mark.parametrize("kind", ["normal", "correlated"])
+def test_folds_end_where_no_warning_is_due(kind, monkeypatch):
+    fits, place = [], "skgmje.mixture._few_samples.held_out_fit"
+    held_out_fit = import_module(place.rpartition(".")[0]).held_out_fit
+    monkeypatch.setattr(place, lambda *args: fits.append(1) or held_out_fit(*args))
+    X = KINDS[kind](100, 50, np.random.default_rng(0))
+    settings = {"covariance_type": "low-rank", "rank": 4, "random_state": 0}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        GaussianMixture(5, **settings).fit(X)
+    # Of five folds, each of which is fitted twice.
+    due = any("are few for" in str(warning.message) for warning in caught)
+    assert (due, len(fits)) == {"normal": (True, 10), "correlated": (False, 2)}[kind]
 
 
 @pytest.mark.parametrize("kind", ["heavy-tailed", "correlated"])

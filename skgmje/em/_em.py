@@ -202,8 +202,10 @@ def make_prior(n_features, shrinkage, shrinkage_target, reg_covar, model=None):
     return Prior(float(shrinkage), target, reg_covar, model)
 
 
-def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
+def maximise(kernel, stats, prior, kind, *, drop=True, means=None, extra=0.0):
     """Return the kernel of the next E-step, and what its diagonals needed more."""
+    # They begin with the `extra` of earlier steps: without it the likelihood would fall
+    # whenever they need it again.
     if means is not None:
         drop, moved = False, kernel.outer(stats.means - means, stats.counts)
         stats = add_scatter(stats, moved)._replace(means=means)
@@ -211,8 +213,8 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
     # Rounding of the means is a variance, too; without it, repeated samples would
     # get a density without bound.
     rounding = ROUNDING * (stats.means**2).max(initial=0.0)
-    reg_covar, extra = prior.reg_covar + rounding, 0.0
-    kind, alive = COVARIANCE_TYPES[covariance_type], living_components(stats, drop=drop)
+    reg_covar = prior.reg_covar + rounding
+    kind, alive = COVARIANCE_TYPES[kind], living_components(stats, drop=drop)
     for _ in range(MAX_REPAIRS):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             weights, means, covariances = m_step(
@@ -344,7 +346,9 @@ def expectation_maximization(
     .. math:: \Sigma_k = (S_k + s T_k) / (N_k + s) + \epsilon I,
 
     which is maximum likelihood for s = 0 and tied for infinite s. Annealing
-    begins with a power below one of joint densities: components pass each other.
+    begins with a power below one of joint densities: components pass each other. Of
+    low-rank covariances the latent one is free and then part of the factors [2]_: else
+    their length would change little in a step where noise is small.
 
     Parameters
     ----------
@@ -421,6 +425,8 @@ def expectation_maximization(
     ----------
     .. [1] C. Fraley and A. E. Raftery, "Bayesian Regularization for Normal
        Mixture Estimation and Model-Based Clustering", 2007.
+    .. [2] C. Liu, D. B. Rubin and Y. N. Wu, "Parameter expansion to accelerate EM: the
+       PX-EM algorithm", Biometrika 85, 1998.
 
     Examples
     --------
@@ -492,6 +498,7 @@ def _iterate(samples, kernel, prior, plan, callback, *, least=None, means=None):
     annealing, tol, max_iter, last_bound = plan
     kind, background = samples.covariance_type, samples.background
     bounds, added, converged = [], 0.0, False
+    kernel.pools = prior.shrinkage > 0 or means is not None
     if max_iter == 0:
         stats = e_step(kernel, samples)
         yield _State(kernel, bounds, added, converged, stats, background)
@@ -499,8 +506,8 @@ def _iterate(samples, kernel, prior, plan, callback, *, least=None, means=None):
         temper = _temper(annealing, n_iter, max_iter)
         stats = e_step(kernel, samples, temper)
         living = living_stats(stats, least)
-        kernel, extra = maximise(kernel, living, prior, kind, means=means)
-        added = max(added, extra)
+        rules = {"means": means, "extra": added}
+        kernel, added = maximise(kernel, living, prior, kind, **rules)
         before = bounds[-1] if bounds else last_bound
         total = stats.weight + stats.background
         bounds = [*bounds, stats.log_likelihood / total]

@@ -142,10 +142,9 @@ class ClassFit(NamedTuple):
         for n_iter in range(1, self.max_iter + 1):
             parts = [_group_stats(kernel, owners, *group) for group in groups]
             stats = reduce(partial(merge_stats, kernel), parts)
-            kernel, extra = maximise(kernel, stats, prior, kind)
+            kernel, added = maximise(kernel, stats, prior, kind, extra=added)
             owners = owners[living_components(stats)]
             bounds.append(stats.log_likelihood / stats.weight)
-            added = max(added, extra)
             stop = callback and callback(n_iter)
             converged = len(bounds) > 1 and abs(bounds[-1] - bounds[-2]) < self.tol
             if converged or stop:

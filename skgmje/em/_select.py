@@ -484,6 +484,8 @@ def joint_log_prob(density, X, noise=None):
 
 def first_labels_of(X, n_clusters, sample_weight, seed):
     """Return k-means labels of standardized samples, (n,)."""
+    if n_clusters == 1:
+        return np.zeros(len(X), np.intp)
     how = {"sample_weight": sample_weight, "random_state": seed}
     how |= {"scale": True, "max_iter": QUICK_ITERATIONS}
     return kmeans_labels(X, n_clusters, **how)
@@ -529,11 +531,11 @@ def select_mixture(
     for size in sizes:
         if few and size > 1 and shrinkage == "auto":
             tried.leave_out_spikes()
-        parts = [(X[train], size, _rows(start_weight, train)) for train in folds]
+        parts = [(X[train], size, rows_of(start_weight, train)) for train in folds]
         labels = [first_labels(*part, seed.randint(2**31 - 1)) for part in parts]
         pairs = [*zip(folds, labels, strict=True)]
         tasks = [(*data, *pair, *key) for key in tried.alive for pair in pairs]
-        found = iter(run(_held_out, tasks, f"settings of n_components={size}"))
+        found = iter(run(held_out_fit, tasks, f"settings of n_components={size}"))
         for setting in [*tried.alive]:
             tried.add((size, *setting), [*islice(found, len(folds))])
     chosen = tried.choose(X, folds)
@@ -569,7 +571,7 @@ def _sizes(n_components, grid, n_train):
     return sizes or [1]
 
 
-def _rows(sample_weight, mask):
+def rows_of(sample_weight, mask):
     """Return the weights of the samples in a mask; None stays None."""
     return None if sample_weight is None else sample_weight[mask]
 
@@ -647,26 +649,26 @@ class _Tried:
         return Selection(*self.best.key, table, start, held_out)
 
 
-def _held_out(X, weights, judge, em_params, train, labels, covariance_type, shrinkage):
+def held_out_fit(X, weights, judge, em_params, train, labels, kind, shrinkage):
     """Return the :class:`_HeldOut` of a setting and a fold."""
     # What is noise has no weight in a start.
     sample_weight, start_weight = weights
-    own = {"sample_weight": _rows(sample_weight, train), "shrinkage": shrinkage}
-    first, steps = split_params(em_params | own, covariance_type)
-    first["sample_weight"] = _rows(start_weight, train)
-    start = start_mixture(X[train], labels, covariance_type, **first)
+    own = {"sample_weight": rows_of(sample_weight, train), "shrinkage": shrinkage}
+    first, steps = split_params(em_params | own, kind)
+    first["sample_weight"] = rows_of(start_weight, train)
+    start = start_mixture(X[train], labels, kind, **first)
     test, given, noise = _test_rows(train), (), steps.get("noise")
     if noise is not None:
         steps["noise"], given = noise[train], (noise[test],)
     result = expectation_maximization(X[train], start, **steps)
     log_prob = judge(result.density, X[test], *given)
-    score = _mean_and_error(log_prob, _rows(sample_weight, test))
-    n_parameters = count_parameters(result.mixture, covariance_type)
+    score = mean_and_error(log_prob, rows_of(sample_weight, test))
+    n_parameters = count_parameters(result.mixture, kind)
     n_parameters += result.background is not None
     return _HeldOut(*score, n_parameters, result.mixture, log_prob)
 
 
-def _mean_and_error(values, weight=None):
+def mean_and_error(values, weight=None):
     """Return the weighted mean of values and its standard error."""
     mean = np.average(values, weights=weight)
     share = 1 / len(values) if weight is None else weight / weight.sum()

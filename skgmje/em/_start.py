@@ -25,12 +25,16 @@ from skgmje.em._em import (
 from skgmje.em._missing import has_missing, observed_moments, row_mean
 from skgmje.gaussian._checks import check_type
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._covariance_type import lost_correlation
+from skgmje.gaussian._covariance_type import largest_axes, lost_correlation
 from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._passes import assigned_stats
 
 # Matrices of so many features cost less than products of samples, and are exact.
 MOST_DENSE = 128
+
+# Fewest samples of all components that one begins with, for each sample that it has on
+# average, where samples are fewer than features.
+POOLED = 0.25
 
 # EM from labels ends when the mean log-likelihood gains less, in nats.
 TOL = 1e-3
@@ -130,9 +134,9 @@ def start_mixture(
     prior, kind = make_prior(X.shape[1], *rules), COVARIANCE_TYPES[layout]
     if not kind.needs_start:
         return as_mixture(_first_step(labelled, layout, prior, means), layout)
-    prior = prior._replace(shrinkage=max(prior.shrinkage, float(X.shape[1])))
     if X.shape[1] > max(len(X), MOST_DENSE):
         return _start_of_rows(labelled, layout, prior, rank, means)
+    prior = prior._replace(shrinkage=max(prior.shrinkage, float(X.shape[1])))
     full = _first_step(labelled, "full", prior, means)
     covariances = kind.first(full.covariances, rank, prior.reg_covar)
     return Mixture(full.weights, full.means, covariances, layout)
@@ -201,39 +205,30 @@ def _start_of_rows(labelled, covariance_type, prior, rank, means):
     """Return the first mixture of fewer samples than features, by their products."""
     X, resp, n_components, sample_weight, _ = labelled
     kind = COVARIANCE_TYPES[covariance_type]
-    prior = prior._replace(target=pooled_target)
     kernel, stats = _take(labelled, "diag")
+    # Factors need few samples: most of a component of middling size are its own.
+    least = POOLED * stats.weight / n_components
+    prior = prior._replace(shrinkage=max(prior.shrinkage, least), target=pooled_target)
     found = maximise(kernel, stats, prior, "diag", means=means)[0]
     alive = np.flatnonzero(living_components(stats, drop=means is None))
     if resp.ndim == 1:
         resp = (resp[:, None] == np.arange(n_components)).astype(float)
     if sample_weight is not None:
         resp = resp * sample_weight[:, None]
-    pool = _pooled_rows(X, resp, stats.means if means is None else means)
-    pool *= np.sqrt(prior.shrinkage / stats.weight)
+    shares, own = resp.T[alive], []
+    for center, share in zip(found.means, shares, strict=True):
+        some = share > 0
+        rows = np.sqrt(share[some])[:, None] * (X[some] - center)
+        own.append(largest_axes(rows, rank))
+    pool = np.sqrt(prior.shrinkage / stats.weight) * largest_axes(np.vstack(own), rank)
     kept = 1 - lost_correlation(stats.weight, X.shape[1], prior.shrinkage)
-    parts = []
-    for center, variances, share in zip(
-        found.means, found.covariances, resp.T[alive], strict=True
-    ):
-        own = share > 0
-        rows = np.sqrt(share[own])[:, None] * (X[own] - center)
-        rows = np.vstack([rows, pool])
-        rows *= np.sqrt(kept / (share.sum() + prior.shrinkage))
-        parts.append(kind.first_of_rows(rows, variances, rank))
+    scales = np.sqrt(kept / (shares.sum(axis=1) + prior.shrinkage))
+    parts = [
+        kind.first_of_rows(scale * np.vstack([axes, pool]), variances, rank)
+        for axes, variances, scale in zip(own, found.covariances, scales, strict=True)
+    ]
     covariances = tuple(map(np.stack, zip(*parts, strict=True)))
     return Mixture(found.weights, found.means, covariances, covariance_type)
-
-
-def _pooled_rows(X, resp, means):
-    """Return rows whose products are the sum of all components' second moments."""
-    total = resp.sum(axis=1, keepdims=True)
-    share = resp / np.where(total > 0, total, 1.0)
-    both = resp.T @ share
-    np.fill_diagonal(both, 0.0)
-    values, vectors = np.linalg.eigh(np.diag(both.sum(axis=1)) - both)
-    between = np.sqrt(np.maximum(values, 0.0))[:, None] * (vectors.T @ means)
-    return np.vstack([np.sqrt(total) * (X - share @ means), between])
 
 
 def fit_labels(

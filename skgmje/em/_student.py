@@ -191,8 +191,8 @@ def fit_student(
         else:
             stats = assigned_stats(kernel, X, pulled.T)
         stats = stats._replace(weight=float(stats.counts.sum()))
-        kernel, extra = maximise(kernel, stats, prior, kind)
-        alive, added = living_components(stats), max(added, extra)
+        kernel, added = maximise(kernel, stats, prior, kind, extra=added)
+        alive = living_components(stats)
         counts = resp.sum(axis=1)[alive]
         parts = counts / counts.sum(), kernel.means, kernel.covariances, kind
         density = density._replace(mixture=Mixture(*parts), dof=density.dof[alive])

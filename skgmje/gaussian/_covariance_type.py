@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from scipy.linalg import eigh
 from scipy.linalg.blas import dgemm
 
 from skgmje._backend import is_torch, namespace, slices, to_numpy, transpose
@@ -78,6 +79,12 @@ def decorrelate(covariances, share):
         covariances *= 1 - share
         covariances[..., i, i] = variances
     return covariances
+
+
+def largest_axes(rows, n_axes):
+    """Return the principal axes of rows about zero, as long as the rows along them."""
+    which = [max(0, len(rows) - n_axes), len(rows) - 1]
+    return eigh(rows @ rows.T, subset_by_index=which)[1].T @ rows
 
 
 class Kernel(ABC):

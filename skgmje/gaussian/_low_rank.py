@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 
 from skgmje._backend import (
     LOG_2PI,
@@ -21,6 +20,7 @@ from skgmje.gaussian._covariance_type import (
     check_positive,
     collapse,
     flatten_pairs,
+    largest_axes,
     lost_correlation,
     take_components,
     take_times,
@@ -28,11 +28,15 @@ from skgmje.gaussian._covariance_type import (
 from skgmje.gaussian._dense import each_times
 from skgmje.gaussian._diagonal import DiagKernel, as_matrices
 
-# Axes beside those of a first covariance, and products with it that find them.
-EXTRA_AXES, POWERS = 8, 12
-
 # Shares of a component's largest responsibility that are lost in rounding.
 LOST = 1e-30
+
+# Share of their diagonal by which rounding may leave products indefinite, and that of
+# a variance which is all rounding.
+ROUNDING, NO_NOISE = 1e-14, 1e-13
+
+# Second moments of all components, where nothing asks for them.
+NOT_POOLED = np.zeros((1, 1, 1))
 
 
 class LowRankKernel(Kernel):
@@ -56,11 +60,11 @@ class LowRankKernel(Kernel):
         scaled = factors / diagonal[..., None]
         rank = factors.shape[-1]
         inner = factors.transpose(0, 2, 1) @ scaled + np.eye(rank)
-        self._lower = cholesky(inner, "covariances")
+        lower = cholesky(inner, "covariances")
         # W' = L^-1 F' D^-1, shape (k, r, d)
-        self._maps = np.linalg.solve(self._lower, scaled.transpose(0, 2, 1))
+        self._maps = invert_triangular(lower) @ scaled.transpose(0, 2, 1)
         log_det = 0.5 * np.log(diagonal).sum(axis=1)
-        log_det += np.log(np.diagonal(self._lower, axis1=1, axis2=2)).sum(axis=1)
+        log_det += np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
         self._normalise(self.log_weights - log_det - 0.5 * d * LOG_2PI)
         self._inverse_std = diagonal**-0.5
         means = self.centered
@@ -105,13 +109,13 @@ class LowRankKernel(Kernel):
             # Of many features most samples belong to one component.
             return self._direct_moments(columns, resp, work, range(n_components))
         latent = self._maps.reshape(-1, d) @ columns
-        pooled = np.zeros(self._maps.shape)
+        pooled = NOT_POOLED
         if self.pools:
-            pooled = latent * resp.sum(axis=0) @ columns.T
+            pooled = self._split(latent * resp.sum(axis=0) @ columns.T)
         latent = latent.reshape(n_components, rank, -1) * resp[:, None]
         cross = latent.reshape(n_components * rank, -1) @ columns.T
         squares = resp @ block[d + 1 :].T
-        return resp @ columns.T, (self._split(cross), squares, self._split(pooled))
+        return resp @ columns.T, (self._split(cross), squares, pooled)
 
     def _split(self, products):
         """Return products of all maps, (k * r, d), by components, (k, d, r)."""
@@ -130,10 +134,8 @@ class LowRankKernel(Kernel):
             sums[k] = weighted.sum(axis=1)
             squares[k] = np.einsum("ij,ij->i", weighted, diff)
             cross[k] = weighted @ (self._maps[k] @ diff).T
-        pooled = np.zeros(self._maps.shape)
-        if self.pools:
-            pooled = self._pool_about(means, X, resp)
-        return sums, (cross, squares, self._split(pooled))
+        pooled = self._pool_about(means, X, resp) if self.pools else NOT_POOLED
+        return sums, (cross, squares, pooled)
 
     def _pool_about(self, means, X, resp):
         """Return the second moments of all components about their means, by maps."""
@@ -146,7 +148,7 @@ class LowRankKernel(Kernel):
         np.fill_diagonal(both, 0.0)
         both = np.diag(both.sum(axis=1)) - both
         pooled = (maps @ diff * weight) @ diff.T
-        return pooled + (maps @ means.T) @ (both @ means)
+        return self._split(pooled + (maps @ means.T) @ (both @ means))
 
     def outer(self, delta, coefficients):
         weighted = coefficients[:, None] * delta
@@ -183,6 +185,7 @@ class LowRankKernel(Kernel):
         # No matrix (d, d) is formed: features may be far more than samples.
         cross, squares, pooled = stats.scatter
         count = stats.counts + prior.shrinkage
+        count = np.where(count > 0, count, 1.0)
         share = prior.shrinkage / stats.weight
         second = (cross + share * pooled) / count[:, None, None]
         diagonal = squares + share * squares.sum(axis=0)
@@ -192,17 +195,17 @@ class LowRankKernel(Kernel):
             # Of the second moments, so that variances are kept at the fixed point.
             maps = self._maps.transpose(0, 2, 1)
             second = (1 - share) * second + share * diagonal[..., None] * maps
-        # latent mean of a row x is L^-T W'(x - m); shapes (k, d, r), (k, r, r)
-        inverse = np.linalg.inv(self._lower)
-        latent = second @ inverse
-        precision = inverse.transpose(0, 2, 1) @ inverse
-        moment = precision + inverse.transpose(0, 2, 1) @ (self._maps @ latent)
-        moment, latent = moment.transpose(0, 2, 1), latent.transpose(0, 2, 1)
-        factors = np.linalg.solve(moment, latent).transpose(0, 2, 1)
-        noise = diagonal - np.einsum("kdr,krd->kd", factors, latent)
-        # The fixed point keeps the diagonal of the second moment; rounding of
-        # a perfectly explained feature may take it below zero.
-        return factors, np.maximum(noise, 0.0) + prior.reg_covar
+        # Latent variables of any covariance, which factors then take over (Liu, Rubin
+        # and Wu 1998): F F' = S W (I + W'S W)^-1 W'S. Else their scale would creep.
+        gram, i = self._maps @ second, np.arange(second.shape[2])
+        gram[:, i, i] += 1.0 + ROUNDING * gram[:, i, i]
+        inverse = invert_triangular(cholesky(gram, "covariances"))
+        factors = second @ transpose(inverse)
+        # The diagonal of the second moment is kept.
+        noise = np.maximum(diagonal - (factors**2).sum(axis=2), 0.0) + prior.reg_covar
+        # What rounding leaves of a perfectly explained feature is no variance.
+        noise[noise < NO_NOISE * diagonal] = 0.0
+        return factors, noise
 
 
 class LowRank(CovarianceType):
@@ -251,22 +254,17 @@ class LowRank(CovarianceType):
         return factors, diagonal
 
     def first_of_rows(self, rows, variances, rank):
-        """Return what :meth:`first` does of one covariance, by its largest axes."""
-        rest = np.maximum(variances - (rows**2).sum(axis=0), 0.0)[:, None]
+        """Return what :meth:`first` does of one covariance, by the axes of rows."""
         rank = min(rank, rows.shape[1])
-        n_axes = min(rank + EXTRA_AXES, *rows.shape)
-        which = [len(rows) - n_axes, len(rows) - 1]
-        axes = rows.T @ scipy.linalg.eigh(rows @ rows.T, subset_by_index=which)[1]
-        for _ in range(POWERS):
-            axes = np.linalg.qr(axes)[0]
-            mapped = rows.T @ (rows @ axes) + rest * axes
-            values, turn = np.linalg.eigh(axes.T @ mapped)
-            # The largest last, as those that are kept.
-            kept, axes = axes @ turn[:, -rank:], mapped
-        values = values[-rank:]
+        axes = largest_axes(rows, rank)
+        values = np.linalg.norm(axes, axis=1)
+        axes /= np.where(values > 0, values, 1.0)[:, None]
+        rest = np.maximum(variances - (rows**2).sum(axis=0), 0.0)
+        values = values**2 + axes**2 @ rest
         left = (variances.sum() - values.sum()) / max(1, len(variances) - len(values))
         factors = np.zeros((len(variances), rank))
-        factors[:, rank - len(values) :] = kept * np.sqrt(np.maximum(values - left, 0))
+        scale = np.sqrt(np.maximum(values - left, 0.0))
+        factors[:, rank - len(values) :] = axes.T * scale
         unexplained = variances - (factors**2).sum(axis=1)
         floor = max(left, 1e-3 * variances.mean())
         return factors, np.maximum(unexplained, 1e-2 * floor)

@@ -7,8 +7,15 @@ from skgmje._validation import name_columns
 from skgmje._warnings import warn
 from skgmje.em._covariance_models import SYNONYMS
 from skgmje.em._em import make_kernel
-from skgmje.em._missing import observed_moments, row_mean
-from skgmje.em._select import select_mixture
+from skgmje.em._missing import missing_moments, observed_moments, row_mean
+from skgmje.em._select import (
+    find_folds,
+    first_labels_of,
+    held_out_fit,
+    joint_log_prob,
+    mean_and_error,
+    rows_of,
+)
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import FEW_ROWS_PER_FEATURE, lost_correlation
 
@@ -20,6 +27,9 @@ FAR_PER_FEATURE, FAR = 0.1, 5.0
 
 # Rows up to which folds are fitted where leaving one out has no closed form.
 MAX_FOLDED = 500
+
+# Folds end if no warning is due by so many standard errors of so many samples.
+CERTAIN, ENOUGH = 6.0, 20
 
 # Share of samples that is nearly all, and that of a variance which blurs clusters.
 NEARLY_ALL, BLURRING = 0.95, 0.5
@@ -130,16 +140,12 @@ def warn_of_few_samples(estimator, X, weight, reg_covar, held_out=None, noise=No
     X = X.astype(np.float64, copy=False)
     with np.errstate(all="ignore"):
         # The choice of the settings may have left all samples out already.
-        left_out = held_out is not None and n_samples <= MAX_FOLDED
-        if not (left_out or folded):
+        if n_samples > MAX_FOLDED or (held_out is None and not folded):
             own, diagonal = _leave_one_out(X, weight, mixture, shrinkage, reg_covar)
         else:
-            if left_out:
-                own = np.average(held_out, weights=weight)
-            else:
-                setting = n_components, estimator.model_, shrinkage
-                own = _fold_mean(X, weight, setting, reg_covar, noise, rank or 1)
-            diagonal = _fold_mean(X, weight, (1, "diag", 0.0), reg_covar, noise)
+            setting = n_components, estimator.model_, shrinkage
+            rules = {"reg_covar": reg_covar, "rank": rank or 1, "noise": noise}
+            own, diagonal = _leave_folds_out(X, weight, held_out, setting, rules)
     # Of samples so large that these are NaN nothing is said.
     if own < diagonal - _far(X):
         warn(
@@ -176,24 +182,34 @@ def _leave_one_out(X, weight, mixture, shrinkage, reg_covar):
     return tuple(np.average(part, weights=weight) for part in (own, diagonal))
 
 
-def _fold_mean(X, weight, setting, reg_covar, noise, rank=1):
-    """Return the mean log-likelihood of samples left out of five folds, by fits."""
-    n_components, covariance_type, shrinkage = setting
-    held_out = select_mixture(
-        X,
-        n_components=n_components,
-        covariance_type=covariance_type,
-        shrinkage=shrinkage,
-        sample_weight=weight,
-        reg_covar=reg_covar,
-        noise=noise,
-        rank=rank,
-        # Gains far below what is looked for tell nothing.
-        tol=1e-2 * _far(X),
-        # The same folds, and none of the caller's draws.
-        random_state=np.random.RandomState(0),
-    ).held_out
-    return np.nan if held_out is None else np.average(held_out, weights=weight)
+def _leave_folds_out(X, weight, held_out, setting, rules):
+    """Return the same of folds left out, own by fits unless `held_out` knows them."""
+    n_components, *kind = setting
+    # The same folds for all, and none of the caller's draws.
+    random_state = np.random.RandomState(0)
+    folds, n_train = find_folds(X, random_state)
+    if folds[0].all():
+        return np.nan, np.nan
+    # Gains far below what is looked for tell nothing.
+    rules |= {"tol": 1e-2 * _far(X), "moments": missing_moments(X, weight)}
+    data, seen = (X, (weight, weight), joint_log_prob, rules), np.zeros(len(X), bool)
+    own, diagonal = np.full((2, len(X)), np.nan)
+    for train in folds:
+        test = ~train
+        if held_out is not None:
+            own[test] = held_out[test]
+        else:
+            part = X[train], min(n_components, n_train), rows_of(weight, train)
+            labels = first_labels_of(*part, random_state.randint(2**31 - 1))
+            own[test] = held_out_fit(*data, train, labels, *kind).log_prob
+        labels = np.zeros(train.sum(), np.intp)
+        diagonal[test] = held_out_fit(*data, train, labels, "diag", 0.0).log_prob
+        seen |= test
+        gain = mean_and_error((own - diagonal)[seen], rows_of(weight, seen))
+        if seen.sum() >= ENOUGH and gain[0] - CERTAIN * gain[1] > -_far(X):
+            break
+    known = rows_of(weight, seen)
+    return tuple(np.average(part[seen], weights=known) for part in (own, diagonal))
 
 
 def leave_one_out(X, weight, mixture, shrinkage):

@@ -8,6 +8,7 @@ import torch
 from numpy.testing import assert_allclose
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
+from sklearn.decomposition import FactorAnalysis
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 
@@ -160,6 +161,46 @@ def test_low_rank_of_all_features_is_full():
     low = expectation_maximization(X, start, tol=1e-9, max_iter=5000)
     full = fit(X, "full", tol=1e-9, max_iter=5000)
     assert low.lower_bounds[-1] == pytest.approx(full.lower_bounds[-1], abs=2e-3)
+
+
+def test_low_rank_from_factors_of_any_length_is_soon_factor_analysis(rng):
+    common = rng.normal(size=(400, 3)) @ (10 * rng.normal(size=(3, 40)))
+    rows = common + rng.normal(size=(400, 40)) * rng.uniform(0.5, 2, size=40)
+    start = start_mixture(rows, np.zeros(400, int), "low-rank", rank=3)
+    factors, noise = start.covariances
+    oracle = FactorAnalysis(3, tol=1e-10, max_iter=5000).fit(rows).score(rows)
+    for length in (0.2, 5.0):
+        far = Mixture([1.0], start.means, (length * factors, noise), "low-rank")
+        result = expectation_maximization(rows, far, tol=1e-3, max_iter=20)
+        assert result.converged
+        assert (np.diff(result.lower_bounds) > 0).all()
+        assert result.lower_bounds[-1] == pytest.approx(oracle, abs=5e-3)
+
+
+def test_low_rank_of_few_samples_soon_converges(rng):
+    labels = np.arange(60) % 3
+    centers, loadings = 3 * rng.normal(size=(3, 300)), rng.normal(size=(3, 3, 300))
+    rows = np.einsum("nr,nrd->nd", rng.normal(size=(60, 3)), loadings[labels])
+    rows += centers[labels] + rng.normal(size=(60, 300))
+    start = start_mixture(rows, labels, "low-rank", rank=3)
+    result = expectation_maximization(rows, start, tol=1e-3, max_iter=20)
+    assert result.converged
+    # A long run gains no more.
+    longer = expectation_maximization(rows, result.mixture, tol=1e-6, max_iter=500)
+    assert longer.lower_bounds[-1] < result.lower_bounds[-1] + 0.05
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 1), (4, 6, 3), (3, 200, 2)])
+def test_low_rank_of_features_that_are_all_explained_says_what_was_added(shape, rng):
+    n_rows, n_features, rank = shape
+    rows, labels = rng.normal(size=(n_rows, n_features)), np.zeros(n_rows, int)
+    start = start_mixture(rows, labels, "low-rank", rank=rank, reg_covar=0)
+    result = expectation_maximization(rows, start, reg_covar=0)
+    assert result.converged
+    assert 0 < result.reg_covar < 1e-10
+    # Standard deviations are not far below what was added to the variances.
+    most = -0.5 * n_features * np.log(result.reg_covar)
+    assert result.mixture.log_prob(rows).mean() < most
 
 
 def test_weights_only_keeps_the_centres():
@@ -466,7 +507,6 @@ def test_low_rank_of_few_samples_forms_no_matrix_of_the_features():
     # The start keeps the variances, and finds what is common.
     kind = COVARIANCE_TYPES["low-rank"]
     own = kind.diagonal(start.covariances, 2, n_features)
-    wide = {**settings, "shrinkage": float(n_features)}
-    diag = start_mixture(X, np.arange(30) % 2, "diag", **wide)
+    diag = start_mixture(X, np.arange(30) % 2, "diag", **settings)
     assert_allclose(own, diag.covariances, rtol=1e-6)
     assert mixture.log_prob(X).mean() > start.log_prob(X).mean()

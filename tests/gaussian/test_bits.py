@@ -61,6 +61,15 @@ def test_one_row_has_the_bits_of_the_batch(covariance_type, size, rng):
         assert_array_equal(np.concatenate(parts), whole)
 
 
+@pytest.mark.parametrize("covariance_type", ["diag", "low-rank"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_a_page_apart_have_the_bits_of_others(covariance_type, dtype, rng):
+    mixture = make_mixture(covariance_type, 512, 3, rng)
+    wide = rng.normal(size=(100, 519)).astype(dtype)
+    near = np.ascontiguousarray(wide[:, :512])
+    assert_array_equal(mixture.log_prob(near), mixture.log_prob(wide[:, :512]))
+
+
 def test_odd_neighbours_do_not_matter(rng):
     mixture = make_mixture("full", 8, 16, rng)
     X = rng.normal(size=(100, 8))
