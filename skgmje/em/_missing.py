@@ -470,7 +470,9 @@ def _by_leaf(resp, rows, pattern, tree):
     """Return the sums of responsibilities of samples in groups, of each leaf (p, k)."""
     out = np.zeros((len(tree.place), len(resp)))
     some = tree.place[pattern[0] : pattern[-1] + 1]
-    values = resp.reshape(-1, *rows.shape).sum(axis=2).T
+    # A product: sums over so few numbers are slow.
+    values = resp.reshape(-1, rows.shape[1]) @ np.ones(rows.shape[1])
+    values = values.reshape(len(resp), -1).T
     out[some] = _by_pattern(values, pattern - pattern[0])
     return out
 

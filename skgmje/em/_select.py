@@ -362,10 +362,9 @@ SINGLE_SPLIT_ROWS = 1500
 # A setting's grid over the components ends after two scores this far below its best.
 HOPELESS = 0.02
 
-
-# Where entries are missing EM goes on for long by small gains: settings are compared
-# before, by so many times the tolerance. What they are chosen for goes on.
-EARLIER = 5.0
+# Where entries are missing the last small gains of EM, in nats per sample, take most of
+# the time. It halts here where a setting is as far below the best of fewer components.
+HALT = 5e-3
 
 
 class Selection(NamedTuple):
@@ -536,8 +535,8 @@ def select_mixture(
             tried.leave_out_spikes()
         parts = [(X[train], size, _rows(start_weight, train)) for train in folds]
         labels = [first_labels(*part, seed.randint(2**31 - 1)) for part in parts]
-        pairs = [*zip(folds, labels, strict=True)]
-        tasks = [(*data, *pair, *key) for key in tried.alive for pair in pairs]
+        starts = [*zip(folds, labels, tried.goals(len(folds)), strict=True)]
+        tasks = [(*data, *start, *key) for key in tried.alive for start in starts]
         found = iter(run(_held_out, tasks, f"settings of n_components={size}"))
         for setting in [*tried.alive]:
             tried.add((size, *setting), [*islice(found, len(folds))])
@@ -627,6 +626,12 @@ class _Tried:
         known = self.alive.items()
         self.alive = {key: found for key, found in known if not _spikes(*key)}
 
+    def goals(self, n_folds):
+        """Return the scores of the folds below which a setting is hopeless."""
+        if self.best is None:
+            return [-np.inf] * n_folds
+        return [fit.score - HOPELESS for fit in self.best.fits]
+
     def add(self, key, fits):
         """Take the fits of a setting to all folds."""
         candidate, best, setting = _Candidate(key, fits), self.best, key[1:]
@@ -652,25 +657,41 @@ class _Tried:
         return Selection(*self.best.key, table, start, held_out)
 
 
-def _held_out(X, weights, judge, em_params, train, labels, covariance_type, shrinkage):
+def _held_out(
+    X, weights, judge, em_params, train, labels, goal, covariance_type, shrinkage
+):
     """Return the :class:`_HeldOut` of a setting and a fold."""
     # What is noise has no weight in a start.
     sample_weight, start_weight = weights
     own = {"sample_weight": _rows(sample_weight, train), "shrinkage": shrinkage}
     first, steps = split_params(em_params | own, covariance_type)
     first["sample_weight"] = _rows(start_weight, train)
-    if has_missing(X):
-        steps["tol"] = EARLIER * steps.get("tol", 1e-3)
     start = start_mixture(X[train], labels, covariance_type, **first)
     test, given, noise = _test_rows(train), (), steps.get("noise")
     if noise is not None:
         steps["noise"], given = noise[train], (noise[test],)
-    result = expectation_maximization(X[train], start, **steps)
-    log_prob = judge(result.density, X[test], *given)
-    score = _mean_and_error(log_prob, _rows(sample_weight, test))
+    for result in _results(X[train], start, **steps):
+        log_prob = judge(result.density, X[test], *given)
+        score = _mean_and_error(log_prob, _rows(sample_weight, test))
+        if score[0] < goal:
+            break
     n_parameters = count_parameters(result.mixture, covariance_type)
     n_parameters += result.background is not None
     return _HeldOut(*score, n_parameters, result.mixture, log_prob)
+
+
+def _results(X, start, *, tol=1e-3, max_iter=100, **steps):
+    """Yield the result of EM; where entries are missing first that of its halt."""
+    halts = [HALT, tol] if tol < HALT and has_missing(X) else [tol]
+    for tol in halts:
+        steps |= {"tol": tol, "max_iter": max_iter}
+        result = expectation_maximization(X, start, **steps)
+        yield result
+        start, max_iter = result.mixture, max_iter - result.n_iter
+        if not max_iter:
+            return
+        steps["background"] = result.background
+        steps["last_bound"] = result.lower_bounds[-1]
 
 
 def _mean_and_error(values, weight=None):
