@@ -28,7 +28,7 @@ WIDEST = 256
 FAR = 1e12
 
 # Up to so many features, factorisations of patterns with a common beginning are shared.
-MOST_SWEPT = 16
+MOST_SWEPT = 24
 
 
 def row_mean(X, sample_weight=None):
@@ -83,6 +83,37 @@ class Gaps(NamedTuple):
     # Of patterns, which come last: (d, p) or (d, d, p).
     noise: Any = None
 
+    def tree(self, start, stop):
+        """Return the :class:`Tree` of some patterns, which stays for later passes."""
+        key = "tree", start, stop
+        if key not in self.work:
+            self.work[key] = grow(self.observed[start:stop])
+        return self.work[key]
+
+
+class Tree(NamedTuple):
+    """Patterns as the leaves of a tree in which common beginnings are one branch."""
+
+    #: Of the leaves, (p, d), and the leaf of each pattern.
+    observed: Any
+    place: Any
+    #: Of each feature the parents of its nodes, and how many lack it: the first.
+    levels: list
+
+
+def grow(observed):
+    """Return the :class:`Tree` of sorted patterns; of many features without levels."""
+    levels, node = [], np.arange(len(observed))
+    if observed.shape[1] <= MOST_SWEPT:
+        node = np.zeros(len(observed), np.intp)
+        for seen in observed.T:
+            changes = np.diff(2 * node + seen, prepend=-1) != 0
+            lacks, child = ~seen[changes], np.cumsum(changes) - 1
+            order = np.argsort(~lacks, kind="stable")
+            levels.append((node[changes][order], np.count_nonzero(lacks)))
+            node = np.argsort(order)[child]
+    return Tree(observed[np.argsort(node)], node, levels)
+
 
 def find_gaps(X, noise=None):
     """Return the :class:`Gaps` of samples; with noise each sample is a group."""
@@ -126,8 +157,8 @@ def missing_stats(kernel, kind, X, sample_weight, parts, temper=1.0, reg_covar=0
         log_norm, resp = normalised(kernel, kind, X, part, temper)
         weight = part.held * sample_weight[part.rows]
         log_likelihood += float((log_norm * weight).sum())
-        resp *= weight[:, :, None]
-        counts += resp.sum(axis=(0, 1))
+        resp *= weight
+        counts += resp.sum(axis=1)
         more, scatter = part.moments(resp, reg_covar)
         sums += more
         second = second + scatter
@@ -166,7 +197,7 @@ class Completed(NamedTuple):
     # All features (n, k, d): those that are there have their values.
     means: Any
     pattern: Any
-    #: Of patterns: what is missing (p, d), matrices as :func:`_sweep` returns them
+    #: Of patterns: what is missing (p, d), matrices that :func:`_sweep` describes
     #: (p, k, d, d), and log-determinants of what is observed (p, k).
     missing: Any
     swept: Any
@@ -182,7 +213,7 @@ def completed(mixture, X):
     masks, inverse = np.unique(np.isnan(X), axis=0, return_inverse=True)
     order = np.argsort(inverse.ravel(), kind="stable")
     ranked = inverse.ravel()[order]
-    factorise = _invert_each if kind.independent else _factorise(d)
+    factorise = _invert_each if kind.independent else _factorise_each
     step = max(1, 4 * CHUNK_ENTRIES // matrices.size)
     for begin in range(0, len(masks), step):
         missing = masks[begin : begin + step]
@@ -230,7 +261,8 @@ def expected_stats(kernel, mixture, X, pulled, resp, reg_covar):
         sums += weighted.sum(axis=1)
         second += weighted.transpose(0, 2, 1) @ diff
         share = _by_pattern(resp[:, part.rows].T, part.pattern)
-        second += _spread(share, part.swept, ~part.missing, kernel.added(reg_covar))
+        swept = part.swept.transpose(2, 3, 0, 1)
+        second += _spread(share, swept, ~part.missing, kernel.added(reg_covar))
     counts = pulled.sum(axis=1)
     totals = [counts, sums, *kernel.pack(second)]
     return from_sums(kernel, totals, 0.0, float(counts.sum()))
@@ -265,14 +297,14 @@ def expectation(part, rows=None):
 
 
 class _Part(NamedTuple):
-    """Samples in groups, their joint densities, and a function of responsibilities."""
+    """Samples, their joint densities (k, n), and a function of responsibilities."""
 
     rows: Any
     held: Any
     joint: Any
-    # ``moments(responsibilities, reg_covar)``, where the first are (groups, samples,
-    # k): sums (k, d) of expected samples less the means, and second moments
-    # (k, d, d), or one matrix of all components.
+    # ``moments(responsibilities, reg_covar)``, where the first are (k, n): sums (k, d)
+    # of expected samples less the means, and second moments (k, d, d), or one matrix of
+    # all components.
     moments: Any
 
     def far(self, kernel, kind, X, lost, temper):
@@ -281,25 +313,26 @@ class _Part(NamedTuple):
 
 
 def normalised(kernel, kind, X, part, temper):
-    """Return log-densities (groups, samples) and responsibilities, with k behind."""
+    """Return log-densities (n,) and responsibilities (k, n) of samples."""
     joint = part.joint
     if temper != 1.0:
         # Samples without any value belong to the components by their weights.
         some = ~np.isnan(X).all(axis=1)
-        joint *= np.where(some, temper, 1.0)[part.rows][:, :, None]
-    top = joint.max(axis=2, keepdims=True)
+        joint *= np.where(some, temper, 1.0)[part.rows]
+    top = joint.max(axis=0)
     joint -= top
     np.maximum(joint, EXP_FLOOR, out=joint)
     resp = np.exp(joint, out=joint)
     if kernel.weightless is not None:
-        resp[..., kernel.weightless] = 0.0
-    total = resp.sum(axis=2, keepdims=True)
+        resp[kernel.weightless] = 0.0
+    total = resp.sum(axis=0)
     resp /= total
-    log_norm = (top + np.log(total))[:, :, 0]
+    log_norm = top + np.log(total)
     lost = ~np.isfinite(log_norm)
     if lost.any():
         # So far away that densities underflow.
-        log_norm[lost], resp[lost] = part.far(kernel, kind, X, lost, temper)
+        log_norm[lost], found = part.far(kernel, kind, X, lost, temper)
+        resp[:, lost] = found.T
     return log_norm, resp
 
 
@@ -322,106 +355,126 @@ def far_away(kernel, kind, X, temper):
 
 def missing_parts(kernel, kind, X, gaps=None):
     """Yield one :class:`_Part` after the other, by what the covariances allow."""
-    means = kernel.means - kernel.center
+    means, (n_components, d) = kernel.means - kernel.center, kernel.means.shape
     if kind.independent:
-        variances = kind.diagonal(kernel.covariances, *means.shape)
+        variances = kind.diagonal(kernel.covariances, n_components, d)
         if (means**2 / variances).sum(axis=1).max() <= PASS_LIMIT:
             yield from _independent_parts(kernel, means, variances, X)
             return
-    matrices = collapse(kind.dense(kernel.covariances, *means.shape), 2)
-    expect = _expect
-    if len(matrices) < len(means):
-        white = np.linalg.solve(matrices[0], means.T)
-        if (means.T * white).sum(axis=0).max() <= PASS_LIMIT:
-            expect = _expect_shared
-        else:
-            matrices = np.broadcast_to(matrices, (len(means), *matrices.shape[1:]))
+    matrices = collapse(kind.dense(kernel.covariances, n_components, d), 2)
+    white = np.linalg.solve(matrices, means[:, :, None])[:, :, 0]
+    if (means * white).sum(axis=1).max() <= PASS_LIMIT:
+        shared, origins = len(matrices) < n_components, [(slice(None), kernel.center)]
+    else:
+        # Each component has its own origin, so that no squares are expanded.
+        shared, means = False, np.zeros_like(means)
+        origins = [(slice(k, k + 1), mean) for k, mean in enumerate(kernel.means)]
+    expect = _expect_shared if shared else partial(_expect, origins)
+    augmented = np.zeros((1 if shared else n_components, d + 1, d + 1))
+    augmented[:, :d, :d] = matrices
+    if not shared:
+        augmented[:, d, :d] = augmented[:, :d, d] = means
     gaps = find_gaps(X) if gaps is None else gaps
-    step = max(1, CHUNK_ENTRIES // matrices.size)
-    factorise = _factorise(X.shape[1])
-    width = gaps.rows.shape[1]
+    step, width = max(1, CHUNK_ENTRIES // augmented.size), gaps.rows.shape[1]
     most = max(1, 4 * CHUNK_ENTRIES // (width * means.size))
     for start in range(0, len(gaps.observed), step):
-        observed = gaps.observed[start : start + step]
-        swept, log_det = factorise(matrices, observed)
-        log_det = log_det + observed.sum(axis=1)[:, None] * LOG_2PI
-        first, last = np.searchsorted(gaps.pattern, [start, start + len(observed)])
+        tree = gaps.tree(start, start + step)
+        swept, log_det = _factorise(augmented, tree, gaps.work)
+        swept[d, d] -= log_det + LOG_2PI * tree.observed.sum(axis=1)[:, None]
+        first, last = np.searchsorted(gaps.pattern, [start, start + step])
         for begin in range(first, last, most):
-            groups = slice(begin, min(begin + most, last))
-            pattern = gaps.pattern[groups] - start
-            some = slice(pattern[0], pattern[-1] + 1)
-            rows, held = gaps.rows[groups], gaps.held[groups]
-            seen = observed[pattern][:, None]
-            centred = np.where(seen, X[rows] - kernel.center, 0.0)
-            given = observed[some], pattern - some.start, swept[some], log_det[some]
-            yield _Part(rows, held, *expect(kernel, centred, *given, gaps.work))
+            some = slice(begin, min(begin + most, last))
+            rows, pattern = gaps.rows[some], gaps.pattern[some] - start
+            found = expect(kernel, means, X, rows, pattern, tree, swept, gaps.work)
+            yield _Part(rows.ravel(), gaps.held[some].ravel(), *found)
 
 
-def _expect(kernel, X, observed, pattern, swept, log_det, work):
-    """Return joint densities of centred samples, and the function of their moments."""
-    n_components, d = kernel.means.shape
-    means = np.where(observed[:, None], kernel.means - kernel.center, 0.0)
-    shifts = np.einsum("pkij,pkj->pki", swept, means)
-    maps = np.concatenate([swept.transpose(0, 3, 1, 2), -shifts[:, None]], axis=1)
-    maps = maps.reshape(len(maps), d + 1, n_components * d)
-    out = buffer(work, "maps", (len(X), *maps.shape[1:]))
-    maps = np.take(maps, pattern, axis=0, out=out, mode="clip")
-    columns = np.concatenate([X, np.ones_like(X[:, :, :1])], axis=2)
-    known = buffer(work, "known", (*X.shape[:2], n_components * d))
-    known = np.matmul(columns, maps, out=known)
-    known = known.reshape(*X.shape[:2], n_components, d)
-    diff = buffer(work, "diff", known.shape)
-    np.subtract(X[:, :, None], means[pattern][:, None], out=diff)
-    # Of observed features `known` is minus the precision times the difference.
-    squares = np.einsum("gnkd,gnkd->gnk", diff, known)
-    joint = (kernel.log_weights - 0.5 * log_det)[pattern][:, None] + 0.5 * squares
-    # From here on the expected sample; the buffer of the differences is free.
-    np.copyto(known, diff, where=observed[pattern][:, None, None])
-    complete = known.reshape(-1, n_components, d)
+def _expect(origins, kernel, means, X, rows, pattern, tree, swept, work):
+    """Return joint densities of samples, and the function of their moments."""
+    # Of a sample x and a one behind it, zero where x has no value, the products with
+    # the swept matrices are what is expected of missing values, and with x again minus
+    # the square of its distance, less the log-determinant.
+    n_components, d = means.shape
+    shape, n_groups = (d + 1, n_components, rows.size), len(rows)
+    known, joint = buffer(work, "known", shape), buffer(work, "joint", shape[1:])
+    maps = np.ascontiguousarray(swept.transpose(0, 2, 1, 3))
+    maps = maps.take(tree.place[pattern], axis=1)
+    for some, origin in origins:
+        x = np.ones((d + 1, rows.size))
+        np.subtract(X[rows.ravel()].T, origin[:, None], out=x[:d])
+        seen = ~np.isnan(x)
+        x[~seen] = 0.0
+        own = known[:, some]
+        np.matmul(
+            maps[..., some].reshape(d + 1, n_groups, -1).transpose(1, 2, 0),
+            x.reshape(d + 1, n_groups, -1).transpose(1, 0, 2),
+            out=own.reshape(-1, *rows.shape).transpose(1, 0, 2),
+        )
+        np.einsum("in,ikn->kn", x, own, out=joint[some])
+        np.copyto(own[:d], x[:d, None], where=seen[:d, None])
+        own[:d] -= means[some].T[:, :, None]
+    joint *= 0.5
+    joint += kernel.log_weights[:, None]
 
     def moments(resp, reg_covar):
-        weighted = diff.reshape(complete.shape)
-        np.multiply(complete, resp.reshape(-1, n_components, 1), out=weighted)
-        second = weighted.transpose(1, 2, 0) @ complete.transpose(1, 0, 2)
-        share = _by_pattern(resp.sum(axis=1), pattern)
-        second += _spread(share, swept, observed, reg_covar)
-        return weighted.sum(axis=0), second
+        complete = known[:d]
+        weighted = buffer(work, "weighted", complete.shape)
+        np.multiply(complete, resp, out=weighted)
+        second = weighted.transpose(1, 0, 2) @ complete.transpose(1, 2, 0)
+        share = _by_leaf(resp, rows, pattern, tree)
+        second += _spread(share, swept[:d, :d], tree.observed, reg_covar)
+        return weighted.sum(axis=2).T, second
 
     return joint, moments
 
 
-def _expect_shared(kernel, X, observed, pattern, swept, log_det, work):
+def _expect_shared(kernel, means, X, rows, pattern, tree, swept, work):
     """Return what :func:`_expect` does, of one covariance for all components."""
-    swept, d = swept[:, 0], X.shape[2]
-    centers = kernel.means - kernel.center
-    means = np.where(observed[:, None], centers, 0.0)
-    shifts = means @ swept
-    known = X @ swept[pattern]
-    seen = observed[pattern][:, None]
-    log_norm = kernel.log_weights - 0.5 * log_det
-    log_norm += 0.5 * np.einsum("pkd,pkd->pk", means, shifts)
-    joint = buffer(work, "joint", (*X.shape[:2], len(centers)))
-    np.matmul(np.where(seen, -known, 0.0), centers.T, out=joint)
-    joint += log_norm[pattern][:, None]
-    joint += 0.5 * (X * known).sum(axis=2, keepdims=True)
-    complete = np.where(seen, X, known)
-    offsets = np.where(observed[:, None], means, shifts)
+    # What is expected is linear in a sample and in the means, by the same map for all.
+    (n_components, d), leaf = means.shape, tree.place[pattern]
+    own = np.ascontiguousarray(swept[:d, :d, :, 0].transpose(2, 0, 1))
+    observed, seen = tree.observed, tree.observed[leaf][:, None]
+    known = np.where(observed[:, None], own, 0.0)
+    inner = np.where(observed[:, :, None], known, 0.0).reshape(len(own), -1)
+    products = (means[:, :, None] * means[:, None]).reshape(n_components, -1)
+    log_norm = products @ inner.T + swept[d, d, :, 0]
+    log_norm = kernel.log_weights[:, None] + 0.5 * log_norm
+    maps = np.where(observed[:, :, None], np.eye(d), known)
+    own = own[leaf]
+    x = np.where(seen, X[rows] - kernel.center, 0.0)
+    known = x @ own
+    complete = np.where(seen, x, known)
+    joint = buffer(work, "joint", (n_components, rows.size))
+    np.matmul(means, np.where(seen, -known, 0.0).reshape(-1, d).T, out=joint)
+    joint += log_norm.take(np.repeat(leaf, rows.shape[1]), axis=1)
+    joint += 0.5 * (x * known).sum(axis=2).ravel()
 
     def moments(resp, reg_covar):
-        sums = resp.transpose(0, 2, 1) @ complete
-        share, about = resp.sum(axis=1), offsets[pattern]
-        moved = 0.5 * share[:, :, None] * about
-        flat = complete.reshape(-1, d)
-        second = (flat * resp.sum(axis=2).reshape(-1, 1)).T @ flat
-        sums -= moved
-        lost = sums.reshape(-1, d).T @ about.reshape(-1, d)
-        second -= lost + lost.T
-        sums -= moved
-        total = _by_pattern(share.sum(axis=1)[:, None], pattern)
-        spread = _spread(total, swept[:, None], observed, reg_covar)
-        return sums.sum(axis=0), second + spread
+        about = np.where(seen, (resp.T @ means).reshape(complete.shape), 0.0)
+        about = np.where(seen, about, about @ own).reshape(-1, d)
+        flat, total = complete.reshape(-1, d), resp.sum(axis=0)[:, None]
+        lost = flat.T @ about
+        second = (flat * total).T @ flat - lost - lost.T
+        share = _by_leaf(resp, rows, pattern, tree)
+        offsets = means @ maps.transpose(0, 2, 1)
+        moved = share[:, :, None] * offsets
+        second += moved.reshape(-1, d).T @ offsets.reshape(-1, d)
+        total = share.sum(axis=1)[:, None]
+        second = second + _spread(total, swept[:d, :d], observed, reg_covar)
+        return resp @ flat - moved.sum(axis=0), second
 
     return joint, moments
+
+
+def _by_leaf(resp, rows, pattern, tree):
+    """Return the sums of responsibilities of samples in groups, of each leaf (p, k)."""
+    out = np.zeros((len(tree.place), len(resp)))
+    some = tree.place[pattern[0] : pattern[-1] + 1]
+    # A product: sums over so few numbers are slow.
+    values = resp.reshape(-1, rows.shape[1]) @ np.ones(rows.shape[1])
+    values = values.reshape(len(resp), -1).T
+    out[some] = _by_pattern(values, pattern - pattern[0])
+    return out
 
 
 def _by_pattern(values, pattern):
@@ -432,11 +485,11 @@ def _by_pattern(values, pattern):
 
 def _spread(share, swept, observed, reg_covar):
     """Return what the patterns leave uncertain, as often as they are found."""
-    missing = ~observed
-    both = (missing[:, :, None] & missing[:, None])[:, None]
-    second = np.einsum("pk,pkij->kij", share, swept * both)
+    missing = (~observed).T.astype(np.float64)
+    both = (missing[:, None] * missing)[:, :, None]
+    second = (both @ (swept * share))[:, :, 0].transpose(2, 0, 1)
     i = np.arange(len(reg_covar))
-    second[:, i, i] -= share.T @ missing * reg_covar
+    second[:, i, i] -= (missing @ share).T * reg_covar
     return second
 
 
@@ -444,61 +497,66 @@ def _independent_parts(kernel, means, variances, X):
     """Yield the parts where features are independent: patterns play no role."""
     precisions = 1 / variances
     log_norm = means**2 * precisions + np.log(variances) + LOG_2PI
-    theta = np.hstack([-0.5 * precisions, means * precisions, -0.5 * log_norm]).T
+    theta = np.hstack([-0.5 * precisions, means * precisions, -0.5 * log_norm])
     for start in range(0, len(X), CHUNK_ROWS):
         values = X[start : start + CHUNK_ROWS] - kernel.center
         seen = ~np.isnan(values)
         values = np.where(seen, values, 0.0)
         features = np.hstack([values**2, values, seen])
-        rows = np.arange(start, start + len(values))[None]
+        rows = np.arange(start, start + len(values))
         moments = partial(_independent_moments, features, means, variances)
-        joint = features @ theta + kernel.log_weights
-        yield _Part(rows, np.ones(rows.shape), joint[None], moments)
+        joint = theta @ features.T + kernel.log_weights[:, None]
+        yield _Part(rows, np.ones(len(rows)), joint, moments)
 
 
 def _independent_moments(features, means, variances, resp, reg_covar):
     """Return the moments of a part whose features are independent."""
-    totals = np.split(resp[0].T @ features, 3, axis=1)
-    squares, sums, counts = totals
-    unseen = resp.sum(axis=(0, 1))[:, None] - counts
+    squares, sums, counts = np.split(resp @ features, 3, axis=1)
+    unseen = resp.sum(axis=1)[:, None] - counts
     diagonal = squares - 2 * means * sums + means**2 * counts
     diagonal += unseen * (variances - reg_covar)
     second = diagonal[:, :, None] * np.eye(means.shape[1])
     return sums - means * counts, second
 
 
-def _factorise(n_features):
-    """Return the function that is quick for so many features."""
-    return _sweep if n_features <= MOST_SWEPT else _invert
+def _factorise(matrices, tree, work):
+    """Return what :func:`_sweep` does, as is quick for so many features."""
+    return (_sweep if tree.levels else _invert)(matrices, tree, work)
+
+
+def _factorise_each(matrices, observed):
+    """Return what :func:`_sweep` does, patterns first and in their order."""
+    tree = grow(observed)
+    swept, log_det = _factorise(matrices, tree, {})
+    return swept.transpose(2, 3, 0, 1)[tree.place], log_det[tree.place]
 
 
 def _invert_each(matrices, observed):
-    """Return what :func:`_sweep` does, of diagonal matrices."""
+    """Return what :func:`_factorise_each` does, of diagonal matrices."""
     variances, seen = np.diagonal(matrices, axis1=1, axis2=2), observed[:, None]
     swept = np.where(seen, -1 / variances, variances)[..., None] * np.eye(len(seen.T))
     return swept, np.where(seen, np.log(variances), 0.0).sum(axis=2)
 
 
-def _sweep(matrices, observed):
-    """Return matrices (p, k, d, d) swept on what is observed, and log-determinants."""
+def _sweep(matrices, tree, work):
+    """Return matrices (m, m, p, k) swept on what is observed, and log-determinants."""
     # They are minus inverses where both features are observed, coefficients of
-    # regression where one is, and conditional covariances where none is. Patterns are
-    # sorted: those with a common beginning share its sweeps.
-    swept, log_det = matrices[None], np.zeros((1, len(matrices)))
-    node = np.zeros(len(observed), np.intp)
-    for j, is_seen in enumerate(observed.T):
-        changes = np.diff(2 * node + is_seen, prepend=-1) != 0
-        swept, log_det = swept[node[changes]], log_det[node[changes]]
-        node = np.cumsum(changes) - 1
-        seen = is_seen[changes]
-        pivot = np.where(seen[:, None], swept[..., j, j], 1.0)
-        log_det += np.log(positive(pivot))
-        # Zero for the patterns that lack this feature: they stay as they are.
-        column = swept[..., j] / pivot[..., None] * seen[:, None, None]
-        swept -= column[..., None] * swept[..., j, None, :]
-        column = column[seen]
-        swept[seen, ..., j], swept[seen, :, j] = column, column
-        swept[seen, :, j, j] = -1 / pivot[seen]
+    # regression where one is, and conditional covariances where none is. Behind the
+    # features may be what is never observed.
+    swept = matrices.transpose(1, 2, 0)[:, :, None]
+    log_det = np.zeros((1, len(matrices)))
+    for j, (parent, n_lacking) in enumerate(tree.levels):
+        shape = *matrices.shape[1:], len(parent), len(matrices)
+        out = buffer(work, f"swept {j % 2}", shape)
+        swept, log_det = np.take(swept, parent, 2, out, "clip"), log_det[parent]
+        own = swept[:, :, n_lacking:]
+        pivot = positive(own[j, j]).copy()
+        log_det[n_lacking:] += np.log(pivot)
+        column = own[:, j] / pivot
+        product = buffer(work, "product", own.shape)
+        own -= np.multiply(column[:, None], own[j], out=product)
+        own[:, j] = own[j] = column
+        own[j, j] = -1 / pivot
     return swept, log_det
 
 
@@ -513,15 +571,18 @@ def positive(pivot):
     return pivot
 
 
-def _invert(matrices, observed):
+def _invert(matrices, tree, work):
     """Return what :func:`_sweep` does, by LAPACK: for many features."""
-    both = (observed[:, :, None] & observed[:, None])[:, None]
-    none = ~(observed[:, :, None] | observed[:, None])[:, None]
-    padded = np.where(both, matrices, np.eye(len(observed.T)))
+    d, seen = tree.observed.shape[1], tree.observed[:, None, :, None]
+    across = seen.transpose(0, 1, 3, 2)
+    both = seen & across
+    padded = np.where(both, matrices[:, :d, :d], np.eye(d))
     lower = np.linalg.cholesky(padded)
     log_det = 2 * np.log(np.diagonal(lower, axis1=2, axis2=3)).sum(axis=2)
     inverse = np.where(both, np.linalg.inv(padded), 0.0)
-    gain = inverse @ matrices
-    crossed = np.where(observed[:, None, :, None], gain, gain.transpose(0, 1, 3, 2))
-    rest = np.where(none, matrices - matrices @ gain, crossed)
-    return np.where(both, -inverse, rest), log_det
+    gain = inverse @ matrices[:, :d]
+    swept = matrices - matrices[:, :, :d] @ gain
+    np.copyto(swept[:, :, :d], gain, where=seen)
+    np.copyto(swept[..., :d], gain.transpose(0, 1, 3, 2), where=across)
+    np.copyto(swept[..., :d, :d], -inverse, where=both)
+    return swept.transpose(2, 3, 0, 1), log_det

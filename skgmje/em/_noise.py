@@ -170,7 +170,7 @@ class NoisyPart(NamedTuple):
         # The expectation is S W' W (x - m), the covariance S - S W' W S. Shapes: share
         # (k, n) and pull (d, k, n); sums (k, d); inner and precision (k, d, d), sums of
         # pull pull' and of W' W over the samples.
-        share, pull = resp[:, 0].T, self.pull()
+        share, pull = resp, self.pull()
         weighted = np.multiply(pull, share, out=self.white)
         sums = weighted.sum(axis=2).T
         inner = weighted.transpose(1, 0, 2) @ pull.transpose(1, 2, 0)
@@ -193,16 +193,16 @@ class NoisyPart(NamedTuple):
     def far(self, kernel, kind, X, lost, temper):
         """Return log-densities and responsibilities of some samples, with care."""
         full, found = COVARIANCE_TYPES["full"], []
-        for group in np.nonzero(lost)[0]:
+        for group in np.flatnonzero(lost):
             total = self.matrices + self.noise[:, :, self.pattern[group]]
             total = np.broadcast_to(total, (kernel.n_components, *total.shape[1:]))
             loops = full.loops(kernel.weights, kernel.means, total, kernel.center)
-            found.append(far_away(loops, full, X[self.rows[group]], temper))
+            found.append(far_away(loops, full, X[self.rows[[group]]], temper))
         return tuple(map(np.concatenate, zip(*found, strict=True)))
 
     def expected(self, means, resp, *, return_cov):
         """Return what is expected without noise (n, 1, d), and covariances behind."""
-        S, share = self.matrices, resp[:, 0].T
+        S, share = self.matrices, resp
         each = means.T[:, :, None] + np.einsum("kij,jkn->ikn", S, self.pull())
         mean = np.einsum("ikn,kn->in", each, share)
         if not return_cov:
@@ -231,19 +231,19 @@ def noisy_parts(kernel, kind, X, gaps):
         first, last = np.searchsorted(gaps.pattern, [start, start + len(observed)])
         for begin in range(first, last, step):
             some = slice(begin, min(begin + step, last))
-            rows, pattern = gaps.rows[some], gaps.pattern[some] - start
+            rows, pattern = gaps.rows[some, 0], gaps.pattern[some] - start
             own, own_log_det = whiten, log_det
             if 1 < len(observed) < last - first:
                 # Samples share what has been factorised.
                 own = whiten.take(pattern, axis=3)
                 own_log_det = log_det.take(pattern, axis=1)
-            white = _whitened(X.take(rows[:, 0], axis=0), kernel.means, own, gaps.work)
+            white = _whitened(X.take(rows, axis=0), kernel.means, own, gaps.work)
             joint = np.einsum("ckn,ckn->kn", white, white)
             joint += own_log_det
             joint *= -0.5
             joint += kernel.log_weights[:, None]
             given = own, white, matrices, noise, pattern, gaps.work
-            yield NoisyPart(rows, joint.T[:, None], *given)
+            yield NoisyPart(rows, joint, *given)
 
 
 def _whitened(X, means, whiten, work):
@@ -309,7 +309,7 @@ def _answers(mixture, X, noise, answer, *shape):
     for part in noisy_parts(kernel, kind, X, find_gaps(X, noise)):
         log_norm, resp = normalised(kernel, kind, X, part, 1.0)
         resp[resp < LEAST_SHARE] = 0.0
-        out[part.rows[:, 0]] = answer(part, log_norm[:, 0], resp)
+        out[part.rows] = answer(part, log_norm, resp)
     return out
 
 
@@ -320,7 +320,7 @@ def noisy_log_prob(mixture, X, noise):
 
 def noisy_responsibilities(mixture, X, noise):
     """Return the posterior weights of the components of samples with noise, (n, k)."""
-    found = X, noise, lambda part, log_norm, resp: resp[:, 0]
+    found = X, noise, lambda part, log_norm, resp: resp.T
     return _answers(mixture, *found, mixture.n_components)
 
 

@@ -471,7 +471,7 @@ def _holes(d, kind, n=120):
 
 
 @pytest.mark.parametrize("kind", COVARIANCE_TYPES)
-@pytest.mark.parametrize("d", [3, 20])
+@pytest.mark.parametrize("d", [3, 20, 26])
 def test_missing_values_by_patterns(kind, d):
     X, start = _holes(d, kind)
     weight = np.random.default_rng(0).uniform(0.5, 2, size=len(X))
@@ -491,6 +491,25 @@ def test_a_wide_offset_keeps_what_is_missing(kind):
     near = expectation_maximization(X[2:], start, **params).mixture
     far = expectation_maximization(X[2:] + 1e7, moved, **params).mixture
     assert_allclose(far.means - 1e7, near.means, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES)
+def test_gaps_of_components_far_apart(kind):
+    """Squares about one center would have no digits left."""
+    X, start = _holes(4, kind)
+    X = X[2:][~np.isnan(X[2:]).all(axis=1)]
+    offsets, params = np.repeat([0.0, 1e7], 3)[:, None], {"max_iter": 3, "tol": 0}
+    covariances = start.covariances
+    if kind != "tied":
+        parts = covariances if isinstance(covariances, tuple) else (covariances,)
+        twice = tuple(np.concatenate([part, part]) for part in parts)
+        covariances = twice if isinstance(covariances, tuple) else twice[0]
+    weights, means = np.tile(start.weights / 2, 2), np.tile(start.means, (2, 1))
+    both = Mixture(weights, means + offsets, covariances, kind)
+    rows = np.concatenate([X, X + 1e7])
+    far = expectation_maximization(rows, both, **params).mixture
+    near = expectation_maximization(X, start, **params).mixture
+    assert_allclose(far.means - offsets, np.tile(near.means, (2, 1)), atol=1e-6)
 
 
 def test_low_rank_of_few_samples_forms_no_matrix_of_the_features():

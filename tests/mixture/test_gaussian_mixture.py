@@ -108,6 +108,22 @@ def test_automatic_settings_find_the_blobs():
     assert table["param_shrinkage"][best] == model.shrinkage_
 
 
+def test_searches_with_gaps_halt_what_is_hopeless(monkeypatch):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(90, 2)) @ [[2.0, 1.5], [0.0, 0.5]]
+    rows[::2] += [4.0, -4.0]
+    rows[rng.uniform(size=rows.shape) < 0.25] = np.nan
+    settings = {"covariance_type": ["full", "diag"], "random_state": 0}
+    quick = GaussianMixture("auto", **settings).fit(rows)
+    monkeypatch.setattr("skgmje.em._select.HALT", 0.0)
+    whole = GaussianMixture("auto", **settings).fit(rows)
+    assert_array_equal(quick.means_, whole.means_)
+    found, expected = (m.cv_results_["mean_test_score"] for m in (quick, whole))
+    moved = np.abs(found - expected) > 0.01
+    assert moved.any()
+    assert (np.maximum(found, expected)[moved] < expected.max() - 0.02).all()
+
+
 def test_automatic_settings_do_not_depend_on_units():
     """Selection and start are taken on standardised features."""
     model = GaussianMixture("auto", reg_covar="auto", shrinkage=2, random_state=0)
