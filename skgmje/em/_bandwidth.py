@@ -278,10 +278,11 @@ def _half_square(X, centers, weights):
 def neighbor_variance(data, centers, random_state=None):
     """Return a quarter of the squared distance to the second-nearest center."""
     # Far more than of cells that touch is the width of a gap.
-    widest = _WIDEST_NEIGHBOR * cell_variance(data, centers)
+    first, squares = _two_squares(data.part, centers)
+    half = 0.5 * float(np.average(first, weights=data.weights))
+    widest = _WIDEST_NEIGHBOR * _not_a_point(half, data)
     if len(centers) == 1:
         return widest
-    squares = _second_squares(data.part, centers)
     order = squares.argsort()
     shares = data.weights[order].cumsum()
     median = squares[order[shares.searchsorted(shares[-1] / 2)]]
@@ -292,10 +293,11 @@ def neighbor_variance(data, centers, random_state=None):
 _WIDEST_NEIGHBOR = 4.0
 
 
-def _second_squares(X, centers):
-    """Return the squared distance of each sample to the second-nearest center."""
-    blocks = _square_blocks(X, centers)
-    return np.concatenate([np.partition(squares, 1)[:, 1] for _, squares in blocks])
+def _two_squares(X, centers):
+    """Return squared distances to the nearest and the second-nearest center, (2, n)."""
+    last = min(1, len(centers) - 1)
+    parts = [np.partition(d, last)[:, [0, last]] for _, d in _square_blocks(X, centers)]
+    return np.concatenate(parts).T
 
 
 def residual_variance(data, centers, random_state=None):

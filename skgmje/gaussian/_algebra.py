@@ -5,7 +5,15 @@ from functools import reduce
 
 import numpy as np
 
-from skgmje._backend import eye_like, is_torch, logsumexp, namespace, softmax, transpose
+from skgmje._backend import (
+    eye_like,
+    is_torch,
+    logsumexp,
+    namespace,
+    row_blocks,
+    softmax,
+    transpose,
+)
 from skgmje.gaussian._checks import (
     check_indices,
     check_map,
@@ -17,7 +25,7 @@ from skgmje.gaussian._checks import (
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type, widen
 from skgmje.gaussian._covariance_type import map_arrays
-from skgmje.gaussian._density import gaussian_log_prob, log_weights, row_blocks
+from skgmje.gaussian._density import gaussian_log_prob, log_weights
 
 
 def marginal(mixture, indices):

@@ -5,10 +5,9 @@ import math
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from skgmje._backend import asarray_like, is_torch, namespace
+from skgmje._backend import asarray_like, is_torch, namespace, row_blocks
 from skgmje.gaussian._checks import as_batch, convert, find_missing, take_rows
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._density import row_blocks
 
 # What Newton leaves of the standard score, a few roundings of it.
 TOLERANCE = 1e-14

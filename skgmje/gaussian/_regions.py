@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from skgmje._backend import as_generator, asarray_like, slices, to_numpy
+from skgmje._backend import as_generator, asarray_like, block_rows, slices, to_numpy
 from skgmje._typing import Array, NDArray
 from skgmje.gaussian._checks import as_batch, check_rows
-from skgmje.gaussian._density import block_rows
 
 if TYPE_CHECKING:
     from skgmje.gaussian._mixture import Mixture
