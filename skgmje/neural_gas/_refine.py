@@ -9,6 +9,7 @@ from array_api_compat import device
 
 from skgmje._backend import as_double, as_floats, namespace, to_numpy, unit_of
 from skgmje._typing import Array
+from skgmje.gaussian._checks import check_sample_weight
 from skgmje.neural_gas._state import GasState, floating, label_components
 from skgmje.neural_gas._steps import (
     like_nodes,
@@ -88,6 +89,7 @@ def refine_gas(
     """
     state, sample_weight = floating(state), as_floats(sample_weight)[0]
     xp, X = namespace(state.nodes), like_nodes(X, state.nodes)
+    check_sample_weight(sample_weight, X)
     weight = xp.ones_like(X[:, 0]) if sample_weight is None else sample_weight
     weight = xp.astype(weight, state.nodes.dtype, copy=False)
     unit = unit_of(X)
