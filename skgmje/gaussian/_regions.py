@@ -124,7 +124,9 @@ def region(mixture, level, n_samples, random_state):
 def exceedance(mixture, X, n_samples, random_state):
     """Return the probability of a higher density; see `Mixture.exceedance`."""
     own = to_numpy(mixture.log_prob(check_rows(X, mixture)))
-    flat = own.reshape(-1, math.prod(mixture.means.shape[:-2]))
+    leading = mixture.means.shape[:-2]
+    n_rows = math.prod(own.shape[: own.ndim - len(leading)])
+    flat = own.reshape(n_rows, math.prod(leading))
     above = np.empty(flat.shape)
     for parts, rows in _all_parts(mixture, n_samples, random_state):
         for row, logs in zip(above, flat, strict=True):
