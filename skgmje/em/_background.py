@@ -138,7 +138,10 @@ def without_noise(X, weight, random_state):
     if k == 0:
         return weight
     distance = cKDTree(Z[some]).query(Z, [k + 1])[0][:, 0]
-    volume = (distance / (distance.max() or 1.0)) ** Z.shape[1]
+    # Where most samples repeat others, distances say nothing of what is rare.
+    if not np.median(distance) > 0:
+        return weight
+    volume = (distance / distance.max()) ** Z.shape[1]
     noise = (volume > np.median(volume)).astype(np.float64)
     for _ in range(N_STEPS):
         parts = np.stack([1 - noise, noise])

@@ -220,7 +220,7 @@ def maximise(kernel, stats, prior, covariance_type, *, drop=True, means=None):
         prior = prior._replace(shrinkage=max(prior.shrinkage, LEAST_SHRINKAGE))
     # Rounding of the means is a variance, too; without it, repeated samples would
     # get a density without bound.
-    rounding = ROUNDING * (stats.means**2).max(initial=0.0)
+    rounding = ROUNDING * (stats.means**2).max(axis=0)
     reg_covar, extra = prior.reg_covar + rounding, 0.0
     kind, alive = COVARIANCE_TYPES[covariance_type], living_components(stats, drop=drop)
     for _ in range(MAX_REPAIRS):

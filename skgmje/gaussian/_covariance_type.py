@@ -129,7 +129,9 @@ class Kernel(ABC):
         self.limit = limit
         self.n_components, self.n_features = means.shape
         self.centered = means - center
-        near = self._prepare(limit) & np.ones(len(means), bool)
+        # Precisions beyond all numbers are near to nothing: differences serve them.
+        with np.errstate(over="ignore", invalid="ignore"):
+            near = self._prepare(limit) & np.ones(len(means), bool)
         n_apart = len(means) - np.count_nonzero(near)
         # Up to half of the components may need differences: their rows of the
         # products are written again.
