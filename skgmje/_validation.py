@@ -233,7 +233,7 @@ def naming_words(X):
         if not odd:
             raise
         raise ValueError(
-            f"Columns {odd[:_MOST_NAMED]} hold words where numbers are needed: {error}. "
+            f"Columns {odd[:_MOST_NAMED]} hold words where numbers are meant: {error}. "
             "Encode them, for example with OneHotEncoder, or leave them out."
         ) from error
 
