@@ -254,6 +254,7 @@ def _with_known(ends, ages, state):
 
 def _like(totals, faded):
     """Return totals over all samples at the level that fading ones have."""
-    totals = as_double(totals)
-    totals = totals * (as_double(faded).sum() / (totals.sum() + TINY))
-    return namespace(faded).astype(totals, faded.dtype, copy=False)
+    xp, totals = namespace(faded), as_double(totals)
+    total = totals.sum()
+    totals = totals * (as_double(faded).sum() / xp.where(total > 0, total, 1.0))
+    return xp.astype(totals, faded.dtype, copy=False)
