@@ -116,11 +116,11 @@ def gas_errors(
     >>> gas_errors(start_gas(np.array([[0.0], [4.0]])), np.array([[1.0], [4.0]]))
     (0.5, 0.0)
     """
-    if sample_weight is not None:
-        sample_weight = to_numpy(as_float(sample_weight))
-        check_sample_weight(sample_weight, X)
     k = len(state.nodes)
     first, second, distances = map(to_numpy, nearest_nodes(state.nodes, X))
+    if sample_weight is not None:
+        sample_weight = to_numpy(as_float(sample_weight))
+        check_sample_weight(sample_weight, distances)
     low, high = np.minimum(first, second), np.maximum(first, second)
     i, j = to_numpy(state.edges).T
     unlinked = ~np.isin(low * k + high, i * k + j)
