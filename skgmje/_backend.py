@@ -13,6 +13,9 @@ LOG_2PI = math.log(2 * math.pi)
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 _ARRAYS = (np.ndarray, np.generic)
 
+# Entries of a temporary array: 4 MB of float64, so that memory stays bounded.
+BLOCK_SIZE = 2**19
+
 
 def is_at_hand(x):
     """Return whether values can be looked at without a wait for another device."""
@@ -200,6 +203,16 @@ def as_generator(random_state, name="random_state"):
 def slices(size, step, start=0):
     """Return slices of at most `step` entries that cover those from `start` on."""
     return [slice(i, min(i + step, size)) for i in range(start, size, step)]
+
+
+def block_rows(row_size):
+    """Return how many rows of `row_size` entries make one block."""
+    return max(1, BLOCK_SIZE // max(1, row_size))
+
+
+def row_blocks(n_rows, row_size):
+    """Return slices of rows, each of which makes one block; at least one slice."""
+    return slices(n_rows, block_rows(row_size)) or [slice(0, 0)]
 
 
 def detach(x):

@@ -93,6 +93,11 @@ def is_lazy(X):
 
 def refuse_blocks(estimator, X):
     """Raise TypeError for samples that an engine holds: memory may be too small."""
+    if hasattr(X, "collect") and not hasattr(X, "shape"):
+        raise TypeError(
+            f"{type(estimator).__name__} takes no {type(X).__name__}, but samples in "
+            "memory: call X.collect() if they fit."
+        )
     if is_lazy(X) or isinstance(X, RowBlocks):
         raise TypeError(
             f"{type(estimator).__name__} takes no {type(X).__name__} here, but arrays "
@@ -191,14 +196,15 @@ def check_rows(estimator, X, *, reset, allow_nan=False, min_samples=1, fitting=N
     if reset or not _are_plain_rows(estimator, X, min_samples):
         refuse_blocks(estimator, X)
         refuse_dates(X)
-        X = validate_data(
-            estimator,
-            from_tensor(X),
-            reset=reset,
-            dtype=[np.float64, np.float32],
-            ensure_min_samples=min_samples,
-            ensure_all_finite="allow-nan" if allow_nan else True,
-        )
+        with naming_words(X):
+            X = validate_data(
+                estimator,
+                from_tensor(X),
+                reset=reset,
+                dtype=[np.float64, np.float32],
+                ensure_min_samples=min_samples,
+                ensure_all_finite="allow-nan" if allow_nan else True,
+            )
     if fitting or (fitting is None and reset):
         check_magnitude(X)
     return X
@@ -214,6 +220,31 @@ def _are_plain_rows(estimator, X, min_samples):
         return False
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(X.sum()))
+
+
+@contextmanager
+def naming_words(X):
+    """Name the columns of a frame that hold words, if these are why it is refused."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        named = enumerate(_names_and_types(X)) if hasattr(X, "columns") else ()
+        odd = [name for j, (name, _) in named if _has_words(X, j)]
+        if not odd:
+            raise
+        raise ValueError(
+            f"Columns {odd[:_MOST_NAMED]} hold words where numbers are meant: {error}. "
+            "Encode them, for example with OneHotEncoder, or leave them out."
+        ) from error
+
+
+def _has_words(X, j):
+    """Return whether a column of a frame is not read as numbers."""
+    try:
+        np.asarray(_safe_indexing(X, j, axis=1), np.float64)
+    except (TypeError, ValueError):
+        return True
+    return False
 
 
 # Beginnings of the names of types, of pandas, polars, Arrow and NumPy.
@@ -336,7 +367,8 @@ def check_numbers(values, name, **options):
     """Return an array, a tensor, a table or a list as an array of floats, by name."""
     options = {"dtype": np.float64} | options
     refuse_dates(values, name)
-    return check_array(from_tensor(values), input_name=name, **options)
+    with naming_words(values):
+        return check_array(from_tensor(values), input_name=name, **options)
 
 
 def positive_numbers(value, name, meaning):

@@ -54,7 +54,7 @@ SHARED = {
     "gaussian._covariance": "the registry, without the value",
     "gaussian._covariance_type": "the contract of hot loops, which EM runs",
     "gaussian._dense": "layouts of symmetric matrices, once",
-    "gaussian._density": "rows of a batch that are scored at once",
+    "gaussian._density": "densities of rows, once",
     "gaussian._grams": "the masses of samples that costs share out",
     "gaussian._heads": "outputs of networks as mixtures, for modules and stacks",
     "gaussian._mixture": "the value, without its package",

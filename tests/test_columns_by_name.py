@@ -191,6 +191,24 @@ def test_lists_in_columns_are_refused(data):
         Mixture([1.0], [[0.0]], [1.0], "spherical").log_prob(DAYS[:, None])
 
 
+@pytest.mark.parametrize("kind", FRAMES)
+def test_words_are_refused_by_the_name_of_their_column(kind, data):
+    words = np.resize(["low", "high"], len(data[0]))
+    frame = pd.DataFrame({"a": data[0][:, 0], "grade": words})
+    if kind != "pandas":
+        frame = pl.from_pandas(frame)
+    rows = frame.to_arrow() if kind == "Arrow" else frame
+    for estimator in FIRST if kind == "polars" else (GAUSS, MixtureImputer()):
+        y = targets_of(estimator, data[1])
+        with pytest.raises(ValueError, match=r"\['grade'\] hold .*words.*ncode"):
+            clone(estimator).fit(rows, y)
+
+
+def test_frames_that_are_not_computed_yet_are_refused(data):
+    with pytest.raises(TypeError, match=r"no LazyFrame.*collect\(\)"):
+        clone(GAUSS).fit(pl.DataFrame(data[0]).lazy())
+
+
 def test_types_of_columns_are_kept():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=90), "n": rng.permutation(90)})

@@ -21,6 +21,9 @@ _N_POINTS = _REPLICATES * 2**_LOG2_POINTS
 # Below, samples inside the image are too rare to wait for.
 SMALLEST_MASS = 1e-6
 
+# Draws that samples inside the image may take, in all or for each of them.
+_MOST_DRAWS, _MOST_FOR_EACH = 2**26, 100
+
 # Coordinates that Sobol's sequence has.
 _MAX_NORMALS = 20_000
 
@@ -111,6 +114,18 @@ def share_inside(bijection, Z):
     with np.errstate(all="ignore"):
         inside = bijection.contains(Z.reshape(-1, Z.shape[-1]))
     return inside.reshape(Z.shape[:-1]).mean(axis=0)
+
+
+def check_draws(n_samples, share):
+    """Raise if samples inside an image of such a mass take too many draws."""
+    n_draws = n_samples / share
+    if n_draws > max(_MOST_DRAWS, _MOST_FOR_EACH * n_samples):
+        raise ValueError(
+            f"{n_samples} samples would take about {n_draws:.2g} draws, more than "
+            f"{_MOST_DRAWS:.2g}: of those of the density only the share {share:.2g} "
+            "has a finite sample under the transformer. Draw fewer samples, use a "
+            "density that fits its samples, or a transformer onto the whole space."
+        )
 
 
 def draw(density, n_samples, seed):

@@ -17,7 +17,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from skgmje._backend import as_generator
+from skgmje._backend import as_generator, block_rows
 from skgmje._callbacks import DensityEstimatorMixin, FitTask
 from skgmje._interrupt import fit_whole
 from skgmje._options import as_asked
@@ -39,6 +39,7 @@ from skgmje.compose._bounded_lines import Bounds
 from skgmje.compose._bounds import ColumnBounds, as_bounds
 from skgmje.compose._image_mass import (
     SMALLEST_MASS,
+    check_draws,
     draw,
     image_mass,
     mixture_or_none,
@@ -546,15 +547,23 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         check_is_fitted(self)
         check_count(n_samples=n_samples)
         generator = as_generator(random_state)
-        rows, labels, missing = [], [], n_samples
+        rows, labels, missing, n_drawn = [], [], n_samples, 0
         while missing > 0:
+            share = (n_samples - missing + 1) / (n_drawn + 1)
+            share = min(self.image_mass_, share)
+            check_draws(n_samples, share)
             seed = int(generator.integers(_LARGEST_SEED))
-            Z, y = draw(self.density_, missing, seed)
+            most = max(missing, block_rows(self.n_features_in_))
+            size = min(int(missing / share), most)
+            Z, y = draw(self.density_, size, seed)
             X = map_back(self._bijection, Z)
-            kept = np.isfinite(X).all(axis=1)
+            kept = np.flatnonzero(np.isfinite(X).all(axis=1))
+            if len(kept) > missing:
+                # Draws may come in the order of their components.
+                kept = np.sort(generator.choice(kept, missing, replace=False))
             rows.append(X[kept])
             labels.append(y[kept])
-            missing -= np.count_nonzero(kept)
+            missing, n_drawn = missing - len(kept), n_drawn + size
         return np.concatenate(rows), np.concatenate(labels)
 
     def marginal(self, indices: int | slice | str | Sequence[int]) -> Any:

@@ -8,12 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from skgmje._backend import as_generator
+from skgmje._backend import as_generator, block_rows
 from skgmje._settings import settle
 from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import check_numbers
 from skgmje.compose._bijections import WHOLE_LINE, is_everywhere
-from skgmje.compose._image_mass import SMALLEST_MASS, box_mass, share_inside
+from skgmje.compose._image_mass import (
+    SMALLEST_MASS,
+    box_mass,
+    check_draws,
+    share_inside,
+)
 from skgmje.gaussian._checks import check_indices, patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 
@@ -134,7 +139,8 @@ class ClosedFormsMixin(ABC):
             If a density cannot sample with a seed.
 
         ValueError
-            If `n_samples` is no positive integer.
+            If `n_samples` is no positive integer, or so few draws of the density are in
+            the image of a transformer that it would take too long.
         """
 
 
@@ -244,10 +250,25 @@ class TransformedMixture(ClosedFormsMixin):
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         generator = as_generator(random_state)
         X, component = self._draw(n_samples, generator)
-        while (outside := np.isnan(X[..., :1])).any():
-            again, number = self._draw(n_samples, generator)
-            X = np.where(outside, again, X)
-            component = np.where(outside[..., 0], number, component)
+        # Views, with one axis of mixtures.
+        several = X.ndim == 3
+        rows, labels = (X, component) if several else (X[:, None], component[:, None])
+        n_tried = np.full(rows.shape[1], n_samples)
+        while (outside := np.isnan(rows[..., 0])).any():
+            missing = outside.sum(axis=0)
+            share = (n_samples - missing + 1) / (n_tried + 1)
+            n_draws = missing / np.minimum(share, self.mass)
+            check_draws(missing.sum(), missing.sum() / n_draws.sum())
+            at = np.flatnonzero(missing)
+            most = block_rows(len(at) * self.mixture.n_features)
+            size = min(int(n_draws.max()), most)
+            part = self[at] if several else self
+            again, numbers = part._draw(size, generator)
+            again, numbers = again.reshape(size, len(at), -1), numbers.reshape(size, -1)
+            slots, columns, draws = _fitting(outside[:, at], again)
+            rows[slots, at[columns]] = again[draws, columns]
+            labels[slots, at[columns]] = numbers[draws, columns]
+            n_tried[at] += size
         return X, component
 
     def _draw(self, n_samples, generator):
@@ -368,6 +389,15 @@ def images(map_, rows):
         Z, log_det = map_.forward(rows)
     inside = np.isfinite(log_det) & np.isfinite(Z).all(axis=1)
     return np.where(inside[:, None], Z, 0.0), np.where(inside, log_det, -np.inf)
+
+
+def _fitting(outside, again):
+    """Return samples and mixtures (n, m) to draw again, and draws that are inside."""
+    inside = np.isfinite(again[..., 0])
+    order = np.argsort(~inside, axis=0, kind="stable")
+    rank = outside.cumsum(axis=0) - 1
+    slots, columns = np.nonzero(outside & (rank < inside.sum(axis=0)))
+    return slots, columns, order[rank[slots, columns], columns]
 
 
 def map_back(map_, Z):

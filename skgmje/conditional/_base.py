@@ -23,6 +23,7 @@ from skgmje._validation import (
     check_values,
     check_weights,
     mean_score,
+    naming_words,
     refuse_blocks,
     refuse_dates,
     tie_shares,
@@ -168,16 +169,17 @@ class ConditionalDensityMixin(MixturePredictionMixin):
         refuse_blocks(self, X)
         refuse_dates(X)
         refuse_dates(y, "y")
-        X, y = validate_data(
-            self,
-            from_tensor(X),
-            from_tensor(y),
-            dtype=[np.float64, np.float32],
-            multi_output=True,
-            y_numeric=True,
-            ensure_min_samples=2,
-            ensure_all_finite="allow-nan" if self._takes_missing() else True,
-        )
+        with naming_words(X), naming_words(y):
+            X, y = validate_data(
+                self,
+                from_tensor(X),
+                from_tensor(y),
+                dtype=[np.float64, np.float32],
+                multi_output=True,
+                y_numeric=True,
+                ensure_min_samples=2,
+                ensure_all_finite="allow-nan" if self._takes_missing() else True,
+            )
         y = np.asarray(y, np.float64)
         check_magnitude(X)
         check_magnitude(y, "y")

@@ -16,7 +16,7 @@ from skgmje._backend import check_torch, to_numpy
 from skgmje._callbacks import FitTask
 from skgmje._parallel import Runner
 from skgmje._sklearn import Interval, StrOptions, _fit_context, _safe_indexing
-from skgmje._standardize import Standardization
+from skgmje._standardize import Standardization, distinct
 from skgmje._typing import ArrayLike, RandomState, Self
 from skgmje._validation import as_given, tie_shares
 from skgmje.conditional._base import ConditionalDensityMixin
@@ -36,6 +36,9 @@ _AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
 
 # Of the interval whose coverage of held-out samples is told.
 COVERAGE = 0.9
+
+# Samples of one context, on average, from which whole folds of them are left out.
+SHARED_CONTEXTS = 2
 
 
 class StackingConditionalDensity(
@@ -167,7 +170,9 @@ class StackingConditionalDensity(
     Samples are held out at random. Those that belong together, such as of one patient
     or day, tell of each other: pass their `groups` to ``fit``. Equal pairs of context
     and target are one sample of as large a weight, except in a table of few contexts
-    and few targets, whose samples are taken as independent.
+    and few targets, whose samples are taken as independent. Where most contexts repeat,
+    as categories do, members are held out by whole folds: the mean of all others with
+    one context would tell the sample that is left out.
 
     With fewer than 50 samples a blend of the members with Gaussian errors takes the
     place of the networks. ``score`` is a log-likelihood, not R squared. Predictions
@@ -349,6 +354,9 @@ class StackingConditionalDensity(
             folds = GroupKFold(n_folds).split(X, groups=group)
             for k, (_, held) in enumerate(folds):
                 fold[held] = k
+        if SHARED_CONTEXTS * len(distinct(X)[0]) <= len(X):
+            # The mean of all others with one context tells which one is left out.
+            group = fold
         return Samples(
             Standardization(*units[0]).forward(X),
             (Y - units[1][0]) / units[1][1],

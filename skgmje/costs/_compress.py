@@ -13,6 +13,7 @@ from skgmje._typing import Array, RandomState
 from skgmje.costs._values import log_relative_scalar
 from skgmje.em import kernel_bandwidth
 from skgmje.gaussian import Mixture, grams
+from skgmje.gaussian._checks import check_sample_weight
 
 # Samples of which all pairs are looked at for a bandwidth.
 _MAX_SAMPLES = 2000
@@ -135,12 +136,7 @@ def _samples_that_count(X, sample_weight):
     if sample_weight is None:
         return X, None
     weights = to_numpy(as_double(as_float(sample_weight)))
-    valid = weights.shape == X.shape[:1] and np.all((weights >= 0) & (weights < np.inf))
-    if not (valid and np.any(weights)):
-        raise ValueError(
-            f"sample_weight must be {len(X)} finite numbers that are not negative, and "
-            f"not all zero, got shape {weights.shape} and {weights}."
-        )
+    check_sample_weight(weights, X)
     return X[weights > 0], weights[weights > 0] / weights.max()
 
 

@@ -138,12 +138,18 @@ def without_noise(X, weight, random_state):
     if k == 0:
         return weight
     distance = cKDTree(Z[some]).query(Z, [k + 1])[0][:, 0]
-    volume = (distance / (distance.max() or 1.0)) ** Z.shape[1]
+    # Where most samples repeat others, distances say nothing of what is rare.
+    if not np.median(distance) > 0:
+        return weight
+    volume = (distance / distance.max()) ** Z.shape[1]
     noise = (volume > np.median(volume)).astype(np.float64)
+    # Only the ratios of weights count, and squares of their range are out of range.
+    share = weight / weight.max()
     for _ in range(N_STEPS):
         parts = np.stack([1 - noise, noise])
-        counts = np.maximum(parts @ weight, TINY)
-        rates = k * counts / np.maximum(parts @ (weight * volume), TINY)
+        counts = np.maximum(parts @ share, TINY)
+        rates = k * counts / np.maximum(parts @ (share * volume), TINY)
         log_odds = np.log(counts[1] / counts[0]) + k * np.log(rates[1] / rates[0])
         noise = expit(log_odds - volume * (rates[1] - rates[0]))
-    return weight * (1 - noise)
+    left = weight * (1 - noise)
+    return left if left.any() else weight

@@ -12,7 +12,9 @@ from scipy.spatial.distance import cdist, pdist, squareform
 from skgmje._backend import LOG_2PI, as_double, as_float, to_numpy, unit_of
 from skgmje._settings import own_errors
 from skgmje._typing import Array, NDArray
+from skgmje.em._missing import check_samples
 from skgmje.gaussian import Bandwidths
+from skgmje.gaussian._checks import check_sample_weight
 
 # Squared bandwidths below this share of the total variance are points.
 NARROWEST = 1e-6
@@ -50,7 +52,8 @@ def kernel_bandwidth(
     Raises
     ------
     ValueError
-        If values are missing or infinite, or so large that their squares are.
+        If values are missing or infinite, or so large that their squares are, or if
+        weights are no weights.
 
     References
     ----------
@@ -66,7 +69,14 @@ def kernel_bandwidth(
     True
     """
     X = _complete(X)
-    particles = X if particles is None else to_numpy(as_double(as_float(particles)))
+    particles = X if particles is None else _complete(particles, "particles")
+    check_centers(X, particles, "particles")
+    if weights is None:
+        weights = np.full(len(particles), 1 / len(particles))
+    else:
+        weights = to_numpy(as_float(weights))
+        check_sample_weight(weights, particles, "weights")
+        particles, weights = particles[weights > 0], weights[weights > 0]
     squares = cdist(X, particles, "sqeuclidean")
     with np.errstate(over="ignore"):
         total = float(X.var(axis=0).sum()) or 1.0
@@ -74,9 +84,6 @@ def kernel_bandwidth(
         raise ValueError(f"X has entries up to {np.abs(X).max():g}: rescale it.")
     squares[squares == 0] = np.inf
     squares = squares[np.isfinite(squares).any(axis=1)]
-    weights = None if weights is None else to_numpy(as_float(weights))
-    if weights is None:
-        weights = np.full(len(particles), 1 / len(particles))
     kernels = squares, weights, X.shape[1]
     grid = np.log(total * np.geomspace(NARROWEST, 1.0, 15))
     while grid[1] - grid[0] > 0.02 and len(squares):
@@ -89,14 +96,18 @@ def kernel_bandwidth(
 def _complete(X, name="X"):
     """Return samples in double precision, all of which have finite values."""
     X = to_numpy(as_double(as_float(X)))
-    if np.isnan(X).any():
-        raise ValueError(
-            f"{name} has missing values (NaN), which have no distances. Drop or impute "
-            "such samples."
-        )
-    if not np.isfinite(X).all():
-        raise ValueError(f"{name} must be finite. Drop or clip infinite samples.")
+    check_samples(X, name, missing=False)
     return X
+
+
+def check_centers(X, centers, name="centers"):
+    """Raise unless centers are finite, with the features of the samples."""
+    check_samples(centers, name, missing=False)
+    if centers.shape[1] != X.shape[1]:
+        raise ValueError(
+            f"{name} has {centers.shape[1]} features, and X {X.shape[1]}. Give both "
+            "the same."
+        )
 
 
 def _mean_log_prob(log_variance, squares, weights, n_features, sample_weight=None):
@@ -140,7 +151,7 @@ def multiscale_bandwidths(
     Raises
     ------
     ValueError
-        If values are missing or infinite, or all samples are equal.
+        If values are missing or infinite, all samples are equal, or weights are none.
 
     Examples
     --------
@@ -152,7 +163,9 @@ def multiscale_bandwidths(
     array([ 0.125,  0.5  ,  2.   ,  8.   , 32.   ])
     """
     X, centers = _complete(X), _complete(centers, "centers")
+    check_centers(X, centers)
     weights = None if sample_weight is None else to_numpy(as_float(sample_weight))
+    check_sample_weight(weights, X)
     unit = unit_of(X, centers)
     X, centers = X / unit, centers / unit
     spread = (X - np.average(X, axis=0, weights=weights)) ** 2
@@ -278,10 +291,11 @@ def _half_square(X, centers, weights):
 def neighbor_variance(data, centers, random_state=None):
     """Return a quarter of the squared distance to the second-nearest center."""
     # Far more than of cells that touch is the width of a gap.
-    widest = _WIDEST_NEIGHBOR * cell_variance(data, centers)
+    first, squares = _two_squares(data.part, centers)
+    half = 0.5 * float(np.average(first, weights=data.weights))
+    widest = _WIDEST_NEIGHBOR * _not_a_point(half, data)
     if len(centers) == 1:
         return widest
-    squares = _second_squares(data.part, centers)
     order = squares.argsort()
     shares = data.weights[order].cumsum()
     median = squares[order[shares.searchsorted(shares[-1] / 2)]]
@@ -292,10 +306,11 @@ def neighbor_variance(data, centers, random_state=None):
 _WIDEST_NEIGHBOR = 4.0
 
 
-def _second_squares(X, centers):
-    """Return the squared distance of each sample to the second-nearest center."""
-    blocks = _square_blocks(X, centers)
-    return np.concatenate([np.partition(squares, 1)[:, 1] for _, squares in blocks])
+def _two_squares(X, centers):
+    """Return squared distances to the nearest and the second-nearest center, (2, n)."""
+    last = min(1, len(centers) - 1)
+    parts = [np.partition(d, last)[:, [0, last]] for _, d in _square_blocks(X, centers)]
+    return np.concatenate(parts).T
 
 
 def residual_variance(data, centers, random_state=None):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skgmje._backend import from_tensor, to_numpy, unmasked
+from skgmje.gaussian._checks import check_sample_weight
 
 # Results that are merged at a time.
 FAN_IN = 8
@@ -245,26 +246,22 @@ def _on_rows(function, index, X, sample_weight):
     """Call a function on the samples of a block that have weight."""
     X = as_rows(X)
     if sample_weight is not None:
-        sample_weight = _as_weights(sample_weight, len(X))
+        sample_weight = _as_weights(sample_weight, X)
         if not sample_weight.all():
             counts = sample_weight > 0
             X, sample_weight = X[counts], sample_weight[counts]
     return function(index, X, sample_weight) if len(X) else None
 
 
-def _as_weights(sample_weight, n_rows):
+def _as_weights(sample_weight, X):
     """Return the weights of a block, one for each sample."""
     weight = np.asarray(from_tensor(sample_weight), np.float64)
-    if weight.shape != (n_rows,):
+    if weight.shape != (len(X),):
         raise ValueError(
             f"A block of sample_weight has shape {weight.shape}, but that of X has "
-            f"{n_rows} rows. Give both the same chunks."
+            f"{len(X)} rows. Give both the same chunks."
         )
-    if not (np.isfinite(weight).all() and (weight >= 0).all()):
-        raise ValueError(
-            "sample_weight: weights must be finite and not negative. Clip or drop them."
-        )
-    return weight
+    return check_sample_weight(weight, X, may_be_zero=True)
 
 
 def _merge_any(merge, *results):

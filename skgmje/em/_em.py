@@ -25,6 +25,7 @@ from skgmje.em._covariance_models import MODELS, find_model, layout_of
 from skgmje.em._missing import (
     PASS_LIMIT,
     Gaps,
+    check_samples,
     find_gaps,
     has_missing,
     missing_parts,
@@ -32,7 +33,8 @@ from skgmje.em._missing import (
     row_mean,
 )
 from skgmje.em._noise import check_noise, noisy_parts, unjoin
-from skgmje.gaussian._checks import check_single
+from skgmje.em._rules import check_reg_covar, check_rules
+from skgmje.gaussian._checks import check_sample_weight, check_single
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Prior, Statistics
 from skgmje.gaussian._mixture import Mixture
@@ -74,6 +76,8 @@ def begin(X, mixture, sample_weight=None, reg_covar=0.0, noise=None):
             )
     else:
         center = row_mean(X, sample_weight)
+        if not np.isfinite(center).all():
+            check_samples(X)
         missing = find_gaps(X, noise) if missing or has_missing(X) else False
         noise = None
     if missing:
@@ -197,8 +201,14 @@ LEAST_SHRINKAGE = 1e-9
 
 def make_prior(n_features, shrinkage, shrinkage_target, reg_covar, model=None):
     """Return the prior of the M-step from the parameters of an estimator."""
-    reg_covar = np.broadcast_to(np.asarray(reg_covar, np.float64), (n_features,))
+    check_rules(shrinkage=shrinkage)
+    if shrinkage_target not in SHRINKAGE_TARGETS:
+        raise ValueError(
+            f"shrinkage_target={shrinkage_target!r} must be one of "
+            f"{list(SHRINKAGE_TARGETS)}."
+        )
     target, model = SHRINKAGE_TARGETS[shrinkage_target], find_model(model)
+    reg_covar = check_reg_covar(reg_covar, n_features)
     return Prior(float(shrinkage), target, reg_covar, model)
 
 
@@ -212,7 +222,7 @@ def maximise(kernel, stats, prior, kind, *, drop=True, means=None, extra=0.0):
         prior = prior._replace(shrinkage=max(prior.shrinkage, LEAST_SHRINKAGE))
     # Rounding of the means is a variance, too; without it, repeated samples would
     # get a density without bound.
-    rounding = ROUNDING * (stats.means**2).max(initial=0.0)
+    rounding = ROUNDING * (stats.means**2).max(axis=0)
     reg_covar = prior.reg_covar + rounding
     kind, alive = COVARIANCE_TYPES[kind], living_components(stats, drop=drop)
     for _ in range(MAX_REPAIRS):
@@ -415,7 +425,8 @@ def expectation_maximization(
     Raises
     ------
     ValueError
-        If `start` does not go with `X` or `model`, or samples lead to no covariances.
+        If `start` does not go with `X` or `model`, a parameter or a weight has a value
+        that it must not have, or samples are infinite or lead to no covariances.
 
     KeyboardInterrupt
         If Ctrl-C ends the run; with the `result` of the iterations so far as its
@@ -442,11 +453,13 @@ def expectation_maximization(
     X, sample_weight = as_floats(X, sample_weight)
     start = start.to_numpy() if is_torch(start.means) else start
     _check_start(start, X.shape, model)
+    check_sample_weight(sample_weight, X)
+    check_rules(annealing=annealing, tol=tol, max_iter=max_iter)
+    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar, model)
     if noise is not None and not isinstance(X, RowBlocks):
         X, noise = from_tensor(X), check_noise(noise, X)
     samples, kernel = begin(X, start, sample_weight, reg_covar, noise)
     samples = samples._replace(background=background)
-    prior = make_prior(X.shape[1], shrinkage, shrinkage_target, reg_covar, model)
     plan = annealing, tol, max_iter, last_bound
     means = kernel.means if fixed_means else None
     return run(samples, kernel, prior, plan, start, callback, means=means)
@@ -454,10 +467,10 @@ def expectation_maximization(
 
 def _check_start(start, shape, model):
     """Raise if a first mixture does not go with the samples, or with the model."""
-    if shape[1:] != (start.n_features,):
+    if shape[1:] != (start.n_features,) or not shape[0]:
         raise ValueError(
             f"X has shape {tuple(shape)}, and start {start.n_features} features. Give "
-            "samples and a mixture of the same features."
+            "one sample or more, and a mixture of the same features."
         )
     kind = start.covariance_type
     if model is not None and layout_of(model) != kind:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import LOG_2PI, softmax
+from skgmje._backend import LOG_2PI, namespace, softmax
 from skgmje.em._blocks import RowBlocks
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -66,10 +66,31 @@ def missing_moments(X, sample_weight=None):
     return observed_moments(X, sample_weight) if missing else None
 
 
-def has_missing(X):
-    """Return whether an entry is NaN, by blocks."""
-    starts = range(0, len(X), 8192)
-    return any(np.isnan(X[start : start + 8192]).any() for start in starts)
+def _has(test, X):
+    """Return whether an entry of an array or a tensor passes a test, by blocks."""
+    blocks = (X[start : start + 8192] for start in range(0, len(X), 8192))
+    return any(bool(getattr(namespace(x), test)(x).any()) for x in blocks)
+
+
+has_missing = partial(_has, "isnan")
+
+
+def check_samples(X, name="X", *, missing=True):
+    """Raise unless samples are a table of finite numbers, or of NaN if they may be."""
+    if X.ndim != 2 or not X.shape[0]:
+        raise ValueError(
+            f"{name} has shape {tuple(X.shape)}; it must be (n_samples, n_features), "
+            "with one sample or more."
+        )
+    if _has("isinf", X):
+        raise ValueError(
+            f"{name} has infinite entries; it must be finite. Drop or clip samples."
+        )
+    if not missing and has_missing(X):
+        raise ValueError(
+            f"{name} has missing values (NaN), which have no distances. Drop or impute "
+            "such samples."
+        )
 
 
 class Gaps(NamedTuple):

@@ -129,7 +129,10 @@ def _kmeans(X, n_clusters, sample_weight, random_state, *, scale=False, max_iter
         X = X.astype(np.float64) / largest
     if sample_weight is not None:
         sample_weight = sample_weight / sample_weight.max()
-    n_clusters = min(n_clusters, count_distinct(X, n_clusters))
+    counted = X if sample_weight is None else X[sample_weight > 0]
+    # K-means itself has one unit for all features, about their means.
+    counted = counted - counted.mean(axis=0)
+    n_clusters = min(n_clusters, count_distinct(counted, n_clusters, narrow=0.0))
     how = {"max_iter": max_iter, "random_state": random_state}
     kmeans = KMeans(n_clusters, n_init=1, **how)
     # The order in which threads add partial sums is not the same in every run. To check
@@ -146,13 +149,13 @@ def _openmp():
     return ThreadpoolController()
 
 
-def count_distinct(X, enough):
+def count_distinct(X, enough, **how):
     """Count distinct samples, as far as `enough`."""
     n_rows = 16 * enough
-    n_distinct = int(number_distinct(X[:n_rows]).max()) + 1
+    n_distinct = int(number_distinct(X[:n_rows], **how).max()) + 1
     if n_distinct >= enough or n_rows >= len(X):
         return n_distinct
-    return int(number_distinct(X).max()) + 1
+    return int(number_distinct(X, **how).max()) + 1
 
 
 @lru_cache(maxsize=16)
@@ -161,12 +164,21 @@ def _directions(n_features):
     return np.random.RandomState(0).standard_normal((2, n_features))
 
 
-def number_distinct(X):
+# Beside wider features, those of less than this share would be lost to rounding.
+NARROW = 1e-6
+
+
+def number_distinct(X, *, narrow=NARROW):
     """Number the distinct samples from 0 by a random projection, shape (n_samples,)."""
     directions = _directions(X.shape[1])
     missing = np.isnan(X)
     finite = np.where(missing, 0.0, X)
-    scale = max(float(finite.max()), -float(finite.min())) or 1.0
+    low, high = finite.min(axis=0), finite.max(axis=0)
+    scale, width = max(float(high.max()), -float(low.min())) or 1.0, high - low
+    is_narrow = (width > 0) & (width < narrow * scale)
+    if is_narrow.any():
+        unit = np.where(is_narrow, width / scale, 1.0)
+        finite = np.where(is_narrow, (finite - low) / unit, finite)
     projection = (finite / scale) @ directions[0] + missing @ directions[1]
     return np.unique(projection, return_inverse=True)[1].ravel()
 

@@ -22,8 +22,9 @@ from skgmje.em._em import (
     run,
     unit_kernel,
 )
-from skgmje.em._missing import has_missing, observed_moments, row_mean
-from skgmje.gaussian._checks import check_type
+from skgmje.em._missing import check_samples, has_missing, observed_moments, row_mean
+from skgmje.em._rules import check_rules
+from skgmje.gaussian._checks import check_sample_weight, check_type
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import largest_axes, lost_correlation
 from skgmje.gaussian._mixture import Mixture
@@ -98,8 +99,8 @@ def start_mixture(
     Raises
     ------
     ValueError
-        If a feature has no value and `moments` are not given, or if `resp`, `means` or
-        `covariance_type` are none.
+        If a feature has no value and `moments` are not given, if samples are infinite,
+        or a parameter or a weight has a value that it must not have.
 
     Examples
     --------
@@ -112,8 +113,13 @@ def start_mixture(
     X, sample_weight = map(from_tensor, as_floats(X, sample_weight))
     resp, layout = to_numpy(resp), layout_of(covariance_type)
     check_type(layout)
-    whole = resp.ndim == 2 or ((resp >= 0) & (resp % 1 == 0)).all()
-    if len(resp) != len(X) or not whole:
+    check_samples(X)
+    check_sample_weight(sample_weight, X)
+    check_rules(rank=rank)
+    rules = shrinkage, shrinkage_target, reg_covar, covariance_type
+    prior, kind = make_prior(X.shape[1], *rules), COVARIANCE_TYPES[layout]
+    is_valid = len(resp) == len(X) and 0 <= resp.min() <= resp.max() < np.inf
+    if not (is_valid and (resp.any() if resp.ndim == 2 else (resp % 1 == 0).all())):
         raise ValueError(
             f"resp has shape {resp.shape} and least value {resp.min():g}. Give one "
             "label from 0, a whole number, or the responsibilities of all components, "
@@ -130,8 +136,6 @@ def start_mixture(
         X = np.where(missing, mean, X)
         unknown = variance * _missing_counts(missing, resp, n_components, sample_weight)
     labelled = X, resp, n_components, sample_weight, unknown
-    rules = shrinkage, shrinkage_target, reg_covar, covariance_type
-    prior, kind = make_prior(X.shape[1], *rules), COVARIANCE_TYPES[layout]
     if not kind.needs_start:
         return as_mixture(_first_step(labelled, layout, prior, means), layout)
     if X.shape[1] > max(len(X), MOST_DENSE):

@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from skgmje._backend import as_floats, from_tensor, is_torch
+from skgmje._backend import as_floats, from_tensor, to_numpy
 from skgmje._settings import own_errors
 from skgmje._typing import NDArray
 from skgmje.em._em import Samples, e_step, make_kernel
-from skgmje.em._missing import PASS_LIMIT, has_missing
+from skgmje.em._missing import PASS_LIMIT, check_samples, has_missing
+from skgmje.em._rules import check_reg_covar, check_rules
 from skgmje.gaussian import _passes
+from skgmje.gaussian._checks import check_sample_weight
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._covariance_type import Statistics
 from skgmje.gaussian._mixture import Mixture
@@ -66,7 +68,8 @@ def block_stats(
     Raises
     ------
     ValueError
-        If `X` has NaN, and they are not said to be missing.
+        If `X` has NaN, and they are not said to be missing; if samples are infinite, or
+        a parameter or a weight has a value that it must not have.
 
     Examples
     --------
@@ -80,7 +83,18 @@ def block_stats(
     array([[3.]])
     """
     X, sample_weight, center = as_floats(X, sample_weight, center)
-    if not missing and not is_torch(X) and has_missing(X):
+    check_sample_weight(sample_weight, X, may_be_zero=True)
+    check_rules(temper=temper)
+    reg_covar = check_reg_covar(reg_covar, mixture.n_features)
+    check_samples(X)
+    if center.shape != X.shape[1:] or not np.isfinite(to_numpy(center)).all():
+        raise ValueError(
+            f"center={center} must be a point of {X.shape[1]} finite numbers, such as "
+            "the mean of all samples."
+        )
+    if missing:
+        X, sample_weight = map(from_tensor, (X, sample_weight))
+    elif has_missing(X):
         raise ValueError(
             "X has missing values (NaN). Set missing=True, of all blocks, or remove "
             "such samples."
@@ -139,7 +153,7 @@ def score_block(
         Samples.
 
     sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the samples, all positive.
+        Weights of the samples.
 
     missing : {'raise', 'marginal'}, default='raise'
         What to do about NaN.
@@ -163,7 +177,9 @@ def score_block(
     if sample_weight is None:
         return np.array([log_prob.sum(dtype=np.float64), len(X)])
     weight = np.asarray(from_tensor(sample_weight), np.float64)
-    return np.array([log_prob @ weight, weight.sum()])
+    check_sample_weight(weight, log_prob, may_be_zero=True)
+    counts = weight > 0
+    return np.array([log_prob[counts] @ weight[counts], weight.sum()])
 
 
 # A component without any weight keeps its mean and covariance.

@@ -10,8 +10,10 @@ from scipy.spatial.distance import cdist
 from skgmje._backend import as_double, as_floats, from_tensor
 from skgmje._settings import own_errors
 from skgmje._typing import NDArray
-from skgmje.em._bandwidth import nearest_centers
-from skgmje.em._missing import PASS_LIMIT, has_missing, observed_moments
+from skgmje.em._bandwidth import check_centers, nearest_centers
+from skgmje.em._missing import PASS_LIMIT, check_samples, observed_moments
+from skgmje.em._rules import check_rules
+from skgmje.gaussian._checks import check_sample_weight
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
 from skgmje.gaussian._mixture import Mixture
 from skgmje.gaussian._passes import block_stats
@@ -61,6 +63,12 @@ def weights_only(
     mixture : Mixture
         Spherical, all variances equal.
 
+    Raises
+    ------
+    ValueError
+        If values are missing or infinite, or a parameter or a weight has a value that
+        it must not have.
+
     Examples
     --------
     >>> import numpy as np
@@ -72,11 +80,10 @@ def weights_only(
     X, centers, sample_weight = map(from_tensor, as_floats(X, centers, sample_weight))
     # The variance of rows in single precision may be beyond its range.
     centers = as_double(centers)
-    if has_missing(X):
-        raise ValueError(
-            "X has missing values (NaN), which weights_only does not take. Drop or "
-            "impute such samples, or use expectation_maximization."
-        )
+    check_samples(X, missing=False)
+    check_centers(X, centers)
+    check_sample_weight(sample_weight, X)
+    check_rules(tol=tol, max_iter=max_iter)
     n_components, n_features = centers.shape
     center, variance = observed_moments(X, sample_weight)
     variance = float(variance.mean()) or 1.0

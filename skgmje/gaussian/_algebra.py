@@ -5,7 +5,15 @@ from functools import reduce
 
 import numpy as np
 
-from skgmje._backend import eye_like, is_torch, logsumexp, namespace, softmax, transpose
+from skgmje._backend import (
+    eye_like,
+    is_torch,
+    logsumexp,
+    namespace,
+    row_blocks,
+    softmax,
+    transpose,
+)
 from skgmje.gaussian._checks import (
     check_indices,
     check_map,
@@ -16,8 +24,8 @@ from skgmje.gaussian._checks import (
     is_checked,
 )
 from skgmje.gaussian._covariance import COVARIANCE_TYPES, common_type, widen
-from skgmje.gaussian._covariance_type import map_arrays, once
-from skgmje.gaussian._density import gaussian_log_prob, log_weights, row_blocks
+from skgmje.gaussian._covariance_type import flatten_pairs, map_arrays, once
+from skgmje.gaussian._density import gaussian_log_prob, log_weights
 
 
 def _shared(mixture):
@@ -133,7 +141,7 @@ def flat_pairs(first, second):
     scores = xp.concat(blocks, axis=-2)
     logs = log_weights(first.weights)[..., :, None]
     scores = scores + logs + log_weights(second.weights)[..., None, :]
-    return xp.reshape(scores, (*scores.shape[:-2], -1))
+    return flatten_pairs(scores, 0)
 
 
 def select(mixture, indices):
@@ -166,12 +174,10 @@ def product(first, second):
     check_partner(first, second)
     covariance_type = common_type(first.covariance_type, second.covariance_type)
     diff = second.means[..., None, :, :] - first.means[..., :, None, :]
-    xp = namespace(diff)
     shift, covariances = COVARIANCE_TYPES[covariance_type].product(
         widen(first, covariance_type), widen(second, covariance_type), diff
     )
-    means = first.means[..., :, None, :] + shift
-    means = xp.reshape(means, (*means.shape[:-3], -1, means.shape[-1]))
+    means = flatten_pairs(first.means[..., :, None, :] + shift, 1)
     weights = softmax(flat_pairs(first, second), axis=-1)
     return weights, means, covariances, covariance_type
 

@@ -228,6 +228,26 @@ def _all_finite(X):
         return bool(xp.isfinite(xp.sum(X)))
 
 
+def check_sample_weight(sample_weight, X, name="sample_weight", *, may_be_zero=False):
+    """Return weights of samples, or raise if they are none."""
+    if sample_weight is None:
+        return None
+    xp, shape, n = namespace(sample_weight), tuple(sample_weight.shape), X.shape[0]
+    low = high = 0.0
+    if math.prod(shape):
+        low, high = float(xp.min(sample_weight)), float(xp.max(sample_weight))
+    # Written so that NaN is none, too.
+    is_valid = 0 <= low <= high < np.inf and (high > 0 or may_be_zero)
+    if shape != (n,) or not is_valid:
+        zero = "" if may_be_zero else ", not all zero"
+        raise ValueError(
+            f"{name} must be {n} finite numbers, not negative{zero}, one for each "
+            f"sample; it has the shape {shape}, and entries from {low:g} to {high:g}. "
+            "Clip weights, or drop such samples."
+        )
+    return sample_weight
+
+
 def check_missing(missing):
     """Raise if `missing` is not a word for what NaN means."""
     if missing not in ("raise", "marginal"):

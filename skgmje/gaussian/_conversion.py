@@ -166,11 +166,12 @@ def _shares(X, sample_weight):
             )
         ones = ones * weight
     total = xp.sum(ones, axis=-1, keepdims=True)
-    if is_checked(ones) and not (bool((ones >= 0).all()) and bool((total > 0).all())):
+    sums = (total > 0) & xp.isfinite(total)
+    if is_checked(ones) and not (bool((ones >= 0).all()) and bool(sums.all())):
         raise ValueError(
             f"sample_weight has a least entry of {float(xp.min(ones)):g} and a least "
-            f"sum of {float(xp.min(total)):g}. None may be negative, and one must not "
-            "be zero."
+            f"sum of {float(xp.min(total)):g}. None may be negative or infinite, and "
+            "one must not be zero."
         )
     return ones / total
 

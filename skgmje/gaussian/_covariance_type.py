@@ -10,7 +10,14 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.linalg.blas import dgemm
 
-from skgmje._backend import is_torch, namespace, slices, to_numpy, transpose
+from skgmje._backend import (
+    is_torch,
+    namespace,
+    row_blocks,
+    slices,
+    to_numpy,
+    transpose,
+)
 from skgmje.gaussian._processor import CACHE_BYTES
 
 # exp(-700) is the smallest exponential that every vectorised exp computes at
@@ -129,7 +136,9 @@ class Kernel(ABC):
         self.limit = limit
         self.n_components, self.n_features = means.shape
         self.centered = means - center
-        near = self._prepare(limit) & np.ones(len(means), bool)
+        # Precisions beyond all numbers are near to nothing: differences serve them.
+        with np.errstate(over="ignore", invalid="ignore"):
+            near = self._prepare(limit) & np.ones(len(means), bool)
         n_apart = len(means) - np.count_nonzero(near)
         # Up to half of the components may need differences: their rows of the
         # products are written again.
@@ -431,8 +440,8 @@ def take_components(array, component):
 
 
 # Matrices of fewer entries, or of fewer for each component, are copied faster than
-# vectors are sorted; so many entries are copied at once.
-SMALL, FEW, COPIED = 2**9, 2**14, 2**19
+# vectors are sorted.
+SMALL, FEW = 2**9, 2**14
 
 
 def take_times(matrices, component, vectors):
@@ -440,10 +449,9 @@ def take_times(matrices, component, vectors):
     size = math.prod(matrices.shape[-2:])
     is_few = size < SMALL or size * len(vectors) < FEW * len(matrices)
     if component.ndim > 1 or is_few:
-        length = max(1, COPIED // (size * math.prod(component.shape[1:])))
         parts = [
             (take_components(matrices, component[rows]) @ vectors[rows][..., None])
-            for rows in slices(len(vectors), length) or [slice(0)]
+            for rows in row_blocks(len(vectors), size * math.prod(component.shape[1:]))
         ]
         return namespace(matrices).concat(parts, axis=0)[..., 0]
     # A matrix product for each component, in place of a matrix for each vector.

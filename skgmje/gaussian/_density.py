@@ -8,9 +8,11 @@ import numpy as np
 
 from skgmje._backend import (
     LOG_2PI,
+    block_rows,
     is_torch,
     logsumexp,
     namespace,
+    row_blocks,
     slices,
     softmax,
     to_numpy,
@@ -31,9 +33,6 @@ from skgmje.gaussian._covariance_type import (
     map_arrays,
 )
 
-# Entries of a temporary array: 4 MB of float64, so that memory stays bounded.
-BLOCK_SIZE = 2**19
-
 # Densities of components from which the maps are worth moving to the device.
 DEVICE_WORK = 2**16
 
@@ -44,16 +43,6 @@ def log_weights(weights):
     positive = weights > 0
     logs = xp.log(xp.where(positive, weights, xp.ones_like(weights)))
     return xp.where(positive, logs, xp.full_like(weights, -np.inf))
-
-
-def block_rows(row_size):
-    """Return how many rows of `row_size` entries make one block."""
-    return max(1, BLOCK_SIZE // max(1, row_size))
-
-
-def row_blocks(n_rows, row_size):
-    """Return slices of rows, each of which makes one block; at least one slice."""
-    return slices(n_rows, block_rows(row_size)) or [slice(0, 0)]
 
 
 def in_blocks(function, n_leading, row_size, *arrays):

@@ -5,10 +5,9 @@ import math
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from skgmje._backend import asarray_like, is_torch, namespace
+from skgmje._backend import asarray_like, is_torch, namespace, row_blocks
 from skgmje.gaussian._checks import as_batch, convert, find_missing, take_rows
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
-from skgmje.gaussian._density import row_blocks
 
 # What Newton leaves of the standard score, a few roundings of it.
 TOLERANCE = 1e-14
@@ -26,7 +25,9 @@ def cdf(mixture, y):
     shape = mixture.n_components, 1
     scales = kind.diagonal(mixture.covariances, *shape)[..., 0] ** 0.5
     means, weights = mixture.means[..., 0], mixture.weights
-    flat = xp.reshape(y, (-1, *mixture.means.shape[:-2])) if y.ndim else y[None]
+    leading = tuple(mixture.means.shape[:-2])
+    n_rows = math.prod(y.shape[: y.ndim - len(leading)])
+    flat = xp.reshape(y, (n_rows, *leading)) if y.ndim else y[None]
     blocks = []
     for rows in row_blocks(flat.shape[0], math.prod(means.shape)):
         diff = flat[rows, ..., None] - means

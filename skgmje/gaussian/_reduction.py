@@ -23,7 +23,7 @@ def runnalls(weights, means, covariances, n_components):
     arrays = weights, means, covariances
     parts = [
         _merge_all(*(array[rows].copy() for array in arrays), n_components)
-        for rows in slices(len(means), max(1, _PAIRS // means.shape[1] ** 2))
+        for rows in slices(len(means), max(1, _PAIRS // means.shape[1] ** 2)) or [...]
     ]
     return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
@@ -189,7 +189,7 @@ def reduce(mixture, n_components, method):
         np.broadcast_to(dense, (n, size, d, d)),
     )
     merged = runnalls(*arrays, n_components)
-    if method == "l2":
+    if method == "l2" and n:
         each = zip(zip(*arrays, strict=True), zip(*merged, strict=True), strict=True)
         refined = [refine_l2(*pair) for pair in each]
         merged = [np.stack(parts) for parts in zip(*refined, strict=True)]

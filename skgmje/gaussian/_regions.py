@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from skgmje._backend import as_generator, asarray_like, slices, to_numpy
+from skgmje._backend import as_generator, asarray_like, block_rows, slices, to_numpy
 from skgmje._typing import Array, NDArray
 from skgmje.gaussian._checks import as_batch, check_rows
-from skgmje.gaussian._density import block_rows
 
 if TYPE_CHECKING:
     from skgmje.gaussian._mixture import Mixture
@@ -125,7 +124,9 @@ def region(mixture, level, n_samples, random_state):
 def exceedance(mixture, X, n_samples, random_state):
     """Return the probability of a higher density; see `Mixture.exceedance`."""
     own = to_numpy(mixture.log_prob(check_rows(X, mixture)))
-    flat = own.reshape(-1, math.prod(mixture.means.shape[:-2]))
+    leading = mixture.means.shape[:-2]
+    n_rows = math.prod(own.shape[: own.ndim - len(leading)])
+    flat = own.reshape(n_rows, math.prod(leading))
     above = np.empty(flat.shape)
     for parts, rows in _all_parts(mixture, n_samples, random_state):
         for row, logs in zip(above, flat, strict=True):

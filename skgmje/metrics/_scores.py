@@ -8,14 +8,13 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import erf
 
-from skgmje._backend import as_generator
+from skgmje._backend import as_generator, block_rows
 from skgmje._bridges import as_mixtures
 from skgmje._settings import own_errors
 from skgmje._typing import ArrayLike, NDArray, RandomState
 from skgmje._validation import check_count, check_numbers, check_weights
 from skgmje.gaussian._checks import as_batch, take_rows
 from skgmje.gaussian._covariance_type import map_arrays, take_components
-from skgmje.gaussian._density import block_rows
 from skgmje.gaussian._mixture import Mixture
 
 

@@ -15,6 +15,7 @@ from scipy.special import ellipk, ellipkm1
 from skgmje._backend import (
     as_generator,
     asarray_like,
+    block_rows,
     detach,
     eye_like,
     is_torch,
@@ -26,7 +27,6 @@ from skgmje._settings import own_errors
 from skgmje._typing import Array, ArrayLike, NDArray, RandomState
 from skgmje.gaussian._checks import check_partner, check_rows
 from skgmje.gaussian._covariance import common_type, simplest_type, widen
-from skgmje.gaussian._density import block_rows
 
 # Squared distances below this share of the variances are computed anew, without the
 # difference of large numbers.

@@ -665,7 +665,8 @@ class GrowingNeuralGasMixture(
         if self.refine is None:
             return
         hard = self._mixture_of(self._hard).log_prob(X)
-        self._lag = max(0.0, self._lag + float((hard - soft).sum()))
+        gain = len(X) * float(np.average(hard - soft, weights=weight))
+        self._lag = max(0.0, self._lag + gain)
         if self._lag > PATIENCE:
             self._stats, self._lag = self._hard, 0.0
 

@@ -10,8 +10,9 @@ from array_api_compat import device
 from skgmje._backend import as_float, as_floats, is_torch, namespace, to_numpy, unit_of
 from skgmje._typing import Array, NDArray
 from skgmje.em import start_mixture
+from skgmje.em._em import make_prior
 from skgmje.gaussian import COVARIANCE_TYPES, Mixture
-from skgmje.gaussian._checks import check_type
+from skgmje.gaussian._checks import check_sample_weight, check_type
 from skgmje.neural_gas._state import GasState, floating, gas_components
 from skgmje.neural_gas._steps import (
     MAX_DISTANCES,
@@ -117,6 +118,9 @@ def gas_errors(
     """
     k = len(state.nodes)
     first, second, distances = map(to_numpy, nearest_nodes(state.nodes, X))
+    if sample_weight is not None:
+        sample_weight = to_numpy(as_float(sample_weight))
+        check_sample_weight(sample_weight, distances)
     low, high = np.minimum(first, second), np.maximum(first, second)
     i, j = to_numpy(state.edges).T
     unlinked = ~np.isin(low * k + high, i * k + j)
@@ -193,9 +197,10 @@ def gas_mixture(
     8
     """
     X, sample_weight = as_floats(X, sample_weight)
+    shrinkage = X.shape[1] if shrinkage is None else shrinkage
+    reg_covar = make_prior(X.shape[1], shrinkage, "pooled", reg_covar).reg_covar
     how = {"granularity": granularity, "min_hits": min_hits}
     labels = gas_labels(state, X, sample_weight=sample_weight, **how)
-    shrinkage = X.shape[1] if shrinkage is None else shrinkage
     prior = {"shrinkage": shrinkage, "reg_covar": reg_covar}
     given = X, labels, covariance_type
     if is_torch(X):
@@ -250,6 +255,7 @@ def gas_labels(
     array([0, 1, 1])
     """
     state, (X, sample_weight) = floating(state), as_floats(X, sample_weight)
+    check_sample_weight(sample_weight, X)
     if granularity not in GRANULARITIES:
         raise ValueError(
             f"granularity={granularity!r} must be one of {list(GRANULARITIES)}."

@@ -9,6 +9,7 @@ from array_api_compat import device
 
 from skgmje._backend import as_double, as_floats, namespace, to_numpy, unit_of
 from skgmje._typing import Array
+from skgmje.gaussian._checks import check_sample_weight
 from skgmje.neural_gas._state import GasState, floating, label_components
 from skgmje.neural_gas._steps import (
     like_nodes,
@@ -88,6 +89,7 @@ def refine_gas(
     """
     state, sample_weight = floating(state), as_floats(sample_weight)[0]
     xp, X = namespace(state.nodes), like_nodes(X, state.nodes)
+    check_sample_weight(sample_weight, X)
     weight = xp.ones_like(X[:, 0]) if sample_weight is None else sample_weight
     weight = xp.astype(weight, state.nodes.dtype, copy=False)
     unit = unit_of(X)
@@ -252,6 +254,7 @@ def _with_known(ends, ages, state):
 
 def _like(totals, faded):
     """Return totals over all samples at the level that fading ones have."""
-    totals = as_double(totals)
-    totals = totals * (as_double(faded).sum() / (totals.sum() + TINY))
-    return namespace(faded).astype(totals, faded.dtype, copy=False)
+    xp, totals = namespace(faded), as_double(totals)
+    total = totals.sum()
+    totals = totals * (as_double(faded).sum() / xp.where(total > 0, total, 1.0))
+    return xp.astype(totals, faded.dtype, copy=False)

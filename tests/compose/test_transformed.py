@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.stats import lognorm
+from scipy.stats import kstest, lognorm, norm, truncnorm
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
@@ -356,6 +356,40 @@ def test_density_without_mass_in_the_image():
     model = TransformedDensity(NORMAL, _Elsewhere())
     with pytest.raises(ValueError, match="only the mass"):
         model.fit(X)
+
+
+def half_lines(means, covariance):
+    """Return a normal density of positive columns less one, whose rest is cut off."""
+    n = len(means)
+    power = PowerTransformer("box-cox", standardize=False).fit(SKEWED[:, [0] * n])
+    power.lambdas_ = np.ones(n)
+    root = np.linalg.cholesky(covariance) * n**0.5
+    X = np.vstack([means + root.T, means - root.T])
+    normal = GaussianMixture(reg_covar=0).fit(X)
+    return TransformedDensity.from_fitted(power, normal)
+
+
+def test_samples_of_an_image_with_little_mass_are_drawn_at_once():
+    model = half_lines(np.array([-5.0]), np.eye(1))
+    assert_allclose(model.image_mass_, norm.sf(4), rtol=1e-6)
+    rest = truncnorm(4, np.inf, loc=-4)
+    for density in (model, model.marginal([0])):
+        X, _ = density.sample(100, random_state=0)
+        assert kstest(X[:, 0], rest.cdf).pvalue > 1e-3
+        with pytest.raises(ValueError, match=r"3\.2e\+09 draws.*Draw fewer"):
+            density.sample(100_000, random_state=0)
+
+
+def test_samples_of_several_densities_with_masses_of_their_own():
+    model = half_lines(np.array([-3.0, -3.0]), np.array([[1.0, 0.9], [0.9, 1.0]]))
+    values = np.array([[0.1], [1.0], [2.0], [4.0]])
+    X, component = model.condition([0], values).sample(400, random_state=0)
+    assert X.shape == (400, 4, 1)
+    assert component.shape == (400, 4)
+    for x, value in zip(X[..., 0].T, values[:, 0], strict=True):
+        mean, scale = 0.9 * (value + 2) - 2, 0.19**0.5
+        rest = truncnorm(-mean / scale, np.inf, loc=mean, scale=scale)
+        assert kstest(x, rest.cdf).pvalue > 1e-3
 
 
 class _Elsewhere(GaussianMixture):

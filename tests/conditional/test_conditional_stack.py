@@ -212,6 +212,14 @@ def test_a_table_of_copies_tells_no_more_of_itself(member):
     assert density.member_rmse_[member] > 0.85 * y.std()
 
 
+def test_contexts_that_repeat_do_not_give_away_what_is_left_out():
+    rng = np.random.default_rng(0)
+    X = np.eye(3)[np.arange(240) % 3]
+    y, fresh = 3 * X[:, 0] + rng.normal(size=(2, 240))
+    stack = StackingConditionalDensity(("gp", "trees"), n_members=1, random_state=0)
+    assert abs(stack.fit(X, y).score(X, fresh) + stack.oof_nll_) < 0.15
+
+
 def test_one_group_is_no_group():
     X, y = make_rows(80)
     with pytest.warns(UserWarning, match="one value only"):

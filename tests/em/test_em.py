@@ -100,6 +100,15 @@ def test_weight_counts_as_copies(covariance_type, rng):
     assert_allclose(weighted.mixture.log_prob(X), copied.mixture.log_prob(X))
 
 
+@pytest.mark.parametrize("kind", ["full", "tied", "diag"])
+def test_each_feature_has_units_of_its_own(kind):
+    units = np.array([1e-12, 1.0, 1e12])
+    plain = fit(X, kind, max_iter=5, reg_covar=0.0).mixture
+    found = fit(X * units, kind, max_iter=5, reg_covar=0.0).mixture
+    assert_allclose(found.means / units, plain.means, rtol=1e-6)
+    assert_allclose(found.log_prob(X * units), plain.log_prob(X), rtol=1e-6)
+
+
 @pytest.mark.parametrize("target", ["pooled", "neighbors"])
 def test_boundless_shrinkage_is_a_tied_covariance(target):
     shrunken = fit(X, "full", shrinkage=1e12, shrinkage_target=target, max_iter=10)

@@ -138,3 +138,37 @@ def test_numbers_of_components_that_cannot_be_are_refused(arguments, make_mixtur
         make_mixture("full").reduce(**arguments)
     with pytest.raises(ValueError, match="method='k-means'"):
         make_mixture("full").reduce(2, method="k-means")
+
+
+# What is asked of a batch of mixtures p, with a sample for each, and what answers.
+OF_BATCHES = {
+    "log_prob": lambda p, X: p.log_prob(X),
+    "component_log_prob": lambda p, X: p.component_log_prob(X),
+    "responsibilities": lambda p, X: p.responsibilities(X),
+    "grad_log_prob": lambda p, X: p.grad_log_prob(X),
+    "exceedance": lambda p, X: p.exceedance(X),
+    "region": lambda p, X: p.region(0.9).contains(X),
+    "cdf": lambda p, X: p.marginal([0]).cdf(X[:, 0]),
+    "quantile": lambda p, X: p.marginal([0]).quantile(0.1),
+    "exceedance of one": lambda p, X: p.marginal([0]).exceedance(X[:, :1]),
+    "mode": lambda p, X: p.mode(),
+    "mean": lambda p, X: p.mean,
+    "covariance": lambda p, X: p.covariance,
+    "l2_distance": lambda p, X: p.l2_distance(p),
+    "condition": lambda p, X: p.condition([0], X[:, :1]).means,
+    "reduce": lambda p, X: p.reduce(2).means,
+    "reduce by l2": lambda p, X: p.reduce(2, method="l2").covariances,
+    "product": lambda p, X: p.product(p).means,
+    "convolve": lambda p, X: p.convolve(p).means,
+    "mix": lambda p, X: Mixture.mix([p, p], [0.5, 0.5]).means,
+}
+
+
+@TYPES
+@pytest.mark.parametrize("name", OF_BATCHES)
+def test_no_mixtures_have_no_answers(covariance_type, name, make_mixture, xp):
+    several = make_mixture(covariance_type, n_features=2, leading=(2,), xp=xp)
+    X, ask = xp.zeros_like(several.means[:, 0]), OF_BATCHES[name]
+    found = ask(several[:0], X[:0])
+    assert tuple(found.shape) == (0, *ask(several, X).shape[1:])
+    assert type(found) is type(X)

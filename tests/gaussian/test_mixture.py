@@ -125,7 +125,7 @@ def test_rows_in_blocks_give_the_same(covariance_type, make_mixture, monkeypatch
     whole = [getattr(mixture, method)(X) for method in methods]
     product = mixture.product(mixture)
     sample = mixture.sample(50, random_state=0)[0]
-    monkeypatch.setattr("skgmje.gaussian._density.BLOCK_SIZE", 40)
+    monkeypatch.setattr("skgmje._backend.BLOCK_SIZE", 40)
     for method, expected in zip(methods, whole, strict=True):
         assert_allclose(getattr(mixture, method)(X), expected, rtol=1e-12)
     assert_allclose(mixture.product(mixture).weights, product.weights, rtol=1e-12)

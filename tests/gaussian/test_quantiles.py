@@ -95,7 +95,7 @@ def test_blocks_change_nothing(make_mixture, monkeypatch):
     mixture = make_mixture("diag", n_features=1, leading=(50,))
     y = np.linspace(-2, 2, 150).reshape(3, 50)
     whole = mixture.cdf(y), mixture.quantile([0.2, 0.8]), mixture.mode()
-    monkeypatch.setattr("skgmje.gaussian._density.BLOCK_SIZE", 16)
+    monkeypatch.setattr("skgmje._backend.BLOCK_SIZE", 16)
     cut = mixture.cdf(y), mixture.quantile([0.2, 0.8]), mixture.mode()
     for one, other in zip(whole, cut, strict=True):
         assert_array_equal(one, other)

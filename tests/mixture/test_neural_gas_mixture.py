@@ -316,6 +316,17 @@ def test_heavy_rows_are_seen_more_often():
     assert gas.weights_[far].sum() == pytest.approx(0.25)
 
 
+def test_samples_of_next_to_no_weight_do_not_move_a_stream():
+    rows = RING.sample(1000, 0)[0]
+    weight = np.repeat([1.0, 1e-12], 100)
+    gases = _gas(), _gas()
+    for start in range(0, 1000, 100):
+        part = rows[start : start + 100]
+        for gas, others in zip(gases, (part, 0 * part), strict=True):
+            gas.partial_fit(np.vstack([part, others]), sample_weight=weight)
+    assert_allclose(gases[0].means_, gases[1].means_, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_data_type_is_kept(dtype):
     rows = X.astype(dtype)

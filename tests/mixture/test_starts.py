@@ -37,6 +37,15 @@ def test_pool_finds_elongated_clusters(gap, turned):
         assert adjusted_rand_score(labels, mixture.fit_predict(X)) > bound - 0.02
 
 
+@pytest.mark.parametrize("n_components", [2, "auto"])
+def test_a_constant_of_any_size_beside_the_clusters_hides_none(n_components, rng):
+    X = 1e-6 * (rng.normal(size=120) + np.repeat([0, 8], 60))
+    X = np.column_stack([np.full(120, 1e12), X])
+    mixture = GaussianMixture(n_components, reg_covar="auto", random_state=0).fit(X)
+    assert mixture.n_components_ == 2
+    assert len(np.unique(mixture.predict(X[:60]))) == 1
+
+
 def test_likeliest_partition_of_few_samples_is_no_chance():
     X, labels = load_wine(return_X_y=True)
     mixture = GaussianMixture(3, init_params="auto", random_state=0)

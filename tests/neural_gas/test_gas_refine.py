@@ -98,3 +98,13 @@ def test_the_data_type_is_kept(dtype, rng):
     X = rng.normal(size=(200, 2)).astype(dtype)
     state = refine_gas(_grown(X, 8), X)
     assert state.nodes.dtype == state.errors.dtype == dtype
+
+
+@pytest.mark.parametrize("asarray", [np.asarray, torch.asarray])
+def test_errors_of_nodes_that_are_the_samples_are_zero(asarray):
+    X = asarray(np.array([[0.0], [1e12]]))
+    state = adapt_gas(start_gas(X), X + 1e11, max_nodes=2)
+    assert float(state.errors.sum()) > 0
+    settled = refine_gas(state, X)
+    assert_array_equal(settled.nodes, X)
+    assert_array_equal(settled.errors, [0.0, 0.0])
