@@ -32,7 +32,8 @@ class Runner:
                 f"{self._name}: {word}", len(tasks), self._verbose, "task"
             )
         # One task needs no other process; of several the longest begin first.
-        n_jobs = effective_n_jobs(self._n_jobs) if len(tasks) > 1 else 1
+        n_jobs = effective_n_jobs(self._n_jobs)
+        n_jobs = n_jobs if len(tasks) > 1 else 1
         order = range(len(tasks))
         if costs is not None and n_jobs > 1:
             order = sorted(order, key=lambda i: -costs[i])

@@ -374,6 +374,16 @@ def far_away(kernel, kind, X, temper):
     return log_norm, resp
 
 
+def _are_near(means, matrices):
+    """Return whether squares about zero keep their digits; not if collinear."""
+    try:
+        precisions = np.linalg.inv(matrices)
+    except np.linalg.LinAlgError:
+        return False
+    squares = means**2 * np.diagonal(precisions, axis1=1, axis2=2)
+    return np.abs(squares).sum(axis=1).max() <= PASS_LIMIT
+
+
 def missing_parts(kernel, kind, X, gaps=None):
     """Yield one :class:`_Part` after the other, by what the covariances allow."""
     means, (n_components, d) = kernel.means - kernel.center, kernel.means.shape
@@ -383,8 +393,7 @@ def missing_parts(kernel, kind, X, gaps=None):
             yield from _independent_parts(kernel, means, variances, X)
             return
     matrices = collapse(kind.dense(kernel.covariances, n_components, d), 2)
-    white = np.linalg.solve(matrices, means[:, :, None])[:, :, 0]
-    if (means * white).sum(axis=1).max() <= PASS_LIMIT:
+    if _are_near(means, matrices):
         shared, origins = len(matrices) < n_components, [(slice(None), kernel.center)]
     else:
         # Each component has its own origin, so that no squares are expanded.

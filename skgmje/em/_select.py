@@ -375,8 +375,9 @@ SINGLE_SPLIT_ROWS = 1500
 HOPELESS = 0.02
 
 # Where entries are missing the last small gains of EM, in nats per sample, take most of
-# the time. It halts here where a setting is as far below the best of fewer components.
-HALT = 5e-3
+# the time. In folds where a setting is as far below the best of fewer components, by so
+# many standard errors of the difference, it halts at gains below.
+CERTAIN, HALT = 2.0, 5e-3
 
 
 class Selection(NamedTuple):
@@ -600,6 +601,8 @@ class _HeldOut(NamedTuple):
     n_parameters: int
     mixture: Any
     log_prob: Any
+    #: Whether EM was halted, because a better setting was known.
+    halted: bool
 
 
 class _Candidate(NamedTuple):
@@ -641,10 +644,10 @@ class _Tried:
         self.alive = {key: found for key, found in known if not _spikes(*key)}
 
     def goals(self, n_folds):
-        """Return the scores of the folds below which a setting is hopeless."""
+        """Return the densities that the best has in each fold, to compare with."""
         if self.best is None:
-            return [-np.inf] * n_folds
-        return [fit.score - HOPELESS for fit in self.best.fits]
+            return [None] * n_folds
+        return [fit.log_prob for fit in self.best.fits]
 
     def add(self, key, fits):
         """Take the fits of a setting to all folds."""
@@ -652,7 +655,9 @@ class _Tried:
         self.rows[key] = candidate.row()
         self.alive[setting].append(candidate.mean)
         doubtful = self.few or (self.wary and best and key[0] > best.key[0])
-        if best is None or candidate.is_better(best, doubtful):
+        # Halted EM may be better by chance than what is fitted in the end.
+        halted = any(fit.halted for fit in fits)
+        if best is None or (not halted and candidate.is_better(best, doubtful)):
             self.best = candidate
         if _is_hopeless(self.alive[setting]):
             del self.alive[setting]
@@ -682,28 +687,33 @@ def held_out_fit(X, weights, judge, em_params, train, labels, goal, kind, shrink
     test, given, noise = _test_rows(train), (), steps.get("noise")
     if noise is not None:
         steps["noise"], given = noise[train], (noise[test],)
-    for result in _results(X[train], start, **steps):
+    weight = rows_of(sample_weight, test)
+    for result, done in _results(X[train], start, **steps):
         log_prob = judge(result.density, X[test], *given)
-        score = mean_and_error(log_prob, rows_of(sample_weight, test))
-        if score[0] < goal:
-            break
+        if not (done or goal is None):
+            gain, error = mean_and_error(log_prob - goal, weight)
+            if gain + CERTAIN * error < -HOPELESS:
+                break
     n_parameters = count_parameters(result.mixture, kind)
     n_parameters += result.background is not None
-    return _HeldOut(*score, n_parameters, result.mixture, log_prob)
+    score = mean_and_error(log_prob, weight)
+    return _HeldOut(*score, n_parameters, result.mixture, log_prob, not done)
 
 
 def _results(X, start, *, tol=1e-3, max_iter=100, **steps):
-    """Yield the result of EM; where entries are missing first that of its halt."""
+    """Yield results of EM, where entries are missing its halt first, and the end."""
     halts = [HALT, tol] if tol < HALT and has_missing(X) else [tol]
-    for tol in halts:
-        steps |= {"tol": tol, "max_iter": max_iter}
-        result = expectation_maximization(X, start, **steps)
-        yield result
+    for halt in halts:
+        rules = steps | {"tol": halt, "max_iter": max_iter}
+        result = expectation_maximization(X, start, **rules)
         start, max_iter = result.mixture, max_iter - result.n_iter
-        if not max_iter:
+        bounds = result.lower_bounds
+        done = halt == tol or not max_iter or abs(bounds[-1] - bounds[-2]) < tol
+        yield result, done
+        if done:
             return
-        steps["background"] = result.background
-        steps["last_bound"] = result.lower_bounds[-1]
+        steps |= {"annealing": None, "background": result.background}
+        steps["last_bound"] = bounds[-1]
 
 
 def mean_and_error(values, weight=None):

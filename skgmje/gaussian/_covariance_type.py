@@ -90,6 +90,8 @@ def decorrelate(covariances, share):
 
 def largest_axes(rows, n_axes):
     """Return the principal axes of rows about zero, as long as the rows along them."""
+    if not len(rows):
+        return rows
     which = [max(0, len(rows) - n_axes), len(rows) - 1]
     return eigh(rows @ rows.T, subset_by_index=which)[1].T @ rows
 

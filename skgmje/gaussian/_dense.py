@@ -50,15 +50,25 @@ CANCELLATION = 3.0
 AT_A_TIME = 512
 
 
+def _read_only(*arrays):
+    """Return index arrays that many small fits ask for."""
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays
+
+
 @lru_cache(maxsize=16)
 def _triangle(n_features):
-    """Return rows and columns of the upper triangle, one diagonal after another."""
-    rows, columns = np.triu_indices(n_features)
+    """Return rows and columns of the upper triangle."""
+    return _read_only(*np.triu_indices(n_features))
+
+
+@lru_cache(maxsize=16)
+def _diagonals(n_features):
+    """Return the same one diagonal after another, and their places in that order."""
+    rows, columns = _triangle(n_features)
     order = np.argsort(columns - rows, kind="stable")
-    triangle = rows[order], columns[order]
-    for indices in triangle:
-        indices.flags.writeable = False
-    return triangle
+    return _read_only(rows[order], columns[order], np.argsort(order))
 
 
 class FullKernel(Kernel):
@@ -104,7 +114,7 @@ class FullKernel(Kernel):
         self.later = tuple(part for _, part in self._runs[1:])
         self.theta = np.empty((self.n_components, (d + 1) * (d + 2) // 2))
         self.theta[:, d] = self._log_norm - 0.5 * squares
-        rows, columns = _triangle(d)
+        rows, columns, _ = _diagonals(d)
         for tile in slices(self.n_components, AT_A_TIME):
             whitener = self._whitener[tile]
             precisions = whitener.transpose(0, 2, 1) @ whitener
@@ -145,8 +155,12 @@ class FullKernel(Kernel):
             scatter[i] = (weighted @ diff.T)[triangle]
         return sums, (scatter,)
 
+    def split(self, totals):
+        d = self.n_features
+        return totals[:, :d], (totals.take(d + 1 + _diagonals(d)[2], axis=1),)
+
     def rows_features(self, xp, X):
-        rows, columns = (i.tolist() for i in _triangle(self.n_features))
+        rows, columns, _ = (i.tolist() for i in _diagonals(self.n_features))
         return xp.concat(
             [X, xp.ones_like(X[:, :1]), X[:, rows] * X[:, columns]], axis=1
         )

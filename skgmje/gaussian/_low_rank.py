@@ -204,8 +204,7 @@ class LowRankKernel(Kernel):
         # The diagonal of the second moment is kept.
         noise = np.maximum(diagonal - (factors**2).sum(axis=2), 0.0) + prior.reg_covar
         # What rounding leaves of a perfectly explained feature is no variance.
-        noise[noise < NO_NOISE * diagonal] = 0.0
-        return factors, noise
+        return factors, np.maximum(noise, NO_NOISE * diagonal)
 
 
 class LowRank(CovarianceType):

@@ -220,9 +220,9 @@ def blocks(kernel, X, work, chunk):
     for rows in slices(chunk.stop, kernel.block_rows, chunk.start):
         n_rows = rows.stop - rows.start
         block, own = kernel.block(padded(n_rows), work), X[rows]
-        if X.strides[0] % HALF_PAGE == 0:
-            own = buffer(work, "rows", (n_rows, d + PADDING))[:, :d]
-            own[...] = X[rows]
+        if own.strides[0] % HALF_PAGE == 0:
+            apart = buffer(work, "rows", (n_rows, d + PADDING))[:, :d]
+            apart[...], own = own, apart
         np.subtract(own.T, center, out=block[:d, :n_rows])
         block[:d, n_rows:] = 0.0
         if kernel.expands:

@@ -201,8 +201,8 @@ def _leave_folds_out(X, weight, held_out, setting, rules):
         else:
             part = X[train], min(n_components, n_train), rows_of(weight, train)
             labels = first_labels_of(*part, random_state.randint(2**31 - 1))
-            own[test] = held_out_fit(*data, train, labels, -np.inf, *kind).log_prob
-        alone = np.zeros(train.sum(), np.intp), -np.inf, "diag", 0.0
+            own[test] = held_out_fit(*data, train, labels, None, *kind).log_prob
+        alone = np.zeros(train.sum(), np.intp), None, "diag", 0.0
         diagonal[test] = held_out_fit(*data, train, *alone).log_prob
         seen |= test
         gain = mean_and_error((own - diagonal)[seen], rows_of(weight, seen))

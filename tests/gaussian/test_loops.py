@@ -486,3 +486,15 @@ def test_a_sample_beyond_all_numbers_has_density_zero(share, rng):
     X = 10.0 ** np.repeat([150, 200, 300, 305], 5)[:, None] * rng.normal(size=(20, 3))
     assert_array_equal(mixture.log_prob(X)[5:], -np.inf)
     assert_allclose(mixture.responsibilities(X).sum(axis=1), 1.0)
+
+
+@pytest.mark.parametrize("limit", [1e8, -1.0])
+def test_second_moments_are_kept_as_upper_triangles_row_by_row(limit, rng):
+    # As in files of streams, which go on where others have begun.
+    X, mixture = rng.normal(size=(50, 5)), Mixture([1.0], np.zeros((1, 5)), [np.eye(5)])
+    kernel = make_kernel(mixture, np.ones(5), limit)
+    assert kernel.expands == (limit > 0)
+    upper = np.triu_indices(5)
+    second = (X - X.mean(axis=0)).T @ (X - X.mean(axis=0))
+    assert_allclose(block_stats(kernel, X).scatter[0], second[upper][None])
+    assert_allclose(kernel.pack(second[None])[0], second[upper][None])
