@@ -227,8 +227,9 @@ def naming_words(X):
     """Name the columns of a frame that hold words, if these are why it is refused."""
     try:
         yield
-    except (TypeError, ValueError) as error:
-        named = enumerate(_names_and_types(X)) if hasattr(X, "columns") else ()
+    except ValueError as error:
+        is_of_words = hasattr(X, "columns") and "convert string" in str(error)
+        named = enumerate(_names_and_types(X)) if is_of_words else ()
         odd = [name for j, (name, _) in named if _has_words(X, j)]
         if not odd:
             raise

@@ -249,21 +249,23 @@ class TransformedMixture(ClosedFormsMixin):
         self, n_samples: int = 1, random_state: RandomState = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         generator = as_generator(random_state)
-        X, component = self._draw(n_samples, generator)
+        X, component = self._draw(self.mixture, n_samples, generator)
         # Views, with one axis of mixtures.
         several = X.ndim == 3
         rows, labels = (X, component) if several else (X[:, None], component[:, None])
         n_tried = np.full(rows.shape[1], n_samples)
+        # Of a mass that was too small to be counted the draws so far tell more.
+        mass = np.broadcast_to(np.where(self.mass > 0, self.mass, 1.0), n_tried.shape)
         while (outside := np.isnan(rows[..., 0])).any():
             missing = outside.sum(axis=0)
             share = (n_samples - missing + 1) / (n_tried + 1)
-            n_draws = missing / np.minimum(share, self.mass)
+            n_draws = missing / np.minimum(share, mass)
             check_draws(missing.sum(), missing.sum() / n_draws.sum())
             at = np.flatnonzero(missing)
             most = block_rows(len(at) * self.mixture.n_features)
             size = min(int(n_draws.max()), most)
-            part = self[at] if several else self
-            again, numbers = part._draw(size, generator)
+            part = self.mixture[at] if several else self.mixture
+            again, numbers = self._draw(part, size, generator)
             again, numbers = again.reshape(size, len(at), -1), numbers.reshape(size, -1)
             slots, columns, draws = _fitting(outside[:, at], again)
             rows[slots, at[columns]] = again[draws, columns]
@@ -271,9 +273,9 @@ class TransformedMixture(ClosedFormsMixin):
             n_tried[at] += size
         return X, component
 
-    def _draw(self, n_samples, generator):
+    def _draw(self, mixture, n_samples, generator):
         """Draw samples, NaN where the mixture leaves the image."""
-        Z, component = self.mixture.sample(n_samples, generator)
+        Z, component = mixture.sample(n_samples, generator)
         X = map_back(self.map_, Z)
         finite = np.isfinite(X).all(axis=-1, keepdims=True)
         return np.where(finite, X, np.nan)[..., : self.n_features], component

@@ -26,9 +26,6 @@ PULL, LENGTH_CENTER = 1e-3, 1.0
 # One length for each feature needs this many rows for each.
 ROWS_PER_LENGTH = 8
 
-# Samples of larger groups are left out by folds instead.
-LARGEST_GROUP = 20
-
 # Skewness above which the logarithm of a target is tried too, and its shifts.
 SKEWED = 1.0
 SHIFTS = (0.02, 0.2)
@@ -98,14 +95,14 @@ class Process:
         variance = prior - np.einsum("ij,ij->j", half, half)
         return np.einsum("ij,j->i", cross, solved), variance
 
-    def held_out(self, group):
-        """Predict the remembered samples, each without its group."""
+    def held_out(self, fold):
+        """Predict the remembered samples, each without its fold."""
         lower, solved = self.factor()
         inverse = cho_solve(lower, np.eye(len(self.t)))
         variance = 1 / np.diagonal(inverse)
         mean = self.t - solved * variance
-        order = np.argsort(group, kind="stable")
-        starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+        order = np.argsort(fold, kind="stable")
+        starts = np.flatnonzero(np.diff(fold[order], prepend=-1))
         for rows in np.split(order, starts[1:]):
             if len(rows) > 1:
                 block = np.linalg.inv(inverse[np.ix_(rows, rows)])
@@ -138,12 +135,7 @@ class ProcessMember(Member):
 
 def fit_processes(rows, network, seed):
     """Fit Gaussian processes."""
-    permutation = np.random.RandomState(seed).permutation
-    if np.bincount(rows.group).max() > LARGEST_GROUP:
-        order = permutation(len(rows.group))
-    else:
-        place = permutation(rows.group.max() + 1)[rows.group]
-        order = np.argsort(place, kind="stable")
+    order = np.random.RandomState(seed).permutation(len(rows.Y))
     fits = [_fit_target(rows, y, order) for y in rows.Y.T]
     member = ProcessMember(tuple(tuple(p for p, _ in own) for own in fits))
     return MemberFit(member, _gather([[held for _, held in own] for own in fits]))
@@ -164,7 +156,7 @@ def _fit_target(rows, y, order):
     learned = order[:N_LEARNED]
 
     def score(process):
-        mean, std = process.held_out(rows.group[learned])
+        mean, std = process.held_out(rows.fold[learned])
         log_prob = -0.5 * ((y[learned] - mean) / std) ** 2 - np.log(std)
         return np.average(log_prob, weights=rows.weight[learned])
 
@@ -195,23 +187,15 @@ def _learn(rows, y, learned, logarithm=None):
 
 
 def _remember(rows, y, order, process):
-    """Condition on more samples; predict each sample without its group."""
+    """Condition on more samples; predict each sample without its fold."""
     known = order[:N_REMEMBERED]
     process = _condition(process, rows, y, known)
     mean, std = np.empty(len(y)), np.empty(len(y))
-    if np.bincount(rows.group).max() > LARGEST_GROUP:
-        for k in range(rows.n_folds):
-            part = _condition(process, rows, y, known[rows.fold[known] != k])
-            own = rows.fold == k
-            mean[own], std[own] = part.predict(rows.X[own])
-        return process, (mean, std)
-    if len(known) < len(y):
-        # A group of which a part is remembered would be seen.
-        whole = ~np.isin(rows.group[known], rows.group[order[N_REMEMBERED:]])
-        process = _condition(process, rows, y, known[whole])
-        known = known[whole]
-        mean[order], std[order] = process.predict(rows.X[order])
-    mean[known], std[known] = process.held_out(rows.group[known])
+    # Of noise the mean of all others would tell the sample that alone is left out.
+    for k in range(rows.n_folds):
+        part = _condition(process, rows, y, known[rows.fold[known] != k])
+        own = rows.fold == k
+        mean[own], std[own] = part.predict(rows.X[own])
     return process, (mean, std)
 
 

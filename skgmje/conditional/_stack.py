@@ -354,7 +354,7 @@ class StackingConditionalDensity(
             folds = GroupKFold(n_folds).split(X, groups=group)
             for k, (_, held) in enumerate(folds):
                 fold[held] = k
-        if SHARED_CONTEXTS * len(distinct(X)[0]) <= len(X):
+        if SHARED_CONTEXTS * len(distinct(X)[0]) <= group.max() + 1:
             # The mean of all others with one context tells which one is left out.
             group = fold
         return Samples(

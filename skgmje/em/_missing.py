@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgmje._backend import LOG_2PI, namespace, softmax
+from skgmje._backend import LOG_2PI, is_torch, namespace, softmax
 from skgmje.em._blocks import RowBlocks
 from skgmje.gaussian._checks import patterns
 from skgmje.gaussian._covariance import COVARIANCE_TYPES
@@ -68,7 +68,9 @@ def missing_moments(X, sample_weight=None):
 
 def _has(test, X):
     """Return whether an entry of an array or a tensor passes a test, by blocks."""
-    blocks = (X[start : start + 8192] for start in range(0, len(X), 8192))
+    # Each block of a tensor would wait for its device.
+    step = max(1, len(X)) if is_torch(X) else 8192
+    blocks = (X[start : start + step] for start in range(0, len(X), step))
     return any(bool(getattr(namespace(x), test)(x).any()) for x in blocks)
 
 

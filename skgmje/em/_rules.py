@@ -18,14 +18,15 @@ def _is_count(value):
 # Of each parameter what it may be, and how that is said.
 RULES = {
     "annealing": (
-        lambda value: value is None or (_is_amount(value) and 0 < value < 1),
-        "None, or a number between 0 and 1, both excluded",
+        lambda value: value is None or (_is_amount(value) and 0 < value <= 1),
+        "None, or a positive number up to 1",
     ),
     "max_iter": (_is_count, "an integer from 0 on"),
     "rank": (lambda value: _is_count(value) and value > 0, "an integer from 1 on"),
     "shrinkage": (_is_amount, "a finite number from 0 on"),
     "temper": (lambda value: _is_amount(value) and value > 0, "a positive number"),
-    "tol": (_is_amount, "a finite number from 0 on"),
+    # Below zero EM takes all its steps.
+    "tol": (lambda value: isinstance(value, Real) and value == value, "a number"),
 }
 
 
@@ -33,7 +34,7 @@ def check_rules(**given):
     """Raise if a parameter, by its name, has a value that it must not have."""
     for name, value in given.items():
         is_valid, words = RULES[name]
-        if not is_valid(value):
+        if not is_valid(value.item() if getattr(value, "ndim", 1) == 0 else value):
             raise ValueError(f"{name}={value!r} must be {words}.")
 
 

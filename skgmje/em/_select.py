@@ -129,10 +129,11 @@ def _kmeans(X, n_clusters, sample_weight, random_state, *, scale=False, max_iter
         X = X.astype(np.float64) / largest
     if sample_weight is not None:
         sample_weight = sample_weight / sample_weight.max()
-    counted = X if sample_weight is None else X[sample_weight > 0]
+    counted = slice(None) if sample_weight is None else sample_weight > 0
     # K-means itself has one unit for all features, about their means.
-    counted = counted - counted.mean(axis=0)
+    counted = X[counted] - X[counted].mean(axis=0)
     n_clusters = min(n_clusters, count_distinct(counted, n_clusters, narrow=0.0))
+    del counted
     how = {"max_iter": max_iter, "random_state": random_state}
     kmeans = KMeans(n_clusters, n_init=1, **how)
     # The order in which threads add partial sums is not the same in every run. To check
@@ -175,7 +176,9 @@ def number_distinct(X, *, narrow=NARROW):
     finite = np.where(missing, 0.0, X)
     low, high = finite.min(axis=0), finite.max(axis=0)
     scale, width = max(float(high.max()), -float(low.min())) or 1.0, high - low
-    is_narrow = (width > 0) & (width < narrow * scale)
+    # Rounding of a constant is no width.
+    least = 8 * np.finfo(float).eps * np.maximum(np.abs(low), np.abs(high))
+    is_narrow = (width > least) & (width < narrow * scale)
     if is_narrow.any():
         unit = np.where(is_narrow, width / scale, 1.0)
         finite = np.where(is_narrow, (finite - low) / unit, finite)

@@ -118,7 +118,7 @@ def start_mixture(
     check_rules(rank=rank)
     rules = shrinkage, shrinkage_target, reg_covar, covariance_type
     prior, kind = make_prior(X.shape[1], *rules), COVARIANCE_TYPES[layout]
-    is_valid = len(resp) == len(X) and 0 <= resp.min() <= resp.max() < np.inf
+    is_valid = len(resp) == len(X) and -1e-12 <= resp.min() <= resp.max() < np.inf
     if not (is_valid and (resp.any() if resp.ndim == 2 else (resp % 1 == 0).all())):
         raise ValueError(
             f"resp has shape {resp.shape} and least value {resp.min():g}. Give one "

@@ -87,7 +87,8 @@ def block_stats(
     check_rules(temper=temper)
     reg_covar = check_reg_covar(reg_covar, mixture.n_features)
     check_samples(X)
-    if center.shape != X.shape[1:] or not np.isfinite(to_numpy(center)).all():
+    center = to_numpy(center)
+    if center.shape != tuple(X.shape[1:]) or not np.isfinite(center).all():
         raise ValueError(
             f"center={center} must be a point of {X.shape[1]} finite numbers, such as "
             "the mean of all samples."

@@ -525,3 +525,13 @@ def test_nothing_is_said_where_nothing_is_wrong():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         StackingConditionalDensity(QUICK, **SMALL).fit(*make_rows(60))
+
+
+def test_of_noise_no_member_gives_away_what_is_left_out():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 2)), rng.normal(size=300)
+    stack = StackingConditionalDensity(estimators=["gp"], random_state=0)
+    stack.fit(X[:150], y[:150])
+    assert 1.3 < stack.oof_nll_ < 1.6
+    # That of the truth is 1.42.
+    assert stack.score(X[150:], y[150:]) > -1.6

@@ -102,13 +102,13 @@ def test_particles_without_weight_are_not_there():
     [
         (em, {"shrinkage": [-1, np.nan, np.inf, "auto"]}),
         (em, {"reg_covar": [-1e-9, np.nan, np.inf, "auto", [1e-3] * 3, [1e-3, -1.0]]}),
-        (em, {"tol": [-1.0, np.nan], "max_iter": [-1, 1.5], "annealing": [0, 1, 2]}),
+        (em, {"tol": ["small", np.nan], "max_iter": [-1, 1.5], "annealing": [0, 2]}),
         (em, {"shrinkage_target": ["none"]}),
         (start, {"shrinkage": [-1, np.nan], "reg_covar": [-1.0, np.nan]}),
         (start, {"rank": [0, 1.5], "shrinkage_target": ["none"]}),
         (statistics, {"temper": [0, -1, np.nan], "reg_covar": [-1.0, np.nan]}),
         (statistics, {"center": [np.full(2, np.nan), np.zeros(1)]}),
-        (weights, {"tol": [-1.0, np.nan], "max_iter": [-1, 1.5]}),
+        (weights, {"tol": [None, np.nan], "max_iter": [-1, 1.5]}),
         (WEIGHED["gas_mixture"], {"shrinkage": [-1, np.nan], "reg_covar": [-1.0]}),
     ],
 )
