@@ -338,7 +338,7 @@ def test_a_search_stops_and_ranks_nothing(monkeypatch, name):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_stack_keeps_its_whole_members(monkeypatch, n_jobs):
     stack = clone(ALL["StackingConditionalDensity"]).set_params(n_jobs=n_jobs)
-    Interrupter.of(monkeypatch, _MixtureNet, "_begin_step", 5)
+    Interrupter.of(monkeypatch, _MixtureNet, "_begin_step", 3)
     if n_jobs == 2:
         # Signals reach the first thread only, in which no network is trained.
         def begin(self):

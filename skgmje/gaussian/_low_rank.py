@@ -35,6 +35,9 @@ LOST = 1e-30
 # a variance which is all rounding.
 ROUNDING, NO_NOISE = 1e-14, 1e-13
 
+# Share of a variance that stands for the rounding of means alone.
+NOT_ADDED = 1e-20
+
 # Second moments of all components, where nothing asks for them.
 NOT_POOLED = np.zeros((1, 1, 1))
 
@@ -201,10 +204,12 @@ class LowRankKernel(Kernel):
         gram[:, i, i] += 1.0 + ROUNDING * gram[:, i, i]
         inverse = invert_triangular(cholesky(gram, "covariances"))
         factors = second @ transpose(inverse)
-        # The diagonal of the second moment is kept.
-        noise = np.maximum(diagonal - (factors**2).sum(axis=2), 0.0) + prior.reg_covar
-        # What rounding leaves of a perfectly explained feature is no variance.
-        return factors, np.maximum(noise, NO_NOISE * diagonal)
+        # The diagonal of the second moment is kept. What rounding leaves of a perfectly
+        # explained feature is no noise; what is added to it is at least as much.
+        noise, rounding = diagonal - (factors**2).sum(axis=2), NO_NOISE * diagonal
+        noise = np.where(noise < rounding, 0.0, noise) + prior.reg_covar
+        added = noise > NOT_ADDED * diagonal
+        return factors, np.where(added, np.maximum(noise, rounding), 0.0)
 
 
 class LowRank(CovarianceType):
