@@ -95,14 +95,14 @@ class Process:
         variance = prior - np.einsum("ij,ij->j", half, half)
         return np.einsum("ij,j->i", cross, solved), variance
 
-    def held_out(self, fold):
-        """Predict the remembered samples, each without its fold."""
+    def held_out(self, group):
+        """Predict the remembered samples, each without its group."""
         lower, solved = self.factor()
         inverse = cho_solve(lower, np.eye(len(self.t)))
         variance = 1 / np.diagonal(inverse)
         mean = self.t - solved * variance
-        order = np.argsort(fold, kind="stable")
-        starts = np.flatnonzero(np.diff(fold[order], prepend=-1))
+        order = np.argsort(group, kind="stable")
+        starts = np.flatnonzero(np.diff(group[order], prepend=-1))
         for rows in np.split(order, starts[1:]):
             if len(rows) > 1:
                 block = np.linalg.inv(inverse[np.ix_(rows, rows)])
@@ -156,7 +156,7 @@ def _fit_target(rows, y, order):
     learned = order[:N_LEARNED]
 
     def score(process):
-        mean, std = process.held_out(rows.fold[learned])
+        mean, std = process.held_out(rows.part[learned])
         log_prob = -0.5 * ((y[learned] - mean) / std) ** 2 - np.log(std)
         return np.average(log_prob, weights=rows.weight[learned])
 
@@ -187,15 +187,14 @@ def _learn(rows, y, learned, logarithm=None):
 
 
 def _remember(rows, y, order, process):
-    """Condition on more samples; predict each sample without its fold."""
+    """Condition on more samples; predict each sample without its part."""
     known = order[:N_REMEMBERED]
     process = _condition(process, rows, y, known)
     mean, std = np.empty(len(y)), np.empty(len(y))
-    # Of noise the mean of all others would tell the sample that alone is left out.
-    for k in range(rows.n_folds):
-        part = _condition(process, rows, y, known[rows.fold[known] != k])
-        own = rows.fold == k
-        mean[own], std[own] = part.predict(rows.X[own])
+    for k in np.unique(rows.part):
+        own = rows.part == k
+        others = _condition(process, rows, y, known[~own[known]])
+        mean[own], std[own] = others.predict(rows.X[own])
     return process, (mean, std)
 
 

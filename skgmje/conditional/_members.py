@@ -13,6 +13,9 @@ from skgmje.conditional._source import Settings
 from skgmje.gaussian._mixture import Mixture
 from skgmje.mixture._gaussian_mixture import GaussianMixture
 
+# Fewer samples are too few for networks.
+FEWEST_ROWS = 50
+
 
 class Samples(NamedTuple):
     """What members learn from, standardized unless it says raw."""
@@ -30,6 +33,12 @@ class Samples(NamedTuple):
     def n_folds(self):
         """Number of folds."""
         return int(self.fold.max()) + 1
+
+    @property
+    def part(self):
+        """Numbers of what is held out together: folds, of few samples groups."""
+        # Of noise the mean of all others tells networks the sample that is left out.
+        return self.fold if len(self.fold) >= FEWEST_ROWS else self.group
 
 
 class Prediction(NamedTuple):

@@ -20,15 +20,10 @@ from skgmje._standardize import Standardization, distinct
 from skgmje._typing import ArrayLike, RandomState, Self
 from skgmje._validation import as_given, tie_shares
 from skgmje.conditional._base import ConditionalDensityMixin
-from skgmje.conditional._members import Samples
+from skgmje.conditional._members import FEWEST_ROWS, Samples
 from skgmje.conditional._models import copies, deal
 from skgmje.conditional._network_sources import MixtureNetwork
-from skgmje.conditional._stack_model import (
-    FEWEST_ROWS,
-    StackedConditional,
-    Stacking,
-    check_members,
-)
+from skgmje.conditional._stack_model import StackedConditional, Stacking, check_members
 from skgmje.gaussian._checks import check_layers
 from skgmje.metrics._scores import crps, interval_coverage
 

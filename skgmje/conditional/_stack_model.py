@@ -16,6 +16,7 @@ from skgmje.conditional._member_process import fit_processes
 from skgmje.conditional._member_regressors import RegressorFit, is_member
 from skgmje.conditional._member_trees import fit_boosting, fit_forests
 from skgmje.conditional._members import (
+    FEWEST_ROWS,
     MOST_COLUMNS,
     PATIENCE,
     fit_joint_mixture,
@@ -232,9 +233,6 @@ MEMBERS = {
 
 # How long they take, relative to each other, and others: which begin first.
 COSTS, UNKNOWN_COST = {"network": 3, "gp": 2, JOINT: 2, "trees": 1, "boosting": 1}, 4
-
-# Fewer samples are too few for networks.
-FEWEST_ROWS = 50
 
 
 def check_members(estimators, y_units, n_columns):
