@@ -116,6 +116,12 @@ def share_inside(bijection, Z):
     return inside.reshape(Z.shape[:-1]).mean(axis=0)
 
 
+def count_draws(n_samples, n_missing, n_drawn, mass):
+    """Return how many draws missing samples take, by the mass and the draws so far."""
+    share = (n_samples - n_missing + 1) / (n_drawn + 1)
+    return n_missing / np.minimum(share, mass)
+
+
 def check_draws(n_samples, share):
     """Raise if samples inside an image of such a mass take too many draws."""
     n_draws = n_samples / share

@@ -40,6 +40,7 @@ from skgmje.compose._bounds import ColumnBounds, as_bounds
 from skgmje.compose._image_mass import (
     SMALLEST_MASS,
     check_draws,
+    count_draws,
     draw,
     image_mass,
     mixture_or_none,
@@ -549,12 +550,11 @@ class TransformedDensity(ClosedFormsMixin, DensityEstimatorMixin, BaseEstimator)
         generator = as_generator(random_state)
         rows, labels, missing, n_drawn = [], [], n_samples, 0
         while missing > 0:
-            share = (n_samples - missing + 1) / (n_drawn + 1)
-            share = min(self.image_mass_, share)
-            check_draws(n_samples, share)
+            n_draws = count_draws(n_samples, missing, n_drawn, self.image_mass_)
+            check_draws(n_samples, missing / n_draws)
             seed = int(generator.integers(_LARGEST_SEED))
             most = max(missing, block_rows(self.n_features_in_))
-            size = min(int(missing / share), most)
+            size = min(int(n_draws), most)
             Z, y = draw(self.density_, size, seed)
             X = map_back(self._bijection, Z)
             kept = np.flatnonzero(np.isfinite(X).all(axis=1))

@@ -17,6 +17,7 @@ from skgmje.compose._image_mass import (
     SMALLEST_MASS,
     box_mass,
     check_draws,
+    count_draws,
     share_inside,
 )
 from skgmje.gaussian._checks import check_indices, patterns
@@ -258,8 +259,7 @@ class TransformedMixture(ClosedFormsMixin):
         mass = np.broadcast_to(np.where(self.mass > 0, self.mass, 1.0), n_tried.shape)
         while (outside := np.isnan(rows[..., 0])).any():
             missing = outside.sum(axis=0)
-            share = (n_samples - missing + 1) / (n_tried + 1)
-            n_draws = missing / np.minimum(share, mass)
+            n_draws = count_draws(n_samples, missing, n_tried, mass)
             check_draws(missing.sum(), missing.sum() / n_draws.sum())
             at = np.flatnonzero(missing)
             most = block_rows(len(at) * self.mixture.n_features)

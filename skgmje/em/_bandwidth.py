@@ -69,8 +69,11 @@ def kernel_bandwidth(
     True
     """
     X = _complete(X)
-    particles = X if particles is None else _complete(particles, "particles")
-    check_centers(X, particles, "particles")
+    if particles is None:
+        particles = X
+    else:
+        particles = _points(particles)
+        check_centers(X, particles, "particles")
     if weights is None:
         weights = np.full(len(particles), 1 / len(particles))
     else:
@@ -93,10 +96,15 @@ def kernel_bandwidth(
     return math.exp(grid[len(grid) // 2] / 2)
 
 
-def _complete(X, name="X"):
+def _points(X):
+    """Return samples or centers in double precision."""
+    return to_numpy(as_double(as_float(X)))
+
+
+def _complete(X):
     """Return samples in double precision, all of which have finite values."""
-    X = to_numpy(as_double(as_float(X)))
-    check_samples(X, name, missing=False)
+    X = _points(X)
+    check_samples(X, missing=False)
     return X
 
 
@@ -162,7 +170,7 @@ def multiscale_bandwidths(
     >>> (bandwidths.values**2).round(6)
     array([ 0.125,  0.5  ,  2.   ,  8.   , 32.   ])
     """
-    X, centers = _complete(X), _complete(centers, "centers")
+    X, centers = _complete(X), _points(centers)
     check_centers(X, centers)
     weights = None if sample_weight is None else to_numpy(as_float(sample_weight))
     check_sample_weight(weights, X)
